@@ -1,0 +1,35 @@
+"""fovflow: live-cell time-lapse microscopy to single-cell traces.
+
+The names below are loaded when first used, so that importing the package stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "FovflowError": "fovflow.errors",
+    "ConfigError": "fovflow.errors",
+    "open_raw": "fovflow.readers",
+    "segment_stack": "fovflow.segmentation",
+    "correct_stack": "fovflow.background",
+    "track_stack": "fovflow.tracking",
+    "extract_traces": "fovflow.features",
+    "load_results": "fovflow.results",
+    "run": "fovflow.driver",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'fovflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

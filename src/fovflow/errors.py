@@ -1,0 +1,49 @@
+"""The one error class of the package: what happened, what was found, what to do."""
+
+from __future__ import annotations
+
+
+class FovflowError(Exception):
+    """An error that a user can act on.
+
+    Parameters
+    ----------
+    message : str
+        What went wrong, naming the thing (file, channel, FOV, key, frame).
+    found : str, optional
+        What was found instead of what was expected.
+    remedy : str, optional
+        What the user can do about it.
+
+    Examples
+    --------
+    >>> print(FovflowError("no channel 'GFP'", found="Phase, RFP", remedy="name one of these"))
+    no channel 'GFP'; found: Phase, RFP; to do: name one of these
+    """
+
+    def __init__(self, message: str, *, found: str | None = None, remedy: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.found = found
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.found:
+            parts.append(f"found: {self.found}")
+        if self.remedy:
+            parts.append(f"to do: {self.remedy}")
+        return "; ".join(parts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.found, self.remedy)
+
+
+class ConfigError(FovflowError):
+    """The configuration or a command line is wrong (exit status 2)."""
+
+
+def _rebuild(
+    kind: type[FovflowError], message: str, found: str | None, remedy: str | None
+) -> FovflowError:
+    return kind(message, found=found, remedy=remedy)

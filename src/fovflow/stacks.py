@@ -1,0 +1,203 @@
+"""npy stacks, frame by frame: bounded memory, whatever the number of frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fovflow.atomic import atomic_open
+from fovflow.errors import FovflowError
+
+_DIMENSIONS = 3
+
+
+class StackReader:
+    """Read a (T, Y, X) npy file one frame at a time.
+
+    Plain reads are used and no memory map, so that a job's memory stays at a few frames.
+
+    Parameters
+    ----------
+    path : path-like
+        An npy file of three dimensions in C order. Pickled content is refused.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (T, Y, X).
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    FovflowError
+        If the file is absent, is no npy stack, or is shorter or longer than its header says.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        try:
+            self._file = self.path.open("rb")
+        except OSError as error:
+            raise FovflowError(
+                f"cannot open the stack {self.path}",
+                found=error.strerror or str(error),
+                remedy="run the pipeline again: missing files are remade",
+            ) from error
+        try:
+            self.shape, self.dtype = self._read_header()
+        except BaseException:
+            self._file.close()
+            raise
+        self._frame_bytes = self.shape[1] * self.shape[2] * self.dtype.itemsize
+
+    def _read_header(self) -> tuple[tuple[int, int, int], np.dtype[Any]]:
+        header = np.lib.format
+        try:
+            version = header.read_magic(self._file)
+            read = {(1, 0): header.read_array_header_1_0, (2, 0): header.read_array_header_2_0}
+            shape, fortran, dtype = read[version](self._file)
+        except (ValueError, KeyError, EOFError, OSError) as error:
+            raise FovflowError(
+                f"{self.path} is not a readable npy file", found=str(error), remedy=_REMAKE
+            ) from error
+        if len(shape) != _DIMENSIONS or fortran or dtype.hasobject or min(shape) < 0:
+            raise FovflowError(
+                f"{self.path} is not a (T, Y, X) stack of numbers",
+                found=f"shape {shape}, dtype {dtype}, {'Fortran' if fortran else 'C'} order",
+                remedy=_REMAKE,
+            )
+        self._start = self._file.tell()
+        size = os.fstat(self._file.fileno()).st_size
+        expected = self._start + shape[0] * shape[1] * shape[2] * dtype.itemsize
+        if size != expected:
+            raise FovflowError(
+                f"{self.path} does not hold what its header announces",
+                found=f"{size} bytes where shape {shape} and dtype {dtype} need {expected}",
+                remedy=_REMAKE,
+            )
+        return (int(shape[0]), int(shape[1]), int(shape[2])), dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def frame(self, t: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return frame `t` as a (Y, X) array, in `out` where one is given.
+
+        Parameters
+        ----------
+        t : int
+            Frame index, 0 to T - 1.
+        out : numpy.ndarray, optional
+            C-contiguous (Y, X) array of the stack's dtype to read into.
+        """
+        if not 0 <= t < self.shape[0]:
+            raise IndexError(f"frame {t} of a stack of {self.shape[0]}")
+        if out is None:
+            out = np.empty(self.shape[1:], self.dtype)
+        self._file.seek(self._start + t * self._frame_bytes)
+        if self._file.readinto(out.data.cast("B")) != self._frame_bytes:  # type: ignore[attr-defined]
+            raise FovflowError(f"{self.path} ended inside frame {t}", remedy=_REMAKE)
+        return out
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Iterate over the frames; each is an array of its own."""
+        for t in range(self.shape[0]):
+            yield self.frame(t)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class StackWriter:
+    """Write a (T, Y, X) npy file one frame at a time, atomically.
+
+    Use it as a context manager; the file appears under its name when the block ends well and all
+    `shape[0]` frames were appended.
+
+    Parameters
+    ----------
+    path : path-like
+        The final name.
+    shape : tuple of int
+        (T, Y, X).
+    dtype : dtype-like
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, os
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     name = os.path.join(folder, "stack.npy")
+    ...     with StackWriter(name, (2, 4, 4), np.uint16) as out:
+    ...         for t in range(2):
+    ...             out.append(np.full((4, 4), t, np.uint16))
+    ...     int(np.load(name).sum())
+    16
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], shape: tuple[int, int, int], dtype: DTypeLike
+    ):
+        self.path = Path(path)
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self.written = 0
+        self._context: AbstractContextManager[IO[Any]] | None = None
+        self._file: IO[Any] | None = None
+
+    def __enter__(self) -> Self:
+        self._context = atomic_open(self.path, "wb")
+        self._file = self._context.__enter__()
+        np.lib.format.write_array_header_1_0(
+            self._file,
+            {
+                "descr": np.lib.format.dtype_to_descr(self.dtype),
+                "fortran_order": False,
+                "shape": self.shape,
+            },
+        )
+        return self
+
+    def append(self, frame: NDArray[Any]) -> None:
+        """Append one (Y, X) frame; its dtype must be the stack's."""
+        if self._file is None:
+            raise RuntimeError("StackWriter is used outside its with block")
+        if frame.shape != self.shape[1:] or frame.dtype != self.dtype:
+            raise ValueError(
+                f"frame of shape {frame.shape}, {frame.dtype} for a stack of "
+                f"{self.shape[1:]}, {self.dtype}"
+            )
+        if self.written >= self.shape[0]:
+            raise ValueError(f"more than the announced {self.shape[0]} frames")
+        self._file.write(np.ascontiguousarray(frame).data.cast("B"))
+        self.written += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._context is not None
+        if error is None and self.written != self.shape[0]:
+            error = ValueError(f"{self.written} of {self.shape[0]} frames were written")
+            kind, trace = ValueError, None
+            self._context.__exit__(kind, error, trace)
+            raise error
+        self._context.__exit__(kind, error, trace)
+
+
+_REMAKE = "delete the file and run the pipeline again: it is remade"
