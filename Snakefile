@@ -1,0 +1,45 @@
+# fovflow: raw time-lapse microscopy to single-cell traces, one set of files per field of view.
+#
+#   raw file ─ copy ─┬─ segment ─┬─ track ──────┬─ extract ─ traces.csv
+#                    └───────────┴─ correct ────┘               └─ results ─ processing_results.yaml
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+if not workflow.overwrite_configfiles:  # --configfile replaces this one, so that nothing is mixed
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/copy.smk"
+include: "rules/segment.smk"
+include: "rules/correct.smk"
+include: "rules/track.smk"
+include: "rules/extract.smk"
+include: "rules/results.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        PIPELINE.targets(),
+
+
+rule traces:
+    input:
+        PIPELINE.trace_targets(),
+
+
+onstart:
+    PIPELINE.tell()
+
+
+onsuccess:
+    print(describe_outcome(PIPELINE), file=sys.stderr)
+
+
+onerror:
+    record_failure(PIPELINE, workflow)
+    print(describe_outcome(PIPELINE), file=sys.stderr)

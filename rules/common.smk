@@ -1,0 +1,68 @@
+# The plan of the run, and what several rules share.
+
+import os
+import sys
+from pathlib import Path
+
+SOURCE = Path(workflow.basedir) / "src"
+if (SOURCE / "fovflow").is_dir():  # in a clone the package need not be installed
+    sys.path.insert(0, str(SOURCE))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+
+from fovflow.adapter.outcome import describe_outcome, record_failure
+from fovflow.adapter.pipeline import plan_pipeline
+
+PIPELINE = plan_pipeline(config, workflow)
+LAYOUT = PIPELINE.layout
+
+
+wildcard_constraints:
+    dataset=PIPELINE.constraint(),
+    fov=r"\d{3,}",
+    channel=r"\d+",
+
+
+def bulky(kind, name):
+    """Mark a stack as temporary where the config does not keep its kind."""
+    return name if kind in PIPELINE.kept else temp(name)
+
+
+def memory(step):
+    """Return the memory of a step's job in MB, half as much again at each new attempt."""
+    return lambda wildcards, attempt: round(
+        PIPELINE.memory_mb(step, wildcards.dataset) * (1 + 0.5 * (attempt - 1))
+    )
+
+
+def disk(step):
+    """Return the disk space of a step's outputs in MB."""
+    return lambda wildcards: PIPELINE.disk_mb(step, wildcards.dataset)
+
+
+def parameters(step):
+    """Return the step's own parameters: only a change of these reruns it."""
+    return lambda wildcards: PIPELINE.parameters(step, wildcards.dataset)
+
+
+# Asked for where a dataset, or FOVs that the config names, cannot be processed: fails and says why,
+# while everything else goes on.
+rule problem:
+    output:
+        LAYOUT.problem("{dataset}"),
+    log:
+        LAYOUT.log("problem", "{dataset}"),
+    benchmark:
+        LAYOUT.benchmark("problem", "{dataset}")
+    conda:
+        "../envs/fovflow.yaml"
+    params:
+        problems=lambda wildcards: list(PIPELINE.datasets[wildcards.dataset].problems),
+    priority: 100
+    resources:
+        mem_mb=250,
+    message:
+        "{wildcards.dataset}: checking the dataset"
+    script:
+        "../scripts/problem.py"

@@ -1,0 +1,39 @@
+# Step 1: the raw file's planes become one npy stack per FOV and channel, in the source's dtype.
+#
+# One job per FOV reads each frame once for all its channels. Datasets that use different channels
+# have different outputs, hence one rule for each set of channels. The raw file itself is no input:
+# it may be moved or touched. The plan file changes when its content does.
+
+for NUMBER, (CHANNELS, DATASETS) in enumerate(PIPELINE.channel_sets().items()):
+
+    rule:
+        name:
+            "copy" if NUMBER == 0 else f"copy_{NUMBER}"
+        input:
+            plan=LAYOUT.plan("{dataset}"),
+        output:
+            stacks=[
+                bulky(kind, LAYOUT.stack(kind, "{dataset}", "{fov}", channel))
+                for kind, channel in CHANNELS
+            ],
+            times=LAYOUT.times("{dataset}", "{fov}"),
+        log:
+            LAYOUT.log("copy", "{dataset}", "{fov}"),
+        benchmark:
+            LAYOUT.benchmark("copy", "{dataset}", "{fov}")
+        conda:
+            "../envs/fovflow.yaml"
+        wildcard_constraints:
+            dataset=PIPELINE.constraint(DATASETS),
+        params:
+            step="copy",
+            channels=[channel for _, channel in CHANNELS],
+            options=parameters("copy"),
+        priority: 1
+        resources:
+            mem_mb=memory("copy"),
+            disk_mb=disk("copy"),
+        message:
+            "{wildcards.dataset}, FOV {wildcards.fov}: copy"
+        script:
+            "../scripts/copy.py"

@@ -1,0 +1,24 @@
+# Post-run: what was made of a dataset, in one file. When FOVs failed this rule cannot run, and the
+# same function is called when the run ends.
+
+
+rule results:
+    input:
+        lambda wildcards: PIPELINE.dataset_leaves(wildcards.dataset),
+    output:
+        LAYOUT.results("{dataset}"),
+    log:
+        LAYOUT.log("results", "{dataset}"),
+    benchmark:
+        LAYOUT.benchmark("results", "{dataset}")
+    conda:
+        "../envs/fovflow.yaml"
+    params:
+        options=parameters("results"),
+    priority: 6
+    resources:
+        mem_mb=300,
+    message:
+        "{wildcards.dataset}: assemble processing_results.yaml"
+    script:
+        "../scripts/results.py"

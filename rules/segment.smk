@@ -1,0 +1,26 @@
+# Step 2: cells of each frame, one id per cell and frame, 0 is background.
+
+
+rule segment:
+    input:
+        stack=PIPELINE.source,
+        times=LAYOUT.times("{dataset}", "{fov}"),
+    output:
+        labels=bulky("seg", LAYOUT.stack("seg", "{dataset}", "{fov}", "{channel}")),
+        frames=LAYOUT.segment_frames("{dataset}", "{fov}", "{channel}"),
+    log:
+        LAYOUT.log("segment", "{dataset}", "{fov}", "_ch_{channel}"),
+    benchmark:
+        LAYOUT.benchmark("segment", "{dataset}", "{fov}", "_ch_{channel}")
+    conda:
+        "../envs/fovflow.yaml"
+    params:
+        options=parameters("segment"),
+    priority: 2
+    resources:
+        mem_mb=memory("segment"),
+        disk_mb=disk("segment"),
+    message:
+        "{wildcards.dataset}, FOV {wildcards.fov}: segment"
+    script:
+        "../scripts/segment.py"

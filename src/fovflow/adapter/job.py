@@ -1,0 +1,155 @@
+"""The frame of every job: threads, log, errors.
+
+A job's log holds what it did and, when it fails, the traceback; the screen gets one plain
+sentence, and a small record of the error is kept for ``processing_results.yaml``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fovflow.atomic import write_text
+from fovflow.errors import FovflowError
+from fovflow.layout import STAMP_NAME
+from fovflow.tables import read_json
+
+PROGRESS_EVERY = 30
+"""Frames between two progress lines."""
+
+
+class Job:
+    """A running job of one rule.
+
+    Attributes
+    ----------
+    step : str
+        Name of the rule.
+    dataset, fov, channel : str or None
+        Its wildcards.
+    frame : int or None
+        The frame at work, for error messages.
+    """
+
+    def __init__(self, snakemake: Any):
+        wildcards = snakemake.wildcards
+        self.step = str(snakemake.params.get("step", snakemake.rule))
+        self.dataset = str(wildcards.get("dataset", snakemake.params.get("dataset", "")))
+        self.fov = wildcards.get("fov")
+        self.channel = wildcards.get("channel")
+        self.frame: int | None = None
+        self.threads = int(snakemake.threads)
+        self.log = Path(snakemake.log[0])
+        self.record = self.log.with_suffix(".json")
+        self.options = snakemake.params.get("options", {})
+        self._logger = logging.getLogger("fovflow")
+
+    @property
+    def where(self) -> str:
+        """The job in words: ``plate1, FOV 3, channel 1``."""
+        parts = [self.dataset] if self.dataset else []
+        parts += [f"FOV {int(self.fov)}"] if self.fov is not None else []
+        parts += [f"channel {self.channel}"] if self.channel is not None else []
+        return ", ".join(parts)
+
+    def frames(self, total: int) -> Iterator[int]:
+        """Iterate over frame indices 0 to `total` - 1 and report progress."""
+        start = time.perf_counter()
+        for t in range(total):
+            self.frame = t
+            yield t
+            if (t + 1) % PROGRESS_EVERY == 0 and t + 1 < total:
+                self.note(f"frame {t + 1} of {total}")
+        self.frame = None
+        self.note(f"{total} frames in {time.perf_counter() - start:.2f} s")
+
+    def note(self, message: str) -> None:
+        """Write a line to the log."""
+        self._logger.info(message)
+
+    def fail(self, error: BaseException) -> str:
+        """Record an error; return the sentence for the screen."""
+        if isinstance(error, FovflowError):
+            sentence = str(error)
+        elif isinstance(error, MemoryError):
+            sentence = "not enough memory; to do: fewer --cores, or a machine with more memory"
+        elif isinstance(error, OSError):
+            name = f" ({error.filename})" if error.filename else ""
+            sentence = f"{error.strerror or error}{name}"
+        else:
+            sentence = f"unexpected {type(error).__name__}: {error}; to do: report it, with the log"
+        at = "" if self.frame is None else f" at frame {self.frame}"
+        record = {
+            "status": "failed",
+            "step": self.step,
+            "frame": self.frame,
+            "error": sentence,
+            "kind": type(error).__name__,
+        }
+        with suppress(OSError):
+            self._write_record(record)
+        return f"{self.where}: {self.step} failed{at}: {sentence}\n  log: {self.log}"
+
+    def succeed(self) -> None:
+        """Record that the job is complete, and with which options."""
+        self._write_record({"status": "complete", "step": self.step, "options": self.options})
+
+    def _write_record(self, content: dict[str, Any]) -> None:
+        write_text(self.record, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+
+    def raw_file(self, snakemake: Any) -> dict[str, Any]:
+        """Return what `fovflow.open_raw` needs to open the dataset's raw file.
+
+        It is taken from the stamp beside the plan and not from a parameter of the rule: raw data
+        that were moved are no reason to copy them again.
+        """
+        mark = Path(snakemake.input.plan).with_name(STAMP_NAME)
+        content = read_json(mark)
+        return {"path": content["path"], "pattern": content["pattern"]}
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Job]:
+    """Run the body of a script as a job.
+
+    Parameters
+    ----------
+    snakemake : object
+        The object that Snakemake gives to scripts.
+    """
+    _one_pool_of_threads(int(snakemake.threads))
+    this = Job(snakemake)
+    this.log.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(this.log, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    warnings.simplefilter("default")
+    this.note(f"{this.step}: {this.where}")
+    try:
+        yield this
+    except (Exception, KeyboardInterrupt) as error:
+        logging.getLogger("fovflow").error(traceback.format_exc().rstrip())
+        print(f"\n{this.fail(error)}\n", file=sys.stderr, flush=True)
+        sys.exit(1)
+    finally:
+        handler.close()
+    this.succeed()
+
+
+def _one_pool_of_threads(threads: int) -> None:
+    """Give OpenCV as many threads as the job has cores; Snakemake tells BLAS itself."""
+    cv2 = sys.modules.get("cv2")
+    if cv2 is None:
+        os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
+    else:
+        cv2.setNumThreads(threads)

@@ -1,0 +1,117 @@
+"""What came of a run: the results file of each dataset, and a plain summary for the screen."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fovflow.adapter.pipeline import Pipeline
+from fovflow.results import fov_status, results_paths, write_results
+
+STEPS = ("copy", "segment", "correct", "track", "extract")
+
+
+def dataset_status(pipeline: Pipeline, dataset: str) -> dict[int, dict[str, Any]]:
+    """Return the status of each FOV of a dataset; see `fovflow.results.fov_status`."""
+    options = {step: pipeline.parameters(step, dataset) for step in STEPS}
+    return {
+        fov: fov_status(pipeline.made(dataset, fov), options)
+        for fov in pipeline.datasets[dataset].fovs
+    }
+
+
+def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
+    """Write a dataset's ``processing_results.yaml`` from what exists now; safe to repeat.
+
+    It is called by the post-run rule, when a run ends badly, and by the command line.
+    """
+    plan, layout = pipeline.datasets[dataset], pipeline.layout
+    assert plan.header is not None
+    channels = {"pc": plan.pc, "fl": list(plan.fl), "seg": plan.seg}
+    statuses = dataset_status(pipeline, dataset)
+    content = {
+        "dataset": dataset,
+        "output_dir": ".",
+        "channels": {"pc": plan.pc, "fl": list(plan.fl)},
+        "channel_names": {index: plan.header.channels[index] for _, index in plan.channels},
+        "time_units": pipeline.config.time_units,
+        "pixel_um": plan.pixel_um,
+        "frames": {
+            "count": plan.n_frames,
+            "first": plan.frames[0],
+            "last": plan.frames[1],
+            "step": plan.frames[2],
+        },
+        "size": {"height": plan.height, "width": plan.width, "dtype": plan.header.dtype},
+        "raw": {"format": plan.header.format, "fingerprint": plan.header.fingerprint},
+        "counts": _counts(statuses),
+        "params": _plain({step: pipeline.parameters(step, dataset) for step in STEPS}),
+        "results_paths": {
+            str(fov): results_paths(layout, dataset, fov, channels, pipeline.kept)
+            for fov in plan.fovs
+        },
+        "fovs": {str(fov): status for fov, status in statuses.items()},
+        "problems": list(plan.problems),
+    }
+    write_results(layout.results(dataset), content)
+
+
+def _counts(statuses: dict[int, dict[str, Any]]) -> dict[str, int]:
+    counts = {"fovs": len(statuses)}
+    for status in statuses.values():
+        counts[status["status"]] = counts.get(status["status"], 0) + 1
+    return counts
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as plain lists, mappings and numbers."""
+    return json.loads(json.dumps(value))
+
+
+def record_failure(pipeline: Pipeline, workflow: Any) -> None:
+    """Bring the results files up to date after a run that did not succeed.
+
+    Snakemake forgets that the files were ever made, and they are dated before their inputs: the
+    next run makes them again in any case.
+    """
+    for name, plan in pipeline.datasets.items():
+        if not plan.fovs:
+            continue
+        file = Path(pipeline.layout.results(name))
+        try:
+            write_dataset_results(pipeline, name)
+            before = Path(pipeline.layout.plan(name)).stat().st_mtime - 1
+            os.utime(file, (before, before))
+            workflow.persistence.cleanup_metadata(str(file))
+        except Exception as error:  # the run has failed already: say so, and go on
+            print(f"{name}: cannot write {file}: {error}")
+
+
+def describe_outcome(pipeline: Pipeline) -> str:
+    """Return a plain summary: FOVs that are complete, those that are not and why, and where."""
+    lines = [""]
+    for name, plan in pipeline.datasets.items():
+        statuses = dataset_status(pipeline, name)
+        complete = sum(status["status"] == "complete" for status in statuses.values())
+        if statuses:
+            lines.append(f"{name}: {complete} of {len(statuses)} FOVs complete")
+        lines += [
+            f"  FOV {fov}: {_in_words(status)}"
+            for fov, status in statuses.items()
+            if status["status"] != "complete"
+        ]
+        lines += [f"{name}: {problem}" for problem in plan.problems]
+        if complete:
+            lines.append(f"  results: {pipeline.layout.results(name)}")
+    return "\n".join(lines)
+
+
+def _in_words(status: dict[str, Any]) -> str:
+    if status["status"] == "failed":
+        frame = f" at frame {status['frame']}" if "frame" in status else ""
+        return f"{status['step']} failed{frame}: {status['error']}"
+    if status["status"] == "outdated":
+        return f"made with other parameters from step {status['step']} on; run again"
+    return f"not made yet from step {status['step']} on; run again"

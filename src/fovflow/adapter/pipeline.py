@@ -1,0 +1,263 @@
+"""Planning for the Snakefile: datasets, targets, parameters and resources of the rules."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from fovflow.config import Config, parse_config
+from fovflow.errors import FovflowError
+from fovflow.layout import Layout, fov_name
+from fovflow.planning import DatasetPlan, plan_dataset, refresh_header
+from fovflow.results import Made
+
+BASE_MEMORY_MB = 220
+"""Resident memory of a job before it holds a frame: Python, NumPy, OpenCV, a reader."""
+
+FRAMES_IN_MEMORY = {"copy": 6, "segment": 14, "correct": 12, "track": 8, "extract": 10}
+"""Frames of four bytes per pixel that a step holds at once, rounded up."""
+
+
+class Pipeline:
+    """All that the rules ask for, from one configuration.
+
+    Parameters
+    ----------
+    config : mapping
+        The configuration as Snakemake merged it.
+    is_main : bool
+        Whether this is the main process; only that one looks at raw files and writes plans.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is wrong, with all its errors.
+
+    Attributes
+    ----------
+    config : Config
+    layout : Layout
+    datasets : dict of str to DatasetPlan
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, is_main: bool = True):
+        self.config: Config = parse_config(config)
+        self.layout = Layout(self.config.outdir)
+        self.datasets = {name: self._plan(name, is_main) for name in self._names()}
+        self.kept = self.config.kept()
+
+    def _names(self) -> list[str]:
+        assert not isinstance(self.config.datasets, str)
+        return list(self.config.datasets)
+
+    def raw(self, dataset: str) -> Any:
+        """Return the dataset's part of the configuration."""
+        assert not isinstance(self.config.datasets, str)
+        return self.config.datasets[dataset]
+
+    def _plan(self, name: str, is_main: bool) -> DatasetPlan:
+        raw = self.raw(name)
+        try:
+            header = refresh_header(self.layout, name, raw.path, raw.pattern, write=is_main)
+        except FovflowError as error:
+            return DatasetPlan(name=name, problems=(str(error),))
+        return plan_dataset(name, self.config, header, needs_pixel_size=self.needs_pixel_size)
+
+    @property
+    def needs_pixel_size(self) -> bool:
+        """Whether a chosen method has parameters in µm."""
+        from fovflow.steps import needs_pixel_size
+
+        return needs_pixel_size(self.config)
+
+    # ---- wildcards and rules
+
+    def constraint(self, names: list[str] | None = None) -> str:
+        """Return a regular expression that matches the datasets' names only."""
+        chosen = list(self.datasets) if names is None else names
+        return "|".join(re.escape(name) for name in chosen) or "(?!)"
+
+    def channel_sets(self) -> dict[tuple[tuple[str, int], ...], list[str]]:
+        """Return the datasets by the channels that are copied: one copy rule for each set."""
+        found: dict[tuple[tuple[str, int], ...], list[str]] = {}
+        for plan in self.datasets.values():
+            if plan.fovs:
+                found.setdefault(plan.channels, []).append(plan.name)
+        return found or {(("pc", 0),): []}
+
+    def segmented_channels(self) -> dict[int, list[str]]:
+        """Return the datasets by the channel in which cells are found."""
+        found: dict[int, list[str]] = {}
+        for plan in self.datasets.values():
+            if plan.fovs:
+                found.setdefault(plan.seg, []).append(plan.name)
+        return found or {0: []}
+
+    def illumination(self, wildcards: Any) -> dict[str, str]:
+        """Return the files of dark frame and flat-field that the correction asks for."""
+        correct = self.config.correct
+        files = {}
+        dark, flat = getattr(correct, "dark", None), getattr(correct, "flat_field", None)
+        if isinstance(dark, str):
+            files["dark"] = dark
+        if flat == "estimate":
+            files["flat_field"] = self.layout.flat_field(wildcards.dataset, wildcards.channel)
+        elif flat is not None:
+            files["flat_field"] = flat
+        return files
+
+    def source(self, wildcards: Any) -> str:
+        """Return the copied stack of the channel that ``wildcards`` name."""
+        plan = self.datasets[wildcards.dataset]
+        kind = plan.kind(int(wildcards.channel))
+        return self.layout.stack(kind, wildcards.dataset, wildcards.fov, wildcards.channel)
+
+    def segmented(self, kind: str, wildcards: Any) -> str:
+        """Return the ``seg`` or ``seg_labeled`` stack that belongs to ``wildcards``."""
+        channel = self.datasets[wildcards.dataset].seg
+        return self.layout.stack(kind, wildcards.dataset, wildcards.fov, channel)
+
+    def extract_inputs(self, wildcards: Any) -> dict[str, str | list[str]]:
+        """Return the stacks that traces are made from."""
+        plan = self.datasets[wildcards.dataset]
+        name, fov = wildcards.dataset, wildcards.fov
+        stack = self.layout.stack
+        inputs: dict[str, str | list[str]] = {
+            "labeled": stack("seg_labeled", name, fov, plan.seg),
+            "times": self.layout.times(name, fov),
+            "tracks": self.layout.tracks(name, fov),
+            "fl": [stack("fl", name, fov, channel) for channel in plan.fl],
+            "corrected": [stack("fl_corrected", name, fov, channel) for channel in plan.fl],
+        }
+        if plan.pc is not None:
+            inputs["pc"] = stack("pc", name, fov, plan.pc)
+        return inputs
+
+    # ---- targets
+
+    def made(self, dataset: str, fov: int) -> list[Made]:
+        """Return every file of one FOV that stays, in the order of the steps."""
+        plan, layout = self.datasets[dataset], self.layout
+        number = fov_name(fov)
+
+        def record(step: str, channel: int | None = None) -> str:
+            rest = "" if channel is None else f"_ch_{channel}"
+            return layout.record(step, dataset, number, rest)
+
+        files = [Made("copy", record("copy"), layout.times(dataset, number))]
+        for kind, channel in plan.channels:
+            if kind in self.kept:
+                name = layout.stack(kind, dataset, number, channel)
+                files.append(Made("copy", record("copy"), name))
+        for step, kind, channels in (
+            ("segment", "seg", (plan.seg,)),
+            ("correct", "fl_corrected", plan.fl),
+        ):
+            for channel in channels:
+                job = record(step, channel)
+                table = layout.segment_frames if step == "segment" else layout.correct_frames
+                files.append(Made(step, job, table(dataset, number, channel)))
+                if kind in self.kept:
+                    files.append(Made(step, job, layout.stack(kind, dataset, number, channel)))
+        files.append(Made("track", record("track"), layout.tracks(dataset, number)))
+        if "seg_labeled" in self.kept:
+            name = layout.stack("seg_labeled", dataset, number, plan.seg)
+            files.append(Made("track", record("track"), name))
+        files.append(Made("extract", record("extract"), layout.traces(dataset, number)))
+        return files
+
+    def leaves(self, dataset: str, fov: int) -> list[str]:
+        """Return the names of every file of one FOV that stays."""
+        return [made.path for made in self.made(dataset, fov)]
+
+    def dataset_leaves(self, dataset: str) -> list[str]:
+        """Return every file of a dataset's FOVs that stays after the run."""
+        return [leaf for fov in self.datasets[dataset].fovs for leaf in self.leaves(dataset, fov)]
+
+    def targets(self) -> list[str]:
+        """Return all that a run makes, FOV by FOV, and the results of each dataset."""
+        files = [leaf for name in self.datasets for leaf in self.dataset_leaves(name)]
+        files += [self.layout.results(name) for name, plan in self.datasets.items() if plan.fovs]
+        return files + self.problems()
+
+    def trace_targets(self) -> list[str]:
+        """Return the traces of all FOVs."""
+        return [
+            self.layout.traces(name, fov) for name, plan in self.datasets.items() for fov in plan.fovs
+        ] + self.problems()
+
+    def problems(self) -> list[str]:
+        """Return the targets that stand for datasets, or FOVs, that cannot be processed."""
+        return [self.layout.problem(name) for name, plan in self.datasets.items() if plan.problems]
+
+    # ---- parameters and resources
+
+    def parameters(self, step: str, dataset: str | None = None) -> dict[str, Any]:
+        """Return the parameters of a step: its part of the configuration and its revision."""
+        from fovflow.steps import step_parameters
+
+        plan = None if dataset is None else self.datasets[dataset]
+        return step_parameters(self.config, step, plan)
+
+    def memory_mb(self, step: str, dataset: str) -> int:
+        """Return the memory that a job declares, from its frame size."""
+        plan = self.datasets[dataset]
+        frame_mb = plan.height * plan.width * 4 / 2**20
+        planes = max(len(plan.channels), 1) if step in ("copy", "extract") else 1
+        return BASE_MEMORY_MB + round(frame_mb * (FRAMES_IN_MEMORY[step] + planes))
+
+    def disk_mb(self, step: str, dataset: str) -> int:
+        """Return the disk space that a job's outputs take, at most."""
+        plan = self.datasets[dataset]
+        stack_mb = plan.height * plan.width * plan.n_frames / 2**20
+        size = {"copy": 2 * len(plan.channels), "segment": 2, "correct": 4, "track": 4}
+        return max(1, round(stack_mb * size.get(step, 0)))
+
+    # ---- what a person reads
+
+    def summary(self) -> str:
+        """Return one line per dataset: what will be processed."""
+        lines = []
+        for name, plan in self.datasets.items():
+            if plan.fovs:
+                channels = ", ".join(f"{kind} {index}" for kind, index in plan.channels)
+                lines.append(
+                    f"{name}: {len(plan.fovs)} FOVs, {plan.n_frames} frames of "
+                    f"{plan.height} × {plan.width}, channels {channels}"
+                )
+            if plan.header is not None:
+                lines += [f"{name}: warning: {text}" for text in plan.header.warnings]
+            lines += [f"{name}: {text}" for text in plan.problems]
+        return "\n".join(lines)
+
+    def tell(self) -> None:
+        """Print the summary on the error stream, where Snakemake talks."""
+        print(self.summary(), file=sys.stderr, flush=True)
+
+
+def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
+    """Return the pipeline of a Snakemake workflow.
+
+    Parameters
+    ----------
+    config : mapping
+        The configuration as Snakemake merged it.
+    workflow : snakemake.workflow.Workflow
+
+    Raises
+    ------
+    snakemake.exceptions.WorkflowError
+        If the configuration is wrong; Snakemake shows it without a traceback.
+    """
+    from snakemake.exceptions import WorkflowError
+
+    is_main = not (workflow.subprocess_exec or workflow.remote_exec)
+    try:
+        pipeline = Pipeline(config, is_main=is_main)
+    except FovflowError as error:
+        raise WorkflowError(str(error)) from None
+    if is_main and workflow.output_settings.dryrun:
+        pipeline.tell()
+    return pipeline

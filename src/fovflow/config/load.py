@@ -1,0 +1,232 @@
+"""Read and check configurations; every error of one is told at once."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import os
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from fovflow.config.model import Config, DatasetConfig
+from fovflow.errors import ConfigError
+
+_REMEDY = "see config/README.md for every key"
+_LATER = {
+    "samples": "merging samples",
+    "fit": "fitting kinetic models",
+    "steps": "user steps",
+    "run": "run records",
+}
+"""Keys of the documented form whose part of the package is not in this version."""
+
+
+def load_config(path: str | os.PathLike[str]) -> Config:
+    """Read and check a YAML configuration file.
+
+    Raises
+    ------
+    ConfigError
+        If the file is absent, is no YAML mapping, or holds wrong keys or values.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no config file {os.fspath(path)}",
+            remedy="give one with --configfile, or make a project with: fovflow init",
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"the config file {os.fspath(path)} cannot be read",
+            found=" ".join(str(error).split()),
+            remedy="mend the YAML: spaces, not tabs; a colon and a space after each key",
+        ) from error
+    if not isinstance(content, Mapping):
+        raise ConfigError(
+            f"the config file {os.fspath(path)} is no mapping of keys to values",
+            found=type(content).__name__,
+            remedy=_REMEDY,
+        )
+    return parse_config(content)
+
+
+def parse_config(content: Mapping[str, Any]) -> Config:
+    """Check a configuration given as a mapping; values may be strings where unambiguous.
+
+    Raises
+    ------
+    ConfigError
+        One line per wrong key or value: which key, what was given, what is allowed.
+    """
+    content = dict(content)
+    lines = [
+        f"{key}: {what} is not part of this version of fovflow; remove the key"
+        for key, what in _LATER.items()
+        if content.pop(key, None)
+    ]
+    table = content.get("datasets")
+    if isinstance(table, str):
+        try:
+            content["datasets"] = read_datasets(table)
+        except ConfigError as error:
+            raise ConfigError(
+                "\n".join([*lines, f"datasets: {error}"]) if lines else f"datasets: {error}"
+            ) from error
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        lines += describe_errors(error, Config)
+        config = None
+    if lines or config is None:
+        head = "the configuration has an error" if len(lines) == 1 else (
+            f"the configuration has {len(lines)} errors"
+        )
+        raise ConfigError("\n  ".join([f"{head}:", *lines, _REMEDY]))
+    return config
+
+
+def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Read a table of datasets: tab-separated, a header line, one dataset per row.
+
+    Columns are ``dataset``, ``path`` and, where needed, ``pattern``, ``pixel_um``,
+    ``interval_s``, ``fovs``, ``frames``, ``pc`` and ``fl`` (names or indices, separated by
+    commas). Empty fields count as not given.
+
+    Raises
+    ------
+    ConfigError
+        If the table is absent or has unknown or repeated names.
+    """
+    name = os.fspath(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read the table {name}", found=str(error), remedy="give the path of a TSV file"
+        ) from error
+    rows = csv.DictReader(
+        io.StringIO("".join(line for line in text.splitlines(True) if not line.startswith("#"))),
+        delimiter="\t",
+    )
+    allowed = ["dataset", *(k for k in DatasetConfig.model_fields if k != "channels"), "pc", "fl"]
+    columns = rows.fieldnames or []
+    unknown = [column for column in columns if column not in allowed]
+    if unknown or "dataset" not in columns or "path" not in columns:
+        raise ConfigError(
+            f"{name} needs the columns dataset and path, separated by tabs",
+            found=", ".join(columns) or "nothing",
+            remedy=f"allowed columns: {', '.join(allowed)}",
+        )
+    datasets: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(rows, start=2):
+        if None in row:
+            raise ConfigError(f"{name}, row {number} has more fields than the header")
+        given = {key: value.strip() for key, value in row.items() if value and value.strip()}
+        key = given.pop("dataset", "")
+        if not key or key in datasets:
+            what = f"the dataset {key!r} twice" if key else "no dataset name"
+            raise ConfigError(f"{name}, row {number} has {what}")
+        channels = {part: given.pop(part) for part in ("pc", "fl") if part in given}
+        datasets[key] = {**given, **({"channels": channels} if channels else {})}
+    return datasets
+
+
+def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Return one line per error: the key, what was given, what is allowed."""
+    lines: dict[str, list[str]] = {}
+    for item in error.errors(include_url=False):
+        keys, branches = _walk(item["loc"], model)
+        key = ".".join(keys)
+        if item["type"] == "extra_forbidden":
+            lines[key] = [_unknown_key(key, branches)]
+        elif item["type"] == "missing":
+            lines[key] = [f"{key}: this key must be given"]
+        else:
+            allowed = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            given = item["input"]
+            shown = type(given).__name__ if isinstance(given, Mapping) else repr(given)
+            start = f"{key}: {shown[:80]} is not allowed; allowed: "
+            if key in lines and lines[key][0] == start:  # another branch of the same union
+                lines[key].append(allowed)
+            else:
+                lines[key] = [start, allowed]
+    return [first + " or ".join(dict.fromkeys(rest)) for first, *rest in lines.values()]
+
+
+def _walk(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], list[Any]]:
+    """Separate the keys in an error's location from pydantic's labels of union branches.
+
+    Returns the keys, and the annotations that hold where the last key was looked up.
+    """
+    keys: list[str] = []
+    here: list[Any] = [model]
+    before = here
+    for part in loc:
+        following = [kind for outer in here for kind in _below(outer, part)]
+        if following:
+            keys.append(str(part))
+            before, here = here, [kind for found in following for kind in _branches(found)]
+        else:
+            named = [kind for kind in here if _label(kind) == part]
+            if not named and (part == loc[-1] and not isinstance(part, int)) and _models(here):
+                keys.append(part)  # an unknown key
+                before = here
+            here = named or here
+    return keys, before
+
+
+def _branches(annotation: Any) -> list[Any]:
+    """Return the members of a union, the annotation itself otherwise."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _branches(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return [kind for part in typing.get_args(annotation) for kind in _branches(part)]
+    return [annotation]
+
+
+def _below(kind: Any, part: int | str) -> list[Any]:
+    """Return the annotation behind a key or index of `kind`."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [f.annotation for name, f in kind.model_fields.items() if (f.alias or name) == part]
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is dict and not str(part).startswith("dict["):
+        return [arguments[1]]
+    if typing.get_origin(kind) in (tuple, list) and isinstance(part, int):
+        return [arguments[0]]
+    return []
+
+
+def _label(kind: Any) -> str | None:
+    """Return the label that pydantic gives a branch of a union."""
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return None
+    method = kind.model_fields.get("method")
+    return method.default if method and isinstance(method.default, str) else kind.__name__
+
+
+def _models(kinds: Iterable[Any]) -> list[type[BaseModel]]:
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _unknown_key(key: str, branches: list[Any]) -> str:
+    known = list(
+        dict.fromkeys(
+            spec.alias or name
+            for kind in _models(branches)
+            for name, spec in kind.model_fields.items()
+        )
+    )
+    near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
+    if near:
+        return f"{key}: unknown key; did you mean {near[0]}?"
+    return f"{key}: unknown key" + (f"; known here: {', '.join(known)}" if known else "")

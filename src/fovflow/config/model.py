@@ -1,0 +1,219 @@
+"""The configuration: every key, its meaning, unit and bounds."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from fovflow.config.correct import CorrectConfig, TilesCorrect
+from fovflow.config.extract import ExtractConfig
+from fovflow.config.qc import QcConfig
+from fovflow.config.segment import LogStdSegment, SegmentConfig
+from fovflow.config.track import IouTrack, TrackConfig
+from fovflow.errors import ConfigError
+from fovflow.layout import RESERVED, STACKS
+from fovflow.units import TimeUnit, parse_ranges
+
+_DATASET_NAME = re.compile(r"^\w([\w .+-]*[\w+-])?$")
+_FRAMES = re.compile(r"^\s*(\d+)\s*(?:-\s*(\d+)\s*(?::\s*(\d+)\s*)?)?$")
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _as_list(value: Any) -> Any:
+    """Accept ``GFP`` and ``"GFP, 2"`` where a list of channels is meant."""
+    if isinstance(value, str) and value != "all":
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ChannelRef = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)]
+
+
+class ChannelsConfig(Section):
+    """Which channels of the raw file are used, by name or by index from 0."""
+
+    pc: ChannelRef | None = Field(
+        0, description="Phase-contrast channel, by name or index; null where there is none."
+    )
+    fl: Annotated[
+        Literal["all"] | tuple[ChannelRef, ...],
+        BeforeValidator(_as_list),
+    ] = Field(
+        "all",
+        description="Fluorescence channels, by name or index; all means every channel but pc; "
+        "[] means none.",
+    )
+    seg: ChannelRef | None = Field(
+        None,
+        description="Channel in which cells are found: null is the phase-contrast channel; else "
+        "one of fl, such as a nuclear marker.",
+    )
+
+
+class FramesConfig(Section):
+    """A range of frames with a step."""
+
+    range: str = Field("all", description='Inclusive range such as "0-99", or all.')
+    step: int = Field(1, ge=1, description="Every step-th frame of the range is used.")
+
+    @field_validator("range")
+    @classmethod
+    def _check_range(cls, value: str) -> str:
+        if value != "all" and not re.fullmatch(r"\s*\d+\s*(-\s*\d+\s*)?", value):
+            raise ValueError('a range such as "0-99", or all')
+        return value
+
+
+def _as_frames(value: Any) -> Any:
+    """Accept ``all``, ``7``, ``"0-99"`` and ``"0-99:2"``."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    if value == "all":
+        return {}
+    match = _FRAMES.match(str(value))
+    if not match:
+        raise ValueError('all, a range such as "0-99", or a range with a step such as "0-99:2"')
+    first, last, step = match.groups()
+    if last is not None and int(last) < int(first):
+        raise ValueError(f"the range {value!r} is reversed; write the smaller frame first")
+    return {"range": f"{first}-{last or first}", "step": int(step or 1)}
+
+
+def _as_fovs(value: Any) -> Any:
+    """Check ``all``, ``7`` and ``"0-5, 7"``; return a string."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    if value != "all":
+        try:
+            parse_ranges(value)
+        except ConfigError as error:
+            raise ValueError(f"{error.message.removeprefix('fovs: ')}; {error.remedy}") from error
+    return str(value)
+
+
+Fovs = Annotated[str, BeforeValidator(_as_fovs)]
+Frames = Annotated[FramesConfig, BeforeValidator(_as_frames)]
+
+
+class DatasetConfig(Section):
+    """One raw file or series, and what the file does not say itself."""
+
+    path: str = Field(
+        min_length=1,
+        description="Raw file, OME-Zarr folder, or a glob pattern of a TIFF series; relative to "
+        "the working directory.",
+    )
+    pattern: str | None = Field(
+        None,
+        description="For a TIFF series: file-name pattern with {position}, {time}, {channel}, {z}; "
+        "null recognises common names.",
+    )
+    pixel_um: float | None = Field(
+        None, gt=0, description="Edge length of a pixel in µm; overrides the file."
+    )
+    interval_s: float | None = Field(
+        None, gt=0, description="Time between frames in seconds; overrides the file."
+    )
+    channels: ChannelsConfig | None = Field(
+        None, description="Channels of this dataset, where they differ from the others'."
+    )
+    fovs: Fovs | None = Field(
+        None, description="FOVs of this dataset, where they differ from the others'."
+    )
+    frames: Frames | None = Field(
+        None, description="Frames of this dataset, where they differ from the others'."
+    )
+
+
+ZChoice = Literal["middle", "max", "mean"] | Annotated[int, Field(ge=0)]
+
+
+class CropConfig(Section):
+    """A rectangle in pixels; the end is not included."""
+
+    y0: int = Field(0, ge=0, description="First row, in pixels.")
+    y1: int = Field(ge=1, description="Row after the last one, in pixels.")
+    x0: int = Field(0, ge=0, description="First column, in pixels.")
+    x1: int = Field(ge=1, description="Column after the last one, in pixels.")
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.y1 <= self.y0 or self.x1 <= self.x0:
+            raise ValueError("an area: y1 greater than y0 and x1 greater than x0")
+        return self
+
+
+class CopyConfig(Section):
+    """Step 1: raw file to npy stacks."""
+
+    z: ZChoice | dict[str, ZChoice] = Field(
+        "middle",
+        description="Which z plane of a z stack: its index, middle, max or mean (projections); or "
+        "a mapping of channel name or index to one of these.",
+    )
+    crop: CropConfig | None = Field(
+        None, description="Rectangle {y0, y1, x0, x1} in pixels that is kept; null keeps all."
+    )
+
+
+Keep = Literal["all"] | tuple[Literal["pc", "fl", "seg", "fl_corrected", "seg_labeled"], ...]
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    outdir: str = Field("results", min_length=1, description="Output folder.")
+    datasets: dict[str, DatasetConfig] | str = Field(
+        description="Mapping of dataset names to raw files, or the path of a TSV with the same "
+        "columns."
+    )
+    channels: ChannelsConfig = Field(ChannelsConfig(), description="Channels of all datasets.")
+    fovs: Fovs = Field("all", description='all, or inclusive ranges such as "0-5, 7, 9-11".')
+    frames: Frames = Field(
+        FramesConfig(), description='all, "0-99", "0-99:2", or {range: "0-99", step: 2}.'
+    )
+    time_units: TimeUnit = Field("min", description="Unit of times in tables: s, min or h.")
+    keep: Annotated[Keep, BeforeValidator(_as_list)] = Field(
+        "all",
+        description="Which bulky stacks stay after the run: all, or a list of pc, fl, seg, "
+        "fl_corrected, seg_labeled; the others are removed as soon as nothing needs them.",
+    )
+    copy_: CopyConfig = Field(CopyConfig(), alias="copy", description="Step 1: raw file to npy.")
+    segment: SegmentConfig = Field(LogStdSegment(), description="Step 2: cells of each frame.")
+    correct: CorrectConfig = Field(TilesCorrect(), description="Step 3: background correction.")
+    track: TrackConfig = Field(IouTrack(), description="Step 4: cells over time.")
+    extract: ExtractConfig = Field(ExtractConfig(), description="Step 5: traces.")
+    qc: QcConfig = Field(QcConfig(), description="Rules that decide which cells are good.")
+
+    @field_validator("datasets", mode="after")
+    @classmethod
+    def _check_names(cls, value: dict[str, DatasetConfig] | str) -> dict[str, DatasetConfig] | str:
+        if isinstance(value, str):
+            return value
+        if not value:
+            raise ValueError("at least one dataset")
+        for name in value:
+            if not _DATASET_NAME.match(name) or ".." in name:
+                raise ValueError(
+                    f"names of letters, digits, spaces and _ - + . only (not {name!r}); a name "
+                    "becomes a folder"
+                )
+            if name in RESERVED:
+                raise ValueError(f"another name than {name!r}, which fovflow uses itself")
+        folded: dict[str, str] = {}
+        for name in value:
+            other = folded.setdefault(name.casefold(), name)
+            if other != name:
+                raise ValueError(f"names that differ by more than case ({other!r}, {name!r})")
+        return value
+
+    def kept(self) -> frozenset[str]:
+        """Return the kinds of stacks that stay after the run."""
+        return frozenset(STACKS if self.keep == "all" else self.keep)

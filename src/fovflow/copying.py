@@ -1,0 +1,108 @@
+"""Step 1: planes of the raw file as frames of npy stacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.readers.protocol import RawReader
+
+
+def choose_z(choice: int | str | dict[str, int | str], index: int, name: str) -> int | str:
+    """Return the z choice of one channel.
+
+    Parameters
+    ----------
+    choice : int, str or dict
+        A choice for all channels, or choices by channel name or index; channels that a mapping
+        does not name take ``"middle"``.
+    index, name : int, str
+        The channel.
+    """
+    if not isinstance(choice, dict):
+        return choice
+    folded = {key.casefold(): value for key, value in choice.items()}
+    return folded.get(name.casefold() or str(index), folded.get(str(index), "middle"))
+
+
+def read_plane(raw: RawReader, p: int, t: int, c: int, z: int | str = "middle") -> NDArray[Any]:
+    """Read one (Y, X) plane, projected along z where asked for.
+
+    Parameters
+    ----------
+    raw : RawReader
+    p, t, c : int
+        Position, frame and channel.
+    z : int, "middle", "max" or "mean"
+        Plane index, the middle plane (index n_z // 2), or a projection. Means of integer types
+        are rounded half to even.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X), the source's dtype.
+    """
+    n_z = raw.info.n_z
+    if isinstance(z, int):
+        return raw.read(p, t, c, z)
+    if z == "middle" or n_z == 1:
+        return raw.read(p, t, c, n_z // 2)
+    first = raw.read(p, t, c, 0)
+    if z == "max":
+        highest = first.copy()
+        for plane in range(1, n_z):
+            np.maximum(highest, raw.read(p, t, c, plane), out=highest)
+        return highest
+    total = first.astype(np.float64)
+    for plane in range(1, n_z):
+        total += raw.read(p, t, c, plane)
+    total /= n_z
+    if first.dtype.kind in "iu":
+        np.rint(total, out=total)
+    return total.astype(first.dtype)
+
+
+def crop_plane(plane: NDArray[Any], crop: dict[str, int] | None) -> NDArray[Any]:
+    """Return the rectangle ``{y0, y1, x0, x1}`` of a plane; all of it for None."""
+    if crop is None:
+        return plane
+    return np.ascontiguousarray(plane[crop["y0"] : crop["y1"], crop["x0"] : crop["x1"]])
+
+
+def frame_table(
+    raw: RawReader, p: int, frames: tuple[int, int, int], interval_s: float | None
+) -> dict[str, NDArray[Any]]:
+    """Return the table of one FOV's frames.
+
+    Parameters
+    ----------
+    raw : RawReader
+    p : int
+        Position.
+    frames : tuple of int
+        (first, last, step) in the raw file, last included.
+    interval_s : float or None
+        The user's time between frames, in seconds, which wins over the file's.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        Columns ``frame``, ``source_frame``, ``time_s``, ``time_source`` (measured, nominal,
+        config, unknown) and ``missing`` (announced by the file, but not in it).
+    """
+    first, last, step = frames
+    source = np.arange(first, last + 1, step)
+    times = raw.times(p)
+    seconds, origin = times.seconds[source], times.source
+    if interval_s is not None:
+        seconds, origin = source * float(interval_s), "config"
+    missing = {t for q, t in raw.info.missing if q == p}
+    return {
+        "frame": np.arange(len(source)),
+        "source_frame": source,
+        "time_s": np.asarray(seconds, dtype=np.float64),
+        "time_source": np.full(len(source), origin),
+        "missing": np.array([int(t) in missing for t in source], dtype=bool),
+    }

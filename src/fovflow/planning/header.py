@@ -1,0 +1,164 @@
+"""The plan file: what a raw file's header says, read once and refreshed when the file changes.
+
+The plan (``dataset.json``) holds nothing that changes when raw data are moved or touched, so that
+it can be an input of the copy step. Path, sizes and modification times are kept beside it in
+a stamp that only tells whether the header must be read again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fovflow.errors import FovflowError
+from fovflow.layout import Layout
+from fovflow.tables import read_json, write_json
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RawHeader:
+    """What planning needs to know of a raw file; the content of ``dataset.json``.
+
+    The attributes are those of `fovflow.readers.protocol.RawInfo`, positions and channels reduced
+    to their names, with the number of bytes and a fingerprint of the content.
+    """
+
+    format: str
+    axes: str
+    n_frames: int
+    n_z: int
+    height: int
+    width: int
+    dtype: str
+    positions: tuple[str | None, ...]
+    channels: tuple[str, ...]
+    pixel_um: float | None
+    time_source: str
+    missing: tuple[tuple[int, int], ...]
+    warnings: tuple[str, ...]
+    n_bytes: int
+    fingerprint: str
+
+    @classmethod
+    def read(cls, path: str, pattern: str | None = None) -> Self:
+        """Read a raw file's header."""
+        from fovflow.readers import open_raw
+        from fovflow.readers.fingerprint import fingerprint, raw_files
+
+        with open_raw(path, pattern=pattern) as raw:
+            info = raw.info
+        return cls(
+            format=info.format,
+            axes=info.axes,
+            n_frames=info.n_frames,
+            n_z=info.n_z,
+            height=info.height,
+            width=info.width,
+            dtype=info.dtype,
+            positions=tuple(position.name for position in info.positions),
+            channels=tuple(channel.name for channel in info.channels),
+            pixel_um=info.pixel_um,
+            time_source=info.time_source,
+            missing=tuple((int(p), int(t)) for p, t in info.missing),
+            warnings=info.warnings,
+            n_bytes=sum(file.stat().st_size for file in raw_files(path, pattern)),
+            fingerprint=fingerprint(path, pattern),
+        )
+
+    @classmethod
+    def from_json(cls, content: Any, name: str) -> Self:
+        """Make a header from the content of a plan file; errors name the file `name`."""
+        try:
+            if content["schema_version"] != SCHEMA_VERSION:
+                raise ValueError(f"schema version {content['schema_version']}")
+            values = {field.name: content[field.name] for field in dataclasses.fields(cls)}
+            for key in ("positions", "channels", "warnings"):
+                values[key] = tuple(values[key])
+            values["missing"] = tuple((int(p), int(t)) for p, t in values["missing"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise FovflowError(
+                f"{name} is no plan of this version",
+                found=str(error),
+                remedy="delete it; it is made again from the raw file",
+            ) from error
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the plan file."""
+        return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
+
+
+def refresh_header(
+    layout: Layout, dataset: str, path: str, pattern: str | None, *, write: bool
+) -> RawHeader:
+    """Return a dataset's header, from its plan file where the raw file is as it was.
+
+    Parameters
+    ----------
+    layout : Layout
+    dataset : str
+        Name of the dataset.
+    path, pattern : str
+        As in the configuration.
+    write : bool
+        Whether this process may look at the raw file and write the plan. Processes of single jobs
+        may not: they read the plan that the main process wrote.
+
+    Raises
+    ------
+    FovflowError
+        If the raw file is needed and absent or unreadable. A raw file that is gone while its plan
+        is there is no error here: what was copied from it is still good.
+    """
+    from fovflow.readers.fingerprint import stamp
+
+    plan, mark = Path(layout.plan(dataset)), Path(layout.stamp(dataset))
+    known = _known_header(plan)
+    if known and not write:
+        return known
+    gone: FovflowError | None = None
+    files: Mapping[str, Any] | None = None
+    try:
+        files = stamp(path, pattern)
+    except FovflowError as error:
+        gone = error
+    if gone and not known:
+        raise gone
+    now = {"path": path, "pattern": pattern, "files": files}
+    if known and _read_stamp(mark) == now:
+        return known
+    header = known if known and gone else RawHeader.read(path, pattern)
+    if write:
+        try:
+            if header != known:
+                write_json(plan, header.to_json())
+            write_json(mark, now)
+        except OSError as error:
+            raise FovflowError(
+                f"cannot write into the output folder {layout.dataset(dataset)}",
+                found=error.strerror or str(error),
+                remedy="choose another outdir, or mend its permissions or the disk's free space",
+            ) from error
+    return header
+
+
+def _known_header(plan: Path) -> RawHeader | None:
+    if not plan.exists():
+        return None
+    try:
+        return RawHeader.from_json(read_json(plan), str(plan))
+    except FovflowError:
+        return None  # of another version, or damaged: made again
+
+
+def _read_stamp(mark: Path) -> Mapping[str, Any] | None:
+    try:
+        content = read_json(mark)
+    except FovflowError:
+        return None
+    return content if isinstance(content, Mapping) else None
