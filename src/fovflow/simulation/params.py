@@ -1,0 +1,215 @@
+"""What a simulated movie is made of; every effect can be switched off with 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from fovflow.errors import ConfigError
+
+MODELS = ("trivial", "maturation")
+_MAX_IDS = 65_535
+_MAX_COVER = 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovieParams:
+    """Settings of a simulated movie.
+
+    Counts of events (births, deaths, divisions) and of cells are per position. Frames, positions,
+    channels and missing acquisitions are counted from 0; cell ids from 1.
+    """
+
+    seed: int = 0
+    """Seed of all random numbers."""
+    positions: int = 1
+    """Number of fields of view."""
+    frames: int = 30
+    """Number of time points."""
+    height: int = 512
+    """Rows of a frame (px)."""
+    width: int = 512
+    """Columns of a frame (px)."""
+    pixel_um: float = 0.65
+    """Edge length of a pixel (µm)."""
+    interval_s: float = 600.0
+    """Time between two frames of a position (s)."""
+    position_delay_s: float = 2.0
+    """Time that the stage needs from one position to the next (s)."""
+    time_jitter_s: float = 0.0
+    """Standard deviation of the time stamps about their nominal times (s)."""
+    channels: tuple[str, ...] = ("Phase", "GFP")
+    """Names of the channels: phase contrast first, then any number of fluorescence channels."""
+
+    cells: int = 30
+    """Cells whose centre lies in view in frame 0, per position."""
+    cell_radius_um: float = 9.5
+    """Mean radius of the circle of a cell's area (µm)."""
+    size_spread: float = 0.15
+    """Standard deviation of the logarithm of the radius (1)."""
+    elongation: float = 1.7
+    """Median ratio of a cell's long to its short axis (1 = round)."""
+    roughness: float = 0.10
+    """Relative amplitude of bulges and processes of the outline (1; 0 = smooth ellipses)."""
+    touching: float = 0.0
+    """Fraction of cells placed in contact with a neighbour (0 to 1). At 0 no two outlines come
+    closer than `gap_um`, but for daughters right after a division."""
+    gap_um: float = 4.0
+    """Least distance that cells keep while `touching` is 0 (µm)."""
+    births: int = 0
+    """Cells that enter from outside or settle within the view during the movie."""
+    deaths: int = 0
+    """Cells that round up and vanish during the movie."""
+    divisions: int = 0
+    """Cells that divide into two during the movie."""
+    speed_um_h: float = 6.0
+    """Root-mean-square speed of the persistent random walk (µm/h)."""
+    persistence: float = 0.8
+    """Correlation of a cell's velocity from one frame to the next (0 to 1)."""
+
+    drift_px: tuple[float, float] = (0.0, 0.0)
+    """Drift of the stage per frame, (x, y) (px). The view moves by the rounded sum."""
+    drift_jitter_px: float = 0.0
+    """Standard deviation of a random walk on top of the drift (px per frame and axis)."""
+    defocus_px: float = 0.0
+    """Largest additional blur as the focus comes and goes (standard deviation, px)."""
+    missing: frozenset[tuple[int, int]] = frozenset()
+    """(position, frame) pairs that were never acquired: their frames and masks are empty."""
+
+    kinetics: str = "trivial"
+    """Kinetic model of the fluorescence: ``trivial`` or ``maturation``."""
+    expressing: float = 1.0
+    """Fraction of the cells that fluoresce (0 to 1)."""
+    brightness: float = 150_000.0
+    """Median over the cells of the largest total intensity of a cell (counts)."""
+    brightness_spread: float = 0.4
+    """Standard deviation of the logarithm of that intensity over the cells (1)."""
+    onset_h: tuple[float, float] = (0.2, 2.0)
+    """Range of the onsets, uniform over the cells (h)."""
+    psf_px: float = 1.2
+    """Standard deviation of the fluorescence point spread function (px)."""
+    background_level: float = 200.0
+    """Mean fluorescence background above the camera's offset (counts)."""
+    background_gradient: float = 0.25
+    """Relative amplitude of the background's unevenness over the view (1)."""
+    background_drift: float = 0.1
+    """Relative amplitude of the background's change in time (1)."""
+    shading: float = 0.0
+    """Fall-off of the fluorescence illumination from its brightest point to the farthest corner;
+    it multiplies cells and background (0 to 1)."""
+    bleaching: float = 0.0
+    """Fraction of the cells' light lost with each frame (1)."""
+
+    phase_level: float = 1600.0
+    """Mean grey level of the phase-contrast background above the camera's offset (counts)."""
+    phase_contrast: float = 1.0
+    """Strength of the phase contrast of cells and debris (1 = as usual, 0 = invisible)."""
+    vignetting: float = 0.12
+    """Fall-off of the phase illumination from the centre to the corners (0 to 1)."""
+    debris: float = 0.3
+    """Specks of debris on the dish per 100 µm × 100 µm."""
+    grain: float = 0.006
+    """Relative unevenness of the dish under phase contrast, fixed to the specimen (1)."""
+
+    electrons_per_count: float = 4.0
+    """Photo-electrons per count; shot noise has the variance counts / this."""
+    shot_noise: bool = True
+    """Whether there is shot noise."""
+    read_noise: float = 1.5
+    """Standard deviation of the camera's read noise (counts)."""
+    camera_offset: float = 100.0
+    """The camera's offset (counts)."""
+    bit_depth: int = 12
+    """Bits of the camera; counts are clipped at 2**bit_depth - 1 (8 to 16)."""
+
+    def __post_init__(self) -> None:
+        """Check the values; all faults are told at once."""
+        object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "drift_px", tuple(self.drift_px))
+        object.__setattr__(self, "onset_h", tuple(self.onset_h))
+        object.__setattr__(self, "missing", _pairs(self.missing))
+        faults = [*self._out_of_bounds(), *self._contradictions()]
+        if faults:
+            raise ConfigError("simulation: " + "; ".join(faults), remedy="correct these settings")
+
+    def _out_of_bounds(self) -> list[str]:
+        at_least = {
+            1: ("positions", "frames", "electrons_per_count"),
+            8: ("height", "width"),
+        }
+        faults = []
+        for low, names in at_least.items():
+            faults += [f"{n} is below {low}" for n in names if not getattr(self, n) >= low]
+        for name in ("pixel_um", "interval_s", "cell_radius_um", "brightness"):
+            if not getattr(self, name) > 0:
+                faults.append(f"{name} is not above 0")
+        for name in ("touching", "expressing", "shading", "vignetting", "bleaching"):
+            if not 0 <= getattr(self, name) <= 1:
+                faults.append(f"{name} is not within 0 to 1")
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, (int, float)) and not value >= 0:
+                faults.append(f"{entry.name} is negative")
+        return faults
+
+    def _contradictions(self) -> list[str]:
+        faults = []
+        if not self.channels:
+            faults.append("channels is empty")
+        if self.kinetics not in MODELS:
+            faults.append(f"kinetics {self.kinetics!r} is none of {', '.join(MODELS)}")
+        if not 8 <= self.bit_depth <= 16:
+            faults.append("bit_depth is not within 8 to 16")
+        if not self.persistence < 1:
+            faults.append("persistence is not below 1")
+        if not self.elongation >= 1:
+            faults.append("elongation is below 1")
+        if self.onset_h[0] > self.onset_h[1]:
+            faults.append("onset_h is reversed")
+        if self.frames < 2 and self.births + self.deaths + self.divisions:
+            faults.append("births, deaths and divisions need 2 frames")
+        if self.deaths + self.divisions > self.cells:
+            faults.append("deaths and divisions exceed cells")
+        if self.cells + self.births + 2 * self.divisions > _MAX_IDS:
+            faults.append(f"more than {_MAX_IDS} cells")
+        area = 3.1416 * (self.cell_radius_um / self.pixel_um) ** 2 * self.cells
+        if self.cells > 1 and area > _MAX_COVER * self.height * self.width:
+            faults.append(f"{self.cells} cells do not fit into {self.height} × {self.width} px")
+        faults += [
+            f"missing ({p}, {t}) is outside the movie"
+            for p, t in sorted(self.missing)
+            if not (0 <= p < self.positions and 0 <= t < self.frames)
+        ]
+        return faults
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """Sizes of the movie: (T, P, C, Y, X)."""
+        return (self.frames, self.positions, len(self.channels), self.height, self.width)
+
+    @property
+    def cell_radius_px(self) -> float:
+        """Mean cell radius in pixels."""
+        return self.cell_radius_um / self.pixel_um
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values that JSON can carry."""
+        values = asdict(self)
+        values["missing"] = [list(pair) for pair in sorted(self.missing)]
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> MovieParams:
+        """Make settings of what `to_dict` returned; unknown names are errors."""
+        unknown = sorted(set(values) - {entry.name for entry in fields(cls)})
+        if unknown:
+            raise ConfigError(
+                f"simulation: unknown settings {', '.join(unknown)}",
+                remedy="see MovieParams for the names",
+            )
+        return cls(**values)
+
+
+def _pairs(pairs: Iterable[Iterable[int]]) -> frozenset[tuple[int, int]]:
+    return frozenset((int(p), int(t)) for p, t in pairs)

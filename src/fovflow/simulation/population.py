@@ -1,0 +1,291 @@
+"""The cells of one position over time: where they are, when they are born, divide and die."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fovflow.simulation.contact import OVERLAP_PX, Poses, relax
+from fovflow.simulation.params import MovieParams
+from fovflow.simulation.placement import place
+from fovflow.simulation.shape import ANGLES, Float, Shape, bend, draw_shape, radii
+from fovflow.simulation.streams import stream
+
+_ROUND_UP = 3
+"""Frames over which a cell rounds up before it divides or dies."""
+_SPREAD_OUT = 4
+"""Frames over which a new cell spreads."""
+_MOTHER_BOND = 3
+"""Frames in which daughters stay in contact."""
+_TURN = 0.05
+"""Standard deviation of a cell's turning per frame (rad)."""
+
+
+@dataclass
+class Cell:
+    """One cell and its life; frames count from 0, `last` is inclusive."""
+
+    id: int
+    parent: int
+    first: int
+    shape: Shape
+    founder: int
+    """The ancestor whose kinetics it follows."""
+    share: float
+    """Its share of the founder's curve."""
+    origin: str
+    """``start``, ``entered``, ``settled`` or ``divided``."""
+    last: int = -1
+    fate: str = "end"
+    """``end`` of the movie, ``divided`` or ``died``."""
+    size: float = 1.0
+    """Radius at birth over the grown radius."""
+    walk: Float = field(default_factory=lambda: np.zeros((0, 3)))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The living cells of one frame."""
+
+    ids: list[int]
+    poses: Poses
+    roundness: Float
+    size: Float
+    bonds: frozenset[tuple[int, int]]
+    """Pairs of ids in contact."""
+
+
+class Population:
+    """The cells of one position; the whole history is worked out at construction.
+
+    Parameters
+    ----------
+    params : MovieParams
+    p : int
+        Position.
+    """
+
+    def __init__(self, params: MovieParams, p: int, view: Float):
+        self.params, self.p, self.view = params, p, view
+        self.cells: dict[int, Cell] = {}
+        self.snapshots: list[Snapshot] = []
+        self._bonds: dict[tuple[int, int], int] = {}
+        self._xy: dict[int, Float] = {}
+        self._velocity: dict[int, Float] = {}
+        self._angle: dict[int, float] = {}
+        self._rng = stream(params.seed, "events", p)
+        self._rms_px = params.speed_um_h / params.pixel_um * params.interval_s / 3600.0
+        self._events = self._schedule()
+        for t in range(params.frames):
+            self._step(t)
+
+    def _schedule(self) -> dict[int, list[str]]:
+        """Draw in which frames cells are born, divide and die."""
+        q, last = self.params, self.params.frames - 1
+        events: dict[int, list[str]] = {}
+        for kind, count in (("died", q.deaths), ("divided", q.divisions)):
+            lead = min(_ROUND_UP, last - 1)
+            for t in np.sort(self._rng.integers(1 + lead, last + 1, count)) if count else ():
+                events.setdefault(int(t) - 1 - lead, []).append(f"{kind} {t}")
+        for t in np.sort(self._rng.integers(1, last + 1, q.births)) if q.births else ():
+            events.setdefault(int(t), []).append("born")
+        return events
+
+    def _step(self, t: int) -> None:
+        if t == 0:
+            self._seed()
+        else:
+            self._move(t)
+            self._divide(t)
+        for event in self._events.get(t, ()):
+            kind, _, when = event.partition(" ")
+            if kind == "born":
+                self._bear(t)
+            else:
+                self._doom(t, kind, int(when) - 1)
+        alive = self._alive(t)
+        poses = self._poses(alive, t)
+        apart = self._apart()
+        relax(poses, np.ones(len(alive), bool), self._bond_matrix(alive, t), apart)
+        for k, i in enumerate(alive):
+            self._xy[i] = poses.xy[k].copy()
+        self.snapshots.append(
+            Snapshot(
+                alive,
+                poses,
+                np.array([self._roundness(self.cells[i], t) for i in alive]),
+                np.array([self._size(self.cells[i], t) for i in alive]),
+                frozenset(pair for pair, end in self._bonds.items() if t <= end),
+            )
+        )
+
+    def _apart(self) -> float:
+        q = self.params
+        return -OVERLAP_PX if q.touching > 0 else q.gap_um / q.pixel_um
+
+    # Life ---------------------------------------------------------------------------------
+
+    def _add(self, t: int, xy: Float, angle: float, **facts: object) -> Cell:
+        q, i = self.params, len(self.cells) + 1
+        values: dict[str, object] = {
+            "parent": 0,
+            "founder": i,
+            "share": 1.0,
+            "shape": draw_shape(q, self.p, i),
+            **facts,
+        }
+        cell = Cell(id=i, first=t, last=q.frames - 1, **values)  # type: ignore[arg-type]
+        rng = stream(q.seed, "walk", self.p, i)
+        cell.walk = rng.standard_normal((q.frames - t, 3))
+        self.cells[i] = cell
+        self._xy[i], self._angle[i] = np.asarray(xy, float), angle
+        self._velocity[i] = self._rms_px * cell.walk[0, :2] / np.sqrt(2)
+        return cell
+
+    def _seed(self) -> None:
+        q = self.params
+        rng = stream(q.seed, "placement", self.p)
+        angles = rng.uniform(0, 2 * np.pi, q.cells)
+        for angle in angles:
+            self._add(0, np.zeros(2), float(angle), origin="start")
+        ids = list(self.cells)
+        poses = self._poses(ids, 0)
+        bonds = place(poses, (q.width, q.height), q.touching, self._apart(), rng)
+        for k, i in enumerate(ids):
+            self._xy[i] = poses.xy[k].copy()
+        self._bonds = {(ids[a], ids[b]): q.frames for a, b in bonds}
+
+    def _bear(self, t: int) -> None:
+        """Let a cell enter from outside or settle within the view."""
+        q, rng = self.params, self._rng
+        size = np.array([q.width, q.height], float)
+        others = self._alive(t)
+        cell = self._add(t, np.zeros(2), float(rng.uniform(0, 2 * np.pi)), origin="settled")
+        inside = rng.random() < 0.5
+        taken = np.array([self._xy[i] for i in others]).reshape(-1, 2)
+        best, room = np.zeros(2), -np.inf
+        for _ in range(60):
+            xy = rng.uniform(0.05, 0.95, 2) * size
+            if not inside:
+                side = int(rng.integers(4))
+                beyond = 0.4 * q.cell_radius_px
+                xy[side % 2] = -beyond if side < 2 else size[side % 2] + beyond
+            xy = xy + self.view[t]
+            clear = float(np.min(np.hypot(*(taken - xy).T), initial=np.inf))
+            if clear > room:
+                best, room = xy, clear
+            if room > 4.5 * q.cell_radius_px:
+                break
+        self._xy[cell.id] = best
+        if not inside:
+            cell.origin = "entered"
+            inward = self.view[t] + size / 2 - best
+            pace = max(self._rms_px, 0.12 * q.cell_radius_px)
+            self._velocity[cell.id] = 2 * pace * inward / np.hypot(*inward)
+
+    def _doom(self, t: int, kind: str, last: int) -> None:
+        """Choose the cell that divides or dies after frame `last`."""
+        q = self.params
+        size = np.array([q.width, q.height], float)
+        alive = [i for i in self._alive(t) if self.cells[i].fate == "end"]
+        margin = 1.5 * q.cell_radius_px
+        seen = {i: self._xy[i] - self.view[t] for i in alive}
+        choices = [i for i in alive if (seen[i] > margin).all() and (seen[i] < size - margin).all()]
+        choices = choices or [i for i in alive if (seen[i] > 0).all() and (seen[i] < size).all()]
+        grown = [i for i in choices if self.cells[i].parent == 0]
+        choices = grown or choices
+        if choices:
+            cell = self.cells[choices[int(self._rng.integers(len(choices)))]]
+            cell.last, cell.fate = last, kind
+
+    def _divide(self, t: int) -> None:
+        q = self.params
+        for i in [c.id for c in self.cells.values() if c.last == t - 1 and c.fate == "divided"]:
+            mother = self.cells[i]
+            rng = stream(q.seed, "division", self.p, i)
+            share = float(np.clip(rng.normal(0.5, 0.03), 0.4, 0.6))
+            axis = self._angle[i] + float(rng.normal(0, 0.2))
+            along = np.array([np.cos(axis), np.sin(axis)])
+            born = []
+            for part, sign in ((share, 1.0), (1.0 - share, -1.0)):
+                radius = mother.shape.radius * np.sqrt(part)
+                cell = self._add(
+                    t,
+                    self._xy[i] + sign * along * (radius - 0.5 * OVERLAP_PX),
+                    axis + np.pi / 2,
+                    parent=i,
+                    origin="divided",
+                    founder=mother.founder,
+                    share=mother.share * part,
+                )
+                cell.size = radius / cell.shape.radius
+                born.append(cell.id)
+            self._bonds[born[0], born[1]] = t + _MOTHER_BOND - 1
+
+    # State --------------------------------------------------------------------------------
+
+    def _alive(self, t: int) -> list[int]:
+        return [c.id for c in self.cells.values() if c.first <= t <= c.last]
+
+    def _roundness(self, cell: Cell, t: int) -> float:
+        before = (cell.last - t + 1) / _ROUND_UP if cell.fate != "end" else 1.0
+        after = (t - cell.first + 0.3) / _SPREAD_OUT if cell.origin in _FRESH else 1.0
+        spread = min(max(min(before - 0.2, after), 0.0), 1.0)
+        return 0.92 * (1.0 - spread)
+
+    def _size(self, cell: Cell, t: int) -> float:
+        age = t - cell.first
+        breath = 1.0 + 0.03 * np.sin(cell.shape.phases[0] + 0.4 * age)
+        if cell.origin == "divided":
+            breath *= cell.size + (0.92 - cell.size) * (1 - np.exp(-age / 25.0))
+        left = cell.last - t
+        if cell.fate != "end" and left < _ROUND_UP:
+            breath *= 1.0 - (0.12 if cell.fate == "divided" else 0.25) * (1 - left / _ROUND_UP)
+        return float(breath)
+
+    def _poses(self, ids: list[int], t: int) -> Poses:
+        hours = t * self.params.interval_s / 3600.0
+        table, kappa, u0 = np.ones((len(ids), ANGLES)), np.zeros(len(ids)), np.zeros(len(ids))
+        for k, i in enumerate(ids):
+            cell = self.cells[i]
+            state = self._size(cell, t), self._roundness(cell, t)
+            table[k] = radii(cell.shape, hours, *state)
+            kappa[k], u0[k] = bend(cell.shape, *state)
+        xy = np.array([self._xy[i] for i in ids], float).reshape(-1, 2)
+        return Poses(xy, np.array([self._angle[i] for i in ids], float), table, kappa, u0)
+
+    def _bond_matrix(
+        self, ids: list[int], t: int
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+        row = {i: k for k, i in enumerate(ids)}
+        matrix = np.zeros((len(ids), len(ids)), bool)
+        for (a, b), end in self._bonds.items():
+            if t <= end and a in row and b in row:
+                matrix[row[a], row[b]] = matrix[row[b], row[a]] = True
+        return matrix
+
+    def _move(self, t: int) -> None:
+        """Walk at random with persistence; cells in contact share most of their velocity."""
+        keep = self.params.persistence
+        fresh = np.sqrt((1 - keep * keep) / 2) * self._rms_px
+        alive = [i for i in self._alive(t) if self.cells[i].first < t]
+        for i in alive:
+            cell = self.cells[i]
+            draw = cell.walk[t - cell.first]
+            if cell.origin == "entered" and t - cell.first < 2 * _SPREAD_OUT:
+                self._velocity[i] = 0.9 * self._velocity[i] + 0.3 * fresh * draw[:2]
+            else:
+                self._velocity[i] = keep * self._velocity[i] + fresh * draw[:2]
+            self._angle[i] += _TURN * float(draw[2])
+        for (a, b), end in self._bonds.items():
+            if t <= end and a in self._velocity and b in self._velocity:
+                mean = 0.5 * (self._velocity[a] + self._velocity[b])
+                self._velocity[a] = 0.3 * self._velocity[a] + 0.7 * mean
+                self._velocity[b] = 0.3 * self._velocity[b] + 0.7 * mean
+        for i in alive:
+            still = 0.25 if self._roundness(self.cells[i], t) > 0.3 else 1.0
+            self._xy[i] = self._xy[i] + still * self._velocity[i]
+
+
+_FRESH = ("divided", "settled")
