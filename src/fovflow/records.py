@@ -1,0 +1,158 @@
+"""Records as YAML and JSON files: plain values, written atomically, read strictly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import IO, Any
+
+import numpy as np
+
+from fovflow.atomic import atomic_open
+from fovflow.errors import FovflowError
+
+REMAKE = "delete the file and run the pipeline again: it is remade"
+
+
+def read_yaml(path: str | os.PathLike[str]) -> Any:
+    """Read a YAML file of plain values; tags, repeated keys and several documents are refused.
+
+    Raises
+    ------
+    FovflowError
+        If the file is absent or is not such YAML; tells the line.
+    """
+    name = Path(path)
+    with readable(name, "YAML", encoding="utf-8-sig") as file:
+        try:
+            loader = _strict_loader()(file)
+            try:
+                return loader.get_single_data()
+            finally:
+                loader.dispose()
+        except Exception as error:  # PyYAML raises many kinds of errors for garbage
+            raise _garbage(name, "YAML", error) from error
+
+
+def _strict_loader() -> Any:
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        """The safe loader, with repeated keys as errors."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                    if (key.tag, key.value) in seen:
+                        raise yaml.constructor.ConstructorError(
+                            None, None, f"the key {key.value!r} stands twice", key.start_mark
+                        )
+                    seen.add((key.tag, key.value))
+            return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
+
+    return Loader
+
+
+def write_yaml(path: str | os.PathLike[str], data: Any) -> None:
+    """Write plain values as YAML, atomically: keys in their order, non-ASCII letters as such.
+
+    NumPy scalars and arrays, tuples and paths are written as plain numbers, lists and text.
+
+    Raises
+    ------
+    ValueError
+        If `data` holds anything else; names the key.
+    """
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text = yaml.dump(
+        _plain(data, ""), Dumper=dumper, sort_keys=False, allow_unicode=True, width=100,
+        default_flow_style=False,
+    )  # fmt: skip
+    with atomic_open(path) as file:
+        file.write(text)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file; NaN and infinities, which are not JSON, are refused.
+
+    Raises
+    ------
+    FovflowError
+        If the file is absent or is not JSON; tells the line.
+    """
+    name = Path(path)
+    with readable(name, "JSON", encoding="utf-8-sig") as file:
+        try:
+            return json.load(file, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, UnicodeDecodeError):
+                raise
+            raise _garbage(name, "JSON", error) from error
+
+
+def write_json(path: str | os.PathLike[str], data: Any, *, sort_keys: bool = False) -> None:
+    """Write plain values as JSON, atomically: indented, keys in their order or sorted.
+
+    NumPy scalars and arrays, tuples and paths are written as plain numbers, lists and text.
+
+    Raises
+    ------
+    ValueError
+        If `data` holds anything else, a NaN or an infinity, or a key that is no str; names it.
+    """
+    plain = _plain(data, "", json_rules=True)
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
+    with atomic_open(path) as file:
+        file.write(text + "\n")
+
+
+def _plain(value: Any, key: str, json_rules: bool = False) -> Any:
+    """Return `value` in plain Python types; `key` is its place, for errors."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if isinstance(value, Mapping):
+        if json_rules and not all(isinstance(name, str) for name in value):
+            raise ValueError(f"{key or 'the record'}: JSON keys must be text")
+        return {n: _plain(v, f"{key}.{n}".lstrip("."), json_rules) for n, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v, f"{key}[{i}]", json_rules) for i, v in enumerate(value)]
+    if isinstance(value, float) and json_rules and not math.isfinite(value):
+        raise ValueError(f"{key or 'the record'}: {value} cannot be written as JSON; use null")
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise ValueError(f"{key or 'the record'}: cannot be written: {type(value).__name__}")
+
+
+@contextmanager
+def readable(path: Path, what: str, **options: str) -> Iterator[IO[str]]:
+    """Open a text file; turn the errors of reading it into sentences."""
+    try:
+        with path.open(**options) as file:  # type: ignore[call-overload]
+            yield file
+    except OSError as error:
+        raise FovflowError(
+            f"cannot open {path}",
+            found=error.strerror or str(error),
+            remedy="check the path; outputs that are missing are remade by running again",
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _garbage(path, what, error) from error
+
+
+def _garbage(path: Path, what: str, error: Exception) -> FovflowError:
+    found = " ".join(str(error).split()) or type(error).__name__
+    return FovflowError(f"{path} is not a readable {what} file", found=found, remedy=REMAKE)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

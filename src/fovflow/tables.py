@@ -1,0 +1,271 @@
+r"""Tables as CSV files, written atomically, read strictly; and the records of `fovflow.records`.
+
+CSV files are UTF-8 with ``\n`` line ends, a header line and commas. Floats are written so that
+they read back as the same float64; NaN is an empty field; booleans are ``True`` and ``False``;
+text is quoted where it must be. Python's csv, pandas, R's ``read.csv`` and spreadsheets read
+them. Lines before the header that begin with ``#`` are comments.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fovflow.atomic import atomic_open
+from fovflow.errors import FovflowError
+from fovflow.records import REMAKE, read_json, read_yaml, readable, write_json, write_yaml
+
+Kind = type[bool] | type[int] | type[float] | type[str]
+
+KINDS: dict[str, Kind] = {
+    "fov": int, "cell": int, "frame": int, "parent": int, "good": bool, "flags": str,
+}  # fmt: skip
+"""Kinds of columns that cannot be seen from the values where there are none."""
+
+_CHUNK = 8192
+_DTYPES: dict[Kind, type] = {bool: np.bool_, int: np.int64, float: np.float64, str: np.object_}
+_INT_CHARACTERS = frozenset("0123456789-")
+_FLOAT_CHARACTERS = frozenset("0123456789+-.eEinfaN")
+
+
+def write_csv(
+    path: str | os.PathLike[str], columns: Mapping[str, ArrayLike], *, comments: Sequence[str] = ()
+) -> None:
+    """Write a table atomically.
+
+    Parameters
+    ----------
+    path : path-like
+        The final name.
+    columns : mapping of str to array-like
+        One-dimensional columns of one length: booleans, integers, floats (written as float64) or
+        text (str; None is an empty field). Columns of no rows give a file of the header alone.
+    comments : sequence of str
+        Lines that stand before the header, each after ``# ``.
+
+    Raises
+    ------
+    ValueError
+        If there is no column, if a column is not one-dimensional, of another length than the
+        others, or of another kind of values.
+    """
+    arrays = {name: _column(name, values) for name, values in columns.items()}
+    lengths = {array.size for array in arrays.values()}
+    if len(lengths) != 1:
+        raise ValueError(f"a table needs columns of one length, not of {sorted(lengths)} rows")
+    lone = len(arrays) == 1
+    with atomic_open(path) as file:
+        file.writelines(f"# {line}\n" for line in comments)
+        file.write(",".join(_texts(arrays, lone)) + "\n")
+        for start in range(0, lengths.pop(), _CHUNK):
+            fields = [_fields(array[start : start + _CHUNK], lone) for array in arrays.values()]
+            file.write("\n".join(map(",".join, zip(*fields, strict=True))) + "\n")
+
+
+def _column(name: str, values: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "biufUOT":
+        raise ValueError(
+            f"column {name!r}: needs one dimension of booleans, numbers or text, not "
+            f"{array.ndim} of {array.dtype}"
+        )
+    return array
+
+
+def _fields(array: NDArray[Any], lone: bool) -> list[str]:
+    kind = array.dtype.kind
+    if kind == "b":
+        return ["True" if value else "False" for value in array.tolist()]
+    if kind in "iu":
+        return list(map(str, array.tolist()))
+    if kind == "f":
+        numbers = array.astype(np.float64)
+        fields = list(map(repr, numbers.tolist()))
+        for i in np.flatnonzero(np.isnan(numbers)).tolist():
+            fields[i] = '""' if lone else ""
+        return fields
+    return _texts(array.tolist(), lone)
+
+
+def _texts(values: Iterable[str | None], lone: bool) -> list[str]:
+    known: dict[str | None, str] = {}
+    fields = []
+    for value in values:
+        field = known.get(value)
+        if field is None:
+            field = known[value] = _quoted(value, lone)
+        fields.append(field)
+    return fields
+
+
+def _quoted(value: str | None, lone: bool) -> str:
+    if value is None:
+        value = ""
+    elif not isinstance(value, str):
+        raise ValueError(f"text columns hold str or None, not {value!r}")
+    if (
+        (lone and not value)
+        or value.startswith(("#", "\ufeff"))
+        or any(c in value for c in ',"\n\r')
+    ):
+        return '"' + value.replace('"', '""') + '"'
+    return value
+
+
+def read_csv(
+    path: str | os.PathLike[str], *, kinds: Mapping[str, Kind] = KINDS
+) -> dict[str, NDArray[Any]]:
+    """Read a table: the inverse of `write_csv`, for tables of any origin.
+
+    A column is boolean where all its fields are ``True`` or ``False``, int64 where all are
+    integers without leading zeros, float64 where all are numbers or empty (NaN), and text
+    (object dtype, str) otherwise.
+
+    Parameters
+    ----------
+    path : path-like
+    kinds : mapping of str to type
+        What a column is where its values cannot tell: ``str`` columns are always text, whatever
+        they hold; a column without any value has this kind, or float.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        The columns in the file's order.
+
+    Raises
+    ------
+    FovflowError
+        If the file is absent, is not UTF-8 text, has no header, a repeated column, or a line of
+        another number of fields; names the line.
+    """
+    name = Path(path)
+    text = {column for column, kind in kinds.items() if kind is str}
+    while True:
+        with readable(name, "table", newline="", encoding="utf-8-sig") as file:
+            header, chunks = _parse(name, file, text)
+        mixed = {column for column, parts in zip(header, chunks, strict=True) if _mixed(parts)}
+        if not mixed - text:
+            break
+        text |= mixed  # read again: these columns hold text, though some parts look like numbers
+    return {
+        column: _joined(parts, str if column in text else kinds.get(column, float))
+        for column, parts in zip(header, chunks, strict=True)
+    }
+
+
+def read_comments(path: str | os.PathLike[str]) -> list[str]:
+    """Return the lines before a table's header that begin with ``#``, without it."""
+    found = []
+    with readable(Path(path), "table", encoding="utf-8-sig") as file:
+        for line in file:
+            if not line.startswith("#"):
+                break
+            found.append(line[1:].strip())
+    return found
+
+
+def _parse(path: Path, file: IO[str], text: set[str]) -> tuple[list[str], list[list[NDArray[Any]]]]:
+    """Return the header and each column in parts; parts without any value are left out."""
+    skipped = 0
+    line = next(file, "")
+    while line.startswith("#"):
+        skipped += 1
+        line = next(file, "")
+
+    def lines() -> Iterator[str]:
+        yield line
+        yield from file
+
+    rows = csv.reader(lines(), strict=True)
+    header = next(rows, [])
+    if not header:
+        raise FovflowError(f"{path} is an empty file where a table was expected", remedy=REMAKE)
+    if len(set(header)) != len(header):
+        raise FovflowError(
+            f"{path} has two columns of one name",
+            found=", ".join(sorted({n for n in header if header.count(n) > 1})),
+        )
+
+    def checked() -> Iterator[list[str]]:
+        for row in rows:
+            if len(row) != len(header):
+                if not row:
+                    continue
+                raise FovflowError(
+                    f"{path}, line {skipped + rows.line_num}: not as many fields as the header",
+                    found=f"{len(row)} where the header has {len(header)}",
+                    remedy=REMAKE,
+                )
+            yield row
+
+    parts: list[list[NDArray[Any]]] = [[] for _ in header]
+    source = checked()
+    while chunk := list(islice(source, _CHUNK)):
+        for column, values, into in zip(header, zip(*chunk, strict=True), parts, strict=True):
+            into.append(_typed(values, column in text))
+    return header, parts
+
+
+_EMPTY = np.dtype("V1")
+
+
+def _typed(values: tuple[str, ...], text: bool) -> NDArray[Any]:
+    """Turn fields into an array of the narrowest kind; of `_EMPTY` where there is no value."""
+    if not text:
+        characters = set("".join(values))
+        if not characters:
+            return np.empty(len(values), _EMPTY)
+        if characters <= _INT_CHARACTERS and "" not in values:
+            numbers = _integers(values)
+            if numbers is not None:
+                return numbers
+        elif characters <= _FLOAT_CHARACTERS:
+            try:
+                return np.array([float(value or "nan") for value in values])
+            except ValueError:
+                pass
+        elif set(values) <= {"True", "False"}:
+            return np.array([value == "True" for value in values])
+    return np.array(values, dtype=object)
+
+
+def _integers(values: tuple[str, ...]) -> NDArray[Any] | None:
+    try:
+        numbers = list(map(int, values))
+        if tuple(map(str, numbers)) == values:
+            return np.array(numbers, np.int64)
+    except (ValueError, OverflowError):
+        pass
+    return None
+
+
+def _mixed(parts: list[NDArray[Any]]) -> bool:
+    """Tell whether text stands beside numbers, or booleans beside anything else."""
+    kinds = {part.dtype.kind for part in parts}
+    return bool(kinds & {"O", "b"}) and len(kinds) > 1
+
+
+def _joined(parts: list[NDArray[Any]], kind: Kind) -> NDArray[Any]:
+    filled = [part for part in parts if part.dtype != _EMPTY]
+    if not filled:
+        rows = sum(part.size for part in parts)
+        if kind is str or not rows:
+            return np.full(rows, "", dtype=_DTYPES[kind])
+        return np.full(rows, np.nan)
+    if len(filled) < len(parts):
+        filled = [np.full(p.size, np.nan) if p.dtype == _EMPTY else p for p in parts]
+    return np.concatenate(filled)
+
+
+__all__ = [
+    "KINDS", "Kind", "read_comments", "read_csv", "read_json", "read_yaml", "write_csv",
+    "write_json", "write_yaml",
+]  # fmt: skip
