@@ -3,10 +3,11 @@
 import numpy as np
 
 from fovflow.adapter.job import job
-from fovflow.background import get_corrector
+from fovflow.background import BackgroundStats, get_corrector
+from fovflow.frametable import FrameTable
 from fovflow.illumination import read_image
 from fovflow.stacks import StackReader, StackWriter
-from fovflow.tables import FrameTable, read_csv, write_csv
+from fovflow.tables import read_csv, write_csv
 
 with (
     job(snakemake) as this,
@@ -21,7 +22,7 @@ with (
     }
     corrector = get_corrector(shape=shape, **(snakemake.params.options["arguments"] | given))
     missing = read_csv(snakemake.input.times)["missing"]
-    table = FrameTable()
+    table = FrameTable(BackgroundStats)
     with StackWriter(snakemake.output.corrected, images.shape, np.float32) as out:
         for t in this.frames(len(images)):
             if missing[t]:

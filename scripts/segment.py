@@ -3,14 +3,15 @@
 import numpy as np
 
 from fovflow.adapter.job import job
-from fovflow.segmentation import get_segmenter
+from fovflow.frametable import FrameTable
+from fovflow.segmentation import FrameStats, get_segmenter
 from fovflow.stacks import StackReader, StackWriter
-from fovflow.tables import FrameTable, read_csv, write_csv
+from fovflow.tables import read_csv, write_csv
 
 with job(snakemake) as this, StackReader(snakemake.input.stack) as images:
     segmenter = get_segmenter(**snakemake.params.options["arguments"])
     missing = read_csv(snakemake.input.times)["missing"]
-    table = FrameTable()
+    table = FrameTable(FrameStats)
     with StackWriter(snakemake.output.labels, images.shape, np.uint16) as out:
         for t in this.frames(len(images)):
             if missing[t]:

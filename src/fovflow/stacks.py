@@ -201,3 +201,9 @@ class StackWriter:
 
 
 _REMAKE = "delete the file and run the pipeline again: it is remade"
+
+
+def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:
+    """Write one (Y, X) image as an npy file, atomically."""
+    with atomic_open(path, "wb") as file:
+        np.save(file, np.ascontiguousarray(image), allow_pickle=False)

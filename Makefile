@@ -1,0 +1,47 @@
+# make demo   simulate a small movie, run the pipeline on it, compare with the truth
+# make test   the whole test suite
+# Both make .venv with pinned versions first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help install demo test check format bench documents clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+install: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV) || { apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/fovflow demo demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 $(TESTFLAGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint --cores 1
+
+format: $(READY)
+	$(BIN)/ruff format src tests scripts benchmarks
+	$(BIN)/ruff check --fix src tests scripts benchmarks
+	$(BIN)/snakefmt Snakefile rules
+
+bench: $(READY)
+	$(BIN)/python benchmarks/steps.py
+
+documents: $(READY)
+	$(BIN)/python -m fovflow.config.documents config
+
+clean:
+	rm -rf $(VENV) demo .snakemake

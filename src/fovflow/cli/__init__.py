@@ -1,0 +1,78 @@
+"""The ``fovflow`` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from fovflow import __version__
+from fovflow.errors import ConfigError, FovflowError
+
+COMMANDS = {
+    "init": "lay out a project folder with a commented configuration",
+    "run": "run the pipeline; everything after `run` is passed on to snakemake",
+    "demo": "simulate a small movie, run the pipeline on it, compare with the truth",
+    "inspect": "show what a raw file holds: axes, channels, positions, times, warnings",
+    "status": "show what is complete, what failed and why",
+    "why": "say in plain words what would run now, and why",
+    "simulate": "write a simulated movie with known truth",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status: 0 done, 1 failed, 2 wrong usage or config."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except ConfigError as error:
+        print(f"fovflow: {error}", file=sys.stderr)
+        return 2
+    except FovflowError as error:
+        print(f"fovflow: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("fovflow: stopped", file=sys.stderr)
+        return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    parser = _parser()
+    if not arguments or arguments[0] not in COMMANDS:
+        parser.parse_args(arguments or ["--help"])
+        return 2
+    name = arguments[0]
+    module = importlib.import_module(f"fovflow.cli.{name}_command")
+    command = argparse.ArgumentParser(
+        prog=f"fovflow {name}",
+        description=COMMANDS[name][0].upper() + COMMANDS[name][1:] + ".",
+        epilog=f"example:\n  {module.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(command)
+    if getattr(module, "PASSES_ON", False):
+        known, rest = command.parse_known_args(arguments[1:])
+        known.rest = rest
+        return int(module.main(known))
+    return int(module.main(command.parse_args(arguments[1:])))
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="fovflow",
+        description="Live-cell time-lapse microscopy to quality-flagged single-cell traces.",
+        epilog=f"commands:\n{listed}\n\nexample:\n  fovflow init my_project && cd my_project\n"
+        "  fovflow run --cores 4\n\n`fovflow COMMAND --help` tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="fovflow [-h] [--version] COMMAND …",
+    )
+    parser.add_argument("--version", action="version", version=f"fovflow {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    return parser

@@ -1,0 +1,49 @@
+"""``fovflow simulate``: a movie with known truth."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+EXAMPLE = "fovflow simulate movie.nd2 --positions 3 --frames 24 --cells 30"
+
+_OPTIONS = {
+    "seed": (int, "seed: the same seed gives the same file"),
+    "positions": (int, "number of fields of view"),
+    "frames": (int, "number of frames"),
+    "height": (int, "rows, in pixels"),
+    "width": (int, "columns, in pixels"),
+    "cells": (int, "cells per field of view"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments."""
+    from fovflow.simulation import MovieParams
+
+    defaults = MovieParams()
+    parser.add_argument("file", help="file to write: .nd2, .ome.tif, .ome.zarr or .czi")
+    for name, (kind, text) in _OPTIONS.items():
+        default = getattr(defaults, name)
+        parser.add_argument(
+            f"--{name}", type=kind, default=default, help=f"{text} (default: {default})"
+        )
+    parser.add_argument("--truth", help="folder for masks, tracks and kinetics as simulated")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Write the movie and its truth."""
+    from fovflow.simulation import MovieParams, simulate, write_movie, write_truth
+
+    params = dataclasses.replace(
+        MovieParams(), **{name: getattr(arguments, name) for name in _OPTIONS}
+    )
+    movie = simulate(params)
+    file = Path(arguments.file)
+    write_movie(movie, file)
+    print(f"movie: {file}")
+    if arguments.truth:
+        write_truth(movie, Path(arguments.truth))
+        print(f"truth: {arguments.truth}")
+    return 0

@@ -1,0 +1,183 @@
+"""Run the pipeline from Python: Snakemake as a process, with the workflow of this package."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fovflow.errors import ConfigError, FovflowError
+from fovflow.results import FovResult, Results, load_results
+
+
+def workflow_folder() -> Path:
+    """Return the folder of the Snakefile: inside the installed package, or the clone's top."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "workflow", package.parents[1]):
+        if (folder / "Snakefile").is_file():
+            return folder
+    raise FovflowError(
+        "the workflow is not installed with the package",
+        found=f"no Snakefile in {package / 'workflow'}",
+        remedy="install fovflow from its wheel, or work in a clone",
+    )
+
+
+def snakemake_command(arguments: Sequence[str]) -> list[str]:
+    """Return the command line that runs Snakemake on this package's workflow.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Options and targets for Snakemake. Without ``--cores`` or a profile that says otherwise
+        all cores are used.
+    """
+    given = list(arguments)
+    chooses = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--unlock")
+    if not any(item.split("=")[0] in chooses or item[:2] in ("-c", "-j") for item in given):
+        given = ["--cores", "all", *given]
+    snakefile = workflow_folder() / "Snakefile"
+    return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *given]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What came of `run`.
+
+    Attributes
+    ----------
+    success : bool
+        Whether everything that was asked for was made.
+    results : dict of str to fovflow.results.Results
+        Results by dataset, also of runs that failed in part.
+    failures : dict of str to list of FovResult
+        FOVs that are not complete, by dataset.
+    returncode : int
+        Snakemake's exit status.
+    """
+
+    success: bool
+    results: dict[str, Results] = field(default_factory=dict)
+    failures: dict[str, list[FovResult]] = field(default_factory=dict)
+    returncode: int = 0
+
+    def __bool__(self) -> bool:
+        return self.success
+
+
+def run(
+    config: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    fovs: str | int | None = None,
+    cores: int | str = "all",
+    outdir: str | os.PathLike[str] | None = None,
+    targets: Sequence[str] = (),
+    dry_run: bool = False,
+    quiet: bool = False,
+    options: Sequence[str] = (),
+) -> RunOutcome:
+    """Run the whole pipeline.
+
+    Parameters
+    ----------
+    config : path-like or mapping
+        A configuration file, or its content. Paths in it are relative to the working directory.
+    fovs : str or int, optional
+        FOVs to process in every dataset, such as ``"0-5, 7"``; the configuration's otherwise.
+    cores : int or str
+        Number of cores, or ``"all"``.
+    outdir : path-like, optional
+        Output folder; the configuration's otherwise.
+    targets : sequence of str
+        Rules or files to make; everything otherwise.
+    dry_run : bool
+        Only tell what would be done.
+    quiet : bool
+        Keep Snakemake's own messages off the screen; errors stay in the result.
+    options : sequence of str
+        Further options for Snakemake, such as ``["--workflow-profile", "profiles/slurm"]``.
+
+    Returns
+    -------
+    RunOutcome
+        True in a condition if all went well.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is wrong.
+
+    Examples
+    --------
+    >>> outcome = fovflow.run("config/config.yaml", fovs="0-3", cores=4)  # doctest: +SKIP
+    >>> outcome.results["plate1"].traces().head()  # doctest: +SKIP
+    """
+    from fovflow.config import parse_config
+    from fovflow.tables import write_yaml
+
+    content = _content(config)
+    if fovs is not None:
+        content["fovs"] = str(fovs)
+        content["datasets"] = _without_own_fovs(content.get("datasets"))
+    if outdir is not None:
+        content["outdir"] = os.fspath(outdir)
+    checked = parse_config(content)
+    with tempfile.TemporaryDirectory(prefix="fovflow-") as folder:
+        file = Path(folder) / "config.yaml"
+        write_yaml(file, content)
+        arguments = ["--configfile", str(file), "--cores", str(cores), *options]
+        if dry_run:
+            arguments.append("--dry-run")
+        if targets:
+            arguments += ["--", *targets]
+        output = subprocess.DEVNULL if quiet else None
+        done = subprocess.run(
+            snakemake_command(arguments), stdout=output, stderr=output, check=False
+        )
+    if dry_run:
+        return RunOutcome(success=done.returncode == 0, returncode=done.returncode)
+    return _outcome(checked.outdir, checked.datasets, done.returncode)
+
+
+def _content(config: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(config, Mapping):
+        return dict(config)
+    from fovflow.tables import read_yaml
+
+    content = read_yaml(config)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{os.fspath(config)} is no mapping of keys to values")
+    return content
+
+
+def _without_own_fovs(datasets: Any) -> Any:
+    """Return datasets without their own FOV selection, so that the run's holds for all."""
+    from fovflow.config.load import read_datasets
+
+    table = read_datasets(datasets) if isinstance(datasets, str) else datasets
+    if not isinstance(table, Mapping):
+        return table
+    return {
+        name: {k: v for k, v in value.items() if k != "fovs"} if isinstance(value, Mapping) else value
+        for name, value in table.items()
+    }
+
+
+def _outcome(outdir: str, datasets: Any, returncode: int) -> RunOutcome:
+    results: dict[str, Results] = {}
+    for name in datasets:
+        try:
+            results[name] = load_results(Path(outdir) / name)
+        except FovflowError:
+            continue  # nothing was made of this dataset
+    failures = {
+        name: bad
+        for name, result in results.items()
+        if (bad := [fov for fov in result.fovs.values() if fov.status != "complete"])
+    }
+    return RunOutcome(returncode == 0, results, failures, returncode)
