@@ -1,0 +1,141 @@
+"""The steps' parameters: what each rule passes on, and what reruns it when it changes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fovflow.config.model import Config
+from fovflow.planning.dataset import DatasetPlan
+
+_FILES = ("dark", "flat_field")
+"""Keys of `correct` that may name files: the rule gives those as inputs."""
+
+
+def needs_pixel_size(config: Config) -> bool:
+    """Tell whether a chosen method has parameters in µm that are set."""
+    from fovflow.segmentation import NEEDS_PIXEL_SIZE as SEGMENT
+    from fovflow.tracking import NEEDS_PIXEL_SIZE as TRACK
+
+    if config.segment.method in SEGMENT or config.track.method in TRACK:
+        return True
+    set_um = [
+        name
+        for section in (config.correct, config.extract, config.qc)
+        for name in type(section).model_fields
+        if name.endswith("_um") and getattr(section, name)
+    ]
+    return bool(set_um)
+
+
+def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, Any]:
+    """Return the parameters of a step for one dataset, as plain JSON values.
+
+    Parameters
+    ----------
+    config : Config
+    step : str
+        ``copy``, ``segment``, ``correct``, ``track``, ``extract``, ``flat_field`` or ``results``.
+    plan : DatasetPlan
+
+    Returns
+    -------
+    dict
+        ``arguments`` go to the step's function; ``revision`` changes when an algorithm's output
+        does. A rule runs again when any of it changes.
+    """
+    made = _MAKERS[step](config, plan)
+    return dict(json.loads(json.dumps(made)))
+
+
+def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    dataset = config.datasets[plan.name]  # type: ignore[index]
+    return {
+        "frames": plan.frames,
+        "shape": [plan.height, plan.width],
+        "crop": None if config.copy_.crop is None else config.copy_.crop.model_dump(),
+        "z": config.copy_.z,
+        "interval_s": dataset.interval_s,  # type: ignore[union-attr]
+    }
+
+
+def _method(section: Any, plan: DatasetPlan, revisions: dict[str, int]) -> dict[str, Any]:
+    """Return a method's name, its options and its pixel size."""
+    options = section.model_dump(mode="json")
+    plugin = options.pop("options", None)
+    return {
+        "arguments": {**options, **(plugin or {}), "pixel_um": plan.pixel_um},
+        "revision": revisions.get(section.method, 0),
+    }
+
+
+def _segment(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    from fovflow.segmentation import ALGORITHM_REVISION
+
+    return _method(config.segment, plan, ALGORITHM_REVISION)
+
+
+def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    from fovflow.background import ALGORITHM_REVISION
+
+    made = _method(config.correct, plan, ALGORITHM_REVISION)
+    made["arguments"] = {
+        key: value
+        for key, value in made["arguments"].items()
+        if not (key in _FILES and (value is None or isinstance(value, str)))
+    }
+    return made
+
+
+def _track(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    from fovflow.tracking import ALGORITHM_REVISION
+
+    return _method(config.track, plan, ALGORITHM_REVISION)
+
+
+def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    from fovflow.features import ALGORITHM_REVISION
+
+    return {
+        "arguments": {
+            **config.extract.model_dump(mode="json"),
+            "pc": plan.seg if plan.pc is None else plan.pc,
+            "fl": plan.fl,
+            "pixel_um": plan.pixel_um,
+        },
+        "qc": config.qc.model_dump(mode="json"),
+        "time_units": config.time_units,
+        "revision": ALGORITHM_REVISION,
+    }
+
+
+def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    from fovflow.background import ALGORITHM_REVISION
+
+    copy = _copy(config, plan)
+    dark = getattr(config.correct, "dark", 0.0)
+    return {
+        **{key: copy[key] for key in ("frames", "crop", "z")},
+        "arguments": {"dark": dark if isinstance(dark, int | float) else 0.0},
+        "revision": ALGORITHM_REVISION.get(config.correct.method, 0),
+    }
+
+
+def _results(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    steps = ("copy", "segment", "correct", "track", "extract")
+    return {
+        **{step: step_parameters(config, step, plan) for step in steps},
+        "problems": plan.problems,
+        "fovs": plan.fovs,
+    }
+
+
+_MAKERS = {
+    "copy": _copy,
+    "segment": _segment,
+    "correct": _correct,
+    "track": _track,
+    "extract": _extract,
+    "flat_field": _flat_field,
+    "results": _results,
+}

@@ -1,0 +1,178 @@
+"""processing_results.yaml: true, relative, and readable after a move."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fovflow
+from fovflow.atomic import write_text
+from fovflow.errors import FovflowError
+from fovflow.layout import Layout
+from fovflow.results import Made, fov_status, load_results, results_paths, write_results
+from fovflow.tables import read_yaml
+
+CHANNELS = {"pc": 0, "fl": [1, 2], "seg": 0}
+KEPT = frozenset({"pc", "fl", "seg", "fl_corrected", "seg_labeled"})
+
+
+def make_fov(layout: Layout, fov: int) -> None:
+    """Write small files as a run leaves them."""
+    for kind, channels in (("pc", [0]), ("fl", [1, 2]), ("seg", [0]), ("seg_labeled", [0])):
+        for channel in channels:
+            path = Path(layout.stack(kind, "plate", fov, channel))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, np.full((2, 3, 4), fov, np.uint16))
+    write_text(layout.traces("plate", fov), f"fov,cell,frame\n{fov},1,0\n{fov},1,1\n")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A dataset of FOVs 0 (complete) and 3 (failed)."""
+    layout = Layout(tmp_path / "results")
+    make_fov(layout, 0)
+    write_results(
+        layout.results("plate"),
+        {
+            "dataset": "plate",
+            "output_dir": ".",
+            "channels": {"pc": 0, "fl": [1, 2]},
+            "time_units": "min",
+            "results_paths": {
+                "0": results_paths(layout, "plate", 0, CHANNELS, KEPT),
+                "3": results_paths(layout, "plate", 3, CHANNELS, KEPT),
+            },
+            "fovs": {
+                "0": {"status": "complete"},
+                "3": {"status": "failed", "step": "segment", "error": "no light"},
+            },
+        },
+    )
+    return Path(layout.dataset("plate"))
+
+
+def test_the_file_has_the_form_that_viewers_read(folder):
+    content = read_yaml(folder / "processing_results.yaml")
+    assert content["output_dir"] == "."
+    assert content["channels"] == {"pc": 0, "fl": [1, 2]}
+    paths = content["results_paths"]["0"]
+    assert paths["pc"] == [0, "fov_000/plate_fov_000_pc_ch_0.npy"]
+    assert paths["fl"] == [
+        [1, "fov_000/plate_fov_000_fl_ch_1.npy"],
+        [2, "fov_000/plate_fov_000_fl_ch_2.npy"],
+    ]
+    assert paths["seg_labeled"] == [0, "fov_000/plate_fov_000_seg_labeled_ch_0.npy"]
+    assert paths["traces_csv"] == [
+        [1, "fov_000/plate_fov_000_traces.csv"],
+        [2, "fov_000/plate_fov_000_traces.csv"],
+    ]
+    assert content["results_paths"]["3"] == {"fl": [], "fl_corrected": []}
+    assert content["fovs"]["3"] == {"status": "failed", "step": "segment", "error": "no light"}
+
+
+def test_results_are_read_back(folder):
+    results = fovflow.load_results(folder)
+    assert results.dataset == "plate"
+    assert results.time_units == "min"
+    assert sorted(results.fovs) == [0, 3]
+    assert results.missing == ()
+    assert results.fovs[3].error == "no light"
+    assert results.fovs[3].traces_path is None
+    assert results.fovs[0].stack("pc").shape == (2, 3, 4)
+    assert results.fovs[0].stack("fl", 2)[0, 0, 0] == 0
+    assert results.traces()["frame"].tolist() == [0, 1]
+    with pytest.raises(FovflowError, match="no stack 'fl' of channel None; found: pc 0, fl 1, fl 2"):
+        results.fovs[0].stack("fl")
+    with pytest.raises(FovflowError, match="FOV 3 has no traces; found: status failed no light"):
+        results.fovs[3].traces()
+
+
+def test_a_moved_folder_opens_and_missing_files_are_listed(folder, tmp_path):
+    moved = tmp_path / "else where" / "copied µ"
+    shutil.copytree(folder, moved)
+    (moved / "fov_000" / "plate_fov_000_seg_ch_0.npy").unlink()
+    results = load_results(moved / "processing_results.yaml")
+    assert [path.name for path in results.missing] == ["plate_fov_000_seg_ch_0.npy"]
+    assert results.fovs[0].stacks["pc"][0].parent == moved / "fov_000"
+    assert "seg" not in results.fovs[0].stacks
+
+
+def test_paths_of_another_machine_are_found_by_their_last_two_parts(folder):
+    file = folder / "processing_results.yaml"
+    file.write_text(file.read_text().replace("fov_000/plate", "/old/place/fov_000/plate"))
+    results = load_results(folder)
+    assert results.missing == ()
+    assert results.fovs[0].stack("pc").shape == (2, 3, 4)
+
+
+def test_a_path_cannot_climb_out_of_the_folder(folder):
+    secret = folder.parent / "secret.npy"
+    np.save(secret, np.zeros((1, 1, 1)))
+    file = folder / "processing_results.yaml"
+    file.write_text(file.read_text().replace("fov_000/plate_fov_000_pc_ch_0.npy", "../secret.npy"))
+    results = load_results(folder)
+    assert "pc" not in results.fovs[0].stacks
+    assert len(results.missing) == 1
+
+
+def test_without_a_results_file_fovs_are_discovered(folder):
+    (folder / "processing_results.yaml").unlink()
+    results = load_results(folder.parent)  # an output folder with a single dataset
+    assert sorted(results.fovs) == [0]
+    assert results.fovs[0].status == "unknown"
+    assert results.channels == {"pc": 0, "fl": [1, 2]}
+    assert sorted(results.fovs[0].stacks) == ["fl", "pc", "seg", "seg_labeled"]
+    assert len(results.traces()) == 2
+
+
+def test_verdicts_of_a_person_take_precedence(folder):
+    inspected = folder / "fov_000" / "plate_fov_000_traces_inspected.csv"
+    inspected.write_text("fov,cell,frame\n0,9,0\n")
+    assert load_results(folder).traces()["cell"].tolist() == [9]
+
+
+def test_absent_and_ambiguous_folders_are_named(folder):
+    with pytest.raises(FovflowError, match="there is no folder"):
+        load_results(folder / "absent")
+    (folder.parent / "other" / "fov_000").mkdir(parents=True)
+    with pytest.raises(FovflowError, match="several datasets; found: other, plate"):
+        load_results(folder.parent)
+    (folder / "processing_results.yaml").write_text("- 1\n")
+    with pytest.raises(FovflowError, match="is no results file"):
+        load_results(folder)
+
+
+def made(tmp_path: Path, *steps: str) -> list[Made]:
+    return [
+        Made(step, str(tmp_path / f"{step}.json"), str(tmp_path / f"{step}.npy")) for step in steps
+    ]
+
+
+def test_status_tells_complete_failed_incomplete_and_outdated(tmp_path):
+    files = made(tmp_path, "copy", "segment")
+    options = {"copy": {"z": (1, 2)}, "segment": {"k": 3}}
+    assert fov_status(files, options) == {"status": "incomplete", "step": "copy"}
+    for item in files:
+        write_text(item.path, "x")
+    assert fov_status(files, options) == {"status": "complete"}, "records may have been deleted"
+    record = {"status": "complete", "step": "copy", "options": {"z": [1, 2]}}
+    write_text(files[0].record, json.dumps(record))
+    write_text(files[1].record, json.dumps({"status": "complete", "options": {"k": 3}}))
+    assert fov_status(files, options) == {"status": "complete"}
+    assert fov_status(files, {**options, "segment": {"k": 4}}) == {
+        "status": "outdated",
+        "step": "segment",
+    }
+    write_text(
+        files[0].record, json.dumps({"status": "failed", "error": "disk full", "frame": 7})
+    )
+    assert fov_status(files, options) == {
+        "status": "failed",
+        "step": "copy",
+        "error": "disk full",
+        "frame": 7,
+    }
