@@ -14,10 +14,11 @@ from fovflow.simulation.streams import stream
 
 Float = NDArray[np.float64]
 
-_HALO = ((0.60, 0.24), (0.32, 0.75))
+_HALO = ((0.62, 0.22), (0.34, 0.6))
 """Weights of the low-passed parts that the phase ring shifts too, and the widths of the passes
 in mean cell radii."""
-_LARGEST_PHASE = 0.9
+_PHASES = (-0.4, 2.0)
+"""Range of ψ, beyond which the picture of a thin object makes no sense (rad)."""
 
 
 def coordinates(params: MovieParams) -> tuple[Float, Float]:
@@ -92,10 +93,11 @@ def phase_contrast(
 ) -> Image:
     """Return the phase image of the view relative to its background, (Y, X) float32.
 
-    The linear theory of phase contrast: the direct light and, through the finite width of the
-    phase ring, the low spatial frequencies of the phase φ are shifted by a quarter wave, so the
-    image shows 1 - 2 (φ - low-passed φ). The low-passed part is what makes halos and shade-off.
-    Large phases saturate.
+    Zernike's phase contrast: the phase ring shifts the direct light by a quarter wave, and,
+    being of finite width, also the low spatial frequencies of the phase φ. With
+    ψ = φ - low-passed φ the image is |exp(iψ) - 1 + i|² / |i|² = 3 - 2 cos ψ - 2 sin ψ, which is
+    1 - 2ψ for thin objects; the low-passed part makes halos and shade-off, and thick, rounded
+    cells turn bright.
     """
     phi = scene.thickness
     canvas = (phi.shape[0], phi.shape[1])
@@ -108,8 +110,8 @@ def phase_contrast(
         psi -= weight * _blur(phi, width * params.cell_radius_px)
     psi = cv2.GaussianBlur(psi, (0, 0), float(np.hypot(0.7, defocus(params, p, t))))
     view = scene.view(psi) * np.float32(params.phase_contrast)
-    dark = np.tanh(np.maximum(view, 0) / _LARGEST_PHASE) * _LARGEST_PHASE
-    image = 1.0 - dark - 1.5 * np.minimum(view, 0)
+    view = np.clip(view, *_PHASES)
+    image = 3.0 - 2.0 * np.cos(view) - 2.0 * np.sin(view)
     if params.grain > 0:
         image += np.float32(params.grain) * _dish(params, p, origin)
     return np.asarray(np.maximum(image, 0.02), np.float32)

@@ -107,7 +107,7 @@ class MovieParams:
     """Strength of the phase contrast of cells and debris (1 = as usual, 0 = invisible)."""
     vignetting: float = 0.12
     """Fall-off of the phase illumination from the centre to the corners (0 to 1)."""
-    debris: float = 0.3
+    debris: float = 0.8
     """Specks of debris on the dish per 100 µm × 100 µm."""
     grain: float = 0.006
     """Relative unevenness of the dish under phase contrast, fixed to the specimen (1)."""

@@ -232,13 +232,16 @@ def _fill(
     light = np.where(mine, light, 0.0)
     scene.share[box] += (light / light.sum(dtype=np.float64)).astype(np.float32)
 
-    tall = shape.height * (1.0 + 2.2 * (1.0 - spread))
-    rise = 1.0 - np.exp(-edge[box] / (0.11 * radius))
-    body = tall * rise * (0.62 + 0.38 * dome)
+    tall = shape.height * (1.0 + 5.0 * (1.0 - spread))
+    direction, thin = shape.lean
+    lean = (u * np.cos(direction) + v * np.sin(direction)) / np.maximum(np.hypot(u, v), 1.0)
+    slope = 0.07 + spread * thin * (0.5 - 0.5 * lean) ** 2 * 0.55
+    rise = 1.0 - np.exp(-edge[box] / (slope * radius))
+    body = tall * rise * (0.7 + 0.3 * dome)
     rim = np.exp(-(((inside - 1.0) / 0.13) ** 2))
-    detail = 0.085 * grain + 0.10 * rim - 0.13 * core
+    detail = 0.07 * grain + 0.06 * rim - 0.08 * core
     spots = _granules(shape, u, v, snapshot, k)
-    texture = (detail + spots) * spread * np.minimum(edge[box] / 3.0, 1.0)
+    texture = (detail + spots) * (2.0 - spread) * np.minimum(edge[box] / 3.0, 1.0)
     scene.thickness[box] += np.where(mine, body + texture, 0.0).astype(np.float32)
 
 

@@ -46,6 +46,8 @@ class Shape:
     """(3, 3) angle, amplitude and sharpness of processes."""
     height: float
     """Optical thickness (rad)."""
+    lean: Float
+    """(2,) direction of its thick side, and how thin it is on the other (0 to 1)."""
     texture: Float
     """(2,) offset of the cell in the texture tile (px)."""
     nucleus: Float
@@ -81,7 +83,7 @@ def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
             np.clip(np.abs(rng.normal(0.35, 0.2, count)), 0.05, 0.8),
             rng.uniform(0, 2 * np.pi, count),
             scale * rng.uniform(0.7, 1.5, count),
-            np.where(rng.random(count) < 0.06, -1.2, 1.0) * rng.uniform(0.15, 0.65, count),
+            np.where(rng.random(count) < 0.06, -1.2, 1.0) * rng.uniform(0.08, 0.36, count),
         ],
         axis=1,
     )
@@ -93,7 +95,8 @@ def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
         phases=rng.uniform(0, 2 * np.pi, 4),
         rates=rng.uniform(-1.2, 1.2, 4),
         processes=processes,
-        height=float(0.62 * np.exp(0.3 * rng.standard_normal())),
+        height=float(0.25 * np.exp(0.35 * rng.standard_normal())),
+        lean=np.array([rng.uniform(0, 2 * np.pi), rng.beta(2, 2)]),
         texture=rng.uniform(0, 256, 2),
         nucleus=np.array(
             [
