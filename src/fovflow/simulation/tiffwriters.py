@@ -1,0 +1,307 @@
+"""TIFF writers: OME-TIFF, ImageJ hyperstacks, series of single planes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.atomic import atomic_open
+from fovflow.simulation.source import Frames, Shape, Source, StagePosition, describe
+
+_OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+_OME_TYPES = {"uint8": "uint8", "uint16": "uint16", "float32": "float"}
+_UM_PER_CM = 10_000.0
+_SOFTWARE = "fovflow"
+Missing = Iterable[tuple[int, int]]
+
+
+def write_ome_tiff(
+    path: str | os.PathLike[str],
+    frames: Frames,
+    *,
+    channels: Sequence[str],
+    pixel_um: float,
+    shape: Shape | None = None,
+    positions: Sequence[StagePosition] | None = None,
+    times_s: NDArray[Any] | None = None,
+    period_s: float = 0.0,
+    missing: Missing = (),
+    split: bool = False,
+) -> list[Path]:
+    """Write an OME-TIFF, one image (series) per position, planes ordered T, C.
+
+    It carries names and stage coordinates of positions, channel names and colours, pixel size,
+    `TimeIncrement` and each plane's `DeltaT`. Parameters as in `nd2writer.write_nd2`, and:
+
+    Parameters
+    ----------
+    missing : iterable of (int, int)
+        (position, frame) pairs whose planes are announced but not in the file.
+    split : bool
+        One file per position, ``{stem}_s{p:02d}.ome.tif``, each complete in itself.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    import tifffile
+
+    source = describe(
+        frames,
+        shape=shape,
+        channels=channels,
+        pixel_um=pixel_um,
+        positions=positions,
+        times_s=times_s,
+        period_s=period_s,
+    )
+    absent = frozenset(missing)
+    every = range(source.shape[1])
+    path = Path(path)
+    stem = path.name.removesuffix(".tiff").removesuffix(".tif").removesuffix(".ome")
+    parts = (
+        {path.with_name(f"{stem}_s{p:02d}.ome.tif"): [p] for p in every}
+        if split
+        else {path: list(every)}
+    )
+    for target, members in parts.items():
+        xml = _ome_xml(source, members, absent).encode()
+        with atomic_open(target, "wb") as file:
+            big = _bytes(source) * len(members) > 2**32 - 2**25
+            with tifffile.TiffWriter(file, bigtiff=big, ome=False) as writer:
+                for p in members:
+                    planes = sum((p, t) not in absent for t in range(source.shape[0]))
+                    if planes:
+                        _write_planes(writer, source, p, absent, planes, description=xml)
+                        xml = b""
+    return list(parts)
+
+
+def _bytes(source: Source) -> int:
+    t, _, c, y, x = source.shape
+    return t * c * (y * x * source.dtype.itemsize + 1024)
+
+
+def _write_planes(
+    writer: Any,
+    source: Source,
+    p: int,
+    absent: frozenset[tuple[int, int]],
+    frames: int,
+    *,
+    description: bytes,
+) -> None:
+    """Write all planes of a position, one page each."""
+    _, _, c, y, x = source.shape
+    per_cm = _UM_PER_CM / source.pixel_um
+    writer.write(
+        _planes(source, p, absent),
+        shape=(frames * c, y, x),
+        dtype=source.dtype,
+        photometric="minisblack",
+        metadata=None,
+        description=description or None,
+        resolution=(per_cm, per_cm),
+        resolutionunit="CENTIMETER",
+        software=_SOFTWARE,
+    )
+
+
+def _planes(
+    source: Source, p: int, absent: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[NDArray[Any]]:
+    for t in range(source.shape[0]):
+        if (p, t) not in absent:
+            yield from source.frame(p, t)
+
+
+def _ome_xml(source: Source, members: list[int], absent: frozenset[tuple[int, int]]) -> str:
+    """Return the OME-XML of some positions, whose planes follow each other in one file."""
+    n_frames, _, n_channels, height, width = source.shape
+    parts = [f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{_OME}" Creator="{_SOFTWARE}">']
+    ifd = 0
+    for k, p in enumerate(members):
+        name = source.name(p)
+        label = f" Name={quoteattr(name)}" if name is not None else ""
+        increment = (
+            f' TimeIncrement="{source.period_s!r}" TimeIncrementUnit="s"' if source.period_s else ""
+        )
+        parts.append(
+            f'<Image ID="Image:{k}"{label}><Pixels ID="Pixels:{k}" DimensionOrder="XYCZT" '
+            f'Type="{_OME_TYPES[source.dtype.name]}" SizeX="{width}" SizeY="{height}" '
+            f'SizeC="{n_channels}" SizeZ="1" SizeT="{n_frames}" BigEndian="false" '
+            f'PhysicalSizeX="{source.pixel_um!r}" PhysicalSizeXUnit="µm" '
+            f'PhysicalSizeY="{source.pixel_um!r}" PhysicalSizeYUnit="µm"{increment}>'
+        )
+        parts += [_ome_channel(source, k, c) for c in range(n_channels)]
+        held = [t for t in range(n_frames) if (p, t) not in absent]
+        if len(held) == n_frames:
+            parts.append(f'<TiffData IFD="{ifd}" PlaneCount="{n_frames * n_channels}"/>')
+        else:
+            parts += [
+                f'<TiffData IFD="{ifd + i * n_channels + c}" FirstT="{t}" FirstC="{c}" '
+                'FirstZ="0" PlaneCount="1"/>'
+                for i, t in enumerate(held)
+                for c in range(n_channels)
+            ]
+        ifd += len(held) * n_channels
+        parts += [_ome_plane(source, p, t, c) for t in held for c in range(n_channels)]
+        parts.append("</Pixels></Image>")
+    return "".join([*parts, "</OME>"])
+
+
+def _ome_channel(source: Source, k: int, c: int) -> str:
+    red, green, blue = source.color(c)
+    rgba = red << 24 | green << 16 | blue << 8 | 255
+    signed = rgba - 2**32 if rgba >= 2**31 else rgba
+    return (
+        f'<Channel ID="Channel:{k}:{c}" Name={quoteattr(source.channels[c])} '
+        f'SamplesPerPixel="1" Color="{signed}"/>'
+    )
+
+
+def _ome_plane(source: Source, p: int, t: int, c: int) -> str:
+    more = ""
+    if source.times_s is not None:
+        more += f' DeltaT="{float(source.times_s[t, p])!r}" DeltaTUnit="s"'
+    if source.positions is not None:
+        x, y, _ = source.positions[p]
+        more += (
+            f' PositionX="{float(x)!r}" PositionXUnit="µm"'
+            f' PositionY="{float(y)!r}" PositionYUnit="µm"'
+        )
+    return f'<Plane TheZ="0" TheT="{t}" TheC="{c}"{more}/>'
+
+
+def write_imagej_tiff(
+    path: str | os.PathLike[str],
+    frames: Frames,
+    *,
+    channels: Sequence[str],
+    pixel_um: float,
+    shape: Shape | None = None,
+    positions: Sequence[StagePosition] | None = None,
+    times_s: NDArray[Any] | None = None,
+    period_s: float = 0.0,
+) -> list[Path]:
+    """Write ImageJ hyperstacks (axes T, C, Y, X).
+
+    The format holds a single position: several make one file each, ``{stem}_s{p:02d}.tif``. It
+    carries pixel size, period and channel names (as slice labels), but neither the times of
+    frames nor the stage. Parameters as in `nd2writer.write_nd2`.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    import tifffile
+
+    source = describe(
+        frames,
+        shape=shape,
+        channels=channels,
+        pixel_um=pixel_um,
+        positions=positions,
+        times_s=times_s,
+        period_s=period_s,
+    )
+    n_frames, n_positions, n_channels, height, width = source.shape
+    path = Path(path)
+    written = []
+    for p in range(n_positions):
+        target = path if n_positions == 1 else path.with_name(f"{path.stem}_s{p:02d}.tif")
+        metadata: dict[str, Any] = {
+            "axes": "TCYX",
+            "unit": "um",
+            "mode": "composite" if n_channels > 1 else "grayscale",
+            "Labels": list(source.channels) * n_frames,
+        }
+        if source.period_s > 0:
+            metadata |= {"finterval": source.period_s, "fps": 1.0 / source.period_s}
+        with atomic_open(target, "wb") as file, tifffile.TiffWriter(file, imagej=True) as writer:
+            writer.write(
+                _planes(source, p),
+                shape=(n_frames, n_channels, height, width),
+                dtype=source.dtype,
+                resolution=(1.0 / source.pixel_um, 1.0 / source.pixel_um),
+                metadata=metadata,
+                software=_SOFTWARE,
+            )
+        written.append(target)
+    return written
+
+
+def write_tiff_series(
+    path: str | os.PathLike[str],
+    frames: Frames,
+    *,
+    channels: Sequence[str],
+    pixel_um: float,
+    shape: Shape | None = None,
+    positions: Sequence[StagePosition] | None = None,
+    times_s: NDArray[Any] | None = None,
+    period_s: float = 0.0,
+    missing: Missing = (),
+    name: str | None = None,
+) -> list[Path]:
+    """Write a folder of single planes, ``{name}_s{p:02d}_t{t:03d}_c{c}.tif``.
+
+    The files carry the pixel size (as resolution) and nothing else of the description.
+    Parameters as in `nd2writer.write_nd2`, and:
+
+    Parameters
+    ----------
+    path : path-like
+        The folder; made if need be.
+    missing : iterable of (int, int)
+        (position, frame) pairs whose files are left out.
+    name : str, optional
+        Start of the file names; by default the folder's name.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    import tifffile
+
+    source = describe(
+        frames,
+        shape=shape,
+        channels=channels,
+        pixel_um=pixel_um,
+        positions=positions,
+        times_s=times_s,
+        period_s=period_s,
+    )
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    name, absent = name or folder.name, frozenset(missing)
+    per_cm = _UM_PER_CM / source.pixel_um
+    written = []
+    for p in range(source.shape[1]):
+        for t in range(source.shape[0]):
+            if (p, t) in absent:
+                continue
+            for c, plane in enumerate(source.frame(p, t)):
+                target = folder / f"{name}_s{p:02d}_t{t:03d}_c{c}.tif"
+                with target.open("wb") as file:
+                    tifffile.imwrite(
+                        file,
+                        np.ascontiguousarray(plane),
+                        photometric="minisblack",
+                        metadata=None,
+                        resolution=(per_cm, per_cm),
+                        resolutionunit="CENTIMETER",
+                        software=_SOFTWARE,
+                    )
+                written.append(target)
+    return written

@@ -1,0 +1,146 @@
+"""An OME-Zarr writer, versions 0.4 and 0.5."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import ConfigError
+from fovflow.simulation.source import Frames, Shape, Source, StagePosition, describe
+
+_ZARR_FORMAT: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
+_LAYOUT = 3  # version of the bioformats2raw layout
+
+
+def write_ome_zarr(
+    path: str | os.PathLike[str],
+    frames: Frames,
+    *,
+    channels: Sequence[str],
+    pixel_um: float,
+    shape: Shape | None = None,
+    positions: Sequence[StagePosition] | None = None,
+    times_s: NDArray[Any] | None = None,
+    period_s: float = 0.0,
+    missing: Iterable[tuple[int, int]] = (),
+    version: str = "0.5",
+) -> list[Path]:
+    """Write an OME-Zarr: axes t, c, y, x, one resolution, a chunk per plane.
+
+    A single position is the image itself; several lie in groups ``0``, ``1``, … with an ``OME``
+    group that lists them (the bioformats2raw layout). It carries pixel size and period (scale),
+    stage coordinates (translation), names of positions and channels, but not the times of frames.
+    Parameters as in `nd2writer.write_nd2`, and:
+
+    Parameters
+    ----------
+    path : path-like
+        The folder; must not exist yet.
+    missing : iterable of (int, int)
+        (position, frame) pairs whose chunks are left out; they read as 0.
+    version : {"0.4", "0.5"}
+        0.4 is stored as Zarr 2, 0.5 as Zarr 3.
+
+    Returns
+    -------
+    list of Path
+        The folder.
+
+    Raises
+    ------
+    ConfigError
+        If the folder exists, or for another version.
+    """
+    import zarr
+
+    source = describe(
+        frames,
+        shape=shape,
+        channels=channels,
+        pixel_um=pixel_um,
+        positions=positions,
+        times_s=times_s,
+        period_s=period_s,
+    )
+    folder = Path(path)
+    if version not in _ZARR_FORMAT:
+        raise ConfigError(f"OME-Zarr {version!r} is neither 0.4 nor 0.5")
+    if folder.exists():
+        raise ConfigError(f"{folder} exists already", remedy="give another name or remove it")
+    absent, count = frozenset(missing), source.shape[1]
+    root = zarr.open_group(str(folder), mode="w-", zarr_format=_ZARR_FORMAT[version])
+    if count == 1:
+        _write_image(root, source, 0, absent, version)
+        return [folder]
+    _describe(root, {"bioformats2raw.layout": _LAYOUT}, version)
+    _describe(root.create_group("OME"), {"series": [str(p) for p in range(count)]}, version)
+    for p in range(count):
+        _write_image(root.create_group(str(p)), source, p, absent, version)
+    return [folder]
+
+
+def _describe(group: Any, attributes: dict[str, Any], version: str) -> None:
+    """Set a group's attributes; from 0.5 on they stand under ``ome``."""
+    if version == "0.4":
+        group.attrs.update(attributes)
+    else:
+        group.attrs["ome"] = {"version": version, **attributes}
+
+
+def _write_image(
+    group: Any, source: Source, p: int, absent: frozenset[tuple[int, int]], version: str
+) -> None:
+    n_frames, _, n_channels, height, width = source.shape
+    named: dict[str, Any] = {"dimension_names": ["t", "c", "y", "x"]} if version != "0.4" else {}
+    array = group.create_array(
+        "0",
+        shape=(n_frames, n_channels, height, width),
+        chunks=(1, 1, height, width),
+        dtype=source.dtype,
+        fill_value=0,
+        chunk_key_encoding={"name": "v2" if version == "0.4" else "default", "separator": "/"},
+        **named,
+    )
+    _describe(group, _image_attributes(source, p, version), version)
+    for t in range(n_frames):
+        if (p, t) not in absent:
+            array[t] = source.frame(p, t)
+
+
+def _image_attributes(source: Source, p: int, version: str) -> dict[str, Any]:
+    time: dict[str, Any] = {"name": "t", "type": "time"}
+    axes = [
+        {**time, "unit": "second"} if source.period_s > 0 else time,
+        {"name": "c", "type": "channel"},
+        {"name": "y", "type": "space", "unit": "micrometer"},
+        {"name": "x", "type": "space", "unit": "micrometer"},
+    ]
+    scale = [source.period_s or 1.0, 1.0, source.pixel_um, source.pixel_um]
+    transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+    if source.positions is not None:
+        x, y, _ = source.positions[p]
+        transforms.append({"type": "translation", "translation": [0.0, 0.0, float(y), float(x)]})
+    image: dict[str, Any] = {
+        "axes": axes,
+        "datasets": [{"path": "0", "coordinateTransformations": transforms}],
+    }
+    if source.name(p) is not None:
+        image["name"] = source.name(p)
+    if version == "0.4":
+        image["version"] = version
+    top = 1.0 if source.dtype.kind == "f" else float(np.iinfo(source.dtype).max)
+    shown = [
+        {
+            "label": name,
+            "color": "{:02X}{:02X}{:02X}".format(*source.color(c)),
+            "active": True,
+            "window": {"min": 0.0, "max": top, "start": 0.0, "end": top},
+        }
+        for c, name in enumerate(source.channels)
+    ]
+    return {"multiscales": [image], "omero": {"channels": shown}}
