@@ -1,0 +1,183 @@
+"""Readers of raw microscopy files; `open_raw` finds the right one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from fovflow.errors import FovflowError
+from fovflow.plugins import find
+from fovflow.readers.base import Given
+from fovflow.readers.locate import Location, locate
+from fovflow.readers.protocol import Channel, FrameTimes, Position, RawInfo, RawReader
+
+__all__ = ["Channel", "FrameTimes", "Position", "RawInfo", "RawReader", "open_raw"]
+
+Opener = Callable[[Location, Given, str | None], RawReader]
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xda\xce\xbe\x0a", "nd2"),
+    (b"\x00\x00\x00\x0cjP  ", "nd2"),
+    *((magic, "tiff") for magic in _TIFF_MAGIC),
+    (b"ZISRAWFILE", "czi"),
+)
+_FOREIGN = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x93NUMPY", "an npy file"),
+    (b"\x70\x00\x00\x00", "perhaps a Leica LIF file"),
+)
+_HEAD_BYTES = 16
+
+
+def open_raw(
+    path: str | os.PathLike[str],
+    *,
+    pixel_um: float | None = None,
+    interval_s: float | None = None,
+    pattern: str | None = None,
+    format: str | None = None,
+) -> RawReader:
+    """Open a raw dataset; what it is, is told from its content.
+
+    Parameters
+    ----------
+    path : path-like
+        A file (ND2, TIFF, CZI), an OME-Zarr folder, a folder of TIFF files, or a glob pattern of a
+        TIFF series such as ``data/t98g/*.tif``.
+    pixel_um : float, optional
+        Edge length of a pixel in µm, in place of what the files say.
+    interval_s : float, optional
+        Time between frames in seconds, in place of what the files say.
+    pattern : str, optional
+        How the names of a TIFF series are made up, such as ``"{position}/{channel}_{time}.tif"``.
+        Fields are ``position``, ``time``, ``channel`` and ``z``; ``*`` matches anything within a
+        name. Without it, the fields are told from the names themselves.
+    format : str, optional
+        Name of the reader to use whatever the content: ``nd2``, ``tiff``, ``tiff-series``,
+        ``ome-zarr``, ``czi``, or that of a plug-in.
+
+    Returns
+    -------
+    RawReader
+        Use it as a context manager.
+
+    Raises
+    ------
+    FovflowError
+        If there is no such file, or it is empty, damaged, of an unknown or unsupported kind.
+    ConfigError
+        For a wrong `pattern`, `format`, `pixel_um` or `interval_s`.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, tifffile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     name = f"{folder}/cells.ome.tif"
+    ...     tifffile.imwrite(name, np.ones((5, 32, 48), np.uint16), metadata={"axes": "TYX"})
+    ...     with open_raw(name, pixel_um=0.65, interval_s=300) as raw:
+    ...         raw.info.n_frames, raw.read(p=0, t=4, c=0).shape, float(raw.times(0).seconds[4])
+    (5, (32, 48), 1200.0)
+    """
+    given = Given(pixel_um, interval_s)
+    location = locate(path)
+    opener = find("readers", format, _BUILTIN) if format else _by_content(location, pattern)
+    try:
+        reader: RawReader = opener(location, given, pattern)
+    except FovflowError:
+        raise
+    except OSError as error:
+        raise FovflowError(
+            f"cannot read {error.filename or location.root}",
+            found=error.strerror or str(error),
+            remedy="check that the file is there and that you may read it",
+        ) from error
+    except Exception as error:
+        raise FovflowError(
+            f"{location.root} is damaged, cut off, or of a kind that is not understood",
+            found=f"{type(error).__name__}: {error}",
+            remedy="copy it again from its source, or convert it to OME-TIFF",
+        ) from error
+    return reader
+
+
+def _by_content(location: Location, pattern: str | None) -> Any:
+    """Return the reader for what is there: by its first bytes, else the plug-in that accepts it."""
+    if location.root.is_dir() and not location.files:
+        return _BUILTIN["ome-zarr"]
+    path = location.files[0] if location.files else location.root
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    kind = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+    if kind == "tiff" and (location.files or pattern is not None):
+        kind = "tiff-series"
+    if kind is not None:
+        return _BUILTIN[kind]
+    for plugin in entry_points(group="fovflow.readers"):
+        opener = find("readers", plugin.name, _BUILTIN)
+        accepts = getattr(opener, "accepts", None)
+        if accepts is not None and accepts(path, head):
+            return opener
+    foreign = next((what for magic, what in _FOREIGN if head.startswith(magic)), None)
+    raise FovflowError(
+        f"{path} is no raw file of a known kind",
+        found=f"first bytes {head!r}" + (f", {foreign}" if foreign else ""),
+        remedy="use ND2, CZI, TIFF or OME-Zarr, convert it to OME-TIFF, or install a reader for it",
+    )
+
+
+def _open_nd2(location: Location, given: Given, pattern: str | None) -> RawReader:
+    from fovflow.readers.nd2 import Nd2Reader
+
+    return Nd2Reader(_single_file(location), given)
+
+
+def _open_tiff(location: Location, given: Given, pattern: str | None) -> RawReader:
+    from fovflow.readers.tiff import open_tiff
+
+    return open_tiff(_single_file(location), given)
+
+
+def _open_series(location: Location, given: Given, pattern: str | None) -> RawReader:
+    from fovflow.readers.tiffseries import open_series
+
+    return open_series(location, given, pattern)
+
+
+def _open_zarr(location: Location, given: Given, pattern: str | None) -> RawReader:
+    from fovflow.readers.zarr import ZarrReader
+
+    return ZarrReader(location.root, given)
+
+
+def _open_czi(location: Location, given: Given, pattern: str | None) -> RawReader:
+    from fovflow.readers.czi import CziReader
+
+    return CziReader(_single_file(location), given)
+
+
+def _single_file(location: Location) -> Path:
+    if len(location.files) == 1:
+        return location.files[0]
+    if location.files or location.root.is_dir():
+        raise FovflowError(
+            f"{location.root} stands for several files where one is needed",
+            found=f"{len(location.files)} files",
+            remedy="name one file; several of them are several datasets",
+        )
+    return location.root
+
+
+_BUILTIN: dict[str, Any] = {
+    "nd2": _open_nd2,
+    "tiff": _open_tiff,
+    "tiff-series": _open_series,
+    "ome-zarr": _open_zarr,
+    "czi": _open_czi,
+}

@@ -1,0 +1,206 @@
+"""CZI files of Zeiss ZEN, through the optional package `pylibCZIrw`."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+from fovflow.readers.base import Given, PlaneReader, most_common_shape
+from fovflow.readers.holes import find_holes
+from fovflow.readers.limits import check_dtype, check_plane, check_sizes, refuse_rgb
+from fovflow.readers.protocol import Channel, Position, RawInfo
+from fovflow.readers.scales import positive, to_um
+from fovflow.readers.times import choose_times, nominal_times
+
+_DTYPES = {"Gray8": "uint8", "Gray16": "uint16", "Gray32Float": "float32"}
+_READ = frozenset("TCZXYSM")
+
+
+class CziReader(PlaneReader):
+    """An open CZI file; each scene is a position.
+
+    A scene of several tiles is composed to its bounding rectangle, tiles in the order of the
+    file; pixels that no tile covers are zero.
+
+    Parameters
+    ----------
+    path : Path
+    given : Given, optional
+
+    Raises
+    ------
+    FovflowError
+        If `pylibCZIrw` is not installed, or the file is damaged, RGB, or has axes beyond scenes,
+        times, channels, z and tiles.
+    """
+
+    def __init__(self, path: Path, given: Given | None = None):
+        try:
+            from pylibCZIrw.czi import CziReader as LibraryReader
+        except ImportError as error:
+            raise FovflowError(
+                f"reading {path} needs the package pylibCZIrw",
+                found=str(error),
+                remedy='pip install "fovflow[czi]"',
+            ) from error
+        with ExitStack() as stack:
+            try:
+                self._file: Any = LibraryReader(str(path))
+            except RuntimeError as error:
+                raise FovflowError(
+                    f"the CZI file {path} is cut off or damaged",
+                    found=str(error),
+                    remedy="copy it again from its source",
+                ) from error
+            stack.callback(self._file.close)
+            self._start, sizes = _sizes(path, self._file)
+            scenes = dict(self._file.scenes_bounding_rectangle_no_pyramid)
+            whole = self._file.total_bounding_rectangle_no_pyramid
+            self._scenes: list[tuple[int | None, Any]] = sorted(scenes.items()) or [(None, whole)]
+            dtype = _dtype(path, self._file)
+            n_positions = len(self._scenes)
+            check_sizes(
+                path, positions=n_positions, frames=sizes["T"], channels=sizes["C"], n_z=sizes["Z"]
+            )
+            for _, area in self._scenes:
+                check_plane(path, (area.h, area.w), dtype, path.stat().st_size, "other")
+            says = _Metadata(self._file.raw_metadata)
+            height, width = most_common_shape([(area.h, area.w) for _, area in self._scenes])
+            notes = [
+                f"Scene {p} has {area.h} x {area.w} pixels, others {height} x {width}: it cannot "
+                "be read with them."
+                for p, (_, area) in enumerate(self._scenes)
+                if (area.h, area.w) != (height, width)
+            ]
+            holes = find_holes(path, self._held(n_positions, sizes))
+            notes += holes.notes
+            info = RawInfo(
+                format="czi",
+                axes="".join(axis for axis in "TCZ" if sizes[axis] > 1) + "YX",
+                n_frames=sizes["T"],
+                n_z=sizes["Z"],
+                height=height,
+                width=width,
+                dtype=dtype,
+                positions=tuple(
+                    says.position(p, scene) for p, (scene, _) in enumerate(self._scenes)
+                ),
+                channels=tuple(Channel(c, says.channel(c)) for c in range(sizes["C"])),
+                pixel_um=says.spacing("X"),
+                z_um=says.spacing("Z") if sizes["Z"] > 1 else None,
+                missing=holes.missing,
+                warnings=tuple(notes),
+            )
+            nominal = nominal_times(sizes["T"], says.period_s())
+            super().__init__(path, info, choose_times(None, holes.whole, nominal), given or Given())
+            stack.pop_all()
+
+    def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
+        scene, area = self._scenes[p]
+        plane = {axis: self._start[axis] + i for axis, i in (("T", t), ("C", c), ("Z", z))}
+        shape = (self.info.height, self.info.width)
+        if (area.h, area.w) != shape:
+            raise ValueError(f"a scene of {area.h} x {area.w} pixels where others have {shape}")
+        pixels = self._file.read(roi=area, plane=plane, scene=scene)
+        return np.array(pixels[:, :, 0], copy=True)
+
+    def _held(self, n_positions: int, sizes: dict[str, int]) -> NDArray[np.bool_]:
+        """Return which planes the file's directory lists, (P, T, C, Z)."""
+        held = np.zeros((n_positions, sizes["T"], sizes["C"], sizes["Z"]), bool)
+        rank = {scene: p for p, (scene, _) in enumerate(self._scenes)}
+
+        def note(_: int, block: Any) -> bool:
+            at = block.coordinate.to_dict()
+            p = rank.get(at.get("S"), 0) if len(rank) > 1 else 0
+            held[(p, *(at.get(axis, 0) - self._start[axis] for axis in "TCZ"))] = True
+            return True
+
+        self._file.enumerate_subblocks(note)
+        return held
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        if not self._closed:
+            self._file.close()
+        super().close()
+
+
+def _sizes(path: Path, file: Any) -> tuple[dict[str, int], dict[str, int]]:
+    """Return first index and length of T, C and Z."""
+    box = {axis: (int(a), int(b)) for axis, (a, b) in file.total_bounding_box.items()}
+    odd = [f"{axis} {b - a}" for axis, (a, b) in box.items() if axis not in _READ and b - a > 1]
+    if odd:
+        raise FovflowError(
+            f"{path} has axes that are not read",
+            found=", ".join(odd),
+            remedy="export one of each (phase, illumination, rotation, view, block) in ZEN",
+        )
+    start = {axis: box.get(axis, (0, 1))[0] for axis in "TCZ"}
+    return start, {axis: box.get(axis, (0, 1))[1] - start[axis] for axis in "TCZ"}
+
+
+def _dtype(path: Path, file: Any) -> str:
+    types = set(file.pixel_types.values())
+    if any(name.startswith("Bgr") for name in types):
+        refuse_rgb(path, 3)
+    if len(types) != 1 or not types <= set(_DTYPES):
+        raise FovflowError(
+            f"{path} has pixels of an unsupported type",
+            found=", ".join(sorted(types)) or "none",
+            remedy="export it as grey images of 8 or 16 bits",
+        )
+    return check_dtype(path, _DTYPES[types.pop()])
+
+
+class _Metadata:
+    """The XML of a CZI file; anything may be absent."""
+
+    def __init__(self, text: str):
+        try:
+            self._root: ElementTree.Element = ElementTree.fromstring(text)
+        except ElementTree.ParseError:
+            self._root = ElementTree.Element("ImageDocument")
+        self._image = "./Metadata/Information/Image"
+
+    def channel(self, c: int) -> str:
+        """Return the name of a channel."""
+        found = self._root.findall(f"{self._image}/Dimensions/Channels/Channel")
+        return (found[c].get("Name") or "") if c < len(found) else ""
+
+    def position(self, index: int, scene: int | None) -> Position:
+        """Return the name and centre of a scene."""
+        for each in self._root.findall(f"{self._image}/Dimensions/S/Scenes/Scene"):
+            if scene is not None and each.get("Index") == str(scene):
+                numbers = [_number(text) for text in (_text(each, "CenterPosition")).split(",")]
+                x, y = numbers if len(numbers) == 2 else (None, None)
+                return Position(index, each.get("Name") or None, x, y)
+        return Position(index)
+
+    def spacing(self, axis: str) -> float | None:
+        """Return the distance of pixels or planes in µm; the file gives metres."""
+        value = _text(self._root, f"./Metadata/Scaling/Items/Distance[@Id='{axis}']/Value")
+        return positive(to_um(value, "m"))
+
+    def period_s(self) -> float | None:
+        """Return the announced time between frames."""
+        where = f"{self._image}/Dimensions/T/Positions/Interval/Increment"
+        return positive(_number(_text(self._root, where)))
+
+
+def _text(element: ElementTree.Element, where: str) -> str:
+    return (element.findtext(where) or "").strip()
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,164 @@
+"""Where the files of a dataset are: a file, a folder, or a glob pattern of a series."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fovflow.errors import FovflowError
+
+_TIFF_SUFFIXES = (".tif", ".tiff")
+_MAX_DEPTH = 4
+_ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """What a path of a dataset stands for.
+
+    Attributes
+    ----------
+    root : Path
+        The file itself, the OME-Zarr folder, or the folder below which the series lies.
+    files : tuple of Path
+        Files of a series in natural order; empty for a file and for an OME-Zarr folder.
+    """
+
+    root: Path
+    files: tuple[Path, ...] = ()
+
+
+def locate(path: str | os.PathLike[str]) -> Location:
+    """Find what `path` stands for.
+
+    A name that exists is taken as it is, also where it contains characters that mean something in
+    glob patterns. Otherwise the longest leading part that exists is taken as it is and the rest as
+    a pattern (``*``, ``?``, ``[…]``, ``**``).
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    FovflowError
+        If nothing is there (names what the folder holds that is similar), if the file is empty, or
+        if a folder holds no images.
+    """
+    given = Path(path).expanduser()
+    if given.is_dir():
+        if any((given / mark).is_file() for mark in _ZARR_MARKS):
+            return Location(given)
+        files = _tiffs_below(given)
+        if not files:
+            raise FovflowError(
+                f"the folder {given} holds no images",
+                found=_some_names(given),
+                remedy="name a file, an OME-Zarr folder, or a folder or pattern of TIFF files",
+            )
+        return Location(given, files)
+    if given.exists():
+        if given.stat().st_size == 0:
+            raise FovflowError(
+                f"{given} is empty", found="0 bytes", remedy="copy it again from its source"
+            )
+        return Location(given)
+    return _match(given)
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key that puts ``t9`` before ``t10``.
+
+    Examples
+    --------
+    >>> sorted(["t10", "t9", "T9b"], key=natural_key)
+    ['t9', 'T9b', 't10']
+    """
+    key: list[tuple[int, int, str]] = []
+    digits, word = "", ""
+    for char in [*text.casefold(), ""]:
+        if char.isdecimal():
+            if word:
+                key.append((1, 0, word))
+                word = ""
+            digits += char
+            continue
+        if digits:
+            key.append((0, int(digits), digits))
+            digits = ""
+        word += char
+    if word:
+        key.append((1, 0, word))
+    return tuple(key)
+
+
+def _match(given: Path) -> Location:
+    root = Path(given.anchor)
+    parts = [part for part in given.parts if part != given.anchor]
+    while parts and (root / parts[0]).exists():
+        root /= parts.pop(0)
+    if not any(char in part for part in parts for char in "*?["):
+        raise _absent(given, root, parts[0] if parts else "")
+    found = _glob(root, parts)
+    files = tuple(path for path in found if path.is_file())
+    if not files:
+        raise FovflowError(
+            f"no file matches {given}",
+            found=f"{root} holds {_some_names(root)}",
+            remedy="check the pattern against these names",
+        )
+    return Location(root, files)
+
+
+def _glob(root: Path, parts: list[str]) -> list[Path]:
+    """Return what matches; brackets that match nothing as a set are tried as plain characters."""
+    for pattern in (parts, [part.replace("[", "[[]") for part in parts]):
+        names = glob.glob("/".join(pattern), root_dir=root, recursive=True)  # noqa: PTH207
+        if names:
+            return [root / name for name in sorted(names, key=natural_key)]
+    return []
+
+
+def _tiffs_below(folder: Path) -> tuple[Path, ...]:
+    """Return the TIFF files in a folder and its subfolders; hidden ones and links are left out."""
+    names = []
+    for where, folders, files in os.walk(folder):
+        depth = len(Path(where).relative_to(folder).parts)
+        folders[:] = [] if depth >= _MAX_DEPTH else sorted(n for n in folders if n[0] != ".")
+        names += [
+            str((Path(where) / name).relative_to(folder))
+            for name in files
+            if name[0] != "." and name.lower().endswith(_TIFF_SUFFIXES)
+        ]
+    return tuple(folder / name for name in sorted(names, key=natural_key))
+
+
+def _absent(given: Path, root: Path, part: str) -> FovflowError:
+    names = _names(root)
+    close = difflib.get_close_matches(part, names, n=3, cutoff=0.5)
+    similar = f"{root or '.'} holds " + (
+        "the similar " + ", ".join(repr(name) for name in close) if close else _some_names(root)
+    )
+    return FovflowError(
+        f"there is no {given}",
+        found=similar,
+        remedy="check the spelling; paths are relative to the working directory",
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder), key=natural_key)  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def _some_names(folder: Path, limit: int = 5) -> str:
+    names = _names(folder)
+    if not names:
+        return "nothing"
+    listed = ", ".join(repr(name) for name in names[:limit])
+    return listed + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -1,0 +1,229 @@
+"""OME-TIFF: one file or a set of files in one folder, each image a position."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+from fovflow.readers.base import Given, PlaneReader
+from fovflow.readers.holes import Holes, find_holes
+from fovflow.readers.limits import check_sizes, refuse_rgb
+from fovflow.readers.ome_xml import Image, parse_ome
+from fovflow.readers.protocol import Channel, Position, RawInfo
+from fovflow.readers.tiff_pages import TiffPages
+from fovflow.readers.times import choose_times, nominal_times
+
+_ABSENT = -1
+
+
+class OmeTiffReader(PlaneReader):
+    """An open OME-TIFF dataset.
+
+    One file is open at a time. Planes that the description names and no file holds are missing; a
+    frame that lacks some of its channels or z planes counts as missing too.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or any file of a set that carries the description.
+    given : Given, optional
+    """
+
+    def __init__(self, path: Path, given: Given | None = None):
+        with ExitStack() as stack:
+            self._open: TiffPages | None = TiffPages(path)
+            stack.callback(self.close)
+            images = parse_ome(path, _description(self._open))
+            self._index = _PlaneIndex(path, images, self._open.count)
+            height, width, dtype = self._open.describe()
+            holes = find_holes(path, self._index.held())
+            info = _describe(images, self._index, holes, (height, width, dtype))
+            recorded = np.full(holes.whole.shape, np.nan)
+            for p, image in enumerate(images):
+                for t, seconds in image.stamps.items():
+                    if 0 <= t < info.n_frames:
+                        recorded[p, t] = seconds
+            nominal = nominal_times(info.n_frames, images[0].period_s)
+            times = choose_times(recorded, holes.whole, nominal)
+            super().__init__(path, info, times, given or Given())
+            stack.pop_all()
+
+    def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
+        file, page = self._index.find(p, t, c, z)
+        if self._open is None or self._open.path != file:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
+            self._open = TiffPages(file)
+        if page >= self._open.count:
+            raise ValueError(f"{file.name} has {self._open.count} pages, not {page + 1}")
+        return self._open.read(page)
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        super().close()
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+
+class _PlaneIndex:
+    """In which file and page each plane is."""
+
+    def __init__(self, path: Path, images: tuple[Image, ...], own_pages: int):
+        self.path = path
+        first = images[0]
+        for image in images:
+            if image.samples > 1:
+                refuse_rgb(path, image.samples)
+            if any(image.sizes[axis] != first.sizes[axis] for axis in "TCZ"):
+                raise FovflowError(
+                    f"the positions of {path} have different numbers of frames, channels or z "
+                    "planes",
+                    found=f"{_sizes(first)} and {_sizes(image)}",
+                    remedy="save each kind in a file of its own",
+                )
+        self.shape = (len(images), *(first.sizes[axis] for axis in "TCZ"))
+        n_positions, n_frames, n_channels, n_z = self.shape
+        check_sizes(path, positions=n_positions, frames=n_frames, channels=n_channels, n_z=n_z)
+        self.files: list[Path] = [path]
+        self.absent: list[str] = []
+        self._own_pages = own_pages
+        self._known: dict[str | None, int] = {None: 0, path.name: 0}
+        names = {block.file for image in images for block in image.blocks}
+        if len(names) == 1:  # a file on its own may have been renamed
+            self._known[names.pop()] = 0
+        self._file = np.full(self.shape, _ABSENT, np.int32)
+        self._page = np.zeros(self.shape, np.int32)
+        self._counts: dict[int, int] = {0: own_pages}
+        for p, image in enumerate(images):
+            self._fill(p, image, alone=len(images) == 1)
+
+    def _fill(self, p: int, image: Image, *, alone: bool) -> None:
+        lengths = [image.sizes[axis] for axis in image.order]
+        total = int(np.prod(lengths))
+        file = np.full(total, _ABSENT, np.int32)
+        page = np.zeros(total, np.int32)
+        if not image.blocks and alone:
+            count = min(total, self._own_pages)
+            file[:count], page[:count] = 0, np.arange(count)
+        for block in image.blocks:
+            number = self._number(block.file)
+            if number == _ABSENT:
+                continue
+            pages = self._pages_of(number)
+            count = total if block.count is None else block.count
+            count = max(0, min(count, total - block.first, pages - block.page))
+            span = slice(block.first, block.first + count)
+            file[span], page[span] = number, block.page + np.arange(count)
+        turn = [image.order.index(axis) for axis in "TCZ"]
+        self._file[p] = file.reshape(lengths).transpose(turn)
+        self._page[p] = page.reshape(lengths).transpose(turn)
+
+    def _number(self, name: str | None) -> int:
+        """Return the number of a file of the set, or -1 if it is not there."""
+        if name not in self._known:
+            sibling = beside(self.path, name or "")
+            if sibling.is_file():
+                self._known[name] = len(self.files)
+                self.files.append(sibling)
+            else:
+                self._known[name] = _ABSENT
+                self.absent.append(name or "")
+        return self._known[name]
+
+    def _pages_of(self, number: int) -> int:
+        """Return the pages of a file; other files of the set are not opened for that."""
+        return self._counts.get(number, np.iinfo(np.int32).max)
+
+    def held(self) -> NDArray[np.bool_]:
+        """Return which planes there are, (P, T, C, Z)."""
+        return np.asarray(self._file != _ABSENT)
+
+    def find(self, p: int, t: int, c: int, z: int) -> tuple[Path, int]:
+        """Return file and page of a plane."""
+        return self.files[self._file[p, t, c, z]], int(self._page[p, t, c, z])
+
+
+def beside(path: Path, name: str) -> Path:
+    """Return the file called `name` in the folder of `path`, or below it.
+
+    Raises
+    ------
+    FovflowError
+        If the name leads out of that folder.
+    """
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if not name or parts.is_absolute() or ".." in parts.parts or re.match(r"^[A-Za-z]:", name):
+        raise FovflowError(
+            f"{path} refers to a file outside its own folder",
+            found=repr(name),
+            remedy="put all files of the dataset into one folder and save the set again",
+        )
+    return path.parent / parts
+
+
+def ome_files(path: Path) -> list[Path]:
+    """Return all files of an OME-TIFF dataset that are there, the named one first."""
+    pages = TiffPages(path)
+    try:
+        images = parse_ome(path, _description(pages))
+        return _PlaneIndex(path, images, pages.count).files
+    finally:
+        pages.close()
+
+
+def is_ome(pages: TiffPages) -> bool:
+    """Tell whether a TIFF file carries OME-XML."""
+    text = _description(pages).strip()
+    return text[:1] == "<" and text.endswith("OME>")
+
+
+def _description(pages: TiffPages) -> str:
+    return str(pages.tif.pages[0].description or "")
+
+
+def _describe(
+    images: tuple[Image, ...],
+    index: _PlaneIndex,
+    holes: Holes,
+    plane: tuple[int, int, str],
+) -> RawInfo:
+    first = images[0]
+    notes = [f"The file {name!r} of the set is not there." for name in index.absent[:5]]
+    notes += holes.notes
+    for p, image in enumerate(images):
+        if (image.sizes["Y"], image.sizes["X"]) != plane[:2]:
+            notes.append(
+                f"Position {p} has {image.sizes['Y']} x {image.sizes['X']} pixels, others "
+                f"{plane[0]} x {plane[1]}: it cannot be read with them."
+            )
+    names = [*first.channels, *[""] * first.sizes["C"]][: first.sizes["C"]]
+    axes = "".join(axis for axis in first.order if first.sizes[axis] > 1)
+    return RawInfo(
+        format="ome-tiff",
+        axes=("P" if len(images) > 1 else "") + axes + "YX",
+        n_frames=first.sizes["T"],
+        n_z=first.sizes["Z"],
+        height=plane[0],
+        width=plane[1],
+        dtype=plane[2],
+        positions=tuple(
+            Position(p, image.name, image.x_um, image.y_um) for p, image in enumerate(images)
+        ),
+        channels=tuple(Channel(c, name) for c, name in enumerate(names)),
+        pixel_um=first.pixel_um,
+        z_um=first.z_um,
+        missing=holes.missing,
+        warnings=tuple(notes),
+    )
+
+
+def _sizes(image: Image) -> str:
+    return ", ".join(f"{axis} {image.sizes[axis]}" for axis in "TCZ")

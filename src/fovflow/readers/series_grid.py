@@ -1,0 +1,213 @@
+"""The grid of a TIFF series: which file holds which position, frame, channel and z plane."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+from fovflow.readers.limits import check_sizes
+from fovflow.readers.locate import natural_key
+from fovflow.readers.protocol import RawInfo
+from fovflow.readers.series_names import NameFields, detect_fields, match_pattern
+
+_ABSENT = -1
+_NUMBER = re.compile(r"(\D*)(\d+)")
+
+
+@dataclass(frozen=True)
+class NamedFiles:
+    """Files of a series and what their names say.
+
+    Attributes
+    ----------
+    root : Path
+    files : tuple of Path
+    fields : tuple of NameFields
+        One per file.
+    notes : tuple of str
+        Sentences about files that were left out.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    fields: tuple[NameFields, ...]
+    notes: tuple[str, ...] = ()
+
+
+def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> NamedFiles:
+    """Interpret the names of files, by an explicit pattern or by themselves.
+
+    Raises
+    ------
+    FovflowError
+        If no file matches the pattern, or the names leave a choice.
+    """
+    if len(files) == 1 and pattern is None:
+        return NamedFiles(root, tuple(files), (NameFields(),))
+    names = [path.relative_to(root).as_posix() if path != root else path.name for path in files]
+    if pattern is None:
+        return NamedFiles(root, tuple(files), tuple(detect_fields([_stem(n) for n in names])))
+    found = match_pattern(names, pattern)
+    pairs = [(path, each) for path, each in zip(files, found, strict=True) if each is not None]
+    if not pairs:
+        raise FovflowError(
+            f"no file below {root} matches the pattern {pattern!r}",
+            found=", ".join(repr(name) for name in names[:3]),
+            remedy="compare the pattern with these names",
+        )
+    notes: tuple[str, ...] = ()
+    if len(pairs) < len(names):
+        skipped = next(name for name, each in zip(names, found, strict=True) if each is None)
+        count = len(names) - len(pairs)
+        notes = (f"{count} files do not match the pattern, such as {skipped!r}.",)
+    return NamedFiles(root, tuple(p for p, _ in pairs), tuple(f for _, f in pairs), notes)
+
+
+class SeriesGrid:
+    """Which file holds which position, frame, channel and z plane.
+
+    Parameters
+    ----------
+    named : NamedFiles
+    inner : RawInfo
+        Of the first file: its pages may run over an axis that the names leave out.
+
+    Attributes
+    ----------
+    positions, channels : tuple of str
+        Their names, as far as known.
+    n_frames, n_z : int
+    held : (P, T) bool
+    missing : tuple of (int, int)
+    axes : str
+    notes : tuple of str
+
+    Raises
+    ------
+    FovflowError
+        If two files have the same place, or a frame lacks some of its channels.
+    """
+
+    def __init__(self, named: NamedFiles, inner: RawInfo):
+        root, known, notes = named.root, named.fields, list(named.notes)
+        times = _frame_numbers([each.time for each in known], notes)
+        labels = {
+            "position": sorted({each.position for each in known}, key=natural_key),
+            "channel": sorted({each.channel for each in known}, key=natural_key),
+            "z": sorted({each.z for each in known}, key=natural_key),
+        }
+        self.positions = tuple(labels["position"])
+        self._pages = _page_axes(root, inner, len(set(times)), len(labels["channel"]), labels["z"])
+        outer = (max(times) + 1, len(labels["channel"]), len(labels["z"]))
+        self.n_frames = max(outer[0], self._pages["T"])
+        self.n_z = max(outer[2], self._pages["Z"])
+        inner_names = tuple(channel.name for channel in inner.channels)
+        self.channels = tuple(labels["channel"]) if outer[1] > 1 else inner_names
+        if outer[1] == 1 and len(inner_names) == 1 and labels["channel"][0]:
+            self.channels = (labels["channel"][0],)
+        check_sizes(
+            root,
+            positions=len(self.positions),
+            frames=self.n_frames,
+            channels=len(self.channels),
+            n_z=self.n_z,
+        )
+        self._files = named.files
+        self._at = np.full((len(self.positions), *outer), _ABSENT, np.int32)
+        rank = {kind: {text: i for i, text in enumerate(texts)} for kind, texts in labels.items()}
+        for i, (each, t) in enumerate(zip(known, times, strict=True)):
+            p, c, z = (rank[kind][getattr(each, kind)] for kind in ("position", "channel", "z"))
+            key = (p, t, c, z)
+            if self._at[key] != _ABSENT:
+                raise FovflowError(
+                    f"two files of the series in {root} have the same place",
+                    found=f"{named.files[self._at[key]].name} and {named.files[i].name}",
+                    remedy="give a pattern with all fields that tell files apart",
+                )
+            self._at[key] = i
+        self._find_holes(root)
+        self.notes = tuple(notes)
+        lengths = {"P": len(self.positions), "T": self.n_frames, "C": len(self.channels)}
+        lengths["Z"] = self.n_z
+        self.axes = "".join(axis for axis, n in lengths.items() if n > 1) + "YX"
+
+    def _find_holes(self, root: Path) -> None:
+        there = (self._at != _ABSENT).reshape(*self._at.shape[:2], -1)
+        partial = np.argwhere(there.any(axis=2) & ~there.all(axis=2))
+        if partial.size:
+            p, t = (int(i) for i in partial[0])
+            present = sorted(self._files[i].name for i in self._at[p, t].ravel() if i != _ABSENT)
+            raise FovflowError(
+                f"{len(partial)} frames of the series in {root} lack some of their channels or z "
+                "planes",
+                found=f"of position {self.positions[p] or p}, frame {t} only {', '.join(present)}",
+                remedy="add the missing files, remove these, or narrow the pattern",
+            )
+        whole = there.all(axis=2)
+        if self._pages["T"] > 1:
+            whole = np.repeat(whole, self._pages["T"], axis=1)
+        self.held: NDArray[np.bool_] = whole
+        self.missing = tuple((int(p), int(t)) for p, t in np.argwhere(~whole))
+
+    def file(self, p: int, t: int, c: int, z: int) -> Path:
+        """Return the file of a plane."""
+        shape = self._at.shape
+        at = (min(t, shape[1] - 1), min(c, shape[2] - 1), min(z, shape[3] - 1))
+        return self._files[int(self._at[(p, *at)])]
+
+    def inner(self, t: int, c: int, z: int) -> tuple[int, int, int]:
+        """Return the indices (t, c, z) of a plane within its file."""
+        pages = self._pages
+        inside = (min(t, pages["T"] - 1), min(c, pages["C"] - 1), min(z, pages["Z"] - 1))
+        return (inside[2], inside[1], 0) if pages["swapped"] else inside
+
+
+def _frame_numbers(texts: list[str], notes: list[str]) -> list[int]:
+    """Return the frame of each file; gaps in regular numbers are missing frames.
+
+    Numbers whose gaps would more than double the frames are taken as mere labels, in order.
+    """
+    distinct = sorted(set(texts), key=natural_key)
+    order = {text: i for i, text in enumerate(distinct)}
+    number = {text: int(match[2]) for text in distinct if (match := _NUMBER.fullmatch(text))}
+    prefixes = {match[1] for text in distinct if (match := _NUMBER.fullmatch(text))}
+    values = sorted(set(number.values()))
+    if 1 < len(distinct) == len(values) and len(prefixes) == 1:
+        step = math.gcd(*(b - a for a, b in itertools.pairwise(values)))
+        if (values[-1] - values[0]) // step < 2 * len(values):
+            order = {text: (n - values[0]) // step for text, n in number.items()}
+        else:
+            notes.append("The times in the names have large gaps; the files are taken in order.")
+    return [order[text] for text in texts]
+
+
+def _page_axes(
+    root: Path, inner: RawInfo, n_times: int, n_channels: int, z: list[str]
+) -> dict[str, int]:
+    """Return what the pages within a file are, beside what the names say."""
+    pages = {"T": inner.n_frames, "C": len(inner.channels), "Z": inner.n_z, "swapped": 0}
+    if inner.format == "tiff" and pages["T"] > 1 and n_times > 1 and pages["Z"] == len(z) == 1:
+        pages |= {"T": 1, "Z": pages["T"], "swapped": 1}
+    names = {"T": n_times, "C": n_channels, "Z": len(z)}
+    double = [axis for axis, n in names.items() if n > 1 and pages[axis] > 1]
+    if double or len(inner.positions) > 1:
+        raise FovflowError(
+            f"both the names and the pages of the files in {root} run over the same axis",
+            found=f"axis {', '.join(double) or 'P'}",
+            remedy="give a pattern that tells what each number means",
+        )
+    return pages
+
+
+def _stem(name: str) -> str:
+    stem = os.path.splitext(name)[0]  # noqa: PTH122
+    return stem[:-4] if stem.lower().endswith(".ome") else stem

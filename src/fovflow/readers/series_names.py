@@ -1,0 +1,229 @@
+"""Names of the files of a series: which part is the position, the time, the channel, z."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fovflow.errors import ConfigError, FovflowError
+
+FIELDS = ("position", "time", "channel", "z")
+
+_KEYWORDS = {
+    **dict.fromkeys(("xy", "pos", "position", "series", "scene", "stage", "fov"), "position"),
+    **dict.fromkeys(("field", "site", "point", "view", "well", "s", "p", "xypos"), "position"),
+    **dict.fromkeys(("t", "time", "tp", "timepoint", "frame", "tt"), "time"),
+    **dict.fromkeys(("c", "ch", "channel", "w", "wave", "wavelength"), "channel"),
+    **dict.fromkeys(("z", "slice", "zslice", "plane", "focus"), "z"),
+}
+_CHANNEL_WORDS = re.compile(
+    r"(?i)phase|^(pc|phc|ph\d?|bf|td)$|bright.?field|trans|dic|gfp|rfp|yfp|cfp|bfp|cherry|venus|"
+    r"tomato|ruby|scarlet|citrine|dapi|hoechst|fitc|tritc|texas|cy\d|alexa|fluo|sytox|^(red|green|"
+    r"blue|far.?red)$"
+)
+_WELL = re.compile(r"^[A-P]\d{1,2}$")
+_SEPARATORS = re.compile(r"[/\\_\-.\s=,]+")
+_RUNS = re.compile(r"\d+|\D+")
+_FIELD = re.compile(r"\{(\w+)\}|(\*)")
+_REMEDY = (
+    'say how the names are made up with a pattern, such as "{position}/{channel}_{time}.tif" '
+    "(fields position, time, channel, z)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NameFields:
+    """What the name of one file says; an empty text where it says nothing."""
+
+    position: str = ""
+    time: str = ""
+    channel: str = ""
+    z: str = ""
+
+
+def match_pattern(names: Sequence[str], pattern: str) -> list[NameFields | None]:
+    """Read names by an explicit pattern.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Paths below the root of the series, with ``/``.
+    pattern : str
+        Plain text with ``{position}``, ``{time}``, ``{channel}``, ``{z}``, and ``*`` for anything
+        within one name. It must match from some folder down to the end of the path. A field that
+        stands twice must have the same text both times.
+
+    Returns
+    -------
+    list of NameFields or None
+        None for names that do not match.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown field, or a pattern without any field.
+    """
+    expression, position, seen = "", 0, set()
+    for token in _FIELD.finditer(pattern):
+        expression += re.escape(pattern[position : token.start()])
+        name = token[1]
+        if name is None:
+            expression += "[^/]*"
+        elif name not in FIELDS:
+            raise ConfigError(
+                f"pattern: there is no field {name!r}", found=pattern, remedy=", ".join(FIELDS)
+            )
+        elif name in seen:
+            expression += f"(?P={name})"
+        else:
+            expression += f"(?P<{name}>" + (r"\d+" if name == "z" else "[^/]+?") + ")"
+            seen.add(name)
+        position = token.end()
+    if not seen:
+        raise ConfigError("pattern: it names no field", found=pattern, remedy=_REMEDY)
+    regex = re.compile("(?:.*/)?" + expression + re.escape(pattern[position:]))
+    matches = (regex.fullmatch(name) for name in names)
+    return [None if match is None else NameFields(**match.groupdict()) for match in matches]
+
+
+@dataclass(slots=True)
+class _Column:
+    """One varying part of the names."""
+
+    values: list[str]  # as compared
+    texts: list[str]  # as shown
+    label: str
+    folder: bool
+    kind: str | None = None
+
+
+def detect_fields(names: Sequence[str]) -> list[NameFields]:
+    """Tell the fields from the names themselves.
+
+    Numbers after a known word or letter (``xy01``, ``pos_3``, ``s2`` position; ``t001``,
+    ``frame_10`` time; ``c1``, ``ch2``, ``w1`` channel; ``z3`` z) are taken for what they say;
+    words that name a stain or contrast (``GFP``, ``phase``) are channels, other words of folders
+    and names of wells (``B7``) positions. One number that is left over is the time.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Paths below the root of the series without suffix, with ``/``.
+
+    Raises
+    ------
+    FovflowError
+        If the names are made up differently or leave a choice; the remedy is a pattern.
+    """
+    columns = _varying_columns(names)
+    for column in columns:
+        column.kind = _kind(column)
+    columns = _without_doubles(columns)
+    _assign_rest(columns, names)
+    chosen: dict[str, list[str]] = {}
+    for kind in FIELDS:
+        same = [column for column in columns if column.kind == kind]
+        if len(same) > 1 and kind != "position":
+            raise _ambiguous(f"two parts of the names could be the {kind}", same)
+        if same:
+            parts = zip(*(column.texts for column in same), strict=True)
+            chosen[kind] = ["_".join(part) for part in parts]
+    if "position" not in chosen:
+        chosen["position"] = [_constant_position(names[0])] * len(names)
+    return [
+        NameFields(**{kind: texts[i] for kind, texts in chosen.items()}) for i in range(len(names))
+    ]
+
+
+def _varying_columns(names: Sequence[str]) -> list[_Column]:
+    rows = [_SEPARATORS.split(name.strip("/")) for name in names]
+    length = len(rows[0])
+    odd = next((i for i, row in enumerate(rows) if len(row) != length), None)
+    if odd is not None:
+        raise FovflowError(
+            "the names of the series are made up in different ways",
+            found=f"{names[0]!r} and {names[odd]!r}",
+            remedy=_REMEDY,
+        )
+    n_folders = len(_SEPARATORS.split(names[0].rpartition("/")[0])) if "/" in names[0] else 0
+    columns: list[_Column] = []
+    for k in range(length):
+        values = [row[k] for row in rows]
+        if len(set(values)) == 1:
+            continue
+        before = {row[k - 1] for row in rows} if k else set()
+        columns += _split(values, before, folder=k < n_folders)
+    return columns
+
+
+def _split(values: list[str], before: set[str], *, folder: bool) -> list[_Column]:
+    """Split one part of the names into letters and digits where all are made up alike."""
+    whole = [_Column(values, values, "", folder)]
+    runs = [_RUNS.findall(value) for value in values]
+    shapes = {tuple(run.isdecimal() for run in row) for row in runs}
+    if len(shapes) != 1:
+        return whole
+    (shape,) = shapes
+    columns = []
+    for i, is_number in enumerate(shape):
+        column = [row[i] for row in runs]
+        if len(set(column)) == 1:
+            continue
+        if not is_number:
+            return whole
+        label = runs[0][i - 1] if i else ""
+        texts = [label + text for text in column]
+        if not i and len(before) == 1 and next(iter(before)).isalpha():
+            label = next(iter(before))
+            texts = [f"{label}_{text}" for text in column]
+        columns.append(_Column(column, texts, label.lower(), folder))
+    return columns
+
+
+def _kind(column: _Column) -> str | None:
+    distinct = set(column.values)
+    if all(value.isdecimal() for value in distinct):
+        return _KEYWORDS.get(column.label)
+    if all(_WELL.match(value) for value in distinct):
+        return "position"
+    if any(_CHANNEL_WORDS.search(value) for value in distinct):
+        return "channel"
+    return "position" if column.folder else None
+
+
+def _without_doubles(columns: list[_Column]) -> list[_Column]:
+    """Drop parts that say the same as another one does, such as ``GFP/gfp_001``."""
+    kept: list[_Column] = []
+    for column in sorted(columns, key=lambda each: each.kind is None):
+        pairs = (set(zip(other.values, column.values, strict=True)) for other in kept)
+        sizes = (len(set(other.values)) for other in kept)
+        distinct = len(set(column.values))
+        if not any(len(p) == n == distinct for p, n in zip(pairs, sizes, strict=True)):
+            kept.append(column)
+    return [column for column in columns if any(column is each for each in kept)]
+
+
+def _assign_rest(columns: list[_Column], names: Sequence[str]) -> None:
+    """Take the one part that is left over for the time, if it is needed to tell files apart."""
+    rest = [column for column in columns if column.kind is None]
+    known = [column.values for column in columns if column.kind is not None]
+    if not rest or (known and len(set(zip(*known, strict=True))) == len(names)):
+        return
+    has_time = any(column.kind == "time" for column in columns)
+    if len(rest) > 1 or has_time or not all(value.isdecimal() for value in rest[0].values):
+        raise _ambiguous("it is not clear what some parts of the names mean", rest)
+    rest[0].kind = "time"
+
+
+def _ambiguous(what: str, columns: list[_Column]) -> FovflowError:
+    shown = "; ".join(
+        ", ".join(repr(text) for text in sorted(set(column.texts))[:3]) for column in columns
+    )
+    return FovflowError(what, found=shown, remedy=_REMEDY)
+
+
+def _constant_position(name: str) -> str:
+    """Return the position that all names have in common, such as ``xy01``, if they name one."""
+    found = re.findall(r"(?i)(?<![a-z])((?:xy|pos|position|fov|site|scene)[_-]?\d+)", name)
+    return str(found[-1]) if found else ""

@@ -1,0 +1,178 @@
+"""Pages of TIFF files, read with care: nothing is believed that the file cannot hold."""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+from fovflow.readers.limits import MAX_PLANES, check_dtype, check_plane, refuse_rgb
+
+_UNCOMPRESSED = 1
+_DEFLATE = (8, 32946, 50013)
+_PRIVATE_LAYOUTS = (
+    "is_ome",
+    "is_mmstack",
+    "is_ndtiff",
+    "is_lsm",
+    "is_ndpi",
+    "is_scanimage",
+    "is_eer",
+    "is_svs",
+    "is_scn",
+    "is_bif",
+    "is_qpi",
+    "is_avs",
+    "is_sis",
+    "is_philips",
+    "is_indica",
+    "is_mdgel",
+    "is_fluoview",
+    "is_nih",
+)
+"""Vendors' layouts that make tifffile open further files or believe private headers; what such a
+file says of itself in TIFF's own terms is used instead."""
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class TiffPages:
+    """An open TIFF file as a sequence of grey pages.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    count : int
+        Number of pages.
+    size : int
+        Bytes of the file.
+
+    Raises
+    ------
+    FovflowError
+        If the chain of pages is damaged.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.count = count_pages(path)
+            self.tif = tifffile.TiffFile(path, **dict.fromkeys(_PRIVATE_LAYOUTS, False))
+        except (ValueError, struct.error, tifffile.TiffFileError) as error:
+            raise damaged(path, error) from error
+        self.size = int(self.tif.filehandle.size)
+
+    def describe(self, index: int = 0) -> tuple[int, int, str]:
+        """Return (height, width, dtype) of a page after checking that the file can hold it."""
+        page: Any = self.tif.pages[index]
+        if page.samplesperpixel != 1:
+            refuse_rgb(self.path, int(page.samplesperpixel))
+        if page.imagedepth != 1:
+            raise FovflowError(
+                f"{self.path} stores volumes in its pages",
+                found=f"{page.imagedepth} planes in a page",
+                remedy="save it with one plane per page",
+            )
+        if page.dtype is None:
+            raise FovflowError(
+                f"{self.path} has pixels of an unsupported type",
+                found=f"{page.bitspersample} bits, sample format {page.sampleformat}",
+            )
+        dtype = check_dtype(self.path, page.dtype)
+        compression = None
+        if page.compression != _UNCOMPRESSED:
+            compression = "deflate" if page.compression in _DEFLATE else "other"
+        height, width = int(page.imagelength), int(page.imagewidth)
+        check_plane(self.path, (height, width), dtype, self.size, compression)
+        return height, width, dtype
+
+    def read(self, index: int) -> NDArray[Any]:
+        """Return a page as (Y, X).
+
+        Raises
+        ------
+        ValueError
+            If the page is not there whole.
+        """
+        self.describe(index)
+        page: Any = self.tif.pages[index]
+        ends = [a + n for a, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        if not any(page.databytecounts) or max(ends) > self.size:
+            raise ValueError(f"the file ends at byte {self.size}, the image at {max(ends)}")
+        pixels = np.asarray(page.asarray(maxworkers=1))
+        return pixels.reshape(int(page.imagelength), int(page.imagewidth))
+
+    def read_at(self, offset: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return a plane that is stored uncompressed at `offset` without a page of its own."""
+        out = np.empty(shape, dtype)
+        if offset + out.nbytes > self.size:
+            raise ValueError(
+                f"the file ends at byte {self.size}, the image at {offset + out.nbytes}"
+            )
+        handle: Any = self.tif.filehandle
+        handle.seek(offset)
+        handle.readinto(out)
+        return out
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self.tif.close()
+
+
+def count_pages(path: Path) -> int:
+    """Return the number of pages, following the chain of their headers.
+
+    Raises
+    ------
+    ValueError
+        If the chain leaves the file, bites its tail, or is longer than any real one.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(8)
+        order = {b"II": "<", b"MM": ">"}.get(head[:2])
+        version = struct.unpack(f"{order}H", head[2:4])[0] if order else 0
+        if order is not None and version == 42:
+            entries, pointer, entry_bytes, start = order + "H", order + "I", 12, 4
+        elif order is not None and version == 43:
+            entries, pointer, entry_bytes, start = order + "Q", order + "Q", 20, 8
+        else:
+            raise ValueError(f"no TIFF header: {head!r}")
+        file.seek(start)
+        seen: set[int] = set()
+        (offset,) = struct.unpack(pointer, file.read(struct.calcsize(pointer)))
+        while offset:
+            if offset in seen or len(seen) > MAX_PLANES:
+                raise ValueError(f"page {len(seen)} leads back to an earlier one")
+            seen.add(offset)
+            if offset >= size:
+                raise ValueError(f"the header of page {len(seen) - 1} lies beyond the file's end")
+            file.seek(offset)
+            (n_entries,) = struct.unpack(entries, file.read(struct.calcsize(entries)))
+            end = offset + struct.calcsize(entries) + n_entries * entry_bytes
+            if end + struct.calcsize(pointer) > size:
+                raise ValueError(f"the header of page {len(seen) - 1} is cut off")
+            file.seek(end)
+            (offset,) = struct.unpack(pointer, file.read(struct.calcsize(pointer)))
+        if not seen:
+            raise ValueError("the file has no pages")
+        return len(seen)
+
+
+def damaged(path: Path, error: Exception) -> FovflowError:
+    """Return the error for a TIFF file that is cut off or damaged."""
+    return FovflowError(
+        f"the TIFF file {path} is cut off or damaged",
+        found=str(error) or type(error).__name__,
+        remedy="copy it again from its source",
+    )
