@@ -1,0 +1,137 @@
+"""Tracking: from one id per object and frame to one id per cell over time."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import ConfigError
+from fovflow.plugins import find
+from fovflow.tracking.classic import ClassicTracker
+from fovflow.tracking.iou import IouTracker
+from fovflow.tracking.lineage import COLUMNS, Lineage, relabel
+from fovflow.tracking.protocol import Tracker
+
+__all__ = [
+    "ALGORITHM_REVISION",
+    "COLUMNS",
+    "NEEDS_PIXEL_SIZE",
+    "Lineage",
+    "Tracker",
+    "get_tracker",
+    "relabel",
+    "track_stack",
+]
+
+ALGORITHM_REVISION: dict[str, int] = {"classic": 1, "iou": 1, "laptrack": 1}
+"""Raised whenever a method's result changes for the same input and parameters."""
+
+NEEDS_PIXEL_SIZE: frozenset[str] = frozenset({"iou", "laptrack"})
+"""Methods that have lengths in µm among their parameters."""
+
+
+def _classic(*, pixel_um: float | None = None, **params: Any) -> Tracker:
+    return ClassicTracker(**params)
+
+
+def _laptrack(**params: Any) -> Tracker:
+    from fovflow.tracking.laptrack_adapter import LapTracker
+
+    tracker: Tracker = LapTracker(**params)
+    return tracker
+
+
+_BUILTIN: dict[str, Callable[..., Tracker]] = {
+    "classic": _classic,
+    "iou": IouTracker,
+    "laptrack": _laptrack,
+}
+
+
+def get_tracker(method: str = "iou", *, pixel_um: float | None = None, **params: Any) -> Tracker:
+    """Return a tracker for one FOV.
+
+    Parameters
+    ----------
+    method : str
+        ``iou``, ``classic``, ``laptrack`` (needs the extra of that name), or the name of a
+        plug-in under the entry point group ``fovflow.trackers``.
+    pixel_um : float, optional
+        Edge length of a pixel (µm); `NEEDS_PIXEL_SIZE` names the methods that need it.
+    **params
+        The method's own parameters; see `fovflow.config.track`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such method, or a parameter is unknown or out of bounds.
+
+    Examples
+    --------
+    >>> frames = np.zeros((2, 8, 8), np.uint16)
+    >>> frames[0, 2:5, 2:5] = 1
+    >>> frames[1, 3:6, 2:5] = 7
+    >>> tracker = get_tracker("iou", pixel_um=1.0)
+    >>> for t, labels in enumerate(frames):
+    ...     tracker.add(t, labels)
+    >>> lineage = tracker.finish()
+    >>> lineage.n_cells, lineage.lut(1).tolist()
+    (1, [0, 0, 0, 0, 0, 0, 0, 1])
+    """
+    make = find("trackers", method, _BUILTIN)
+    _check_names(method, params)
+    tracker: Tracker = make(pixel_um=pixel_um, **params)
+    return tracker
+
+
+def _check_names(method: str, params: dict[str, Any]) -> None:
+    """Refuse parameters that a built-in method does not have."""
+    kinds: dict[str, Callable[..., Tracker]] = {"classic": ClassicTracker, "iou": IouTracker}
+    if method == "laptrack":
+        from fovflow.tracking.laptrack_adapter import LapTracker
+
+        kinds["laptrack"] = LapTracker
+    if method not in kinds:
+        return
+    known = [name for name in inspect.signature(kinds[method]).parameters if name != "pixel_um"]
+    unknown = [name for name in params if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"tracking by {method} has no parameter {unknown[0]!r}",
+            found=", ".join(unknown),
+            remedy=f"its parameters are: {', '.join(known)}",
+        )
+
+
+def track_stack(
+    seg: NDArray[Any], *, method: str = "iou", pixel_um: float | None = None, **params: Any
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """Give the objects of a label stack one id per cell over time.
+
+    Parameters
+    ----------
+    seg : numpy.ndarray
+        (T, Y, X) integers; 0 is background, ids differ within each frame.
+    method, pixel_um, **params
+        See `get_tracker`.
+
+    Returns
+    -------
+    labeled : numpy.ndarray
+        (T, Y, X), uint16 where the ids fit, else uint32; the same masks with cell ids 1..N,
+        sorted by first frame, then by raster order of the first pixel.
+    links : dict of str to numpy.ndarray
+        One row per cell and frame; see `COLUMNS`.
+    """
+    tracker = get_tracker(method, pixel_um=pixel_um, **params)
+    for t, labels in enumerate(seg):
+        tracker.add(t, labels)
+    lineage = tracker.finish()
+    labeled = np.empty(seg.shape, lineage.dtype)
+    for t, labels in enumerate(seg):
+        labeled[t] = lineage.relabel(t, labels)
+    return labeled, lineage.links

@@ -1,0 +1,196 @@
+"""Default tracking: masks' IoU, gaps closed, divisions found, drift compensated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import ConfigError
+from fovflow.tracking.divisions import Candidate, Chains, candidates, decide
+from fovflow.tracking.drift import estimate
+from fovflow.tracking.lineage import (
+    Column,
+    FrameOrder,
+    Lineage,
+    build,
+    chain_heads,
+    detections,
+    number_cells,
+)
+from fovflow.tracking.linking import KeptFrame, link
+from fovflow.tracking.runs import FrameObjects, IntArray, encode
+
+_PER_FRAME = ("previous", "pixels", "iou", "confidence", "merged", "area", "y", "x")
+_FLOATS = ("iou", "confidence", "y", "x")
+
+
+class IouTracker:
+    """Link masks frame by frame; see docs/algorithms/tracking.md, `iou`.
+
+    Only the masks of the last `max_gap` + 1 frames are kept, as runs.
+
+    Parameters
+    ----------
+    pixel_um : float, optional
+        Edge length of a pixel in µm; needed unless both lengths in µm are 0.
+    min_iou : float
+        Least intersection over union of two masks that may be linked (above 0, to 1).
+    max_gap : int
+        Most frames in a row in which a cell may be missed and still be the same cell.
+    max_distance_um : float
+        Largest distance of the centroids of a link without enough overlap (µm); 0 for none.
+    divisions : bool
+        Whether divisions are looked for.
+    drift : bool
+        Whether a shift that most cells share is compensated.
+    max_drift_um : float
+        Largest shift per frame and axis (µm).
+
+    Raises
+    ------
+    ConfigError
+        If a parameter is out of bounds or the pixel size is needed and not given.
+    """
+
+    def __init__(
+        self,
+        *,
+        pixel_um: float | None = None,
+        min_iou: float = 0.1,
+        max_gap: int = 3,
+        max_distance_um: float = 15.0,
+        divisions: bool = True,
+        drift: bool = True,
+        max_drift_um: float = 50.0,
+    ):
+        lengths = (max_distance_um, max_drift_um if drift else 0.0)
+        _check(pixel_um, min_iou, max_gap, lengths)
+        self._max_distance_px, self._max_drift_px = (
+            length / pixel_um if pixel_um else 0.0 for length in lengths
+        )
+        self._min_iou, self._max_gap, self._divisions = min_iou, max_gap, divisions
+        self._order = FrameOrder()
+        self._labels: dict[int, IntArray] = {}
+        self._drift: list[tuple[int, int]] = []
+        self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _PER_FRAME}
+        self._kept: list[KeptFrame] = []
+        self._last_seen: tuple[FrameObjects, tuple[int, int]] | None = None
+        self._candidates: list[Candidate] = []
+        self._swallowed: list[tuple[int, int]] = []
+        self._count = 0
+
+    def add(self, t: int, labels: NDArray[Any]) -> None:
+        """Take the labels of frame `t`, (Y, X) integers; frames come in ascending order.
+
+        A frame that is left out counts as never acquired, and not as a gap.
+        """
+        objects = encode(labels)
+        self._order.check(t, objects)
+        here = self._locate(objects)
+        found = link(
+            self._kept,
+            objects,
+            here,
+            min_iou=self._min_iou,
+            max_distance_px=self._max_distance_px,
+        )
+        newborn = found.previous < 0
+        self._candidates += candidates(self._kept, objects, self._count, here, newborn)
+        self._swallowed += [(lost, self._count + into) for lost, into in found.swallowed]
+        values = {
+            "previous": found.previous,
+            "pixels": found.pixels,
+            "iou": found.iou,
+            "confidence": found.confidence,
+            "merged": found.merged,
+            "area": objects.area,
+            "y": objects.y - here[0],
+            "x": objects.x - here[1],
+        }
+        for name, column in values.items():
+            self._columns[name].append(column)
+        self._labels[t] = objects.label
+        n = len(objects)
+        kept = KeptFrame(objects, self._count, here, np.ones(n, bool), np.zeros(n, bool))
+        self._kept = [kept, *self._kept[: self._max_gap]]
+        self._count += n
+
+    def _locate(self, objects: FrameObjects) -> tuple[int, int]:
+        """Return the cumulative drift of a frame, from the last frame that had objects."""
+        here = (0, 0)
+        if self._last_seen is not None:
+            earlier, here = self._last_seen
+            dy, dx = estimate(earlier, objects, self._max_drift_px)
+            here = (here[0] + dy, here[1] + dx)
+        if len(objects):
+            self._last_seen = (objects, here)
+        self._drift.append(here)
+        return here
+
+    def finish(self) -> Lineage:
+        """Return all cells, numbered by first frame, then by raster order in it."""
+        found = detections(self._labels)
+        columns = {
+            name: np.concatenate([np.zeros(0, np.float64 if name in _FLOATS else np.int64), *parts])
+            for name, parts in self._columns.items()
+        }
+        chains = _chains(columns, found.frame_index)
+        accepted, columns["split"] = decide(
+            chains, self._candidates, self._swallowed, accept=self._divisions
+        )
+        previous = columns["previous"].copy()
+        parent = np.full(previous.size, -1, np.int64)
+        for division in accepted:
+            for daughter in division.daughters:
+                previous[daughter], parent[daughter] = -1, division.parent
+                columns["confidence"][daughter] = division.score
+            columns["iou"][division.daughters[1]] = division.newborn_iou
+        cell, n_cells = number_cells(previous, np.ones(previous.size, bool))
+        before = np.where(previous < 0, parent, previous)
+        columns["previous"] = before
+        columns["parent"] = np.where(parent < 0, 0, cell[parent])
+        columns["distance_px"] = np.hypot(
+            columns["y"] - columns["y"][before], columns["x"] - columns["x"][before]
+        )
+        columns["distance_px"][before < 0] = np.nan
+        drift = np.array(self._drift, np.int64).reshape(-1, 2)
+        return build(found, cell, n_cells, columns, drift)
+
+
+def _chains(columns: dict[str, Column], frame_index: IntArray) -> Chains:
+    """Turn the links backwards into chains that can be read both ways."""
+    previous = columns["previous"]
+    following = np.full(previous.size, -1, np.int64)
+    known = np.flatnonzero(previous >= 0)
+    following[previous[known]] = known
+    return Chains(
+        previous=previous,
+        following=following,
+        head=chain_heads(previous),
+        frame=frame_index,
+        area=columns["area"],
+        y=columns["y"],
+        x=columns["x"],
+        pixels=columns["pixels"],
+    )
+
+
+def _check(
+    pixel_um: float | None, min_iou: float, max_gap: int, lengths: tuple[float, float]
+) -> None:
+    """Refuse parameters that make no sense."""
+    if not 0 < min_iou <= 1:
+        raise ConfigError("min_iou must lie above 0 and at most at 1", found=str(min_iou))
+    if max_gap < 0:
+        raise ConfigError("max_gap must be 0 or more frames", found=str(max_gap))
+    if min(lengths) < 0:
+        raise ConfigError("distances must be 0 or more µm", found=f"{lengths[0]}, {lengths[1]}")
+    if pixel_um is not None and not pixel_um > 0:
+        raise ConfigError("pixel_um must be above 0", found=str(pixel_um))
+    if pixel_um is None and any(lengths):
+        raise ConfigError(
+            "tracking by iou needs the pixel size",
+            remedy="give pixel_um, or set max_distance_um to 0 and drift to False",
+        )

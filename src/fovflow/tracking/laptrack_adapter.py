@@ -1,0 +1,132 @@
+"""Adapter for the laptrack package: linear assignment on centroids (Jaqaman et al. 2008)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import ConfigError
+from fovflow.tracking.lineage import FrameOrder, Lineage, build, detections, number_cells
+from fovflow.tracking.runs import FloatArray, IntArray, encode
+
+Edges = list[tuple[int, int]]
+
+
+class LapTracker:
+    """Link centroids with `laptrack.LapTrack`; masks are not looked at.
+
+    Parameters
+    ----------
+    pixel_um : float
+        Edge length of a pixel (µm).
+    max_distance_um : float
+        Largest distance of centroids from frame to frame (µm).
+    max_gap : int
+        Most frames in a row in which a cell may be missed.
+    gap_distance_um : float
+        Largest distance of centroids across a gap (µm).
+    split_distance_um : float
+        Largest distance of a daughter from its parent (µm); 0 for no divisions.
+
+    Raises
+    ------
+    ConfigError
+        If laptrack is not installed, the pixel size is not given or a parameter is out of bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        pixel_um: float | None = None,
+        max_distance_um: float = 15.0,
+        max_gap: int = 3,
+        gap_distance_um: float = 15.0,
+        split_distance_um: float = 0.0,
+    ):
+        if pixel_um is None or not pixel_um > 0:
+            raise ConfigError(
+                "tracking by laptrack needs the pixel size",
+                found=str(pixel_um),
+                remedy="give pixel_um above 0",
+            )
+        if min(max_distance_um, gap_distance_um) <= 0 or split_distance_um < 0 or max_gap < 0:
+            raise ConfigError(
+                "tracking by laptrack needs distances above 0 µm, and 0 or more for "
+                "split_distance_um and max_gap",
+                found=f"{max_distance_um}, {gap_distance_um}, {split_distance_um}, {max_gap}",
+            )
+        self._linker = _linker(
+            (max_distance_um / pixel_um) ** 2,
+            (gap_distance_um / pixel_um) ** 2 if max_gap else False,
+            max_gap,
+            (split_distance_um / pixel_um) ** 2 if split_distance_um else False,
+        )
+        self._order = FrameOrder()
+        self._labels: dict[int, IntArray] = {}
+        self._centroids: list[FloatArray] = []
+
+    def add(self, t: int, labels: NDArray[Any]) -> None:
+        """Take the labels of frame `t`, (Y, X) integers; frames come in ascending order."""
+        objects = encode(labels)
+        self._order.check(t, objects)
+        self._labels[t] = objects.label
+        self._centroids.append(np.column_stack([objects.y, objects.x]))
+
+    def finish(self) -> Lineage:
+        """Return all cells; ``iou`` and ``confidence`` are NaN."""
+        found = detections(self._labels)
+        n = found.label.size
+        edges: Edges = []
+        if sum(len(points) > 0 for points in self._centroids) > 1:
+            tree = self._linker.predict(self._centroids)
+            edges = [
+                (int(found.offsets[s] + i), int(found.offsets[t] + j))
+                for (s, i), (t, j) in sorted(tree.edges)
+            ]
+        before, splits = _backwards(edges, n)
+        previous = np.where(splits, -1, before)
+        cell, n_cells = number_cells(previous, np.ones(n, bool))
+        place = np.concatenate([np.zeros((0, 2)), *self._centroids])
+        distance = np.hypot(*(place - place[before]).T)
+        distance[before < 0] = np.nan
+        columns = {
+            "previous": before,
+            "parent": np.where(splits, cell[before], 0),
+            "iou": np.full(n, np.nan),
+            "confidence": np.full(n, np.nan),
+            "distance_px": distance,
+            "merged": np.zeros(n, np.int64),
+            "split": np.zeros(n, np.int64),
+        }
+        drift = np.zeros((len(found.frames), 2), np.int64)
+        return build(found, cell, n_cells, columns, drift)
+
+
+def _linker(cutoff: float, gap_cutoff: float | bool, max_gap: int, split: float | bool) -> Any:
+    """Return a LapTrack object; its cut-offs are squared distances."""
+    try:
+        from laptrack import LapTrack
+    except ImportError as error:
+        raise ConfigError(
+            "tracking by laptrack needs the package laptrack",
+            found=str(error),
+            remedy="install fovflow[laptrack], or choose another method",
+        ) from error
+    return LapTrack(
+        cutoff=cutoff,
+        gap_closing_cutoff=gap_cutoff,
+        gap_closing_max_frame_count=max_gap + 1,  # it counts steps, not missed frames
+        splitting_cutoff=split,
+        merging_cutoff=False,
+    )
+
+
+def _backwards(edges: Edges, n: int) -> tuple[IntArray, NDArray[np.bool_]]:
+    """Return each detection's predecessor, and whether that one has more than one successor."""
+    before = np.full(n, -1, np.int64)
+    for a, b in edges:
+        before[b] = a
+    successors = np.bincount(before[before >= 0], minlength=n)
+    return before, (before >= 0) & (successors[before] > 1)

@@ -1,0 +1,278 @@
+"""The outcome of tracking: look-up tables that rename each frame's labels, and the links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+from fovflow.tracking.runs import FrameObjects, IntArray
+
+Column = NDArray[Any]
+
+COLUMNS: dict[str, type] = {
+    "cell": np.int64,
+    "frame": np.int64,
+    "label": np.int64,
+    "previous_frame": np.int64,
+    "gap": np.int64,
+    "parent": np.int64,
+    "iou": np.float64,
+    "confidence": np.float64,
+    "distance_px": np.float64,
+    "merged": np.int64,
+    "split": np.int64,
+}
+"""Columns of the links, in order, and their dtypes."""
+
+
+@dataclass(frozen=True)
+class Detections:
+    """All objects of all frames that were added, in order of frame and raster.
+
+    Attributes
+    ----------
+    frames : tuple of int
+        The frames that were added.
+    offsets : numpy.ndarray
+        (frames + 1,) where each frame's objects begin.
+    frame_index, label : numpy.ndarray
+        (n,) position of each object's frame in `frames`, and its label there.
+    """
+
+    frames: tuple[int, ...]
+    offsets: IntArray
+    frame_index: IntArray
+    label: IntArray
+
+    @property
+    def frame(self) -> IntArray:
+        """The frame of each object."""
+        return np.asarray(self.frames, np.int64)[self.frame_index]
+
+
+def detections(frames: Mapping[int, IntArray]) -> Detections:
+    """Line up the labels of the frames, each in raster order of first pixels."""
+    counts = [labels.size for labels in frames.values()]
+    return Detections(
+        frames=tuple(frames),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        frame_index=np.repeat(np.arange(len(counts)), counts),
+        label=np.concatenate([np.zeros(0, np.int64), *frames.values()]),
+    )
+
+
+def number_cells(previous: IntArray, followed: NDArray[np.bool_]) -> tuple[IntArray, int]:
+    """Give the chains of detections the numbers 1..N, by their first detection.
+
+    Parameters
+    ----------
+    previous : numpy.ndarray
+        (n,) index of the detection before, in the same cell; -1 at a cell's first one.
+    followed : numpy.ndarray
+        (n,) bool; whether a first detection starts a cell. Other chains get 0.
+
+    Returns
+    -------
+    cell : numpy.ndarray
+        (n,)
+    n_cells : int
+    """
+    first = (previous < 0) & followed
+    cell = np.zeros(previous.size, np.int64)
+    cell[first] = np.arange(1, np.count_nonzero(first) + 1)
+    return cell[chain_heads(previous)], int(np.count_nonzero(first))
+
+
+def chain_heads(previous: IntArray) -> IntArray:
+    """Return the index of the first detection of each detection's chain."""
+    # Pointer doubling: a chain of k detections takes log2(k) rounds.
+    head: IntArray = np.where(previous < 0, np.arange(previous.size), previous)
+    while True:
+        further = head[head]
+        if np.array_equal(further, head):
+            return head
+        head = further
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Which cell each label of each frame is.
+
+    Attributes
+    ----------
+    n_cells : int
+        Cells have the ids 1..n_cells, by first frame, then by the raster order of their first
+        pixel in it.
+    links : dict of str to numpy.ndarray
+        One row per cell and frame, sorted by cell, then frame; see `COLUMNS` and the
+        definition in docs/algorithms/tracking.md.
+    drift : dict of str to numpy.ndarray
+        ``frame``, ``y``, ``x``: where the specimen lies relative to the first frame (px).
+    """
+
+    n_cells: int
+    links: dict[str, Column]
+    drift: dict[str, Column]
+    _luts: dict[int, tuple[IntArray, IntArray]] = field(repr=False)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint16 where the ids fit, uint32 otherwise."""
+        return np.dtype(np.uint16 if self.n_cells <= 65_535 else np.uint32)
+
+    def lut(self, t: int) -> Column:
+        """Return the table that turns the labels of frame `t` into cell ids; 0 stays 0.
+
+        Its length is the frame's largest label + 1. Objects that belong to no cell become 0. A
+        frame that was not added has the table ``[0]``.
+        """
+        labels, cells = self._luts.get(t, _NOTHING)
+        table = np.zeros(int(labels.max(initial=0)) + 1, self.dtype)
+        table[labels] = cells
+        return table
+
+    def relabel(self, t: int, labels: NDArray[Any]) -> Column:
+        """Return frame `t` with cell ids in place of labels: ``lut(t)[labels]``.
+
+        Parameters
+        ----------
+        t : int
+        labels : numpy.ndarray
+            (Y, X) the frame that was added as `t`. A frame that was not added becomes empty.
+
+        Returns
+        -------
+        numpy.ndarray
+            (Y, X) of `dtype`.
+
+        Raises
+        ------
+        FovflowError
+            If the frame holds labels that the one added as `t` did not have.
+        """
+        if t not in self._luts:
+            return np.zeros(labels.shape, self.dtype)
+        try:
+            return relabel(labels, self.lut(t))
+        except IndexError:
+            raise FovflowError(
+                f"frame {t} is not the one that was tracked",
+                found=f"the label {int(labels.max())}",
+                remedy="relabel the same frames that were added to the tracker",
+            ) from None
+
+
+_NOTHING = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def relabel(labels: NDArray[Any], table: Column) -> Column:
+    """Return ``table[labels]`` for a table whose first entry is 0; fast where most is background.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (Y, X) integers.
+    table : numpy.ndarray
+        (k,) with ``table[0] == 0``.
+
+    Raises
+    ------
+    IndexError
+        If a label lies outside the table.
+    """
+    group = 8 // labels.dtype.itemsize
+    if not labels.flags.c_contiguous or labels.size % group or not labels.size:
+        return np.asarray(table[labels])
+    flat = labels.reshape(-1)
+    words = np.flatnonzero(flat.view(np.uint64) != 0)
+    result = np.zeros(labels.shape, table.dtype)
+    result.reshape(-1, group)[words] = table[flat.reshape(-1, group)[words]]
+    return result
+
+
+def build(
+    found: Detections, cell: IntArray, n_cells: int, columns: dict[str, Column], drift: IntArray
+) -> Lineage:
+    """Put together the links and the tables of a lineage.
+
+    Parameters
+    ----------
+    found : Detections
+    cell : numpy.ndarray
+        (n,) cell of each detection, 0 for none.
+    columns : dict
+        (n,) ``previous`` (index of the detection before, or of the parent's last one; -1 for
+        none), ``parent`` (cell), ``iou``, ``confidence``, ``distance_px``, ``merged``, ``split``.
+    drift : numpy.ndarray
+        (frames, 2) cumulative drift (y, x) in pixels.
+    """
+    rows = np.flatnonzero(cell > 0)
+    rows = rows[np.argsort(cell[rows], kind="stable")]
+    previous = columns["previous"][rows]
+    known = previous >= 0
+    before = np.where(known, previous, 0)
+    frame = found.frame
+    steps = found.frame_index[rows] - found.frame_index[before] if rows.size else rows
+    table: dict[str, Column] = {
+        "cell": cell[rows],
+        "frame": frame[rows],
+        "label": found.label[rows],
+        "previous_frame": np.where(known, frame[before], -1) if rows.size else rows,
+        "gap": np.where(known, steps - 1, 0),
+        **{name: columns[name][rows] for name in list(COLUMNS)[5:]},
+    }
+    luts = {}
+    for k, t in enumerate(found.frames):
+        part = slice(int(found.offsets[k]), int(found.offsets[k + 1]))
+        luts[t] = (found.label[part], cell[part])
+    return Lineage(
+        n_cells=n_cells,
+        links={name: table[name].astype(kind) for name, kind in COLUMNS.items()},
+        drift={
+            "frame": np.asarray(found.frames, np.int64),
+            "y": drift[:, 0].astype(np.int64),
+            "x": drift[:, 1].astype(np.int64),
+        },
+        _luts=luts,
+    )
+
+
+class FrameOrder:
+    """Checks that frames come in order and in one shape.
+
+    Attributes
+    ----------
+    last : int
+        The frame added last; -1 before the first.
+    """
+
+    def __init__(self) -> None:
+        self.last = -1
+        self._shape: tuple[int, int] | None = None
+
+    def check(self, t: int, objects: FrameObjects) -> None:
+        """Accept frame `t`.
+
+        Raises
+        ------
+        FovflowError
+            If `t` is not after the frame before, or the shape differs.
+        """
+        if t <= self.last:
+            raise FovflowError(
+                f"frame {t} was added after frame {self.last}",
+                remedy="add frames to a tracker in ascending order, each once",
+            )
+        if self._shape not in (None, objects.shape):
+            raise FovflowError(
+                f"frame {t} has another shape than those before",
+                found=f"{objects.shape} after {self._shape}",
+                remedy="track the frames of one FOV only",
+            )
+        self._shape = objects.shape
+        self.last = t
