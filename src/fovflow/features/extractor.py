@@ -1,0 +1,270 @@
+"""Traces of one FOV, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fovflow.errors import ConfigError, FovflowError
+from fovflow.features.cells import CellFinder, Cells
+from fovflow.features.protocol import Feature, Kind, evaluate
+from fovflow.features.registry import DEFAULT_FEATURES, choose_features
+from fovflow.features.views import FluorescenceCells, PhaseCells, Region
+
+Columns = dict[str, NDArray[Any]]
+Saturation = float | Mapping[int, float] | None
+
+_LEADING: dict[str, type] = {
+    "fov": np.int64, "cell": np.int64, "frame": np.int64, "time": np.float64, "good": np.bool_,
+    "position_x": np.float64, "position_y": np.float64,
+    "bbox_x0": np.int64, "bbox_y0": np.int64, "bbox_x1": np.int64, "bbox_y1": np.int64,
+}  # fmt: skip
+_TRAILING: dict[str, type] = {
+    "position_x_um": np.float64, "position_y_um": np.float64, "area_um2": np.float64,
+    "flags": np.object_,
+}  # fmt: skip
+
+
+class Extractor:
+    """Turns the frames of one FOV into its table of traces; made by `get_extractor`."""
+
+    def __init__(
+        self,
+        *,
+        fov: int,
+        pc: int | None,
+        fl: tuple[int, ...],
+        features: dict[Kind, tuple[Feature, ...]],
+        time: NDArray[np.float64],
+        pixel_um: float | None,
+        erosion_px: int,
+        background_weight: float,
+        saturation: Saturation,
+    ):
+        self._fov = fov
+        self._pc = pc
+        self._fl = fl
+        self._features = features
+        self._time = time
+        self._pixel_um = np.nan if pixel_um is None else pixel_um
+        self._erosion_px = erosion_px
+        self._weight = background_weight
+        self._saturation = saturation
+        self._find = CellFinder()
+        self._frames: set[int] = set()
+        self._rows: list[Columns] = []
+
+    def add(
+        self,
+        t: int,
+        labeled: NDArray[Any],
+        phase: NDArray[Any] | None = None,
+        channels: Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]] | None = None,
+    ) -> None:
+        """Add one frame; a missing frame is left out.
+
+        Parameters
+        ----------
+        t : int
+            Index of the frame, each at most once, in any order.
+        labeled : numpy.ndarray
+            (Y, X) of an integer dtype: ids of the cells over time, 0 = background.
+        phase : numpy.ndarray, optional
+            (Y, X) phase-contrast frame of any real dtype; only shapes without it.
+        channels : mapping of int to (raw, corrected)
+            For each fluorescence channel the raw frame, (Y, X) of any real dtype, and the
+            corrected one, (Y, X) of a float dtype, or None.
+
+        Raises
+        ------
+        FovflowError
+            If frames do not fit each other, if a channel is not given, or if a feature fails.
+        """
+        if not 0 <= t < self._time.size or t in self._frames:
+            raise FovflowError(
+                f"frame {t} was added before, or is none of the {self._time.size} frames",
+                remedy="add each frame once, and give a time for each frame",
+            )
+        channels = {} if channels is None else channels
+        self._check(t, labeled, phase, channels)
+        self._frames.add(t)
+        cells = self._find(labeled)
+        if len(cells):
+            try:
+                self._rows.append(self._measure(t, cells, phase, channels))
+            except FovflowError as error:
+                place = f"FOV {self._fov}, frame {t}: {error.message}"
+                raise type(error)(place, found=error.found, remedy=error.remedy) from error
+
+    def finish(self) -> Columns:
+        """Return the table: columns of one length, sorted by cell, then frame."""
+        columns = {
+            name: np.concatenate([np.zeros(0, dtype), *(rows[name] for rows in self._rows)])
+            for name, dtype in self._dtypes().items()
+        }
+        order = np.lexsort((columns["frame"], columns["cell"]))
+        return {name: values[order] for name, values in columns.items()}
+
+    def _dtypes(self) -> dict[str, type]:
+        measured: dict[str, type] = {}
+        for kind, channel in self._channels():
+            for feature in self._features[kind]:
+                measured[f"{feature.name}_ch_{channel}"] = feature.dtype
+        return {**_LEADING, **measured, **_TRAILING}
+
+    def _channels(self) -> list[tuple[Kind, int]]:
+        phase: list[tuple[Kind, int]] = [] if self._pc is None else [("pc", self._pc)]
+        return [*phase, *(("fl", channel) for channel in self._fl)]
+
+    def _check(
+        self,
+        t: int,
+        labeled: NDArray[Any],
+        phase: NDArray[Any] | None,
+        channels: Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]],
+    ) -> None:
+        missing = [channel for channel in self._fl if channel not in channels]
+        if missing:
+            raise FovflowError(
+                f"frame {t}: fluorescence channel {missing[0]} is not given",
+                found=", ".join(map(str, channels)) or "none",
+            )
+        frames = {"phase": phase}
+        for channel in self._fl:
+            frames[f"channel {channel}, raw"], frames[f"channel {channel}, corrected"] = channels[
+                channel
+            ]
+        for name, frame in frames.items():
+            if frame is None:
+                continue
+            if frame.shape != labeled.shape or frame.dtype.kind not in "uif":
+                raise FovflowError(
+                    f"frame {t}: {name} does not fit the labels",
+                    found=f"{frame.shape} of {frame.dtype}, labels {labeled.shape}",
+                    remedy="give stacks of one FOV and of the same crop",
+                )
+
+    def _measure(
+        self,
+        t: int,
+        cells: Cells,
+        phase: NDArray[Any] | None,
+        channels: Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]],
+    ) -> Columns:
+        n = len(cells)
+        x, y = cells.centroid
+        rows: Columns = {
+            "fov": np.full(n, self._fov), "cell": cells.ids, "frame": np.full(n, t),
+            "time": np.full(n, self._time[t]), "good": np.ones(n, bool),
+            "position_x": x, "position_y": y,
+            **dict(zip(("bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1"), cells.box, strict=True)),
+            "position_x_um": x * self._pixel_um, "position_y_um": y * self._pixel_um,
+            "area_um2": cells.area * self._pixel_um**2,
+            "flags": np.full(n, "", object),
+        }  # fmt: skip
+        region = Region(cells, self._erosion_px) if self._fl else None
+        for kind, channel in self._channels():
+            view: PhaseCells | FluorescenceCells
+            if region is None or kind == "pc":
+                view = PhaseCells(cells, phase)
+            else:
+                view = FluorescenceCells(
+                    region, *channels[channel], self._weight, self._level(channel)
+                )
+            for feature in self._features[kind]:
+                rows[f"{feature.name}_ch_{channel}"] = evaluate(feature, view)
+        return rows
+
+    def _level(self, channel: int) -> float | None:
+        if isinstance(self._saturation, Mapping):
+            return self._saturation.get(channel)
+        return self._saturation
+
+
+def get_extractor(
+    *,
+    fov: int,
+    pc: int | None,
+    fl: Sequence[int],
+    time: ArrayLike,
+    features: Mapping[str, Sequence[str]] = DEFAULT_FEATURES,
+    pixel_um: float | None = None,
+    erosion_px: int = 0,
+    background_weight: float = 1.0,
+    saturation: Saturation = None,
+) -> Extractor:
+    """Make an extractor for the frames of one FOV.
+
+    Parameters
+    ----------
+    fov : int
+        Index of the FOV, for the column of that name.
+    pc : int or None
+        Index of the phase-contrast channel; None where there is none: then there are no features
+        of kind ``pc``.
+    fl : sequence of int
+        Indices of the fluorescence channels, in the order of their columns.
+    time : array-like
+        (T,) acquisition time of each frame in the unit of the table, NaN where unknown.
+    features : mapping
+        Names of features under ``pc`` and ``fl``; a kind left out has its defaults.
+    pixel_um : float, optional
+        Edge length of a pixel in µm; without it the columns in µm are NaN.
+    erosion_px : int
+        Distance in pixels from the cell's outline within which pixels are left out of
+        intensities; shapes are not affected.
+    background_weight : float
+        0 to 1: intensity = raw − weight · (raw − corrected).
+    saturation : float or mapping of int to float, optional
+        Counts from which a pixel is saturated, for all channels or per channel index; the
+        default is the greatest value of an integer raw dtype.
+
+    Raises
+    ------
+    ConfigError
+        If a feature is unknown or a value out of its range.
+
+    Notes
+    -----
+    The columns are defined in ``docs/algorithms/features.md``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels = np.zeros((4, 6), np.uint16)
+    >>> labels[1:3, 2:4] = 7
+    >>> raw = np.full((4, 6), 30, np.uint16)
+    >>> extractor = get_extractor(
+    ...     fov=0, pc=0, fl=[1], time=[0.0], features={"pc": ["area"], "fl": ["intensity_total"]}
+    ... )
+    >>> extractor.add(0, labels, None, {1: (raw, raw - 10.0)})
+    >>> table = extractor.finish()
+    >>> table["cell"].tolist(), table["area_ch_0"].tolist(), table["intensity_total_ch_1"].tolist()
+    ([7], [4], [80.0])
+    """
+    seconds = np.asarray(time, np.float64)
+    channels = tuple(int(channel) for channel in fl)
+    for key, right, allowed in (
+        ("time", seconds.ndim == 1, "one number per frame"),
+        ("fl", len(set(channels)) == len(channels) and pc not in channels, "distinct channels"),
+        ("pixel_um", pixel_um is None or 0 < pixel_um < np.inf, "a length above 0"),
+        ("erosion_px", erosion_px == int(erosion_px) and 0 <= erosion_px <= 1000,
+         "a whole number from 0 to 1000"),
+        ("background_weight", 0 <= background_weight <= 1, "a number from 0 to 1"),
+    ):  # fmt: skip
+        if not right:
+            raise ConfigError(f"extract: {key} is out of its range", remedy=f"give {allowed}")
+    return Extractor(
+        fov=int(fov),
+        pc=pc,
+        fl=channels,
+        features=choose_features(features),
+        time=seconds,
+        pixel_um=pixel_um,
+        erosion_px=int(erosion_px),
+        background_weight=float(background_weight),
+        saturation=saturation,
+    )

@@ -1,0 +1,130 @@
+"""Features of the phase-contrast channel: shapes, and the phase signal in the cell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fovflow.features.cells import Cells, FloatArray, IntArray
+from fovflow.features.views import PhaseCells
+
+_PIXEL = 1 / 12  # second moment of a unit square
+
+
+def area(view: PhaseCells) -> IntArray:
+    """Return the number of pixels."""
+    return view.cells.area
+
+
+def perimeter(view: PhaseCells) -> FloatArray:
+    """Return the Crofton estimate of the perimeter from four directions."""
+    right, below, falling, rising = view.cells.outline
+    return np.asarray(np.pi / 4 * (right + below + (falling + rising) / np.sqrt(2)))
+
+
+def circularity(view: PhaseCells) -> FloatArray:
+    """Return 4π·area / perimeter², at most 1."""
+    return np.minimum(1.0, 4 * np.pi * view.cells.area / perimeter(view) ** 2)
+
+
+def _axes(cells: Cells) -> tuple[FloatArray, FloatArray]:
+    """Return the greater and the smaller principal second moment."""
+    total, difference, mixed = cells.moments
+    total = total + 2 * _PIXEL
+    spread = np.sqrt(difference**2 + 4 * mixed**2)
+    return (total + spread) / 2, (total - spread) / 2
+
+
+def aspect_ratio(view: PhaseCells) -> FloatArray:
+    """Return the ratio of the axes of the ellipse of equal second moments."""
+    greater, smaller = _axes(view.cells)
+    return np.sqrt(greater / smaller)
+
+
+def eccentricity(view: PhaseCells) -> FloatArray:
+    """Return the eccentricity of the ellipse of equal second moments."""
+    _, difference, mixed = view.cells.moments
+    greater, _ = _axes(view.cells)
+    return np.sqrt(np.sqrt(difference**2 + 4 * mixed**2) / greater)
+
+
+def orientation(view: PhaseCells) -> FloatArray:
+    """Return the angle of the major axis to the x axis in degrees, (−90, 90]."""
+    _, difference, mixed = view.cells.moments
+    # −0.0 would turn +90 into −90.
+    return np.asarray(np.degrees(np.arctan2(2 * mixed + 0.0, difference)) / 2)
+
+
+def major_axis(view: PhaseCells) -> FloatArray:
+    """Return the full major axis of the ellipse of equal second moments."""
+    return 4 * np.sqrt(_axes(view.cells)[0])
+
+
+def minor_axis(view: PhaseCells) -> FloatArray:
+    """Return the full minor axis of the ellipse of equal second moments."""
+    return 4 * np.sqrt(_axes(view.cells)[1])
+
+
+def equivalent_diameter(view: PhaseCells) -> FloatArray:
+    """Return the diameter of the disk of equal area."""
+    return np.asarray(np.sqrt(4 / np.pi * view.cells.area))
+
+
+def extent(view: PhaseCells) -> FloatArray:
+    """Return the share of the bounding box that the cell fills."""
+    x0, y0, x1, y1 = view.cells.box
+    return view.cells.area / ((x1 - x0) * (y1 - y0))
+
+
+def convex_area(view: PhaseCells) -> FloatArray:
+    """Return the area of the convex hull of all pixels' corners."""
+    import cv2
+
+    cells = view.cells
+    x0, y0, _, _ = (cells.runs.spread(edge) for edge in cells.box)
+    left, right, top = cells.start - x0, cells.stop - x0, cells.row - y0
+    corners = np.empty((cells.runs.total, 4, 2), np.int32)
+    corners[:, 0::2, 0] = left[:, None]
+    corners[:, 1::2, 0] = right[:, None]
+    corners[:, :2, 1] = top[:, None]
+    corners[:, 2:, 1] = top[:, None] + 1
+    return np.array(
+        [
+            cv2.contourArea(cv2.convexHull(corners[place].reshape(-1, 2)))
+            for place in cells.runs.slices()
+        ],
+        np.float64,
+    )
+
+
+def solidity(view: PhaseCells) -> FloatArray:
+    """Return area / convex area."""
+    return view.cells.area / convex_area(view)
+
+
+def phase_mean(view: PhaseCells) -> FloatArray:
+    """Return the mean of the phase frame over the cell."""
+    return view.groups.mean(view.signal)
+
+
+def phase_std(view: PhaseCells) -> FloatArray:
+    """Return the standard deviation of the phase frame over the cell, ddof = 0."""
+    return view.groups.std(view.signal, view.mean)
+
+
+def sharpness(view: PhaseCells) -> FloatArray:
+    """Return the mean squared difference of neighbouring pixels over the squared mean."""
+    phase, cells = view.phase, view.cells
+    height, width = cells.shape
+    row, column = np.divmod(cells.flat, max(width, 1))
+    own = phase[cells.flat].astype(np.float64)
+    squares = np.zeros(len(cells))
+    pairs = np.zeros(len(cells), np.int64)
+    for step, inside in ((1, column < width - 1), (width, row < height - 1)):
+        other = phase.take(cells.flat + step, mode="clip").astype(np.float64)
+        square = (other - own) ** 2
+        valid = inside & np.isfinite(square)
+        square[~valid] = 0
+        squares += cells.pixels.sum(square)
+        pairs += cells.pixels.count(valid)
+    mean = np.where(view.mean == 0, np.nan, view.mean)
+    return np.asarray(squares / np.where(pairs > 0, pairs, np.nan) / mean**2)

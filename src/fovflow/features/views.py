@@ -1,0 +1,214 @@
+"""The pixels of all cells of a frame in one channel."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+from fovflow.features.cells import BoolArray, Cells, FloatArray, IntArray
+from fovflow.features.groups import Groups
+
+
+class PhaseCells:
+    """Cells and the phase-contrast frame.
+
+    Parameters
+    ----------
+    cells : Cells
+    phase : numpy.ndarray or None
+        (Y, X) of any real dtype; None where only shapes are wanted.
+
+    Attributes
+    ----------
+    groups : Groups
+        Which entries of `flat`, `values` and `raw` belong to which cell.
+    """
+
+    def __init__(self, cells: Cells, phase: NDArray[Any] | None):
+        self.cells = cells
+        self._phase = phase
+
+    @property
+    def phase(self) -> NDArray[Any]:
+        """The frame, flattened."""
+        return self._require().reshape(-1)
+
+    def _require(self) -> NDArray[Any]:
+        if self._phase is None:
+            raise FovflowError(
+                "a feature needs the phase-contrast frame, which was not given",
+                remedy="give the phase stack, or leave out phase_mean, phase_std and sharpness",
+            )
+        return self._phase
+
+    @cached_property
+    def _pixels(self) -> tuple[IntArray, FloatArray, Groups]:
+        flat = self.cells.flat
+        if self._phase is None:  # shapes alone
+            return flat, np.full(flat.size, np.nan), self.cells.pixels
+        values = self.phase[flat].astype(np.float64)
+        finite = np.isfinite(values)
+        if finite.all():
+            return flat, values, self.cells.pixels
+        return flat[finite], values[finite], Groups(self.cells.pixels.count(finite))
+
+    @property
+    def flat(self) -> IntArray:
+        """Indices of the finite pixels in the flattened frame, cell by cell."""
+        return self._pixels[0]
+
+    @property
+    def values(self) -> FloatArray:
+        """Counts of these pixels, float64."""
+        return self._pixels[1]
+
+    @property
+    def raw(self) -> FloatArray:
+        """The same as `values`."""
+        return self.values
+
+    @property
+    def signal(self) -> FloatArray:
+        """The same as `values`, but an error where there is no frame."""
+        self._require()
+        return self.values
+
+    @property
+    def groups(self) -> Groups:
+        """Which of these pixels belong to which cell."""
+        return self._pixels[2]
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        """(n,) mean phase per cell."""
+        return self.groups.mean(self.values)
+
+
+class Region:
+    """The pixels of each cell that are used for its intensities.
+
+    Parameters
+    ----------
+    cells : Cells
+    erosion_px : int
+        A pixel is used when all pixels of the frame within this distance are the cell's.
+    """
+
+    def __init__(self, cells: Cells, erosion_px: int):
+        self.cells = cells
+        if erosion_px:
+            keep = _eroded(cells, erosion_px)
+            self.flat = cells.flat[keep]
+            self.groups = Groups(cells.pixels.count(keep))
+        else:
+            self.flat = cells.flat
+            self.groups = cells.pixels
+
+
+def _eroded(cells: Cells, radius: int) -> BoolArray:
+    """Tell for each pixel, cell by cell, whether the disk around it lies in the cell."""
+    import cv2
+
+    offset = np.arange(-radius, radius + 1) ** 2
+    disk = (offset[:, None] + offset <= radius**2).astype(np.uint8)
+    keep = np.zeros(cells.pixels.total, bool)
+    row, column = np.divmod(cells.flat, max(cells.shape[1], 1))
+    for i, place in enumerate(cells.pixels.slices()):
+        # The margin holds the pixels beside the cell; beyond the frame all counts as inside.
+        mask, x0, y0 = cells.mask(i, margin=radius)
+        inner = cv2.erode(
+            mask.view(np.uint8), disk, borderType=cv2.BORDER_CONSTANT, borderValue=255
+        )
+        keep[place] = inner[row[place] - y0, column[place] - x0] != 0
+    return keep
+
+
+class FluorescenceCells:
+    """Cells and one fluorescence channel.
+
+    Parameters
+    ----------
+    region : Region
+    raw : numpy.ndarray
+        (Y, X) of any real dtype.
+    corrected : numpy.ndarray or None
+        (Y, X) float, the raw frame less its background; None where there is none.
+    background_weight : float
+        Intensity = raw − weight · (raw − corrected).
+    saturation : float or None
+        Counts from which a pixel is saturated; None takes the greatest value of an integer dtype.
+
+    Attributes
+    ----------
+    cells : Cells
+    flat : numpy.ndarray
+        Indices of the finite pixels of the region in the flattened frame, cell by cell.
+    groups : Groups
+        Which of them belong to which cell.
+    saturation : float
+        NaN where there is no such level.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        raw: NDArray[Any],
+        corrected: NDArray[Any] | None,
+        background_weight: float,
+        saturation: float | None,
+    ):
+        self.cells = region.cells
+        self.region = region
+        self.flat, self.groups = region.flat, region.groups
+        self._raw = raw.reshape(-1)
+        self._corrected = None if corrected is None else corrected.reshape(-1)
+        self._weight = background_weight
+        if saturation is None:
+            known = raw.dtype.kind in "ui"
+            saturation = float(np.iinfo(raw.dtype).max) if known else np.nan
+        self.saturation = saturation
+        self._drop_invalid()
+
+    def _drop_invalid(self) -> None:
+        finite = np.ones(self.flat.size, bool)
+        for frame in (self._raw, self._corrected):
+            if frame is not None and frame.dtype.kind == "f":
+                finite &= np.isfinite(frame[self.flat])
+        if not finite.all():
+            self.groups = Groups(self.groups.count(finite))
+            self.flat = self.flat[finite]
+
+    @cached_property
+    def raw(self) -> FloatArray:
+        """Raw counts of the pixels."""
+        return self._raw[self.flat].astype(np.float64)
+
+    @cached_property
+    def corrected(self) -> FloatArray | None:
+        """Corrected counts of the pixels."""
+        if self._corrected is None:
+            return None
+        return self._corrected[self.flat].astype(np.float64)
+
+    @cached_property
+    def values(self) -> FloatArray:
+        """Intensities of the pixels."""
+        if self.corrected is None or self._weight == 0:
+            return self.raw
+        if self._weight == 1:
+            return self.corrected
+        return self.raw - self._weight * (self.raw - self.corrected)
+
+    @cached_property
+    def total(self) -> FloatArray:
+        """(n,) sum of the intensities per cell; NaN where no pixel counts."""
+        return np.where(self.groups.size > 0, self.groups.sum(self.values), np.nan)
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        """(n,) mean intensity per cell."""
+        return self.total / self.groups.size

@@ -1,0 +1,251 @@
+"""Verdicts: which rows of a table are good, and why the others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fovflow.errors import ConfigError
+from fovflow.quality import rules
+from fovflow.quality.merges import merged
+from fovflow.quality.rows import BoolArray, Rows
+
+ALGORITHM_REVISION = 1
+"""Raised whenever the same table would get other verdicts."""
+
+RULES: dict[str, str] = {
+    "min_frames": "The cell is found in too few frames.",
+    "border": "The cell is at the border of the frame.",
+    "saturation": "Pixels of the cell are saturated.",
+    "invalid": "Pixels of the cell are not finite, or none is left to measure.",
+    "area_jump": "The area differs abruptly from that in the frames around.",
+    "merge": "The mask has probably swallowed a neighbour.",
+    "focus": "The frame is out of focus, compared with those around.",
+    "gap": "The cell was not found in the frame before, though earlier.",
+    "lineage": "The cell has a parent or daughters.",
+}
+"""All rules, in the order in which their names stand in `flags`."""
+
+NEEDS: dict[str, str] = {
+    "saturation": "saturated_fraction", "invalid": "invalid_fraction", "area_jump": "area",
+    "merge": "area", "focus": "sharpness",
+}  # fmt: skip
+"""Features without which a rule flags nothing."""
+
+REJECT = ("min_frames", "border", "saturation", "invalid", "area_jump", "merge")
+NOTE = ("focus", "gap", "lineage")
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "classic": {
+        "reject": ("min_frames", "border"),
+        "note": (),
+        "verdict": "cell",
+        "min_frames": 30,
+        "min_frames_fraction": None,
+        "border_px": 50.0,
+        "border_um": None,
+        "border_measure": "centroid",
+    },
+}
+"""Parameters of `judge` that differ from its defaults."""
+
+Columns = dict[str, NDArray[Any]]
+
+
+def judge(
+    columns: Mapping[str, ArrayLike],
+    *,
+    shape: tuple[int, int, int],
+    pixel_um: float | None = None,
+    missing: Collection[int] = (),
+    parents: Mapping[int, int] | None = None,
+    reject: Sequence[str] = REJECT,
+    note: Sequence[str] = NOTE,
+    verdict: Literal["row", "cell"] = "row",
+    min_frames: int = 30,
+    min_frames_fraction: float | None = 0.5,
+    border_px: float = 2.0,
+    border_um: float | None = None,
+    border_measure: rules.BorderMeasure = "box",
+    max_saturated_fraction: float = 0.01,
+    max_invalid_fraction: float = 0.0,
+    area_jump_ratio: float = 1.5,
+    area_jump_window: int = 9,
+    merge_gain: float = 0.5,
+    focus_ratio: float = 0.5,
+    focus_window: int = 31,
+) -> Columns:
+    """Fill the columns `good` and `flags` of one FOV's traces; no row is removed.
+
+    Parameters
+    ----------
+    columns : mapping of str to array-like
+        The table, such as `Extractor.finish` returns it, or a pandas.DataFrame.
+    shape : tuple of int
+        (T, Y, X) of the movie.
+    pixel_um : float, optional
+        Edge length of a pixel in µm, for `border_um`.
+    missing : collection of int
+        Frames that were not acquired.
+    parents : mapping of int to int, optional
+        Parent of each cell that has one, for the rule ``lineage``.
+    reject, note : sequence of str
+        Rules that make rows bad, and rules that are only noted in `flags`; others are off.
+    verdict : {"row", "cell"}
+        Whether a rule makes single rows bad, or the whole cell.
+    min_frames, min_frames_fraction
+        A cell needs `min_frames` rows that are not bad otherwise (of all rows where the verdict is
+        per cell), or that share of the acquired frames where it is fewer; None: no share.
+    border_px, border_um, border_measure
+        A row closer than this to the frame's border is flagged; µm win over pixels. Measured
+        from the bounding box or from the centroid.
+    max_saturated_fraction, max_invalid_fraction : float
+        Share of a cell's pixels above which it is flagged, in any channel.
+    area_jump_ratio, area_jump_window
+        An area that is this many times more or less than the median of that many rows around.
+    merge_gain : float
+        Growth that shows a merge, as a share of the lost neighbour's area.
+    focus_ratio, focus_window
+        Sharpness below this share of the median of that many frames around.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        All columns in their order; `good` bool and `flags` text (names joined by ``;`` in the
+        order of `RULES`) are new.
+
+    Raises
+    ------
+    ConfigError
+        If a rule is unknown or stands twice, or `border_um` is given without `pixel_um`.
+
+    Notes
+    -----
+    The rules are defined in ``docs/algorithms/quality.md``.
+    """
+    _check(reject, note)
+    rows = Rows(columns, shape, frozenset(missing))
+    evaluations: dict[str, Callable[[], BoolArray]] = {
+        "border": lambda: rules.near_border(
+            rows, _border_px(border_px, border_um, pixel_um), border_measure
+        ),
+        "saturation": lambda: rules.saturated(rows, max_saturated_fraction),
+        "invalid": lambda: rules.invalid(rows, max_invalid_fraction),
+        "area_jump": lambda: rules.area_jump(rows, area_jump_ratio, area_jump_window),
+        "merge": lambda: merged(rows, merge_gain),
+        "focus": lambda: rules.out_of_focus(rows, focus_ratio, focus_window),
+        "gap": lambda: rules.after_gap(rows),
+        "lineage": lambda: rules.in_lineage(rows, parents or {}),
+    }
+    wanted = {*reject, *note}
+    flagged = {name: flag() for name, flag in evaluations.items() if name in wanted}
+    needed = rules.frames_needed(rows.acquired.size, min_frames, min_frames_fraction)
+    if verdict == "cell":
+        flagged |= {n: rows.whole_cells(flagged[n]) for n in reject if n in flagged}
+    good = ~_any(rows, flagged, reject)
+    if "min_frames" in wanted:
+        counted = np.ones(len(rows), bool) if verdict == "cell" else good
+        flagged["min_frames"] = rules.too_few_frames(rows, counted, needed)
+        good = ~_any(rows, flagged, reject)
+    return _filled(columns, rows, flagged, good)
+
+
+def _check(reject: Sequence[str], note: Sequence[str]) -> None:
+    named = [*reject, *note]
+    for name in named:
+        if name not in RULES:
+            raise ConfigError(
+                f"qc: there is no rule {name!r}", found=", ".join(RULES), remedy="name one of these"
+            )
+        if named.count(name) > 1:
+            raise ConfigError(
+                f"qc: the rule {name!r} stands twice", remedy="name it once, in reject or in note"
+            )
+
+
+def _border_px(border_px: float, border_um: float | None, pixel_um: float | None) -> float:
+    if border_um is None:
+        return border_px
+    if pixel_um is None:
+        raise ConfigError(
+            "qc: border_um needs the size of a pixel, which is not known",
+            remedy="give the dataset's pixel_um, or use border_px",
+        )
+    return border_um / pixel_um
+
+
+def _any(rows: Rows, flagged: Mapping[str, BoolArray], names: Sequence[str]) -> BoolArray:
+    """Tell for each row whether it has one of the flags named."""
+    bad = np.zeros(len(rows), bool)
+    for name in names:
+        bad |= flagged.get(name, False)
+    return bad
+
+
+def _filled(
+    columns: Mapping[str, ArrayLike], rows: Rows, flagged: dict[str, BoolArray], good: BoolArray
+) -> Columns:
+    code = np.zeros(len(rows), np.int64)
+    for bit, name in enumerate(RULES):
+        if name in flagged:
+            code |= flagged[name].astype(np.int64) << bit
+    codes, which = np.unique(code, return_inverse=True)
+    texts = np.array(
+        [
+            ";".join(n for bit, n in enumerate(RULES) if value >> bit & 1)
+            for value in codes.tolist()
+        ],
+        object,
+    )
+    filled = {name: np.asarray(columns[name]) for name in columns}
+    filled["good"] = np.empty(len(rows), bool)
+    filled["good"][rows.order] = good
+    filled["flags"] = np.empty(len(rows), object)
+    filled["flags"][rows.order] = texts[which]
+    return filled
+
+
+def ledger(columns: Mapping[str, ArrayLike]) -> dict[str, Any]:
+    """Count what was detected and what was kept, and how often each reason stands.
+
+    Parameters
+    ----------
+    columns : mapping of str to array-like
+        A table with the columns `cell`, `good` and `flags`.
+
+    Returns
+    -------
+    dict
+        ``cells`` and ``rows``, each with ``detected``, ``kept`` (a cell is kept with any good row)
+        and ``rejected``; ``reasons``: per rule the number of cells and of rows that carry its flag
+        (a row may carry several); ``unexplained``: bad rows without a flag, such as a person's
+        verdicts; ``not_evaluated``: rules whose feature the table does not have.
+    """
+    cell, good = np.asarray(columns["cell"]), np.asarray(columns["good"], bool)
+    flags = np.asarray(columns["flags"], object)
+    texts, which = np.unique(flags.astype(str), return_inverse=True)
+    reasons = {}
+    for name in RULES:
+        carries = np.array([name in text.split(";") for text in texts.tolist()], bool)[which]
+        if carries.any():
+            reasons[name] = {
+                "cells": int(np.unique(cell[carries]).size), "rows": int(carries.sum())
+            }  # fmt: skip
+    cells, kept = int(np.unique(cell).size), int(np.unique(cell[good]).size)
+    return {
+        "cells": {"detected": cells, "kept": kept, "rejected": cells - kept},
+        "rows": {
+            "detected": int(good.size), "kept": int(good.sum()), "rejected": int((~good).sum())
+        },
+        "reasons": reasons,
+        "unexplained": int(((texts == "")[which] & ~good).sum()),
+        "not_evaluated": [
+            rule
+            for rule, feature in NEEDS.items()
+            if not any(column.startswith(f"{feature}_ch_") for column in columns)
+        ],
+    }  # fmt: skip
