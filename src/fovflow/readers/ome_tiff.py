@@ -169,10 +169,18 @@ def beside(path: Path, name: str) -> Path:
     return path.parent / parts
 
 
-def ome_files(path: Path) -> list[Path]:
-    """Return all files of an OME-TIFF dataset that are there, the named one first."""
+def set_files(path: Path) -> list[Path]:
+    """Return the files of the OME-TIFF set that a file describes, those that are there.
+
+    Returns
+    -------
+    list of Path
+        The named file first; empty for TIFF files of other kinds.
+    """
     pages = TiffPages(path)
     try:
+        if not is_ome(pages):
+            return []
         images = parse_ome(path, _description(pages))
         return _PlaneIndex(path, images, pages.count).files
     finally:

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from fovflow.errors import FovflowError
 from fovflow.readers.base import Given, PlaneReader
 from fovflow.readers.locate import Location
-from fovflow.readers.ome_tiff import OmeTiffReader, is_ome, ome_files
+from fovflow.readers.ome_tiff import OmeTiffReader, set_files
 from fovflow.readers.protocol import Channel, FrameTimes, Position, RawInfo, TimeSource
 from fovflow.readers.series_grid import NamedFiles, SeriesGrid, interpret_names
 from fovflow.readers.tiff import TiffReader, open_tiff
-from fovflow.readers.tiff_pages import TiffPages
 from fovflow.readers.times import choose_times, worst_source
 
 _MAX_CHECKED = 50
@@ -46,19 +45,9 @@ def open_series(
                 found="0 bytes",
                 remedy="copy it again, or remove it: a file that is absent is a missing frame",
             )
-    if pattern is None and len(files) > 1 and len(_set_of(files[0])) > 1:
+    if pattern is None and len(files) > 1 and len(set_files(files[0])) > 1:
         return OmeTiffReader(files[0], given)
     return SeriesReader(interpret_names(location.root, files, pattern), given or Given())
-
-
-def _set_of(path: Path) -> list[Path]:
-    """Return the files of the OME-TIFF set that a file describes; none for other files."""
-    pages = TiffPages(path)
-    try:
-        ome = is_ome(pages)
-    finally:
-        pages.close()
-    return ome_files(path) if ome else []
 
 
 class SeriesReader(PlaneReader):

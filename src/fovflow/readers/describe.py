@@ -1,0 +1,198 @@
+"""What a raw dataset holds, for people and for programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fovflow.readers.fingerprint import raw_files
+from fovflow.readers.protocol import RawInfo, RawReader
+from fovflow.units import format_ranges
+
+_SHOWN = 12
+_UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
+
+
+def describe(
+    reader: RawReader, path: str | os.PathLike[str], pattern: str | None = None
+) -> dict[str, Any]:
+    """Return what a dataset holds as plain values that JSON can carry.
+
+    Parameters
+    ----------
+    reader : RawReader
+        Open.
+    path : path-like
+        As given to `open_raw`.
+    pattern : str, optional
+        As given to `open_raw`.
+
+    Returns
+    -------
+    dict
+        ``path, format, axes, dtype, pixel_um, z_um, warnings`` as in `RawInfo`; ``sizes`` with
+        ``positions, frames, channels, z, height, width``; ``channels`` and ``positions`` as lists
+        of dicts; ``files`` and ``bytes`` on disk, ``pixel_bytes`` decoded; ``missing`` as
+        [position, frame] pairs; ``times`` with ``source``, and of the first position
+        ``first_s, last_s, interval_s`` (median) ``, shortest_s, longest_s``, None where unknown.
+    """
+    info = reader.info
+    files = raw_files(path, pattern)
+    sizes = {
+        "positions": len(info.positions),
+        "frames": info.n_frames,
+        "channels": len(info.channels),
+        "z": info.n_z,
+        "height": info.height,
+        "width": info.width,
+    }
+    planes = sizes["positions"] * sizes["frames"] * sizes["channels"] * sizes["z"]
+    return {
+        "path": os.fspath(path),
+        "format": info.format,
+        "axes": info.axes,
+        "dtype": info.dtype,
+        "sizes": sizes,
+        "pixel_um": info.pixel_um,
+        "z_um": info.z_um,
+        "channels": [{"index": each.index, "name": each.name} for each in info.channels],
+        "positions": [
+            {"index": each.index, "name": each.name, "x_um": each.x_um, "y_um": each.y_um}
+            for each in info.positions
+        ],
+        "times": _describe_times(reader, info),
+        "files": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "pixel_bytes": planes * info.height * info.width * np.dtype(info.dtype).itemsize,
+        "missing": [[int(p), int(t)] for p, t in info.missing],
+        "warnings": list(info.warnings),
+    }
+
+
+def _describe_times(reader: RawReader, info: RawInfo) -> dict[str, Any]:
+    seconds = reader.times(0).seconds
+    known = seconds[np.isfinite(seconds)]
+    steps = np.diff(seconds)
+    steps = steps[np.isfinite(steps)]
+    return {
+        "source": info.time_source,
+        "first_s": float(known[0]) if known.size else None,
+        "last_s": float(known[-1]) if known.size else None,
+        "interval_s": float(np.median(steps)) if steps.size else None,
+        "shortest_s": float(steps.min()) if steps.size else None,
+        "longest_s": float(steps.max()) if steps.size else None,
+    }
+
+
+def format_description(description: dict[str, Any]) -> str:
+    """Write a description for people: one line per matter, aligned, long lists cut short.
+
+    Parameters
+    ----------
+    description : dict
+        From `describe`.
+    """
+    sizes, pixel = description["sizes"], description["pixel_um"]
+    area = ""
+    if pixel:
+        area = f" ({sizes['width'] * pixel:.4g} x {sizes['height'] * pixel:.4g} µm)"
+    files = f" in {description['files']} files" if description["files"] > 1 else ""
+    rows: list[tuple[str, Iterable[str]]] = [
+        ("path", [description["path"]]),
+        (
+            "format",
+            [f"{description['format']}, axes {description['axes']}, {description['dtype']}"],
+        ),
+        (
+            "size",
+            [
+                f"{_count(sizes['positions'], 'position')}, {_count(sizes['frames'], 'frame')}, "
+                f"{_count(sizes['channels'], 'channel')}"
+                + (f", {sizes['z']} z planes" if sizes["z"] > 1 else "")
+            ],
+        ),
+        ("image", [f"{sizes['width']} x {sizes['height']} pixels{area}"]),
+        ("pixel", [_lengths(pixel, description["z_um"])]),
+        ("data", [f"{_bytes(description['bytes'])} on disk{files}"]),
+        ("times", [_times(description["times"])]),
+        ("channels", [f"{c['index']}  {c['name']}" for c in description["channels"]]),
+        ("positions", _shorten(_positions(description["positions"]))),
+        ("missing", _shorten(_missing(description["missing"]))),
+        ("warnings", description["warnings"]),
+    ]
+    lines = []
+    for title, texts in rows:
+        for i, text in enumerate(texts):
+            lines.append(f"{title if i == 0 else '':<10} {_printable(text)}".rstrip())
+    return "\n".join(lines)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" + ("" if n == 1 else "s")
+
+
+def _lengths(pixel: float | None, z: float | None) -> str:
+    text = "unknown" if pixel is None else f"{pixel:.6g} µm"
+    return text + (f", z {z:.6g} µm" if z else "")
+
+
+def _bytes(n: int) -> str:
+    value, unit = float(n), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{n} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _times(times: dict[str, Any]) -> str:
+    if times["source"] == "unknown" or times["first_s"] is None:
+        return "unknown"
+    text = f"{times['source']}, {_duration(times['first_s'])} to {_duration(times['last_s'])}"
+    if times["interval_s"] is None:
+        return text
+    text += f", every {_duration(times['interval_s'])}"
+    low, high = times["shortest_s"], times["longest_s"]
+    if high - low > 0.01 * times["interval_s"]:
+        text += f" ({_duration(low)} to {_duration(high)})"
+    return text
+
+
+def _duration(seconds: float) -> str:
+    unit, length = next(
+        ((u, n) for u, n in _UNITS if abs(seconds) >= (2 * n if n > 1 else 0)), ("s", 1.0)
+    )
+    return f"{seconds / length:.5g} {unit}"
+
+
+def _positions(positions: list[dict[str, Any]]) -> list[str]:
+    width = max(len(each["name"] or "") for each in positions)
+    digits = len(str(len(positions) - 1))
+    lines = []
+    for each in positions:
+        line = f"{each['index']:>{digits}}  {each['name'] or '':<{width}}"
+        if each["x_um"] is not None and each["y_um"] is not None:
+            line += f"  x {each['x_um']:.1f} y {each['y_um']:.1f} µm"
+        lines.append(line)
+    return lines
+
+
+def _missing(missing: list[list[int]]) -> list[str]:
+    frames: dict[int, list[int]] = {}
+    for p, t in missing:
+        frames.setdefault(p, []).append(t)
+    return [f"position {p}: frames {format_ranges(ts)}" for p, ts in sorted(frames.items())]
+
+
+def _shorten(lines: list[str]) -> list[str]:
+    if len(lines) <= _SHOWN:
+        return lines
+    return [*lines[: _SHOWN - 2], f"… {len(lines) - _SHOWN + 1} more", lines[-1]]
+
+
+def _printable(text: str) -> str:
+    """Return text without control characters: names come from files of any origin."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -1,0 +1,155 @@
+"""Which files a raw dataset consists of, a cheap stamp of them, and a digest of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fovflow.errors import FovflowError
+from fovflow.readers.locate import locate
+from fovflow.readers.series_names import match_pattern
+
+_MIB = 1 << 20
+WHOLE_BYTES = 16 * _MIB
+"""Files up to this size enter the fingerprint whole."""
+END_BYTES = _MIB
+SAMPLES = 64
+SAMPLE_BYTES = 64 << 10
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[Path]:
+    """Return all files of a raw dataset, sorted by name.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `open_raw`: a file, an OME-Zarr folder, a folder of TIFF files, or a glob pattern.
+        Of a multi-file OME-TIFF, all files of the set that are there.
+    pattern : str, optional
+        As for `open_raw`: only files that match belong to the dataset.
+
+    Raises
+    ------
+    FovflowError
+        If there is nothing, or it cannot be read.
+    """
+    location = locate(path)
+    with _readable(location.root):
+        if location.root.is_dir() and not location.files:
+            found = [
+                Path(where) / name for where, _, names in os.walk(location.root) for name in names
+            ]
+            return sorted(found, key=os.fspath)
+        files = list(location.files or (location.root,))
+        if pattern is not None and location.files:
+            names = [file.relative_to(location.root).as_posix() for file in files]
+            fields = match_pattern(names, pattern)
+            files = [file for file, each in zip(files, fields, strict=True) if each is not None]
+        elif _is_tiff(files[0]):
+            from fovflow.readers.ome_tiff import set_files
+
+            files = list({*files, *set_files(files[0])})
+        return sorted(files, key=os.fspath)
+
+
+def stamp(path: str | os.PathLike[str], pattern: str | None = None) -> dict[str, Any]:
+    """Return names, sizes and modification times of a dataset's files, without reading them.
+
+    Parameters
+    ----------
+    path, pattern
+        As for `raw_files`.
+
+    Returns
+    -------
+    dict
+        ``{"files": {name: [bytes, mtime in ns]}}``; names are relative to the folder that all
+        files have in common, with ``/``. It survives a round trip through JSON.
+    """
+    files = raw_files(path, pattern)
+    folder = _common_folder(files)
+    with _readable(folder):
+        states = ((file.relative_to(folder).as_posix(), file.stat()) for file in files)
+        return {"files": {name: [state.st_size, state.st_mtime_ns] for name, state in states}}
+
+
+def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str:
+    """Return a digest of a dataset's content, in little time whatever its size.
+
+    The same content gives the same digest in any folder, at any time, on any machine.
+
+    Parameters
+    ----------
+    path, pattern
+        As for `raw_files`.
+
+    Returns
+    -------
+    str
+        ``"sampled-sha256-1:"`` and 64 hexadecimal digits, defined thus. The files are taken in the
+        order of their names relative to the folder that all have in common, written with ``/`` and
+        compared as UTF-8 bytes. For each file there is a line: name, NUL, size in bytes as decimal
+        digits, NUL, the file's digest in lower-case hexadecimal digits, line feed; the name of a
+        dataset's only file is left empty. The result is the SHA-256 of these lines. A file's digest
+        is the SHA-256 of its content if it has at most 16 MiB; else of its first MiB, its last MiB,
+        and 64 samples of 64 KiB, the i-th (from 0) starting at byte
+        floor(i * (size - 65536) / 63).
+
+    Raises
+    ------
+    FovflowError
+        If a file cannot be read.
+    """
+    files = raw_files(path, pattern)
+    folder = _common_folder(files)
+    lines = []
+    for file in files:
+        name = file.relative_to(folder).as_posix() if len(files) > 1 else ""
+        with _readable(file):
+            size, digest = _file_digest(file)
+        lines.append(name.encode("utf-8", "surrogateescape") + f"\0{size}\0{digest}\n".encode())
+    return "sampled-sha256-1:" + hashlib.sha256(b"".join(sorted(lines))).hexdigest()
+
+
+def _file_digest(path: Path) -> tuple[int, str]:
+    """Return size and digest of a file, as defined in `fingerprint`."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= WHOLE_BYTES:
+            digest.update(file.read())
+        else:
+            spans = [(0, END_BYTES), (size - END_BYTES, END_BYTES)]
+            spans += [
+                (i * (size - SAMPLE_BYTES) // (SAMPLES - 1), SAMPLE_BYTES) for i in range(SAMPLES)
+            ]
+            for start, length in spans:
+                file.seek(start)
+                digest.update(file.read(length))
+    return size, digest.hexdigest()
+
+
+def _common_folder(files: list[Path]) -> Path:
+    return Path(os.path.commonpath([file.parent for file in files]))
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in _TIFF_MAGIC
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FovflowError(
+            f"cannot read {error.filename or path}",
+            found=error.strerror or str(error),
+            remedy="check that the file is there and that you may read it",
+        ) from error
