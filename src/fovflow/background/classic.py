@@ -1,0 +1,85 @@
+"""The classic estimate: cubic spline through half-overlapping tile medians."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.background.corrector import ALL_COVERED, Estimate, SurfaceCorrector
+from fovflow.background.preparation import Preparation, WorkingFrame
+from fovflow.background.spline import Matrix, SplineSurface, not_a_knot_matrix
+from fovflow.background.tilegrid import block_values, overall_median, overlapping_medians
+from fovflow.background.tilesize import TILE_PX, tile_pixels
+from fovflow.errors import FovflowError
+
+_CUBIC_NEEDS = 4
+
+
+class ClassicCorrection(SurfaceCorrector):
+    """Subtract the classic surface, with its behaviour at borders and in covered frames.
+
+    Half-overlapping tiles, the median of each, a not-a-knot cubic spline through them that is
+    held constant beyond the outer centres. A frame without free pixels gives NaN everywhere.
+
+    Parameters
+    ----------
+    shape, pixel_um, dark, flat_field, dilation_um
+        See `Preparation`.
+    tile_px : int
+        Tile size in pixels.
+    tile_um : float or None
+        Tile size in µm; overrides `tile_px`.
+
+    Raises
+    ------
+    FovflowError
+        For frames of at most twice the tile size along an axis: a cubic needs four tiles.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, int],
+        pixel_um: float | None = None,
+        dark: float | NDArray[Any] = 0.0,
+        flat_field: NDArray[Any] | None = None,
+        dilation_um: float | None = None,
+        tile_px: int = TILE_PX,
+        tile_um: float | None = None,
+    ):
+        super().__init__(
+            Preparation(shape, pixel_um, dark=dark, flat_field=flat_field, dilation_um=dilation_um)
+        )
+        tile = tile_pixels(tile_px, tile_um, pixel_um)
+        self._edges_y, rows = _axis(self._prepare.shape[0], tile)
+        self._edges_x, columns = _axis(self._prepare.shape[1], tile)
+        self._surface = SplineSurface(rows, columns)
+
+    def _estimate(self, frame: WorkingFrame) -> Estimate:
+        blocks = block_values(frame.values, frame.free, self._edges_y, self._edges_x)
+        medians = overlapping_medians(blocks)
+        empty = np.isnan(medians)
+        n_empty = int(np.count_nonzero(empty))
+        if n_empty == medians.size:
+            nowhere = np.full(self._prepare.shape, np.nan, np.float32)
+            return Estimate(nowhere, float("nan"), n_empty, ALL_COVERED)
+        if n_empty:
+            medians[empty] = overall_median(blocks)
+        return Estimate(self._surface(medians), float(np.ptp(medians)), n_empty)
+
+
+def _axis(length: int, tile: int) -> tuple[NDArray[np.int64], Matrix]:
+    """Return block edges and the interpolation matrix of one axis."""
+    divisions = max(math.ceil(length / tile) + 1, 2)
+    edges = np.rint(np.linspace(0, length, 2 * divisions - 1)).astype(np.int64)
+    centres = (edges[:-2] + edges[2:]) / 2
+    if len(centres) < _CUBIC_NEEDS:
+        raise FovflowError(
+            f"the classic background needs more than {2 * tile} px along each axis",
+            found=f"{length} px, which gives {len(centres)} tile(s) where a cubic needs 4",
+            remedy="use correct.method: tiles, or a smaller correct.tile_px",
+        )
+    return edges, not_a_knot_matrix(centres, np.arange(length, dtype=np.float64))

@@ -1,0 +1,100 @@
+"""The frame of every built-in method: prepare, estimate the surface, subtract, measure."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.background.preparation import MAD_TO_SIGMA, Preparation, WorkingFrame, subtract
+from fovflow.background.protocol import BackgroundStats, Image, Surface
+
+ALL_COVERED = "all covered"
+CROWDED = "crowded"
+NOT_FINITE = "nan"
+SATURATED = "saturated"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A background surface and what is known about it.
+
+    Attributes
+    ----------
+    surface : numpy.ndarray
+        (Y, X) float32, in counts; the method may overwrite it in the next frame.
+    gradient : float
+        Largest minus smallest tile value, in counts.
+    n_empty_tiles : int
+        Tiles without a value of their own.
+    flag : str
+        Empty, or how the estimate had to be made.
+    """
+
+    surface: Surface
+    gradient: float = 0.0
+    n_empty_tiles: int = 0
+    flag: str = ""
+
+
+class SurfaceCorrector(ABC):
+    """Subtract a background surface that a subclass estimates.
+
+    Parameters
+    ----------
+    preparation : Preparation
+        Dark frame, flat-field and exclusion of cells.
+    """
+
+    def __init__(self, preparation: Preparation):
+        self._prepare = preparation
+        self._background: Surface = np.zeros(preparation.shape, np.float32)
+
+    @abstractmethod
+    def _estimate(self, frame: WorkingFrame) -> Estimate:
+        """Estimate the background of one prepared frame."""
+
+    @property
+    def background(self) -> Surface:
+        """Background surface of the last frame; see `Corrector.background`."""
+        view = self._background.view()
+        view.flags.writeable = False
+        return view
+
+    def __call__(
+        self, image: Image, labels: Image | None = None, *, out: Surface | None = None
+    ) -> tuple[Surface, BackgroundStats]:
+        """Correct one frame; see `Corrector`."""
+        frame = self._prepare(image, labels)
+        estimate = self._estimate(frame)
+        self._background = estimate.surface
+        corrected = subtract(frame.values, estimate.surface, out)
+        return corrected, self._measure(frame, estimate, corrected)
+
+    def _measure(
+        self, frame: WorkingFrame, estimate: Estimate, corrected: Surface
+    ) -> BackgroundStats:
+        lattice = self._prepare.lattice
+        level = float(np.median(estimate.surface[lattice]))
+        flags = [estimate.flag] if estimate.flag else []
+        if frame.finite is not None:
+            flags.append(NOT_FINITE)
+        if level >= frame.top:
+            flags.append(SATURATED)
+        free = int(np.count_nonzero(frame.free))
+        return BackgroundStats(
+            background_level=level,
+            gradient=estimate.gradient,
+            noise_sigma=_spread(corrected[lattice][frame.free[lattice].view(np.bool_)]),
+            excluded_fraction=1 - free / frame.free.size,
+            n_empty_tiles=estimate.n_empty_tiles,
+            flag=",".join(flags),
+        )
+
+
+def _spread(residual: NDArray[np.float32]) -> float:
+    if residual.size == 0:
+        return float("nan")
+    return float(MAD_TO_SIGMA * np.median(np.abs(residual - np.median(residual))))

@@ -1,0 +1,89 @@
+"""Methods without a surface: nothing, or one level per frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.background.corrector import ALL_COVERED, Estimate, SurfaceCorrector
+from fovflow.background.preparation import Preparation, WorkingFrame
+from fovflow.background.tilegrid import median_in_place
+
+
+class NoCorrection(SurfaceCorrector):
+    """Leave the background as it is: float32 of the frame, after dark and flat-field if given.
+
+    Parameters
+    ----------
+    shape, pixel_um, dark, flat_field, dilation_um
+        See `Preparation`; the excluded pixels matter for the statistics only.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, int],
+        pixel_um: float | None = None,
+        dark: float | NDArray[Any] = 0.0,
+        flat_field: NDArray[Any] | None = None,
+        dilation_um: float | None = None,
+    ):
+        super().__init__(
+            Preparation(shape, pixel_um, dark=dark, flat_field=flat_field, dilation_um=dilation_um)
+        )
+
+    def _estimate(self, frame: WorkingFrame) -> Estimate:
+        return Estimate(self._background)
+
+
+class ConstantCorrection(SurfaceCorrector):
+    """Subtract the median of the free pixels.
+
+    A frame without free pixels takes the last level that was measured, or the 5th percentile of
+    its finite pixels where there is none yet; it is flagged.
+
+    Parameters
+    ----------
+    shape, pixel_um, dark, flat_field, dilation_um
+        See `Preparation`.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, int],
+        pixel_um: float | None = None,
+        dark: float | NDArray[Any] = 0.0,
+        flat_field: NDArray[Any] | None = None,
+        dilation_um: float | None = None,
+    ):
+        super().__init__(
+            Preparation(shape, pixel_um, dark=dark, flat_field=flat_field, dilation_um=dilation_um)
+        )
+        self._last_level: float | None = None
+
+    def _estimate(self, frame: WorkingFrame) -> Estimate:
+        level = median_in_place(frame.values[frame.free.view(np.bool_)])
+        if np.isfinite(level):
+            self._last_level = level
+            return Estimate(self._constant(level))
+        if self._last_level is not None:
+            level = self._last_level
+        else:
+            level = low_value(
+                frame.values.ravel() if frame.finite is None else frame.values[frame.finite]
+            )
+        return Estimate(self._constant(level), flag=ALL_COVERED)
+
+    def _constant(self, level: float) -> NDArray[np.float32]:
+        return np.full(self._prepare.shape, level, np.float32)
+
+
+def low_value(sample: NDArray[Any]) -> float:
+    """Return the value below which 5 % of the sample lie; 0 for an empty sample."""
+    if sample.size == 0:
+        return 0.0
+    rank = int(0.05 * (sample.size - 1))
+    return float(np.partition(sample, rank)[rank])

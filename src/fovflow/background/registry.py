@@ -1,0 +1,131 @@
+"""Correctors by name, and the correction of whole stacks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.background.classic import ClassicCorrection
+from fovflow.background.plain import ConstantCorrection, NoCorrection
+from fovflow.background.protocol import Corrector
+from fovflow.background.tiles import TilesCorrection
+from fovflow.errors import ConfigError, FovflowError
+from fovflow.plugins import find
+
+BUILTIN: dict[str, Callable[..., Corrector]] = {
+    "tiles": TilesCorrection,
+    "classic": ClassicCorrection,
+    "constant": ConstantCorrection,
+    "none": NoCorrection,
+}
+"""Built-in methods by name."""
+
+ALGORITHM_REVISION: dict[str, int] = {"tiles": 1, "classic": 1, "constant": 1, "none": 1}
+"""Raised when a method's output changes for the same input and parameters."""
+
+
+def get_corrector(
+    method: str,
+    *,
+    shape: tuple[int, int],
+    pixel_um: float | None = None,
+    **params: Any,
+) -> Corrector:
+    """Return a corrector for the frames of one FOV and channel.
+
+    Parameters
+    ----------
+    method : str
+        ``tiles``, ``classic``, ``constant``, ``none``, or the name of a plug-in.
+    shape : tuple of int
+        (Y, X) of every frame.
+    pixel_um : float or None
+        Edge length of a pixel in µm; needed only if a parameter is in µm.
+    **params
+        Parameters of the method: `dark`, `flat_field`, `dilation_um`; `tile_px`, `tile_um`.
+
+    Returns
+    -------
+    Corrector
+        Call it with each frame and its labels, in frame order.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown method or parameter, or a value out of bounds.
+    FovflowError
+        If the method cannot work on this shape.
+    """
+    factory = find("correctors", method, BUILTIN)
+    _check_names(method, factory, params)
+    corrector: Corrector = factory(shape=shape, pixel_um=pixel_um, **params)
+    return corrector
+
+
+def correct_stack(
+    stack: NDArray[Any],
+    seg: NDArray[Any] | None,
+    *,
+    method: str = "tiles",
+    pixel_um: float | None = None,
+    **params: Any,
+) -> NDArray[np.float32]:
+    """Subtract the background from every frame of a fluorescence stack.
+
+    Parameters
+    ----------
+    stack : numpy.ndarray
+        (T, Y, X) frames in camera counts.
+    seg : numpy.ndarray or None
+        (T, Y, X) labels, 0 = background; None means that there are no cells.
+    method, pixel_um, **params
+        See `get_corrector`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (T, Y, X) float32, in counts.
+
+    Raises
+    ------
+    FovflowError
+        If the arrays do not fit each other or the method.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> frames = np.full((2, 40, 60), 100, np.uint16)
+    >>> frames[:, 20:24, 30:34] = 500
+    >>> corrected = correct_stack(frames, frames > 200)
+    >>> float(np.round(corrected[1, 20:24, 30:34].sum()))
+    6400.0
+    """
+    if stack.ndim != 3 or (seg is not None and seg.shape != stack.shape):
+        raise FovflowError(
+            "the stack and its labels must both be (T, Y, X)",
+            found=f"{stack.shape} and {None if seg is None else seg.shape}",
+        )
+    corrector = get_corrector(
+        method, shape=(stack.shape[1], stack.shape[2]), pixel_um=pixel_um, **params
+    )
+    corrected = np.empty(stack.shape, np.float32)
+    for t, frame in enumerate(stack):
+        corrector(frame, None if seg is None else seg[t], out=corrected[t])
+    return corrected
+
+
+def _check_names(method: str, factory: Callable[..., Any], params: dict[str, Any]) -> None:
+    accepted = inspect.signature(factory).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values()):
+        return
+    known = [name for name in accepted if name not in {"shape", "pixel_um"}]
+    for name in params:
+        if name not in known:
+            raise ConfigError(
+                f"correct: the method {method!r} has no parameter {name!r}",
+                remedy=f"it has {', '.join(known)}",
+            )
