@@ -1,6 +1,18 @@
 """Simulated movies with known truth: the demo's input, the tests' oracle, the benchmark's scale."""
 
+from fovflow.simulation.containers import write_movie
 from fovflow.simulation.movie import Movie, simulate
+from fovflow.simulation.nd2writer import write_nd2
 from fovflow.simulation.params import MovieParams
+from fovflow.simulation.truth import Truth, load_truth, write_truth
 
-__all__ = ["Movie", "MovieParams", "simulate"]
+__all__ = [
+    "Movie",
+    "MovieParams",
+    "Truth",
+    "load_truth",
+    "simulate",
+    "write_movie",
+    "write_nd2",
+    "write_truth",
+]

@@ -1,0 +1,205 @@
+"""A whole result against the truth of its movie, in numbers and in words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+from fovflow.layout import fov_name
+from fovflow.simulation.intensity import intensity_errors
+from fovflow.simulation.matching import Matches, match_frames
+from fovflow.simulation.segscore import detection_counts, seg_score
+from fovflow.simulation.trackscore import complete_tracks, match_divisions, tra_score
+from fovflow.simulation.truth import Truth, load_truth
+from fovflow.tables import read_csv
+
+
+def compare(results: Any, truth_folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Compare the results of a simulated movie with its truth.
+
+    Parameters
+    ----------
+    results : fovflow.results.Results or path-like
+        What `fovflow.load_results` returned, or the folder for it. FOVs that have no labelled
+        stack or no traces are left out.
+    truth_folder : path-like
+        What `write_truth` wrote.
+
+    Returns
+    -------
+    dict
+        ``fovs`` compared and ``fovs_true``; over all of them ``cells_true``, ``cells_found``
+        (true cells with a match in at least half of their frames), ``detections`` (see
+        `DetectionCounts`), ``seg`` and ``tra`` (means over true objects and over FOVs),
+        ``tracks_true``, ``tracks_complete``, ``divisions_true``, ``divisions_found``,
+        ``divisions_matched``, ``divisions_f1``, and ``intensity``: per fluorescence channel what
+        `intensity_errors` returns.
+
+    Raises
+    ------
+    FovflowError
+        If the results have other frames than the truth.
+    """
+    if isinstance(results, str | os.PathLike):
+        from fovflow.results import load_results
+
+        results = load_results(results)
+    truth = load_truth(truth_folder)
+    fovs = [
+        p
+        for p, fov in sorted(results.fovs.items())
+        if fov.traces_path and "seg_labeled" in fov.stacks and p < truth.params.positions
+    ]
+    parts = [_compare_fov(results, truth, p) for p in fovs]
+    return {
+        "fovs": len(fovs),
+        "fovs_true": truth.params.positions,
+        **_sums(parts),
+        "intensity": {
+            channel: _intensity(results, truth, fovs, channel)
+            for channel in range(1, len(truth.params.channels))
+        },
+    }
+
+
+def _compare_fov(results: Any, truth: Truth, p: int) -> dict[str, Any]:
+    fov = results.fovs[p]
+    labeled = fov.stack("seg_labeled")
+    with truth.masks(p) as masks:
+        if masks.shape != labeled.shape:
+            raise FovflowError(
+                f"FOV {p} cannot be compared with its truth",
+                found=f"stacks of {labeled.shape} and {masks.shape}",
+                remedy="run the pipeline on all frames, without a crop",
+            )
+        matches = match_frames(iter(masks), iter(labeled))
+    true_parents = _parents(truth.lineage(p))
+    tracks = Path(fov.traces_path).parent / f"{results.dataset}_fov_{fov_name(p)}_tracks.csv"
+    found_parents = _parents(read_csv(tracks)) if tracks.exists() else {}
+    complete = complete_tracks(matches)
+    divisions = match_divisions(matches, truth_parents=true_parents, found_parents=found_parents)
+    return {
+        "cells_true": complete.total,
+        "cells_found": _cells_found(matches),
+        "detections": detection_counts(matches),
+        "seg": seg_score(matches),
+        "tra": tra_score(matches, truth_parents=true_parents, found_parents=found_parents),
+        "tracks_complete": complete.complete,
+        "divisions": divisions,
+    }
+
+
+def _parents(table: dict[str, NDArray[Any]]) -> dict[int, int]:
+    """Return the mother of each daughter in a table of cells or links."""
+    rows = zip(table["cell"].tolist(), table["parent"].tolist(), strict=True)
+    return {int(cell): int(parent) for cell, parent in rows if parent > 0}
+
+
+def _cells_found(matches: Matches) -> int:
+    ids, place = np.unique(matches.truth_id, return_inverse=True)
+    held = np.bincount(place, matches.match >= 0, ids.size)
+    return int((2 * held >= np.bincount(place, minlength=ids.size)).sum())
+
+
+def _sums(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    detections = [part["detections"] for part in parts]
+    divisions = [part["divisions"] for part in parts]
+    true, found, matched = (
+        sum(getattr(d, name) for d in divisions) for name in ("true", "found", "matched")
+    )
+    objects = sum(d["true"] for d in detections)
+    seg = sum(part["seg"] * part["detections"]["true"] for part in parts if part["cells_true"])
+    tra = [part["tra"] for part in parts if part["cells_true"]]
+    return {
+        "cells_true": sum(part["cells_true"] for part in parts),
+        "cells_found": sum(part["cells_found"] for part in parts),
+        "detections": {k: sum(d[k] for d in detections) for k in (detections or [{}])[0]},
+        "seg": seg / objects if objects else float("nan"),
+        "tra": float(np.mean(tra)) if tra else float("nan"),
+        "tracks_true": sum(part["cells_true"] for part in parts),
+        "tracks_complete": sum(part["tracks_complete"] for part in parts),
+        "divisions_true": true,
+        "divisions_found": found,
+        "divisions_matched": matched,
+        "divisions_f1": 2 * matched / (true + found) if true + found else float("nan"),
+    }
+
+
+def _intensity(results: Any, truth: Truth, fovs: list[int], channel: int) -> dict[str, Any]:
+    """Return the errors over all FOVs, whose frames are put one after another."""
+    truths, traces, step = [], [], truth.params.frames
+    name = f"intensity_total_ch_{channel}"
+    for k, p in enumerate(fovs):
+        found = read_csv(results.fovs[p].traces_path)
+        if name not in found:
+            continue
+        true = truth.cells(p)
+        truths.append({**true, "frame": true["frame"] + k * step})
+        traces.append({**found, "frame": found["frame"] + k * step})
+    columns = ("frame", "x", "y", "area", f"total_ch_{channel}")
+    return dict(
+        intensity_errors(
+            {c: np.concatenate([np.zeros(0), *(t[c] for t in truths)]) for c in columns},
+            {
+                c: np.concatenate([np.zeros(0), *(t[c] for t in traces)])
+                for c in ("frame", "position_x", "position_y", name)
+            },
+            channel=channel,
+            height=truth.params.height,
+            width=truth.params.width,
+        )
+    )
+
+
+def format_comparison(comparison: dict[str, Any]) -> str:
+    """Return a comparison as a few lines of plain text.
+
+    Parameters
+    ----------
+    comparison : dict
+        From `compare`.
+    """
+    c = comparison
+    objects = c["detections"].get("true", 0)
+    share = c["detections"]["matched"] / objects if objects else float("nan")
+    lines = [
+        ("fields of view", f"{c['fovs']} of {c['fovs_true']}"),
+        ("cells found", f"{c['cells_found']} of {c['cells_true']} ({share:.1%} of detections)"),
+        ("complete tracks", f"{c['tracks_complete']} of {c['tracks_true']}"),
+        ("segmentation SEG", _number(c["seg"])),
+        ("tracking TRA", _number(c["tra"])),
+    ]
+    if c["divisions_true"] or c["divisions_found"]:
+        lines.append(
+            (
+                "divisions",
+                f"{c['divisions_matched']} of {c['divisions_true']} "
+                f"({c['divisions_found']} found, F1 {_number(c['divisions_f1'])})",
+            )
+        )
+    for channel, errors in c["intensity"].items():
+        lines.append(
+            (
+                f"intensity error ch {channel}",
+                f"median {_percent(errors['median'])} (centre "
+                f"{_percent(errors['median_centre'])}, border "
+                f"{_percent(errors['median_border'])})",
+            )
+        )
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(
+        ["compared with the truth:", *(f"  {name:<{width}}  {text}" for name, text in lines)]
+    )
+
+
+def _number(value: float) -> str:
+    return "not known" if np.isnan(value) else f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return "not known" if np.isnan(value) else f"{value:.1%}"

@@ -1,0 +1,37 @@
+"""How good a result is, measured against the truth.
+
+Segmentation: `seg_score`, `detection_counts`. Tracking: `complete_tracks`, `tra_score`,
+`division_f1`. Traces: `intensity_errors`. A whole result: `compare`, `format_comparison`.
+Functions that take ``truth, found`` also take the `Matches` of `match_frames` in place of
+`truth`, so that several scores share one pass over the pixels.
+"""
+
+from __future__ import annotations
+
+from fovflow.simulation.comparison import compare, format_comparison
+from fovflow.simulation.intensity import intensity_errors
+from fovflow.simulation.matching import Matches, match_frames
+from fovflow.simulation.segscore import DetectionCounts, detection_counts, seg_score
+from fovflow.simulation.trackscore import (
+    complete_tracks,
+    division_f1,
+    match_divisions,
+    match_tracks,
+    tra_score,
+)
+
+__all__ = [
+    "DetectionCounts",
+    "Matches",
+    "compare",
+    "complete_tracks",
+    "detection_counts",
+    "division_f1",
+    "format_comparison",
+    "intensity_errors",
+    "match_divisions",
+    "match_frames",
+    "match_tracks",
+    "seg_score",
+    "tra_score",
+]
