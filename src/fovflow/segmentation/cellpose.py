@@ -1,0 +1,145 @@
+"""Segmentation by a Cellpose network (optional extra ``cellpose``)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import ConfigError, FovflowError
+from fovflow.segmentation.frames import check_frame
+from fovflow.segmentation.objects import Labels, number_objects
+from fovflow.segmentation.pixels import check_pixel_um, check_positive
+from fovflow.segmentation.protocol import FrameStats
+
+
+class Network(Protocol):
+    """What is used of a Cellpose model."""
+
+    def eval(self, image: NDArray[Any], **options: Any) -> tuple[Any, ...]:
+        """Return a tuple whose first entry is the (Y, X) array of ids."""
+        ...
+
+
+class CellposeSegmenter:
+    """Cells as a Cellpose network finds them, limited in size and numbered in raster order.
+
+    Parameters
+    ----------
+    pixel_um : float
+        Edge length of a pixel (µm).
+    model : str
+        Name of a model or path of its weights.
+    diameter_um : float, optional
+        Mean diameter of a cell (µm); the network's own estimate where None.
+    flow_threshold, cellprob_threshold : float
+        The network's thresholds.
+    min_area_um2, max_area_um2 : float
+        Limits of an object's area (µm²); no upper limit where None.
+    use_gpu : bool
+        Whether a graphics processor is used where there is one.
+    allow_download : bool
+        Whether weights that are not on this machine may be downloaded.
+    network : Network, optional
+        A loaded model, used instead of `model`.
+    """
+
+    def __init__(
+        self,
+        *,
+        pixel_um: float | None,
+        model: str = "cyto3",
+        diameter_um: float | None = None,
+        flow_threshold: float = 0.4,
+        cellprob_threshold: float = 0.0,
+        min_area_um2: float = 100.0,
+        max_area_um2: float | None = None,
+        use_gpu: bool = False,
+        allow_download: bool = False,
+        network: Network | None = None,
+    ):
+        px = check_pixel_um(pixel_um, "cellpose")
+        check_positive(
+            "cellpose",
+            diameter_um=diameter_um,
+            flow_threshold=flow_threshold,
+            min_area_um2=min_area_um2,
+            max_area_um2=max_area_um2,
+        )
+        self._network = network or load_network(model, use_gpu, allow_download)
+        self._options: dict[str, Any] = {
+            "diameter": None if diameter_um is None else diameter_um / px,
+            "flow_threshold": flow_threshold,
+            "cellprob_threshold": cellprob_threshold,
+        }
+        self._least = min_area_um2 / px**2
+        self._most = np.inf if max_area_um2 is None else max_area_um2 / px**2
+
+    def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
+        """Segment one (Y, X) frame of uint8, uint16 or float32."""
+        empty = np.zeros(image.shape, np.uint16)
+        if missing:
+            return empty, FrameStats(flag="missing")
+        frame = check_frame(image)
+        if frame.constant:
+            return empty, FrameStats(flag="; ".join(frame.flags))
+        found = np.asarray(self._network.eval(frame.image, **self._options)[0])
+        if found.shape != image.shape:
+            raise FovflowError(
+                "the network's labels do not fit the frame",
+                found=f"shape {found.shape} for a frame of {image.shape}",
+                remedy="use a model for single-channel two-dimensional images",
+            )
+        ids = found.astype(np.int64)
+        sizes = np.bincount(ids.ravel())
+        labels = number_objects(ids, (sizes >= self._least) & (sizes <= self._most))
+        fraction = cv2.countNonZero(labels) / labels.size
+        flags = (*frame.flags, "all foreground") if fraction == 1.0 else frame.flags
+        return labels, FrameStats(
+            foreground_fraction=fraction, n_objects=int(labels.max()), flag="; ".join(flags)
+        )
+
+
+def load_network(model: str, use_gpu: bool, allow_download: bool) -> Network:
+    """Load a Cellpose model from this machine, or download it where that is allowed.
+
+    Raises
+    ------
+    ConfigError
+        If the package is not installed, or if the weights are not here and may not be downloaded.
+    """
+    weights = find_weights(model)
+    if weights is None and not allow_download:
+        raise ConfigError(
+            f"segment: cellpose: the weights of the model {model!r} are not on this machine",
+            found=f"no file {model} and none of that name in {models_folder()}",
+            remedy="give the path of the weights as model, or set allow_download: true",
+        )
+    try:
+        from cellpose.models import CellposeModel
+    except ImportError as error:
+        raise ConfigError(
+            "segment: method cellpose needs the package cellpose",
+            found=str(error),
+            remedy='pip install "fovflow[cellpose]"',
+        ) from error
+    network: Network = CellposeModel(gpu=use_gpu, pretrained_model=str(weights or model))
+    return network
+
+
+def models_folder() -> Path:
+    """Return the folder where Cellpose keeps its weights."""
+    local = os.environ.get("CELLPOSE_LOCAL_MODELS_PATH")
+    return Path(local) if local else Path.home() / ".cellpose" / "models"
+
+
+def find_weights(model: str) -> Path | None:
+    """Return the file of a model given by path or by name, or None where there is none."""
+    for path in (Path(model), models_folder() / model, models_folder() / f"{model}torch_0"):
+        if path.is_file():
+            return path
+    return None

@@ -1,0 +1,234 @@
+"""The default segmentation of phase contrast: log-STD, halos taken off, touching cells split."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.segmentation.contrast import WINDOW, float_grid, scaled_variance
+from fovflow.segmentation.frames import Frame, check_frame
+from fovflow.segmentation.instances import Limits, Window, make_objects
+from fovflow.segmentation.levels import SteadyOffset, mode_and_spread
+from fovflow.segmentation.objects import Labels, Mask, fill_small_holes
+from fovflow.segmentation.outline import Outline, halo_brightness, remove_halos
+from fovflow.segmentation.pixels import (
+    check_pixel_um,
+    check_positive,
+    close_mask,
+    disc,
+    odd_side,
+    open_mask,
+)
+from fovflow.segmentation.protocol import FrameStats
+from fovflow.segmentation.shading import surroundings
+
+BIN = 0.01
+"""Width of a histogram bin (natural log units)."""
+
+LOWEST = -1.25
+"""Lower edge of the first bin; the least possible value is ½·ln(1/12) = −1.2425."""
+
+_BINS = 1300
+_ROUNDING = 6.75  # 81 times the variance 1/12 that rounding to whole counts adds
+_FLOAT_STEPS = 64.0  # steps of a float frame's grid in one 65536th of its range
+_RELIEF_QUANTILE = 0.9
+
+
+class LogStdSegmenter:
+    """Log of the local standard deviation, thresholded and turned into one id per cell.
+
+    The definition is in docs/algorithms/segmentation.md.
+
+    Parameters
+    ----------
+    pixel_um : float
+        Edge length of a pixel (µm).
+    n_sigma : float
+        Threshold above the background's mode, in units of its spread.
+    window_um : float
+        Side of the window over which the log of the local standard deviation is averaged (µm).
+    close_um, open_um : float
+        Radii of closing and opening of the mask (µm).
+    halo_fraction : float
+        What is brighter than this part of the brightest halos is halo.
+    halo_um : float
+        Greatest width of a halo's foot (µm).
+    bright_um : float
+        Bright regions in which a square of this side fits are cells and no halos (µm).
+    background_um : float
+        Side of the blocks from which the surroundings' level is made (µm).
+    outline_um : float
+        Distance of growing back to the outline, and radius of its smoothing (µm).
+    min_contrast, faint_area_um2 : float
+        Objects smaller than `faint_area_um2` (µm²) of which nine tenths of the pixels differ from
+        the surroundings by less than `min_contrast` times the brightness of a halo are debris.
+    min_area_um2, max_area_um2 : float
+        Limits of an object's area (µm²); no upper limit where None.
+    max_hole_um2 : float
+        Greatest hole that is filled (µm²).
+    split : bool
+        Whether touching cells are split.
+    neck_ratio : float
+        Components are split where they are narrower than this part of both sides' widths.
+    min_radius_um : float
+        Least inscribed radius of a part (µm).
+    max_solidity : float
+        Components that fill more than this part of their convex hull are left whole.
+    memory : int
+        Frames over whose offsets the threshold is steadied; 1 = none.
+    """
+
+    def __init__(
+        self,
+        *,
+        pixel_um: float | None,
+        n_sigma: float = 4.0,
+        window_um: float = 2.0,
+        close_um: float = 2.0,
+        open_um: float = 1.5,
+        halo_fraction: float = 0.3,
+        halo_um: float = 3.0,
+        bright_um: float = 10.0,
+        background_um: float = 5.0,
+        outline_um: float = 2.0,
+        min_contrast: float = 2.0,
+        faint_area_um2: float = 500.0,
+        min_area_um2: float = 100.0,
+        max_area_um2: float | None = None,
+        max_hole_um2: float = 200.0,
+        split: bool = True,
+        neck_ratio: float = 0.6,
+        min_radius_um: float = 4.0,
+        max_solidity: float = 0.85,
+        memory: int = 5,
+    ):
+        px = check_pixel_um(pixel_um, "logstd")
+        check_positive(
+            "logstd",
+            n_sigma=n_sigma,
+            window_um=window_um,
+            close_um=close_um,
+            open_um=open_um,
+            halo_fraction=halo_fraction,
+            halo_um=halo_um,
+            bright_um=bright_um,
+            background_um=background_um,
+            outline_um=outline_um,
+            min_contrast=min_contrast,
+            faint_area_um2=faint_area_um2,
+            min_area_um2=min_area_um2,
+            max_area_um2=max_area_um2,
+            max_hole_um2=max_hole_um2,
+            neck_ratio=neck_ratio,
+            min_radius_um=min_radius_um,
+            max_solidity=max_solidity,
+        )
+        self._n_sigma = n_sigma
+        self._window = odd_side(window_um / px)
+        self._closing = disc(close_um / px)
+        self._opening = disc(open_um / px)
+        self._block = max(4, round(background_um / px))
+        self._min_contrast = min_contrast
+        self._faint_area = faint_area_um2 / px**2
+        hole = max_hole_um2 / px**2
+        self._outline = Outline(
+            fraction=halo_fraction,
+            halo=halo_um / px,
+            bright=bright_um / px,
+            opening=open_um / px,
+            regrow=outline_um / px,
+            hole=hole,
+        )
+        self._limits = Limits(
+            least=max(1.0, min_area_um2 / px**2),
+            most=math.inf if max_area_um2 is None else max_area_um2 / px**2,
+            hole=hole,
+            smoothing=outline_um / px,
+            split=split,
+            ratio=neck_ratio,
+            radius=min_radius_um / px,
+            solidity=max_solidity,
+        )
+        self._offset = SteadyOffset(memory)
+
+    def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
+        """Segment one (Y, X) frame of uint8, uint16 or float32."""
+        if missing:
+            return np.zeros(image.shape, np.uint16), FrameStats(flag="missing")
+        frame = check_frame(image)
+        flags = list(frame.flags)
+        if frame.constant:
+            return np.zeros(image.shape, np.uint16), FrameStats(flag="; ".join(flags))
+        unit = counts_unit(frame)
+        texture = averaged_log_std(frame, unit, self._window)
+        mode, sigma = background_level(texture, frame.invalid)
+        offset, reset = self._offset.update(self._n_sigma * sigma)
+        if reset:
+            flags.append("threshold reset")
+        mask = (texture > np.float32(mode + offset)).view(np.uint8)
+        del texture
+        labels, n_split = self._objects(frame, mask, math.exp(mode) * unit)
+        n = int(labels.max())
+        fraction = cv2.countNonZero(labels) / labels.size
+        if fraction == 1.0:
+            flags.append("all foreground")
+        stats = FrameStats(mode + offset, mode, sigma, fraction, n, n_split, "; ".join(flags))
+        return labels, stats
+
+    def _objects(self, frame: Frame, mask: Mask, noise: float) -> tuple[Labels, int]:
+        if frame.invalid is not None:
+            reach = WINDOW // 2 + self._window // 2
+            mask &= 1 - cv2.dilate(frame.invalid, np.ones((2 * reach + 1,) * 2, np.uint8))
+        mask = fill_small_holes(close_mask(mask, self._closing), self._outline.hole)
+        mask = open_mask(mask, self._opening)
+        level = surroundings(frame.image, mask, self._block)
+        relief = cv2.subtract(frame.image, level, dtype=cv2.CV_32F)
+        brightness = halo_brightness(relief, mask, noise, self._outline.fraction)
+        cells = remove_halos(mask, relief, brightness, self._outline)
+        least = self._min_contrast * brightness
+
+        def has_contrast(window: Window, own: Mask) -> bool:
+            values = np.abs(relief[window][own > 0])
+            if values.size >= self._faint_area:
+                return True
+            rank = math.floor(_RELIEF_QUANTILE * (values.size - 1))
+            return bool(np.partition(values, rank)[rank] >= least)
+
+        return make_objects(cells, mask, self._limits, has_contrast)
+
+
+def counts_unit(frame: Frame) -> float:
+    """Return what counts as one count: 1 for integers, about 2⁻¹⁶ of a float frame's range."""
+    if frame.image.dtype != np.float32:
+        return 1.0
+    return _FLOAT_STEPS * float_grid(frame.low, frame.high)
+
+
+def averaged_log_std(frame: Frame, unit: float, window: int) -> NDArray[np.float32]:
+    """Return the mean over a window of L = ½·ln((V + 6.75)/81), V = 81·variance in units².
+
+    Adding the variance of rounding keeps flat patches finite. The window is mirrored at
+    the border as the variance's is.
+    """
+    out = np.empty(frame.image.shape, np.float32)
+    for rows, scaled in scaled_variance(frame.image):
+        np.multiply(scaled, 1.0 / (unit * unit), out=scaled)
+        np.add(scaled, _ROUNDING, out=out[rows], casting="same_kind")
+    cv2.log(out, dst=out)
+    out = cv2.boxFilter(out, cv2.CV_32F, (window, window), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(cv2.addWeighted(out, 0.5, out, 0.0, -math.log(9.0)))
+
+
+def background_level(
+    texture: NDArray[np.float32], invalid: NDArray[np.uint8] | None
+) -> tuple[float, float]:
+    """Return mode and spread of the averaged log-STD's background (natural log units)."""
+    codes = cv2.addWeighted(texture, 1.0 / BIN, texture, 0.0, -LOWEST / BIN - 0.5, dtype=cv2.CV_16U)
+    use = None if invalid is None else 1 - invalid
+    counts = cv2.calcHist([codes], [0], use, [_BINS], [0, _BINS]).ravel().astype(np.int64)
+    mode, spread = mode_and_spread(counts)
+    return LOWEST + BIN * mode, max(BIN * spread, BIN)

@@ -1,0 +1,114 @@
+"""From a foreground mask to labels: holes, components, sizes, order of ids."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+
+Mask = NDArray[np.uint8]
+Labels = NDArray[np.uint16]
+Components = NDArray[np.int32]
+
+MAX_OBJECTS = 65535
+"""Greatest number of objects that uint16 labels can hold."""
+
+
+def fill_all_holes(mask: Mask) -> Mask:
+    """Fill every 4-connected region of background that does not touch the frame's border.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8, 0 or 1.
+    """
+    padded = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    _, regions = cv2.connectedComponents(padded, connectivity=4, ltype=cv2.CV_32S)
+    inside: NDArray[np.bool_] = regions[1:-1, 1:-1] != regions[0, 0]
+    return inside.view(np.uint8)
+
+
+def fill_small_holes(mask: Mask, max_pixels: float) -> Mask:
+    """Fill holes of at most `max_pixels` pixels, together with what lies inside them.
+
+    A hole is a 4-connected region of background that does not touch the frame's border; its
+    size counts all that its outline encloses.
+    """
+    contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if tree is None:
+        return mask
+    filled = []
+    for index in np.flatnonzero(tree[0, :, 3] >= 0).tolist():  # contours inside another one: holes
+        contour = contours[index]
+        _, _, width, height = cv2.boundingRect(contour)
+        width, height = width - 2, height - 2  # the contour runs on the pixels around the hole
+        if max(width, height) > max_pixels:
+            continue
+        if width * height <= max_pixels or _enclosed(contour) <= max_pixels:
+            filled.append(contour)
+    return cv2.drawContours(mask.copy(), filled, -1, 1, cv2.FILLED) if filled else mask
+
+
+def _enclosed(contour: NDArray[np.int32]) -> int:
+    """Count the pixels inside a contour without those on it."""
+    x, y, width, height = cv2.boundingRect(contour)
+    canvas = np.zeros((height, width), np.uint8)
+    cv2.drawContours(canvas, [contour], -1, 1, cv2.FILLED, offset=(-x, -y))
+    canvas[contour[:, 0, 1] - y, contour[:, 0, 0] - x] = 0
+    return cv2.countNonZero(canvas)
+
+
+def components(mask: Mask) -> tuple[int, Components]:
+    """Return the 4-connected components of a mask, numbered from 1.
+
+    Returns
+    -------
+    n : int
+    labels : numpy.ndarray
+        (Y, X) int32; the order of the ids is not specified.
+    """
+    n, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)
+    return n - 1, labels
+
+
+def number_objects(labels: NDArray[np.integer], keep: NDArray[np.bool_] | None = None) -> Labels:
+    """Renumber objects 1..n in raster order of their first pixels.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (Y, X), any integer dtype, 0 = background, other ids in any order, none negative.
+    keep : numpy.ndarray, optional
+        One bool per id from 0: the objects that stay.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) uint16.
+
+    Raises
+    ------
+    FovflowError
+        If more than 65535 objects are left.
+    """
+    flat = labels.ravel()
+    pixels = np.flatnonzero(flat)
+    ids = flat[pixels]
+    first = np.full(int(ids.max(initial=0)) + 1, flat.size, np.int64)
+    first[ids[::-1]] = pixels[::-1]  # the last write wins: the earliest pixel
+    if keep is not None:
+        first[: keep.size][~keep] = flat.size
+    order = np.argsort(first, kind="stable")
+    n = int(np.count_nonzero(first < flat.size))
+    if n > MAX_OBJECTS:
+        raise FovflowError(
+            f"a frame gives {n} objects, more than the {MAX_OBJECTS} that labels can hold",
+            remedy="raise the threshold, the smoothing or min_area_um2",
+        )
+    lut = np.zeros(first.size, np.uint16)
+    lut[order[:n]] = np.arange(1, n + 1, dtype=np.uint16)
+    out = np.zeros(flat.size, np.uint16)
+    out[pixels] = lut[ids]
+    return out.reshape(labels.shape)

@@ -1,0 +1,218 @@
+"""Segmentation by a grey-level threshold, for nuclear markers and other bright objects."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import ConfigError
+from fovflow.segmentation.frames import Frame, check_frame
+from fovflow.segmentation.instances import Limits, make_objects
+from fovflow.segmentation.levels import mode_and_spread
+from fovflow.segmentation.objects import Labels, fill_small_holes
+from fovflow.segmentation.pixels import check_pixel_um, check_positive
+from fovflow.segmentation.protocol import FrameStats
+
+Rule = Literal["otsu", "li", "fixed"]
+
+BINS = 1024
+"""Bins of the histogram between the least and the greatest grey level."""
+
+MIN_SEPARATION = 4.0
+"""A threshold that lies fewer spreads above the background's mode finds noise, not objects."""
+
+
+class ThresholdSegmenter:
+    """Objects brighter (or darker) than a threshold.
+
+    Parameters
+    ----------
+    pixel_um : float
+        Edge length of a pixel (µm).
+    rule : {"otsu", "li", "fixed"}
+        How the threshold is found.
+    level : float, optional
+        The threshold in counts; needed by ``fixed`` and by no other rule.
+    dark : bool
+        Whether objects are darker than the threshold.
+    smooth_um : float
+        Standard deviation of the Gaussian filter that is applied first (µm).
+    min_area_um2, max_area_um2 : float
+        Limits of an object's area (µm²); no upper limit where None.
+    max_hole_um2 : float
+        Greatest hole that is filled (µm²).
+    split : bool
+        Whether touching objects are split.
+    neck_ratio : float
+        Components are split where they are narrower than this part of both sides' widths.
+    min_radius_um : float
+        Least inscribed radius of a part (µm).
+    max_solidity : float
+        Components that fill more than this part of their convex hull are left whole.
+    """
+
+    def __init__(
+        self,
+        *,
+        pixel_um: float | None,
+        rule: Rule = "otsu",
+        level: float | None = None,
+        dark: bool = False,
+        smooth_um: float = 1.0,
+        min_area_um2: float = 20.0,
+        max_area_um2: float | None = None,
+        max_hole_um2: float = 100.0,
+        split: bool = True,
+        neck_ratio: float = 0.75,
+        min_radius_um: float = 2.0,
+        max_solidity: float = 0.9,
+    ):
+        px = check_pixel_um(pixel_um, "threshold")
+        check_positive(
+            "threshold",
+            smooth_um=smooth_um,
+            min_area_um2=min_area_um2,
+            max_area_um2=max_area_um2,
+            max_hole_um2=max_hole_um2,
+            neck_ratio=neck_ratio,
+            min_radius_um=min_radius_um,
+            max_solidity=max_solidity,
+        )
+        if rule not in ("otsu", "li", "fixed") or (rule == "fixed") != (level is not None):
+            raise ConfigError(
+                "segment: threshold: rule is otsu, li or fixed, and fixed alone has a level",
+                found=f"rule = {rule}, level = {level}",
+                remedy="give level with rule fixed, and leave it out otherwise",
+            )
+        self._rule = rule
+        self._level = level
+        self._dark = dark
+        self._sigma = smooth_um / px
+        hole = max_hole_um2 / px**2
+        self._limits = Limits(
+            least=max(1.0, min_area_um2 / px**2),
+            most=math.inf if max_area_um2 is None else max_area_um2 / px**2,
+            hole=hole,
+            smoothing=0.0,
+            split=split,
+            ratio=neck_ratio,
+            radius=min_radius_um / px,
+            solidity=max_solidity,
+        )
+
+    def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
+        """Segment one (Y, X) frame of uint8, uint16 or float32."""
+        empty = np.zeros(image.shape, np.uint16)
+        if missing:
+            return empty, FrameStats(flag="missing")
+        frame = check_frame(image)
+        flags = list(frame.flags)
+        if frame.constant:
+            return empty, FrameStats(flag="; ".join(flags))
+        grey = self._smoothed(frame)
+        low, high = float(grey.min()), float(grey.max())
+        if low == high:
+            return empty, FrameStats(flag="; ".join([*flags, "constant"]))
+        counts = grey_histogram(grey, low, high)
+        width = (high - low) / BINS
+        mode, sigma = (width * value for value in mode_and_spread(counts))
+        mode += low
+        threshold = self._threshold(counts, low, width)
+        if self._level is None and threshold < mode + MIN_SEPARATION * sigma:
+            stats = FrameStats(
+                self._counts(threshold),
+                self._counts(mode),
+                sigma,
+                flag="; ".join([*flags, "no signal"]),
+            )
+            return empty, stats
+        mask = (grey > np.float32(threshold)).view(np.uint8)
+        if frame.invalid is not None:
+            mask &= 1 - frame.invalid
+        mask = fill_small_holes(mask, self._limits.hole)
+        labels, n_split = make_objects(mask, mask, self._limits)
+        fraction = cv2.countNonZero(labels) / labels.size
+        if fraction == 1.0:
+            flags.append("all foreground")
+        return labels, FrameStats(
+            self._counts(threshold),
+            self._counts(mode),
+            sigma,
+            fraction,
+            int(labels.max()),
+            n_split,
+            "; ".join(flags),
+        )
+
+    def _smoothed(self, frame: Frame) -> NDArray[np.float32]:
+        grey = frame.image.astype(np.float32)
+        if self._dark:
+            np.negative(grey, out=grey)
+        if self._sigma > 0:
+            grey = cv2.GaussianBlur(grey, (0, 0), self._sigma, borderType=cv2.BORDER_REFLECT)
+        return grey
+
+    def _counts(self, value: float) -> float:
+        return -value if self._dark else value
+
+    def _threshold(self, counts: NDArray[np.int64], low: float, width: float) -> float:
+        if self._level is not None:
+            return self._counts(self._level)
+        bins = otsu_threshold(counts) if self._rule == "otsu" else li_threshold(counts)
+        return low + width * bins
+
+
+def grey_histogram(grey: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
+    """Return the pixels per bin of 1024 equal bins from the least to the greatest grey level."""
+    scale = BINS / (high - low)
+    codes = cv2.addWeighted(grey, scale, grey, 0.0, -low * scale - 0.5, dtype=cv2.CV_16U)
+    counts = cv2.calcHist([codes], [0], None, [BINS + 1], [0, BINS + 1]).ravel().astype(np.int64)
+    counts[BINS - 1] += counts[BINS]
+    return np.asarray(counts[:BINS])
+
+
+def otsu_threshold(counts: NDArray[np.int64]) -> float:
+    """Return the threshold that maximises the variance between the classes, in bins.
+
+    The threshold is the upper edge of the first bin k for which w₀·w₁·(μ₀ − μ₁)² is greatest,
+    class 0 being bins 0 to k (Otsu 1979).
+
+    Examples
+    --------
+    >>> otsu_threshold(np.array([4, 4, 0, 0, 2, 2]))
+    2.0
+    """
+    centres = np.arange(counts.size) + 0.5
+    below = np.cumsum(counts, dtype=np.float64)[:-1]
+    above = float(counts.sum()) - below
+    sums = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
+        between = np.where((below > 0) & (above > 0), below * above * gap * gap, 0.0)
+    return float(np.argmax(between)) + 1.0
+
+
+def li_threshold(counts: NDArray[np.int64]) -> float:
+    """Return the minimum cross-entropy threshold in bins (Li and Tam 1998).
+
+    Starting from the mean, t becomes (μ₁ − μ₀)/(ln μ₁ − ln μ₀), μ₀ being the mean of the bin
+    centres up to t and μ₁ that of those above, until t moves by less than 10⁻³ bins or 1000 times.
+    """
+    centres = np.arange(counts.size) + 0.5
+    threshold = float((counts * centres).sum() / counts.sum())
+    for _ in range(1000):
+        dark = centres <= threshold
+        if not counts[dark].any() or not counts[~dark].any():
+            break
+        means = [
+            float((counts * centres)[part].sum() / counts[part].sum()) for part in (dark, ~dark)
+        ]
+        updated = (means[1] - means[0]) / (math.log(means[1]) - math.log(means[0]))
+        moved, threshold = abs(updated - threshold), updated
+        if moved < 1e-3:
+            break
+    return threshold
