@@ -21,6 +21,7 @@ from fovflow.readers.scales import positive, to_s, to_um
 from fovflow.readers.tiff_pages import TiffPages, damaged
 from fovflow.readers.times import choose_times, nominal_times
 
+_MICROSCOPIC_UM = (0.01, 10.0)
 _STEP = re.compile(r"^[ctz]:\d+/\d+\s*(?:-\s*)?")
 
 
@@ -86,7 +87,7 @@ class TiffReader(PlaneReader):
                 zip(self._layout.axes, self._layout.shape, strict=True)
             )
             check_sizes(path, positions=1, frames=sizes["T"], channels=sizes["C"], n_z=sizes["Z"])
-            says = _imagej(self._pages, sizes) if imagej else _Says()
+            says = _imagej(self._pages, sizes) if imagej else _plain(self._pages)
             tags = read_nis_tags(self._pages.tif.pages[0]) or NisTags()
             info = RawInfo(
                 format="imagej-tiff" if imagej else "tiff",
@@ -102,6 +103,7 @@ class TiffReader(PlaneReader):
                 ),
                 pixel_um=tags.pixel_um or says.pixel_um,
                 z_um=says.z_um,
+                warnings=says.notes if tags.pixel_um is None else (),
             )
             nominal = nominal_times(sizes["T"], says.period_s)
             recorded = None
@@ -185,25 +187,40 @@ def _named(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[in
 
 @dataclass(frozen=True)
 class _Says:
-    """What an ImageJ header says beside the sizes."""
+    """What a header says beside the sizes."""
 
     pixel_um: float | None = None
     z_um: float | None = None
     period_s: float | None = None
     channels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _plain(pages: TiffPages) -> _Says:
+    """Return the pixel size that a resolution per inch or centimetre amounts to.
+
+    Screen and print resolutions stand in the same tag: only sizes that a microscope makes count.
+    """
+    tags: Any = pages.tif.pages[0].tags
+    code = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 2
+    unit = {2: "inch", 3: "cm"}.get(code)
+    pixel = to_um(_edge(tags), unit)
+    if pixel is None or not _MICROSCOPIC_UM[0] <= pixel <= _MICROSCOPIC_UM[1]:
+        return _Says()
+    return _Says(pixel, notes=("The pixel size comes from the resolution of the TIFF file.",))
+
+
+def _edge(tags: Any) -> float | None:
+    """Return the edge of a pixel in the file's unit of resolution."""
+    numerator, denominator = tags["XResolution"].value if "XResolution" in tags else (0, 0)
+    return denominator / numerator if numerator and denominator else None
 
 
 def _imagej(pages: TiffPages, sizes: dict[str, int]) -> _Says:
     meta = pages.tif.imagej_metadata or {}
     unit = str(meta.get("unit", ""))
-    pixel = None
-    tags: Any = pages.tif.pages[0].tags
-    if "XResolution" in tags:
-        numerator, denominator = tags["XResolution"].value
-        if numerator and denominator:
-            pixel = to_um(denominator / numerator, unit)
     return _Says(
-        pixel_um=positive(pixel),
+        pixel_um=positive(to_um(_edge(pages.tif.pages[0].tags), unit)),
         z_um=positive(to_um(meta.get("spacing"), unit)) if sizes["Z"] > 1 else None,
         period_s=positive(to_s(meta.get("finterval"), str(meta.get("tunit", "s")))),
         channels=_channel_names(meta.get("Labels"), sizes),
