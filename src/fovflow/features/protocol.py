@@ -28,12 +28,11 @@ class Cell:
     mask : numpy.ndarray
         (y1 - y0, x1 - x0) bool, the cell's pixels in its box.
     y, x : numpy.ndarray
-        (n,) int64, row and column of each pixel that counts, in raster order: for the phase
-        channel all finite pixels of the cell; for a fluorescence channel those that are left
-        after erosion and finite.
+        (n,) int64, row and column of the pixels in raster order: for the phase channel all of the
+        cell, for a fluorescence channel those that are left after erosion and finite.
     values : numpy.ndarray
-        (n,) float64, the phase channel's counts, or the background-corrected intensity, at these
-        pixels.
+        (n,) float64, the phase channel's counts (which may be NaN), or the background-corrected
+        intensity, at these pixels.
     raw : numpy.ndarray
         (n,) float64, the raw counts at these pixels.
     """
@@ -133,8 +132,11 @@ def _check(feature: Feature, result: NDArray[Any], n: int) -> None:
 
 def _one_by_one(feature: Feature, cells: PhaseCells | FluorescenceCells) -> NDArray[Any]:
     result = np.full(len(cells.cells), 0 if feature.integer else np.nan, feature.dtype)
-    groups, values, raw, flat = cells.groups, cells.values, cells.raw, cells.flat
-    row, column = np.divmod(flat, max(cells.cells.shape[1], 1))
+    if isinstance(cells, PhaseCells):
+        flat, groups, values, raw = cells.cells.flat, cells.cells.pixels, cells.counts, cells.counts
+    else:
+        flat, groups, values, raw = cells.flat, cells.groups, cells.values, cells.raw
+    row, column = np.divmod(flat, cells.cells.shape[1])
     edges = zip(*(edge.tolist() for edge in cells.cells.box), strict=True)
     for i, (place, box) in enumerate(zip(groups.slices(), edges, strict=True)):
         if place.stop > place.start or feature.kind == "pc":

@@ -103,25 +103,22 @@ def solidity(view: PhaseCells) -> FloatArray:
 
 def phase_mean(view: PhaseCells) -> FloatArray:
     """Return the mean of the phase frame over the cell."""
-    return view.groups.mean(view.signal)
+    return view.mean
 
 
 def phase_std(view: PhaseCells) -> FloatArray:
     """Return the standard deviation of the phase frame over the cell, ddof = 0."""
-    return view.groups.std(view.signal, view.mean)
+    return view.groups.std(view.values, view.mean)
 
 
 def sharpness(view: PhaseCells) -> FloatArray:
     """Return the mean squared difference of neighbouring pixels over the squared mean."""
-    phase, cells = view.phase, view.cells
+    phase, cells, own = view.phase, view.cells, view.counts
     height, width = cells.shape
-    row, column = np.divmod(cells.flat, max(width, 1))
-    own = phase[cells.flat].astype(np.float64)
-    squares = np.zeros(len(cells))
-    pairs = np.zeros(len(cells), np.int64)
+    row, column = np.divmod(cells.flat, width)
+    squares, pairs = np.zeros(len(cells)), np.zeros(len(cells), np.int64)
     for step, inside in ((1, column < width - 1), (width, row < height - 1)):
-        other = phase.take(cells.flat + step, mode="clip").astype(np.float64)
-        square = (other - own) ** 2
+        square = (phase.take(cells.flat + step, mode="clip") - own) ** 2
         valid = inside & np.isfinite(square)
         square[~valid] = 0
         squares += cells.pixels.sum(square)

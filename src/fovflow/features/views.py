@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.cells import BoolArray, Cells, FloatArray, IntArray
+from fovflow.features.cells import BoolArray, Cells, FloatArray
 from fovflow.features.groups import Groups
 
 
@@ -21,11 +21,6 @@ class PhaseCells:
     cells : Cells
     phase : numpy.ndarray or None
         (Y, X) of any real dtype; None where only shapes are wanted.
-
-    Attributes
-    ----------
-    groups : Groups
-        Which entries of `flat`, `values` and `raw` belong to which cell.
     """
 
     def __init__(self, cells: Cells, phase: NDArray[Any] | None):
@@ -46,45 +41,33 @@ class PhaseCells:
         return self._phase
 
     @cached_property
-    def _pixels(self) -> tuple[IntArray, FloatArray, Groups]:
-        flat = self.cells.flat
-        if self._phase is None:  # shapes alone
-            return flat, np.full(flat.size, np.nan), self.cells.pixels
-        values = self.phase[flat].astype(np.float64)
-        finite = np.isfinite(values)
-        if finite.all():
-            return flat, values, self.cells.pixels
-        return flat[finite], values[finite], Groups(self.cells.pixels.count(finite))
+    def counts(self) -> FloatArray:
+        """Counts of all pixels of the cells, cell by cell; NaN without a frame."""
+        if self._phase is None:
+            return np.full(self.cells.flat.size, np.nan)
+        return self.phase[self.cells.flat].astype(np.float64)
 
-    @property
-    def flat(self) -> IntArray:
-        """Indices of the finite pixels in the flattened frame, cell by cell."""
-        return self._pixels[0]
+    @cached_property
+    def _finite(self) -> tuple[FloatArray, Groups]:
+        self._require()
+        finite = np.isfinite(self.counts)
+        if finite.all():
+            return self.counts, self.cells.pixels
+        return self.counts[finite], Groups(self.cells.pixels.count(finite))
 
     @property
     def values(self) -> FloatArray:
-        """Counts of these pixels, float64."""
-        return self._pixels[1]
-
-    @property
-    def raw(self) -> FloatArray:
-        """The same as `values`."""
-        return self.values
-
-    @property
-    def signal(self) -> FloatArray:
-        """The same as `values`, but an error where there is no frame."""
-        self._require()
-        return self.values
+        """Counts of the finite pixels, cell by cell."""
+        return self._finite[0]
 
     @property
     def groups(self) -> Groups:
-        """Which of these pixels belong to which cell."""
-        return self._pixels[2]
+        """Which of the finite pixels belong to which cell."""
+        return self._finite[1]
 
     @cached_property
     def mean(self) -> FloatArray:
-        """(n,) mean phase per cell."""
+        """(n,) mean of the finite counts per cell."""
         return self.groups.mean(self.values)
 
 
@@ -116,7 +99,7 @@ def _eroded(cells: Cells, radius: int) -> BoolArray:
     offset = np.arange(-radius, radius + 1) ** 2
     disk = (offset[:, None] + offset <= radius**2).astype(np.uint8)
     keep = np.zeros(cells.pixels.total, bool)
-    row, column = np.divmod(cells.flat, max(cells.shape[1], 1))
+    row, column = np.divmod(cells.flat, cells.shape[1])
     for i, place in enumerate(cells.pixels.slices()):
         # The margin holds the pixels beside the cell; beyond the frame all counts as inside.
         mask, x0, y0 = cells.mask(i, margin=radius)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fovflow.quality.rows import BoolArray, FloatArray, IntArray, Rows
 
@@ -35,6 +38,16 @@ def merged(rows: Rows, gain: float) -> BoolArray:
             holds &= rows.frame[following] < back[event]
         flags[row : row + (holds.size if holds.all() else int(np.argmin(holds)))] = True
     return flags
+
+
+def swallowed(rows: Rows, links: Mapping[str, ArrayLike]) -> BoolArray:
+    """Flag rows whose object has swallowed other cells according to the tracker's links."""
+    if "merged" not in links:
+        return np.zeros(len(rows), bool)
+    hit = np.asarray(links["merged"]) > 0
+    cell, frame = (np.asarray(links[name], np.int64)[hit] for name in ("cell", "frame"))
+    frames = rows.shape[0] + 1
+    return np.isin(rows.cell * frames + rows.frame, cell * frames + frame)
 
 
 def _disappearances(rows: Rows) -> tuple[IntArray, IntArray]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fovflow.features.groups import Groups
 from fovflow.quality.rows import BoolArray, Rows, running_median
@@ -96,8 +97,9 @@ def after_gap(rows: Rows) -> BoolArray:
     return flags
 
 
-def in_lineage(rows: Rows, parents: Mapping[int, int]) -> BoolArray:
+def in_lineage(rows: Rows, links: Mapping[str, ArrayLike]) -> BoolArray:
     """Flag all rows of cells that have a parent or a daughter; the parent 0 means none."""
-    related = {cell for cell, parent in parents.items() if parent > 0}
-    related |= {parent for parent in parents.values() if parent > 0}
-    return np.isin(rows.cell, np.array(sorted(related), np.int64))
+    parent = np.asarray(links.get("parent", []), np.int64)
+    daughter = np.asarray(links.get("cell", []), np.int64)[: parent.size]
+    related = np.concatenate([parent[parent > 0], daughter[parent > 0]])
+    return np.isin(rows.cell, related)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fovflow.errors import ConfigError
 from fovflow.quality import rules
-from fovflow.quality.merges import merged
+from fovflow.quality.merges import merged, swallowed
 from fovflow.quality.rows import BoolArray, Rows
 
 ALGORITHM_REVISION = 1
@@ -62,7 +62,7 @@ def judge(
     shape: tuple[int, int, int],
     pixel_um: float | None = None,
     missing: Collection[int] = (),
-    parents: Mapping[int, int] | None = None,
+    links: Mapping[str, ArrayLike] | None = None,
     reject: Sequence[str] = REJECT,
     note: Sequence[str] = NOTE,
     verdict: Literal["row", "cell"] = "row",
@@ -91,8 +91,9 @@ def judge(
         Edge length of a pixel in µm, for `border_um`.
     missing : collection of int
         Frames that were not acquired.
-    parents : mapping of int to int, optional
-        Parent of each cell that has one, for the rule ``lineage``.
+    links : mapping of str to array-like, optional
+        The tracker's table of links: `cell`, `frame`, and where there are such columns `parent`
+        for the rule ``lineage`` and `merged` for the rule ``merge``.
     reject, note : sequence of str
         Rules that make rows bad, and rules that are only noted in `flags`; others are off.
     verdict : {"row", "cell"}
@@ -136,10 +137,10 @@ def judge(
         "saturation": lambda: rules.saturated(rows, max_saturated_fraction),
         "invalid": lambda: rules.invalid(rows, max_invalid_fraction),
         "area_jump": lambda: rules.area_jump(rows, area_jump_ratio, area_jump_window),
-        "merge": lambda: merged(rows, merge_gain),
+        "merge": lambda: merged(rows, merge_gain) | swallowed(rows, links or {}),
         "focus": lambda: rules.out_of_focus(rows, focus_ratio, focus_window),
         "gap": lambda: rules.after_gap(rows),
-        "lineage": lambda: rules.in_lineage(rows, parents or {}),
+        "lineage": lambda: rules.in_lineage(rows, links or {}),
     }
     wanted = {*reject, *note}
     flagged = {name: flag() for name, flag in evaluations.items() if name in wanted}
