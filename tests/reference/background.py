@@ -16,12 +16,12 @@ def pixels(length_um: float | None, pixel_um: float | None, default: int) -> int
     return default if length_um is None else math.floor(length_um / pixel_um + 0.5)
 
 
-def working_frame(image: np.ndarray, dark: object = 0, flat: object = None) -> np.ndarray:
+def working_frame(image: np.ndarray, dark: object = 0, flat_field: object = None) -> np.ndarray:
     """Take off the dark frame, divide by the flat-field that has a mean of 1."""
     frame = np.asarray(image, dtype=np.float64) - np.asarray(dark, dtype=np.float64)
-    if flat is None:
+    if flat_field is None:
         return frame
-    field = np.asarray(flat, dtype=np.float64)
+    field = np.asarray(flat_field, dtype=np.float64)
     return frame / (field / field.mean())
 
 
@@ -68,7 +68,7 @@ def background_stack(
     tile_px: int = 256,
     tile_um: float | None = None,
     dark: object = 0,
-    flat: object = None,
+    flat_field: object = None,
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Working frames and surfaces, both float64 (T, Y, X), and each frame's flags."""
     dilation = pixels(dilation_um, pixel_um, dilation_px)
@@ -77,7 +77,7 @@ def background_stack(
     tiles = TilesReference(stack.shape[1:], tile, unit=1.0 if integer else None)
     frames, surfaces, flags = [], [], []
     for image, labels in zip(stack, seg, strict=True):
-        frame = working_frame(image, dark, flat)
+        frame = working_frame(image, dark, flat_field)
         free = free_pixels(frame, labels, dilation)
         if method == "tiles":
             surface, flag = tiles(frame, free)

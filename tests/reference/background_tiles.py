@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 MAD = 1.4826
-CROWDED_LAMBDA = 0.1
+LAMBDAS = (1e-7, 1e-6, 1e-5)
+CROWDED_LAMBDAS = (0.1, 1e-6, 1e-5)
 
 
 def cubic_bspline(s: np.ndarray) -> np.ndarray:
@@ -21,24 +22,26 @@ def cubic_bspline(s: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Axis:
-    """Tiles, patches and basis along one axis of n pixels."""
+    """Tiles, patches and basis along one axis, of which every e-th pixel is looked at."""
 
-    edges: np.ndarray  # (M + 1,) patch edges
+    edges: np.ndarray  # (M + 1,) patch edges, counted in pixels that are looked at
     patches: int  # per tile
-    basis: np.ndarray  # (n, p) at the pixels
-    means: np.ndarray  # (M, p) over each patch
+    basis: np.ndarray  # (n, p) at all pixels
+    means: np.ndarray  # (M, p) over the pixels of each patch that are looked at
 
     @classmethod
-    def of(cls, n: int, tile_px: int) -> Axis:
+    def of(cls, n: int, tile_px: int, every: int = 1) -> Axis:
         """Lay the grid of the definition."""
-        intervals = max(1, min(32, int(np.floor(n / tile_px + 0.5))))
+        least = 1 if n < 128 else 2
+        intervals = max(least, min(32, int(np.floor(n / tile_px + 0.5))))
         tiles = min(max(2 * intervals, 4), n)
         patches = max(1, min(8, n // tiles))
         count = tiles * patches
         edges = np.array([(2 * k * n + count) // (2 * count) for k in range(count + 1)])
+        edges = -(-edges // every)
         y, j = np.mgrid[0:n, 0 : intervals + 3]
         basis = cubic_bspline((y + 0.5) * intervals / n - (j - 1))
-        means = [basis[a:b].mean(axis=0) for a, b in pairwise(edges)]
+        means = [basis[::every][a:b].mean(axis=0) for a, b in pairwise(edges)]
         return cls(edges, patches, basis, np.array(means))
 
     @property
@@ -46,14 +49,41 @@ class Axis:
         """Number of coefficients."""
         return self.basis.shape[1]
 
+    @property
+    def tiles(self) -> list[slice]:
+        """Pixels of each tile."""
+        return [slice(a, b) for a, b in pairwise(self.edges[:: self.patches])]
 
-def roughness(size: int, first: float) -> np.ndarray:
-    """Sum of lambda_d D_d^T D_d for d = 1, 2, 3."""
-    total = np.zeros((size, size))
-    for order, weight in ((1, first), (2, 1e-5), (3, 1e-4)):
-        difference = np.diff(np.eye(size), n=order, axis=0)
-        total += weight * difference.T @ difference
-    return total
+
+class Grid:
+    """Patches and tiles of a frame."""
+
+    def __init__(self, y: Axis, x: Axis):
+        self.y, self.x = y, x
+        self.design = np.kron(y.means, x.means)
+        self.boxes = [
+            (i, j, (rows, columns))
+            for i, rows in enumerate(y.tiles)
+            for j, columns in enumerate(x.tiles)
+        ]
+
+    def patch_sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum of a frame over each patch, (M_y, M_x)."""
+        rows = np.add.reduceat(values, self.y.edges[:-1], axis=0)
+        return np.add.reduceat(rows, self.x.edges[:-1], axis=1)
+
+    def tile_sums(self, patches: np.ndarray) -> np.ndarray:
+        """Sum of the patches of each tile; further axes stay."""
+        shape = (-1, self.y.patches, len(self.x.tiles), self.x.patches)
+        return patches.reshape(shape + patches.shape[2:]).sum(axis=(1, 3))
+
+    def to_patches(self, tiles: np.ndarray) -> np.ndarray:
+        """Give each patch the value of its tile."""
+        return tiles.repeat(self.y.patches, axis=0).repeat(self.x.patches, axis=1)
+
+    def areas(self) -> np.ndarray:
+        """Pixels of each patch."""
+        return np.outer(np.diff(self.y.edges), np.diff(self.x.edges)).astype(float)
 
 
 @dataclass(frozen=True)
@@ -67,6 +97,27 @@ class TileData:
     median: np.ndarray
 
 
+def tile_data(grid: Grid, frame: np.ndarray, free: np.ndarray) -> TileData:
+    """Counts and medians of the free pixels per tile."""
+    count = grid.tile_sums(grid.patch_sums(free.astype(float)))
+    area = grid.tile_sums(grid.areas())
+    own = (count >= 1) & (count >= 0.05 * area)
+    median = np.zeros(count.shape)
+    for i, j, box in grid.boxes:
+        if count[i, j]:
+            median[i, j] = np.median(frame[box][free[box]])
+    return TileData(count, area, own, own if own.any() else count >= 1, median)
+
+
+def roughness(size: int, lambdas: tuple[float, ...]) -> np.ndarray:
+    """Sum of lambda_d D_d^T D_d for d = 1, 2, 3."""
+    total = np.zeros((size, size))
+    for order, weight in enumerate(lambdas, start=1):
+        difference = np.diff(np.eye(size), n=order, axis=0)
+        total += weight * difference.T @ difference
+    return total
+
+
 class TilesReference:
     """The method ``tiles`` for frames of one shape, fed in order of time.
 
@@ -76,8 +127,10 @@ class TilesReference:
     def __init__(self, shape: tuple[int, int], tile_px: int = 256, unit: float | None = 1.0):
         self.shape = shape
         self.unit = unit
+        self.every = max(1, min(4, shape[0] // 512))
         self.y, self.x = (Axis.of(n, tile_px) for n in shape)
-        self.design = np.kron(self.y.means, self.x.means)
+        self.whole = Grid(self.y, self.x)
+        self.thin = Grid(Axis.of(shape[0], tile_px, self.every), self.x)
         self.steps = tuple(max(1, n // 256) for n in shape)
         self.last: tuple[np.ndarray, float] | None = None
 
@@ -85,19 +138,24 @@ class TilesReference:
         """Surface of one frame, and its flag."""
         finite = np.isfinite(frame)
         if not finite.any():
-            zero = np.zeros(self.design.shape[1])
+            zero = np.zeros(self.y.size * self.x.size)
             return self.surface(zero if self.last is None else self.last[0]), ""
-        if not free.any():
+        if not free[:: self.every].any():
             return self.covered(frame, finite), "all covered"
-        data = self.tile_data(frame, free)
+        data = tile_data(self.thin, frame[:: self.every], free[:: self.every])
         crowded = free.mean() < 0.1 or data.own.mean() < 0.25
-        start = np.zeros(self.design.shape[1])
+        start = np.zeros(self.y.size * self.x.size)
         if crowded and self.last is not None:
             start = self.last[0]
-        penalty = self.penalty(CROWDED_LAMBDA if crowded else 1e-6)
+        penalty = self.penalty(CROWDED_LAMBDAS if crowded else LAMBDAS)
         coefficients, trust = self.first_estimate(frame, free, data, start, penalty)
-        for _ in range(2):
-            coefficients, sigma = self.refine(frame, free, data, coefficients, trust, penalty)
+        slack = 1e-6 * np.abs(data.median[data.usable]).max() if self.unit is None else self.unit
+        for grid, every in ((self.thin, self.every), (self.whole, 1)):
+            rest = np.where(free, frame, np.inf) - self.surface(coefficients)
+            sigma = self.dark_noise(rest, free)
+            clean = free & (np.abs(rest) <= 3 * sigma + slack)
+            change = refinement(grid, rest[::every], clean[::every], trust, penalty)
+            coefficients = coefficients + change
         if not crowded:
             self.last = coefficients, sigma
         return self.surface(coefficients), "crowded" if crowded else ""
@@ -106,50 +164,13 @@ class TilesReference:
         """Evaluate at every pixel."""
         return self.y.basis @ coefficients.reshape(self.y.size, self.x.size) @ self.x.basis.T
 
-    def penalty(self, first: float) -> np.ndarray:
+    def penalty(self, lambdas: tuple[float, ...]) -> np.ndarray:
         """Matrix P of R(c) = c^T P c."""
-        along_y = np.kron(roughness(self.y.size, first), np.eye(self.x.size))
-        return along_y + np.kron(np.eye(self.y.size), roughness(self.x.size, first))
-
-    def patch_sums(self, values: np.ndarray) -> np.ndarray:
-        """Sum of a frame over each patch, (M_y, M_x)."""
-        rows = np.add.reduceat(values, self.y.edges[:-1], axis=0)
-        return np.add.reduceat(rows, self.x.edges[:-1], axis=1)
-
-    def tile_sums(self, patches: np.ndarray) -> np.ndarray:
-        """Sum of the patches of each tile; further axes stay."""
-        shape = (-1, self.y.patches, patches.shape[1] // self.x.patches, self.x.patches)
-        return patches.reshape(shape + patches.shape[2:]).sum(axis=(1, 3))
-
-    def to_patches(self, tiles: np.ndarray) -> np.ndarray:
-        """Give each patch the value of its tile."""
-        return tiles.repeat(self.y.patches, axis=0).repeat(self.x.patches, axis=1)
-
-    def tile_means(self, coefficients: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        """Mean of the surface over tiles, each patch weighing its number of pixels."""
-        patches = (self.design @ coefficients).reshape(pixels.shape) * pixels
-        total = self.tile_sums(pixels)
-        return self.tile_sums(patches) / np.where(total > 0, total, 1)
-
-    def tile_boxes(self) -> list[tuple[int, int, tuple[slice, slice]]]:
-        """Index and pixels of each tile."""
-        rows, columns = self.y.edges[:: self.y.patches], self.x.edges[:: self.x.patches]
-        return [
-            (i, j, np.s_[rows[i] : rows[i + 1], columns[j] : columns[j + 1]])
-            for i in range(len(rows) - 1)
-            for j in range(len(columns) - 1)
-        ]
-
-    def tile_data(self, frame: np.ndarray, free: np.ndarray) -> TileData:
-        """Counts and medians of the free pixels per tile."""
-        count = self.tile_sums(self.patch_sums(free.astype(float)))
-        area = self.tile_sums(self.patch_sums(np.ones(self.shape)))
-        own = (count >= 1) & (count >= 0.05 * area)
-        median = np.zeros(count.shape)
-        for i, j, box in self.tile_boxes():
-            if count[i, j]:
-                median[i, j] = np.median(frame[box][free[box]])
-        return TileData(count, area, own, own if own.any() else count >= 1, median)
+        tiles = len(self.y.tiles) * len(self.x.tiles)
+        kappa = max(1.0, 64**2 * tiles / (self.shape[0] * self.shape[1]))
+        along_y = np.kron(roughness(self.y.size, lambdas), np.eye(self.x.size))
+        along_x = np.kron(np.eye(self.y.size), roughness(self.x.size, lambdas))
+        return kappa * (along_y + along_x)
 
     def lattice(self, values: np.ndarray) -> np.ndarray:
         """Every s-th row and column."""
@@ -157,9 +178,16 @@ class TilesReference:
 
     def pixel_noise(self, frame: np.ndarray, free: np.ndarray) -> float:
         """Noise from differences to the right neighbour, on the sub-lattice."""
-        step = np.abs(np.where(free, frame, 0)[:, 1:] - np.where(free, frame, 0)[:, :-1])
-        steps = self.lattice(step)[self.lattice(free[:, 1:] & free[:, :-1])]
+        known = np.where(free, frame, 0)
+        steps = np.abs(self.lattice(known[:, 1:] - known[:, :-1]))
+        steps = steps[self.lattice(free[:, 1:] & free[:, :-1])]
         return float(MAD * np.median(steps) / np.sqrt(2)) if steps.size else 0.0
+
+    def dark_noise(self, rest: np.ndarray, free: np.ndarray) -> float:
+        """Noise from the free pixels of the sub-lattice that lie below the surface."""
+        sample = self.lattice(rest)
+        sample = sample[self.lattice(free) & (sample <= 0)]
+        return float(MAD * np.median(-sample)) if sample.size else 0.0
 
     def first_estimate(
         self,
@@ -171,9 +199,9 @@ class TilesReference:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Fit to the tile medians, bright tiles losing weight; coefficients and omega."""
         used = data.usable.ravel()
-        pixels = self.patch_sums(free.astype(float))
-        per_patch = self.design.reshape(*pixels.shape, -1) * pixels[..., None]
-        design = self.tile_sums(per_patch).reshape(used.size, -1)[used]
+        pixels = self.thin.patch_sums(free[:: self.every].astype(float))
+        per_patch = self.thin.design.reshape(*pixels.shape, -1) * pixels[..., None]
+        design = self.thin.tile_sums(per_patch).reshape(used.size, -1)[used]
         design /= data.free.ravel()[used, None]
         weight = (data.free / data.area).ravel()[used]
         value = data.median.ravel()[used]
@@ -191,44 +219,31 @@ class TilesReference:
         trust[used] = omega
         return coefficients, trust.reshape(data.free.shape)
 
-    def refine(
-        self,
-        frame: np.ndarray,
-        free: np.ndarray,
-        data: TileData,
-        coefficients: np.ndarray,
-        trust: np.ndarray,
-        penalty: np.ndarray,
-    ) -> tuple[np.ndarray, float]:
-        """One look at what remains at clean pixels; coefficients and the noise sigma."""
-        rest = np.where(free, frame, np.inf) - self.surface(coefficients)
-        sample = self.lattice(rest)
-        sample = sample[self.lattice(free) & (sample <= 0)]
-        sigma = float(MAD * np.median(-sample)) if sample.size else 0.0
-        unit = self.unit
-        if unit is None:
-            unit = 1e-6 * np.abs(data.median[data.usable]).max()
-        clean = free & (np.abs(rest) <= 3 * sigma + unit)
-        share = self.to_patches(trust / data.area)
-        weight = (share * self.patch_sums(clean.astype(float))).ravel()
-        total = (share * self.patch_sums(np.where(clean, rest, 0))).ravel()
-        if not weight.sum():
-            return coefficients, sigma
-        normal = self.design.T @ (weight[:, None] * self.design) + penalty
-        return coefficients + np.linalg.solve(normal, self.design.T @ total), sigma
-
     def covered(self, frame: np.ndarray, finite: np.ndarray) -> np.ndarray:
         """Surface of a frame without free pixels, from the last good one or the darkest pixels."""
         if self.last is None:
             return np.full(self.shape, dark_pixel(frame[finite]))
         last, sigma = self.last
-        expected = self.tile_means(last, self.patch_sums(np.ones(self.shape)))
+        surface = self.surface(last)
         ratios = [
-            (dark_pixel(frame[box][finite[box]]) + 1.645 * sigma) / expected[i, j]
-            for i, j, box in self.tile_boxes()
-            if finite[box].any() and expected[i, j] > 0
+            (dark_pixel(frame[box][finite[box]]) + 1.645 * sigma) / surface[box].mean()
+            for _, _, box in self.whole.boxes
+            if finite[box].any() and surface[box].mean() > 0
         ]
-        return self.surface(min(1.0, float(np.median(ratios)) if ratios else 1.0) * last)
+        return min(1.0, float(np.median(ratios)) if ratios else 1.0) * surface
+
+
+def refinement(
+    grid: Grid, rest: np.ndarray, clean: np.ndarray, trust: np.ndarray, penalty: np.ndarray
+) -> np.ndarray:
+    """Change of the coefficients that fits what remains at the clean pixels."""
+    share = grid.to_patches(trust / grid.tile_sums(grid.areas()))
+    weight = (share * grid.patch_sums(clean.astype(float))).ravel()
+    total = (share * grid.patch_sums(np.where(clean, rest, 0))).ravel()
+    if not weight.sum():
+        return np.zeros(grid.design.shape[1])
+    normal = grid.design.T @ (weight[:, None] * grid.design) + penalty
+    return np.linalg.solve(normal, grid.design.T @ total)
 
 
 def dark_pixel(values: np.ndarray) -> float:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+
+from reference.assignment import assign
+from reference.detections import Detection, detections
+from reference.tracking_iou import IouTracker
 
 Box = tuple[int, int, int, int]
-
-
-def bounding_boxes(labels: np.ndarray) -> dict[int, Box]:
-    """Half-open bounding box (y0, x0, y1, x1) of each id of one frame."""
-    boxes = {}
-    for label in np.unique(labels[labels > 0]):
-        y, x = np.nonzero(labels == label)
-        boxes[int(label)] = (int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1)
-    return boxes
+Links = dict[str, np.ndarray]
+COLUMNS = (
+    "cell", "frame", "label", "previous_frame", "gap", "parent", "iou", "confidence",
+    "distance_px", "merged", "split",
+)  # fmt: skip
 
 
 def box_iou(a: Box, b: Box) -> float:
@@ -29,28 +31,76 @@ def box_iou(a: Box, b: Box) -> float:
     return common / (area_a + area_b - common)
 
 
-def match_boxes(
-    before: dict[int, Box], after: dict[int, Box], min_iou: float = 0.1
-) -> dict[int, int]:
-    """Best one-to-one assignment by bounding-box IoU; pairs below ``min_iou`` cost 1."""
-    old, new = sorted(before), sorted(after)
-    if not old or not new:
-        return {}
-    iou = np.array([[box_iou(before[a], after[b]) for b in new] for a in old])
-    allowed = iou >= min_iou
-    rows, columns = linear_sum_assignment(np.where(allowed, 1.0 - iou, 1.0))
-    return {old[i]: new[j] for i, j in zip(rows, columns, strict=True) if allowed[i, j]}
+def box_weights(sources: list[Box], targets: list[Box], min_iou: float = 0.1) -> np.ndarray:
+    """IoU of all pairs of boxes, 0 where it is below the limit."""
+    iou = np.array([[box_iou(a, b) for b in targets] for a in sources])
+    iou = iou.reshape(len(sources), len(targets))
+    return np.where(iou >= min_iou, iou, 0.0)
 
 
-def track_classic(seg: np.ndarray) -> np.ndarray:
+@dataclass
+class Row:
+    """One cell in one frame."""
+
+    cell: int
+    frame: int
+    label: int
+    previous_frame: int = -1
+    gap: int = 0
+    parent: int = 0
+    iou: float = math.nan
+    confidence: float = math.nan
+    distance_px: float = math.nan
+    merged: int = 0
+    split: int = 0
+
+
+def track_classic(seg: np.ndarray, min_iou: float = 0.1) -> tuple[np.ndarray, list[Row]]:
     """Follow the cells of frame 0 by bounding-box IoU; all others become 0."""
-    labeled = np.zeros_like(seg)
-    labeled[0] = seg[0]
-    followed = {label: label for label in bounding_boxes(seg[0])}
+    cells: list[tuple[int, Detection]] = list(enumerate(detections(seg[0], 0), start=1))
+    rows = [Row(cell, 0, d.label) for cell, d in cells]
     for t in range(1, len(seg)):
-        before, after = bounding_boxes(seg[t - 1]), bounding_boxes(seg[t])
-        links = match_boxes({label: before[label] for label in followed}, after)
-        followed = {links[label]: cell for label, cell in followed.items() if label in links}
-        for label, cell in followed.items():
-            labeled[t][seg[t] == label] = cell
+        targets = detections(seg[t], t)
+        weights = box_weights([d.box for _, d in cells], [d.box for d in targets], min_iou)
+        followed = []
+        for (i, j), margin in assign(weights).items():
+            (cell, source), target = cells[i], targets[j]
+            distance = float(np.hypot(*(target.centroid - source.centroid)))
+            rows.append(Row(cell, t, target.label, t - 1, 0, 0, weights[i, j], margin, distance))
+            followed.append((cell, target))
+        cells = followed
+    rows.sort(key=lambda row: (row.cell, row.frame))
+    return renamed(seg, rows), rows
+
+
+def track_iou(
+    seg: np.ndarray, pixel_um: float, **params: float | bool
+) -> tuple[np.ndarray, list[Row]]:
+    """Follow all cells by mask IoU over gaps, with drift and divisions."""
+    tracker = IouTracker(seg, pixel_um, **params)
+    rows = [Row(**row) for row in tracker.rows()]
+    return renamed(seg, rows), rows
+
+
+def renamed(seg: np.ndarray, rows: list[Row]) -> np.ndarray:
+    """Label frames with the ids of the cells."""
+    cells = max((row.cell for row in rows), default=0)
+    labeled = np.zeros(seg.shape, dtype=np.uint16 if cells <= 65535 else np.uint32)
+    for t, labels in enumerate(seg):
+        lut = np.zeros(int(labels.max()) + 1, dtype=labeled.dtype)
+        for row in rows:
+            if row.frame == t:
+                lut[row.label] = row.cell
+        labeled[t] = lut[labels]
     return labeled
+
+
+def track_stack(
+    seg: np.ndarray, *, method: str = "iou", pixel_um: float | None = None, **params: float | bool
+) -> tuple[np.ndarray, Links]:
+    """Labeled frames and the table of links, with the signature of the fast function."""
+    if method == "classic":
+        labeled, rows = track_classic(seg, **params)
+    else:
+        labeled, rows = track_iou(seg, 1.0 if pixel_um is None else pixel_um, **params)
+    return labeled, {name: np.array([getattr(row, name) for row in rows]) for name in COLUMNS}

@@ -1,0 +1,290 @@
+"""Reference of the method ``iou``: links by mask overlap, gaps, merges, divisions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+from reference.assignment import assign
+from reference.detections import Detection, Shift, detections, overlaps
+from reference.drift import cumulative_drift
+
+
+@dataclass(frozen=True)
+class Link:
+    """A detection and the one that it came from."""
+
+    source: Detection
+    target: Detection
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Division:
+    """A parent's last detection, the heir linked to it and the newborn."""
+
+    parent: Detection
+    heir: Detection
+    newborn: Detection
+    score: float
+
+
+class IouTracker:
+    """Everything that the definition derives from the label frames of a movie."""
+
+    def __init__(
+        self,
+        seg: np.ndarray,
+        pixel_um: float,
+        *,
+        min_iou: float = 0.1,
+        max_gap: int = 3,
+        max_distance_um: float = 15.0,
+        max_drift_um: float = 50.0,
+        divisions: bool = True,
+        drift: bool = True,
+    ):
+        self.seg = seg
+        self.min_iou, self.max_gap = min_iou, max_gap
+        self.distance = max_distance_um / pixel_um
+        self.frames = [detections(labels, t) for t, labels in enumerate(seg)]
+        still: list[Shift] = [(0, 0)] * len(seg)
+        self.drift = cumulative_drift(self.frames, max_drift_um / pixel_um) if drift else still
+        self.before: dict[Detection, Link] = {}
+        self.after: dict[Detection, Link] = {}
+        self.absorbed: list[tuple[Detection, Detection]] = []
+        for t in range(len(seg)):
+            self.link(t)
+        self.divisions = self.find_divisions() if divisions else []
+
+    # Geometry after drift
+
+    def common(self, source: Detection, target: Detection) -> int:
+        """Common pixels of the moved source and the target."""
+        return self.overlap(source, target.frame)[1].get(target.label, 0)
+
+    def overlap(self, source: Detection, t: int) -> tuple[int, dict[int, int]]:
+        """Visible area of the source in frame t and its common pixels with each label."""
+        (row, column), (row0, column0) = self.drift[t], self.drift[source.frame]
+        return overlaps(source, self.seg[t], (row - row0, column - column0))
+
+    def iou(self, source: Detection, target: Detection) -> float:
+        """Common over united pixels, of what is visible of the source."""
+        visible, common = self.overlap(source, target.frame)
+        p = common.get(target.label, 0)
+        return p / (visible + target.area - p)
+
+    def position(self, detection: Detection) -> np.ndarray:
+        """Centroid freed of drift."""
+        return detection.centroid - self.drift[detection.frame]
+
+    def apart(self, a: Detection, b: Detection) -> float:
+        """Distance of the centroids freed of drift."""
+        return float(np.hypot(*(self.position(a) - self.position(b))))
+
+    def earlier(self, t: int) -> Iterator[Detection]:
+        """Detections of the last max_gap + 1 frames before t, newest frame first."""
+        for s in range(t - 1, max(t - self.max_gap - 2, -1), -1):
+            yield from self.frames[s]
+
+    # Links
+
+    def link(self, t: int) -> None:
+        """Link the open detections of the last frames to the objects of frame t."""
+        sources = [d for d in self.earlier(t) if d not in self.after]
+        self.link_by_overlap(sources, self.frames[t])
+        self.link_by_distance(sources, self.frames[t])
+        self.absorb(sources, self.frames[t])
+
+    def join(self, source: Detection, target: Detection, confidence: float) -> None:
+        """Record one link."""
+        self.before[target] = self.after[source] = Link(source, target, confidence)
+
+    def link_by_overlap(self, sources: list[Detection], targets: list[Detection]) -> None:
+        """First assignment of a frame."""
+        weights = np.zeros((len(sources), len(targets)))
+        for i, source in enumerate(sources):
+            for j, target in enumerate(targets):
+                iou = self.iou(source, target)
+                if iou >= self.min_iou:
+                    weights[i, j] = iou * self.damping(source, target)
+        for (i, j), margin in assign(weights).items():
+            self.join(sources[i], targets[j], margin)
+
+    def damping(self, source: Detection, target: Detection) -> float:
+        """Lower weight of a link over a gap."""
+        return 0.9 ** (target.frame - source.frame - 1)
+
+    def link_by_distance(self, sources: list[Detection], targets: list[Detection]) -> None:
+        """Second assignment, among what overlap left over."""
+        linked_sources = [s for s in sources if s in self.after]
+        linked_targets = [d for d in targets if d in self.before]
+        open_sources = [
+            s
+            for s in sources
+            if s not in self.after and not any(self.covers(s, d) for d in linked_targets)
+        ]
+        open_targets = [
+            d
+            for d in targets
+            if d not in self.before
+            and not any(self.common(s, d) >= 0.5 * d.area for s in linked_sources)
+        ]
+        weights = np.zeros((len(open_sources), len(open_targets)))
+        for i, source in enumerate(open_sources):
+            for j, target in enumerate(open_targets):
+                r = self.apart(source, target)
+                small, large = sorted((source.area, target.area))
+                if r < self.distance and small >= 0.5 * large:
+                    weights[i, j] = (1 - r / self.distance) * self.damping(source, target)
+        for (i, j), margin in assign(weights).items():
+            self.join(open_sources[i], open_targets[j], self.min_iou * margin)
+
+    def covers(self, source: Detection, target: Detection) -> bool:
+        """Whether the target covers half of what is visible of the source."""
+        visible, common = self.overlap(source, target.frame)
+        return common.get(target.label, 0) >= 0.5 * visible
+
+    def absorb(self, sources: list[Detection], targets: list[Detection]) -> None:
+        """Record which open sources the linked targets have swallowed."""
+        t = targets[0].frame if targets else -1
+        again = {s for s, into in self.absorbed if into.frame == t - 1}
+        for source in sources:
+            if source in self.after:
+                continue
+            for target in targets:
+                if target not in self.before or not self.covers(source, target):
+                    continue
+                grown = target.area - self.before[target].source.area
+                if grown >= 0.5 * source.area or source in again:
+                    self.absorbed.append((source, target))
+
+    def chain(self, detection: Detection) -> list[Detection]:
+        """The detections linked to one another up to this one, first to last."""
+        chain = [detection]
+        while chain[-1] in self.before:
+            chain.append(self.before[chain[-1]].source)
+        return chain[::-1]
+
+    # Divisions
+
+    def find_divisions(self) -> list[Division]:
+        """Accept candidates in the order of the definition."""
+        accepted: list[Division] = []
+        taken: set[Detection] = set()
+        released: set[tuple[Detection, Detection]] = set()
+        candidates = sorted(
+            (c for objects in self.frames for b in objects for c in self.candidates(b)),
+            key=lambda c: (
+                c.newborn.frame, -c.parent.frame, -c.score, c.newborn.order, c.parent.order,
+            ),
+        )  # fmt: skip
+        for candidate in candidates:
+            held = [item for item in self.held(candidate.parent) if item not in released]
+            if held:
+                released.add(held[0])
+                continue
+            lives = all(map(self.goes_on, (candidate.heir, candidate.newborn)))
+            if lives and not {candidate.parent, candidate.newborn} & taken:
+                accepted.append(candidate)
+                taken |= {candidate.parent, candidate.heir, candidate.newborn}
+        return accepted
+
+    def candidates(self, newborn: Detection) -> Iterator[Division]:
+        """Pairs of this newborn with earlier detections that fit in area and position."""
+        if newborn in self.before:
+            return
+        for parent in self.earlier(newborn.frame):
+            link = self.after.get(parent)
+            if self.apart(parent, newborn) > parent.diameter or link is None:
+                continue
+            heir = link.target
+            if heir.frame <= newborn.frame and self.fits(parent, heir, newborn):
+                p = min(self.common(parent, heir) + self.common(parent, newborn), parent.area)
+                score = p / (parent.area + heir.area + newborn.area - p)
+                yield Division(parent, heir, newborn, score)
+
+    def fits(self, parent: Detection, heir: Detection, newborn: Detection) -> bool:
+        """Whether two daughters have the areas and the place of this parent's."""
+        small, large = sorted((heir.area, newborn.area))
+        middle = (self.position(heir) + self.position(newborn)) / 2
+        return (
+            0.6 * parent.area <= small + large <= 1.6 * parent.area
+            and small >= 0.4 * large
+            and large <= 0.85 * parent.area
+            and float(np.hypot(*(middle - self.position(parent)))) <= 0.5 * parent.diameter
+        )
+
+    def goes_on(self, detection: Detection) -> bool:
+        """Whether a detection is linked to a later one or lies in the last frame."""
+        return detection in self.after or detection.frame == len(self.frames) - 1
+
+    def held(self, detection: Detection) -> list[tuple[Detection, Detection]]:
+        """Cells that the chain up to this detection has swallowed: (first of the chain, cell)."""
+        chain = self.chain(detection)
+        cells = []
+        for source, into in self.absorbed:
+            lost = source not in self.after and len(self.chain(source)) >= 3
+            if into in chain and lost and (chain[0], source) not in cells:
+                cells.append((chain[0], source))
+        return cells
+
+    # Table
+
+    def rows(self) -> list[dict[str, float | int]]:
+        """Rows of the table of links, sorted by cell, then frame."""
+        born = {
+            d: division for division in self.divisions for d in (division.heir, division.newborn)
+        }
+        every = [d for objects in self.frames for d in objects]
+        cell: dict[Detection, int] = {}
+        numbers = count(1)
+        for detection in every:
+            if detection in self.before and detection not in born:
+                cell[detection] = cell[self.before[detection].source]
+            else:
+                cell[detection] = next(numbers)
+        rows = [self.row(d, cell, born) for d in every]
+        return sorted(rows, key=lambda row: (row["cell"], row["frame"]))
+
+    def row(
+        self, detection: Detection, cell: dict[Detection, int], born: dict[Detection, Division]
+    ) -> dict[str, float | int]:
+        """One row of the table of links."""
+        row: dict[str, float | int] = {
+            "cell": cell[detection],
+            "frame": detection.frame,
+            "label": detection.label,
+            "merged": sum(into is detection for _, into in self.absorbed),
+            "split": self.split(detection, born),
+        }
+        previous, confidence = None, math.nan
+        if detection in born:
+            previous, confidence = born[detection].parent, born[detection].score
+            row["parent"] = cell[previous]
+        elif detection in self.before:
+            previous, confidence = self.before[detection].source, self.before[detection].confidence
+        if previous is None:
+            return row
+        return row | {
+            "previous_frame": previous.frame,
+            "gap": detection.frame - previous.frame - 1,
+            "iou": self.iou(previous, detection),
+            "confidence": confidence,
+            "distance_px": self.apart(previous, detection),
+        }
+
+    def split(self, detection: Detection, born: dict[Detection, Division]) -> int:
+        """Newborns, no daughters, that the mask before covers by half."""
+        link = self.before.get(detection)
+        if link is None:
+            return 0
+        return sum(
+            self.common(link.source, other) >= 0.5 * other.area
+            for other in self.frames[detection.frame]
+            if other not in self.before and other not in born
+        )
