@@ -140,7 +140,7 @@ def test_pairs_of_ids_and_their_frames() -> None:
         (
             ("11.22", "11111", "11.22"),
             5 + 4 * 1.5 + 1,
-        ),  # one to split, its edges missing, and a wrong one over the gap
+        ),  # to be split, and one wrong edge
         ((".....", ".....", "....."), 66.0),
     ],
 )

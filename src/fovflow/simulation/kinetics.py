@@ -18,6 +18,8 @@ PARAMETERS = ("t0_h", "ktl", "delta", "beta", "km")
 
 _MEDIAN_RATES = {"delta": 0.12, "beta": 0.05, "km": 1.3}
 _RATE_SPREAD = 0.2
+_NEAR = 1e-6
+"""Rates closer than this (1/h) are taken as this far apart: the limit to six digits."""
 
 
 def amount(
@@ -53,7 +55,9 @@ def amount(
         return np.asarray(-ktl * first)
     # Second divided difference over delta, beta, beta + km: the sum of the three exponentials
     # over the products of their rates' differences, times km.
-    second = (first - _divided(beta, beta + km, dt)) / _apart(delta - beta - km)
+    third = beta + km
+    third = np.where(np.abs(delta - third) < _NEAR, delta + _NEAR, third)
+    second = (first - _divided(beta, third, dt)) / (delta - third)
     return np.asarray(ktl * km * second)
 
 
@@ -63,11 +67,6 @@ def _divided(a: Float, b: Float, dt: Float) -> Float:
     small = np.abs(x) < 1e-8
     ratio = np.where(small, -1.0 + x / 2, np.expm1(-x) / np.where(small, 1.0, x))
     return np.asarray(np.exp(-b * dt) * dt * ratio)
-
-
-def _apart(difference: Float) -> Float:
-    near = np.abs(difference) < 1e-6
-    return np.asarray(np.where(near, np.copysign(1e-6, difference), difference))
 
 
 def _array(value: float) -> Float:

@@ -18,7 +18,7 @@ from fovflow.simulation.streams import stream
 Float = NDArray[np.float64]
 Table = dict[str, NDArray[np.generic]]
 
-_SCENES_KEPT = 2
+_SCENES_KEPT = 1
 
 
 class Movie:

@@ -53,10 +53,12 @@ class MovieParams:
     roughness: float = 0.10
     """Relative amplitude of bulges and processes of the outline (1; 0 = smooth ellipses)."""
     touching: float = 0.0
-    """Fraction of cells placed in contact with a neighbour (0 to 1). At 0 no two outlines come
-    closer than `gap_um`, but for daughters right after a division."""
+    """Fraction of cells placed in contact with a neighbour, in groups of two to four that stay
+    together (0 to 1)."""
     gap_um: float = 4.0
-    """Least distance that cells keep while `touching` is 0 (µm)."""
+    """Distance that cells keep that are not in contact, where there is room (µm); masks of such
+    cells are never closer than three pixels. Daughters touch for three frames after a
+    division."""
     births: int = 0
     """Cells that enter from outside or settle within the view during the movie."""
     deaths: int = 0

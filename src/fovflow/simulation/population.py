@@ -121,8 +121,7 @@ class Population:
         )
 
     def _apart(self) -> float:
-        q = self.params
-        return -OVERLAP_PX if q.touching > 0 else q.gap_um / q.pixel_um
+        return self.params.gap_um / self.params.pixel_um
 
     # Life ---------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ LEAST_VISIBLE_PX = 30
 TILE = 256
 """Edge of the periodic texture tile (px)."""
 _SPLIT_PX = 5
-"""Edge of the square window in which no other cell may lie while `touching` is 0."""
+"""Edge of the square window around a cell in which only cells in contact with it may lie."""
 
 
 @dataclass
@@ -129,8 +129,7 @@ def draw_scene(
         mine = rho < best[box]
         best[box][mine] = rho[mine]
         scene.labels[box][mine] = snapshot.ids[k]
-    if params.touching == 0:
-        _split(scene.labels, snapshot.bonds)
+    _split(scene.labels, snapshot.bonds)
     for k in seen:
         _keep_largest(scene.labels, patches[k][0], snapshot.ids[k])
     edge = _edge_distance(scene.labels)
