@@ -51,10 +51,12 @@ def scaled_variance(image: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.flo
         squares = cv2.sqrBoxFilter(strip, cv2.CV_64F, (WINDOW, WINDOW), normalize=False)
         sums = cv2.boxFilter(strip, cv2.CV_64F, (WINDOW, WINDOW), normalize=False)
         squares, sums = squares[1:-1, 1:-1], sums[1:-1, 1:-1]
-        scaled = cv2.subtract(cv2.multiply(squares, 9.0), cv2.multiply(sums, sums))
+        np.multiply(squares, 9.0, out=squares)
+        np.multiply(sums, sums, out=sums)
+        np.subtract(squares, sums, out=squares)
         if image.dtype == np.float32:
-            scaled *= grid * grid
-        yield slice(start, stop), scaled
+            squares *= grid * grid
+        yield slice(start, stop), squares
 
 
 def float_grid(low: float, high: float) -> float:

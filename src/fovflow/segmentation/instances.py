@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,9 +14,9 @@ from fovflow.segmentation.objects import (
     Components,
     Labels,
     Mask,
+    check_number,
     components,
-    fill_small_holes,
-    number_objects,
+    fill_and_trace,
 )
 from fovflow.segmentation.pixels import close_mask, disc
 from fovflow.segmentation.split import split_component
@@ -75,37 +76,62 @@ def make_objects(
         Objects that come from splitting.
     """
     n, labels = components(mask)
-    boxes, areas = measure(labels, n)
-    out = np.zeros(mask.shape, np.int32)
+    boxes, areas, order = measure(labels, n)
+    canvas = _Canvas(mask.shape, limits)
     element = disc(limits.smoothing)
     reach = math.ceil(limits.smoothing) + 1
-    made, n_split = 0, 0
-    for index in np.flatnonzero(areas >= limits.least):
+    for index in order[areas[order] >= limits.least].tolist():
         window = _window(boxes[index], reach, mask.shape)
-        part_of = labels[window]
-        own = (part_of == index + 1).view(np.uint8)
+        own = cv2.compare(labels[window], index + 1, cv2.CMP_EQ) & 1
         if judge is not None and not judge(window, own):
             continue
-        target = out[window]
-        free = ((part_of == 0) & (target == 0)).view(np.uint8) & room[window]
-        whole = fill_small_holes(close_mask(own, element) & (own | free), limits.hole)
-        whole &= (target == 0).view(np.uint8)
-        parts = _split(whole, limits)
-        if parts is None:
-            made += 1
-            target[whole > 0] = made
-        else:
-            target[whole > 0] = parts[whole > 0] + made
-            made += int(parts.max())
-            n_split += int(parts.max())
-    sizes = np.bincount(out.ravel(), minlength=made + 1)
-    return number_objects(out, (sizes >= limits.least) & (sizes <= limits.most)), n_split
+        target = canvas.ids[window]
+        grown = close_mask(own, element) & room[window]
+        grown &= cv2.compare(labels[window], 0, cv2.CMP_EQ)
+        whole, contour = fill_and_trace(own | grown, limits.hole)
+        whole &= cv2.compare(target, 0, cv2.CMP_EQ)
+        parts = _split(whole, contour, limits)
+        canvas.add(window, [whole] if parts is None else parts)
+    return canvas.finish()
 
 
-def measure(labels: Components, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return boxes (n, 4) as first row, last row + 1, first column, last column + 1; and areas.
+class _Canvas:
+    """Objects as they are found, their sizes and first pixels."""
 
-    Works on the horizontal runs of equal ids, of which there are few.
+    def __init__(self, shape: tuple[int, ...], limits: Limits):
+        self.ids = np.zeros(shape, np.int32)
+        self._limits = limits
+        self._first: list[int] = []
+        self._split: list[bool] = []
+
+    def add(self, window: Window, parts: list[Mask]) -> None:
+        """Add the parts of one component that are neither too small nor too large."""
+        target = self.ids[window]
+        top, left = window[0].start, window[1].start
+        for part in parts:
+            if not self._limits.least <= cv2.countNonZero(part) <= self._limits.most:
+                continue
+            row, column = divmod(int(part.argmax()), part.shape[1])
+            self._first.append((top + row) * self.ids.shape[1] + left + column)
+            self._split.append(len(parts) > 1)
+            np.copyto(target, len(self._first), where=part.view(np.bool_))
+
+    def finish(self) -> tuple[Labels, int]:
+        """Return the labels in raster order and how many come from splitting."""
+        n = len(self._first)
+        check_number(n)
+        lut = np.zeros(n + 1, np.uint16)
+        lut[np.argsort(self._first, kind="stable") + 1] = np.arange(1, n + 1, dtype=np.uint16)
+        return np.take(lut, self.ids), sum(self._split)
+
+
+def measure(
+    labels: Components, n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return boxes, areas and raster order of the components 1..n, the first at index 0.
+
+    A box is first row, last row + 1, first column, last column + 1. Works on the horizontal runs
+    of equal ids, of which there are few.
     """
     height, width = labels.shape
     padded = np.zeros((height, width + 1), labels.dtype)
@@ -125,7 +151,8 @@ def measure(labels: Components, n: int) -> tuple[NDArray[np.int64], NDArray[np.i
     np.minimum.at(boxes[:, 2], ids, columns)
     np.maximum.at(boxes[:, 3], ids, columns + ends - starts)
     areas = np.bincount(ids, weights=ends - starts, minlength=n).astype(np.int64)
-    return boxes, areas
+    seen, first = np.unique(ids, return_index=True)
+    return boxes, areas, seen[np.argsort(first)].astype(np.int64)
 
 
 def _window(box: NDArray[np.int64], reach: int, shape: tuple[int, ...]) -> Window:
@@ -136,12 +163,16 @@ def _window(box: NDArray[np.int64], reach: int, shape: tuple[int, ...]) -> Windo
     )
 
 
-def _split(mask: Mask, limits: Limits) -> NDArray[np.int32] | None:
-    if not limits.split:
+def _split(mask: Mask, contour: NDArray[np.int32] | None, limits: Limits) -> list[Mask] | None:
+    if not limits.split or contour is None:
         return None
     parts = split_component(
-        mask, ratio=limits.ratio, min_radius=limits.radius, max_solidity=limits.solidity
+        mask,
+        contour,
+        ratio=limits.ratio,
+        min_radius=limits.radius,
+        max_solidity=limits.solidity,
     )
-    if parts is None or np.bincount(parts.ravel())[1:].min() < limits.least:
+    if parts is None or min(cv2.countNonZero(part) for part in parts) < limits.least:
         return None
     return parts

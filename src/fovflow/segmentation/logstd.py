@@ -216,7 +216,8 @@ def averaged_log_std(frame: Frame, unit: float, window: int) -> NDArray[np.float
     """
     out = np.empty(frame.image.shape, np.float32)
     for rows, scaled in scaled_variance(frame.image):
-        np.multiply(scaled, 1.0 / (unit * unit), out=scaled)
+        if unit != 1.0:
+            np.multiply(scaled, 1.0 / (unit * unit), out=scaled)
         np.add(scaled, _ROUNDING, out=out[rows], casting="same_kind")
     cv2.log(out, dst=out)
     out = cv2.boxFilter(out, cv2.CV_32F, (window, window), borderType=cv2.BORDER_REFLECT)

@@ -36,19 +36,29 @@ def fill_small_holes(mask: Mask, max_pixels: float) -> Mask:
     A hole is a 4-connected region of background that does not touch the frame's border; its
     size counts all that its outline encloses.
     """
+    return fill_and_trace(mask, max_pixels)[0]
+
+
+def fill_and_trace(mask: Mask, max_pixels: float) -> tuple[Mask, NDArray[np.int32] | None]:
+    """Fill small holes, and return the outer contour where the mask is one piece, else None."""
     contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if tree is None:
-        return mask
-    filled = []
-    for index in np.flatnonzero(tree[0, :, 3] >= 0).tolist():  # contours inside another one: holes
-        contour = contours[index]
-        _, _, width, height = cv2.boundingRect(contour)
-        width, height = width - 2, height - 2  # the contour runs on the pixels around the hole
-        if max(width, height) > max_pixels:
-            continue
-        if width * height <= max_pixels or _enclosed(contour) <= max_pixels:
-            filled.append(contour)
-    return cv2.drawContours(mask.copy(), filled, -1, 1, cv2.FILLED) if filled else mask
+        return mask, None
+    is_hole = tree[0, :, 3] >= 0  # contours inside another one
+    filled = [contours[i] for i in np.flatnonzero(is_hole).tolist()]
+    filled = [contour for contour in filled if _is_small(contour, max_pixels)]
+    if filled:
+        mask = cv2.drawContours(mask.copy(), filled, -1, 1, cv2.FILLED)
+    pieces = np.flatnonzero(~is_hole)
+    return mask, contours[int(pieces[0])] if pieces.size == 1 else None
+
+
+def _is_small(contour: NDArray[np.int32], max_pixels: float) -> bool:
+    _, _, width, height = cv2.boundingRect(contour)
+    width, height = width - 2, height - 2  # the contour runs on the pixels around the hole
+    if max(width, height) > max_pixels:
+        return False
+    return bool(width * height <= max_pixels or _enclosed(contour) <= max_pixels)
 
 
 def _enclosed(contour: NDArray[np.int32]) -> int:
@@ -71,6 +81,21 @@ def components(mask: Mask) -> tuple[int, Components]:
     """
     n, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)
     return n - 1, labels
+
+
+def check_number(n: int) -> None:
+    """Refuse more objects than labels can hold.
+
+    Raises
+    ------
+    FovflowError
+        If there are more than 65535.
+    """
+    if n > MAX_OBJECTS:
+        raise FovflowError(
+            f"a frame gives {n} objects, more than the {MAX_OBJECTS} that labels can hold",
+            remedy="raise the threshold, the smoothing or min_area_um2",
+        )
 
 
 def number_objects(labels: NDArray[np.integer], keep: NDArray[np.bool_] | None = None) -> Labels:
@@ -102,11 +127,7 @@ def number_objects(labels: NDArray[np.integer], keep: NDArray[np.bool_] | None =
         first[: keep.size][~keep] = flat.size
     order = np.argsort(first, kind="stable")
     n = int(np.count_nonzero(first < flat.size))
-    if n > MAX_OBJECTS:
-        raise FovflowError(
-            f"a frame gives {n} objects, more than the {MAX_OBJECTS} that labels can hold",
-            remedy="raise the threshold, the smoothing or min_area_um2",
-        )
+    check_number(n)
     lut = np.zeros(first.size, np.uint16)
     lut[order[:n]] = np.arange(1, n + 1, dtype=np.uint16)
     out = np.zeros(flat.size, np.uint16)

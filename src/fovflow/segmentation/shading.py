@@ -23,25 +23,28 @@ def surroundings(image: NDArray[Any], mask: NDArray[np.uint8], block: int) -> ND
     centres and held beyond the outermost.
     """
     height, width = image.shape
-    free = (1 - cv2.dilate(mask, np.ones((3, 3), np.uint8))).astype(np.float32)
     bottom, right = -height % block, -width % block
-    values = cv2.multiply(image, free, dtype=cv2.CV_32F)
-    n = float(cv2.sumElems(free)[0])
-    mean = float(cv2.sumElems(values)[0]) / n if n > 0 else float(cv2.mean(image)[0])
     grid = ((width + right) // block, (height + bottom) // block)
-    sums, numbers = (
-        cv2.boxFilter(
-            cv2.resize(
-                cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0),
-                grid,
-                interpolation=cv2.INTER_AREA,
-            ),
-            cv2.CV_32F,
-            (_BLOCKS, _BLOCKS),
-            borderType=cv2.BORDER_CONSTANT,
-        )
-        for part in (values, free)
+
+    def block_means(part: NDArray[np.float32]) -> NDArray[np.float64]:
+        if bottom or right:
+            part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0)
+        return np.asarray(cv2.resize(part, grid, interpolation=cv2.INTER_AREA), np.float64)
+
+    free = cv2.compare(cv2.dilate(mask, np.ones((3, 3), np.uint8)), 0, cv2.CMP_EQ)
+    numbers = block_means(cv2.convertScaleAbs(free, alpha=1 / 255).astype(np.float32))
+    sums = block_means(cv2.bitwise_and(image, image, mask=free).astype(np.float32))
+    total = float(numbers.sum())
+    mean = float(sums.sum()) / total if total > 0 else float(cv2.mean(image)[0])
+    levels = (_near(sums) + _LEAST * mean) / (_near(numbers) + _LEAST)
+    full = cv2.resize(
+        levels.astype(np.float32),
+        (width + right, height + bottom),
+        interpolation=cv2.INTER_LINEAR,
     )
-    levels = (sums + np.float32(_LEAST * mean)) / (numbers + np.float32(_LEAST))
-    full = cv2.resize(levels, (width + right, height + bottom), interpolation=cv2.INTER_LINEAR)
     return np.asarray(full[:height, :width])
+
+
+def _near(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
+    size = (_BLOCKS, _BLOCKS)
+    return np.asarray(cv2.boxFilter(blocks, cv2.CV_64F, size, borderType=cv2.BORDER_CONSTANT))

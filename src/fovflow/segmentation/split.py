@@ -12,8 +12,13 @@ Distance = NDArray[np.float32]
 
 
 def split_component(
-    mask: Mask, *, ratio: float, min_radius: float, max_solidity: float
-) -> NDArray[np.int32] | None:
+    mask: Mask,
+    contour: NDArray[np.int32],
+    *,
+    ratio: float,
+    min_radius: float,
+    max_solidity: float,
+) -> list[Mask] | None:
     """Split one component where it narrows between two wider parts.
 
     With D the Euclidean distance of each pixel to the background, two parts are separate if on
@@ -24,8 +29,10 @@ def split_component(
     Parameters
     ----------
     mask : numpy.ndarray
-        (h, w) uint8, 0 or 1: one component in its box with one pixel of margin, except where the
-        box lies at the frame's border (the cell is thought to go on there).
+        (h, w) uint8, 0 or 1: one component in its box with a margin of background, except where
+        the box lies at the frame's border (the cell is thought to go on there).
+    contour : numpy.ndarray
+        (n, 1, 2) int32, the x and y of the component's outermost pixels.
     ratio : float
         Neck width over cell width, 0 to 1.
     min_radius : float
@@ -35,27 +42,30 @@ def split_component(
 
     Returns
     -------
-    numpy.ndarray or None
-        (h, w) int32, parts 1..n; None where the component stays whole.
+    list of numpy.ndarray or None
+        Masks (h, w) of the parts; None where the component stays whole.
     """
-    if solidity(mask) > max_solidity:
+    if solidity(mask, contour) > max_solidity:
         return None
     distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    if float(distance.max()) < 2 * min_radius * ratio:
-        return None
     cores = find_cores(distance, ratio, min_radius)
     if len(cores) < 2:
         return None
     away = np.stack([_distance_to(core) for core in cores])
-    return np.where(mask > 0, np.argmin(away, axis=0).astype(np.int32) + 1, 0)
+    nearest = np.argmin(away, axis=0)
+    return [(nearest == i).view(np.uint8) & mask for i in range(len(cores))]
 
 
-def solidity(mask: Mask) -> float:
-    """Return the area of a component over the area of the convex hull of its pixels' corners."""
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    points = np.concatenate(contours).reshape(-1, 2)
-    corners = np.concatenate([points + np.array([dx, dy]) for dx in (0, 1) for dy in (0, 1)])
-    return cv2.countNonZero(mask) / cv2.contourArea(cv2.convexHull(corners.astype(np.int32)))
+def solidity(mask: Mask, contour: NDArray[np.int32]) -> float:
+    """Return the number of pixels over the number of lattice points in their convex hull.
+
+    The hull is that of the pixels' centres; it has area A and b lattice points on its edge, and by
+    Pick's theorem holds A + b/2 + 1 of them.
+    """
+    hull = cv2.convexHull(contour)[:, 0, :]
+    steps = np.abs(np.diff(hull, axis=0, append=hull[:1]))
+    edge = int(np.gcd(steps[:, 0], steps[:, 1]).sum())
+    return cv2.countNonZero(mask) / (cv2.contourArea(hull) + edge / 2 + 1)
 
 
 def find_cores(distance: Distance, ratio: float, min_radius: float) -> list[Mask]:
