@@ -89,7 +89,7 @@ class MovieParams:
     """Standard deviation of the logarithm of that intensity over the cells (1)."""
     onset_h: tuple[float, float] = (0.2, 2.0)
     """Range of the onsets, uniform over the cells (h)."""
-    psf_px: float = 1.2
+    psf_px: float = 1.0
     """Standard deviation of the fluorescence point spread function (px)."""
     background_level: float = 200.0
     """Mean fluorescence background above the camera's offset (counts)."""

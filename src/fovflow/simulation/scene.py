@@ -227,7 +227,7 @@ def _fill(
     inside = np.hypot((u / radius - nucleus_u) / half_u, (v / radius - nucleus_v) / half_v)
     core = 1.0 / (1.0 + np.exp(np.clip((inside - 1.0) * 9.0, -30, 30)))
     dome = np.sqrt(np.maximum(1.0 - rho * rho, 0.0))
-    light = (0.12 + dome * (1.0 + (glow - 1.0) * core)) * np.maximum(1.0 + 0.12 * grain, 0.1)
+    light = (0.03 + dome * dome * (1.0 + (glow - 1.0) * core)) * np.maximum(1.0 + 0.12 * grain, 0.1)
     light = np.where(mine, light, 0.0)
     scene.share[box] += (light / light.sum(dtype=np.float64)).astype(np.float32)
 
