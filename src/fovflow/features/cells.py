@@ -16,6 +16,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _WORD = 8
+_LINE = 16
 
 
 class Cells:
@@ -115,12 +116,38 @@ class Cells:
     @cached_property
     def outline(self) -> tuple[IntArray, IntArray, IntArray, IntArray]:
         """Pixels whose neighbour at (dx, dy) is not in the cell: (1,0), (0,1), (1,1), (−1,1)."""
-        below = self._expanded(self._at) + (self.shape[1] + 1)
-        own = np.repeat(self.ids.astype(self._padded.dtype), self.area)
-        counts = [
-            self.area - self.pixels.count(self._padded[below + dx] == own) for dx in (0, 1, -1)
-        ]
-        return self.runs.size, counts[0], counts[1], counts[2]
+        down = self.shape[1] + 1
+        below = gather(self._padded, self._expanded(self._at + down))
+        same = below == self.pixels.spread(self.ids.astype(self._padded.dtype))
+        straight = self.pixels.count(same)
+        # A step to the side along a run only trades the pixel at one end for one beyond the other.
+        own = self.runs.spread(self.ids)
+        ends = np.cumsum(self._length)
+        first, last = same[ends - self._length], same[ends - 1]
+        before = self._padded[self._at + down - 1] == own
+        after = self._padded[self._at + down + self._length] == own
+        right = straight - self.runs.count(first) + self.runs.count(after)
+        left = straight - self.runs.count(last) + self.runs.count(before)
+        return self.runs.size, self.area - straight, self.area - right, self.area - left
+
+    @cached_property
+    def hull(self) -> FloatArray:
+        """(n,) area of the convex hull of the corners of each cell's pixels."""
+        import cv2
+
+        x0, y0, _, _ = (self.runs.spread(edge) for edge in self.box)
+        corners = np.empty((self.runs.total, 4, 2), np.int32)
+        corners[:, 0::2, 0] = (self.start - x0)[:, None]
+        corners[:, 1::2, 0] = (self.stop - x0)[:, None]
+        corners[:, :2, 1] = (self.row - y0)[:, None]
+        corners[:, 2:, 1] = (self.row - y0 + 1)[:, None]
+        return np.array(
+            [
+                cv2.contourArea(cv2.convexHull(corners[place].reshape(-1, 2)))
+                for place in self.runs.slices()
+            ],
+            np.float64,
+        )
 
     def _expanded(self, start: IntArray) -> IntArray:
         """Return the indices of all pixels of runs that begin at the indices `start`."""
@@ -145,6 +172,16 @@ class Cells:
         x1, y1 = min(x1 + margin, width), min(y1 + margin, height)
         frame = self._padded[1 : 1 + height * (width + 1)].reshape(height, width + 1)
         return frame[y0:y1, x0:x1] == self.ids[i], x0, y0
+
+
+def gather(frame: NDArray[Any], flat: IntArray) -> NDArray[Any]:
+    """Return the pixels at the indices `flat` of a flattened frame.
+
+    A sparse pass of independent reads goes first: it brings the cache lines in many at a time,
+    where the dense pass would wait for one after the other.
+    """
+    frame.take(flat[::_LINE])
+    return frame.take(flat)
 
 
 def _squares_below(n: IntArray) -> IntArray:
@@ -211,6 +248,6 @@ class CellFinder:
         """Return where the value differs from the one before."""
         np.not_equal(self._padded[1:], self._padded[:-1], out=self._begins[1:])
         # Eight flags at a time: changes are rare, and nonzero() of the flags themselves is slow.
-        words = np.flatnonzero(self._begins.view(np.uint64))
-        which, bit = np.nonzero(self._begins.reshape(-1, _WORD)[words])
-        return words[which] * _WORD + bit
+        words = np.flatnonzero(self._begins.view(np.uint64) != 0)
+        bits = np.flatnonzero(self._begins.reshape(-1, _WORD)[words])
+        return words[bits // _WORD] * _WORD + bits % _WORD

@@ -77,28 +77,12 @@ def extent(view: PhaseCells) -> FloatArray:
 
 def convex_area(view: PhaseCells) -> FloatArray:
     """Return the area of the convex hull of all pixels' corners."""
-    import cv2
-
-    cells = view.cells
-    x0, y0, _, _ = (cells.runs.spread(edge) for edge in cells.box)
-    left, right, top = cells.start - x0, cells.stop - x0, cells.row - y0
-    corners = np.empty((cells.runs.total, 4, 2), np.int32)
-    corners[:, 0::2, 0] = left[:, None]
-    corners[:, 1::2, 0] = right[:, None]
-    corners[:, :2, 1] = top[:, None]
-    corners[:, 2:, 1] = top[:, None] + 1
-    return np.array(
-        [
-            cv2.contourArea(cv2.convexHull(corners[place].reshape(-1, 2)))
-            for place in cells.runs.slices()
-        ],
-        np.float64,
-    )
+    return view.cells.hull
 
 
 def solidity(view: PhaseCells) -> FloatArray:
     """Return area / convex area."""
-    return view.cells.area / convex_area(view)
+    return view.cells.area / view.cells.hull
 
 
 def phase_mean(view: PhaseCells) -> FloatArray:
@@ -113,15 +97,13 @@ def phase_std(view: PhaseCells) -> FloatArray:
 
 def sharpness(view: PhaseCells) -> FloatArray:
     """Return the mean squared difference of neighbouring pixels over the squared mean."""
-    phase, cells, own = view.phase, view.cells, view.counts
-    height, width = cells.shape
-    row, column = np.divmod(cells.flat, width)
-    squares, pairs = np.zeros(len(cells)), np.zeros(len(cells), np.int64)
-    for step, inside in ((1, column < width - 1), (width, row < height - 1)):
-        square = (phase.take(cells.flat + step, mode="clip") - own) ** 2
-        valid = inside & np.isfinite(square)
-        square[~valid] = 0
-        squares += cells.pixels.sum(square)
-        pairs += cells.pixels.count(valid)
+    squares, pairs = np.zeros(len(view.cells)), np.zeros(len(view.cells), np.int64)
+    for difference in (view.beside - view.counts, view.below - view.counts):
+        square = difference * difference
+        valid = np.isfinite(square)
+        if not valid.all():
+            square[~valid] = 0
+        squares += view.cells.pixels.sum(square)
+        pairs += view.cells.pixels.count(valid)
     mean = np.where(view.mean == 0, np.nan, view.mean)
     return np.asarray(squares / np.where(pairs > 0, pairs, np.nan) / mean**2)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.cells import BoolArray, Cells, FloatArray
+from fovflow.features.cells import BoolArray, Cells, FloatArray, IntArray, gather
 from fovflow.features.groups import Groups
 
 
@@ -45,7 +45,33 @@ class PhaseCells:
         """Counts of all pixels of the cells, cell by cell; NaN without a frame."""
         if self._phase is None:
             return np.full(self.cells.flat.size, np.nan)
-        return self.phase[self.cells.flat].astype(np.float64)
+        return gather(self.phase, self.cells.flat).astype(np.float64)
+
+    @property
+    def beside(self) -> FloatArray:
+        """Counts to the right of each pixel; NaN beyond the frame."""
+        cells, width = self.cells, self.cells.shape[1]
+        result = np.empty_like(self.counts)
+        result[:-1] = self.counts[1:]  # right within a run; the ends of runs follow
+        last = np.minimum(cells.stop, width - 1)
+        ends = self.phase[cells.row * width + last].astype(np.float64)
+        ends[cells.stop == width] = np.nan
+        result[np.cumsum(cells.stop - cells.start) - 1] = ends
+        return result
+
+    @property
+    def below(self) -> FloatArray:
+        """Counts below each pixel; NaN beyond the frame."""
+        height, width = self.cells.shape
+        flat = self.cells.flat + width
+        outside = flat >= height * width
+        beyond = outside.any()
+        if beyond:
+            flat[outside] = 0
+        result = gather(self.phase, flat).astype(np.float64)
+        if beyond:
+            result[outside] = np.nan
+        return result
 
     @cached_property
     def _finite(self) -> tuple[FloatArray, Groups]:
@@ -130,6 +156,8 @@ class FluorescenceCells:
     cells : Cells
     flat : numpy.ndarray
         Indices of the finite pixels of the region in the flattened frame, cell by cell.
+    raw, corrected : numpy.ndarray
+        Their counts, float64; `corrected` may be None.
     groups : Groups
         Which of them belong to which cell.
     saturation : float
@@ -146,36 +174,24 @@ class FluorescenceCells:
     ):
         self.cells = region.cells
         self.region = region
-        self.flat, self.groups = region.flat, region.groups
-        self._raw = raw.reshape(-1)
-        self._corrected = None if corrected is None else corrected.reshape(-1)
-        self._weight = background_weight
         if saturation is None:
             known = raw.dtype.kind in "ui"
             saturation = float(np.iinfo(raw.dtype).max) if known else np.nan
         self.saturation = saturation
-        self._drop_invalid()
-
-    def _drop_invalid(self) -> None:
-        finite = np.ones(self.flat.size, bool)
-        for frame in (self._raw, self._corrected):
-            if frame is not None and frame.dtype.kind == "f":
-                finite &= np.isfinite(frame[self.flat])
+        self._weight = background_weight
+        self.raw, finite = _counts(raw, region.flat)
+        self.corrected: FloatArray | None = None
+        if corrected is not None:
+            self.corrected, also = _counts(corrected, region.flat)
+            finite &= also
+        self.flat, self.groups = region.flat, region.groups
         if not finite.all():
-            self.groups = Groups(self.groups.count(finite))
-            self.flat = self.flat[finite]
+            self._keep(finite)
 
-    @cached_property
-    def raw(self) -> FloatArray:
-        """Raw counts of the pixels."""
-        return self._raw[self.flat].astype(np.float64)
-
-    @cached_property
-    def corrected(self) -> FloatArray | None:
-        """Corrected counts of the pixels."""
-        if self._corrected is None:
-            return None
-        return self._corrected[self.flat].astype(np.float64)
+    def _keep(self, valid: BoolArray) -> None:
+        self.groups = Groups(self.groups.count(valid))
+        self.flat, self.raw = self.flat[valid], self.raw[valid]
+        self.corrected = None if self.corrected is None else self.corrected[valid]
 
     @cached_property
     def values(self) -> FloatArray:
@@ -195,3 +211,9 @@ class FluorescenceCells:
     def mean(self) -> FloatArray:
         """(n,) mean intensity per cell."""
         return self.total / self.groups.size
+
+
+def _counts(frame: NDArray[Any], flat: IntArray) -> tuple[FloatArray, BoolArray]:
+    """Return the counts of pixels, and which of them are finite."""
+    counts = gather(frame.reshape(-1), flat)
+    return counts.astype(np.float64), np.isfinite(counts)
