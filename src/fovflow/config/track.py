@@ -32,7 +32,7 @@ class IouTrack(_Model):
         3, ge=0, le=100, description="Most frames in a row in which a cell may be missed (frames)."
     )
     max_distance_um: float = Field(
-        15.0,
+        20.0,
         ge=0,
         description="Largest distance of a link without enough overlap (µm); 0 for no such links.",
     )
@@ -75,8 +75,10 @@ _BUILTIN = ("classic", "iou", "laptrack")
 
 def _branch(value: Any) -> str:
     """Return which model a method belongs to; no method means the default."""
-    given = value.get("method", "iou") if isinstance(value, Mapping) else value.method
-    return given if given in _BUILTIN else "PluginTrack"
+    given = (
+        value.get("method", "iou") if isinstance(value, Mapping) else getattr(value, "method", 0)
+    )
+    return str(given) if given in _BUILTIN else "PluginTrack"
 
 
 TrackConfig = Annotated[

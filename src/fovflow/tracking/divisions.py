@@ -19,15 +19,17 @@ LARGEST = 0.85
 """Largest ratio of a daughter's area to the parent's."""
 SYMMETRY = 0.4
 """Least ratio of the smaller to the larger daughter."""
-MIDDLE = 0.5
+MIDDLE = 0.25
 """Largest distance of the middle between the daughters from the parent, in its diameters."""
+APART = 0.35
+"""Least distance between the daughters, in diameters of the parent; half discs have 0.42."""
 LEAST_HISTORY = 3
 """Detections that a cell must have had for its merge into another to count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A new object near the mask that a cell had before.
+    """A new object near, or in, the mask that a cell had before.
 
     Attributes
     ----------
@@ -99,7 +101,7 @@ def candidates(
     drift: tuple[int, int],
     newborn: BoolArray,
 ) -> list[Candidate]:
-    """Return the objects without a link that lie near masks of the frames before.
+    """Return the objects without a link that lie near or in masks of the frames before.
 
     Parameters
     ----------
@@ -122,17 +124,13 @@ def candidates(
             k.objects.y[:, None] + shift[0] - later.y[new],
             k.objects.x[:, None] + shift[1] - later.x[new],
         )
-        near = distance <= NEAR * k.objects.diameter[:, None]
-        common = overlaps(k.objects, later, shift, np.any(near, axis=1, keepdims=False), newborn)
-        pixels = {
-            (i, j): p
-            for i, j, p in zip(
-                common.source.tolist(), common.target.tolist(), common.pixels.tolist(), strict=True
-            )
-        }
-        for i, j in zip(*(ends.tolist() for ends in np.nonzero(near)), strict=True):
-            b = int(new[j])
-            found.append(Candidate(k.first + i, first + b, pixels.get((i, b), 0)))
+        wanted = distance <= NEAR * k.objects.diameter[:, None]
+        common = overlaps(k.objects, later, shift, among=newborn)
+        pixels = np.zeros(wanted.shape, np.int64)
+        pixels[common.source, np.searchsorted(new, common.target)] = common.pixels
+        wanted |= pixels >= COVERED * later.area[new]
+        for i, j in np.argwhere(wanted).tolist():
+            found.append(Candidate(k.first + i, first + int(new[j]), int(pixels[i, j])))
     return found
 
 
@@ -232,9 +230,13 @@ def _shape_fits(chains: Chains, c: Candidate) -> bool:
         return False
     if small < SYMMETRY * large or large > LARGEST * parent:
         return False
-    y = 0.5 * (chains.y[heir] + chains.y[c.newborn]) - chains.y[c.parent]
-    x = 0.5 * (chains.x[heir] + chains.x[c.newborn]) - chains.x[c.parent]
-    return bool(np.hypot(y, x) <= MIDDLE * np.sqrt(4.0 / np.pi * parent))
+    diameter = np.sqrt(4.0 / np.pi * parent)
+    one, other, origin = (np.array([chains.y[k], chains.x[k]]) for k in (heir, c.newborn, c.parent))
+    return bool(
+        np.hypot(*(other - origin)) <= NEAR * diameter
+        and np.hypot(*(0.5 * (one + other) - origin)) <= MIDDLE * diameter
+        and np.hypot(*(one - other)) >= APART * diameter
+    )
 
 
 def _lasts(chains: Chains, detection: int) -> bool:

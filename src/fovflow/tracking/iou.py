@@ -60,7 +60,7 @@ class IouTracker:
         pixel_um: float | None = None,
         min_iou: float = 0.1,
         max_gap: int = 3,
-        max_distance_um: float = 15.0,
+        max_distance_um: float = 20.0,
         divisions: bool = True,
         drift: bool = True,
         max_drift_um: float = 50.0,

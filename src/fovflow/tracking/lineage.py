@@ -188,10 +188,15 @@ def relabel(labels: NDArray[Any], table: Column) -> Column:
     group = 8 // labels.dtype.itemsize
     if not labels.flags.c_contiguous or labels.size % group or not labels.size:
         return np.asarray(table[labels])
-    flat = labels.reshape(-1)
-    words = np.flatnonzero(flat.view(np.uint64) != 0)
+    # Eight bytes at a time: most words are background, and gathering words is cheap.
+    words = labels.reshape(-1).view(np.uint64)
+    filled = np.flatnonzero(words != 0)
+    values = np.take(table, words[filled].view(labels.dtype))
     result = np.zeros(labels.shape, table.dtype)
-    result.reshape(-1, group)[words] = table[flat.reshape(-1, group)[words]]
+    if table.dtype.itemsize == labels.dtype.itemsize:
+        result.reshape(-1).view(np.uint64)[filled] = values.view(np.uint64)
+    else:
+        result.reshape(-1, group)[filled] = values.reshape(-1, group)
     return result
 
 

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from tracking.scenes import boxes, drop, ids_at, rows_of
+
+from fovflow.simulation import MovieParams, simulate
+from fovflow.simulation.score import complete_tracks, division_f1
+from fovflow.tracking import track_stack
+
+MOTHER = (30, 30, 16, 24)
+ONE, OTHER = (30, 26, 15, 13), (31, 44, 15, 12)
+
+
+def track(stack, **params):
+    return track_stack(stack, method="iou", pixel_um=1.0, **params)
+
+
+def before(n):
+    return [{1: MOTHER}] * n
+
+
+def after(n):
+    return [{1: ONE, 2: OTHER}] * n
+
+
+def test_a_division_ends_the_parent_and_starts_two_daughters():
+    labeled, links = track(boxes(*before(3), *after(3)))
+    assert ids_at(labeled, (2, 35, 35), (3, 35, 30), (3, 35, 50)) == [1, 2, 3]
+    assert rows_of(links, 1)["frame"] == [0, 1, 2]
+    for daughter in (2, 3):
+        rows = rows_of(links, daughter)
+        assert rows["frame"] == [3, 4, 5]
+        assert rows["parent"] == [1, 0, 0]
+        assert rows["previous_frame"] == [2, 3, 4]
+    # Columns 26..38 and 44..55 of the mother's 30..53; rows 30..44 and 31..45 of its 30..45.
+    one, other = 15 * 9, 15 * 10
+    sizes = 16 * 24, 15 * 13, 15 * 12
+    assert links["iou"][links["parent"] == 1] == pytest.approx(
+        [one / (sizes[0] + sizes[1] - one), other / (sizes[0] + sizes[2] - other)]
+    )
+    assert links["confidence"][links["parent"] == 1] == pytest.approx(
+        [(one + other) / (sum(sizes) - one - other)] * 2
+    )
+
+
+def test_without_divisions_one_daughter_goes_on_as_the_parent():
+    _, links = track(boxes(*before(3), *after(3)), divisions=False)
+    assert (links["parent"] == 0).all()
+    assert sorted(len(rows_of(links, cell)["frame"]) for cell in (1, 2)) == [3, 6]
+
+
+@pytest.mark.parametrize("late", [1, 2, 3])
+@pytest.mark.parametrize("which", [ONE, OTHER])
+def test_a_daughter_that_is_missed_at_first_is_still_a_daughter(late, which):
+    _, links = track(boxes(*before(3), *[{1: which}] * late, *after(3)))
+    assert sorted(links["parent"][links["parent"] > 0].tolist()) == [1, 1]
+    firsts = links["frame"][links["parent"] > 0]
+    assert sorted(firsts.tolist()) == [3, 3 + late]
+
+
+def test_a_parent_that_is_missed_before_the_division():
+    _, links = track(boxes(*before(3), {}, *after(3)))
+    assert links["parent"][links["frame"] == 4].tolist() == [1, 1]
+    assert links["gap"][links["frame"] == 4].tolist() == [1, 1]
+
+
+def test_daughters_in_the_last_frame_count():
+    _, links = track(boxes(*before(3), *after(1)))
+    assert links["parent"].tolist() == [0, 0, 0, 1, 1]
+
+
+def test_two_generations():
+    left, right = (30, 25, 8, 11), (39, 27, 8, 11)
+    stack = boxes(*before(2), *after(3), *[{1: left, 2: right, 3: OTHER}] * 2)
+    labeled, links = track(stack)
+    children = {int(c): int(p) for c, p in zip(links["cell"], links["parent"], strict=True) if p}
+    assert children == {2: 1, 3: 1, 4: 2, 5: 2}
+    assert ids_at(labeled, (6, 32, 28), (6, 42, 30), (6, 40, 50)) == [4, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ("newcomer", "why"),
+    [
+        ({1: MOTHER, 2: (30, 56, 16, 22)}, "the old cell keeps its size"),
+        ({1: (30, 30, 16, 20), 2: (30, 51, 5, 5)}, "a small piece"),
+        ({1: (31, 37, 14, 12), 2: (30, 58, 14, 12)}, "the new one lies to one side"),
+        ({1: (30, 30, 7, 24), 2: (38, 30, 4, 23)}, "too little of the area is left"),
+    ],
+)
+def test_what_is_no_division(newcomer, why):
+    _, links = track(boxes(*before(3), *[newcomer] * 3))
+    assert (links["parent"] == 0).all(), why
+
+
+@pytest.fixture(scope="module")
+def movie():
+    """Simulate a crowded field with divisions, births, deaths, contacts and a shaking stage."""
+    params = MovieParams(
+        seed=6, frames=36, height=480, width=480, cells=26, divisions=8, births=4, deaths=3,
+        touching=0.3, drift_px=(2.0, -1.0), drift_jitter_px=1.0,
+    )  # fmt: skip
+    simulated = simulate(params)
+    masks = np.stack([simulated.masks(0, t) for t in range(params.frames)])
+    lineage = simulated.lineage(0)
+    held = lineage["parent"] > 0
+    parents = dict(
+        zip(lineage["cell"][held].tolist(), lineage["parent"][held].tolist(), strict=True)
+    )
+    return masks, parents
+
+
+@pytest.mark.parametrize(("share", "complete"), [(0.0, 0.97), (0.02, 0.95), (0.05, 0.85)])
+def test_simulated_tracks_and_divisions(movie, share, complete):
+    truth, parents = movie
+    given = drop(truth, share, np.random.default_rng(8))
+    labeled, links = track_stack(given, pixel_um=0.65)
+    found = {int(c): int(p) for c, p in zip(links["cell"], links["parent"], strict=True) if p}
+    assert complete_tracks(given, labeled).fraction >= complete
+    f1 = division_f1(given, labeled, truth_parents=parents, found_parents=found, tolerance=3)
+    assert f1 >= 0.9

@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from tracking.scenes import boxes, drop, ids_at, rows_of, walking_discs
+
+from fovflow.errors import ConfigError
+from fovflow.tracking import get_tracker, track_stack
+
+
+def track(stack, **params):
+    return track_stack(stack, method="iou", **{"pixel_um": 1.0, "max_distance_um": 12.0, **params})
+
+
+def test_iou_confidence_and_distance_of_a_plain_link():
+    stack = boxes({1: (10, 10, 10, 10)}, {1: (10, 15, 10, 10)})
+    _, links = track(stack)
+    assert links["iou"][1] == pytest.approx(50 / 150)
+    assert links["confidence"][1] == pytest.approx(50 / 150)
+    assert links["distance_px"][1] == 5
+    assert links["previous_frame"].tolist() == [-1, 0]
+    assert np.isnan([links[name][0] for name in ("iou", "confidence", "distance_px")]).all()
+
+
+def test_the_best_sum_wins_over_the_best_pair():
+    stack = boxes({1: (0, 0, 10, 10), 2: (0, 10, 10, 10)}, {1: (0, 4, 10, 11), 2: (0, 16, 10, 10)})
+    labeled, links = track(stack)
+    assert ids_at(labeled, (1, 5, 6), (1, 5, 20)) == [1, 2]
+    # IoU 6/15 and 4/16; without either link: 2-1 alone, 5/16, or the other link alone.
+    assert links["confidence"][links["frame"] == 1] == pytest.approx(
+        [6 / 15 + 4 / 16 - 5 / 16, 6 / 15 + 4 / 16 - 6 / 15]
+    )
+
+
+def test_cells_that_pass_each_other_keep_their_ids():
+    left = [(20, 5 + 6 * t, 10, 14) for t in range(7)]
+    right = [(31, 45 - 6 * t, 12, 14) for t in range(7)]
+    stack = boxes(*({1: a, 2: b} for a, b in zip(left, right, strict=True)))
+    labeled, _ = track(stack)
+    for t in range(7):
+        assert ids_at(labeled, (t, 25, left[t][1] + 4), (t, 36, right[t][1] + 4)) == [1, 2]
+
+
+def test_touching_cells_that_move_together():
+    stack = boxes(*({1: (10, 5 + 3 * t, 12, 9), 2: (10, 14 + 3 * t, 12, 9)} for t in range(6)))
+    labeled, links = track(stack)
+    for t in range(6):
+        assert ids_at(labeled, (t, 15, 7 + 3 * t), (t, 15, 20 + 3 * t)) == [1, 2]
+    assert (links["merged"] == 0).all()
+    assert (links["split"] == 0).all()
+
+
+@pytest.mark.parametrize("missed", [0, 1, 2, 3])
+def test_a_gap_is_closed_up_to_max_gap(missed):
+    box = {1: (10, 10, 12, 12)}
+    stack = boxes(box, *[{}] * missed, box)
+    for max_gap in range(4):
+        _, links = track(stack, max_gap=max_gap)
+        assert links["cell"].tolist() == ([1, 1] if missed <= max_gap else [1, 2])
+    assert links["gap"].tolist() == [0, missed]
+    assert links["previous_frame"].tolist() == [-1, 0]
+    assert links["confidence"][1] == pytest.approx(0.9**missed)
+
+
+def test_a_frame_that_was_not_acquired_is_no_gap():
+    box = {1: (10, 10, 12, 12)}
+    (before, after) = boxes(box, box)
+    tracker = get_tracker("iou", pixel_um=1.0, max_gap=0)
+    tracker.add(0, before)
+    tracker.add(7, after)
+    lineage = tracker.finish()
+    assert lineage.n_cells == 1
+    assert lineage.links["previous_frame"].tolist() == [-1, 0]
+    assert lineage.links["gap"].tolist() == [0, 0]
+    assert lineage.lut(3).tolist() == [0]
+    assert not lineage.relabel(3, after).any()
+
+
+def test_an_empty_frame_in_the_middle_ends_nothing():
+    cells = {1: (5, 5, 10, 10), 2: (30, 30, 10, 10), 3: (60, 20, 10, 10)}
+    _, links = track(boxes(cells, {}, cells))
+    assert links["cell"].tolist() == [1, 1, 2, 2, 3, 3]
+
+
+def test_cells_enter_and_leave_over_the_border():
+    stack = boxes(
+        *({1: (20, 80 - 4 * t, 12, 12), 2: (50, -6 - 3 * t, 12, 12)} for t in range(1, 6))
+    )
+    labeled, links = track(stack, drift=False)
+    assert ids_at(labeled, (4, 25, 62)) == [1]
+    assert rows_of(links, 1)["frame"] == [0, 1, 2, 3, 4]
+    assert rows_of(links, 2)["frame"] == [0]
+    stack = boxes({1: (20, 20, 9, 9)}, {1: (20, 20, 9, 9), 2: (50, 50, 9, 9)})
+    assert track(stack)[1]["parent"].tolist() == [0, 0, 0]
+
+
+def test_a_jump_without_overlap_is_linked_up_to_the_distance():
+    stack = boxes({1: (10, 10, 8, 8)}, {1: (10, 20, 8, 8)})
+    _, links = track(stack)
+    assert links["cell"].tolist() == [1, 1]
+    assert links["iou"][1] == 0
+    assert links["confidence"][1] == pytest.approx(0.1 * (1 - 10 / 12))
+    for wrong in ({"max_distance_um": 10.0}, {"max_distance_um": 0.0}, {"pixel_um": 2.0}):
+        assert track(stack, **wrong)[1]["cell"].tolist() == [1, 2]
+    smaller = boxes({1: (10, 10, 8, 8)}, {1: (10, 20, 4, 7)})
+    assert track(smaller)[1]["cell"].tolist() == [1, 2]
+
+
+def test_cells_that_merge_and_come_apart_keep_their_ids_and_are_flagged():
+    a, b, both = (10, 10, 12, 14), (10, 24, 12, 12), (10, 10, 12, 26)
+    apart, merged = {1: a, 2: b}, {1: both}
+    labeled, links = track(boxes(apart, apart, merged, merged, apart, apart))
+    assert ids_at(labeled, (2, 15, 30), (4, 15, 15), (4, 15, 30)) == [1, 1, 2]
+    assert rows_of(links, 1)["merged"] == [0, 0, 1, 1, 0, 0]
+    assert rows_of(links, 2)["frame"] == [0, 1, 4, 5]
+    assert (links["parent"] == 0).all()
+
+
+def test_a_merge_that_comes_apart_late_is_a_split_and_no_division():
+    a, b, both = (10, 10, 12, 14), (10, 24, 12, 12), (10, 10, 12, 26)
+    apart, merged = {1: a, 2: b}, {1: both}
+    labeled, links = track(boxes(*[apart] * 4, *[merged] * 7, *[apart] * 3))
+    assert (links["parent"] == 0).all()
+    assert links["cell"].max() == 3
+    assert rows_of(links, 1)["merged"] == [0] * 4 + [1] * 4 + [0] * 6
+    assert rows_of(links, 1)["split"] == [0] * 11 + [1, 0, 0]
+    assert ids_at(labeled, (12, 15, 15), (12, 15, 30)) == [1, 3]
+
+
+def test_a_fragment_of_one_frame_is_a_split_and_takes_no_track():
+    whole, one, other = (10, 10, 14, 28), (10, 10, 14, 17), (10, 27, 14, 11)
+    stack = boxes({1: whole}, {1: whole}, {1: one, 2: other}, {1: whole}, {1: whole})
+    _, links = track(stack)
+    assert rows_of(links, 1)["frame"] == [0, 1, 2, 3, 4]
+    assert rows_of(links, 1)["split"] == [0, 0, 1, 0, 0]
+    assert rows_of(links, 2)["frame"] == [2]
+    assert (links["parent"] == 0).all()
+
+
+def test_a_vanished_cell_over_which_another_moves_is_no_merge():
+    stack = boxes({1: (10, 10, 12, 12), 2: (10, 23, 10, 10)}, {1: (10, 20, 12, 12)})
+    _, links = track(stack)
+    assert (links["merged"] == 0).all()
+
+
+def test_a_lost_neighbour_does_not_take_over_the_piece_of_another_cell():
+    stack = boxes(
+        {1: (10, 10, 12, 30), 2: (25, 22, 8, 12)},
+        {1: (10, 10, 12, 19), 3: (10, 29, 12, 11)},
+    )
+    _, links = track(stack, max_distance_um=25.0)
+    assert rows_of(links, 2)["frame"] == [0]
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.0, 99), (0.02, 95), (0.05, 85)])
+def test_complete_tracks_of_a_hundred_with_detections_missing_at_random(share, least):
+    rng = np.random.default_rng(11)
+    truth = walking_discs(rng)
+    given = drop(truth, share, rng)
+    labeled, links = track(given)
+    followed = {(int(k), int(i)) for k, i in zip(given[given > 0], labeled[given > 0], strict=True)}
+    cells = [k for k, _ in followed]
+    ids = [i for _, i in followed]
+    complete = [k for k, i in followed if cells.count(k) == 1 and ids.count(i) == 1]
+    assert len(complete) >= least
+    assert links["gap"].sum() > 0 or share == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"min_iou": 0.0}, "min_iou"),
+        ({"min_iou": 1.5}, "min_iou"),
+        ({"max_gap": -1}, "max_gap"),
+        ({"max_distance_um": -1.0}, "0 or more µm"),
+        ({"pixel_um": 0.0}, "pixel_um"),
+        ({"pixel_um": None}, "pixel size"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_wrong_parameters_are_named(params, named):
+    with pytest.raises(ConfigError, match=named):
+        track(boxes({1: (1, 1, 4, 4)}), **params)
+
+
+def test_no_pixel_size_is_needed_without_lengths():
+    stack = boxes({1: (1, 1, 4, 4)}, {2: (1, 2, 4, 4)})
+    _, links = track_stack(stack, max_distance_um=0, drift=False)
+    assert links["cell"].tolist() == [1, 1]
