@@ -75,24 +75,25 @@ def find_cores(distance: Distance, ratio: float, min_radius: float) -> list[Mask
     pieces; a piece counts if its greatest D is at least max(λ/ratio, min_radius). Where at least
     two pieces count they replace the core; otherwise the core stays as it is.
     """
-    cores = [(distance > 0).view(np.uint8)]
+    cores = [distance > 0]
     level = 1
     while level < ratio * float(distance.max()):
-        least = max(level / ratio, min_radius)
-        above = (distance > level).view(np.uint8)
-        n, pieces = cv2.connectedComponents(above, connectivity=8)
+        n, pieces = cv2.connectedComponents((distance > level).view(np.uint8), connectivity=8)
         if n > 2:
-            peaks = np.zeros(n, np.float32)
-            np.maximum.at(peaks, pieces.ravel(), distance.ravel())
-            cores = [part for core in cores for part in _pieces(core, pieces, peaks >= least)]
+            high = distance >= np.float32(max(level / ratio, min_radius))
+            counts = np.bincount(pieces[high], minlength=n) > 0
+            counts[0] = False
+            cores = [part for core in cores for part in _pieces(core, pieces, counts)]
         level += 1
-    return sorted(cores, key=lambda core: int(np.argmax(core)))
+    return sorted((core.view(np.uint8) for core in cores), key=lambda core: int(core.argmax()))
 
 
-def _pieces(core: Mask, pieces: NDArray[np.int32], counts: NDArray[np.bool_]) -> list[Mask]:
-    inside = np.unique(pieces[core > 0])
-    parts = [i for i in inside if i > 0 and counts[i]]
-    return [(pieces == i).view(np.uint8) for i in parts] if len(parts) > 1 else [core]
+def _pieces(
+    core: NDArray[np.bool_], pieces: NDArray[np.int32], counts: NDArray[np.bool_]
+) -> list[NDArray[np.bool_]]:
+    inside = np.bincount(pieces[core], minlength=counts.size) > 0
+    parts = np.flatnonzero(inside & counts).tolist()
+    return [pieces == part for part in parts] if len(parts) > 1 else [core]
 
 
 def _distance_to(core: Mask) -> Distance:
