@@ -106,8 +106,8 @@ def test_a_jump_is_linked_by_distance():
     labeled, table = links(frame((20, 10, 10, 10)), frame((20, 22, 10, 10)), drift=False)
     assert labeled[1].max() == 1
     assert table["iou"][1] == 0
-    assert table["confidence"][1] == pytest.approx(0.1 * (1 - 12 / 15))
-    labeled, _ = links(frame((20, 10, 10, 10)), frame((20, 25, 10, 10)), drift=False)
+    assert table["confidence"][1] == pytest.approx(0.1 * (1 - 12 / 20))
+    labeled, _ = links(frame((20, 10, 10, 10)), frame((20, 30, 10, 10)), drift=False)
     assert labeled[1].max() == 2
 
 

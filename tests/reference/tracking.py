@@ -102,5 +102,5 @@ def track_stack(
     if method == "classic":
         labeled, rows = track_classic(seg, **params)
     else:
-        labeled, rows = track_iou(seg, 1.0 if pixel_um is None else pixel_um, **params)
+        labeled, rows = track_iou(seg, pixel_um, **params)
     return labeled, {name: np.array([getattr(row, name) for row in rows]) for name in COLUMNS}

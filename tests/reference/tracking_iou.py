@@ -43,7 +43,7 @@ class IouTracker:
         *,
         min_iou: float = 0.1,
         max_gap: int = 3,
-        max_distance_um: float = 15.0,
+        max_distance_um: float = 20.0,
         max_drift_um: float = 50.0,
         divisions: bool = True,
         drift: bool = True,
@@ -145,9 +145,10 @@ class IouTracker:
             self.join(open_sources[i], open_targets[j], self.min_iou * margin)
 
     def covers(self, source: Detection, target: Detection) -> bool:
-        """Whether the target covers half of what is visible of the source."""
+        """Whether the target covers half of what is visible of the source, and something at all."""
         visible, common = self.overlap(source, target.frame)
-        return common.get(target.label, 0) >= 0.5 * visible
+        p = common.get(target.label, 0)
+        return p > 0 and p >= 0.5 * visible
 
     def absorb(self, sources: list[Detection], targets: list[Detection]) -> None:
         """Record which open sources the linked targets have swallowed."""
@@ -216,7 +217,8 @@ class IouTracker:
             0.6 * parent.area <= small + large <= 1.6 * parent.area
             and small >= 0.4 * large
             and large <= 0.85 * parent.area
-            and float(np.hypot(*(middle - self.position(parent)))) <= 0.5 * parent.diameter
+            and float(np.hypot(*(middle - self.position(parent)))) <= 0.25 * parent.diameter
+            and self.apart(heir, newborn) >= 0.35 * parent.diameter
         )
 
     def goes_on(self, detection: Detection) -> bool:
