@@ -119,15 +119,14 @@ def test_speed_is_as_asked_and_persistent() -> None:
             seed=1, frames=40, height=1024, width=1024, cells=25, speed_um_h=7.8, cell_radius_um=4.0
         )
     )
-    snapshots = movie._population(0).snapshots
-    path = np.stack([snapshot.poses.xy for snapshot in snapshots])
+    path = np.stack([path.xy for path in movie._population(0).paths])
     steps = np.diff(path, axis=0)
     assert np.sqrt((steps**2).sum(2).mean()) == pytest.approx(2.0, rel=0.15)  # 7.8/0.65/6 px
     along = (steps[1:] * steps[:-1]).sum(2).mean() / (steps**2).sum(2).mean()
     assert along == pytest.approx(0.8, abs=0.1)
     still = simulate(MovieParams(seed=1, frames=5, cells=5, speed_um_h=0.0, roughness=0.0))
-    moved = still._population(0).snapshots
-    assert np.abs(moved[4].poses.xy - moved[0].poses.xy).max() < 0.5
+    moved = still._population(0).paths
+    assert np.abs(moved[4].xy - moved[0].xy).max() < 0.5
 
 
 def test_drift_shifts_the_view_by_whole_pixels() -> None:

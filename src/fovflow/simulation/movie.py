@@ -225,7 +225,7 @@ class Movie:
     def _scene(self, p: int, t: int) -> Scene:
         if (p, t) not in self._scenes:
             population = self._population(p)
-            snapshot = population.snapshots[t]
+            snapshot = population.snapshot(t)
             shapes = {i: population.cells[i].shape for i in snapshot.ids}
             origin = self._origin(p, t)
             self._scenes[p, t] = draw_scene(self.params, snapshot, shapes, origin, self._tile)

@@ -45,6 +45,19 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Path:
+    """Where the living cells of one frame are: all that is kept of a frame."""
+
+    ids: list[int]
+    xy: Float
+    """(N, 2) centres (px, on the dish)."""
+    angle: Float
+    """(N,) orientations (rad)."""
+    bonds: frozenset[tuple[int, int]]
+    """Pairs of ids in contact."""
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """The living cells of one frame."""
 
@@ -69,7 +82,7 @@ class Population:
     def __init__(self, params: MovieParams, p: int, view: Float):
         self.params, self.p, self.view = params, p, view
         self.cells: dict[int, Cell] = {}
-        self.snapshots: list[Snapshot] = []
+        self.paths: list[Path] = []
         self._bonds: dict[tuple[int, int], int] = {}
         self._xy: dict[int, Float] = {}
         self._velocity: dict[int, Float] = {}
@@ -110,14 +123,18 @@ class Population:
         relax(poses, np.ones(len(alive), bool), self._bond_matrix(alive, t), apart)
         for k, i in enumerate(alive):
             self._xy[i] = poses.xy[k].copy()
-        self.snapshots.append(
-            Snapshot(
-                alive,
-                poses,
-                np.array([self._roundness(self.cells[i], t) for i in alive]),
-                np.array([self._size(self.cells[i], t) for i in alive]),
-                frozenset(pair for pair, end in self._bonds.items() if t <= end),
-            )
+        bonds = frozenset(pair for pair, end in self._bonds.items() if t <= end)
+        self.paths.append(Path(alive, poses.xy, poses.angle, bonds))
+
+    def snapshot(self, t: int) -> Snapshot:
+        """Return the living cells of frame `t`."""
+        path = self.paths[t]
+        return Snapshot(
+            path.ids,
+            self._shaped(path.ids, t, path.xy, path.angle),
+            np.array([self._roundness(self.cells[i], t) for i in path.ids]),
+            np.array([self._size(self.cells[i], t) for i in path.ids]),
+            path.bonds,
         )
 
     def _apart(self) -> float:
@@ -244,6 +261,10 @@ class Population:
         return float(breath)
 
     def _poses(self, ids: list[int], t: int) -> Poses:
+        xy = np.array([self._xy[i] for i in ids], float).reshape(-1, 2)
+        return self._shaped(ids, t, xy, np.array([self._angle[i] for i in ids], float))
+
+    def _shaped(self, ids: list[int], t: int, xy: Float, angle: Float) -> Poses:
         hours = t * self.params.interval_s / 3600.0
         table, kappa, u0 = np.ones((len(ids), ANGLES)), np.zeros(len(ids)), np.zeros(len(ids))
         for k, i in enumerate(ids):
@@ -251,8 +272,7 @@ class Population:
             state = self._size(cell, t), self._roundness(cell, t)
             table[k] = radii(cell.shape, hours, *state)
             kappa[k], u0[k] = bend(cell.shape, *state)
-        xy = np.array([self._xy[i] for i in ids], float).reshape(-1, 2)
-        return Poses(xy, np.array([self._angle[i] for i in ids], float), table, kappa, u0)
+        return Poses(xy, angle, table, kappa, u0)
 
     def _bond_matrix(
         self, ids: list[int], t: int
