@@ -81,7 +81,7 @@ class SurfaceCorrector(ABC):
         flags = [estimate.flag] if estimate.flag else []
         if frame.finite is not None:
             flags.append(NOT_FINITE)
-        if level >= frame.top:
+        if frame.saturated:
             flags.append(SATURATED)
         free = int(np.count_nonzero(frame.free))
         return BackgroundStats(

@@ -16,6 +16,7 @@ from fovflow.background.tilesize import TILE_PX, tile_pixels
 from fovflow.errors import FovflowError
 
 _LOWEST = 0.05
+_SMOOTHINGS = 3
 
 
 def estimate_flat_field(
@@ -124,7 +125,9 @@ def _smooth(
     pattern: NDArray[np.float64], shape: tuple[int, int], tile_px: int
 ) -> NDArray[np.float32]:
     fit = SurfaceFit(shape, tile_px)
-    coefficients = fit.fit_means(pattern)
+    coefficients = np.zeros(fit.coefficients)
+    for _ in range(_SMOOTHINGS):  # again on what the smoothness penalty left over
+        coefficients += fit.fit_means(pattern - fit.tile_means(coefficients))
     surface = SplineSurface(fit.y.basis, fit.x.basis)(coefficients)
     flat: NDArray[np.float32] = surface / np.float32(surface.mean(dtype=np.float64))
     lowest = float(flat.min())

@@ -39,8 +39,8 @@ class WorkingFrame:
         (Y, X) bool; None means that every pixel is finite.
     integer : bool
         Whether the input held integers.
-    top : float
-        Largest number of the input's integer dtype, or infinity.
+    saturated : bool
+        Whether most of the free pixels hold the largest number of an integer dtype.
     """
 
     values: NDArray[Any]
@@ -48,7 +48,7 @@ class WorkingFrame:
     free: NDArray[np.uint8]
     finite: NDArray[np.bool_] | None
     integer: bool
-    top: float
+    saturated: bool
 
     def thinned(self, row_step: int) -> WorkingFrame:
         """Return a view of every `row_step`-th row."""
@@ -104,7 +104,6 @@ class Preparation:
         """Prepare one frame."""
         self._check(image, labels)
         integer = not np.issubdtype(image.dtype, np.floating)
-        top = float(np.iinfo(image.dtype).max) if image.dtype.kind in "iu" else np.inf
         values = self._working_values(image)
         free = self._away_from_cells(labels)
         finite = None
@@ -116,7 +115,15 @@ class Preparation:
             else:
                 filled = np.where(finite, values, values.dtype.type(0))
                 free &= finite.view(np.uint8)
-        return WorkingFrame(values, filled, free, finite, integer, top)
+        saturated = self._is_saturated(image, free)
+        return WorkingFrame(values, filled, free, finite, integer, saturated)
+
+    def _is_saturated(self, image: Image, free: NDArray[np.uint8]) -> bool:
+        if image.dtype.kind not in "iu":
+            return False
+        sample = image[self.lattice][free[self.lattice].view(np.bool_)]
+        full = np.count_nonzero(sample == np.iinfo(image.dtype).max)
+        return bool(2 * full > sample.size)
 
     def _check(self, image: Image, labels: Image | None) -> None:
         for name, array in (("frame", image), ("label image", labels)):

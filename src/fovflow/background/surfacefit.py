@@ -241,7 +241,8 @@ class SurfaceFit:
         means : numpy.ndarray
             (tiles_y, tiles_x) float64.
         """
-        design: Matrix = np.kron(self.y.tile_basis, self.x.tile_basis)
+        design = np.kron(self.y.tile_basis, self.x.tile_basis)
         normal = design.T @ design + self._penalty
-        fitted: Matrix = np.linalg.solve(normal, design.T @ means.ravel())
-        return fitted.reshape(self.coefficients)
+        fitted: Any = np.linalg.solve(normal, design.T @ means.ravel())
+        coefficients: Matrix = fitted.reshape(self.coefficients)
+        return coefficients
