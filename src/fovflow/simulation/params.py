@@ -17,8 +17,9 @@ _MAX_COVER = 0.75
 class MovieParams:
     """Settings of a simulated movie.
 
-    Counts of events (births, deaths, divisions) and of cells are per position. Frames, positions,
-    channels and missing acquisitions are counted from 0; cell ids from 1.
+    Counts of events (births, deaths, divisions) and of cells are per position; a death or division
+    falls out if no cell is in view at its time. Frames, positions, channels and missing
+    acquisitions are counted from 0; cell ids from 1.
     """
 
     seed: int = 0
@@ -128,8 +129,8 @@ class MovieParams:
     def __post_init__(self) -> None:
         """Check the values; all faults are told at once."""
         object.__setattr__(self, "channels", tuple(self.channels))
-        object.__setattr__(self, "drift_px", tuple(self.drift_px))
-        object.__setattr__(self, "onset_h", tuple(self.onset_h))
+        object.__setattr__(self, "drift_px", tuple(map(float, self.drift_px)))
+        object.__setattr__(self, "onset_h", tuple(map(float, self.onset_h)))
         object.__setattr__(self, "missing", _pairs(self.missing))
         faults = [*self._out_of_bounds(), *self._contradictions()]
         if faults:
