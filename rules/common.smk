@@ -20,7 +20,7 @@ LAYOUT = PIPELINE.layout
 
 wildcard_constraints:
     dataset=PIPELINE.constraint(),
-    fov=r"\d{3,}",
+    fov=r"\d\d\d+",
     channel=r"\d+",
 
 

@@ -1,9 +1,11 @@
 """Step 3: subtract the background of one fluorescence channel of one FOV."""
 
+from functools import partial
+
 import numpy as np
 
 from fovflow.adapter.job import job
-from fovflow.background import BackgroundStats, get_corrector
+from fovflow.background import BackgroundStats, bleaching_factors, get_corrector
 from fovflow.frametable import FrameTable
 from fovflow.illumination import read_image
 from fovflow.stacks import StackReader, StackWriter
@@ -14,15 +16,20 @@ with (
     StackReader(snakemake.input.stack) as images,
     StackReader(snakemake.input.labels) as labels,
 ):
-    shape = images.shape[1:]
-    given = {
-        key: read_image(snakemake.input[key], shape)
-        for key in ("dark", "flat_field")
-        if key in snakemake.input.keys()  # noqa: SIM118
-    }
-    corrector = get_corrector(shape=shape, **(snakemake.params.options["arguments"] | given))
-    missing = read_csv(snakemake.input.times)["missing"]
-    table = FrameTable(BackgroundStats)
+    options, shape = snakemake.params.options, images.shape[1:]
+    files = {key: snakemake.input.get(key) for key in ("dark", "flat_field")}
+    given = {key: read_image(name, shape) for key, name in files.items() if name}
+    make = partial(get_corrector, shape=shape, **(options["arguments"] | given))
+    times = read_csv(snakemake.input.times)
+    missing = times["missing"]
+    factors = np.ones(len(images))
+    if options["bleach"] == "exponential":
+        levels, corrector = np.full(len(images), np.nan), make()
+        for t in this.frames(len(images)):
+            if not missing[t]:
+                levels[t] = corrector(images.frame(t), labels.frame(t))[1].background_level
+        factors = bleaching_factors(levels, times["time_s"])
+    corrector, table = make(), FrameTable(BackgroundStats)
     with StackWriter(snakemake.output.corrected, images.shape, np.float32) as out:
         for t in this.frames(len(images)):
             if missing[t]:
@@ -30,6 +37,6 @@ with (
                 table.add_missing(t)
             else:
                 corrected, stats = corrector(images.frame(t), labels.frame(t))
-                out.append(corrected)
+                out.append(corrected * np.float32(factors[t]) if factors[t] != 1 else corrected)
                 table.add(t, stats)
     write_csv(snakemake.output.frames, table.columns())

@@ -1,41 +1,46 @@
-"""Step 5: measure the cells of one FOV over time."""
+"""Step 5: measure the cells of one FOV over time, and judge them."""
 
 from contextlib import ExitStack
 
+import numpy as np
+
 from fovflow.adapter.job import job
 from fovflow.features import get_extractor
+from fovflow.quality import judge, ledger
 from fovflow.stacks import StackReader
 from fovflow.tables import read_csv, write_csv
 from fovflow.units import SECONDS_PER
 
 with job(snakemake) as this, ExitStack() as stack:
-    options = snakemake.params.options
-    times = read_csv(snakemake.input.times)
-
-    def reader(name):
-        """Open a stack until the job ends."""
-        return stack.enter_context(StackReader(name))
-
-    labeled = reader(snakemake.input.labeled)
-    pc = reader(snakemake.input.pc) if "pc" in snakemake.input.keys() else None  # noqa: SIM118
-    channels = options["arguments"]["fl"]
+    options, given = snakemake.params.options, snakemake.input
+    arguments, times = options["arguments"], read_csv(given.times)
+    labeled, *pc = (
+        stack.enter_context(StackReader(name)) for name in (given.labeled, given.get("pc")) if name
+    )
     fl = {
-        c: (reader(raw), reader(corrected))
-        for c, raw, corrected in zip(
-            channels, snakemake.input.fl, snakemake.input.corrected, strict=True
-        )
+        c: [stack.enter_context(StackReader(name)) for name in names]
+        for c, *names in zip(arguments["fl"], given.fl, given.corrected, strict=True)
     }
     extractor = get_extractor(
         fov=int(snakemake.wildcards.fov),
         time=times["time_s"] / SECONDS_PER[options["time_units"]],
-        **options["arguments"],
+        **arguments,
     )
     for t in this.frames(len(labeled)):
         if not times["missing"][t]:
             extractor.add(
                 t,
                 labeled.frame(t),
-                None if pc is None else pc.frame(t),
+                pc[0].frame(t) if pc else None,
                 {c: (raw.frame(t), corrected.frame(t)) for c, (raw, corrected) in fl.items()},
             )
-    write_csv(snakemake.output.traces, extractor.finish())
+    traces = judge(
+        extractor.finish(),
+        shape=labeled.shape,
+        pixel_um=arguments["pixel_um"],
+        missing=np.flatnonzero(times["missing"]).tolist(),
+        links=read_csv(given.tracks),
+        **options["qc"],
+    )
+    this.note(f"detected and kept: {ledger(traces)}")
+    write_csv(snakemake.output.traces, traces)

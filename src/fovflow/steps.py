@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fovflow.config.model import Config
@@ -29,7 +28,7 @@ def needs_pixel_size(config: Config) -> bool:
 
 
 def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, Any]:
-    """Return the parameters of a step for one dataset, as plain JSON values.
+    """Return the parameters of a step for one dataset, as plain values.
 
     Parameters
     ----------
@@ -44,8 +43,7 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
         ``arguments`` go to the step's function; ``revision`` changes when an algorithm's output
         does. A rule runs again when any of it changes.
     """
-    made = _MAKERS[step](config, plan)
-    return dict(json.loads(json.dumps(made)))
+    return _MAKERS[step](config, plan)
 
 
 def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
@@ -61,7 +59,7 @@ def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
 
 def _method(section: Any, plan: DatasetPlan, revisions: dict[str, int]) -> dict[str, Any]:
     """Return a method's name, its options and its pixel size."""
-    options = section.model_dump(mode="json")
+    options = section.model_dump()
     plugin = options.pop("options", None)
     return {
         "arguments": {**options, **(plugin or {}), "pixel_um": plan.pixel_um},
@@ -79,11 +77,11 @@ def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     from fovflow.background import ALGORITHM_REVISION
 
     made = _method(config.correct, plan, ALGORITHM_REVISION)
-    made["arguments"] = {
-        key: value
-        for key, value in made["arguments"].items()
-        if not (key in _FILES and (value is None or isinstance(value, str)))
-    }
+    arguments = made["arguments"]
+    made["bleach"] = arguments.pop("bleach", "none")
+    for key in _FILES:
+        if isinstance(arguments.get(key), str):
+            del arguments[key]
     return made
 
 
@@ -95,17 +93,18 @@ def _track(config: Config, plan: DatasetPlan) -> dict[str, Any]:
 
 def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     from fovflow.features import ALGORITHM_REVISION
+    from fovflow.quality import ALGORITHM_REVISION as QC_REVISION
 
     return {
         "arguments": {
-            **config.extract.model_dump(mode="json"),
+            **config.extract.model_dump(),
             "pc": plan.seg if plan.pc is None else plan.pc,
             "fl": plan.fl,
             "pixel_um": plan.pixel_um,
         },
-        "qc": config.qc.model_dump(mode="json"),
+        "qc": config.qc.arguments(),
         "time_units": config.time_units,
-        "revision": ALGORITHM_REVISION,
+        "revision": [ALGORITHM_REVISION, QC_REVISION],
     }
 
 
@@ -116,8 +115,13 @@ def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     dark = getattr(config.correct, "dark", 0.0)
     return {
         **{key: copy[key] for key in ("frames", "crop", "z")},
-        "arguments": {"dark": dark if isinstance(dark, int | float) else 0.0},
-        "revision": ALGORITHM_REVISION.get(config.correct.method, 0),
+        "arguments": {
+            "dark": dark if isinstance(dark, int | float) else 0.0,
+            "pixel_um": plan.pixel_um,
+            "tile_px": getattr(config.correct, "tile_px", 256),
+            "tile_um": getattr(config.correct, "tile_um", None),
+        },
+        "revision": ALGORITHM_REVISION["tiles"],
     }
 
 

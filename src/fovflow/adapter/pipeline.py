@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from fovflow.config import Config, parse_config
@@ -45,6 +47,8 @@ class Pipeline:
     def __init__(self, config: Mapping[str, Any], *, is_main: bool = True):
         self.config: Config = parse_config(config)
         self.layout = Layout(self.config.outdir)
+        if is_main:
+            _check_folder(Path(self.config.outdir))
         self.datasets = {name: self._plan(name, is_main) for name in self._names()}
         self.kept = self.config.kept()
 
@@ -235,6 +239,23 @@ class Pipeline:
     def tell(self) -> None:
         """Print the summary on the error stream, where Snakemake talks."""
         print(self.summary(), file=sys.stderr, flush=True)
+
+
+def _check_folder(outdir: Path) -> None:
+    """Make the output folder; it must be a folder that can be written."""
+    remedy = "choose another outdir, or mend its permissions or the disk's free space"
+    try:
+        outdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FovflowError(
+            f"cannot make the output folder {outdir}",
+            found=error.strerror or str(error),
+            remedy=remedy,
+        ) from error
+    if not os.access(outdir, os.W_OK | os.X_OK):
+        raise FovflowError(
+            f"cannot write into the output folder {outdir}", found="no permission", remedy=remedy
+        )
 
 
 def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:

@@ -127,7 +127,8 @@ def _docstring(model: type[BaseModel]) -> list[str]:
 def _fields(
     model: type[BaseModel], values: BaseModel | None
 ) -> Iterator[tuple[str, tuple[FieldInfo, Any]]]:
-    for name, field in model.model_fields.items():
+    first = sorted(model.model_fields.items(), key=lambda item: item[0] != "method")
+    for name, field in first:
         value = field.get_default(call_default_factory=True) if values is None else getattr(values, name)
         yield field.alias or name, (field, value)
 

@@ -143,8 +143,13 @@ def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Return one line per error: the key, what was given, what is allowed."""
     lines: dict[str, list[str]] = {}
-    for item in error.errors(include_url=False):
-        keys, branches = _walk(item["loc"], model)
+    found = [
+        (item, *_walk(item["loc"], model, item["type"])) for item in error.errors(include_url=False)
+    ]
+    all_keys = [keys for _, keys, _ in found]
+    for item, keys, branches in found:
+        if any(len(other) > len(keys) and other[: len(keys)] == keys for other in all_keys):
+            continue  # a branch of a union that did not fit, where another one nearly did
         key = ".".join(keys)
         if item["type"] == "extra_forbidden":
             lines[key] = [_unknown_key(key, branches)]
@@ -162,7 +167,9 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]
     return [first + " or ".join(dict.fromkeys(rest)) for first, *rest in lines.values()]
 
 
-def _walk(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], list[Any]]:
+def _walk(
+    loc: tuple[int | str, ...], model: type[BaseModel], kind: str
+) -> tuple[list[str], list[Any]]:
     """Separate the keys in an error's location from pydantic's labels of union branches.
 
     Returns the keys, and the annotations that hold where the last key was looked up.
@@ -170,15 +177,15 @@ def _walk(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str]
     keys: list[str] = []
     here: list[Any] = [model]
     before = here
-    for part in loc:
-        following = [kind for outer in here for kind in _below(outer, part)]
+    for place, part in enumerate(loc, start=1):
+        following = [inner for outer in here for inner in _below(outer, part)]
         if following:
             keys.append(str(part))
-            before, here = here, [kind for found in following for kind in _branches(found)]
+            before, here = here, [branch for inner in following for branch in _branches(inner)]
         else:
-            named = [kind for kind in here if _label(kind) == part]
-            if not named and (part == loc[-1] and not isinstance(part, int)) and _models(here):
-                keys.append(part)  # an unknown key
+            named = [branch for branch in here if _label(branch) == part]
+            if not named and kind == "extra_forbidden" and place == len(loc):
+                keys.append(str(part))
                 before = here
             here = named or here
     return keys, before

@@ -44,7 +44,9 @@ class ChannelsConfig(Section):
     )
     fl: Annotated[
         Literal["all"] | tuple[ChannelRef, ...],
-        BeforeValidator(_as_list),
+        BeforeValidator(
+            _as_list, json_schema_input_type=ChannelRef | tuple[ChannelRef, ...]
+        ),
     ] = Field(
         "all",
         description="Fluorescence channels, by name or index; all means every channel but pc; "
@@ -98,8 +100,10 @@ def _as_fovs(value: Any) -> Any:
     return str(value)
 
 
-Fovs = Annotated[str, BeforeValidator(_as_fovs)]
-Frames = Annotated[FramesConfig, BeforeValidator(_as_frames)]
+Fovs = Annotated[str, BeforeValidator(_as_fovs, json_schema_input_type=int | str)]
+Frames = Annotated[
+    FramesConfig, BeforeValidator(_as_frames, json_schema_input_type=int | str | FramesConfig)
+]
 
 
 class DatasetConfig(Section):
@@ -163,7 +167,11 @@ class CopyConfig(Section):
     )
 
 
-Keep = Literal["all"] | tuple[Literal["pc", "fl", "seg", "fl_corrected", "seg_labeled"], ...]
+Stack = Literal["pc", "fl", "seg", "fl_corrected", "seg_labeled"]
+Keep = Annotated[
+    Literal["all"] | tuple[Stack, ...],
+    BeforeValidator(_as_list, json_schema_input_type=str | tuple[Stack, ...]),
+]
 
 
 class Config(Section):
@@ -180,7 +188,7 @@ class Config(Section):
         FramesConfig(), description='all, "0-99", "0-99:2", or {range: "0-99", step: 2}.'
     )
     time_units: TimeUnit = Field("min", description="Unit of times in tables: s, min or h.")
-    keep: Annotated[Keep, BeforeValidator(_as_list)] = Field(
+    keep: Keep = Field(
         "all",
         description="Which bulky stacks stay after the run: all, or a list of pc, fl, seg, "
         "fl_corrected, seg_labeled; the others are removed as soon as nothing needs them.",

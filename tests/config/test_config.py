@@ -1,0 +1,206 @@
+"""The configuration: defaults, strings from the command line, and every error at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from fovflow.config import Config, config_schema, load_config, parse_config
+from fovflow.config.documents import DOCUMENTS
+from fovflow.config.load import read_datasets
+from fovflow.errors import ConfigError
+from paths import ROOT
+
+MINIMAL = {"datasets": {"a": {"path": "a.nd2"}}}
+
+
+def test_only_datasets_must_be_given():
+    config = parse_config(MINIMAL)
+    assert config.outdir == "results"
+    assert config.channels.pc == 0
+    assert config.fovs == "all"
+    assert config.kept() == {"pc", "fl", "seg", "fl_corrected", "seg_labeled"}
+    assert config.segment.method == "logstd"
+    assert config.correct.method == "tiles"
+    assert config.track.method == "iou"
+    with pytest.raises(ConfigError, match="datasets: this key must be given"):
+        parse_config({})
+
+
+def test_the_configuration_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        parse_config(MINIMAL).outdir = "x"
+
+
+def test_strings_from_the_command_line_are_accepted():
+    config = parse_config(
+        {
+            **MINIMAL,
+            "fovs": 3,
+            "frames": "2-9:2",
+            "channels": {"pc": "0", "fl": "GFP, 2"},
+            "keep": "pc, seg",
+            "copy": {"z": "2"},
+        }
+    )
+    assert config.fovs == "3"
+    assert (config.frames.range, config.frames.step) == ("2-9", 2)
+    assert config.channels.fl == ("GFP", "2")
+    assert config.kept() == {"pc", "seg"}
+    assert config.copy_.z == 2
+
+
+def test_every_error_is_told_in_one_line_that_names_key_value_and_remedy():
+    with pytest.raises(ConfigError) as caught:
+        parse_config(
+            {
+                "datasets": {"a": {"path": "a.nd2", "pixle_um": 1}, "b": {}},
+                "outdri": "x",
+                "fovs": "5-2",
+                "frames": "x",
+                "time_units": "days",
+                "channels": {"pc": -1, "seq": 3},
+                "segment": {"method": "logstd", "tresh": 1},
+                "track": {"method": "iou", "max_gap": "many"},
+                "keep": ["everything"],
+                "fit": {"model": "trivial"},
+            }
+        )
+    text = str(caught.value)
+    for line in (
+        "datasets.a.pixle_um: unknown key; did you mean pixel_um?",
+        "datasets.b.path: this key must be given",
+        "outdri: unknown key; did you mean outdir?",
+        "fovs: '5-2' is not allowed; allowed: the range '5-2' is reversed",
+        "frames: 'x' is not allowed",
+        "time_units: 'days' is not allowed; allowed: 's', 'min' or 'h'",
+        "channels.pc: -1 is not allowed",
+        "channels.seq: unknown key; did you mean seg?",
+        "segment.tresh: unknown key",
+        "track.max_gap: 'many' is not allowed",
+        "keep.0: 'everything' is not allowed",
+        "fit: fitting kinetic models is not part of this version",
+    ):
+        assert line in text
+    assert text.startswith("the configuration has 13 errors:")
+    assert len(text.splitlines()) == 15
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "runs", "analysis", ".hidden", "", "a..b", "x\ny"])
+def test_dataset_names_that_are_no_folder_names_are_refused(name):
+    with pytest.raises(ConfigError, match="datasets"):
+        parse_config({"datasets": {name: {"path": "a.nd2"}}})
+
+
+@pytest.mark.parametrize("name", ["plate 1", "Zellen-Ä", "a.b", "数据", "t98g+2"])
+def test_dataset_names_may_have_spaces_and_any_letters(name):
+    assert list(parse_config({"datasets": {name: {"path": "a"}}}).datasets) == [name]
+
+
+def test_names_that_differ_by_case_only_are_refused():
+    with pytest.raises(ConfigError, match="differ by more than case"):
+        parse_config({"datasets": {"Plate": {"path": "a"}, "plate": {"path": "b"}}})
+
+
+def test_a_plugin_method_takes_options_of_its_own():
+    config = parse_config(
+        {**MINIMAL, "segment": {"method": "someones_own", "options": {"depth": 3}}}
+    )
+    assert config.segment.method == "someones_own"
+    assert config.segment.options == {"depth": 3}
+
+
+def test_files_that_are_no_configuration_are_named(tmp_path):
+    for name, text in {"list": "- 1\n", "tabs": "a:\n\tb: 1\n", "empty": ""}.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=f"{name}.yaml"):
+            load_config(path)
+    with pytest.raises(ConfigError, match="there is no config file"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_python_tags_in_yaml_do_no_harm(tmp_path):
+    path = tmp_path / "hostile.yaml"
+    path.write_text("outdir: !!python/object/apply:os.system ['touch pwned']\n")
+    with pytest.raises(ConfigError, match="hostile.yaml cannot be read"):
+        load_config(path)
+
+
+def test_a_table_of_datasets(tmp_path):
+    table = tmp_path / "datasets.tsv"
+    table.write_text(
+        "# a comment\ndataset\tpath\tpixel_um\tinterval_s\tfovs\tpc\tfl\n"
+        "a\tx y/a.nd2\t\t\t0-2\tPhase\tGFP, 2\nb\tb/*.tif\t0.87\t600\t\t0\t\n"
+    )
+    config = parse_config({"datasets": str(table)})
+    assert config.datasets["a"].path == "x y/a.nd2"
+    assert config.datasets["a"].channels.fl == ("GFP", "2")
+    assert config.datasets["b"].pixel_um == 0.87
+    assert config.datasets["b"].fovs is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name\tpath\na\tb\n", "needs the columns dataset and path"),
+        ("dataset\tpath\nx\ta\nx\tb\n", "row 3 has the dataset 'x' twice"),
+        ("dataset\tpath\n\ta\n", "row 2 has no dataset name"),
+        ("dataset\tpath\tcolour\n", "needs the columns"),
+        ("dataset\tpath\na\tb\tc\n", "more fields than the header"),
+    ],
+)
+def test_wrong_tables_are_named(tmp_path, text, message):
+    table = tmp_path / "datasets.tsv"
+    table.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_datasets(table)
+    with pytest.raises(ConfigError, match="cannot read the table"):
+        parse_config({"datasets": str(tmp_path / "absent.tsv")})
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_agree_with_the_model(name):
+    written = (ROOT / "config" / name).read_text(encoding="utf-8")
+    assert written == DOCUMENTS[name](), "run: make documents"
+
+
+def test_the_template_holds_the_defaults_and_fits_the_schema():
+    content = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    jsonschema.validate(content, config_schema())
+    defaults = parse_config(MINIMAL).model_dump(by_alias=True, exclude={"datasets"})
+    given = load_config(ROOT / "config" / "config.yaml")
+    assert given.model_dump(by_alias=True, exclude={"datasets"}) == defaults
+    keys = {spec.alias or name for name, spec in Config.model_fields.items()}
+    assert set(content) == keys
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"outdir": "x"},
+        {**MINIMAL, "colour": 1},
+        {**MINIMAL, "time_units": "days"},
+        {"datasets": {"a": {"path": "x", "pixel_um": 0}}},
+    ],
+)
+def test_the_schema_refuses_what_the_model_refuses(content):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, config_schema())
+    with pytest.raises(ConfigError):
+        parse_config(content)
+
+
+def test_the_example_table_is_read():
+    datasets = read_datasets(Path(ROOT) / "config" / "datasets.tsv")
+    assert datasets["plate1"] == {
+        "path": "data/plate1.nd2",
+        "fovs": "all",
+        "channels": {"pc": "Phase", "fl": "GFP, RFP"},
+    }
+    json.dumps(datasets)

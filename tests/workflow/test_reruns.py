@@ -1,0 +1,147 @@
+"""Only what is missing or out of date runs."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from fovflow.tables import read_csv, read_yaml
+from workflow_project import FRAMES, POSITIONS, Project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+
+def test_a_run_makes_every_file_and_a_second_run_makes_none(project: Project):
+    content = read_yaml(project.results / "processing_results.yaml")
+    assert content["fovs"] == {str(i): {"status": "complete"} for i in range(POSITIONS)}
+    for fov in range(POSITIONS):
+        traces = read_csv(project.file(fov, "traces.csv"))
+        assert len(traces["cell"]) > FRAMES
+        assert set(traces["fov"].tolist()) == {fov}
+    assert not list(project.results.rglob("*.part"))
+    again = project.run()
+    assert (again.status, again.jobs) == (0, {})
+
+
+def test_deleted_traces_are_made_again_for_that_fov_only(project: Project):
+    before = project.outputs()
+    project.file(1, "traces.csv").unlink()
+    again = project.run()
+    assert (again.status, again.jobs) == (0, {"extract": 1, "results": 1})
+    assert project.outputs() == before
+
+
+def test_a_deleted_intermediate_is_made_again_with_what_uses_it(project: Project):
+    before = project.outputs()
+    project.file(2, "fl_corrected_ch_1.npy").unlink()
+    again = project.run()
+    assert (again.status, again.jobs) == (0, {"correct": 1, "extract": 1, "results": 1})
+    assert project.outputs() == before
+
+
+def test_changed_parameters_of_correct_rerun_correct_and_what_follows(project: Project):
+    before = project.outputs()
+    project.config["correct"] = {"method": "constant"}
+    again = project.run()
+    assert again.status == 0
+    assert again.jobs == {"correct": POSITIONS, "extract": POSITIONS, "results": 1}
+    after = project.outputs()
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert all(
+        name.endswith(("_traces.csv", "processing_results.yaml")) or "fl_corrected" in name
+        for name in changed
+    )
+    assert len([name for name in changed if name.endswith(".npy")]) == POSITIONS
+
+
+def test_raw_data_that_were_touched_or_moved_rerun_nothing(project: Project):
+    raw = project.folder / "raw" / "sim.nd2"
+    raw.touch()
+    assert project.run().jobs == {}
+    moved = project.folder / "elsewhere" / "sim renamed µ.nd2"
+    moved.parent.mkdir()
+    shutil.move(raw, moved)
+    assert project.run().jobs == {}, "raw data that are gone rerun nothing"
+    project.config["datasets"]["sim"]["path"] = str(moved.relative_to(project.folder))
+    assert project.run().jobs == {}
+    project.file(0, "times.csv").unlink()
+    assert project.run().jobs["copy"] == 1
+
+
+def test_changed_raw_content_reruns_everything(project: Project, tmp_path):
+    from workflow_project import make_project
+
+    other = make_project(tmp_path / "other", seed=6)
+    shutil.copyfile(other.folder / "raw" / "sim.nd2", project.folder / "raw" / "sim.nd2")
+    assert project.run("--dry-run").jobs == {
+        "copy": POSITIONS,
+        "segment": POSITIONS,
+        "correct": POSITIONS,
+        "track": POSITIONS,
+        "extract": POSITIONS,
+        "results": 1,
+    }
+
+
+def test_a_smaller_selection_of_fovs_touches_no_fov(project: Project):
+    project.config["fovs"] = "0-1"
+    assert project.run().jobs == {"results": 1}
+    content = read_yaml(project.results / "processing_results.yaml")
+    assert list(content["fovs"]) == ["0", "1"]
+
+
+def test_one_and_two_cores_give_identical_bytes(finished_project: Project, tmp_path):
+    other = Project(tmp_path / "one", **finished_project.config)
+    shutil.copytree(finished_project.folder / "raw", other.folder / "raw")
+    done = other.run(cores=1)
+    assert done.status == 0, done.text
+    assert other.outputs() == finished_project.outputs()
+
+
+def test_bulky_stacks_that_are_not_kept_are_removed(finished_project: Project, tmp_path):
+    other = Project(tmp_path / "lean", **finished_project.config, keep=["seg_labeled"])
+    shutil.copytree(finished_project.folder / "raw", other.folder / "raw")
+    done = other.run()
+    assert done.status == 0, done.text
+    stacks = sorted(path.name for path in other.results.rglob("*.npy"))
+    assert stacks == [f"sim_fov_{i:03d}_seg_labeled_ch_0.npy" for i in range(POSITIONS)]
+    assert other.file(0, "traces.csv").read_bytes() == (
+        finished_project.file(0, "traces.csv").read_bytes()
+    )
+    paths = read_yaml(other.results / "processing_results.yaml")["results_paths"]["0"]
+    assert set(paths) == {"fl", "fl_corrected", "seg_labeled", "traces_csv"}
+    assert paths["fl"] == []
+    assert other.run().jobs == {}
+
+
+def test_fovs_are_finished_one_after_another(finished_project: Project, tmp_path):
+    other = Project(tmp_path / "order", **finished_project.config)
+    shutil.copytree(finished_project.folder / "raw", other.folder / "raw")
+    done = other.run(cores=1)
+    assert done.status == 0
+    order = [
+        line.split(": ")[-1].split()[0]
+        for line in done.text.splitlines()
+        if line.startswith(("Job ",)) and "FOV" in line
+    ]
+    assert order.index("extract") < len(order) - 1 - order[::-1].index("copy")
+
+
+def test_a_parameter_and_its_missing_file_are_named_by_why(project: Project):
+    import subprocess
+    import sys
+
+    project.file(1, "traces.csv").unlink()
+    project.config["track"] = {"method": "classic"}
+    project.write_config()
+    done = subprocess.run(
+        [sys.executable, "-m", "fovflow", "why"],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sim, FOV 000: track: its parameters changed" in done.stdout
+    assert "segment" not in done.stdout

@@ -1,0 +1,119 @@
+"""A small simulated project, and Snakemake run on it as a user does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fovflow.simulation import MovieParams, simulate, write_movie
+from paths import ROOT
+
+POSITIONS = 3
+FRAMES = 8
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A Snakemake process that has ended."""
+
+    status: int
+    text: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Number of jobs by rule, from Snakemake's own table; empty where nothing was to be done."""
+        table = re.search(r"^job +count\n-[- ]+\n((?:\S+ +\d+\n)+)", self.text, re.MULTILINE)
+        if not table:
+            assert "Nothing to be done" in self.text, self.text
+            return {}
+        counts = dict(line.split() for line in table[1].splitlines())
+        return {rule: int(n) for rule, n in counts.items() if rule not in ("total", "all")}
+
+
+class Project:
+    """A folder with raw data, configuration and results."""
+
+    def __init__(self, folder: Path, **config: Any):
+        self.folder = folder
+        self.config: dict[str, Any] = {
+            "outdir": "results",
+            "datasets": {"sim": {"path": "raw/sim.nd2"}},
+            **config,
+        }
+
+    @property
+    def results(self) -> Path:
+        """The dataset's folder."""
+        return self.folder / self.config["outdir"] / "sim"
+
+    def write_config(self) -> None:
+        """Write the configuration where Snakemake looks for it."""
+        (self.folder / "config").mkdir(exist_ok=True)
+        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+        (self.folder / "config" / "config.yaml").write_text(text, encoding="utf-8")
+
+    def run(self, *options: str, cores: int = 2, timeout: float = 300) -> Finished:
+        """Run ``snakemake --cores N`` in the folder."""
+        self.write_config()
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--cores",
+            str(cores),
+            "--nocolor",
+            *options,
+        ]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "PYTHONWARNINGS": "default"},
+        )
+        return Finished(done.returncode, f"{done.stdout}\n{done.stderr}")
+
+    def copy_to(self, folder: Path) -> Project:
+        """Copy the project with all its files and their times."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Project(folder, **self.config)
+
+    def file(self, fov: int, rest: str) -> Path:
+        """Return a file of an FOV."""
+        return self.results / f"fov_{fov:03d}" / f"sim_fov_{fov:03d}_{rest}"
+
+    def outputs(self) -> dict[str, bytes]:
+        """Return every output file's bytes, logs and time measurements left out."""
+        return {
+            str(path.relative_to(self.results)): path.read_bytes()
+            for path in sorted(self.results.rglob("*"))
+            if path.is_file() and "logs" not in path.parts and path.name != ".raw_stamp.json"
+        }
+
+
+def make_project(folder: Path, **movie: Any) -> Project:
+    """Simulate a movie of three FOVs and return a project on it."""
+    settings: dict[str, Any] = {
+        "seed": 5,
+        "positions": POSITIONS,
+        "frames": FRAMES,
+        "height": 160,
+        "width": 176,
+        "cells": 4,
+    }
+    raw = folder / "raw" / "sim.nd2"
+    raw.parent.mkdir(parents=True)
+    write_movie(simulate(MovieParams(**(settings | movie))), raw)
+    return Project(folder)
