@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.plugins import find
 from fovflow.readers.base import Given
 from fovflow.readers.locate import Location, locate
@@ -118,6 +118,12 @@ def _by_content(location: Location, pattern: str | None) -> Any:
     if kind == "tiff" and (location.files or pattern is not None):
         kind = "tiff-series"
     if kind is not None:
+        if pattern is not None and kind != "tiff-series":
+            raise ConfigError(
+                f"pattern: {path} is no file of a TIFF series",
+                found=f"a file of kind {kind}",
+                remedy="leave the pattern out",
+            )
         return _BUILTIN[kind]
     for plugin in entry_points(group="fovflow.readers"):
         opener = find("readers", plugin.name, _BUILTIN)

@@ -44,11 +44,14 @@ class CziReader(PlaneReader):
     def __init__(self, path: Path, given: Given | None = None):
         try:
             from pylibCZIrw.czi import CziReader as LibraryReader
+
+            if not hasattr(LibraryReader, "enumerate_subblocks"):
+                raise ImportError("a version that cannot list the images of a file")  # noqa: TRY301
         except ImportError as error:
             raise FovflowError(
                 f"reading {path} needs the package pylibCZIrw",
                 found=str(error),
-                remedy='pip install "fovflow[czi]"',
+                remedy='pip install --upgrade "fovflow[czi]"',
             ) from error
         with ExitStack() as stack:
             try:

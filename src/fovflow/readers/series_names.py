@@ -89,7 +89,7 @@ def match_pattern(names: Sequence[str], pattern: str) -> list[NameFields | None]
 
 @dataclass(slots=True)
 class _Column:
-    """One varying part of the names."""
+    """One part of the names: a number, or a word that varies."""
 
     values: list[str]  # as compared
     texts: list[str]  # as shown
@@ -116,27 +116,28 @@ def detect_fields(names: Sequence[str]) -> list[NameFields]:
     FovflowError
         If the names are made up differently or leave a choice; the remedy is a pattern.
     """
-    columns = _varying_columns(names)
-    for column in columns:
+    parts = _columns(names)
+    for column in parts:
         column.kind = _kind(column)
-    columns = _without_doubles(columns)
-    _assign_rest(columns, names)
+    constant = {column.kind for column in parts if len(set(column.values)) == 1}
+    columns = _without_doubles([each for each in parts if len(set(each.values)) > 1])
+    _assign_rest(columns, names, time_is_told="time" in constant)
     chosen: dict[str, list[str]] = {}
     for kind in FIELDS:
         same = [column for column in columns if column.kind == kind]
         if len(same) > 1 and kind != "position":
             raise _ambiguous(f"two parts of the names could be the {kind}", same)
         if same:
-            parts = zip(*(column.texts for column in same), strict=True)
-            chosen[kind] = ["_".join(part) for part in parts]
+            texts = zip(*(column.texts for column in same), strict=True)
+            chosen[kind] = ["_".join(text) for text in texts]
     if "position" not in chosen:
         chosen["position"] = [_constant_position(names[0])] * len(names)
     return [
-        NameFields(**{kind: texts[i] for kind, texts in chosen.items()}) for i in range(len(names))
+        NameFields(**{kind: each[i] for kind, each in chosen.items()}) for i in range(len(names))
     ]
 
 
-def _varying_columns(names: Sequence[str]) -> list[_Column]:
+def _columns(names: Sequence[str]) -> list[_Column]:
     rows = [_SEPARATORS.split(name.strip("/")) for name in names]
     length = len(rows[0])
     odd = next((i for i, row in enumerate(rows) if len(row) != length), None)
@@ -150,8 +151,6 @@ def _varying_columns(names: Sequence[str]) -> list[_Column]:
     columns: list[_Column] = []
     for k in range(length):
         values = [row[k] for row in rows]
-        if len(set(values)) == 1:
-            continue
         before = {row[k - 1] for row in rows} if k else set()
         columns += _split(values, before, folder=k < n_folders)
     return columns
@@ -159,6 +158,8 @@ def _varying_columns(names: Sequence[str]) -> list[_Column]:
 
 def _split(values: list[str], before: set[str], *, folder: bool) -> list[_Column]:
     """Split one part of the names into letters and digits where all are made up alike."""
+    if len(set(values)) == 1 and not values[0][-1:].isdecimal():
+        return []
     whole = [_Column(values, values, "", folder)]
     runs = [_RUNS.findall(value) for value in values]
     shapes = {tuple(run.isdecimal() for run in row) for row in runs}
@@ -168,10 +169,10 @@ def _split(values: list[str], before: set[str], *, folder: bool) -> list[_Column
     columns = []
     for i, is_number in enumerate(shape):
         column = [row[i] for row in runs]
-        if len(set(column)) == 1:
-            continue
         if not is_number:
-            return whole
+            if len(set(column)) > 1:
+                return whole
+            continue
         label = runs[0][i - 1] if i else ""
         texts = [label + text for text in column]
         if not i and len(before) == 1 and next(iter(before)).isalpha():
@@ -196,22 +197,30 @@ def _without_doubles(columns: list[_Column]) -> list[_Column]:
     """Drop parts that say the same as another one does, such as ``GFP/gfp_001``."""
     kept: list[_Column] = []
     for column in sorted(columns, key=lambda each: each.kind is None):
-        pairs = (set(zip(other.values, column.values, strict=True)) for other in kept)
-        sizes = (len(set(other.values)) for other in kept)
-        distinct = len(set(column.values))
-        if not any(len(p) == n == distinct for p, n in zip(pairs, sizes, strict=True)):
+        rivals = [each for each in kept if column.kind in (None, each.kind)]
+        if not any(_same(column.values, rival.values) for rival in rivals):
             kept.append(column)
     return [column for column in columns if any(column is each for each in kept)]
 
 
-def _assign_rest(columns: list[_Column], names: Sequence[str]) -> None:
-    """Take the one part that is left over for the time, if it is needed to tell files apart."""
+def _same(some: list[str], others: list[str]) -> bool:
+    """Tell whether two parts divide the files in the same way."""
+    pairs = set(zip(some, others, strict=True))
+    return len(pairs) == len(set(some)) == len(set(others))
+
+
+def _assign_rest(columns: list[_Column], names: Sequence[str], *, time_is_told: bool) -> None:
+    """Take the one number that is left over in the files' own names for the time.
+
+    Nothing is needed where the known parts tell all files apart.
+    """
     rest = [column for column in columns if column.kind is None]
     known = [column.values for column in columns if column.kind is not None]
     if not rest or (known and len(set(zip(*known, strict=True))) == len(names)):
         return
-    has_time = any(column.kind == "time" for column in columns)
-    if len(rest) > 1 or has_time or not all(value.isdecimal() for value in rest[0].values):
+    has_time = time_is_told or any(column.kind == "time" for column in columns)
+    number = all(value.isdecimal() for value in rest[0].values) and not rest[0].folder
+    if len(rest) > 1 or has_time or not number:
         raise _ambiguous("it is not clear what some parts of the names mean", rest)
     rest[0].kind = "time"
 

@@ -15,7 +15,7 @@ from fovflow.readers.limits import check_sizes
 from fovflow.readers.locate import natural_key
 from fovflow.readers.protocol import Channel, Position, RawInfo
 from fovflow.readers.times import choose_times, nominal_times
-from fovflow.readers.zarr_metadata import Image, below, read_group, read_image
+from fovflow.readers.zarr_metadata import Image, read_group, read_image
 
 _MAX_POSITIONS = 100_000
 
@@ -155,13 +155,11 @@ def _plate(path: Path, plate: Any) -> list[tuple[str, str | None]]:
 def _held_frames(image: Image) -> NDArray[np.bool_]:
     """Return which frames have any chunk on disk, from one listing of the array's folder."""
     n_frames = image.size("T")
-    folder = below(image.array, "/".join(image.key_prefix))
+    folder = image.array / "c" if image.key_start == "c/" else image.array
     if not image.axes.startswith("T"):
         return np.full(n_frames, folder.is_dir())
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    if image.separator == "." and image.key_prefix:
-        names = [name.removeprefix("c.") for name in names]
-    leading = {name.split(".")[0] for name in names}
+    leading = {name.removeprefix(image.key_start).split(".")[0] for name in names}
     length = image.chunks[0]
     chunks = np.array([str(i) in leading for i in range(-(-n_frames // length))], bool)
     return np.repeat(chunks, length)[:n_frames]

@@ -32,7 +32,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Image:
-    """Level 0 of one multiscale image, that is, a position."""
+    """Level 0 of one multiscale image, that is, a position.
+
+    Attributes
+    ----------
+    array : Path
+    version : {2, 3}
+        Of Zarr.
+    key_start : str
+        What the names of chunks start with: ``""``, ``"c/"`` or ``"c."``.
+    """
 
     array: Path
     version: int
@@ -40,8 +49,7 @@ class Image:
     axes: str
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
-    key_prefix: tuple[str, ...]
-    separator: str
+    key_start: str
     dtype: str
     channels: tuple[str, ...]
     pixel_um: float | None
@@ -88,7 +96,7 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
         dataset = scales["datasets"][0]
         array = below(root, (group.path / str(dataset["path"])).relative_to(root).as_posix())
         axes, units = _axes(scales)
-        shape, chunks, dtype, prefix, separator = _array(array)
+        shape, chunks, dtype, key_start = _array(array)
         if len(axes) != len(shape):
             raise ValueError(f"axes {axes} for an array of shape {shape}")  # noqa: TRY301
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -116,8 +124,7 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
         axes=axes,
         shape=shape,
         chunks=chunks,
-        key_prefix=prefix,
-        separator=separator,
+        key_start=key_start,
         dtype=dtype,
         channels=channels,
         pixel_um=positive(spaced("X", to_um, scale)),
@@ -173,8 +180,8 @@ def _transforms(
 
 def _array(
     path: Path,
-) -> tuple[tuple[int, ...], tuple[int, ...], str, tuple[str, ...], str]:
-    """Return shape, chunks, dtype and naming of chunks of an array."""
+) -> tuple[tuple[int, ...], tuple[int, ...], str, str]:
+    """Return shape, chunks, dtype and start of the names of chunks of an array."""
     if (path / "zarr.json").is_file():
         meta = _load(path / "zarr.json")
         codecs = list(meta["codecs"])
@@ -185,9 +192,8 @@ def _array(
         chunks = grid["configuration"]["chunk_shape"]
         _check_codecs(path, codecs, _CODECS_V3)
         encoding = meta.get("chunk_key_encoding") or {"name": "default"}
-        default = "/" if encoding["name"] == "default" else "."
-        separator = (encoding.get("configuration") or {}).get("separator", default)
-        prefix = ("c",) if encoding["name"] == "default" else ()
+        separator = (encoding.get("configuration") or {}).get("separator", "/")
+        key_start = f"c{separator}" if encoding["name"] == "default" else ""
     elif (path / ".zarray").is_file():
         meta = _load(path / ".zarray")
         codecs = [meta.get("compressor"), *(meta.get("filters") or ())]
@@ -195,7 +201,7 @@ def _array(
         if meta.get("order", "C") not in ("C", "F") or not isinstance(meta["dtype"], str):
             raise ValueError(f"dtype {meta['dtype']!r}, order {meta.get('order')!r}")
         dtype, chunks = meta["dtype"], meta["chunks"]
-        separator, prefix = meta.get("dimension_separator", "."), ()
+        key_start = ""
     else:
         raise FovflowError(f"there is no Zarr array in {path}", remedy="copy the dataset again")
     shape, chunks = tuple(map(int, meta["shape"])), tuple(map(int, chunks))
@@ -204,7 +210,7 @@ def _array(
     name = check_dtype(path, np.dtype(dtype))
     for planes in (shape[-2:], chunks):
         check_plane(path, planes, name, MAX_PLANE_BYTES)
-    return shape, chunks, name, prefix, separator
+    return shape, chunks, name, key_start
 
 
 def _check_codecs(path: Path, codecs: list[Any], allowed: set[str]) -> None:

@@ -1,0 +1,458 @@
+"""TIFF files of one kind and another, good and hostile."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from ome_sets import write_ome_set
+from paths import shared_data
+
+import fovflow
+from fovflow.errors import FovflowError
+
+
+@pytest.fixture
+def stack() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 65536, (5, 12, 16), dtype=np.uint16)
+
+
+def bare_tiff(path: Path, tags: dict[int, tuple[int, int, int]], *, next_page: int = 0) -> Path:
+    """Write a classic TIFF of one page whose header says what it likes."""
+    entries = b"".join(
+        struct.pack("<HHI", code, kind, count) + struct.pack("<I", value)
+        for code, (kind, count, value) in sorted(tags.items())
+    )
+    page = struct.pack("<H", len(tags)) + entries + struct.pack("<I", next_page)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + page + bytes(64))
+    return path
+
+
+def grey(height: int, width: int, **more: Any) -> dict[int, tuple[int, int, int]]:
+    return {
+        256: (4, 1, width),
+        257: (4, 1, height),
+        258: (3, 1, 16),
+        259: (3, 1, more.get("compression", 1)),
+        262: (3, 1, 1),
+        273: (4, 1, 8),
+        277: (3, 1, 1),
+        278: (4, 1, height),
+        279: (4, 1, more.get("stored", 64)),
+    }
+
+
+def test_a_plain_stack_is_frames(stack: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "plain.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for plane in stack:
+            writer.write(plane, photometric="minisblack", metadata=None)
+    with fovflow.open_raw(path) as raw:
+        assert (raw.info.format, raw.info.axes, raw.info.n_frames) == ("tiff", "TYX", 5)
+        assert raw.info.time_source == "unknown"
+        assert raw.info.pixel_um is None
+        for t in range(5):
+            np.testing.assert_array_equal(raw.read(0, t, 0), stack[t])
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "zstd"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_compressed_and_big_endian(
+    compression: str, byteorder: str, stack: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "packed.tif"
+    tifffile.imwrite(
+        path,
+        stack,
+        photometric="minisblack",
+        compression=compression,
+        byteorder=byteorder,
+        metadata={"axes": "TYX"},
+        bigtiff=byteorder == "<",
+    )
+    with fovflow.open_raw(path) as raw:
+        plane = raw.read(0, 4, 0)
+        assert plane.dtype.isnative
+        np.testing.assert_array_equal(plane, stack[4])
+
+
+def test_named_axes(tmp_path: Path) -> None:
+    pixels = np.arange(3 * 2 * 4 * 8 * 8, dtype=np.uint16).reshape(3, 2, 4, 8, 8)
+    path = tmp_path / "named.tif"
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata={"axes": "TCZYX"})
+    with fovflow.open_raw(path) as raw:
+        assert (raw.info.n_frames, len(raw.info.channels), raw.info.n_z) == (3, 2, 4)
+        np.testing.assert_array_equal(raw.read(0, 2, 1, z=3), pixels[2, 1, 3])
+
+
+@pytest.mark.parametrize("order", ["ZCTYX", "CTYX", "TZYX", "ZYX", "CYX"])
+def test_axes_in_other_orders(order: str, tmp_path: Path) -> None:
+    sizes = {"T": 3, "C": 2, "Z": 4, "Y": 8, "X": 8}
+    shape = [sizes[axis] for axis in order]
+    pixels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    path = tmp_path / "order.tif"
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata={"axes": order})
+    at = {"T": sizes["T"] - 1, "C": 1, "Z": 2}
+    with fovflow.open_raw(path) as raw:
+        t, c, z = (at[axis] if axis in order else 0 for axis in "TCZ")
+        expected = pixels[tuple(at[axis] for axis in order[:-2])]
+        np.testing.assert_array_equal(raw.read(0, t, c, z), expected)
+
+
+def test_imagej_z_and_frames(tmp_path: Path) -> None:
+    pixels = np.arange(2 * 3 * 2 * 8 * 8, dtype=np.uint16).reshape(2, 3, 2, 8, 8)
+    path = tmp_path / "hyper.tif"
+    tifffile.imwrite(
+        path,
+        pixels,
+        imagej=True,
+        resolution=(2.0, 2.0),
+        metadata={"axes": "TZCYX", "unit": "micron", "spacing": 1.5, "finterval": 2.5},
+    )
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.format == "imagej-tiff"
+        assert (raw.info.n_frames, raw.info.n_z, len(raw.info.channels)) == (2, 3, 2)
+        assert (raw.info.pixel_um, raw.info.z_um) == (0.5, 1.5)
+        assert raw.times(0).seconds.tolist() == [0, 2.5]
+        np.testing.assert_array_equal(raw.read(0, 1, 1, z=2), pixels[1, 2, 1])
+
+
+def test_imagej_stack_that_lost_its_end(stack: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "short.tif"
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "TYX"})
+    path.write_bytes(path.read_bytes()[:-600])
+    with pytest.raises(FovflowError, match="cut off"):
+        fovflow.open_raw(path)
+
+
+def test_two_unnamed_axes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "five.tif"
+    tifffile.imwrite(path, np.zeros((3, 2, 8, 8), np.uint16), photometric="minisblack")
+    with pytest.raises(FovflowError, match="what all of its axes are") as caught:
+        fovflow.open_raw(path)
+    assert "QQYX" in str(caught.value)
+    assert "OME-TIFF" in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int8", "uint32", "int32", "float64", "complex64"])
+def test_types_that_are_not_read(dtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "type.tif"
+    tifffile.imwrite(path, np.zeros((8, 8), dtype), photometric="minisblack")
+    with pytest.raises(FovflowError, match="unsupported type") as caught:
+        fovflow.open_raw(path)
+    assert caught.value.found == dtype
+    assert "uint16" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_colour_is_refused(planar: str, tmp_path: Path) -> None:
+    path = tmp_path / "colour.tif"
+    shape = (8, 8, 3) if planar == "contig" else (3, 8, 8)
+    tifffile.imwrite(path, np.zeros(shape, np.uint8), photometric="rgb", planarconfig=planar)
+    with pytest.raises(FovflowError, match="3 colour samples"):
+        fovflow.open_raw(path)
+
+
+def test_pages_of_different_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for size in (8, 16):
+            writer.write(np.zeros((size, size), np.uint16), metadata=None)
+    with pytest.raises(FovflowError, match="not all alike"):
+        fovflow.open_raw(path)
+
+
+def test_an_odd_page_in_the_middle_costs_that_frame(tmp_path: Path) -> None:
+    path = tmp_path / "odd.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for size in (8, 16, 8):
+            writer.write(np.full((size, size), size, np.uint16), metadata=None)
+    with fovflow.open_raw(path) as raw:
+        assert raw.read(0, 2, 0).max() == 8
+        with pytest.raises(FovflowError, match="frame 1") as caught:
+            raw.read(0, 1, 0)
+    assert "16 x 16" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "more"),
+    [
+        (2**21, 2**21, {}),
+        (2**21, 2**21, {"stored": 0}),
+        (2**21, 2**21, {"compression": 8}),
+        (2**31, 2**31, {"compression": 5}),
+        (100_000, 1000, {"compression": 8}),
+        (2**15, 2**15, {"stored": 2**31}),
+        (0, 10, {}),
+    ],
+)
+def test_terabytes_in_a_header(
+    height: int, width: int, more: dict[str, int], tmp_path: Path
+) -> None:
+    path = bare_tiff(tmp_path / "huge.tif", grey(height, width, **more))
+    with pytest.raises(FovflowError, match=r"cannot hold|damaged"):
+        fovflow.open_raw(path)
+
+
+def test_tables_of_a_billion_offsets(tmp_path: Path) -> None:
+    tags = grey(64, 64) | {273: (4, 2**30, 8), 279: (4, 2**30, 8)}
+    with pytest.raises(FovflowError):
+        fovflow.open_raw(bare_tiff(tmp_path / "table.tif", tags))
+
+
+def test_pages_that_bite_their_tail(tmp_path: Path) -> None:
+    path = bare_tiff(tmp_path / "loop.tif", grey(4, 8), next_page=8)
+    with pytest.raises(FovflowError, match="leads back"):
+        fovflow.open_raw(path)
+
+
+@pytest.mark.parametrize("content", [b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*" + bytes(20)])
+def test_headers_that_lead_nowhere(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.tif"
+    path.write_bytes(content)
+    with pytest.raises(FovflowError, match="cut off or damaged"):
+        fovflow.open_raw(path)
+
+
+def test_random_damage_never_escapes(stack: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "noisy.ome.tif"
+    tifffile.imwrite(path, stack, ome=True, metadata={"axes": "TYX"}, compression="zlib")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(8)
+    refused = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        noise = rng.bytes(int(rng.integers(1, 30)))
+        start = int(rng.integers(0, len(data)))
+        data[start : start + len(noise)] = noise
+        path.write_bytes(data[: len(whole)])
+        try:
+            with fovflow.open_raw(path) as raw:
+                raw.read(0, 0, 0)
+        except FovflowError:
+            refused += 1
+    assert refused > 10
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit", "expected"),
+    [((2e4, 2e4), "CENTIMETER", 0.5), ((72, 72), "INCH", None), ((300, 300), "CENTIMETER", None)],
+)
+def test_pixel_size_from_the_resolution(
+    resolution: tuple[float, float], unit: str, expected: float | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "resolution.tif"
+    tifffile.imwrite(
+        path,
+        np.zeros((8, 8), np.uint16),
+        resolution=resolution,
+        resolutionunit=unit,
+        metadata=None,
+    )
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.pixel_um == expected
+        assert any("resolution of the TIFF" in t for t in raw.info.warnings) is bool(expected)
+
+
+def nis_record(calibrated: bool, pixel: float) -> bytes:
+    def named(kind: int, name: str, value: bytes) -> bytes:
+        label = f"{name}\0".encode("utf-16-le")
+        return bytes([kind, len(label) // 2]) + label + value
+
+    head = "MetadataTiffV1_0\0SLxPictureMetadata\0".encode("utf-16-le")
+    return (
+        head
+        + named(6, "dCalibration", struct.pack("<d", pixel))
+        + named(1, "bCalibrated", bytes([calibrated]))
+    )
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "record", "expected"),
+    [(True, 0.65, 0.65), (False, 0.65, None), (True, 1.0, None)],
+)
+def test_private_tags_of_nis_elements(
+    calibrated: bool, record: float, expected: float | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "nis.tif"
+    blob = nis_record(calibrated, record)
+    tags = [
+        (65325, 12, 1, 1500.0, True),
+        (65326, 12, 1, 0.65, True),
+        (65329, 12, 4, (10.0, -20.0, 3.0, 1500.0), True),
+        (65331, 1, len(blob), blob, True),
+    ]
+    tifffile.imwrite(path, np.zeros((8, 8), np.uint16), metadata=None, extratags=tags)
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.pixel_um == expected
+        assert raw.times(0).source == "measured"
+        assert raw.times(0).seconds.tolist() == [1.5]
+        assert (raw.info.positions[0].x_um, raw.info.positions[0].y_um) == (10.0, -20.0)
+
+
+def test_the_same_tags_without_the_record_mean_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "other.tif"
+    tags = [(65325, 12, 1, 1500.0, True), (65326, 12, 1, 0.65, True)]
+    tifffile.imwrite(path, np.zeros((8, 8), np.uint16), metadata=None, extratags=tags)
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.pixel_um is None
+        assert raw.times(0).source == "nominal"
+
+
+@pytest.mark.data
+def test_a_real_file_exported_by_nis_elements() -> None:
+    with fovflow.open_raw(shared_data("t98g/phase/20180101ef002xy01t02.tif")) as raw:
+        assert raw.info.pixel_um == 0.8707951277094507
+        assert raw.times(0).seconds.tolist() == [612.3288285072106]
+        assert raw.times(0).source == "measured"
+
+
+def change_xml(path: Path, old: str, new: str) -> None:
+    """Change the OME-XML of a file, keeping its length."""
+    data = path.read_bytes()
+    assert old.encode() in data
+    assert len(new.encode()) <= len(old.encode())
+    path.write_bytes(data.replace(old.encode(), new.encode().ljust(len(old.encode()))))
+
+
+def ome(folder: Path, pixels: np.ndarray, **metadata: Any) -> Path:
+    path = folder / "cells.ome.tif"
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata=metadata)
+    return path
+
+
+def test_ome_z_and_units(tmp_path: Path) -> None:
+    pixels = np.arange(2 * 3 * 8 * 8, dtype=np.uint16).reshape(2, 3, 8, 8)
+    path = ome(
+        tmp_path,
+        pixels,
+        axes="TZYX",
+        PhysicalSizeX=250.0,
+        PhysicalSizeXUnit="nm",
+        PhysicalSizeZ=1.0,
+        TimeIncrement=5.0,
+        TimeIncrementUnit="min",
+        Channel={"Name": ["DIC"]},
+    )
+    with fovflow.open_raw(path) as raw:
+        assert (raw.info.pixel_um, raw.info.z_um, raw.info.n_z) == (0.25, 1.0, 3)
+        assert raw.info.channels[0].name == "DIC"
+        assert raw.times(0).seconds.tolist() == [0, 300]
+        np.testing.assert_array_equal(raw.read(0, 1, 0, z=2), pixels[1, 2])
+
+
+def test_a_renamed_ome_file_still_opens(tmp_path: Path) -> None:
+    frames = np.arange(1 * 1 * 2 * 8 * 8, dtype=np.uint16).reshape(1, 1, 2, 8, 8)
+    path = write_ome_set(tmp_path, frames, channels=["a", "b"], pixel_um=1.0)
+    other = path.rename(tmp_path / "renamed.ome.tif")
+    with fovflow.open_raw(other) as raw:
+        np.testing.assert_array_equal(raw.read(0, 0, 1), frames[0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "prefix", ["../outside/", "/etc/", "..\\outside\\", "C:\\outside\\", "a/../../outside/"]
+)
+def test_sets_that_lead_out_of_their_folder(prefix: str, tmp_path: Path) -> None:
+    frames = np.zeros((2, 1, 1, 8, 8), np.uint16)
+    inside = tmp_path / "inside"
+    path = write_ome_set(
+        inside, frames, channels=["a"], pixel_um=1.0, rename=lambda name: prefix + name
+    )
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (inside / "set_0_1.ome.tif").rename(outside / "set_0_1.ome.tif")
+    with pytest.raises(FovflowError, match="outside its own folder") as caught:
+        fovflow.open_raw(path)
+    assert prefix.strip("/\\").rpartition("/")[2][:1] in str(caught.value.found)
+
+
+def test_a_set_of_which_a_file_is_lost(tmp_path: Path) -> None:
+    frames = np.arange(3 * 2 * 2 * 8 * 8, dtype=np.uint16).reshape(3, 2, 2, 8, 8)
+    path = write_ome_set(tmp_path, frames, channels=["a", "b"], pixel_um=1.0)
+    (tmp_path / "set_1_1.ome.tif").unlink()
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.missing == ((1, 1),)
+        assert any("set_1_1.ome.tif" in text for text in raw.info.warnings)
+        np.testing.assert_array_equal(raw.read(1, 2, 1), frames[2, 1, 1])
+
+
+def test_a_folder_with_one_set_is_that_set(tmp_path: Path) -> None:
+    frames = np.arange(3 * 2 * 2 * 8 * 8, dtype=np.uint16).reshape(3, 2, 2, 8, 8)
+    write_ome_set(tmp_path / "set", frames, channels=["a", "b"], pixel_um=1.0)
+    for path in (tmp_path / "set", tmp_path / "set" / "*.tif"):
+        with fovflow.open_raw(path) as raw:
+            assert raw.info.format == "ome-tiff"
+            np.testing.assert_array_equal(raw.read(1, 2, 1), frames[2, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('SizeT="5"', 'SizeT="0"', "announces no images"),
+        ('SizeT="5"', 'SizeT="x"', "damaged"),
+        ('DimensionOrder="XYCZT"', 'DimensionOrder="XYCC"', "damaged"),
+        ('SizeT="5"', "", "damaged"),
+        ("</OME>", "<OME>", "damaged"),
+        ("<Pixels", "<Pixls ", "damaged"),
+        ("<Image", "<Imgae", "damaged|describes no image"),
+    ],
+)
+def test_damaged_xml(old: str, new: str, message: str, stack: np.ndarray, tmp_path: Path) -> None:
+    path = ome(tmp_path, stack, axes="TYX")
+    change_xml(path, old, new)
+    with pytest.raises(FovflowError, match=message):
+        fovflow.open_raw(path)
+
+
+@pytest.mark.parametrize("axis", ["T", "C", "Z"])
+def test_xml_that_asks_for_too_much(axis: str, tmp_path: Path) -> None:
+    sizes = {"T": 1, "C": 1, "Z": 1} | {axis: 10**13}
+    text = " ".join(f'Size{name}="{n}"' for name, n in sizes.items())
+    xml = (
+        f'<OME><Image><Pixels DimensionOrder="XYCZT" SizeX="8" SizeY="8" {text}>'
+        "<TiffData/></Pixels></Image></OME>"
+    )
+    path = tmp_path / "much.ome.tif"
+    tifffile.imwrite(path, np.zeros((8, 8), np.uint16), description=xml, metadata=None)
+    with pytest.raises(FovflowError, match="absurd sizes"):
+        fovflow.open_raw(path)
+
+
+def test_entities_do_not_explode(tmp_path: Path) -> None:
+    levels = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 12))
+    xml = f'<?xml version="1.0"?><!DOCTYPE OME [<!ENTITY l0 "ha">{levels}]><OME>&l11;</OME>'
+    path = tmp_path / "bomb.ome.tif"
+    tifffile.imwrite(path, np.zeros((8, 8), np.uint16), description=xml, metadata=None)
+    with pytest.raises(FovflowError, match=r"damaged|describes no image"):
+        fovflow.open_raw(path)
+
+
+def test_a_member_of_a_set_without_description(tmp_path: Path) -> None:
+    xml = '<OME><BinaryOnly MetadataFile="main.ome.tif" UUID="urn:uuid:1"/></OME>'
+    path = tmp_path / "member.ome.tif"
+    tifffile.imwrite(path, np.zeros((8, 8), np.uint16), description=xml, metadata=None)
+    with pytest.raises(FovflowError, match="another file") as caught:
+        fovflow.open_raw(path)
+    assert "main.ome.tif" in str(caught.value)
+
+
+def test_an_aborted_ome_acquisition(stack: np.ndarray, tmp_path: Path) -> None:
+    path = ome(tmp_path, stack[:3], axes="TYX")
+    change_xml(path, 'SizeT="3"', 'SizeT="5"')
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.missing == ((0, 3), (0, 4))
+        np.testing.assert_array_equal(raw.read(0, 2, 0), stack[2])
+
+
+def test_a_frame_with_only_some_channels_is_missing(tmp_path: Path) -> None:
+    pixels = np.arange(2 * 2 * 8 * 8, dtype=np.uint16).reshape(2, 2, 8, 8)
+    path = ome(tmp_path, pixels, axes="TCYX")
+    change_xml(path, 'PlaneCount="4"', 'PlaneCount="3"')
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.missing == ((0, 1),)
+        assert not raw.read(0, 1, 0).any()
+        assert any("1 frames lack" in text for text in raw.info.warnings)

@@ -1,0 +1,397 @@
+"""TIFF series: what names say, holes, and files that do not fit together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from paths import shared_data
+
+import fovflow
+from fovflow.errors import ConfigError, FovflowError
+from fovflow.readers.locate import natural_key
+from fovflow.readers.series_names import NameFields, detect_fields, match_pattern
+from fovflow.simulation.containers import write_ome_tiff
+
+
+def save(folder: Path, names: Iterable[str], shape: tuple[int, int] = (8, 8)) -> dict[str, int]:
+    """Write one small file per name, each filled with a value of its own."""
+    values = {}
+    for value, name in enumerate(names, start=1):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(path, np.full(shape, value, np.uint16), metadata=None)
+        values[name] = value
+    return values
+
+
+def fields(*names: str) -> list[tuple[str, str, str, str]]:
+    return [(f.position, f.time, f.channel, f.z) for f in detect_fields(names)]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (
+            ["20180101ef002xy01t01", "20180101ef002xy01t02"],
+            [("xy01", "t01", "", ""), ("xy01", "t02", "", "")],
+        ),
+        (
+            ["20180101xy01t01", "20180101xy02t01"],
+            [("xy01", "", "", ""), ("xy02", "", "", "")],
+        ),
+        (
+            ["img_s3_t001_c2", "img_s3_t002_c1"],
+            [("", "t001", "c2", ""), ("", "t002", "c1", "")],
+        ),
+        (
+            ["img_s3_t001_c2", "img_s4_t001_c2"],
+            [("s3", "", "", ""), ("s4", "", "", "")],
+        ),
+        (
+            ["pos_00/phase_001", "pos_01/phase_002"],
+            [("pos_00", "", "", ""), ("pos_01", "", "", "")],
+        ),
+        (
+            ["GFP/frame_10", "Phase/frame_9", "Phase/frame_10"],
+            [
+                ("", "frame_10", "GFP", ""),
+                ("", "frame_9", "Phase", ""),
+                ("", "frame_10", "Phase", ""),
+            ],
+        ),
+        (
+            ["GFP/gfp_1", "Phase/phase_1"],
+            [("", "", "GFP", ""), ("", "", "Phase", "")],
+        ),
+        (["A1_t1", "B2_t1"], [("A1", "", "", ""), ("B2", "", "", "")]),
+        (["ctrl/t1", "drug/t1"], [("ctrl", "", "", ""), ("drug", "", "", "")]),
+        (
+            ["scan_z1_ch00", "scan_z2_ch01"],
+            [("", "", "ch00", "z1"), ("", "", "ch01", "z2")],
+        ),
+        (["a 7", "a 8"], [("", "a_7", "", ""), ("", "a_8", "", "")]),
+        (
+            ["pos_00/phase_001", "pos_00/phase_002", "pos_01/phase_001"],
+            [
+                ("pos_00", "phase_001", "", ""),
+                ("pos_00", "phase_002", "", ""),
+                ("pos_01", "phase_001", "", ""),
+            ],
+        ),
+        (
+            ["x_w1DAPI_s1_t1", "x_w2GFP_s1_t1"],
+            [("", "", "w1DAPI", ""), ("", "", "w2GFP", "")],
+        ),
+    ],
+)
+def test_fields_told_from_names(names: list[str], expected: list[tuple[str, ...]]) -> None:
+    assert fields(*names) == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["01_001", "02_001", "01_002", "02_002"],
+        ["day1_001", "001"],
+        ["t1_time1", "t2_time1", "t1_time2"],
+        ["foo_1", "bar_1"],
+        ["B2_1/t1", "B2_2/t1"],
+        ["001/image", "002/image"],
+        ["x1_t5", "x2_t5"],
+        ["t01_5", "t02_5", "t01_6"],
+    ],
+)
+def test_names_that_leave_a_choice(names: list[str]) -> None:
+    with pytest.raises(FovflowError) as caught:
+        detect_fields(names)
+    assert "pattern" in str(caught.value.remedy)
+
+
+def test_time_stamps_beside_numbers_are_ignored() -> None:
+    found = fields("a_t1_20180101120000", "a_t2_20180101121003")
+    assert [each[1] for each in found] == ["t1", "t2"]
+
+
+def test_natural_order(tmp_path: Path) -> None:
+    values = save(tmp_path, [f"cell_{i}.tif" for i in (10, 9, 8, 11)])
+    with fovflow.open_raw(tmp_path) as raw:
+        order = [int(raw.read(0, t, 0)[0, 0]) for t in range(4)]
+    assert order == [values[f"cell_{i}.tif"] for i in (8, 9, 10, 11)]
+
+
+@given(st.lists(st.text("abt019_ ", max_size=8), max_size=6))
+def test_natural_key_orders_totally(texts: list[str]) -> None:
+    keys = sorted(natural_key(text) for text in texts)
+    assert all(a <= b for a, b in itertools.pairwise(keys))
+    for text in texts:
+        assert natural_key(text) == natural_key(text.upper())
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, unique=True))
+def test_numbers_sort_as_numbers(numbers: list[int]) -> None:
+    names = [f"img_{n}.tif" for n in numbers]
+    assert sorted(names, key=natural_key) == [f"img_{n}.tif" for n in sorted(numbers)]
+
+
+def test_an_explicit_pattern(tmp_path: Path) -> None:
+    names = [f"{p}/{c}_{t}.tif" for p in ("w 1", "w 2") for c in ("ph", "red") for t in range(3)]
+    values = save(tmp_path, [*names, "notes/overview.tif"])
+    with fovflow.open_raw(tmp_path, pattern="{position}/{channel}_{time}.tif") as raw:
+        assert [each.name for each in raw.info.positions] == ["w 1", "w 2"]
+        assert [each.name for each in raw.info.channels] == ["ph", "red"]
+        assert raw.info.n_frames == 3
+        assert int(raw.read(1, 2, 0)[0, 0]) == values["w 2/ph_2.tif"]
+        assert any("1 files do not match" in text for text in raw.info.warnings)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "expected"),
+    [
+        ("{position}_{time}.tif", "x/A_B_3.tif", NameFields("A", "B_3")),
+        ("{channel}/*_{time}.tif", "r/GFP/any thing_12.tif", NameFields("", "12", "GFP")),
+        ("{position}/{position}_t{time}.tif", "p1/p1_t4.tif", NameFields("p1", "4")),
+        ("{position}/{position}_t{time}.tif", "p1/p2_t4.tif", None),
+        ("t{time}z{z}.tif", "t1z22.tif", NameFields("", "1", "", "22")),
+        ("t{time}z{z}.tif", "t1zx.tif", None),
+        ("a+b[{time}].tif", "a+b[7].tif", NameFields("", "7")),
+        ("{time}.tif", "a/b/t5.tif", NameFields("", "t5")),
+    ],
+)
+def test_patterns(pattern: str, name: str, expected: NameFields | None) -> None:
+    assert match_pattern([name], pattern) == [expected]
+
+
+@given(
+    st.text("abcXYZ0189 ä.+", min_size=1).filter(lambda text: "/" not in text),
+    st.integers(0, 10**6),
+)
+def test_patterns_find_what_was_written(position: str, time: int) -> None:
+    (found,) = match_pattern([f"{position}/img_{time:05d}.tif"], "{position}/img_{time}.tif")
+    assert found == NameFields(position, f"{time:05d}")
+
+
+@pytest.mark.parametrize("pattern", ["{pos}_{time}.tif", "*.tif", "{}.tif"])
+def test_wrong_patterns(pattern: str, tmp_path: Path) -> None:
+    save(tmp_path, ["t1.tif", "t2.tif"])
+    with pytest.raises(ConfigError, match="pattern"):
+        fovflow.open_raw(tmp_path, pattern=pattern)
+
+
+def test_a_pattern_that_matches_nothing(tmp_path: Path) -> None:
+    save(tmp_path, ["t1.tif", "t2.tif"])
+    with pytest.raises(FovflowError, match="no file below") as caught:
+        fovflow.open_raw(tmp_path, pattern="p{position}_{time}.tif")
+    assert "'t1.tif'" in str(caught.value)
+
+
+def test_times_in_other_forms(tmp_path: Path) -> None:
+    values = save(tmp_path, ["v_00d02h00m.tif", "v_00d00h30m.tif", "v_01d00h00m.tif"])
+    with fovflow.open_raw(tmp_path, pattern="v_{time}.tif") as raw:
+        found = [int(raw.read(0, t, 0)[0, 0]) for t in range(3)]
+    assert found == [values[f"v_{t}.tif"] for t in ("00d00h30m", "00d02h00m", "01d00h00m")]
+
+
+def test_holes_are_missing_frames(tmp_path: Path) -> None:
+    names = [f"s{p}_t{t:03d}_c{c}.tif" for p in (1, 2) for t in range(4) for c in (1, 2)]
+    values = save(tmp_path, names)
+    for name in ("s2_t002_c1.tif", "s2_t002_c2.tif"):
+        (tmp_path / name).unlink()
+    with fovflow.open_raw(tmp_path) as raw:
+        assert raw.info.missing == ((1, 2),)
+        assert not raw.read(1, 2, 0).any()
+        assert int(raw.read(1, 3, 1)[0, 0]) == values["s2_t003_c2.tif"]
+
+
+def test_a_frame_that_no_position_has(tmp_path: Path) -> None:
+    save(tmp_path, [f"t{t}.tif" for t in (1, 2, 4, 5)])
+    with fovflow.open_raw(tmp_path, interval_s=60) as raw:
+        assert raw.info.n_frames == 5
+        assert raw.info.missing == ((0, 2),)
+        assert raw.times(0).seconds.tolist() == [0, 60, 120, 180, 240]
+
+
+def test_numbers_in_steps(tmp_path: Path) -> None:
+    save(tmp_path, [f"t{t:03d}.tif" for t in (0, 10, 20, 40)])
+    with fovflow.open_raw(tmp_path) as raw:
+        assert raw.info.n_frames == 5
+        assert raw.info.missing == ((0, 3),)
+
+
+def test_numbers_with_huge_gaps_are_labels(tmp_path: Path) -> None:
+    save(tmp_path, [f"t{t}.tif" for t in (1, 1000, 2001)])
+    with fovflow.open_raw(tmp_path) as raw:
+        assert raw.info.n_frames == 3
+        assert raw.info.missing == ()
+        assert any("large gaps" in text for text in raw.info.warnings)
+
+
+def test_a_frame_that_lacks_a_channel(tmp_path: Path) -> None:
+    save(tmp_path, [f"t{t}_c{c}.tif" for t in range(3) for c in range(2)])
+    (tmp_path / "t1_c1.tif").unlink()
+    with pytest.raises(FovflowError, match=r"1 frames .* lack some of their channels") as caught:
+        fovflow.open_raw(tmp_path)
+    assert "t1_c0.tif" in str(caught.value)
+
+
+def test_z_in_names(tmp_path: Path) -> None:
+    values = save(tmp_path, [f"t{t}_z{z}.tif" for t in range(2) for z in range(3)])
+    with fovflow.open_raw(tmp_path) as raw:
+        assert (raw.info.n_frames, raw.info.n_z) == (2, 3)
+        assert int(raw.read(0, 1, 0, z=2)[0, 0]) == values["t1_z2.tif"]
+
+
+def test_two_files_of_the_same_place(tmp_path: Path) -> None:
+    save(tmp_path, ["GFP1.tif", "RFP1.tif"])
+    with pytest.raises(FovflowError, match="same place") as caught:
+        fovflow.open_raw(tmp_path, pattern="*P{time}.tif")
+    assert "GFP1.tif and RFP1.tif" in str(caught.value)
+
+
+def test_files_of_different_shapes(tmp_path: Path) -> None:
+    save(tmp_path, ["t1.tif", "t2.tif"])
+    save(tmp_path, ["t3.tif"], shape=(8, 16))
+    with pytest.raises(FovflowError, match=r"t3\.tif is not like the other files") as caught:
+        fovflow.open_raw(tmp_path)
+    assert "8 x 16" in str(caught.value)
+
+
+def test_files_of_equal_size_and_different_shape(tmp_path: Path) -> None:
+    """Only noticed when read: not every header is opened beforehand."""
+    save(tmp_path, ["t1.tif", "t2.tif"])
+    save(tmp_path, ["t3.tif"], shape=(4, 16))
+    with fovflow.open_raw(tmp_path) as raw:
+        raw.read(0, 1, 0)
+        with pytest.raises(FovflowError, match=r"t3\.tif is not like"):
+            raw.read(0, 2, 0)
+        raw.read(0, 0, 0)
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    save(tmp_path, ["t1.tif", "t2.tif"])
+    (tmp_path / "t3.tif").touch()
+    with pytest.raises(FovflowError, match=r"t3\.tif is empty"):
+        fovflow.open_raw(tmp_path)
+
+
+def test_a_file_that_vanishes(tmp_path: Path) -> None:
+    save(tmp_path, ["t1.tif", "t2.tif", "t3.tif"])
+    with fovflow.open_raw(tmp_path) as raw:
+        (tmp_path / "t2.tif").unlink()
+        with pytest.raises(FovflowError, match="frame 1"):
+            raw.read(0, 1, 0)
+        raw.read(0, 2, 0)
+
+
+def test_a_single_file_by_pattern(tmp_path: Path) -> None:
+    save(tmp_path, ["only_t5.tif"])
+    with fovflow.open_raw(tmp_path / "*.tif") as raw:
+        assert (raw.info.n_frames, raw.info.format) == (1, "tiff-series")
+        assert raw.times(0).source == "nominal"
+
+
+def test_stacks_over_time_one_file_per_position(tmp_path: Path) -> None:
+    for p in range(2):
+        pixels = np.arange(5 * 64, dtype=np.uint16).reshape(5, 8, 8) + 1000 * p
+        tifffile.imwrite(
+            tmp_path / f"pos{p}.tif",
+            pixels,
+            imagej=True,
+            metadata={"axes": "TYX", "finterval": 30.0},
+        )
+    with fovflow.open_raw(tmp_path) as raw:
+        assert [each.name for each in raw.info.positions] == ["pos0", "pos1"]
+        assert raw.info.n_frames == 5
+        assert int(raw.read(1, 4, 0)[7, 7]) == 1319
+        assert raw.times(1).source == "nominal"
+        assert raw.times(1).seconds.tolist() == [0, 30, 60, 90, 120]
+
+
+def test_pages_are_z_where_names_tell_the_time(tmp_path: Path) -> None:
+    for t in range(3):
+        with tifffile.TiffWriter(tmp_path / f"t{t}.tif") as writer:
+            for z in range(2):
+                writer.write(np.full((8, 8), 10 * t + z, np.uint16), metadata=None)
+    with fovflow.open_raw(tmp_path) as raw:
+        assert (raw.info.n_frames, raw.info.n_z) == (3, 2)
+        assert int(raw.read(0, 2, 0, z=1)[0, 0]) == 21
+
+
+def test_names_and_pages_over_the_same_axis(tmp_path: Path) -> None:
+    for t in range(2):
+        tifffile.imwrite(
+            tmp_path / f"t{t}.tif",
+            np.zeros((3, 8, 8), np.uint16),
+            imagej=True,
+            metadata={"axes": "TYX"},
+        )
+    with pytest.raises(FovflowError, match="same axis"):
+        fovflow.open_raw(tmp_path)
+
+
+def test_an_ome_file_per_position(tmp_path: Path) -> None:
+    frames = np.arange(3 * 2 * 2 * 64, dtype=np.uint16).reshape(3, 2, 2, 8, 8)
+    times = np.array([[1.0, 2.0], [11.0, 12.5], [21.0, 22.0]])
+    written = write_ome_tiff(
+        tmp_path / "movie.ome.tif",
+        frames,
+        channels=["Phase", "GFP"],
+        pixel_um=0.65,
+        positions=[(0, 0, "A1"), (1, 0, "A2")],
+        times_s=times,
+        split=True,
+    )
+    assert len(written) == 2
+    with fovflow.open_raw(tmp_path / "*.ome.tif") as raw:
+        assert (len(raw.info.positions), raw.info.n_frames) == (2, 3)
+        assert [each.name for each in raw.info.channels] == ["Phase", "GFP"]
+        assert raw.info.pixel_um == 0.65
+        assert raw.info.time_source == "measured"
+        assert raw.times(1).seconds.tolist() == [2.0, 12.5, 22.0]
+        np.testing.assert_array_equal(raw.read(1, 2, 1), frames[2, 1, 1])
+
+
+def test_hidden_files_and_other_kinds_are_left_out(tmp_path: Path) -> None:
+    save(tmp_path, ["t1.tif", "t2.TIF", ".t3.tif", ".cache/t4.tif"])
+    (tmp_path / "notes.txt").write_text("x")
+    with fovflow.open_raw(tmp_path) as raw:
+        assert raw.info.n_frames == 2
+
+
+@pytest.mark.parametrize("folder", ["plain", "with space", "größe", "exp[1]", "a*b?"])
+@pytest.mark.parametrize("stem", ["t", "ä t", "img[2]_t", "what?_t"])
+def test_odd_names(folder: str, stem: str, tmp_path: Path) -> None:
+    where = tmp_path / folder
+    save(where, [f"{stem}{t}.tif" for t in range(3)])
+    paths: list[Any] = [where, str(where), where / "*.tif", where / f"{stem}*.tif"]
+    for path in paths:
+        with fovflow.open_raw(path) as raw:
+            assert raw.info.n_frames == 3
+            assert int(raw.read(0, 2, 0)[0, 0]) == 3
+    with fovflow.open_raw(where / f"{stem}1.tif") as raw:
+        assert raw.info.n_frames == 1
+        assert int(raw.read(0, 0, 0)[0, 0]) == 2
+
+
+@pytest.mark.data
+def test_a_real_series() -> None:
+    folder = shared_data("t98g/phase")
+    with fovflow.open_raw(folder / "*.tif") as raw:
+        info = raw.info
+        assert (info.n_frames, info.height, info.width, info.dtype) == (37, 1022, 1024, "uint16")
+        assert [(each.name, each.x_um) for each in info.positions] == [("xy01", 12140.1)]
+        assert info.pixel_um == 0.8707951277094507
+        assert info.time_source == "measured"
+        seconds = raw.times(0).seconds
+        assert seconds[[0, 36]] == pytest.approx([12.966796, 21612.68496], abs=1e-5)
+        assert np.abs(np.diff(seconds) - 600).max() < 2
+        for t in (0, 9, 36):
+            expected = tifffile.imread(folder / f"20180101ef002xy01t{t + 1:02d}.tif")
+            np.testing.assert_array_equal(raw.read(0, t, 0), expected)
