@@ -99,10 +99,11 @@ def bounding_boxes(objects: FrameObjects) -> IntArray:
 
 def box_iou(a: IntArray, b: IntArray) -> FloatArray:
     """Return the (n, m) intersection over union of bounding boxes (n, 4) and (m, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.prod(np.maximum(high - low, 0), axis=2)
-    area_a = np.prod(a[:, 2:] - a[:, :2], axis=1)
-    area_b = np.prod(b[:, 2:] - b[:, :2], axis=1)
+    top, left, bottom, right = (
+        side(a[:, None, k], b[None, :, k])
+        for k, side in enumerate((np.maximum, np.maximum, np.minimum, np.minimum))
+    )
+    common = np.maximum(bottom - top, 0) * np.maximum(right - left, 0)
+    area_a, area_b = ((c[:, 2] - c[:, 0]) * (c[:, 3] - c[:, 1]) for c in (a, b))
     result: FloatArray = common / (area_a[:, None] + area_b[None] - common)
     return result
