@@ -15,10 +15,12 @@ WINDOW = 3
 GRID_BITS = 22
 """A float32 image is rounded to about 2⁻²² of its range."""
 
-_STRIP_PIXELS = 1 << 17  # float64 temporaries of one strip stay in the processor's cache
+_STRIP_PIXELS = 1 << 16  # float64 temporaries of one strip stay in the processor's cache
 
 
-def scaled_variance(image: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+def scaled_variance(
+    image: NDArray[Any], margin: int = 0
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Yield 81 times the variance of each pixel's 3 × 3 window, in strips of rows.
 
     The value is 9·Σx² − (Σx)², a whole number below 2⁵³ and therefore exact in float64. A float32
@@ -30,33 +32,41 @@ def scaled_variance(image: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.flo
     ----------
     image : numpy.ndarray
         (Y, X), uint8, uint16 or float32, finite.
+    margin : int
+        Rows and columns by which a strip goes beyond its rows and the frame on all sides; beyond
+        the frame the values are mirrored as the image is.
 
     Yields
     ------
     rows : slice
     scaled : numpy.ndarray
-        float64 (rows, X), never negative.
+        float64 (rows + 2·margin, X + 2·margin), never negative.
     """
     height, width = image.shape
-    if image.dtype == np.float32:
-        low = float(image.min())
-        grid = float_grid(low, float(image.max()))
-    padded = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_REFLECT)
+    as_float = image.dtype == np.float32
+    low = float(image.min()) if as_float else 0.0
+    grid = float_grid(low, float(image.max())) if as_float else 1.0
+    edge = margin + WINDOW // 2
+    padded = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REFLECT)
     step = max(16, _STRIP_PIXELS // width)
     for start in range(0, height, step):
-        stop = min(start + step, height)
-        strip: NDArray[Any] = padded[start : stop + 2]
-        if image.dtype == np.float32:
+        rows = slice(start, min(start + step, height))
+        strip: NDArray[Any] = padded[start : rows.stop + 2 * edge]
+        if as_float:
             strip = np.rint((strip.astype(np.float64) - low) / grid)
-        squares = cv2.sqrBoxFilter(strip, cv2.CV_64F, (WINDOW, WINDOW), normalize=False)
-        sums = cv2.boxFilter(strip, cv2.CV_64F, (WINDOW, WINDOW), normalize=False)
-        squares, sums = squares[1:-1, 1:-1], sums[1:-1, 1:-1]
-        np.multiply(squares, 9.0, out=squares)
-        np.multiply(sums, sums, out=sums)
-        np.subtract(squares, sums, out=squares)
-        if image.dtype == np.float32:
-            squares *= grid * grid
-        yield slice(start, stop), squares
+        scaled = _scaled_variance(strip)
+        yield rows, scaled * (grid * grid) if as_float else scaled
+
+
+def _scaled_variance(strip: NDArray[Any]) -> NDArray[np.float64]:
+    """Return 9·Σx² − (Σx)² of whole numbers for all windows that lie inside the strip."""
+    # sums of nine whole numbers below 2¹⁶ are exact in float32
+    sum_type = cv2.CV_64F if strip.dtype == np.float64 else cv2.CV_32F
+    window = (WINDOW, WINDOW)
+    squares = cv2.sqrBoxFilter(strip, cv2.CV_64F, window, normalize=False)
+    sums = cv2.boxFilter(strip, sum_type, window, normalize=False)
+    squared = cv2.multiply(sums, sums, dtype=cv2.CV_64F)
+    return np.asarray(cv2.subtract(cv2.multiply(squares, 9.0), squared)[1:-1, 1:-1])
 
 
 def float_grid(low: float, high: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -15,7 +15,6 @@ from fovflow.segmentation.objects import (
     Labels,
     Mask,
     check_number,
-    components,
     fill_and_trace,
 )
 from fovflow.segmentation.pixels import close_mask, disc
@@ -75,14 +74,14 @@ def make_objects(
     n_split : int
         Objects that come from splitting.
     """
-    n, labels = components(mask)
-    boxes, areas, order = measure(labels, n)
+    _, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
     canvas = _Canvas(mask.shape, limits)
     element = disc(limits.smoothing)
     reach = math.ceil(limits.smoothing) + 1
-    for index in order[areas[order] >= limits.least].tolist():
-        window = _window(boxes[index], reach, mask.shape)
-        own = cv2.compare(labels[window], index + 1, cv2.CMP_EQ) & 1
+    for index, window in _components(mask, labels, limits.least, reach):
+        own = cv2.compare(labels[window], index, cv2.CMP_EQ) & 1
+        if cv2.countNonZero(own) < limits.least:
+            continue
         if judge is not None and not judge(window, own):
             continue
         target = canvas.ids[window]
@@ -95,72 +94,62 @@ def make_objects(
     return canvas.finish()
 
 
+def _components(
+    mask: Mask, labels: Components, least: float, reach: int
+) -> Iterator[tuple[int, Window]]:
+    """Yield id and window of the components in raster order of their first pixels.
+
+    Those whose boxes are smaller than `least` are left out.
+    """
+    contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    found = []
+    for contour, (_, _, _, parent) in zip(contours, [] if tree is None else tree[0], strict=True):
+        if parent >= 0:
+            continue  # the edge of a hole
+        left, top, width, height = cv2.boundingRect(contour)
+        if width * height >= least:
+            x, y = contour[0, 0].tolist()  # the topmost pixel, and of these the leftmost
+            rows = slice(max(top - reach, 0), min(top + height + reach, mask.shape[0]))
+            columns = slice(max(left - reach, 0), min(left + width + reach, mask.shape[1]))
+            found.append((y, x, (rows, columns)))
+    for y, x, window in sorted(found, key=lambda entry: entry[:2]):
+        yield int(labels[y, x]), window
+
+
 class _Canvas:
-    """Objects as they are found, their sizes and first pixels."""
+    """Objects as they are found, their windows and first pixels."""
 
     def __init__(self, shape: tuple[int, ...], limits: Limits):
-        self.ids = np.zeros(shape, np.int32)
+        self.ids = np.zeros(shape, np.uint16)
         self._limits = limits
+        self._windows: list[Window] = []
         self._first: list[int] = []
-        self._split: list[bool] = []
+        self._n_split = 0
 
     def add(self, window: Window, parts: list[Mask]) -> None:
         """Add the parts of one component that are neither too small nor too large."""
-        target = self.ids[window]
         top, left = window[0].start, window[1].start
         for part in parts:
             if not self._limits.least <= cv2.countNonZero(part) <= self._limits.most:
                 continue
             row, column = divmod(int(part.argmax()), part.shape[1])
             self._first.append((top + row) * self.ids.shape[1] + left + column)
-            self._split.append(len(parts) > 1)
-            np.copyto(target, len(self._first), where=part.view(np.bool_))
+            self._windows.append(window)
+            self._n_split += len(parts) > 1
+            check_number(len(self._first))
+            np.copyto(self.ids[window], len(self._first), where=part.view(np.bool_))
 
     def finish(self) -> tuple[Labels, int]:
         """Return the labels in raster order and how many come from splitting."""
-        n = len(self._first)
-        check_number(n)
-        lut = np.zeros(n + 1, np.uint16)
-        lut[np.argsort(self._first, kind="stable") + 1] = np.arange(1, n + 1, dtype=np.uint16)
-        return np.take(lut, self.ids), sum(self._split)
-
-
-def measure(
-    labels: Components, n: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return boxes, areas and raster order of the components 1..n, the first at index 0.
-
-    A box is first row, last row + 1, first column, last column + 1. Works on the horizontal runs
-    of equal ids, of which there are few.
-    """
-    height, width = labels.shape
-    padded = np.zeros((height, width + 1), labels.dtype)
-    padded[:, :width] = labels
-    flat = padded.ravel()
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    if flat[0]:
-        changes = np.concatenate([[0], changes])
-    starts = changes[flat[changes] > 0]
-    ends = np.append(changes, flat.size)[np.searchsorted(changes, starts) + 1]
-    ids = flat[starts] - 1
-    rows, columns = np.divmod(starts, width + 1)
-    boxes = np.empty((n, 4), np.int64)
-    boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3] = height, 0, width, 0
-    np.minimum.at(boxes[:, 0], ids, rows)
-    np.maximum.at(boxes[:, 1], ids, rows + 1)
-    np.minimum.at(boxes[:, 2], ids, columns)
-    np.maximum.at(boxes[:, 3], ids, columns + ends - starts)
-    areas = np.bincount(ids, weights=ends - starts, minlength=n).astype(np.int64)
-    seen, first = np.unique(ids, return_index=True)
-    return boxes, areas, seen[np.argsort(first)].astype(np.int64)
-
-
-def _window(box: NDArray[np.int64], reach: int, shape: tuple[int, ...]) -> Window:
-    top, bottom, left, right = (int(value) for value in box)
-    return (
-        slice(max(top - reach, 0), min(bottom + reach, shape[0])),
-        slice(max(left - reach, 0), min(right + reach, shape[1])),
-    )
+        order = np.argsort(self._first, kind="stable").tolist()
+        moved = [(old, new) for new, old in enumerate(order) if new != old]
+        if moved:
+            out = self.ids.copy()
+            for old, new in moved:
+                window = self._windows[old]
+                np.copyto(out[window], new + 1, where=self.ids[window] == old + 1)
+            return out, self._n_split
+        return self.ids, self._n_split
 
 
 def _split(mask: Mask, contour: NDArray[np.int32] | None, limits: Limits) -> list[Mask] | None:

@@ -215,13 +215,14 @@ def averaged_log_std(frame: Frame, unit: float, window: int) -> NDArray[np.float
     the border as the variance's is.
     """
     out = np.empty(frame.image.shape, np.float32)
-    for rows, scaled in scaled_variance(frame.image):
-        if unit != 1.0:
-            np.multiply(scaled, 1.0 / (unit * unit), out=scaled)
-        np.add(scaled, _ROUNDING, out=out[rows], casting="same_kind")
-    cv2.log(out, dst=out)
-    out = cv2.boxFilter(out, cv2.CV_32F, (window, window), borderType=cv2.BORDER_REFLECT)
-    return np.asarray(cv2.addWeighted(out, 0.5, out, 0.0, -math.log(9.0)))
+    margin = window // 2
+    for rows, scaled in scaled_variance(frame.image, margin):
+        strip = (scaled if unit == 1.0 else scaled / (unit * unit)).astype(np.float32)
+        strip += np.float32(_ROUNDING)
+        mean = cv2.boxFilter(cv2.log(strip), cv2.CV_32F, (window, window))
+        inside = mean[margin : mean.shape[0] - margin, margin : mean.shape[1] - margin]
+        out[rows] = inside * np.float32(0.5) - np.float32(math.log(9.0))
+    return out
 
 
 def background_level(

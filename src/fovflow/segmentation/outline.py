@@ -83,8 +83,7 @@ def remove_halos(mask: Mask, relief: NDArray[np.float32], brightness: float, siz
     removed = grow_within(halo, foot, round(size.halo))
     cells = fill_small_holes(mask & ~removed, size.hole)
     cells = open_mask(cells, disc(size.opening))
-    cells = grow_within(cells, mask & ~halo, round(size.regrow))
-    return fill_small_holes(cells, size.hole)
+    return grow_within(cells, mask & ~halo, round(size.regrow))
 
 
 def _above(relief: NDArray[np.float32], level: float) -> Mask:

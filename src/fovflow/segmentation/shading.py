@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 _BLOCKS = 5
 _LEAST = 1e-3
+_STRIP = 8
 
 
 def surroundings(image: NDArray[Any], mask: NDArray[np.uint8], block: int) -> NDArray[np.float32]:
@@ -26,14 +27,18 @@ def surroundings(image: NDArray[Any], mask: NDArray[np.uint8], block: int) -> ND
     bottom, right = -height % block, -width % block
     grid = ((width + right) // block, (height + bottom) // block)
 
-    def block_means(part: NDArray[np.float32]) -> NDArray[np.float64]:
-        if bottom or right:
-            part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0)
-        return np.asarray(cv2.resize(part, grid, interpolation=cv2.INTER_AREA), np.float64)
-
-    free = cv2.compare(cv2.dilate(mask, np.ones((3, 3), np.uint8)), 0, cv2.CMP_EQ)
-    numbers = block_means(cv2.convertScaleAbs(free, alpha=1 / 255).astype(np.float32))
-    sums = block_means(cv2.bitwise_and(image, image, mask=free).astype(np.float32))
+    numbers, sums = np.empty(grid[::-1]), np.empty(grid[::-1])
+    dilated = cv2.dilate(mask, np.ones((3, 3), np.uint8))
+    for row in range(0, grid[1], _STRIP):  # strips stay in the processor's cache
+        rows = slice(row, min(row + _STRIP, grid[1]))
+        strip = slice(row * block, min(rows.stop * block, height))
+        free = (1 - dilated[strip]).astype(np.float32)
+        values = cv2.multiply(image[strip], free, dtype=cv2.CV_32F)
+        for target, part in ((numbers, free), (sums, values)):
+            below = rows.stop * block - strip.stop
+            padded = cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
+            size = (grid[0], rows.stop - rows.start)
+            target[rows] = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
     total = float(numbers.sum())
     mean = float(sums.sum()) / total if total > 0 else float(cv2.mean(image)[0])
     levels = (_near(sums) + _LEAST * mean) / (_near(numbers) + _LEAST)
