@@ -8,6 +8,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 
+from reference.contrast import SteadyOffset
+from reference.segmentation_logstd import LogStd, segment_frame
+
 CROSS = ndimage.generate_binary_structure(2, 1)
 
 
@@ -77,3 +80,26 @@ def segment_classic(stack: np.ndarray) -> tuple[np.ndarray, list[Threshold]]:
     frames = [classic_mask(image) for image in stack]
     labels = np.stack([raster_labels(mask) for mask, _ in frames])
     return labels, [limit for _, limit in frames]
+
+
+def segment_logstd(
+    stack: np.ndarray, *, pixel_um: float, **params: float | bool | None
+) -> tuple[np.ndarray, list[dict[str, float]]]:
+    """Segment (T, Y, X) in frame order: labels (T, Y, X) uint16 and each frame's threshold."""
+    parameters = LogStd(pixel_um, **params)
+    offset = SteadyOffset(parameters.memory)
+    frames = [segment_frame(image, parameters, offset) for image in stack]
+    return np.stack([relabel(labels) for labels, _ in frames]), [stats for _, stats in frames]
+
+
+def segment_stack(
+    stack: np.ndarray,
+    *,
+    method: str = "logstd",
+    pixel_um: float | None = None,
+    **params: float | bool | None,
+) -> np.ndarray:
+    """Labels (T, Y, X) uint16, with the signature of the fast function."""
+    if method == "classic":
+        return segment_classic(stack)[0]
+    return segment_logstd(stack, pixel_um=pixel_um, **params)[0]
