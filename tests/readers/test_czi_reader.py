@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paths import shared_data
 
 import fovflow
 from fovflow.errors import FovflowError
+from paths import shared_data
 
 czi = pytest.importorskip("pylibCZIrw.czi")
 
@@ -87,7 +87,7 @@ def test_a_real_file_with_scenes_of_different_sizes() -> None:
     path = shared_data("czi/S3_1Pos_2Mosaic_T2Z3_CH2_sm.czi")
     with fovflow.open_raw(path) as raw:
         info = raw.info
-        assert (info.axes, info.n_frames, info.n_z) == ("TCZYX", 2, 3)
+        assert (info.axes, info.n_frames, info.n_z) == ("PTCZYX", 2, 3)
         assert [each.name for each in info.positions] == ["TR1", "P1", "TR2"]
         assert (info.positions[1].x_um, info.positions[1].y_um) == (37980.0, 13020.0)
         assert [each.name for each in info.channels] == ["DAPI", "EGFP"]

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from paths import shared_data
 
 import fovflow
 from fovflow.readers.describe import describe, format_description
 from fovflow.simulation.containers import write_nd2
+from paths import shared_data
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from typing import Any
 import nd2
 import numpy as np
 import pytest
-from paths import shared_data
 
 import fovflow
 from fovflow.errors import FovflowError
 from fovflow.readers.nd2 import Nd2Reader
 from fovflow.readers.nd2_container import MAGIC, ChunkFile
 from fovflow.simulation.nd2writer import write_nd2
+from paths import shared_data
 
 STAGE = [(10.0, 5.0, "A1"), (20.0, 5.0, None), (30.0, 5.0, "")]
 

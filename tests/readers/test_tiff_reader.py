@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 from ome_sets import write_ome_set
-from paths import shared_data
 
 import fovflow
 from fovflow.errors import FovflowError
+from paths import shared_data
 
 
 @pytest.fixture
@@ -456,3 +456,28 @@ def test_a_frame_with_only_some_channels_is_missing(tmp_path: Path) -> None:
         assert raw.info.missing == ((0, 1),)
         assert not raw.read(0, 1, 0).any()
         assert any("1 frames lack" in text for text in raw.info.warnings)
+
+
+def test_positions_of_other_sizes_cost_themselves_only(tmp_path: Path) -> None:
+    path = tmp_path / "sizes.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for value, width in ((1, 8), (2, 16), (3, 16)):
+            pixels = np.full((2, 8, width), value, np.uint16)
+            writer.write(pixels, photometric="minisblack", metadata={"axes": "TYX"})
+    with fovflow.open_raw(path) as raw:
+        assert (raw.info.height, raw.info.width) == (8, 16)
+        assert any("Position 0 has 8 x 8" in text for text in raw.info.warnings)
+        assert int(raw.read(2, 1, 0)[0, 0]) == 3
+        with pytest.raises(FovflowError, match="position 0, frame 1"):
+            raw.read(0, 1, 0)
+
+
+def test_positions_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lengths.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for length in (2, 3):
+            pixels = np.zeros((length, 8, 8), np.uint16)
+            writer.write(pixels, photometric="minisblack", metadata={"axes": "TYX"})
+    with pytest.raises(FovflowError, match="different numbers of frames") as caught:
+        fovflow.open_raw(path)
+    assert "T 2, C 1, Z 1 and T 3, C 1, Z 1" in str(caught.value)

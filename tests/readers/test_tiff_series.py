@@ -12,13 +12,13 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from paths import shared_data
 
 import fovflow
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.readers.locate import natural_key
 from fovflow.readers.series_names import NameFields, detect_fields, match_pattern
 from fovflow.simulation.containers import write_ome_tiff
+from paths import shared_data
 
 
 def save(folder: Path, names: Iterable[str], shape: tuple[int, int] = (8, 8)) -> dict[str, int]:

@@ -138,6 +138,17 @@ def most_common_shape(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(counts, key=lambda shape: (counts[shape], shape[0] * shape[1]))
 
 
+def odd_positions(shapes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """Return a sentence for each position whose images differ in (height, width) from most."""
+    height, width = most_common_shape(shapes)
+    return tuple(
+        f"Position {p} has {shape[0]} x {shape[1]} pixels, others {height} x {width}: it cannot "
+        "be read with them."
+        for p, shape in enumerate(shapes)
+        if shape != (height, width)
+    )
+
+
 def _doubts(info: RawInfo) -> list[str]:
     """Return sentences about what the file leaves open."""
     doubts = []

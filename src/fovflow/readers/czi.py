@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.readers.base import Given, PlaneReader, most_common_shape
+from fovflow.readers.base import Given, PlaneReader, most_common_shape, odd_positions
 from fovflow.readers.holes import find_holes
 from fovflow.readers.limits import check_dtype, check_plane, check_sizes, refuse_rgb
 from fovflow.readers.protocol import Channel, Position, RawInfo
@@ -42,68 +42,51 @@ class CziReader(PlaneReader):
     """
 
     def __init__(self, path: Path, given: Given | None = None):
-        try:
-            from pylibCZIrw.czi import CziReader as LibraryReader
-
-            if not hasattr(LibraryReader, "enumerate_subblocks"):
-                raise ImportError("a version that cannot list the images of a file")  # noqa: TRY301
-        except ImportError as error:
-            raise FovflowError(
-                f"reading {path} needs the package pylibCZIrw",
-                found=str(error),
-                remedy='pip install --upgrade "fovflow[czi]"',
-            ) from error
         with ExitStack() as stack:
-            try:
-                self._file: Any = LibraryReader(str(path))
-            except RuntimeError as error:
-                raise FovflowError(
-                    f"the CZI file {path} is cut off or damaged",
-                    found=str(error),
-                    remedy="copy it again from its source",
-                ) from error
+            self._file = _open(path)
             stack.callback(self._file.close)
             self._start, sizes = _sizes(path, self._file)
             scenes = dict(self._file.scenes_bounding_rectangle_no_pyramid)
             whole = self._file.total_bounding_rectangle_no_pyramid
             self._scenes: list[tuple[int | None, Any]] = sorted(scenes.items()) or [(None, whole)]
-            dtype = _dtype(path, self._file)
-            n_positions = len(self._scenes)
-            check_sizes(
-                path, positions=n_positions, frames=sizes["T"], channels=sizes["C"], n_z=sizes["Z"]
-            )
-            for _, area in self._scenes:
-                check_plane(path, (area.h, area.w), dtype, path.stat().st_size, "other")
             says = _Metadata(self._file.raw_metadata)
-            height, width = most_common_shape([(area.h, area.w) for _, area in self._scenes])
-            notes = [
-                f"Scene {p} has {area.h} x {area.w} pixels, others {height} x {width}: it cannot "
-                "be read with them."
-                for p, (_, area) in enumerate(self._scenes)
-                if (area.h, area.w) != (height, width)
-            ]
-            holes = find_holes(path, self._held(n_positions, sizes))
-            notes += holes.notes
-            info = RawInfo(
-                format="czi",
-                axes="".join(axis for axis in "TCZ" if sizes[axis] > 1) + "YX",
-                n_frames=sizes["T"],
-                n_z=sizes["Z"],
-                height=height,
-                width=width,
-                dtype=dtype,
-                positions=tuple(
-                    says.position(p, scene) for p, (scene, _) in enumerate(self._scenes)
-                ),
-                channels=tuple(Channel(c, says.channel(c)) for c in range(sizes["C"])),
-                pixel_um=says.spacing("X"),
-                z_um=says.spacing("Z") if sizes["Z"] > 1 else None,
-                missing=holes.missing,
-                warnings=tuple(notes),
-            )
-            nominal = nominal_times(sizes["T"], says.period_s())
-            super().__init__(path, info, choose_times(None, holes.whole, nominal), given or Given())
+            info, held = self._describe(path, sizes, says)
+            times = choose_times(None, held, nominal_times(sizes["T"], says.period_s()))
+            super().__init__(path, info, times, given or Given())
             stack.pop_all()
+
+    def _describe(
+        self, path: Path, sizes: dict[str, int], says: _Metadata
+    ) -> tuple[RawInfo, NDArray[np.bool_]]:
+        """Return the description, and which frames there are, (P, T)."""
+        dtype = _dtype(path, self._file)
+        n_frames, n_channels, n_z = (sizes[axis] for axis in "TCZ")
+        check_sizes(
+            path, positions=len(self._scenes), frames=n_frames, channels=n_channels, n_z=n_z
+        )
+        shapes = [(area.h, area.w) for _, area in self._scenes]
+        for shape in shapes:
+            check_plane(path, shape, dtype, path.stat().st_size, "other")
+        holes = find_holes(path, self._held(sizes))
+        height, width = most_common_shape(shapes)
+        info = RawInfo(
+            format="czi",
+            axes=("P" if len(shapes) > 1 else "")
+            + "".join(axis for axis in "TCZ" if sizes[axis] > 1)
+            + "YX",
+            n_frames=n_frames,
+            n_z=n_z,
+            height=height,
+            width=width,
+            dtype=dtype,
+            positions=tuple(says.position(p, scene) for p, (scene, _) in enumerate(self._scenes)),
+            channels=tuple(Channel(c, says.channel(c)) for c in range(n_channels)),
+            pixel_um=says.spacing("X"),
+            z_um=says.spacing("Z") if n_z > 1 else None,
+            missing=holes.missing,
+            warnings=(*odd_positions(shapes), *holes.notes),
+        )
+        return info, holes.whole
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         scene, area = self._scenes[p]
@@ -114,9 +97,9 @@ class CziReader(PlaneReader):
         pixels = self._file.read(roi=area, plane=plane, scene=scene)
         return np.array(pixels[:, :, 0], copy=True)
 
-    def _held(self, n_positions: int, sizes: dict[str, int]) -> NDArray[np.bool_]:
+    def _held(self, sizes: dict[str, int]) -> NDArray[np.bool_]:
         """Return which planes the file's directory lists, (P, T, C, Z)."""
-        held = np.zeros((n_positions, sizes["T"], sizes["C"], sizes["Z"]), bool)
+        held = np.zeros((len(self._scenes), sizes["T"], sizes["C"], sizes["Z"]), bool)
         rank = {scene: p for p, (scene, _) in enumerate(self._scenes)}
 
         def note(_: int, block: Any) -> bool:
@@ -133,6 +116,29 @@ class CziReader(PlaneReader):
         if not self._closed:
             self._file.close()
         super().close()
+
+
+def _open(path: Path) -> Any:
+    """Open a file with the library."""
+    try:
+        from pylibCZIrw.czi import CziReader as LibraryReader
+
+        if not hasattr(LibraryReader, "enumerate_subblocks"):
+            raise ImportError("a version that cannot list the images of a file")  # noqa: TRY301
+    except ImportError as error:
+        raise FovflowError(
+            f"reading {path} needs the package pylibCZIrw",
+            found=str(error),
+            remedy='pip install --upgrade "fovflow[czi]"',
+        ) from error
+    try:
+        return LibraryReader(str(path))
+    except RuntimeError as error:
+        raise FovflowError(
+            f"the CZI file {path} is cut off or damaged",
+            found=str(error),
+            remedy="copy it again from its source",
+        ) from error
 
 
 def _sizes(path: Path, file: Any) -> tuple[dict[str, int], dict[str, int]]:

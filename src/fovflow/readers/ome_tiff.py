@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.readers.base import Given, PlaneReader
+from fovflow.readers.base import Given, PlaneReader, most_common_shape, odd_positions
 from fovflow.readers.holes import Holes, find_holes
 from fovflow.readers.limits import check_sizes, refuse_rgb
 from fovflow.readers.ome_xml import Image, parse_ome
@@ -206,12 +206,11 @@ def _describe(
     first = images[0]
     notes = [f"The file {name!r} of the set is not there." for name in index.absent[:5]]
     notes += holes.notes
-    for p, image in enumerate(images):
-        if (image.sizes["Y"], image.sizes["X"]) != plane[:2]:
-            notes.append(
-                f"Position {p} has {image.sizes['Y']} x {image.sizes['X']} pixels, others "
-                f"{plane[0]} x {plane[1]}: it cannot be read with them."
-            )
+    height, width, dtype = plane
+    shapes = [(image.sizes["Y"], image.sizes["X"]) for image in images]
+    if shapes[0] == (height, width):  # else the description is wrong: the page counts
+        height, width = most_common_shape(shapes)
+        notes += odd_positions(shapes)
     names = [*first.channels, *[""] * first.sizes["C"]][: first.sizes["C"]]
     axes = "".join(axis for axis in first.order if first.sizes[axis] > 1)
     return RawInfo(
@@ -219,9 +218,9 @@ def _describe(
         axes=("P" if len(images) > 1 else "") + axes + "YX",
         n_frames=first.sizes["T"],
         n_z=first.sizes["Z"],
-        height=plane[0],
-        width=plane[1],
-        dtype=plane[2],
+        height=height,
+        width=width,
+        dtype=dtype,
         positions=tuple(
             Position(p, image.name, image.x_um, image.y_um) for p, image in enumerate(images)
         ),

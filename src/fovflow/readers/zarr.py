@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.readers.base import Given, PlaneReader, most_common_shape
+from fovflow.readers.base import Given, PlaneReader, most_common_shape, odd_positions
+from fovflow.readers.holes import Holes, find_holes
 from fovflow.readers.limits import check_sizes
 from fovflow.readers.locate import natural_key
 from fovflow.readers.protocol import Channel, Position, RawInfo
 from fovflow.readers.times import choose_times, nominal_times
-from fovflow.readers.zarr_metadata import Image, read_group, read_image
+from fovflow.readers.zarr_metadata import Group, Image, read_group, read_image
 
 _MAX_POSITIONS = 100_000
 
@@ -35,50 +36,15 @@ class ZarrReader(PlaneReader):
 
     def __init__(self, path: Path, given: Given | None = None):
         self._images = _find_images(path)
-        first = self._images[0]
         self._arrays: dict[int, Any] = {}
-        for image in self._images:
-            same = all(image.size(axis) == first.size(axis) for axis in "TCZ")
-            if not same or image.dtype != first.dtype:
-                raise FovflowError(
-                    f"the images of {path} differ in frames, channels, z planes or pixel type",
-                    found=f"{_sizes(first)} and {_sizes(image)}",
-                    remedy="store each kind in a folder of its own",
-                )
+        first = self._images[0]
         n_frames, n_channels, n_z = (first.size(axis) for axis in "TCZ")
         check_sizes(
             path, positions=len(self._images), frames=n_frames, channels=n_channels, n_z=n_z
         )
-        held = np.stack([_held_frames(image) for image in self._images])
-        height, width = most_common_shape([(i.size("Y"), i.size("X")) for i in self._images])
-        notes = [
-            f"Position {p} has {image.size('Y')} x {image.size('X')} pixels, others {height} x "
-            f"{width}: it cannot be read with them."
-            for p, image in enumerate(self._images)
-            if (image.size("Y"), image.size("X")) != (height, width)
-        ]
-        names = [*first.channels, *[""] * n_channels][:n_channels]
-        long = "".join(axis for axis in first.axes[:-2] if first.size(axis) > 1)
-        info = RawInfo(
-            format="ome-zarr",
-            axes=("P" if len(self._images) > 1 else "") + long + "YX",
-            n_frames=n_frames,
-            n_z=n_z,
-            height=height,
-            width=width,
-            dtype=first.dtype,
-            positions=tuple(
-                Position(p, image.name, image.x_um, image.y_um)
-                for p, image in enumerate(self._images)
-            ),
-            channels=tuple(Channel(c, name) for c, name in enumerate(names)),
-            pixel_um=first.pixel_um,
-            z_um=first.z_um if n_z > 1 else None,
-            missing=tuple((int(p), int(t)) for p, t in np.argwhere(~held)),
-            warnings=tuple(notes),
-        )
-        nominal = nominal_times(n_frames, first.period_s)
-        super().__init__(path, info, choose_times(None, held, nominal), given or Given())
+        holes = find_holes(path, np.stack([_held_frames(image) for image in self._images]))
+        times = choose_times(None, holes.whole, nominal_times(n_frames, first.period_s))
+        super().__init__(path, _describe(self._images, holes), times, given or Given())
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         import zarr
@@ -97,13 +63,69 @@ class ZarrReader(PlaneReader):
         self._arrays.clear()
 
 
+def _describe(images: list[Image], holes: Holes) -> RawInfo:
+    first, n_channels = images[0], images[0].size("C")
+    shapes = [(image.size("Y"), image.size("X")) for image in images]
+    height, width = most_common_shape(shapes)
+    names = [*first.channels, *[""] * n_channels][:n_channels]
+    long = "".join(axis for axis in first.axes[:-2] if first.size(axis) > 1)
+    return RawInfo(
+        format="ome-zarr",
+        axes=("P" if len(images) > 1 else "") + long + "YX",
+        n_frames=first.size("T"),
+        n_z=first.size("Z"),
+        height=height,
+        width=width,
+        dtype=first.dtype,
+        positions=tuple(
+            Position(p, image.name, image.x_um, image.y_um) for p, image in enumerate(images)
+        ),
+        channels=tuple(Channel(c, name) for c, name in enumerate(names)),
+        pixel_um=first.pixel_um,
+        z_um=first.z_um if first.size("Z") > 1 else None,
+        missing=holes.missing,
+        warnings=odd_positions(shapes),
+    )
+
+
 def _find_images(path: Path) -> list[Image]:
-    """Return the images of a folder in the order of their positions."""
+    """Return the images of a folder in the order of their positions.
+
+    Raises
+    ------
+    FovflowError
+        If there is none, or they differ in more than height and width.
+    """
     group = read_group(path)
     if group is None:
         raise FovflowError(f"{path} is no Zarr group", remedy="name the OME-Zarr folder itself")
     if "multiscales" in group.attributes:
         return [read_image(path, group, None)]
+    images = [_child(path, relative, name) for relative, name in _listed(path, group)]
+    first = images[0]
+    for image in images:
+        same = all(image.size(axis) == first.size(axis) for axis in "TCZ")
+        if not same or image.dtype != first.dtype:
+            raise FovflowError(
+                f"the images of {path} differ in frames, channels, z planes or pixel type",
+                found=f"{_sizes(first)} and {_sizes(image)}",
+                remedy="store each kind in a folder of its own",
+            )
+    return images
+
+
+def _child(path: Path, relative: str, name: str | None) -> Image:
+    group = read_group(path, relative)
+    if group is None:
+        raise FovflowError(
+            f"the image {relative!r} that {path} lists is not there",
+            remedy="copy the dataset again from its source",
+        )
+    return read_image(path, group, name)
+
+
+def _listed(path: Path, group: Group) -> list[tuple[str, str | None]]:
+    """Return path and name of each image of a plate or of a bioformats2raw layout."""
     found: list[tuple[str, str | None]]
     if "plate" in group.attributes:
         found = _plate(path, group.attributes["plate"])
@@ -117,16 +139,7 @@ def _find_images(path: Path) -> list[Image]:
         )
     if not found or len(found) > _MAX_POSITIONS:
         raise FovflowError(f"{path} lists {len(found)} images")
-    images = []
-    for relative, name in found:
-        child = read_group(path, relative)
-        if child is None:
-            raise FovflowError(
-                f"the image {relative!r} that {path} lists is not there",
-                remedy="copy the dataset again from its source",
-            )
-        images.append(read_image(path, child, name))
-    return images
+    return found
 
 
 def _series(path: Path) -> list[str]:
