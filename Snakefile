@@ -7,12 +7,15 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
-if not workflow.overwrite_configfiles:  # --configfile replaces this one, so that nothing is mixed
+if (
+    not workflow.overwrite_configfiles
+):  # --configfile replaces this one, so that nothing is mixed
 
     configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/problem.smk"
 include: "rules/copy.smk"
 include: "rules/segment.smk"
 include: "rules/correct.smk"
@@ -25,11 +28,15 @@ rule all:
     default_target: True
     input:
         PIPELINE.targets(),
+    message:
+        "all datasets: everything is there"
 
 
 rule traces:
     input:
         PIPELINE.trace_targets(),
+    message:
+        "all datasets: all traces are there"
 
 
 onstart:

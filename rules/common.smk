@@ -1,15 +1,11 @@
 # The plan of the run, and what several rules share.
 
-import os
 import sys
 from pathlib import Path
 
-SOURCE = Path(workflow.basedir) / "src"
-if (SOURCE / "fovflow").is_dir():  # in a clone the package need not be installed
-    sys.path.insert(0, str(SOURCE))
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
+# In a clone the package need not be installed; jobs are told the same by plan_pipeline.
+if (Path(workflow.basedir) / "src" / "fovflow").is_dir():
+    sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from fovflow.adapter.outcome import describe_outcome, record_failure
 from fovflow.adapter.pipeline import plan_pipeline
@@ -44,25 +40,3 @@ def disk(step):
 def parameters(step):
     """Return the step's own parameters: only a change of these reruns it."""
     return lambda wildcards: PIPELINE.parameters(step, wildcards.dataset)
-
-
-# Asked for where a dataset, or FOVs that the config names, cannot be processed: fails and says why,
-# while everything else goes on.
-rule problem:
-    output:
-        LAYOUT.problem("{dataset}"),
-    log:
-        LAYOUT.log("problem", "{dataset}"),
-    benchmark:
-        LAYOUT.benchmark("problem", "{dataset}")
-    conda:
-        "../envs/fovflow.yaml"
-    params:
-        problems=lambda wildcards: list(PIPELINE.datasets[wildcards.dataset].problems),
-    priority: 100
-    resources:
-        mem_mb=250,
-    message:
-        "{wildcards.dataset}: checking the dataset"
-    script:
-        "../scripts/problem.py"

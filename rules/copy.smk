@@ -21,18 +21,18 @@ for NUMBER, (CHANNELS, DATASETS) in enumerate(PIPELINE.channel_sets().items()):
             LAYOUT.log("copy", "{dataset}", "{fov}"),
         benchmark:
             LAYOUT.benchmark("copy", "{dataset}", "{fov}")
-        conda:
-            "../envs/fovflow.yaml"
         wildcard_constraints:
             dataset=PIPELINE.constraint(DATASETS),
+        priority: 1
+        conda:
+            "../envs/fovflow.yaml"
+        resources:
+            mem_mb=memory("copy"),
+            disk_mb=disk("copy"),
         params:
             step="copy",
             channels=[channel for _, channel in CHANNELS],
             options=parameters("copy"),
-        priority: 1
-        resources:
-            mem_mb=memory("copy"),
-            disk_mb=disk("copy"),
         message:
             "{wildcards.dataset}, FOV {wildcards.fov}: copy"
         script:

@@ -5,6 +5,7 @@
 # selected, and one bad FOV does not keep the others from being corrected.
 rule flat_field:
     input:
+        unpack(PIPELINE.dark),
         plan=LAYOUT.plan("{dataset}"),
     output:
         LAYOUT.flat_field("{dataset}", "{channel}"),
@@ -12,13 +13,13 @@ rule flat_field:
         LAYOUT.log("flat_field", "{dataset}", rest="_ch_{channel}"),
     benchmark:
         LAYOUT.benchmark("flat_field", "{dataset}", rest="_ch_{channel}")
+    priority: 3
     conda:
         "../envs/fovflow.yaml"
-    params:
-        options=parameters("flat_field"),
-    priority: 3
     resources:
         mem_mb=memory("copy"),
+    params:
+        options=parameters("flat_field"),
     message:
         "{wildcards.dataset}: estimate the flat-field of channel {wildcards.channel}"
     script:
@@ -33,21 +34,22 @@ rule correct:
         times=LAYOUT.times("{dataset}", "{fov}"),
     output:
         corrected=bulky(
-            "fl_corrected", LAYOUT.stack("fl_corrected", "{dataset}", "{fov}", "{channel}")
+            "fl_corrected",
+            LAYOUT.stack("fl_corrected", "{dataset}", "{fov}", "{channel}"),
         ),
         frames=LAYOUT.correct_frames("{dataset}", "{fov}", "{channel}"),
     log:
         LAYOUT.log("correct", "{dataset}", "{fov}", "_ch_{channel}"),
     benchmark:
         LAYOUT.benchmark("correct", "{dataset}", "{fov}", "_ch_{channel}")
+    priority: 3
     conda:
         "../envs/fovflow.yaml"
-    params:
-        options=parameters("correct"),
-    priority: 3
     resources:
         mem_mb=memory("correct"),
         disk_mb=disk("correct"),
+    params:
+        options=parameters("correct"),
     message:
         "{wildcards.dataset}, FOV {wildcards.fov}: correct channel {wildcards.channel}"
     script:

@@ -10,13 +10,13 @@ rule extract:
         LAYOUT.log("extract", "{dataset}", "{fov}"),
     benchmark:
         LAYOUT.benchmark("extract", "{dataset}", "{fov}")
+    priority: 5
     conda:
         "../envs/fovflow.yaml"
-    params:
-        options=parameters("extract"),
-    priority: 5
     resources:
         mem_mb=memory("extract"),
+    params:
+        options=parameters("extract"),
     message:
         "{wildcards.dataset}, FOV {wildcards.fov}: extract traces"
     script:

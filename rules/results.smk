@@ -11,13 +11,13 @@ rule results:
         LAYOUT.log("results", "{dataset}"),
     benchmark:
         LAYOUT.benchmark("results", "{dataset}")
+    priority: 6
     conda:
         "../envs/fovflow.yaml"
-    params:
-        options=parameters("results"),
-    priority: 6
     resources:
         mem_mb=300,
+    params:
+        options=parameters("results"),
     message:
         "{wildcards.dataset}: assemble processing_results.yaml"
     script:

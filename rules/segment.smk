@@ -12,14 +12,14 @@ rule segment:
         LAYOUT.log("segment", "{dataset}", "{fov}", "_ch_{channel}"),
     benchmark:
         LAYOUT.benchmark("segment", "{dataset}", "{fov}", "_ch_{channel}")
+    priority: 2
     conda:
         "../envs/fovflow.yaml"
-    params:
-        options=parameters("segment"),
-    priority: 2
     resources:
         mem_mb=memory("segment"),
         disk_mb=disk("segment"),
+    params:
+        options=parameters("segment"),
     message:
         "{wildcards.dataset}, FOV {wildcards.fov}: segment"
     script:

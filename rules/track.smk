@@ -4,28 +4,33 @@ for SEGMENTED, DATASETS in PIPELINE.segmented_channels().items():
 
     rule:
         name:
-            "track" if len(PIPELINE.segmented_channels()) == 1 else f"track_ch_{SEGMENTED}"
+            "track"
+            if len(PIPELINE.segmented_channels()) == 1
+            else f"track_ch_{SEGMENTED}"
         input:
             labels=LAYOUT.stack("seg", "{dataset}", "{fov}", SEGMENTED),
             times=LAYOUT.times("{dataset}", "{fov}"),
         output:
-            labeled=bulky("seg_labeled", LAYOUT.stack("seg_labeled", "{dataset}", "{fov}", SEGMENTED)),
+            labeled=bulky(
+                "seg_labeled",
+                LAYOUT.stack("seg_labeled", "{dataset}", "{fov}", SEGMENTED),
+            ),
             tracks=LAYOUT.tracks("{dataset}", "{fov}"),
         log:
             LAYOUT.log("track", "{dataset}", "{fov}"),
         benchmark:
             LAYOUT.benchmark("track", "{dataset}", "{fov}")
-        conda:
-            "../envs/fovflow.yaml"
         wildcard_constraints:
             dataset=PIPELINE.constraint(DATASETS),
-        params:
-            step="track",
-            options=parameters("track"),
         priority: 4
+        conda:
+            "../envs/fovflow.yaml"
         resources:
             mem_mb=memory("track"),
             disk_mb=disk("track"),
+        params:
+            step="track",
+            options=parameters("track"),
         message:
             "{wildcards.dataset}, FOV {wildcards.fov}: track"
         script:

@@ -29,14 +29,15 @@ with (
             if not missing[t]:
                 levels[t] = corrector(images.frame(t), labels.frame(t))[1].background_level
         factors = bleaching_factors(levels, times["time_s"])
-    corrector, table = make(), FrameTable(BackgroundStats)
+    corrector, table, frame = make(), FrameTable(BackgroundStats), np.zeros(shape, np.float32)
     with StackWriter(snakemake.output.corrected, images.shape, np.float32) as out:
         for t in this.frames(len(images)):
             if missing[t]:
                 out.append(np.zeros(shape, np.float32))
                 table.add_missing(t)
             else:
-                corrected, stats = corrector(images.frame(t), labels.frame(t))
-                out.append(corrected * np.float32(factors[t]) if factors[t] != 1 else corrected)
+                frame, stats = corrector(images.frame(t), labels.frame(t), out=frame)
+                frame *= np.float32(factors[t])
+                out.append(frame)
                 table.add(t, stats)
     write_csv(snakemake.output.frames, table.columns())

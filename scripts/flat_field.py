@@ -2,11 +2,14 @@
 
 from fovflow.adapter.job import job
 from fovflow.background import estimate_flat_field
-from fovflow.illumination import sampled_frames
+from fovflow.illumination import read_image, sampled_frames
 from fovflow.readers import open_raw
 from fovflow.stacks import write_image
 
 with job(snakemake) as this, open_raw(**this.raw_file(snakemake)) as raw:
     options = snakemake.params.options
     frames = sampled_frames(raw, int(snakemake.wildcards.channel), options, note=this.note)
-    write_image(snakemake.output[0], estimate_flat_field(frames, **options["arguments"]))
+    dark = snakemake.input.get("dark")
+    given = {"dark": read_image(dark, tuple(options["shape"]))} if dark else {}
+    flat_field = estimate_flat_field(frames, **(options["arguments"] | given))
+    write_image(snakemake.output[0], flat_field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
@@ -29,7 +30,7 @@ class Finished:
 
     @property
     def jobs(self) -> dict[str, int]:
-        """Number of jobs by rule, from Snakemake's own table; empty where nothing was to be done."""
+        """Number of jobs by rule, from Snakemake's own table; empty where there were none."""
         table = re.search(r"^job +count\n-[- ]+\n((?:\S+ +\d+\n)+)", self.text, re.MULTILINE)
         if not table:
             assert "Nothing to be done" in self.text, self.text
@@ -46,7 +47,7 @@ class Project:
         self.config: dict[str, Any] = {
             "outdir": "results",
             "datasets": {"sim": {"path": "raw/sim.nd2"}},
-            **config,
+            **copy.deepcopy(config),
         }
 
     @property

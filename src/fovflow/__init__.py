@@ -22,7 +22,7 @@ _PUBLIC = {
     "run": "fovflow.driver",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604  (strings all)
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ _SUFFIX = ".part"
 
 @contextmanager
 def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path` that takes its name when the block ends well.
+    r"""Open a temporary file beside `path` that takes its name when the block ends well.
 
     The data are flushed to disk before the rename, so that neither a killed process nor a power
     loss leaves half a file under the final name. Two processes may write the same file at once:
@@ -25,7 +25,7 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
     path : path-like
         The final name; its folder is made if need be.
     mode : {"w", "wb"}
-        Text files are UTF-8 with ``\\n`` line ends.
+        Text files are UTF-8 with ``\n`` line ends.
 
     Yields
     ------

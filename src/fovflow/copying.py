@@ -95,7 +95,8 @@ def frame_table(
     first, last, step = frames
     source = np.arange(first, last + 1, step)
     times = raw.times(p)
-    seconds, origin = times.seconds[source], times.source
+    seconds: NDArray[Any] = times.seconds[source]
+    origin = times.source
     if interval_s is not None:
         seconds, origin = source * float(interval_s), "config"
     missing = {t for q, t in raw.info.missing if q == p}

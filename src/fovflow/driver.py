@@ -163,7 +163,9 @@ def _without_own_fovs(datasets: Any) -> Any:
     if not isinstance(table, Mapping):
         return table
     return {
-        name: {k: v for k, v in value.items() if k != "fovs"} if isinstance(value, Mapping) else value
+        name: {k: v for k, v in value.items() if k != "fovs"}
+        if isinstance(value, Mapping)
+        else value
         for name, value in table.items()
     }
 

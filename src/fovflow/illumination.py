@@ -55,7 +55,8 @@ def read_image(path: str, shape: tuple[int, int]) -> NDArray[np.float32]:
             found=f"shape {image.shape}, {'finite' if np.isfinite(image).all() else 'not finite'}",
             remedy=f"give an image of finite numbers of shape {tuple(shape)}",
         )
-    return image.astype(np.float32)
+    fitting: NDArray[np.float32] = image.astype(np.float32)
+    return fitting
 
 
 def sampled_frames(

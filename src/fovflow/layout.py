@@ -88,7 +88,7 @@ class Layout:
         return f"{self.outdir}/{dataset}/{dataset}_flat_field_ch_{channel}.npy"
 
     def plan(self, dataset: str) -> str:
-        """What the raw file's header says, kept for planning."""
+        """Plan file: what the raw file's header says."""
         return f"{self.outdir}/{dataset}/dataset.json"
 
     def stamp(self, dataset: str) -> str:
@@ -100,7 +100,7 @@ class Layout:
         return f"{self.outdir}/{dataset}/.problem"
 
     def results(self, dataset: str) -> str:
-        """The dataset's ``processing_results.yaml``."""
+        """Results file of a dataset, ``processing_results.yaml``."""
         return f"{self.outdir}/{dataset}/processing_results.yaml"
 
     def log(self, rule: str, dataset: str, fov: int | str | None = None, rest: str = "") -> str:

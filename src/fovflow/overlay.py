@@ -33,9 +33,9 @@ def stretch(image: NDArray[Any], low: float = 0.3, high: float = 99.7) -> NDArra
     values = values[np.isfinite(values)]
     bottom, top = np.percentile(values, [low, high]) if values.size else (0.0, 1.0)
     scale = 255.0 / max(float(top - bottom), 1e-6)
-    return cv2.convertScaleAbs(
-        np.clip((np.nan_to_num(np.asarray(image, np.float32)) - bottom) * scale, 0, 255)
-    ).astype(np.uint8, copy=False)
+    shifted = (np.nan_to_num(np.asarray(image, np.float32)) - bottom) * scale
+    grey: NDArray[np.uint8] = np.clip(shifted, 0, 255).astype(np.uint8)
+    return grey
 
 
 def draw_overlay(
@@ -59,7 +59,7 @@ def draw_overlay(
     numpy.ndarray
         (Y, X, 3) uint8, blue, green, red as OpenCV has them.
     """
-    canvas = cv2.cvtColor(stretch(image), cv2.COLOR_GRAY2BGR)
+    canvas: NDArray[np.uint8] = cv2.cvtColor(stretch(image), cv2.COLOR_GRAY2BGR)
     size = max(0.3, min(image.shape) / 1600)
     for label in np.unique(labels):
         if label == 0:
@@ -73,9 +73,16 @@ def draw_overlay(
             where = (x + w // 2 - 6, y + h // 2 + 4)
             for shade, width in (((0, 0, 0), 3), (colour, 1)):
                 cv2.putText(
-                    canvas, str(label), where, cv2.FONT_HERSHEY_SIMPLEX, size, shade, width, cv2.LINE_AA
+                    canvas,
+                    str(label),
+                    where,
+                    cv2.FONT_HERSHEY_SIMPLEX,
+                    size,
+                    shade,
+                    width,
+                    cv2.LINE_AA,
                 )
-    return canvas.astype(np.uint8, copy=False)
+    return canvas
 
 
 def png_bytes(picture: NDArray[np.uint8]) -> bytes:

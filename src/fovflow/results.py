@@ -115,9 +115,7 @@ def results_paths(
     traces = layout.traces(dataset, number)
     if Path(traces).exists():
         name = os.path.relpath(traces, folder)
-        paths["traces_csv"] = [
-            [channel, name] for channel in channels["fl"] or [channels["seg"]]
-        ]
+        paths["traces_csv"] = [[channel, name] for channel in channels["fl"] or [channels["seg"]]]
     return paths
 
 
@@ -251,7 +249,9 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
     content = read_yaml(file) if file.exists() else _discover(place)
     if not isinstance(content, dict) or not isinstance(content.get("results_paths"), dict):
         raise FovflowError(
-            f"{file} is no results file", found=type(content).__name__, remedy="run the pipeline again"
+            f"{file} is no results file",
+            found=type(content).__name__,
+            remedy="run the pipeline again",
         )
     missing: list[Path] = []
     statuses = content.get("fovs") or {}
@@ -291,7 +291,11 @@ def _find_dataset(folder: Path) -> Path:
 
 
 def _fov_result(
-    place: Path, index: int, status: Mapping[str, Any], paths: Mapping[str, Any], missing: list[Path]
+    place: Path,
+    index: int,
+    status: Mapping[str, Any],
+    paths: Mapping[str, Any],
+    missing: list[Path],
 ) -> FovResult:
     stacks: dict[str, dict[int, Path]] = {}
     for kind in STACKS:
@@ -325,9 +329,7 @@ def _locate(place: Path, name: str, missing: list[Path]) -> Path | None:
     return None
 
 
-_FILE = re.compile(
-    r"_(?P<kind>pc|fl|seg|fl_corrected|seg_labeled)_ch_(?P<channel>\d+)\.npy$"
-)
+_FILE = re.compile(r"_(?P<kind>pc|fl|seg|fl_corrected|seg_labeled)_ch_(?P<channel>\d+)\.npy$")
 
 
 def _discover(place: Path) -> dict[str, Any]:

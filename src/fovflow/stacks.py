@@ -102,7 +102,7 @@ class StackReader:
         if out is None:
             out = np.empty(self.shape[1:], self.dtype)
         self._file.seek(self._start + t * self._frame_bytes)
-        if self._file.readinto(out.data.cast("B")) != self._frame_bytes:  # type: ignore[attr-defined]
+        if self._file.readinto(out.data.cast("B")) != self._frame_bytes:
             raise FovflowError(f"{self.path} ended inside frame {t}", remedy=_REMAKE)
         return out
 
@@ -148,9 +148,7 @@ class StackWriter:
     16
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], shape: tuple[int, int, int], dtype: DTypeLike
-    ):
+    def __init__(self, path: str | os.PathLike[str], shape: tuple[int, int, int], dtype: DTypeLike):
         self.path = Path(path)
         self.shape = shape
         self.dtype = np.dtype(dtype)

@@ -61,8 +61,14 @@ def _method(section: Any, plan: DatasetPlan, revisions: dict[str, int]) -> dict[
     """Return a method's name, its options and its pixel size."""
     options = section.model_dump()
     plugin = options.pop("options", None)
+    lengths = [key for key, value in options.items() if "_um" in key and value is not None]
+    needed = plugin is not None or bool(lengths)  # else a changed pixel size is no reason to rerun
     return {
-        "arguments": {**options, **(plugin or {}), "pixel_um": plan.pixel_um},
+        "arguments": {
+            **options,
+            **(plugin or {}),
+            "pixel_um": plan.pixel_um if needed else None,
+        },
         "revision": revisions.get(section.method, 0),
     }
 
@@ -114,7 +120,7 @@ def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     copy = _copy(config, plan)
     dark = getattr(config.correct, "dark", 0.0)
     return {
-        **{key: copy[key] for key in ("frames", "crop", "z")},
+        **{key: copy[key] for key in ("frames", "crop", "shape", "z")},
         "arguments": {
             "dark": dark if isinstance(dark, int | float) else 0.0,
             "pixel_um": plan.pixel_um,

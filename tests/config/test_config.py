@@ -128,7 +128,7 @@ def test_files_that_are_no_configuration_are_named(tmp_path):
 def test_python_tags_in_yaml_do_no_harm(tmp_path):
     path = tmp_path / "hostile.yaml"
     path.write_text("outdir: !!python/object/apply:os.system ['touch pwned']\n")
-    with pytest.raises(ConfigError, match="hostile.yaml cannot be read"):
+    with pytest.raises(ConfigError, match=r"hostile\.yaml cannot be read"):
         load_config(path)
 
 

@@ -23,7 +23,9 @@ def test_errors_survive_the_way_between_processes():
 
 
 def test_an_unknown_part_names_the_known_ones():
-    with pytest.raises(ConfigError, match="no 'magic' among the segmenters; found: classic, logstd"):
+    with pytest.raises(
+        ConfigError, match="no 'magic' among the segmenters; found: classic, logstd"
+    ):
         find("segmenters", "magic", {"logstd": 1, "classic": 2})
     assert find("segmenters", "logstd", {"logstd": 1}) == 1
 
@@ -38,5 +40,5 @@ def test_a_plugin_is_found_by_its_entry_point_and_its_failure_is_told(tmp_path, 
     (tmp_path / "other_segmenter.py").write_text("def make():\n    return 'made'\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert find("segmenters", "mine", {})() == "made"
-    with pytest.raises(ConfigError, match="plug-in 'broken'.*does not load.*absent_module"):
+    with pytest.raises(ConfigError, match=r"plug-in 'broken'.*does not load.*absent_module"):
         find("segmenters", "broken", {})

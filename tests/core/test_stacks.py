@@ -34,7 +34,10 @@ def test_written_frames_are_what_numpy_reads_and_what_the_reader_reads(tmp_path,
 
 def test_an_incomplete_stack_never_appears(tmp_path):
     path = tmp_path / "stack.npy"
-    with pytest.raises(ValueError, match="1 of 2 frames"), StackWriter(path, (2, 3, 3), "u2") as out:
+    with (
+        pytest.raises(ValueError, match="1 of 2 frames"),
+        StackWriter(path, (2, 3, 3), "u2") as out,
+    ):
         out.append(np.zeros((3, 3), np.uint16))
     assert list(tmp_path.iterdir()) == []
 
@@ -43,16 +46,18 @@ def test_an_incomplete_stack_never_appears(tmp_path):
     "frame", [np.zeros((3, 4), np.uint16), np.zeros((3, 3), np.float32)], ids=["shape", "dtype"]
 )
 def test_frames_that_do_not_fit_are_refused(tmp_path, frame):
-    with pytest.raises(ValueError, match="frame of shape"), StackWriter(
-        tmp_path / "s.npy", (2, 3, 3), np.uint16
-    ) as out:
+    with (
+        pytest.raises(ValueError, match="frame of shape"),
+        StackWriter(tmp_path / "s.npy", (2, 3, 3), np.uint16) as out,
+    ):
         out.append(frame)
 
 
 def test_too_many_frames_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="more than the announced"), StackWriter(
-        tmp_path / "s.npy", (1, 3, 3), np.uint16
-    ) as out:
+    with (
+        pytest.raises(ValueError, match="more than the announced"),
+        StackWriter(tmp_path / "s.npy", (1, 3, 3), np.uint16) as out,
+    ):
         out.append(np.zeros((3, 3), np.uint16))
         out.append(np.zeros((3, 3), np.uint16))
 
@@ -79,7 +84,7 @@ def test_pickles_other_shapes_and_absent_files_are_refused(tmp_path):
     np.save(tmp_path / "flat.npy", np.zeros((4, 4)))
     np.save(tmp_path / "fortran.npy", np.asfortranarray(np.zeros((3, 4, 5))))
     for name in ("object", "flat", "fortran"):
-        with pytest.raises(FovflowError, match="not a .T, Y, X. stack"):
+        with pytest.raises(FovflowError, match=r"not a .T, Y, X. stack"):
             StackReader(tmp_path / f"{name}.npy")
     with pytest.raises(FovflowError, match="cannot open the stack"):
         StackReader(tmp_path / "absent.npy")

@@ -25,7 +25,9 @@ def test_ranges_are_inclusive_sorted_and_distinct(text, expected):
     assert parse_ranges(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "-1", "3-", "5-2", "a", "1;2", "1.5", "1--2", "0-99999999999"])
+@pytest.mark.parametrize(
+    "text", ["", "-1", "3-", "5-2", "a", "1;2", "1.5", "1--2", "0-99999999999"]
+)
 def test_wrong_ranges_are_named(text):
     with pytest.raises(ConfigError, match="fovs: "):
         parse_ranges(text)

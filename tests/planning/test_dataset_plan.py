@@ -31,7 +31,9 @@ HEADER = RawHeader(
 )
 
 
-def plan(header: RawHeader = HEADER, dataset: dict[str, Any] | None = None, **config: Any) -> DatasetPlan:
+def plan(
+    header: RawHeader = HEADER, dataset: dict[str, Any] | None = None, **config: Any
+) -> DatasetPlan:
     content = {"datasets": {"a": {"path": "a.nd2", **(dataset or {})}}, **config}
     return plan_dataset("a", parse_config(content), header, needs_pixel_size=True)
 
@@ -66,7 +68,10 @@ def test_channels_by_name_and_index(channels, expected):
 @pytest.mark.parametrize(
     ("channels", "message"),
     [
-        ({"pc": "DIC"}, "channels.pc: the channel 'DIC' is not in the file; found: 0 = Phase, 1 = GFP"),
+        (
+            {"pc": "DIC"},
+            "channels.pc: the channel 'DIC' is not in the file; found: 0 = Phase, 1 = GFP",
+        ),
         ({"fl": [7]}, "channels.fl: the channel 7 is not in the file"),
         ({"pc": 1, "fl": ["GFP"]}, "a channel is named twice"),
         ({"fl": ["GFP", 1]}, "a channel is named twice"),

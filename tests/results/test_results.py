@@ -85,7 +85,9 @@ def test_results_are_read_back(folder):
     assert results.fovs[0].stack("pc").shape == (2, 3, 4)
     assert results.fovs[0].stack("fl", 2)[0, 0, 0] == 0
     assert results.traces()["frame"].tolist() == [0, 1]
-    with pytest.raises(FovflowError, match="no stack 'fl' of channel None; found: pc 0, fl 1, fl 2"):
+    with pytest.raises(
+        FovflowError, match="no stack 'fl' of channel None; found: pc 0, fl 1, fl 2"
+    ):
         results.fovs[0].stack("fl")
     with pytest.raises(FovflowError, match="FOV 3 has no traces; found: status failed no light"):
         results.fovs[3].traces()
@@ -167,9 +169,7 @@ def test_status_tells_complete_failed_incomplete_and_outdated(tmp_path):
         "status": "outdated",
         "step": "segment",
     }
-    write_text(
-        files[0].record, json.dumps({"status": "failed", "error": "disk full", "frame": 7})
-    )
+    write_text(files[0].record, json.dumps({"status": "failed", "error": "disk full", "frame": 7}))
     assert fov_status(files, options) == {
         "status": "failed",
         "step": "copy",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -137,13 +137,27 @@ def job(snakemake: Any) -> Iterator[Job]:
     this.note(f"{this.step}: {this.where}")
     try:
         yield this
+        this.note(f"CPU {time.process_time():.2f} s, peak memory {peak_memory_mib():.0f} MiB")
     except (Exception, KeyboardInterrupt) as error:
-        logging.getLogger("fovflow").error(traceback.format_exc().rstrip())
+        logging.getLogger("fovflow").exception("failed")
         print(f"\n{this.fail(error)}\n", file=sys.stderr, flush=True)
         sys.exit(1)
     finally:
         handler.close()
     this.succeed()
+
+
+def peak_memory_mib() -> float:
+    """Return this process's peak resident memory in MiB; NaN where the system does not tell.
+
+    Linux's own account of the process is read: `resource.getrusage` would count the parent's
+    memory at the fork, too.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return math.nan
 
 
 def _one_pool_of_threads(threads: int) -> None:

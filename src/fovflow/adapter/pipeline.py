@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import site
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import fovflow
 from fovflow.config import Config, parse_config
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout, fov_name
@@ -99,13 +101,15 @@ class Pipeline:
                 found.setdefault(plan.seg, []).append(plan.name)
         return found or {0: []}
 
+    def dark(self, _: Any) -> dict[str, str]:
+        """Return the file of the dark frame, where there is one."""
+        dark = getattr(self.config.correct, "dark", None)
+        return {"dark": dark} if isinstance(dark, str) else {}
+
     def illumination(self, wildcards: Any) -> dict[str, str]:
         """Return the files of dark frame and flat-field that the correction asks for."""
-        correct = self.config.correct
-        files = {}
-        dark, flat = getattr(correct, "dark", None), getattr(correct, "flat_field", None)
-        if isinstance(dark, str):
-            files["dark"] = dark
+        files = self.dark(wildcards)
+        flat = getattr(self.config.correct, "flat_field", None)
         if flat == "estimate":
             files["flat_field"] = self.layout.flat_field(wildcards.dataset, wildcards.channel)
         elif flat is not None:
@@ -189,7 +193,9 @@ class Pipeline:
     def trace_targets(self) -> list[str]:
         """Return the traces of all FOVs."""
         return [
-            self.layout.traces(name, fov) for name, plan in self.datasets.items() for fov in plan.fovs
+            self.layout.traces(name, fov)
+            for name, plan in self.datasets.items()
+            for fov in plan.fovs
         ] + self.problems()
 
     def problems(self) -> list[str]:
@@ -198,12 +204,11 @@ class Pipeline:
 
     # ---- parameters and resources
 
-    def parameters(self, step: str, dataset: str | None = None) -> dict[str, Any]:
+    def parameters(self, step: str, dataset: str) -> dict[str, Any]:
         """Return the parameters of a step: its part of the configuration and its revision."""
         from fovflow.steps import step_parameters
 
-        plan = None if dataset is None else self.datasets[dataset]
-        return step_parameters(self.config, step, plan)
+        return step_parameters(self.config, step, self.datasets[dataset])
 
     def memory_mb(self, step: str, dataset: str) -> int:
         """Return the memory that a job declares, from its frame size."""
@@ -241,6 +246,14 @@ class Pipeline:
         print(self.summary(), file=sys.stderr, flush=True)
 
 
+def _tell_jobs_where_the_package_is() -> None:
+    """Let the jobs' Python import the same package, also where it is not installed."""
+    source = str(Path(fovflow.__file__).resolve().parents[1])
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if source not in (*known, *site.getsitepackages()):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
+
+
 def _check_folder(outdir: Path) -> None:
     """Make the output folder; it must be a folder that can be written."""
     remedy = "choose another outdir, or mend its permissions or the disk's free space"
@@ -274,6 +287,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     """
     from snakemake.exceptions import WorkflowError
 
+    _tell_jobs_where_the_package_is()
     is_main = not (workflow.subprocess_exec or workflow.remote_exec)
     try:
         pipeline = Pipeline(config, is_main=is_main)

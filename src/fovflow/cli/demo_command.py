@@ -16,7 +16,9 @@ NAME = "demo"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments."""
-    parser.add_argument("folder", nargs="?", default="demo", help="folder to work in (default: demo)")
+    parser.add_argument(
+        "folder", nargs="?", default="demo", help="folder to work in (default: demo)"
+    )
     parser.add_argument("--cores", default="all", help="number of cores (default: all)")
 
 
@@ -52,7 +54,10 @@ def _simulate(movie: Path, truth: Path) -> None:
     from fovflow.simulation import MovieParams, simulate, write_movie, write_truth
 
     movie.parent.mkdir(parents=True, exist_ok=True)
-    simulated = simulate(MovieParams(seed=7, positions=3, frames=36, height=512, width=512, cells=24))
+    params = MovieParams(
+        seed=7, positions=3, frames=36, cells=24, touching=0.2, divisions=3, births=2, deaths=2
+    )
+    simulated = simulate(params)
     write_truth(simulated, truth)
     write_movie(simulated, movie)
 

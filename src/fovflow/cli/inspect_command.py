@@ -10,7 +10,9 @@ EXAMPLE = "fovflow inspect data/plate1.nd2"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments."""
-    parser.add_argument("file", help="raw file, OME-Zarr folder, or quoted pattern of a TIFF series")
+    parser.add_argument(
+        "file", help="raw file, OME-Zarr folder, or quoted pattern of a TIFF series"
+    )
     parser.add_argument("--pattern", help="for a series: such as '{position}/{channel}_{time}.tif'")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

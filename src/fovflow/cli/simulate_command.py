@@ -15,6 +15,12 @@ _OPTIONS = {
     "height": (int, "rows, in pixels"),
     "width": (int, "columns, in pixels"),
     "cells": (int, "cells per field of view"),
+    "touching": (float, "share of the cells that touch a neighbour, 0 to 1"),
+    "births": (int, "cells per field of view that appear"),
+    "deaths": (int, "cells per field of view that disappear"),
+    "divisions": (int, "divisions per field of view"),
+    "shading": (float, "fall of the illumination towards the corners, 0 to 1"),
+    "bleaching": (float, "share of the cells' light lost with each frame, 0 to 1"),
 }
 
 
@@ -23,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from fovflow.simulation import MovieParams
 
     defaults = MovieParams()
-    parser.add_argument("file", help="file to write: .nd2, .ome.tif, .ome.zarr or .czi")
+    parser.add_argument(
+        "file",
+        help="file to write: .nd2, .ome.tif, .tif, .ome.zarr or .czi; without a suffix a series",
+    )
+    parser.add_argument("--format", help="format, where the name does not tell it")
     for name, (kind, text) in _OPTIONS.items():
         default = getattr(defaults, name)
         parser.add_argument(
@@ -40,9 +50,9 @@ def main(arguments: argparse.Namespace) -> int:
         MovieParams(), **{name: getattr(arguments, name) for name in _OPTIONS}
     )
     movie = simulate(params)
-    file = Path(arguments.file)
-    write_movie(movie, file)
-    print(f"movie: {file}")
+    written = write_movie(movie, Path(arguments.file), format=arguments.format)
+    more = f" and {len(written) - 1} more" if len(written) > 1 else ""
+    print(f"movie: {written[0]}{more}")
     if arguments.truth:
         write_truth(movie, Path(arguments.truth))
         print(f"truth: {arguments.truth}")

@@ -29,9 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         print(format_status(found))
-    fine = all(
-        fov["status"] == "complete" for dataset in found for fov in dataset["fovs"].values()
-    )
+    fine = all(fov["status"] == "complete" for dataset in found for fov in dataset["fovs"].values())
     return 0 if fine and not any(dataset["problems"] for dataset in found) else 1
 
 

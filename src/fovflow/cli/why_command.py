@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print what would run; return 1 if that cannot be told."""
-    command = snakemake_command(["--dry-run", "--nocolor", *arguments.rest])
+    command = snakemake_command(["--dry-run", "--nocolor", "--quiet", "host", *arguments.rest])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print((done.stderr or done.stdout).strip(), file=sys.stderr)

@@ -38,8 +38,8 @@ datasets:
 def template() -> str:
     """Return ``config.yaml`` with every key at its default, each with a comment."""
     parts = [
-        "# Configuration of fovflow. Every key but `datasets` may be left out; what stands here are "
-        "the\n# defaults. Paths are relative to the folder in which snakemake is started. Unknown "
+        "# Configuration of fovflow. Every key but `datasets` may be left out; what stands here are"
+        " the\n# defaults. Paths are relative to the folder in which snakemake is started. Unknown "
         "keys are\n# errors. config/README.md explains every key, also those of other methods.\n"
     ]
     for name, field in Config.model_fields.items():
@@ -129,7 +129,11 @@ def _fields(
 ) -> Iterator[tuple[str, tuple[FieldInfo, Any]]]:
     first = sorted(model.model_fields.items(), key=lambda item: item[0] != "method")
     for name, field in first:
-        value = field.get_default(call_default_factory=True) if values is None else getattr(values, name)
+        value = (
+            field.get_default(call_default_factory=True)
+            if values is None
+            else getattr(values, name)
+        )
         yield field.alias or name, (field, value)
 
 

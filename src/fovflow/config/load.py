@@ -87,8 +87,10 @@ def parse_config(content: Mapping[str, Any]) -> Config:
         lines += describe_errors(error, Config)
         config = None
     if lines or config is None:
-        head = "the configuration has an error" if len(lines) == 1 else (
-            f"the configuration has {len(lines)} errors"
+        head = (
+            "the configuration has an error"
+            if len(lines) == 1
+            else (f"the configuration has {len(lines)} errors")
         )
         raise ConfigError("\n  ".join([f"{head}:", *lines, _REMEDY]))
     return config

@@ -44,9 +44,7 @@ class ChannelsConfig(Section):
     )
     fl: Annotated[
         Literal["all"] | tuple[ChannelRef, ...],
-        BeforeValidator(
-            _as_list, json_schema_input_type=ChannelRef | tuple[ChannelRef, ...]
-        ),
+        BeforeValidator(_as_list, json_schema_input_type=ChannelRef | tuple[ChannelRef, ...]),
     ] = Field(
         "all",
         description="Fluorescence channels, by name or index; all means every channel but pc; "

@@ -75,7 +75,7 @@ class RawHeader:
         """Make a header from the content of a plan file; errors name the file `name`."""
         try:
             if content["schema_version"] != SCHEMA_VERSION:
-                raise ValueError(f"schema version {content['schema_version']}")
+                raise ValueError(f"schema version {content['schema_version']}")  # noqa: TRY301
             values = {field.name: content[field.name] for field in dataclasses.fields(cls)}
             for key in ("positions", "channels", "warnings"):
                 values[key] = tuple(values[key])

@@ -1,0 +1,160 @@
+"""The fovflow command, in one process where that is enough."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fovflow.cli import COMMANDS, main
+from fovflow.cli.init_command import with_datasets
+from fovflow.cli.why_command import format_jobs, in_words, read_dry_run
+from fovflow.config import load_config
+from fovflow.simulation import MovieParams, simulate, write_movie
+from paths import ROOT
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    path = tmp_path / "a plate (1) µ.nd2"
+    params = MovieParams(positions=2, frames=2, height=64, width=64, cells=1)
+    write_movie(simulate(params), path)
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert f"fovflow {command}" in text
+    assert "example:" in text
+
+
+def test_without_a_command_the_commands_are_listed(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0
+    listed = capsys.readouterr().out
+    assert all(f"  {command} " in listed for command in COMMANDS)
+    with pytest.raises(SystemExit) as ended:
+        main(["rnu"])
+    assert ended.value.code == 2
+    assert "invalid choice: 'rnu'" in capsys.readouterr().err
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, fovflow; "
+        "heavy = {'numpy', 'pandas', 'cv2', 'scipy', 'snakemake', 'pydantic'} & set(sys.modules); "
+        "print(sorted(heavy)); assert fovflow.load_results and 'load_results' in dir(fovflow)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_inspect_tells_what_the_file_holds(movie, capsys):
+    assert main(["inspect", str(movie)]) == 0
+    text = capsys.readouterr().out
+    assert "2 positions, 2 frames, 2 channels" in text
+    assert "GFP" in text
+    assert main(["inspect", str(movie), "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["format"] == "nd2"
+
+
+def test_errors_are_one_sentence_on_the_error_stream(tmp_path, capsys):
+    assert main(["inspect", str(tmp_path / "absent.nd2")]) == 1
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.startswith("fovflow: ")
+    assert "absent.nd2" in streams.err
+
+
+def test_init_lays_out_a_project_that_loads(movie, tmp_path, capsys):
+    folder = tmp_path / "my project"
+    assert main(["init", str(folder), "--raw", str(movie), str(movie)]) == 0
+    config = load_config(folder / "config" / "config.yaml")
+    assert list(config.datasets) == ["a_plate_1_µ", "a_plate_1_µ_2"]
+    assert config.datasets["a_plate_1_µ"].path == str(movie)
+    assert (folder / "profiles" / "default" / "config.yaml").exists()
+    assert "fovflow run" in capsys.readouterr().out
+    assert main(["init", str(folder)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_init_names_paths_relative_to_the_project(tmp_path):
+    text = with_datasets(
+        "a: 1\ndatasets:\n  x: {path: y}\n  # z\n\nb: 2\n", ["raw/p 1.nd2"], Path("p")
+    )
+    assert yaml.safe_load(text) == {
+        "a": 1,
+        "datasets": {"p_1": {"path": "../raw/p 1.nd2"}},
+        "b": 2,
+    }
+
+
+def test_init_without_raw_files_keeps_the_template(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["init"]) == 0
+    template = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
+    assert Path("config/config.yaml").read_text(encoding="utf-8") == template
+
+
+def test_simulate_writes_movie_and_truth(tmp_path, capsys):
+    size = ["--height", "64", "--width", "64"]
+    options = ["--positions", "1", "--frames", "2", "--cells", "2", *size]
+    file, truth = tmp_path / "m.ome.tif", tmp_path / "truth"
+    assert main(["simulate", str(file), "--truth", str(truth), *options]) == 0
+    assert file.exists()
+    assert any(truth.iterdir())
+    assert str(file) in capsys.readouterr().out
+
+
+def test_status_of_nothing_is_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["status"]) == 1
+    assert "results holds no results" in capsys.readouterr().err
+
+
+def test_a_wrong_configuration_has_exit_status_2(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/config.yaml").write_text("datasets: {a: {path: x}}\nfvos: 1\n")
+    assert main(["status"]) == 2
+    assert "fvos: unknown key; did you mean fovs?" in capsys.readouterr().err
+
+
+DRY_RUN = """
+Job 3: plate1, FOV 000: correct channel 1
+Reason: Params have changed since last execution: before: 1 now: 2
+[Sat]
+Job 5: plate1, FOV 000: extract traces
+Reason: Input files updated by another job: results/x.npy
+rule other:
+    input: a
+    reason: Missing output files: r/a.npy, r/b.npy, r/c.npy, r/d.npy; Updated input files: r/z.npy
+"""
+
+
+def test_reasons_are_told_in_plain_words():
+    jobs = read_dry_run(DRY_RUN.splitlines())
+    assert jobs == [
+        ("plate1, FOV 000: correct channel 1", "its parameters changed"),
+        ("plate1, FOV 000: extract traces", "an earlier step runs again"),
+        (
+            "other",
+            "missing: a.npy, b.npy, c.npy and 1 more; newer than what was made from it: z.npy",
+        ),
+    ]
+    assert format_jobs(jobs).splitlines()[-2:] == [
+        "and 1 jobs that use what these make:",
+        "  plate1, FOV 000: extract traces",
+    ]
+    assert format_jobs([]) == "Nothing to be done: everything is complete and up to date."
+    assert in_words("Something new") == "Something new"
