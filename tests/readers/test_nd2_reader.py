@@ -270,6 +270,52 @@ def test_rows_with_padding(frames: np.ndarray, tmp_path: Path) -> None:
         np.testing.assert_array_equal(raw.read(1, 2, 1), frames[2, 1, 1, :, :9])
 
 
+def test_images_beyond_the_loops_are_told(frames: np.ndarray, tmp_path: Path) -> None:
+    path = save(tmp_path, frames, positions=STAGE)
+    patch(path, "uiCount", 2)  # the loop over times
+    with Nd2Reader(path) as raw:
+        assert raw.info.n_frames == 2
+        assert any("6 images more" in text for text in raw.info.warnings)
+
+
+def test_images_without_any_loop_are_frames(frames: np.ndarray, tmp_path: Path) -> None:
+    plain, bare = save(tmp_path, frames[:, :1]), tmp_path / "bare.nd2"
+    rewrite(plain, bare, lambda n, d: None if n == b"ImageMetadataLV!" else d)
+    with Nd2Reader(bare) as raw:
+        assert (raw.info.n_frames, raw.info.time_source) == (4, "unknown")
+        assert any("taken as frames" in text for text in raw.info.warnings)
+        np.testing.assert_array_equal(raw.read(0, 3, 1), frames[3, 0, 1])
+
+
+def test_metadata_that_unpack_to_too_much(
+    frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fovflow.readers.nd2_container.MAX_METADATA_BYTES", 1 << 20)
+    plain, bomb = save(tmp_path, frames), tmp_path / "bomb.nd2"
+    packed = zlib.compress(bytes(8 << 20))
+
+    def change(name: bytes, data: bytes) -> bytes:
+        return b"L" + bytes(11) + packed if name == b"ImageMetadataLV!" else data
+
+    rewrite(plain, bomb, change)
+    with pytest.raises(FovflowError, match=r"metadata .* are damaged") as caught:
+        fovflow.open_raw(bomb)
+    assert "more than it can need" in str(caught.value)
+
+
+def test_lossy_files_are_refused(frames: np.ndarray, tmp_path: Path) -> None:
+    plain, lossy = save(tmp_path, frames), tmp_path / "lossy.nd2"
+    label = "eCompression\0".encode("utf-16-le")
+
+    def change(name: bytes, data: bytes) -> bytes:
+        at = data.find(label) + len(label)
+        return data[:at] + struct.pack("<i", 1) + data[at + 4 :] if label in data else data
+
+    rewrite(plain, lossy, change)
+    with pytest.raises(FovflowError, match="stored with loss"):
+        fovflow.open_raw(lossy)
+
+
 def test_a_damaged_frame_costs_that_frame(frames: np.ndarray, tmp_path: Path) -> None:
     path = save(tmp_path, frames, positions=STAGE)
     chunks = ChunkFile(path)

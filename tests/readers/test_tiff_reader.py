@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,78 @@ def test_imagej_stack_that_lost_its_end(stack: np.ndarray, tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:-600])
     with pytest.raises(FovflowError, match="cut off"):
         fovflow.open_raw(path)
+
+
+def without_later_pages(path: Path) -> int:
+    """Cut the chain of pages after the first, as ImageJ does for files beyond 4 GiB.
+
+    Return where the pixels start.
+    """
+    with tifffile.TiffFile(path) as file:
+        page, order = file.pages[0], file.byteorder
+        offset, start = page.offset, page.dataoffsets[0]
+    data = bytearray(path.read_bytes())
+    (count,) = struct.unpack_from(f"{order}H", data, offset)
+    struct.pack_into(f"{order}I", data, offset + 2 + 12 * count, 0)
+    path.write_bytes(data)
+    return int(start)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_imagej_planes_without_pages_of_their_own(byteorder: str, tmp_path: Path) -> None:
+    pixels = np.arange(3 * 2 * 64 * 64, dtype=np.uint16).reshape(3, 2, 64, 64)
+    path = tmp_path / "virtual.tif"
+    metadata = {"axes": "TCYX"}
+    tifffile.imwrite(path, pixels, imagej=True, byteorder=byteorder, metadata=metadata)
+    start = without_later_pages(path)
+    with fovflow.open_raw(path) as raw:
+        assert (raw.info.n_frames, len(raw.info.channels)) == (3, 2)
+        plane = raw.read(0, 2, 1)
+        assert plane.dtype.isnative
+        np.testing.assert_array_equal(plane, pixels[2, 1])
+        os.truncate(path, start + pixels.nbytes - 1)
+        with pytest.raises(FovflowError, match="frame 2"):
+            raw.read(0, 2, 1)
+    with pytest.raises(FovflowError, match="announces 6 planes and holds 1"):
+        fovflow.open_raw(path)
+
+
+def test_imagej_in_another_order(tmp_path: Path) -> None:
+    pixels = np.arange(3 * 2 * 64, dtype=np.uint16).reshape(3, 2, 8, 8)
+    path = tmp_path / "order.tif"
+    text = "ImageJ=1.53\nimages=6\nchannels=3\nframes=2\nslices=1\norder=tzc\nhyperstack=true\n"
+    with tifffile.TiffWriter(path) as writer:
+        for i, plane in enumerate(pixels.reshape(6, 8, 8)):
+            description = None if i else text
+            writer.write(plane, photometric="minisblack", metadata=None, description=description)
+    with fovflow.open_raw(path) as raw:
+        assert (raw.info.format, raw.info.axes) == ("imagej-tiff", "CTYX")
+        np.testing.assert_array_equal(raw.read(0, 1, 2), pixels[2, 1])
+
+
+def test_imagej_stacks_of_images_are_frames(stack: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "images.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for i, plane in enumerate(stack):
+            description = None if i else "ImageJ=1.53\nimages=5\n"
+            writer.write(plane, photometric="minisblack", metadata=None, description=description)
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.n_frames == 5
+        np.testing.assert_array_equal(raw.read(0, 4, 0), stack[4])
+
+
+def test_imagej_labels_that_are_alike_name_the_channel(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    labels = [f"c:{c + 1}/2 t:{t + 1}/2 - {n}" for t in range(2) for c, n in enumerate("ab")]
+    labels[3] = "c:2/2 t:2/2 - other"
+    tifffile.imwrite(
+        path,
+        np.zeros((2, 2, 8, 8), np.uint16),
+        imagej=True,
+        metadata={"axes": "TCYX", "Labels": labels},
+    )
+    with fovflow.open_raw(path) as raw:
+        assert [each.name for each in raw.info.channels] == ["a", ""]
 
 
 def test_two_unnamed_axes_are_refused(tmp_path: Path) -> None:

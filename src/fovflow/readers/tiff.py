@@ -151,11 +151,14 @@ def _announced(pages: TiffPages) -> tuple[str, tuple[int, ...]]:
     tif: Any = pages.tif
     if tif.is_imagej:
         meta = tif.imagej_metadata or {}
-        counts = [int(meta.get(key, 1)) for key in ("frames", "slices", "channels")]
+        keys = {"T": "frames", "Z": "slices", "C": "channels"}
+        counts = {axis: int(meta.get(key, 1)) for axis, key in keys.items()}
         images = int(meta.get("images", 1))
-        if images > 1 and counts == [1, 1, 1]:
-            counts[0] = images
-        return _named(pages.path, "TZC", tuple(counts))
+        if images > 1 and set(counts.values()) == {1}:
+            counts["T"] = images
+        order = str(meta.get("order", "czt"))[::-1].upper()  # outermost first
+        axes = order if sorted(order) == sorted(keys) else "TZC"
+        return _named(pages.path, axes, tuple(counts[axis] for axis in axes))
     if tif.is_shaped and tif.shaped_metadata:
         meta = tif.shaped_metadata[0]
         shape = tuple(int(n) for n in meta.get("shape", ()))

@@ -115,13 +115,10 @@ class TiffPages:
     def read_at(self, offset: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return a plane that is stored uncompressed at `offset` without a page of its own."""
         out = np.empty(shape, dtype)
-        if offset + out.nbytes > self.size:
-            raise ValueError(
-                f"the file ends at byte {self.size}, the image at {offset + out.nbytes}"
-            )
         handle: Any = self.tif.filehandle
         handle.seek(offset)
-        handle.readinto(out)
+        if handle.readinto(out) != out.nbytes:
+            raise ValueError(f"the file ends before byte {offset + out.nbytes}")
         return out
 
     def close(self) -> None:
