@@ -180,7 +180,7 @@ def frame_rows(
     pc: int = 0,
     erosion_px: int = 0,
     background_weight: float = 1.0,
-    saturation: float | None = None,
+    saturation: float | Mapping[int, float] | None = None,
 ) -> list[dict[str, float | int]]:
     """One row per id of a frame, ids ascending."""
     rows = []
@@ -205,7 +205,8 @@ def frame_rows(
         row |= {f"{name}_ch_{pc}": value for name, value in values.items()}
         inner = eroded(labels, cell, y, x, erosion_px)
         for channel, (raw, corrected) in fluorescence.items():
-            values = intensity_features(raw, corrected, *inner, background_weight, saturation)
+            level = saturation.get(channel) if isinstance(saturation, Mapping) else saturation
+            values = intensity_features(raw, corrected, *inner, background_weight, level)
             row |= {f"{name}_ch_{channel}": value for name, value in values.items()}
         rows.append(row)
     return rows
@@ -215,7 +216,7 @@ def extract_reference(
     labeled: np.ndarray,
     phase: np.ndarray | None = None,
     fluorescence: Mapping[int, tuple[np.ndarray, np.ndarray | None]] | None = None,
-    **options: float | int | None,
+    **options: float | Mapping[int, float] | None,
 ) -> dict[str, np.ndarray]:
     """All rows of a movie as columns, sorted by cell, then frame; stacks are (T, Y, X)."""
     rows = []
@@ -228,3 +229,43 @@ def extract_reference(
         rows += [{"frame": t} | row for row in frame_rows(labels, image, channels, **options)]
     rows.sort(key=lambda row: (row["cell"], row["frame"]))
     return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+
+
+def extract_traces(
+    labeled: np.ndarray,
+    phase: np.ndarray | None = None,
+    raw: Mapping[int, np.ndarray] | None = None,
+    corrected: Mapping[int, np.ndarray] | None = None,
+    *,
+    pc: int = 0,
+    fov: int = 0,
+    time: np.ndarray | None = None,
+    features: Mapping[str, tuple[str, ...]] | None = None,
+    pixel_um: float | None = None,
+    **options: float | Mapping[int, float] | None,
+) -> dict[str, np.ndarray]:
+    """The whole table in the order of its columns, with the signature of the fast function."""
+    channels = {c: (stack, (corrected or {}).get(c)) for c, stack in (raw or {}).items()}
+    columns = extract_reference(labeled, phase, channels, pc=pc, **options)
+    cells = len(columns.get("cell", ()))
+    times = np.full(len(labeled), NAN) if time is None else np.asarray(time, dtype=np.float64)
+    length = NAN if pixel_um is None else pixel_um
+    wanted = {"pc": PC_FEATURES, "fl": FL_FEATURES} if features is None else features
+    names = [f"{name}_ch_{pc}" for name in wanted["pc"]]
+    names += [f"{name}_ch_{c}" for c in channels for name in wanted["fl"]]
+    place = ("position_x", "position_y", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
+    empty = np.zeros(0)
+    table = {
+        "fov": np.full(cells, fov),
+        "cell": columns.get("cell", empty),
+        "frame": columns.get("frame", empty),
+        "time": times[columns["frame"]] if cells else empty,
+        "good": np.ones(cells, dtype=bool),
+    }
+    table |= {name: columns.get(name, empty) for name in (*place, *names)}
+    return table | {
+        "position_x_um": table["position_x"] * length,
+        "position_y_um": table["position_y"] * length,
+        "area_um2": columns.get(f"area_ch_{pc}", empty) * length**2,
+        "flags": np.full(cells, ""),
+    }

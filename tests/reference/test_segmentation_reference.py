@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from reference import contrast, morphology, segmentation, segmentation_logstd, splitting
 from reference.contrast import Frame
@@ -157,6 +160,33 @@ def test_discs_and_the_border():
     np.testing.assert_array_equal(
         morphology.erode(mask, np.ones((3, 3), bool)), np.pad(np.ones((3, 3), bool), (0, 5))
     )
+
+
+masks = arrays(bool, st.tuples(st.integers(1, 25), st.integers(1, 25)))
+shapes = st.sampled_from([0.0, 1.0, 1.5, 2.3, 3.1]).map(morphology.disc)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(masks, shapes)
+def test_opening_and_closing_are_what_they_are_called(mask, shape):
+    opened, closed = morphology.opened(mask, shape), morphology.closed(mask, shape)
+    assert not (opened & ~mask).any()
+    assert not (mask & ~closed).any()
+    np.testing.assert_array_equal(morphology.opened(opened, shape), opened)
+    np.testing.assert_array_equal(morphology.closed(closed, shape), closed)
+    np.testing.assert_array_equal(~morphology.opened(~mask, shape), closed)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(masks, shapes)
+def test_the_border_neither_erodes_nor_grows(mask, shape):
+    r = shape.shape[0] // 2
+    inside = np.pad(np.ones(mask.shape, bool), r)
+    windows = np.lib.stride_tricks.sliding_window_view
+    known = windows(inside, shape.shape)[..., shape]
+    seen = windows(np.pad(mask, r), shape.shape)[..., shape]
+    np.testing.assert_array_equal(morphology.erode(mask, shape), (seen | ~known).all(axis=-1))
+    np.testing.assert_array_equal(morphology.dilate(mask, shape), (seen & known).any(axis=-1))
 
 
 def test_holes_are_filled_by_what_they_enclose():
