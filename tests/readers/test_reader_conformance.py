@@ -231,6 +231,8 @@ def test_closing(kind: str, paths: dict[str, Path]) -> None:
     assert raw.info.n_frames == 3
     with pytest.raises(ValueError, match="closed"):
         raw.read(0, 0, 0)
+    with pytest.raises(ValueError, match="closed"):
+        raw.times(0)
 
 
 def test_an_error_inside_the_with_block_closes_too(kind: str, paths: dict[str, Path]) -> None:

@@ -80,8 +80,7 @@ class PlaneReader(ABC):
     def read(self, p: int, t: int, c: int, z: int = 0) -> NDArray[Any]:
         """Return one plane as a C-contiguous, native-endian (Y, X) array; see `RawReader.read`."""
         info = self._info
-        if self._closed:
-            raise ValueError(f"the reader of {self.path} is closed")
+        self._check_open()
         p = _index("position", p, len(info.positions))
         t = _index("frame", t, info.n_frames)
         c = _index("channel", c, len(info.channels))
@@ -112,7 +111,12 @@ class PlaneReader(ABC):
 
     def times(self, p: int) -> FrameTimes:
         """Return the times of position `p`."""
+        self._check_open()
         return self._times[_index("position", p, len(self._times))]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError(f"the reader of {self.path} is closed")
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

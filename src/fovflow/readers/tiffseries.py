@@ -134,7 +134,7 @@ class SeriesReader(PlaneReader):
     def times(self, p: int) -> FrameTimes:
         """Return the times of position `p`; time stamps are read from its files' headers."""
         times = super().times(p)
-        if not self._in_files or self._closed or not self._grid.held[p].any():
+        if not self._in_files or not self._grid.held[p].any():
             return times
         if self._inner.n_frames > 1:
             return self._reader(self._grid.file(p, 0, 0, 0)).times(0)
