@@ -68,7 +68,7 @@ class LogStdSegment(_Model):
         4.0, ge=0, le=1000, description="Least inscribed radius of a part (µm)."
     )
     max_solidity: float = Field(
-        0.85, ge=0, le=1, description="Objects more convex than this are left whole (0 to 1)."
+        0.92, ge=0, le=1, description="Objects more convex than this are left whole (0 to 1)."
     )
     memory: int = Field(
         5, ge=1, le=1000, description="Frames that steady the threshold; 1 for none (frames)."
@@ -100,7 +100,7 @@ class ThresholdSegment(_Model):
         2.0, ge=0, le=1000, description="Least inscribed radius of a part (µm)."
     )
     max_solidity: float = Field(
-        0.9, ge=0, le=1, description="Objects more convex than this are left whole (0 to 1)."
+        0.97, ge=0, le=1, description="Objects more convex than this are left whole (0 to 1)."
     )
 
     @model_validator(mode="after")

@@ -76,11 +76,13 @@ def mode_and_sigma(log_std: NDArray[np.float64]) -> tuple[float, float]:
     mode = low + (int(np.argmax(counts[:BINS])) + 0.5) * (high - low) / BINS
     n, total, squares = 0, 0.0, 0.0
     for strip in strips:
-        below = np.minimum(strip - mode, 0.0)
-        n += int(np.count_nonzero(strip <= mode))
+        below = strip[strip <= mode]
+        n += below.size
         total += float(below.sum())
-        squares += float(np.vdot(below, below))
-    return mode, float(np.sqrt(max(squares / n - (total / n) ** 2, 0.0)))
+    for strip in strips:
+        away = strip[strip <= mode] - total / n
+        squares += float(np.vdot(away, away))
+    return mode, float(np.sqrt(squares / n))
 
 
 def open_close(mask: Mask) -> Mask:

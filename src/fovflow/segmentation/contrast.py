@@ -65,8 +65,9 @@ def _scaled_variance(strip: NDArray[Any]) -> NDArray[np.float64]:
     window = (WINDOW, WINDOW)
     squares = cv2.sqrBoxFilter(strip, cv2.CV_64F, window, normalize=False)
     sums = cv2.boxFilter(strip, sum_type, window, normalize=False)
-    squared = cv2.multiply(sums, sums, dtype=cv2.CV_64F)
-    return np.asarray(cv2.subtract(cv2.multiply(squares, 9.0), squared)[1:-1, 1:-1])
+    squares *= 9.0
+    squares -= cv2.multiply(sums, sums, dtype=cv2.CV_64F)
+    return np.asarray(squares[1:-1, 1:-1])
 
 
 def float_grid(low: float, high: float) -> float:

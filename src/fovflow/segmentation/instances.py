@@ -79,16 +79,16 @@ def make_objects(
     element = disc(limits.smoothing)
     reach = math.ceil(limits.smoothing) + 1
     for index, window in _components(mask, labels, limits.least, reach):
-        own = cv2.compare(labels[window], index, cv2.CMP_EQ) & 1
+        own = (labels[window] == index).view(np.uint8)
         if cv2.countNonZero(own) < limits.least:
             continue
         if judge is not None and not judge(window, own):
             continue
         target = canvas.ids[window]
         grown = close_mask(own, element) & room[window]
-        grown &= cv2.compare(labels[window], 0, cv2.CMP_EQ)
+        grown &= (labels[window] == 0).view(np.uint8)
         whole, contour = fill_and_trace(own | grown, limits.hole)
-        whole &= cv2.compare(target, 0, cv2.CMP_EQ)
+        whole &= (target == 0).view(np.uint8)
         parts = _split(whole, contour, limits)
         canvas.add(window, [whole] if parts is None else parts)
     return canvas.finish()

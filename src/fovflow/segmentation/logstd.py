@@ -103,7 +103,7 @@ class LogStdSegmenter:
         split: bool = True,
         neck_ratio: float = 0.6,
         min_radius_um: float = 4.0,
-        max_solidity: float = 0.85,
+        max_solidity: float = 0.92,
         memory: int = 5,
     ):
         px = check_pixel_um(pixel_um, "logstd")

@@ -93,7 +93,8 @@ def check_number(n: int) -> None:
     """
     if n > MAX_OBJECTS:
         raise FovflowError(
-            f"a frame gives {n} objects, more than the {MAX_OBJECTS} that labels can hold",
+            f"a frame gives more objects than the {MAX_OBJECTS} that labels can hold",
+            found=f"at least {n}",
             remedy="raise the threshold, the smoothing or min_area_um2",
         )
 

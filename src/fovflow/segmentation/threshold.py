@@ -69,7 +69,7 @@ class ThresholdSegmenter:
         split: bool = True,
         neck_ratio: float = 0.75,
         min_radius_um: float = 2.0,
-        max_solidity: float = 0.9,
+        max_solidity: float = 0.97,
     ):
         px = check_pixel_um(pixel_um, "threshold")
         check_positive(

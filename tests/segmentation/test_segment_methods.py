@@ -1,0 +1,276 @@
+"""The other methods, the registry, and the parameter models."""
+
+import inspect
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from segmentation.scenes import PIXEL_UM, bright_discs, ellipses, seg_score
+
+import fovflow.plugins
+from fovflow.config import segment as models
+from fovflow.errors import ConfigError, FovflowError
+from fovflow.segmentation import BUILTIN, NEEDS_PIXEL_SIZE, get_segmenter, segment_stack
+from fovflow.segmentation.cellpose import CellposeSegmenter
+from fovflow.segmentation.threshold import li_threshold, otsu_threshold
+
+NUCLEI = [(30, 30, 9, 9), (30, 47, 9, 9), (100, 60, 10, 12), (120, 150, 9, 11)]
+
+
+@pytest.mark.parametrize("rule", ["otsu", "li"])
+def test_bright_nuclei_are_found_and_split(rule):
+    truth = ellipses(NUCLEI)
+    labels, stats = get_segmenter("threshold", pixel_um=PIXEL_UM, rule=rule)(bright_discs(truth))
+    assert labels.max() == 4
+    assert stats.n_split == 2
+    assert 230 < stats.threshold < 900
+    assert stats.mode == pytest.approx(200, abs=5)
+    assert seg_score(truth, labels) > 0.85
+
+
+def test_fixed_threshold_by_hand():
+    image = np.zeros((9, 9), np.uint16)
+    image[1:4, 1:4] = 50
+    image[6:8, 5:9] = 51
+    segmenter = get_segmenter(
+        "threshold", pixel_um=1.0, rule="fixed", level=50.0, smooth_um=0.0, min_area_um2=1.0
+    )
+    labels, stats = segmenter(image)
+    assert stats.threshold == 50.0
+    assert np.argwhere(labels).tolist() == [[r, c] for r in (6, 7) for c in (5, 6, 7, 8)]
+    dark = get_segmenter(
+        "threshold",
+        pixel_um=1.0,
+        rule="fixed",
+        level=50.5,
+        dark=True,
+        smooth_um=0.0,
+        min_area_um2=1.0,
+        max_hole_um2=0.0,
+    )
+    labels, stats = dark(image)
+    assert stats.threshold == 50.5
+    assert np.array_equal(labels > 0, image < 50.5)
+
+
+def test_noise_alone_is_no_signal():
+    image = np.random.default_rng(0).normal(200, 9, (128, 128)).astype(np.uint16)
+    labels, stats = get_segmenter("threshold", pixel_um=PIXEL_UM)(image)
+    assert labels.max() == 0
+    assert stats.flag == "no signal"
+
+
+def test_holes_are_filled_up_to_their_limit():
+    image = np.zeros((40, 40), np.uint8)
+    image[5:30, 5:30] = 200
+    image[10:14, 10:14] = 0
+    image[18:26, 18:26] = 0
+    params = {"pixel_um": 1.0, "smooth_um": 0.0, "rule": "fixed", "level": 100.0}
+    labels, _ = get_segmenter("threshold", max_hole_um2=20.0, **params)(image)
+    assert labels[12, 12] == 1
+    assert labels[20, 20] == 0
+
+
+def test_otsu_against_scikit_image():
+    from skimage.filters import threshold_otsu
+
+    rng = np.random.default_rng(3)
+    values = np.concatenate([rng.normal(60, 9, 3000), rng.normal(170, 20, 1000)])
+    counts, edges = np.histogram(values, 256, (0, 256))
+    expected = threshold_otsu(hist=(counts, (edges[:-1] + edges[1:]) / 2))
+    assert otsu_threshold(counts) == pytest.approx(expected + 0.5)
+
+
+def test_li_against_scikit_image():
+    from skimage.filters import threshold_li
+
+    rng = np.random.default_rng(3)
+    values = np.concatenate([rng.normal(60, 9, 3000), rng.normal(170, 20, 1000)])
+    counts, edges = np.histogram(values, 1024)
+    threshold = edges[0] + (edges[1] - edges[0]) * li_threshold(counts)
+    assert threshold == pytest.approx(threshold_li(values), abs=1.0)
+
+
+class Network:
+    """Stands for a Cellpose model."""
+
+    def __init__(self, labels):
+        self.labels = labels
+        self.options = None
+
+    def eval(self, image, **options):
+        self.options = options
+        return self.labels, [], np.zeros(3)
+
+
+def test_cellpose_labels_are_limited_and_numbered():
+    found = np.zeros((60, 60), np.int32)
+    found[40:55, 5:20] = 1
+    found[5:20, 30:45] = 9
+    found[30, 30] = 4
+    network = Network(found)
+    segmenter = CellposeSegmenter(
+        pixel_um=0.5, diameter_um=10.0, min_area_um2=20.0, network=network
+    )
+    labels, stats = segmenter(bright_discs(ellipses([(10, 10, 5, 5)], (60, 60))))
+    assert np.array_equal(labels, np.select([found == 9, found == 1], [1, 2]))
+    assert stats.n_objects == 2
+    assert stats.foreground_fraction == 450 / 3600
+    assert network.options["diameter"] == 20.0
+
+
+def test_cellpose_with_labels_of_another_shape():
+    segmenter = CellposeSegmenter(pixel_um=0.5, network=Network(np.zeros((3, 60, 60), int)))
+    with pytest.raises(FovflowError, match="do not fit the frame"):
+        segmenter(bright_discs(ellipses([(10, 10, 5, 5)], (60, 60))))
+
+
+def test_cellpose_with_too_many_objects():
+    found = np.arange(300 * 300).reshape(300, 300)
+    segmenter = CellposeSegmenter(pixel_um=1.0, min_area_um2=0.0, network=Network(found))
+    with pytest.raises(FovflowError, match="more objects than the 65535"):
+        segmenter(np.arange(90_000, dtype=np.float32).reshape(300, 300))
+
+
+def test_cellpose_never_downloads_unasked(tmp_path, monkeypatch):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="not on this machine") as caught:
+        get_segmenter("cellpose", pixel_um=0.5)
+    assert "allow_download: true" in str(caught.value)
+
+
+def test_cellpose_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cellpose", None)
+    monkeypatch.setitem(sys.modules, "cellpose.models", None)
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    (tmp_path / "cyto3").write_bytes(b"weights")
+    for params in ({}, {"model": str(tmp_path / "cyto3")}, {"model": "x", "allow_download": True}):
+        with pytest.raises(ConfigError, match="needs the package cellpose") as caught:
+            get_segmenter("cellpose", pixel_um=0.5, **params)
+        assert 'pip install "fovflow[cellpose]"' in str(caught.value)
+
+
+def test_cellpose_is_loaded_from_the_weights_on_this_machine(tmp_path, monkeypatch):
+    import types
+
+    loaded = {}
+
+    class CellposeModel:
+        def __init__(self, **options):
+            loaded.update(options)
+
+        def eval(self, image, **options):
+            return np.ones(image.shape, np.int32), [], []
+
+    stub = types.ModuleType("cellpose.models")
+    stub.CellposeModel = CellposeModel
+    monkeypatch.setitem(sys.modules, "cellpose", types.ModuleType("cellpose"))
+    monkeypatch.setitem(sys.modules, "cellpose.models", stub)
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    (tmp_path / "cyto3").write_bytes(b"weights")
+    labels, stats = get_segmenter("cellpose", pixel_um=1.0)(
+        np.arange(400, dtype=np.uint16).reshape(20, 20)
+    )
+    assert loaded == {"gpu": False, "pretrained_model": str(tmp_path / "cyto3")}
+    assert labels.min() == 1
+    assert stats.flag == "all foreground"
+
+
+def test_a_plug_in_that_returns_no_labels(monkeypatch):
+    def factory(*, pixel_um, answer):
+        return lambda image: (answer, None)
+
+    monkeypatch.setattr(EntryPoint, "load", lambda self: factory)
+    entry = EntryPoint("mine", "mine:factory", "fovflow.segmenters")
+    monkeypatch.setattr(fovflow.plugins, "entry_points", lambda group: [entry])
+    image = np.zeros((4, 4), np.uint16)
+    for answer in (np.zeros((4, 4)), np.zeros((3, 4), int), np.full((4, 4), -1)):
+        with pytest.raises(FovflowError, match="plug-in segmenter mine did not return labels"):
+            get_segmenter("mine", pixel_um=None, answer=answer)(image)
+    truth = np.eye(4, dtype=bool)
+    labels, _ = get_segmenter("mine", pixel_um=None, answer=truth)(image)
+    assert np.array_equal(labels, truth)
+
+
+@pytest.mark.parametrize("method", [m for m, needed in NEEDS_PIXEL_SIZE.items() if needed])
+@pytest.mark.parametrize("pixel_um", [None, 0.0, -1.0, float("nan"), float("inf")])
+def test_methods_that_need_the_pixel_size(method, pixel_um):
+    with pytest.raises(ConfigError, match=f"{method} needs the pixel size"):
+        get_segmenter(method, pixel_um=pixel_um)
+
+
+def test_wrong_parameters_are_named():
+    with pytest.raises(ConfigError, match="classic has no parameter sigmas"):
+        get_segmenter("classic", pixel_um=None, sigmas=3)
+    with pytest.raises(ConfigError, match="no parameter close, open") as caught:
+        get_segmenter("logstd", pixel_um=1.0, open=3, close=3)
+    assert "close_um" in str(caught.value)
+    with pytest.raises(ConfigError, match="n_sigma, open_um must be 0 or more"):
+        get_segmenter("logstd", pixel_um=1.0, open_um=-3, n_sigma=float("nan"))
+    with pytest.raises(ConfigError, match="'watershed' among the segmenters") as caught:
+        get_segmenter("watershed", pixel_um=1.0)
+    assert "cellpose, classic, logstd, threshold" in str(caught.value)
+    for params in ({"rule": "fixed"}, {"level": 3.0}, {"rule": "yen"}):
+        with pytest.raises(ConfigError, match="rule is otsu, li or fixed"):
+            get_segmenter("threshold", pixel_um=1.0, **params)
+
+
+def test_a_stack_names_the_frame_that_is_at_fault():
+    with pytest.raises(FovflowError, match=r"\(T, Y, X\)"):
+        segment_stack(np.zeros((8, 8), np.uint16), method="classic")
+    stack = np.zeros((3, 514, 514), np.uint8)
+    stack[2, ::2, ::2] = 200
+    with pytest.raises(FovflowError, match="frame 2: a frame gives more objects than the 65535"):
+        segment_stack(
+            stack,
+            method="threshold",
+            pixel_um=1.0,
+            rule="fixed",
+            level=100.0,
+            smooth_um=0.0,
+            min_area_um2=0.0,
+            max_hole_um2=0.0,
+        )
+
+
+@pytest.mark.parametrize("method", BUILTIN)
+def test_the_models_agree_with_the_parameters(method):
+    fields = models.BUILTIN[method].model_fields
+    assert fields["method"].default == method
+    expected = {name: field.default for name, field in fields.items() if name != "method"}
+    constructor = BUILTIN[method].__init__
+    given = {
+        name: parameter.default
+        for name, parameter in inspect.signature(constructor).parameters.items()
+        if name not in ("self", "args", "kwargs", "pixel_um", "network")
+    }
+    assert given == expected
+    assert all(field.description for field in fields.values())
+
+
+def test_models_choose_by_method():
+    config = TypeAdapter(models.SegmentConfig)
+    assert config.validate_python({}) == models.LogStdSegment()
+    assert config.validate_python({"method": "classic"}) == models.ClassicSegment()
+    fixed = config.validate_python({"method": "threshold", "rule": "fixed", "level": 90})
+    assert fixed.level == 90.0
+    assert config.validate_python({"method": "mine", "options": {"a": 1}}).options == {"a": 1}
+    for wrong in ({"method": "classic", "n_sigma": 3}, {"n_sigma": -1}, {"rule": "fixed"}):
+        with pytest.raises(ValidationError):
+            config.validate_python(wrong)
+    with pytest.raises(ValidationError, match="needs level"):
+        config.validate_python({"method": "threshold", "rule": "fixed"})
+
+
+def test_a_job_pays_for_no_heavy_imports():
+    code = (
+        "import sys, numpy as np; from fovflow.segmentation import segment_stack;"
+        "s = np.random.default_rng(0).poisson(100, (1, 64, 64)).astype(np.uint16);"
+        "[segment_stack(s, method=m, pixel_um=0.5) for m in ('classic', 'logstd', 'threshold')];"
+        "print([m for m in ('scipy', 'skimage', 'pandas', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from fovflow.errors import FovflowError
+from fovflow.segmentation.instances import Limits, make_objects
+from fovflow.segmentation.objects import fill_all_holes, fill_small_holes, number_objects
+
+masks = st.tuples(st.integers(1, 14), st.integers(1, 14)).flatmap(
+    lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1))
+)
+LIMITS = Limits(
+    least=1, most=np.inf, hole=0, smoothing=0, split=False, ratio=0.6, radius=1, solidity=0.9
+)
+
+
+def brute_force_fill(mask, limit):
+    """Fill each hole by what its outline encloses, counted pixel by pixel."""
+    out = mask.copy()
+    regions, n = ndimage.label(mask == 0)
+    for region in range(1, n + 1):
+        own = regions == region
+        edge = np.zeros_like(own)
+        edge[[0, -1], :], edge[:, [0, -1]] = True, True
+        if (own & edge).any():
+            continue
+        enclosed = ndimage.binary_fill_holes(own, structure=np.ones((3, 3)))
+        if enclosed.sum() <= limit:
+            out[enclosed] = 1
+    return out
+
+
+@given(masks)
+def test_filling_all_holes_is_what_scipy_does(mask):
+    assert np.array_equal(fill_all_holes(mask), ndimage.binary_fill_holes(mask))
+
+
+@settings(max_examples=300)
+@given(masks, st.sampled_from([0, 1, 2, 3, 5, 8, 20, 1000]))
+def test_filling_small_holes_against_brute_force(mask, limit):
+    before = mask.copy()
+    assert np.array_equal(fill_small_holes(mask, limit), brute_force_fill(mask, limit))
+    assert np.array_equal(mask, before)
+
+
+def test_a_hole_counts_with_the_island_in_it():
+    mask = np.zeros((9, 9), np.uint8)
+    mask[1:8, 1:8] = 1
+    mask[2:7, 2:7] = 0
+    mask[4, 4] = 1
+    assert fill_small_holes(mask, 24).sum() == 25
+    assert fill_small_holes(mask, 25).sum() == 49
+
+
+@given(masks)
+def test_objects_are_the_components_in_raster_order(mask):
+    labels, n_split = make_objects(mask, mask, LIMITS)
+    expected, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    assert np.array_equal(labels, number_objects(expected))
+    assert n_split == 0
+
+
+@given(masks, st.integers(1, 6), st.integers(6, 30))
+def test_objects_within_the_limits_stay(mask, least, most):
+    limits = Limits(least, most, 0, 0, False, 0.6, 1, 0.9)
+    labels, _ = make_objects(mask, mask, limits)
+    expected, n = ndimage.label(mask, structure=np.ones((3, 3)))
+    sizes = np.bincount(expected.ravel(), minlength=n + 1)
+    keep = (sizes >= least) & (sizes <= most)
+    keep[0] = False
+    assert np.array_equal(labels > 0, keep[expected])
+
+
+def test_outlines_are_closed_without_touching_the_neighbours():
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:15, 3:12] = 1
+    mask[8:11, 3:6] = 0  # a bite in the left side
+    mask[5:15, 14:24] = 1  # a neighbour two pixels away
+    room = np.ones_like(mask)
+    labels, _ = make_objects(mask, room, Limits(1, np.inf, 0, 2.0, False, 0.6, 1, 0.9))
+    assert labels.max() == 2
+    assert (labels[8:11, 3:6] > 0).tolist() == [[0, 1, 1], [0, 0, 1], [0, 1, 1]]
+    assert not labels[:, 12:14].any()
+
+
+def test_numbers_follow_the_first_pixel():
+    ids = np.array([[0, 9, 0, 4], [2, 9, 0, 4], [2, 0, 7, 0]])
+    assert number_objects(ids).tolist() == [[0, 1, 0, 2], [3, 1, 0, 2], [3, 0, 4, 0]]
+    keep = np.ones(10, bool)
+    keep[9] = False
+    assert number_objects(ids, keep).tolist() == [[0, 0, 0, 1], [2, 0, 0, 1], [2, 0, 3, 0]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint16, np.int64])
+def test_numbering_takes_any_whole_numbers(dtype):
+    ids = np.zeros((5, 5), dtype)
+    assert number_objects(ids).max() == 0
+    ids[4, 4] = 100
+    assert number_objects(ids)[4, 4] == 1
+
+
+def test_more_objects_than_labels_hold_are_a_clear_error():
+    ids = np.arange(70_000).reshape(700, 100)
+    with pytest.raises(FovflowError, match="at least 69999"):
+        number_objects(ids)
+    dots = np.zeros((514, 514), np.uint8)
+    dots[::2, ::2] = 1
+    assert np.count_nonzero(dots) == 66_049
+    with pytest.raises(FovflowError, match="more objects than the 65535"):
+        make_objects(dots, dots, LIMITS)
