@@ -153,8 +153,10 @@ def test_reasons_are_told_in_plain_words():
         ),
     ]
     assert format_jobs(jobs).splitlines()[-2:] == [
-        "and 1 jobs that use what these make:",
-        "  plate1, FOV 000: extract traces",
+        "and, because an earlier step runs again:",
+        "  plate1, FOV 0: extract traces",
     ]
+    many = [(f"plate1, FOV {fov:03d}: track", "its parameters changed") for fov in (0, 1, 2, 5)]
+    assert format_jobs(many) == "plate1, FOVs 0-2, 5: track: its parameters changed"
     assert format_jobs([]) == "Nothing to be done: everything is complete and up to date."
     assert in_words("Something new") == "Something new"

@@ -115,6 +115,11 @@ def test_a_plugin_method_takes_options_of_its_own():
     assert config.segment.options == {"depth": 3}
 
 
+def test_a_key_that_is_called_like_a_method_is_named():
+    with pytest.raises(ConfigError, match=r"segment\.threshold: unknown key; known here: method"):
+        parse_config({**MINIMAL, "segment": {"method": "threshold", "threshold": 3}})
+
+
 def test_files_that_are_no_configuration_are_named(tmp_path):
     for name, text in {"list": "- 1\n", "tabs": "a:\n\tb: 1\n", "empty": ""}.items():
         path = tmp_path / f"{name}.yaml"

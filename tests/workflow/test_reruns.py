@@ -143,5 +143,5 @@ def test_a_parameter_and_its_missing_file_are_named_by_why(project: Project):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "sim, FOV 000: track: its parameters changed" in done.stdout
+    assert "sim, FOVs 0-2: track: its parameters changed" in done.stdout
     assert "segment" not in done.stdout

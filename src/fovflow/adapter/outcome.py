@@ -9,6 +9,7 @@ from typing import Any
 
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.results import fov_status, results_paths, write_results
+from fovflow.units import format_ranges
 
 STEPS = ("copy", "segment", "correct", "track", "extract")
 
@@ -97,10 +98,13 @@ def describe_outcome(pipeline: Pipeline) -> str:
         complete = sum(status["status"] == "complete" for status in statuses.values())
         if statuses:
             lines.append(f"{name}: {complete} of {len(statuses)} FOVs complete")
+        groups: dict[str, list[int]] = {}
+        for fov, status in statuses.items():
+            if status["status"] != "complete":
+                groups.setdefault(_in_words(status), []).append(fov)
         lines += [
-            f"  FOV {fov}: {_in_words(status)}"
-            for fov, status in statuses.items()
-            if status["status"] != "complete"
+            f"  {'FOV' if len(fovs) == 1 else 'FOVs'} {format_ranges(fovs)}: {words}"
+            for words, fovs in groups.items()
         ]
         lines += [f"{name}: {problem}" for problem in plan.problems]
         if complete:

@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace) -> int:
     from fovflow.readers.describe import describe, format_description
 
     with open_raw(arguments.file, pattern=arguments.pattern) as raw:
-        description = describe(raw, arguments.file)
+        description = describe(raw, arguments.file, arguments.pattern)
     if arguments.json:
         print(json.dumps(description, indent=2, ensure_ascii=False))
     else:

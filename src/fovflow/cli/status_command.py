@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
+from fovflow.units import format_ranges
 
 EXAMPLE = "fovflow status results"
 CONFIG = "config/config.yaml"
@@ -96,10 +97,14 @@ def format_status(found: list[dict[str, Any]]) -> str:
         fovs = dataset["fovs"]
         complete = sum(fov["status"] == "complete" for fov in fovs.values())
         lines.append(f"{dataset['dataset']}: {complete} of {len(fovs)} FOVs complete")
+        groups: dict[str, list[int]] = {}
         for index, fov in fovs.items():
             if fov["status"] != "complete":
                 step = f" at {fov['step']}" if fov.get("step") else ""
                 error = f": {fov['error']}" if fov.get("error") else ""
-                lines.append(f"  FOV {index:>3}  {fov['status']}{step}{error}")
+                groups.setdefault(f"{fov['status']}{step}{error}", []).append(int(index))
+        for text, indices in groups.items():
+            what = "FOV" if len(indices) == 1 else "FOVs"
+            lines.append(f"  {what} {format_ranges(indices)}: {text}")
         lines += [f"  {problem}" for problem in dataset["problems"]]
     return "\n".join(lines)

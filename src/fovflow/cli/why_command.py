@@ -10,12 +10,15 @@ import sys
 from collections.abc import Iterable
 
 from fovflow.driver import snakemake_command
+from fovflow.units import format_ranges
 
 EXAMPLE = "fovflow why"
 PASSES_ON = True
 
 _JOB = re.compile(r"^(?:Job \d+: (?P<message>.+)|(?:local)?(?:rule|checkpoint) (?P<rule>\S+):)$")
 _REASON = re.compile(r"^\s*[Rr]eason: (?P<reason>.+)$")
+_FOV = re.compile(r"^(?P<dataset>.+), FOV (?P<fov>\d+): (?P<step>.+)$")
+_FOV_IN_NAME = re.compile(r"fov_\d+")
 _WORDS = (
     (r"Missing output files: (?P<files>.+)", "missing: {files}"),
     (r"(?:Params|Parameters) have changed since last execution(?:: .*)?", "its parameters changed"),
@@ -89,14 +92,33 @@ def in_words(reason: str) -> str:
 
 
 def format_jobs(jobs: list[tuple[str, str]]) -> str:
-    """Return the jobs as text: first those with causes of their own, then what follows."""
+    """Return the jobs as text: first those with causes of their own, then what follows.
+
+    Jobs of one step and cause in several FOVs of a dataset are one line.
+    """
     if not jobs:
         return "Nothing to be done: everything is complete and up to date."
     follows = "an earlier step runs again"
-    first = [(job, why) for job, why in jobs if why != follows]
-    rest = [job for job, why in jobs if why == follows]
-    lines = [f"{job}: {why}" for job, why in first]
+    lines = [f"{job}: {why}" for job, why in _grouped(jobs) if why != follows]
+    rest = [job for job, why in _grouped(jobs) if why == follows]
     if rest:
-        lines += ["", f"and {len(rest)} jobs that use what these make:"]
-        lines += [f"  {job}" for job in rest]
+        lines += ["", "and, because an earlier step runs again:", *(f"  {job}" for job in rest)]
     return "\n".join(lines)
+
+
+def _grouped(jobs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Join jobs that differ only in their FOV."""
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    for job, why in jobs:
+        match = _FOV.match(job)
+        if match:
+            key = (match["dataset"], match["step"], _FOV_IN_NAME.sub("fov_…", why))
+            groups.setdefault(key, []).append(int(match["fov"]))
+        else:
+            groups.setdefault(("", job, why), [])
+    return [
+        (f"{dataset}, {'FOVs' if len(fovs) > 1 else 'FOV'} {format_ranges(fovs)}: {step}", why)
+        if fovs
+        else (step, why)
+        for (dataset, step, why), fovs in groups.items()
+    ]

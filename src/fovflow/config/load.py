@@ -185,11 +185,10 @@ def _walk(
             keys.append(str(part))
             before, here = here, [branch for inner in following for branch in _branches(inner)]
         else:
-            named = [branch for branch in here if _label(branch) == part]
-            if not named and kind == "extra_forbidden" and place == len(loc):
+            if kind == "extra_forbidden" and place == len(loc):
                 keys.append(str(part))
                 before = here
-            here = named or here
+            here = [branch for branch in here if _label(branch) == part] or here
     return keys, before
 
 

@@ -1,0 +1,212 @@
+"""Containers, selections and options, through the real workflow."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+import fovflow
+from fovflow.simulation import MovieParams, simulate, write_movie
+from fovflow.tables import read_csv, read_yaml
+from workflow_project import Project, make_project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+
+def test_one_array_in_four_containers_gives_identical_stacks(tmp_path):
+    project = Project(tmp_path)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    movie = simulate(MovieParams(seed=2, positions=2, frames=3, height=70, width=90, cells=2))
+    datasets = {
+        "nd2": {"path": "raw/a movie.nd2"},
+        "ome tiff": {"path": "raw/b.ome.tif"},
+        "zarr": {"path": "raw/c.ome.zarr"},
+        "series": {"path": "raw/series/*.tif", "pixel_um": 0.65, "interval_s": 600},
+    }
+    write_movie(movie, raw / "a movie.nd2")
+    write_movie(movie, raw / "b.ome.tif")
+    write_movie(movie, raw / "c.ome.zarr")
+    write_movie(movie, raw / "series", format="tiff-series")
+    project.config["datasets"] = datasets
+    targets = [
+        f"results/{name}/fov_{fov:03d}/{name}_fov_{fov:03d}_{kind}.npy"
+        for name in datasets
+        for fov in range(2)
+        for kind in ("pc_ch_0", "fl_ch_1")
+    ]
+    done = project.run("--", *targets)
+    assert done.status == 0, done.text
+    assert done.jobs == {"copy": 8}
+    for fov in range(2):
+        for kind, channel in (("pc", 0), ("fl", 1)):
+            contents = {
+                (tmp_path / name).read_bytes()
+                for name in targets
+                if f"fov_{fov:03d}_{kind}_ch_{channel}" in name
+            }
+            assert len(contents) == 1
+            stack = np.load(
+                tmp_path
+                / "results"
+                / "nd2"
+                / f"fov_{fov:03d}"
+                / f"nd2_fov_{fov:03d}_{kind}_ch_{channel}.npy",
+                allow_pickle=False,
+            )
+            expected = np.stack([movie.frame(fov, t)[channel] for t in range(3)])
+            np.testing.assert_array_equal(stack, expected)
+
+
+def test_frames_fovs_crop_and_time_units_are_selected(finished_project, tmp_path):
+    other = Project(
+        tmp_path / "selected",
+        **{
+            **finished_project.config,
+            "fovs": 2,
+            "frames": "1-6:2",
+            "time_units": "h",
+            "copy": {"crop": {"y0": 16, "y1": 144, "x0": 8, "x1": 168}},
+        },
+    )
+    shutil.copytree(finished_project.folder / "raw", other.folder / "raw")
+    done = other.run()
+    assert done.status == 0, done.text
+    assert done.jobs["copy"] == 1
+    whole = np.load(finished_project.file(2, "pc_ch_0.npy"), allow_pickle=False)
+    part = np.load(other.file(2, "pc_ch_0.npy"), allow_pickle=False)
+    np.testing.assert_array_equal(part, whole[1:7:2, 16:144, 8:168])
+    times = read_csv(other.file(2, "times.csv"))
+    assert times["source_frame"].tolist() == [1, 3, 5]
+    traces = read_csv(other.file(2, "traces.csv"))
+    hours = times["time_s"] / 3600
+    np.testing.assert_allclose(traces["time"], hours[traces["frame"]], rtol=1e-12)
+    content = read_yaml(other.results / "processing_results.yaml")
+    assert content["time_units"] == "h"
+    assert content["frames"] == {"count": 3, "first": 1, "last": 6, "step": 2}
+
+
+def test_missing_frames_are_flagged_and_cost_nothing_else(tmp_path):
+    gaps = frozenset({(0, 2), (0, 3)})
+    project = make_project(tmp_path / "gaps", positions=1, frames=7, missing=gaps)
+    done = project.run()
+    assert done.status == 0, done.text
+    times = read_csv(project.file(0, "times.csv"))
+    assert times["missing"].tolist() == [False, False, True, True, False, False, False]
+    traces = read_csv(project.file(0, "traces.csv"))
+    assert set(traces["frame"].tolist()) == {0, 1, 4, 5, 6}
+    links = read_csv(project.file(0, "tracks.csv"))
+    assert links["gap"].max() == 0, "frames that were never taken are no gaps"
+    assert (traces["frame"] == 4).sum() == (traces["frame"] == 1).sum()
+    flags = read_csv(project.file(0, "seg_ch_0_frames.csv"))["flag"].tolist()
+    assert flags[2:4] == ["missing", "missing"]
+    corrected = np.load(project.file(0, "fl_corrected_ch_1.npy"), allow_pickle=False)
+    assert not corrected[2].any()
+
+
+def test_cells_can_be_found_in_a_fluorescence_channel(finished_project, tmp_path):
+    other = Project(
+        tmp_path / "nuclear",
+        **{
+            **finished_project.config,
+            "fovs": "0",
+            "channels": {"pc": None, "fl": ["GFP"], "seg": "GFP"},
+            "segment": {"method": "threshold", "rule": "otsu"},
+        },
+    )
+    shutil.copytree(finished_project.folder / "raw", other.folder / "raw")
+    done = other.run()
+    assert done.status == 0, done.text
+    assert not list(other.results.rglob("*_pc_ch_*.npy"))
+    traces = read_csv(other.file(0, "traces.csv"))
+    assert {"area_ch_1", "intensity_total_ch_1"} <= set(traces)
+    assert len(traces["cell"]) > 0
+    paths = read_yaml(other.results / "processing_results.yaml")["results_paths"]["0"]
+    assert paths["seg"][0] == 1
+    assert "pc" not in paths
+
+
+def test_dark_frames_flat_fields_and_bleaching(finished_project, tmp_path):
+    other = Project(
+        tmp_path / "light",
+        **{
+            **finished_project.config,
+            "fovs": "0-1",
+            "correct": {
+                "method": "tiles",
+                "dark": "raw/dark.npy",
+                "flat_field": "estimate",
+                "bleach": "exponential",
+            },
+        },
+    )
+    shutil.copytree(finished_project.folder / "raw", other.folder / "raw")
+    np.save(other.folder / "raw" / "dark.npy", np.full((160, 176), 100, np.float32))
+    done = other.run()
+    assert done.status == 0, done.text
+    assert done.jobs["flat_field"] == 1
+    flat = np.load(other.results / "sim_flat_field_ch_1.npy", allow_pickle=False)
+    assert flat.shape == (160, 176)
+    assert flat.mean() == pytest.approx(1, abs=1e-3)
+    assert flat.std() > 0.01
+    np.save(other.folder / "raw" / "dark.npy", np.full((10, 10), 100, np.float32))
+    wrong = other.run()
+    assert wrong.status == 1
+    assert "the image raw/dark.npy does not fit; found: shape (10, 10)" in wrong.text
+
+
+def test_run_from_python(finished_project, tmp_path, monkeypatch):
+    shutil.copytree(finished_project.folder / "raw", tmp_path / "raw")
+    monkeypatch.chdir(tmp_path)
+    config = {"datasets": {"sim": {"path": "raw/sim.nd2", "fovs": "0-2"}}}
+    planned = fovflow.run(config, fovs="1", dry_run=True, quiet=True)
+    assert planned
+    assert not (tmp_path / "results" / "sim" / "fov_001").exists()
+    outcome = fovflow.run(config, fovs="1", outdir="out", cores=2, quiet=True)
+    assert outcome
+    assert outcome.failures == {}
+    assert list(outcome.results["sim"].fovs) == [1]
+    traces = outcome.results["sim"].traces()
+    assert traces["fov"].unique().tolist() == [1]
+    assert traces["good"].dtype == bool
+    failed = fovflow.run(config, fovs="1-7", outdir="out", cores=2, quiet=True)
+    assert not failed
+    assert failed.returncode == 1
+    assert len(failed.results["sim"].fovs) == 2
+    with pytest.raises(fovflow.ConfigError, match="colour: unknown key"):
+        fovflow.run({**config, "colour": "blue"})
+
+
+def test_a_plugin_segmenter_is_used(finished_project, tmp_path, monkeypatch):
+    plugin = tmp_path / "plugin"
+    info = plugin / "half-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fovflow.segmenters]\nhalf = half_segmenter:Half\n")
+    (plugin / "half_segmenter.py").write_text(
+        "import numpy as np\n"
+        "from fovflow.segmentation import FrameStats\n\n\n"
+        "class Half:\n"
+        "    def __init__(self, *, pixel_um, rows):\n"
+        "        self.rows = rows\n\n"
+        "    def __call__(self, image, *, missing=False):\n"
+        "        labels = np.zeros(image.shape, np.uint16)\n"
+        "        labels[: self.rows] = 1\n"
+        "        return labels, FrameStats(n_objects=1)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(plugin))
+    other = Project(
+        tmp_path / "project",
+        **{
+            **finished_project.config,
+            "fovs": "0",
+            "segment": {"method": "half", "options": {"rows": 10}},
+        },
+    )
+    shutil.copytree(finished_project.folder / "raw", other.folder / "raw")
+    done = other.run()
+    assert done.status == 0, done.text
+    traces = read_csv(other.file(0, "traces.csv"))
+    assert set(traces["area_ch_0"].tolist()) == {10 * 176}
