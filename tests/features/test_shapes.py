@@ -189,3 +189,13 @@ def test_buffer_is_reused_without_traces_of_the_frame_before():
     assert finder(np.full((8, 8), 3, np.uint8)).area.tolist() == [64]
     assert finder(np.full((8, 9), 2**31, np.uint32)).ids.tolist() == [2**31]
     assert finder(np.full((8, 9), 2**31, np.uint32)).area.tolist() == [72]
+
+
+def test_cells_of_any_size_have_exact_moments():
+    labels = np.ones((1100, 2000), np.uint16)  # areas times lengths pass 32 bits
+    labels[:4] = 0
+    labels[1:3, 5:7] = 2
+    found = shapes(labels, names=("aspect_ratio", "orientation", "eccentricity"))
+    assert found["aspect_ratio"][0] == pytest.approx(2000 / 1096, rel=1e-12)
+    assert (found["aspect_ratio"][1], found["eccentricity"][1]) == (1.0, 0.0)
+    assert found["orientation"].tolist() == [0.0, 0.0]

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.features.groups import Groups
@@ -17,6 +17,7 @@ BoolArray = NDArray[np.bool_]
 
 _WORD = 8
 _LINE = 16
+_BLOCK = 1 << 14
 
 
 class Cells:
@@ -37,23 +38,16 @@ class Cells:
         Which runs belong to which cell.
     """
 
-    def __init__(
-        self,
-        padded: NDArray[Any],
-        shape: tuple[int, int],
-        at: IntArray,
-        length: IntArray,
-        value: NDArray[Any],
-    ):
-        self.shape = shape
-        self._padded = padded
+    def __init__(self, labels: NDArray[Any], at: IntArray, length: IntArray, value: NDArray[Any]):
+        self.shape: tuple[int, int] = (labels.shape[0], labels.shape[1])
+        self._labels = labels
         order = np.argsort(value, kind="stable")
         value, self._at, self._length = value[order], at[order], length[order]
         begins = np.flatnonzero(np.diff(value, prepend=value[:1] * 0) != 0)  # ids are never 0
         self.ids = value[begins].astype(np.int64)
         self.runs = Groups(np.diff(begins, append=value.size))
-        self.row = (self._at - 1) // (shape[1] + 1)
-        self.start = self._at - 1 - self.row * (shape[1] + 1)
+        self.row = self._at // labels.shape[1] if value.size else self._at
+        self.start = self._at - self.row * labels.shape[1]
         self.stop = self.start + self._length
 
     def __len__(self) -> int:
@@ -86,10 +80,12 @@ class Cells:
     def moments(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """μxx + μyy, μxx − μyy and μxy of each cell, without the pixels' own extent.
 
-        The differences are taken in Python's integers, so that symmetric shapes give exact zeros.
+        The differences are taken in exact integers, so that symmetric shapes give exact zeros.
         """
-        x, y = (total.astype(object) for total in self.sums)
-        area = self.area.astype(object)
+        largest = int(self.area.max(initial=0)) * max(self.shape)
+        exact = np.int64 if largest < 1 << 31 else object  # Python's integers never overflow
+        x, y = (total.astype(exact) for total in self.sums)
+        area = self.area.astype(exact)
         column = _squares_below(self.stop) - _squares_below(self.start)
         xx, yy = self.runs.sum(column), self.runs.sum(self._length * self.row**2)
         xy = self.runs.sum(self.row * (self._length * (self.start + self.stop - 1) // 2))
@@ -111,50 +107,70 @@ class Cells:
     @cached_property
     def flat(self) -> IntArray:
         """Index of each pixel in the flattened frame, cell by cell."""
-        return self._expanded(self._at - 1 - self.row)
+        length = self._length
+        ends = np.cumsum(length)
+        total = int(ends[-1]) if ends.size else 0
+        return np.repeat(self._at - (ends - length), length) + np.arange(total)
 
     @cached_property
     def outline(self) -> tuple[IntArray, IntArray, IntArray, IntArray]:
         """Pixels whose neighbour at (dx, dy) is not in the cell: (1,0), (0,1), (1,1), (−1,1)."""
-        down = self.shape[1] + 1
-        below = gather(self._padded, self._expanded(self._at + down))
-        same = below == self.pixels.spread(self.ids.astype(self._padded.dtype))
-        straight = self.pixels.count(same)
-        # A step to the side along a run only trades the pixel at one end for one beyond the other.
-        own = self.runs.spread(self.ids)
-        ends = np.cumsum(self._length)
-        first, last = same[ends - self._length], same[ends - 1]
-        before = self._padded[self._at + down - 1] == own
-        after = self._padded[self._at + down + self._length] == own
-        right = straight - self.runs.count(first) + self.runs.count(after)
-        left = straight - self.runs.count(last) + self.runs.count(before)
-        return self.runs.size, self.area - straight, self.area - right, self.area - left
+        upper, lower = self._stacked
+        held = Groups(self.runs.sum(np.bincount(upper, minlength=self.row.size)))
+        first, last = self.start[upper], self.stop[upper]
+        left, right = self.start[lower], self.stop[lower]
+        counts = [
+            self.area
+            - held.sum(np.maximum(np.minimum(last + dx, right) - np.maximum(first + dx, left), 0))
+            for dx in (0, 1, -1)
+        ]
+        return self.runs.size, counts[0], counts[1], counts[2]
+
+    @cached_property
+    def _stacked(self) -> tuple[IntArray, IntArray]:
+        """Pairs of runs of one cell in two successive rows, in order of the upper one."""
+        row, n = self.row, self.row.size
+        new_row = np.ones(n, bool)
+        new_row[1:] = row[1:] != row[:-1]
+        new_row[self.runs.start] = True
+        begins = np.flatnonzero(new_row)  # of the runs of one cell in one row
+        size = np.diff(begins, append=n)
+        below = np.zeros(begins.size, np.int64)  # runs of the cell in the next row
+        below[:-1] = np.where(row[begins[1:]] == row[begins[:-1]] + 1, size[1:], 0)
+        below[np.searchsorted(begins, self.runs.start)[1:] - 1] = 0
+        count = np.repeat(below, size)
+        upper = np.repeat(np.arange(n), count)
+        within = np.arange(upper.size) - np.repeat(np.cumsum(count) - count, count)
+        return upper, np.repeat(begins + size, size)[upper] + within
 
     @cached_property
     def hull(self) -> FloatArray:
         """(n,) area of the convex hull of the corners of each cell's pixels."""
         import cv2
 
-        x0, y0, _, _ = (self.runs.spread(edge) for edge in self.box)
-        corners = np.empty((self.runs.total, 4, 2), np.int32)
-        corners[:, 0::2, 0] = (self.start - x0)[:, None]
-        corners[:, 1::2, 0] = (self.stop - x0)[:, None]
-        corners[:, :2, 1] = (self.row - y0)[:, None]
-        corners[:, 2:, 1] = (self.row - y0 + 1)[:, None]
-        return np.array(
-            [
-                cv2.contourArea(cv2.convexHull(corners[place].reshape(-1, 2)))
-                for place in self.runs.slices()
-            ],
-            np.float64,
-        )
+        corners = np.empty((self.row.size, 4, 2), np.int32)  # left, right above, then below
+        corners[:, 0::2, 0], corners[:, 1::2, 0] = self.start[:, None], self.stop[:, None]
+        corners[:, :2, 1], corners[:, 2:, 1] = self.row[:, None], self.row[:, None] + 1
+        keep = self._outer_corners()
+        outer = corners.reshape(-1, 2).take(np.flatnonzero(keep), axis=0)
+        cells = Groups(Groups(4 * self.runs.size).count(keep.reshape(-1)))
+        areas = [cv2.contourArea(cv2.convexHull(outer[place])) for place in cells.slices()]
+        return np.array(areas, np.float64)
 
-    def _expanded(self, start: IntArray) -> IntArray:
-        """Return the indices of all pixels of runs that begin at the indices `start`."""
-        length = self._length
-        ends = np.cumsum(length)
-        total = int(ends[-1]) if ends.size else 0
-        return np.repeat(start - (ends - length), length) + np.arange(total)
+    def _outer_corners(self) -> BoolArray:
+        """Tell for each run which corners can be the hull's: left, right above, then below.
+
+        On the line between two runs, one above the other, only the outermost corner on each side
+        can be one.
+        """
+        keep = np.ones((self.row.size, 4), bool)
+        upper, lower = self._stacked
+        start, stop = self.start, self.stop
+        keep[lower[start[lower] > start[upper]], 0] = False
+        keep[lower[stop[lower] < stop[upper]], 1] = False
+        keep[upper[start[lower] <= start[upper]], 2] = False
+        keep[upper[stop[lower] >= stop[upper]], 3] = False
+        return keep
 
     def mask(self, i: int, margin: int = 0) -> tuple[BoolArray, int, int]:
         """Return the mask of cell number `i` in its box, and the box's corner x0, y0.
@@ -170,18 +186,22 @@ class Cells:
         height, width = self.shape
         x0, y0 = max(x0 - margin, 0), max(y0 - margin, 0)
         x1, y1 = min(x1 + margin, width), min(y1 + margin, height)
-        frame = self._padded[1 : 1 + height * (width + 1)].reshape(height, width + 1)
-        return frame[y0:y1, x0:x1] == self.ids[i], x0, y0
+        return self._labels[y0:y1, x0:x1] == self.ids[i], x0, y0
 
 
-def gather(frame: NDArray[Any], flat: IntArray) -> NDArray[Any]:
-    """Return the pixels at the indices `flat` of a flattened frame.
+def gather(frame: NDArray[Any], flat: IntArray, dtype: DTypeLike) -> NDArray[Any]:
+    """Return the pixels at the indices `flat` of a frame, as `dtype`.
 
-    A sparse pass of independent reads goes first: it brings the cache lines in many at a time,
-    where the dense pass would wait for one after the other.
+    It goes block by block, and in each a sparse pass of independent reads goes first: it brings
+    the cache lines in many at a time, where the dense pass would wait for one after the other.
     """
-    frame.take(flat[::_LINE])
-    return frame.take(flat)
+    pixels = frame.reshape(-1)
+    result = np.empty(flat.size, dtype)
+    for begin in range(0, flat.size, _BLOCK):
+        block = flat[begin : begin + _BLOCK]
+        pixels.take(block[::_LINE])
+        result[begin : begin + _BLOCK] = pixels.take(block)
+    return result
 
 
 def _squares_below(n: IntArray) -> IntArray:
@@ -190,19 +210,13 @@ def _squares_below(n: IntArray) -> IntArray:
 
 
 class CellFinder:
-    """Find the cells of frames, one after another.
-
-    The label frame is laid into a buffer with one zero after each row, one row of zeros below and
-    one zero before all: then neither runs nor neighbours go past the frame's border.
-    """
+    """Find the cells of frames, one after another; keeps its buffer between frames."""
 
     def __init__(self) -> None:
-        self._padded: NDArray[Any] = np.zeros(0, np.uint16)
-        self._begins: BoolArray = np.zeros(0, bool)
-        self._shape = (-1, -1)
+        self._changes: BoolArray = np.zeros(0, bool)
 
     def __call__(self, labels: NDArray[Any]) -> Cells:
-        """Return the cells of one label frame; they are valid until the next call.
+        """Return the cells of one label frame.
 
         Parameters
         ----------
@@ -220,34 +234,34 @@ class CellFinder:
                 found=f"shape {labels.shape}, dtype {labels.dtype}",
                 remedy="give the output of tracking, frame by frame",
             )
-        self._lay(labels)
-        at = self._changes()
-        value = self._padded[at]
-        inside = value[:-1] != 0  # the last change is back to 0
-        length = np.diff(at)[inside]
-        at, value = at[:-1][inside], value[:-1][inside]
+        labels = np.ascontiguousarray(labels)
+        at = self._find_changes(labels)
+        value = labels.reshape(-1).take(at)
+        inside = value != 0
+        length = np.diff(at, append=labels.size)[inside]
+        at, value = at[inside], value[inside]
         if value.size and int(value.min()) < 0:
             raise FovflowError(
                 "labels must not be negative",
                 found=str(value.min()),
                 remedy="number the cells from 1",
             )
-        return Cells(self._padded, self._shape, at, length, value)
+        return Cells(labels, at, length, value)
 
-    def _lay(self, labels: NDArray[Any]) -> None:
-        height, width = labels.shape
-        if self._shape != labels.shape or self._padded.dtype != labels.dtype:
-            size = -(-(2 + (height + 1) * (width + 1)) // _WORD) * _WORD
-            self._padded = np.zeros(size, labels.dtype)
-            self._begins = np.zeros(size, bool)
-            self._shape = (height, width)
-        rows = self._padded[1 : 1 + height * (width + 1)].reshape(height, width + 1)
-        rows[:, :width] = labels
-
-    def _changes(self) -> IntArray:
-        """Return where the value differs from the one before."""
-        np.not_equal(self._padded[1:], self._padded[:-1], out=self._begins[1:])
+    def _find_changes(self, labels: NDArray[Any]) -> IntArray:
+        """Return where runs begin: where the value changes, and where a row begins in a cell."""
+        if not labels.size:
+            return np.zeros(0, np.int64)
+        size = -(-labels.size // _WORD) * _WORD
+        if self._changes.size != size:
+            self._changes = np.zeros(size, bool)
+        flat, changes = labels.reshape(-1), self._changes[: labels.size]
+        np.not_equal(flat[1:], flat[:-1], out=changes[1:])
+        changes[:: labels.shape[1]] |= labels[:, 0] != 0
+        changes[0] = True
+        self._changes[labels.size :] = False
         # Eight flags at a time: changes are rare, and nonzero() of the flags themselves is slow.
-        words = np.flatnonzero(self._begins.view(np.uint64) != 0)
-        bits = np.flatnonzero(self._begins.reshape(-1, _WORD)[words])
-        return words[bits // _WORD] * _WORD + bits % _WORD
+        flags = self._changes.view(np.uint64)
+        words = np.flatnonzero(flags != 0)
+        bits = np.flatnonzero(flags[words].view(bool))
+        return np.asarray((words[bits >> 3] << 3) + (bits & 7))

@@ -249,7 +249,7 @@ def get_extractor(
     channels = tuple(int(channel) for channel in fl)
     for key, right, allowed in (
         ("time", seconds.ndim == 1, "one number per frame"),
-        ("fl", len(set(channels)) == len(channels) and pc not in channels, "distinct channels"),
+        ("fl", len(set(channels)) == len(channels), "distinct channels"),
         ("pixel_um", pixel_um is None or 0 < pixel_um < np.inf, "a length above 0"),
         ("erosion_px", erosion_px == int(erosion_px) and 0 <= erosion_px <= 1000,
          "a whole number from 0 to 1000"),

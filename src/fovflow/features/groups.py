@@ -59,7 +59,10 @@ class Groups:
 
     def std(self, values: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the standard deviation (ddof = 0) of each group about its `mean`."""
-        return np.sqrt(self.mean((values - self.spread(mean)) ** 2))
+        deviation = self.spread(mean)
+        deviation -= values
+        deviation *= deviation
+        return np.sqrt(self.mean(deviation))
 
     def min(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the least value of each group; NaN for an empty one where values are floats."""
@@ -83,13 +86,19 @@ class Groups:
 
         For an even number of values it is the mean of the two middle ones.
         """
-        values = values.copy()
         result = np.full(self.size.size, np.nan)
-        for i, place in enumerate(self.slices()):
-            own = values[place]
-            if own.size:
-                half = own.size // 2
-                own.partition(half)
-                upper = own[half]
-                result[i] = upper if own.size % 2 else (own[:half].max() + upper) / 2
+        if not self._first.size:
+            return result
+        values = values.copy()
+        size = self.size[self._filled]
+        middle = self._first + size // 2
+        for begin, end, half in zip(
+            self._first.tolist(), (self._first + size).tolist(), (size // 2).tolist(), strict=True
+        ):
+            values[begin:end].partition(half)
+        # Each group is now a lower half, the upper middle, and the rest.
+        halves = np.stack([self._first, middle], axis=1).reshape(-1)
+        lower = np.maximum.reduceat(values, halves)[::2]
+        upper = values[middle]
+        result[self._filled] = np.where(size % 2, upper, (lower + upper) / 2)
         return result

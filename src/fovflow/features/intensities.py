@@ -40,27 +40,26 @@ def intensity_std(view: FluorescenceCells) -> FloatArray:
 
 def raw_total(view: FluorescenceCells) -> FloatArray:
     """Return the sum of the raw counts."""
-    return np.where(view.groups.size > 0, view.groups.sum(view.raw), np.nan)
+    return view.raw_total
 
 
 def raw_mean(view: FluorescenceCells) -> FloatArray:
     """Return the mean of the raw counts."""
-    return view.groups.mean(view.raw)
+    return view.raw_total / view.groups.size
 
 
 def background_mean(view: FluorescenceCells) -> FloatArray:
     """Return the mean of the background under the cell; NaN without a corrected frame."""
-    if view.corrected is None:
-        return np.full(len(view.cells), np.nan)
-    sums = view.groups.sum(view.raw) - view.groups.sum(view.corrected)
-    return np.asarray(sums / view.groups.size)
+    return (view.raw_total - view.corrected_total) / view.groups.size
 
 
 def saturated_fraction(view: FluorescenceCells) -> FloatArray:
     """Return the share of pixels at or above the saturation level; NaN where it is unknown."""
     if np.isnan(view.saturation):
         return np.full(len(view.cells), np.nan)
-    return view.groups.count(view.raw >= view.saturation) / view.groups.size
+    hit = view.raw >= view.saturation
+    count = view.groups.count(hit) if hit.any() else 0 * view.groups.size
+    return count / view.groups.size
 
 
 def invalid_fraction(view: FluorescenceCells) -> FloatArray:

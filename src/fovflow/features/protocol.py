@@ -118,7 +118,7 @@ def evaluate(feature: Feature, cells: PhaseCells | FluorescenceCells) -> NDArray
             found=f"{type(error).__name__}: {error}",
             remedy="leave it out of extract: features, or mend the plug-in that brings it",
         ) from error
-    return result.astype(feature.dtype)
+    return result.astype(feature.dtype, copy=False)
 
 
 def _check(feature: Feature, result: NDArray[Any], n: int) -> None:

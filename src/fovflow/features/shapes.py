@@ -97,13 +97,18 @@ def phase_std(view: PhaseCells) -> FloatArray:
 
 def sharpness(view: PhaseCells) -> FloatArray:
     """Return the mean squared difference of neighbouring pixels over the squared mean."""
+    pixels = view.cells.pixels
     squares, pairs = np.zeros(len(view.cells)), np.zeros(len(view.cells), np.int64)
-    for difference in (view.beside - view.counts, view.below - view.counts):
-        square = difference * difference
-        valid = np.isfinite(square)
-        if not valid.all():
+    for step in (view.steps_right(), view.steps_down()):
+        square = np.multiply(step, step, out=step)
+        total = pixels.sum(square)
+        if np.isfinite(total).all():
+            pairs += pixels.size
+        else:  # beyond the frame, or not finite
+            valid = np.isfinite(square)
+            pairs += pixels.count(valid)
             square[~valid] = 0
-        squares += view.cells.pixels.sum(square)
-        pairs += view.cells.pixels.count(valid)
+            total = pixels.sum(square)
+        squares += total
     mean = np.where(view.mean == 0, np.nan, view.mean)
     return np.asarray(squares / np.where(pairs > 0, pairs, np.nan) / mean**2)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.cells import BoolArray, Cells, FloatArray, IntArray, gather
+from fovflow.features.cells import BoolArray, Cells, FloatArray, gather
 from fovflow.features.groups import Groups
 
 
@@ -27,11 +27,6 @@ class PhaseCells:
         self.cells = cells
         self._phase = phase
 
-    @property
-    def phase(self) -> NDArray[Any]:
-        """The frame, flattened."""
-        return self._require().reshape(-1)
-
     def _require(self) -> NDArray[Any]:
         if self._phase is None:
             raise FovflowError(
@@ -45,41 +40,39 @@ class PhaseCells:
         """Counts of all pixels of the cells, cell by cell; NaN without a frame."""
         if self._phase is None:
             return np.full(self.cells.flat.size, np.nan)
-        return gather(self.phase, self.cells.flat).astype(np.float64)
+        return gather(self._require(), self.cells.flat, np.float64)
 
-    @property
-    def beside(self) -> FloatArray:
-        """Counts to the right of each pixel; NaN beyond the frame."""
-        cells, width = self.cells, self.cells.shape[1]
-        result = np.empty_like(self.counts)
-        result[:-1] = self.counts[1:]  # right within a run; the ends of runs follow
-        last = np.minimum(cells.stop, width - 1)
-        ends = self.phase[cells.row * width + last].astype(np.float64)
-        ends[cells.stop == width] = np.nan
-        result[np.cumsum(cells.stop - cells.start) - 1] = ends
+    def steps_right(self) -> FloatArray:
+        """Return the counts to the right of each pixel less its own; NaN beyond the frame."""
+        cells, counts = self.cells, self.counts
+        result = np.empty_like(counts)
+        np.subtract(counts[1:], counts[:-1], out=result[:-1])  # within runs; their ends follow
+        inside = cells.stop < cells.shape[1]
+        beside = self._require()[cells.row, np.where(inside, cells.stop, 0)].astype(np.float64)
+        ends = np.cumsum(cells.stop - cells.start) - 1
+        result[ends] = np.where(inside, beside, np.nan) - counts[ends]
         return result
 
-    @property
-    def below(self) -> FloatArray:
-        """Counts below each pixel; NaN beyond the frame."""
+    def steps_down(self) -> FloatArray:
+        """Return the counts below each pixel less its own; NaN beyond the frame."""
         height, width = self.cells.shape
         flat = self.cells.flat + width
-        outside = flat >= height * width
-        beyond = outside.any()
-        if beyond:
+        bottom = bool((self.cells.row == height - 1).any())
+        outside = flat >= height * width if bottom else None
+        if outside is not None:
             flat[outside] = 0
-        result = gather(self.phase, flat).astype(np.float64)
-        if beyond:
+        result = gather(self._require(), flat, np.float64)
+        result -= self.counts
+        if outside is not None:
             result[outside] = np.nan
         return result
 
     @cached_property
     def _finite(self) -> tuple[FloatArray, Groups]:
-        self._require()
-        finite = np.isfinite(self.counts)
-        if finite.all():
+        valid = np.isfinite(self.counts) if self._require().dtype.kind == "f" else np.True_
+        if np.all(valid):
             return self.counts, self.cells.pixels
-        return self.counts[finite], Groups(self.cells.pixels.count(finite))
+        return self.counts[valid], Groups(self.cells.pixels.count(np.asarray(valid)))
 
     @property
     def values(self) -> FloatArray:
@@ -179,19 +172,31 @@ class FluorescenceCells:
             saturation = float(np.iinfo(raw.dtype).max) if known else np.nan
         self.saturation = saturation
         self._weight = background_weight
-        self.raw, finite = _counts(raw, region.flat)
+        self.flat, self.groups = region.flat, region.groups
+        self.raw = gather(raw, self.flat, np.float64)
         self.corrected: FloatArray | None = None
         if corrected is not None:
-            self.corrected, also = _counts(corrected, region.flat)
-            finite &= also
-        self.flat, self.groups = region.flat, region.groups
-        if not finite.all():
-            self._keep(finite)
+            self.corrected = gather(corrected, self.flat, np.float64)
+        self._sum_up()
+        if not (np.isfinite(self._raw_sum).all() and np.isfinite(self._corrected_sum).all()):
+            self._drop_invalid()
+            self._sum_up()
 
-    def _keep(self, valid: BoolArray) -> None:
+    def _sum_up(self) -> None:
+        with np.errstate(invalid="ignore"):
+            self._raw_sum = self.groups.sum(self.raw)
+            if self.corrected is None:
+                self._corrected_sum = np.zeros(len(self.cells))
+            else:
+                self._corrected_sum = self.groups.sum(self.corrected)
+
+    def _drop_invalid(self) -> None:
+        valid = np.isfinite(self.raw)
+        if self.corrected is not None:
+            valid &= np.isfinite(self.corrected)
+            self.corrected = self.corrected[valid]
         self.groups = Groups(self.groups.count(valid))
         self.flat, self.raw = self.flat[valid], self.raw[valid]
-        self.corrected = None if self.corrected is None else self.corrected[valid]
 
     @cached_property
     def values(self) -> FloatArray:
@@ -205,15 +210,22 @@ class FluorescenceCells:
     @cached_property
     def total(self) -> FloatArray:
         """(n,) sum of the intensities per cell; NaN where no pixel counts."""
+        if self.values is self.corrected:
+            return self.corrected_total
         return np.where(self.groups.size > 0, self.groups.sum(self.values), np.nan)
+
+    @property
+    def raw_total(self) -> FloatArray:
+        """(n,) sum of the raw counts per cell; NaN where no pixel counts."""
+        return np.where(self.groups.size > 0, self._raw_sum, np.nan)
+
+    @property
+    def corrected_total(self) -> FloatArray:
+        """(n,) sum of the corrected counts per cell; NaN where there are none."""
+        known = (self.groups.size > 0) & (self.corrected is not None)
+        return np.where(known, self._corrected_sum, np.nan)
 
     @cached_property
     def mean(self) -> FloatArray:
         """(n,) mean intensity per cell."""
         return self.total / self.groups.size
-
-
-def _counts(frame: NDArray[Any], flat: IntArray) -> tuple[FloatArray, BoolArray]:
-    """Return the counts of pixels, and which of them are finite."""
-    counts = gather(frame.reshape(-1), flat)
-    return counts.astype(np.float64), np.isfinite(counts)
