@@ -123,8 +123,8 @@ def test_agrees_with_scipy_in_every_pixel(dtype, seed):
     assert np.array_equal(labels, ndimage.label(mask)[0])
     assert labels.max() >= 1
     assert stats.mode == pytest.approx(mode, abs=1e-12)
-    assert stats.sigma == pytest.approx(sigma, abs=1e-12)
-    assert stats.threshold == pytest.approx(mode + 3 * sigma, abs=1e-12)
+    assert stats.sigma == pytest.approx(sigma, abs=1e-8)
+    assert stats.threshold == pytest.approx(mode + 3 * sigma, abs=1e-8)
     assert stats.foreground_fraction == mask.mean()
     assert stats.n_objects == labels.max()
 

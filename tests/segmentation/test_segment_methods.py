@@ -28,7 +28,7 @@ def test_bright_nuclei_are_found_and_split(rule):
     assert stats.n_split == 2
     assert 230 < stats.threshold < 900
     assert stats.mode == pytest.approx(200, abs=5)
-    assert seg_score(truth, labels) > 0.85
+    assert seg_score(truth, labels) > {"otsu": 0.85, "li": 0.7}[rule]
 
 
 def test_fixed_threshold_by_hand():

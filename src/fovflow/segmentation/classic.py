@@ -16,7 +16,7 @@ from fovflow.segmentation.protocol import FrameStats
 BINS = 200
 SIGMAS = 3.0
 SQUARE = 19  # three iterations of a 7 × 7 square
-_STRIP_ROWS = 64
+_STRIP_ROWS = 16
 
 
 class ClassicSegmenter:
@@ -26,6 +26,9 @@ class ClassicSegmenter:
     influence each other.
     """
 
+    def __init__(self) -> None:
+        self._log_std = np.empty((0, 0))  # used again: fresh memory costs as much as the filters
+
     def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
         """Segment one (Y, X) frame of uint8, uint16 or float32."""
         if missing:
@@ -33,7 +36,9 @@ class ClassicSegmenter:
         frame = check_frame(image)
         if frame.constant:
             return np.zeros(image.shape, np.uint16), FrameStats(flag="; ".join(frame.flags))
-        log_std = log_standard_deviation(frame)
+        if self._log_std.shape != image.shape:
+            self._log_std = np.empty(image.shape)
+        log_std = log_standard_deviation(frame, self._log_std)
         mode, sigma = mode_and_sigma(log_std)
         threshold = mode + SIGMAS * sigma
         mask = open_close(fill_all_holes((log_std > threshold).view(np.uint8)))
@@ -44,9 +49,8 @@ class ClassicSegmenter:
         return number_objects(labels), stats
 
 
-def log_standard_deviation(frame: Frame) -> NDArray[np.float64]:
-    """Return L = ½·ln(variance) of each pixel's 3 × 3 window, 0 where the variance is 0."""
-    out = np.empty(frame.image.shape, np.float64)
+def log_standard_deviation(frame: Frame, out: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Write L = ½·ln(variance) of each pixel's 3 × 3 window to `out`, 0 where the variance is 0."""
     offset = np.log(9.0)
     for rows, scaled in scaled_variance(frame.image):
         flat = scaled <= 0.0
@@ -76,13 +80,11 @@ def mode_and_sigma(log_std: NDArray[np.float64]) -> tuple[float, float]:
     mode = low + (int(np.argmax(counts[:BINS])) + 0.5) * (high - low) / BINS
     n, total, squares = 0, 0.0, 0.0
     for strip in strips:
-        below = strip[strip <= mode]
-        n += below.size
+        below = np.minimum(strip - mode, 0.0)
+        n += int(np.count_nonzero(strip <= mode))
         total += float(below.sum())
-    for strip in strips:
-        away = strip[strip <= mode] - total / n
-        squares += float(np.vdot(away, away))
-    return mode, float(np.sqrt(squares / n))
+        squares += float(np.square(below, out=below).sum())  # no BLAS: its sums vary with threads
+    return mode, float(np.sqrt(max(squares / n - (total / n) ** 2, 0.0)))
 
 
 def open_close(mask: Mask) -> Mask:

@@ -160,8 +160,6 @@ class CheckedSegmenter:
 
 
 def _parameters(factory: Any) -> set[str]:
-    code = factory.__init__.__code__ if "__init__" in vars(factory) else None
-    if code is None:
-        return set()
+    code = factory.__init__.__code__
     names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
     return set(names) - {"pixel_um"}

@@ -51,8 +51,7 @@ def split_component(
     cores = find_cores(distance, ratio, min_radius)
     if len(cores) < 2:
         return None
-    away = np.stack([_distance_to(core) for core in cores])
-    nearest = np.argmin(away, axis=0)
+    nearest = nearest_core(cores)
     return [(nearest == i).view(np.uint8) & mask for i in range(len(cores))]
 
 
@@ -94,6 +93,17 @@ def _pieces(
     inside = np.bincount(pieces[core], minlength=counts.size) > 0
     parts = np.flatnonzero(inside & counts).tolist()
     return [pieces == part for part in parts] if len(parts) > 1 else [core]
+
+
+def nearest_core(cores: list[Mask]) -> NDArray[np.uint16]:
+    """Return for each pixel the index of the nearest core, the first of equally near ones."""
+    nearest = np.zeros(cores[0].shape, np.uint16)
+    least = _distance_to(cores[0])
+    for index, core in enumerate(cores[1:], start=1):
+        away = _distance_to(core)
+        np.copyto(nearest, index, where=away < least)
+        np.minimum(least, away, out=least)
+    return nearest
 
 
 def _distance_to(core: Mask) -> Distance:
