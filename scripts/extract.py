@@ -14,9 +14,7 @@ from fovflow.units import SECONDS_PER
 with job(snakemake) as this, ExitStack() as stack:
     options, given = snakemake.params.options, snakemake.input
     arguments, times = options["arguments"], read_csv(given.times)
-    labeled, *pc = (
-        stack.enter_context(StackReader(name)) for name in (given.labeled, given.get("pc")) if name
-    )
+    labeled, pc = (stack.enter_context(StackReader(name)) for name in (given.labeled, given.pc))
     fl = {
         c: [stack.enter_context(StackReader(name)) for name in names]
         for c, *names in zip(arguments["fl"], given.fl, given.corrected, strict=True)
@@ -31,7 +29,7 @@ with job(snakemake) as this, ExitStack() as stack:
             extractor.add(
                 t,
                 labeled.frame(t),
-                pc[0].frame(t) if pc else None,
+                pc.frame(t),
                 {c: (raw.frame(t), corrected.frame(t)) for c, (raw, corrected) in fl.items()},
             )
     traces = judge(

@@ -139,8 +139,8 @@ class Pipeline:
             "fl": [stack("fl", name, fov, channel) for channel in plan.fl],
             "corrected": [stack("fl_corrected", name, fov, channel) for channel in plan.fl],
         }
-        if plan.pc is not None:
-            inputs["pc"] = stack("pc", name, fov, plan.pc)
+        shapes = plan.seg if plan.pc is None else plan.pc
+        inputs["pc"] = stack(plan.kind(shapes), name, fov, shapes)
         return inputs
 
     # ---- targets
