@@ -91,6 +91,15 @@ def test_no_cells_gives_all_columns_with_their_types():
     assert np.isnan(some["area_um2"]).all()
 
 
+def test_finish_can_be_asked_again_and_closes():
+    labels, _ = movie(1)
+    extractor = get_extractor(fov=0, pc=0, fl=[], time=[0, 1], features={"pc": ["area"]})
+    extractor.add(0, labels[0])
+    assert extractor.finish()["area_ch_0"].tolist() == extractor.finish()["area_ch_0"].tolist()
+    with pytest.raises(RuntimeError, match="finished"):
+        extractor.add(1, labels[0])
+
+
 def test_without_phase_channel():
     labels, raw = movie(1)
     extractor = get_extractor(fov=0, pc=None, fl=[0], time=[0], features={"fl": ["raw_mean"]})

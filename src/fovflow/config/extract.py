@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
@@ -12,6 +14,9 @@ _FL = (
     "intensity_total", "intensity_mean", "intensity_median", "intensity_max", "intensity_std",
     "background_mean", "saturated_fraction", "invalid_fraction",
 )  # fmt: skip
+
+
+Counts = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class FeaturesConfig(BaseModel):
@@ -71,7 +76,7 @@ class ExtractConfig(BaseModel):
         description="Share of the background that is subtracted, 0 to 1: intensity = raw - weight "
         "* (raw - corrected).",
     )
-    saturation: float | dict[int, float] | None = Field(
+    saturation: Counts | dict[int, Counts] | None = Field(
         None,
         description="Counts from which a pixel is saturated, one number or a mapping of channel "
         "index to number (4095 for a 12-bit camera); null is the greatest value of the raw dtype.",

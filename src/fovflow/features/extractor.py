@@ -56,6 +56,7 @@ class Extractor:
         self._find = CellFinder()
         self._frames: set[int] = set()
         self._rows: list[Columns] = []
+        self._table: Columns | None = None
 
     def add(
         self,
@@ -83,6 +84,8 @@ class Extractor:
         FovflowError
             If frames do not fit each other, if a channel is not given, or if a feature fails.
         """
+        if self._table is not None:
+            raise RuntimeError("a frame is added to an extractor that has finished")
         if not 0 <= t < self._time.size or t in self._frames:
             raise FovflowError(
                 f"frame {t} was added before, or is none of the {self._time.size} frames",
@@ -100,13 +103,21 @@ class Extractor:
                 raise type(error)(place, found=error.found, remedy=error.remedy) from error
 
     def finish(self) -> Columns:
-        """Return the table: columns of one length, sorted by cell, then frame."""
-        columns = {
-            name: np.concatenate([np.zeros(0, dtype), *(rows[name] for rows in self._rows)])
-            for name, dtype in self._dtypes().items()
-        }
-        order = np.lexsort((columns["frame"], columns["cell"]))
-        return {name: values[order] for name, values in columns.items()}
+        """Return the table: columns of one length, sorted by cell, then frame.
+
+        No frame can be added afterwards.
+        """
+        if self._table is None:
+            # Column by column, and each is let go of: the table stands in memory only once.
+            rows, self._rows = self._rows, []
+            dtypes = self._dtypes()
+            keys = [_joined([part[name] for part in rows], np.int64) for name in ("frame", "cell")]
+            order = np.lexsort(keys)
+            self._table = {
+                name: _joined([part.pop(name) for part in rows], dtype)[order]
+                for name, dtype in dtypes.items()
+            }
+        return self._table
 
     def _dtypes(self) -> dict[str, type]:
         measured: dict[str, type] = {}
@@ -182,6 +193,10 @@ class Extractor:
         if isinstance(self._saturation, Mapping):
             return self._saturation.get(channel)
         return self._saturation
+
+
+def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *parts])
 
 
 def get_extractor(
