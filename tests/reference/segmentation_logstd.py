@@ -44,7 +44,7 @@ class LogStd:
     split: bool = True
     neck_ratio: float = 0.6
     min_radius_um: float = 4.0
-    max_solidity: float = 0.85
+    max_solidity: float = 0.92
 
     def px(self, length_um: float) -> float:
         """Length in pixels, not rounded."""
