@@ -154,6 +154,7 @@ class LogStdSegmenter:
             solidity=max_solidity,
         )
         self._offset = SteadyOffset(memory)
+        self._buffer = np.empty((0, 0), np.float32)  # fresh memory costs as much as the filters
 
     def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
         """Segment one (Y, X) frame of uint8, uint16 or float32."""
@@ -164,13 +165,14 @@ class LogStdSegmenter:
         if frame.constant:
             return np.zeros(image.shape, np.uint16), FrameStats(flag="; ".join(flags))
         unit = counts_unit(frame)
-        texture = averaged_log_std(frame, unit, self._window)
+        if self._buffer.shape != image.shape:
+            self._buffer = np.empty(image.shape, np.float32)
+        texture = averaged_log_std(frame, unit, self._window, self._buffer)
         mode, sigma = background_level(texture, frame.invalid)
         offset, reset = self._offset.update(self._n_sigma * sigma)
         if reset:
             flags.append("threshold reset")
         mask = (texture > np.float32(mode + offset)).view(np.uint8)
-        del texture
         labels, n_split = self._objects(frame, mask, math.exp(mode) * unit)
         n = int(labels.max())
         fraction = cv2.countNonZero(labels) / labels.size
@@ -186,7 +188,7 @@ class LogStdSegmenter:
         mask = fill_small_holes(close_mask(mask, self._closing), self._outline.hole)
         mask = open_mask(mask, self._opening)
         level = surroundings(frame.image, mask, self._block)
-        relief = cv2.subtract(frame.image, level, dtype=cv2.CV_32F)
+        relief = cv2.subtract(frame.image, level, dst=self._buffer, dtype=cv2.CV_32F)
         brightness = halo_brightness(relief, mask, noise, self._outline.fraction)
         cells = remove_halos(mask, relief, brightness, self._outline)
         least = self._min_contrast * brightness
@@ -208,13 +210,14 @@ def counts_unit(frame: Frame) -> float:
     return _FLOAT_STEPS * float_grid(frame.low, frame.high)
 
 
-def averaged_log_std(frame: Frame, unit: float, window: int) -> NDArray[np.float32]:
-    """Return the mean over a window of L = ½·ln((V + 6.75)/81), V = 81·variance in units².
+def averaged_log_std(
+    frame: Frame, unit: float, window: int, out: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Write the mean over a window of L = ½·ln((V + 6.75)/81), V = 81·variance in units², to `out`.
 
     Adding the variance of rounding keeps flat patches finite. The window is mirrored at
     the border as the variance's is.
     """
-    out = np.empty(frame.image.shape, np.float32)
     margin = window // 2
     for rows, scaled in scaled_variance(frame.image, margin):
         strip = (scaled if unit == 1.0 else scaled / (unit * unit)).astype(np.float32)

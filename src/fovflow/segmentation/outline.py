@@ -75,16 +75,18 @@ def remove_halos(mask: Mask, relief: NDArray[np.float32], brightness: float, siz
     brightness : float
         Relief above which a pixel is halo.
     """
-    bright = cv2.bitwise_and(_above(relief, brightness), mask)
+    halo = _above(relief, brightness, mask)
     side = odd_side(size.bright)
-    whole = open_mask(bright, np.ones((side, side), np.uint8))
-    halo = bright & ~whole
-    foot = cv2.bitwise_and(_above(relief, FOOT * brightness), mask)
-    removed = grow_within(halo, foot, round(size.halo))
-    cells = fill_small_holes(mask & ~removed, size.hole)
+    core = cv2.erode(halo, np.ones((side, side), np.uint8))
+    if cv2.countNonZero(core):
+        halo -= cv2.dilate(core, np.ones((side, side), np.uint8))
+    removed = grow_within(halo, _above(relief, FOOT * brightness, mask), round(size.halo))
+    cells = fill_small_holes(mask - removed, size.hole)
     cells = open_mask(cells, disc(size.opening))
-    return grow_within(cells, mask & ~halo, round(size.regrow))
+    return grow_within(cells, mask - halo, round(size.regrow))
 
 
-def _above(relief: NDArray[np.float32], level: float) -> Mask:
-    return (relief > np.float32(level)).view(np.uint8)
+def _above(relief: NDArray[np.float32], level: float, mask: Mask) -> Mask:
+    above = (relief > np.float32(level)).view(np.uint8)
+    above &= mask
+    return above

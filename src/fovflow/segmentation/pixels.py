@@ -80,6 +80,8 @@ def grow_within(
     mask: NDArray[np.uint8], allowed: NDArray[np.uint8], steps: int
 ) -> NDArray[np.uint8]:
     """Grow a mask by its 4-neighbours inside `allowed`, so many times."""
+    grown, wide = mask.copy(), np.empty_like(mask)
     for _ in range(steps):
-        mask = cv2.bitwise_and(cv2.dilate(mask, CROSS), allowed)
-    return mask
+        cv2.dilate(grown, CROSS, dst=wide)
+        cv2.bitwise_and(wide, allowed, dst=grown)
+    return grown
