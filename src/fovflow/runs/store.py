@@ -1,0 +1,293 @@
+"""Folders of runs: made, written by one writer per file, read while others write.
+
+A run's folder ``{outdir}/runs/{utc}-{adjective-noun}/`` holds
+
+- ``run.json``: what the run is and its status with history; rewritten atomically by its owner,
+- ``events.jsonl``: the owner's events,
+- ``jobs/{job}/attempt-{n}.jsonl``: the events of one attempt of one job, written by that job,
+- ``alerts.jsonl``: alerts that fired, written by the owner,
+- ``heartbeat``: touched by the owner every `BEAT_S` seconds while it lives.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from fovflow.errors import FovflowError
+from fovflow.runs.form import FINAL, from_line, make_event, now, to_line
+from fovflow.runs.names import random_name
+from fovflow.tables import read_json, write_json
+
+BEAT_S = 5.0
+"""Seconds between two heartbeats."""
+
+LOST_AFTER_S = 60.0
+"""Age of the last heartbeat, in seconds, from which a run that has not ended counts as lost."""
+
+ENVIRONMENT = "FOVFLOW_RUN"
+"""Environment variable that tells jobs the folder of the run that they belong to."""
+
+CURRENT = ".current"
+"""File in ``runs/`` with the name of the run at work, for jobs on other machines."""
+
+
+class EventFile:
+    """An open file of events with this process as its only writer.
+
+    Each line is handed to the operating system at once: a crash of the process right after a call
+    loses nothing. Threads may share it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = self.path.open("a", encoding="utf-8", newline="\n")
+        self._lock = threading.Lock()
+
+    def write(self, kind: str, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
+        """Append an event; see `fovflow.runs.form.EVENTS` for types and keys."""
+        event = make_event(kind, time=time, **keys)
+        line = to_line(event)
+        with self._lock:
+            self._file.write(line)
+            self._file.flush()
+        return event
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        with self._lock:
+            self._file.close()
+
+
+def read_events(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Return the events of a file; cut-off lines and lines of another form are left out."""
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [event for line in text.splitlines() if (event := from_line(line)) is not None]
+
+
+class EventTail:
+    """Read a growing file of events: each call returns what is new and whole."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self._offset = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the events since the last call."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        lines = data[:end].decode("utf-8", errors="replace").splitlines()
+        return [event for line in lines if (event := from_line(line)) is not None]
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Parameters
+    ----------
+    path : path-like
+        ``{outdir}/runs/{id}``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+
+    @classmethod
+    def create(
+        cls, outdir: str | os.PathLike[str], *, name: str | None = None, **content: Any
+    ) -> RunFolder:
+        """Make a new run's folder and its ``run.json`` with status ``created``.
+
+        Parameters
+        ----------
+        outdir : path-like
+        name : str, optional
+            An adjective and a noun where it is not given.
+        **content
+            Further keys of ``run.json``.
+        """
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        chosen = name or random_name()
+        base = Path(outdir) / "runs"
+        for number in range(1, 1000):
+            ident = f"{stamp}-{_slug(chosen)}" + (f"-{number}" if number > 1 else "")
+            try:
+                (base / ident).mkdir(parents=True)
+            except FileExistsError:
+                continue
+            folder = cls(base / ident)
+            created = now()
+            folder.write_record(
+                {
+                    "schema_version": 1,
+                    "id": ident,
+                    "name": chosen,
+                    "status": "created",
+                    "created": created,
+                    "started": None,
+                    "ended": None,
+                    "history": [{"status": "created", "time": created}],
+                    "host": socket.gethostname(),
+                    "pid": os.getpid(),
+                    **content,
+                }
+            )
+            return folder
+        raise FovflowError(f"cannot make a folder for the run {chosen} in {base}")
+
+    @property
+    def id(self) -> str:
+        """The run's stable id: the folder's name."""
+        return self.path.name
+
+    def read_record(self) -> dict[str, Any]:
+        """Return the content of ``run.json``; FovflowError where there is none."""
+        content = read_json(self.path / "run.json")
+        if not isinstance(content, dict):
+            raise FovflowError(f"{self.path / 'run.json'} is no run record")
+        return content
+
+    def write_record(self, content: dict[str, Any]) -> None:
+        """Replace ``run.json`` atomically; only the run's owner does."""
+        write_json(self.path / "run.json", content)
+
+    def update(self, **keys: Any) -> dict[str, Any]:
+        """Change keys of ``run.json``; return all of it."""
+        content = {**self.read_record(), **keys}
+        self.write_record(content)
+        return content
+
+    def set_status(self, status: str, message: str | None = None) -> dict[str, Any]:
+        """Set the status, with its time, in the record and its history.
+
+        A final status stays: later calls change nothing.
+        """
+        content = self.read_record()
+        if content["status"] in FINAL or content["status"] == status:
+            return content
+        at = now()
+        entry = {"status": status, "time": at, **({"message": message} if message else {})}
+        content["history"] = [*content["history"], entry]
+        content["status"] = status
+        if status == "running":
+            content["started"] = content["started"] or at
+        if status in FINAL:
+            content["ended"] = at
+        self.write_record(content)
+        return content
+
+    def status(self) -> str:
+        """Return the status; ``lost`` where the owner has stopped beating without an end."""
+        content = self.read_record()
+        status = str(content["status"])
+        if status in FINAL or not self._silent(content):
+            return status
+        return "lost"
+
+    def _silent(self, content: dict[str, Any]) -> bool:
+        """Tell whether the owner is gone: its process on this host, else its heartbeat."""
+        if content.get("host") == socket.gethostname() and content.get("pid"):
+            try:
+                os.kill(int(content["pid"]), 0)
+            except ProcessLookupError:
+                return True
+            except PermissionError:
+                pass
+        try:
+            last = (self.path / "heartbeat").stat().st_mtime
+        except OSError:
+            last = (self.path / "run.json").stat().st_mtime
+        return time.time() - last > LOST_AFTER_S
+
+    def beat(self) -> None:
+        """Touch the heartbeat."""
+        with suppress(OSError):
+            (self.path / "heartbeat").touch()
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the owner's events."""
+        return read_events(self.path / "events.jsonl")
+
+    def job_file(self, job: str, attempt: int) -> Path:
+        """Return the name of the events of one attempt of a job."""
+        return self.path / "jobs" / job / f"attempt-{attempt}.jsonl"
+
+    def new_attempt(self, job: str) -> tuple[int, Path]:
+        """Take the next attempt's file of a job: safe against others that do the same."""
+        for number in range(1, 10_000):
+            path = self.job_file(job, number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.open("x").close()
+            except FileExistsError:
+                continue
+            return number, path
+        raise FovflowError(f"more than 9999 attempts of the job {job}")
+
+    def attempts(self) -> Iterator[tuple[str, int, Path]]:
+        """Yield (job, attempt, file) of every attempt of every job, by job, then attempt."""
+        for path in sorted((self.path / "jobs").glob("*/attempt-*.jsonl")):
+            number = path.stem.removeprefix("attempt-")
+            if number.isdecimal():
+                yield path.parent.name, int(number), path
+
+
+def job_name(rule: str, wildcards: dict[str, Any]) -> str:
+    """Return a job's name, which is a folder: the rule and its wildcards.
+
+    Examples
+    --------
+    >>> job_name("segment", {"dataset": "plate 1", "fov": "003", "channel": "0"})
+    'segment.plate 1.fov_003.ch_0'
+    """
+    short = {"dataset": "", "fov": "fov_", "channel": "ch_"}
+    parts = [f"{short.get(key, key + '_')}{value}" for key, value in wildcards.items()]
+    return ".".join([rule, *parts]).replace("/", "_")
+
+
+def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
+    """Return all runs of an output folder, oldest first."""
+    return [RunFolder(path.parent) for path in sorted((Path(outdir) / "runs").glob("*/run.json"))]
+
+
+def current_run(outdir: str | os.PathLike[str] | None = None) -> RunFolder | None:
+    """Return the run that this process belongs to: the environment's, else the one at work.
+
+    Parameters
+    ----------
+    outdir : path-like, optional
+        Output folder, for processes on other machines that have not inherited the environment.
+    """
+    named = os.environ.get(ENVIRONMENT)
+    if named and (Path(named) / "run.json").exists():
+        return RunFolder(named)
+    if outdir is not None:
+        base = Path(outdir) / "runs"
+        with suppress(OSError):
+            ident = (base / CURRENT).read_text(encoding="utf-8").strip()
+            if ident and Path(ident).name == ident and (base / ident / "run.json").exists():
+                return RunFolder(base / ident)
+    return None
+
+
+def _slug(name: str) -> str:
+    """Return a name as part of a folder's name."""
+    kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")
+    return kept[:80] or "run"
