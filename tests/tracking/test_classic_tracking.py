@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from reference import tracking as reference
 from tracking.scenes import boxes, drop, rows_of, shuffle_labels, walking_discs
 
 from fovflow.errors import ConfigError
 from fovflow.tracking import get_tracker, track_stack
+from reference import tracking as reference
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from reference import tracking as reference
 from tracking.scenes import drop, shuffle_labels, walking_discs
 
 from fovflow.tracking import track_stack
+from reference import tracking as reference
 
 
 def damaged(seed, step=2.0):

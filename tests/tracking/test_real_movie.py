@@ -6,9 +6,9 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from paths import shared_data
 
 from fovflow.tracking import track_stack
+from paths import shared_data
 
 
 @pytest.mark.data
