@@ -34,7 +34,8 @@ def test_a_wrong_channel_costs_its_dataset_only(finished_project, project):
     done = project.run()
     assert done.status == 1
     assert (
-        "other: problem failed: channels.fl: the channel 'mCherry' is not in the file" in done.text
+        "other: cannot be processed: channels.fl: the channel 'mCherry' is not in the file"
+        in done.text
     )
     assert "0 = Phase" in done.text
     assert statuses(project) == {str(i): "complete" for i in range(POSITIONS)}

@@ -226,8 +226,8 @@ class Pipeline:
 
     # ---- what a person reads
 
-    def summary(self) -> str:
-        """Return one line per dataset: what will be processed."""
+    def summary(self, *, problems: bool = True) -> str:
+        """Return one line per dataset: what will be processed, and what cannot be."""
         lines = []
         for name, plan in self.datasets.items():
             if plan.fovs:
@@ -238,12 +238,15 @@ class Pipeline:
                 )
             if plan.header is not None:
                 lines += [f"{name}: warning: {text}" for text in plan.header.warnings]
-            lines += [f"{name}: {text}" for text in plan.problems]
+            if problems:
+                lines += [f"{name}: {text}" for text in plan.problems]
         return "\n".join(lines)
 
-    def tell(self) -> None:
+    def tell(self, *, problems: bool = False) -> None:
         """Print the summary on the error stream, where Snakemake talks."""
-        print(self.summary(), file=sys.stderr, flush=True)
+        text = self.summary(problems=problems)
+        if text:
+            print(text, file=sys.stderr, flush=True)
 
 
 def _tell_jobs_where_the_package_is() -> None:
@@ -294,5 +297,5 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     except FovflowError as error:
         raise WorkflowError(str(error)) from None
     if is_main and workflow.output_settings.dryrun:
-        pipeline.tell()
+        pipeline.tell(problems=True)
     return pipeline
