@@ -1,0 +1,217 @@
+"""What a run was made with: the code, the environment, the inputs.
+
+All three functions answer what they can and leave the rest null: a record that lacks a commit is
+better than no run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fovflow.errors import FovflowError
+from fovflow.runs.gitstate import git_state
+
+WORKFLOW_FILES = ("Snakefile", "rules/**/*.smk", "scripts/**/*.py")
+"""Patterns of files whose digests say which workflow ran."""
+
+SHA256_BYTES = 256 << 20
+"""Inputs up to this size get a SHA-256 of all their bytes, larger ones a sampled digest."""
+
+VARIABLES = (
+    "LANG", "LC_ALL", "TZ", "PYTHONHASHSEED",
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "CUDA_VISIBLE_DEVICES", "CONDA_DEFAULT_ENV",
+    "SLURM_JOB_ID", "SLURM_JOB_PARTITION", "SLURM_JOB_NODELIST", "SLURM_CPUS_PER_TASK",
+    "SLURM_MEM_PER_NODE", "SLURM_CLUSTER_NAME",
+)  # fmt: skip
+"""Environment variables that are recorded; all others may hold secrets and never are."""
+
+
+def capture_workflow(
+    folder: str | os.PathLike[str],
+    *,
+    name: str = "fovflow",
+    patterns: Iterable[str] = WORKFLOW_FILES,
+) -> dict[str, Any]:
+    """Return which code runs.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where the workflow lies: the Snakefile's folder, or a script's.
+    name : str
+        Name of the workflow.
+    patterns : iterable of str
+        Glob patterns below `folder` of the files whose digests are recorded.
+
+    Returns
+    -------
+    dict
+        ``name``; ``version`` of fovflow; ``files``: SHA-256 by name relative to `folder`; and, null
+        where `folder` holds no files under version control, ``repository`` (URL without
+        credentials), ``commit``, ``branch``, ``dirty``, ``dirty_files`` (changed since the commit),
+        ``diff_sha256`` (SHA-256 of ``git diff --binary --full-index HEAD``) and ``untracked``.
+    """
+    import fovflow
+
+    root = Path(folder)
+    found = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
+    files = {path.relative_to(root).as_posix(): _sha256_or_none(path) for path in found}
+    return {
+        "name": name,
+        "version": fovflow.__version__,
+        **git_state(root),
+        "files": dict(sorted(files.items())),
+    }
+
+
+def capture_environment() -> dict[str, Any]:
+    """Return with what the code runs.
+
+    Returns
+    -------
+    dict
+        ``python``, ``implementation``, ``os``, ``machine``, ``host``, ``cpu`` (``model``,
+        ``logical`` cores, ``usable`` cores of this process), ``memory_mib``, ``packages`` (version
+        by name) and ``variables`` (only those in `VARIABLES`).
+    """
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "os": platform.platform(),
+        "machine": platform.machine(),
+        "host": socket.gethostname(),
+        "cpu": {
+            "model": _cpu_model(),
+            "logical": os.cpu_count(),
+            "usable": _usable_cores(),
+        },
+        "memory_mib": _memory_mib(),
+        "packages": package_versions(),
+        "variables": {key: os.environ[key] for key in VARIABLES if key in os.environ},
+    }
+
+
+def capture_inputs(
+    paths: Iterable[str | os.PathLike[str] | Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return size and digest of each input.
+
+    Parameters
+    ----------
+    paths : iterable of path-like or mapping
+        A file, a folder, or a pattern as for `fovflow.open_raw`; a mapping has ``path``, perhaps
+        ``pattern``, and further keys (``name``, ``role``, ``version``, …) that are kept.
+
+    Returns
+    -------
+    list of dict
+        In the order given: ``path`` as given, ``bytes`` in all, ``files`` (their number), and
+        ``sha256`` of a single file up to `SHA256_BYTES`, else ``digest`` with its definition's name
+        in front: ``sampled-sha256-1:`` as defined by `fovflow.readers.fingerprint.fingerprint`, or,
+        for a folder without images, ``tree-sha256-1:``, the SHA-256 of one line per file in the
+        order of their names as UTF-8 bytes: name relative to the folder, NUL, bytes, NUL, its
+        ``sha256`` or ``digest``, line feed. What cannot be read has ``problem`` instead.
+    """
+    found = []
+    for item in paths:
+        given = dict(item) if isinstance(item, Mapping) else {"path": item}
+        path = str(os.fspath(given["path"]))
+        pattern = given.get("pattern")
+        try:
+            content = _digest(path, None if pattern is None else str(pattern))
+        except (FovflowError, OSError) as error:
+            content = {"bytes": None, "files": None, "problem": str(error)}
+        found.append({**given, "path": path, **content})
+    return found
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal digits; read in pieces."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Return the version of every installed package by its name, sorted."""
+    from importlib.metadata import distributions
+
+    found: dict[str, str] = {}
+    for item in distributions():
+        name = item.metadata["Name"]
+        if name:
+            found.setdefault(name.lower().replace("_", "-"), item.version)
+    return dict(sorted(found.items()))
+
+
+def _digest(path: str, pattern: str | None = None) -> dict[str, Any]:
+    from fovflow.readers.fingerprint import fingerprint, raw_files
+
+    place = Path(path).expanduser()
+    try:
+        files = raw_files(place, pattern)
+    except FovflowError:
+        if place.is_dir():
+            return _tree(place)
+        if not place.is_file():
+            raise
+        files = [place]  # an empty file
+    size = sum(file.stat().st_size for file in files)
+    if len(files) == 1 and place.is_file() and size <= SHA256_BYTES:
+        return {"bytes": size, "files": 1, "sha256": sha256_of(place)}
+    return {"bytes": size, "files": len(files), "digest": fingerprint(place, pattern)}
+
+
+def _tree(folder: Path) -> dict[str, Any]:
+    """Return the digest of a folder of any files; see `capture_inputs`."""
+    lines = []
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            file = Path(where) / name
+            one = _digest(os.fspath(file))
+            total += one["bytes"]
+            digest = one.get("sha256") or one["digest"]
+            relative = file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape")
+            lines.append(relative + f"\0{one['bytes']}\0{digest}\n".encode())
+    digest = hashlib.sha256(b"".join(sorted(lines))).hexdigest()
+    return {"bytes": total, "files": len(lines), "digest": f"tree-sha256-1:{digest}"}
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None
+
+
+def _cpu_model() -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or None
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.processor() or None
+
+
+def _usable_cores() -> int | None:
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return os.cpu_count()
+
+
+def _memory_mib() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    except (AttributeError, OSError, ValueError):
+        return None
