@@ -97,7 +97,8 @@ class Job:
         }
         with suppress(OSError):
             self._write_record(record)
-        return f"{self.where}: {self.step} failed{at}: {sentence}\n  log: {self.log}"
+        what = "cannot be processed" if self.step == "problem" else f"{self.step} failed{at}"
+        return f"{self.where}: {what}: {sentence}\n  log: {self.log}"
 
     def succeed(self) -> None:
         """Record that the job is complete, and with which options."""
