@@ -2,14 +2,120 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 _SUFFIX = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Size and SHA-256 (64 hexadecimal digits) of a file's content."""
+
+    bytes: int
+    sha256: str
+
+
+_collected: dict[str, Digest] | None = None
+
+
+@contextmanager
+def collect_digests() -> Iterator[dict[str, Digest]]:
+    """Take the SHA-256 of every file that this process writes inside the block.
+
+    It is made of the bytes on their way to the file: nothing is read again.
+
+    Yields
+    ------
+    dict of str to Digest
+        By final name, as `os.path.abspath` gives it; grows as files are completed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, collect_digests() as digests:
+    ...     write_text(f"{folder}/a", "abc")
+    ...     [digest.sha256[:8] for digest in digests.values()]
+    ['ba7816bf']
+    """
+    global _collected  # noqa: PLW0603  (of the process: a job is a process)
+    before, _collected = _collected, {}
+    try:
+        yield _collected
+    finally:
+        _collected = before
+
+
+class _Hashed(io.BufferedIOBase):
+    """A binary file that takes the SHA-256 of what is written to it, in order.
+
+    It is no `io.BufferedWriter` by intention: NumPy writes around Python into those.
+    """
+
+    def __init__(self, file: IO[bytes]):
+        self._under = file
+        self._hash = hashlib.sha256()
+        self._count = 0
+        self._in_order = True
+
+    def write(self, data: Any) -> int:
+        """Write and hash bytes."""
+        size = self._under.write(data)
+        self._hash.update(data)
+        self._count += size
+        return size
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move: from now on the hash tells nothing, and the file is read again at the end."""
+        self._in_order = False
+        return self._under.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._under.tell()
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        if not self._under.closed:
+            self._under.flush()
+
+    def fileno(self) -> int:
+        """Return the file's descriptor."""
+        return self._under.fileno()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return self._under.closed
+
+    def seekable(self) -> bool:
+        """Tell that positions exist."""
+        return True
+
+    def writable(self) -> bool:
+        """Tell that it takes bytes."""
+        return True
+
+    def digest(self, path: Path) -> Digest:
+        """Return the digest of the file, which is complete and flushed."""
+        size = os.fstat(self.fileno()).st_size
+        if self._in_order and size == self._count:
+            return Digest(size, self._hash.hexdigest())
+        return digest_of(path)
+
+
+def digest_of(path: str | os.PathLike[str]) -> Digest:
+    """Return size and SHA-256 of a file, read in pieces."""
+    with Path(path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Digest(os.fstat(file.fileno()).st_size, digest)
 
 
 @contextmanager
@@ -37,13 +143,24 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}")
-    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    digests = _collected
+    digest = None
     try:
-        with temporary.open(mode.replace("w", "x"), **text) as file:
+        with temporary.open("xb") as binary:
+            hashed = None if digests is None else _Hashed(binary)
+            file: IO[Any] = hashed or binary  # type: ignore[assignment]
+            if "b" not in mode:
+                file = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(binary.fileno())
+            if hashed is not None:
+                digest = hashed.digest(temporary)
+            if "b" not in mode:
+                file.detach()  # type: ignore[attr-defined]
         temporary.replace(target)
+        if digests is not None and digest is not None:
+            digests[os.path.abspath(target)] = digest  # noqa: PTH100
     except BaseException:
         with suppress(OSError):
             temporary.unlink()

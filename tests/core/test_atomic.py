@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from fovflow.atomic import atomic_open, write_text
+from fovflow.atomic import Digest, atomic_open, collect_digests, write_text
+from fovflow.stacks import StackWriter, write_image
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -47,3 +53,45 @@ def test_a_writer_whose_temporary_file_was_taken_over_fails_and_keeps_the_other_
         slow.write("orphan")
         write_text(path, "second writer")
     assert path.read_text() == "second writer"
+
+
+def hashed(path: Path) -> Digest:
+    data = path.read_bytes()
+    return Digest(len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_digests_are_taken_of_what_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = np.arange(2 * 300 * 400, dtype=np.uint16).reshape(2, 300, 400)
+    write_text("before", "not collected")
+    with collect_digests() as digests:
+        write_text("text", "µm\n" * 10_000)
+        with StackWriter("stack.npy", frames.shape, frames.dtype) as out:
+            for frame in frames:
+                out.append(frame)
+        write_image("image.npy", frames[0])
+        with atomic_open("moved", "wb") as file:
+            file.write(b"????rest")
+            file.seek(0)
+            file.write(b"head")
+        with suppress(RuntimeError), atomic_open("failed") as file:
+            file.write("x" * 100_000)
+            raise RuntimeError
+    write_text("after", "not collected")
+    names = ["text", "stack.npy", "image.npy", "moved"]
+    assert digests == {str(tmp_path / name): hashed(tmp_path / name) for name in names}
+    assert (tmp_path / "moved").read_bytes() == b"headrest"
+
+
+def test_collecting_digests_changes_no_byte(tmp_path):
+    frames = np.random.default_rng(1).normal(size=(3, 17, 19)).astype(np.float32)
+
+    def write(path: Path) -> bytes:
+        with StackWriter(path, frames.shape, frames.dtype) as out:
+            for frame in frames:
+                out.append(frame)
+        return path.read_bytes()
+
+    plain = write(tmp_path / "plain.npy")
+    with collect_digests():
+        assert write(tmp_path / "hashed.npy") == plain

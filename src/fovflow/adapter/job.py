@@ -13,12 +13,12 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fovflow.atomic import write_text
+from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import STAMP_NAME
 from fovflow.tables import read_json
@@ -51,6 +51,7 @@ class Job:
         self.log = Path(snakemake.log[0])
         self.record = self.log.with_suffix(".json")
         self.options = snakemake.params.get("options", {})
+        self._outputs = [str(name) for name in snakemake.output]
         self._logger = logging.getLogger("fovflow")
 
     @property
@@ -100,9 +101,43 @@ class Job:
         what = "cannot be processed" if self.step == "problem" else f"{self.step} failed{at}"
         return f"{self.where}: {what}: {sentence}\n  log: {self.log}"
 
-    def succeed(self) -> None:
-        """Record that the job is complete, and with which options."""
-        self._write_record({"status": "complete", "step": self.step, "options": self.options})
+    def succeed(self, digests: Mapping[str, Digest]) -> None:
+        """Record that the job is complete, with which options, and what it made.
+
+        Parameters
+        ----------
+        digests : mapping of str to Digest
+            Of the files that this process wrote, by absolute name; outputs that something else
+            wrote are read.
+        """
+        self._write_record(
+            {
+                "status": "complete",
+                "step": self.step,
+                "options": self.options,
+                "outputs": self.outputs(digests),
+            }
+        )
+
+    def outputs(self, digests: Mapping[str, Digest]) -> dict[str, dict[str, Any]]:
+        """Return ``{bytes, sha256}`` of each output, by name relative to the dataset."""
+        made: dict[str, dict[str, Any]] = {}
+        for name in self._outputs:
+            absolute = os.path.abspath(name)  # noqa: PTH100  (links are kept)
+            if not os.path.isfile(absolute):  # noqa: PTH113
+                continue
+            digest = digests.get(absolute) or digest_of(absolute)
+            relative = os.path.relpath(absolute, self.folder.absolute())
+            made[relative] = {"bytes": digest.bytes, "sha256": digest.sha256}
+        return made
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the dataset, or of whatever has a folder ``logs``."""
+        for parent in self.log.parents:
+            if parent.name == "logs":
+                return parent.parent
+        return self.log.parent
 
     def _write_record(self, content: dict[str, Any]) -> None:
         write_text(self.record, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
@@ -137,7 +172,8 @@ def job(snakemake: Any) -> Iterator[Job]:
     warnings.simplefilter("default")
     this.note(f"{this.step}: {this.where}")
     try:
-        yield this
+        with collect_digests() as digests:
+            yield this
         this.note(f"CPU {time.process_time():.2f} s, peak memory {peak_memory_mib():.0f} MiB")
     except (Exception, KeyboardInterrupt) as error:
         logging.getLogger("fovflow").exception("failed")
@@ -145,7 +181,7 @@ def job(snakemake: Any) -> Iterator[Job]:
         sys.exit(1)
     finally:
         handler.close()
-    this.succeed()
+    this.succeed(digests)
 
 
 def peak_memory_mib() -> float:
