@@ -26,6 +26,9 @@ from fovflow.tables import read_json
 PROGRESS_EVERY = 30
 """Frames between two progress lines."""
 
+MOST_INPUTS = 1000
+"""Longest list of inputs in a job's record; only the post-run rule has more."""
+
 
 class Job:
     """A running job of one rule.
@@ -52,6 +55,7 @@ class Job:
         self.record = self.log.with_suffix(".json")
         self.options = snakemake.params.get("options", {})
         self._outputs = [str(name) for name in snakemake.output]
+        self._inputs = [str(name) for name in getattr(snakemake, "input", ())]
         self._logger = logging.getLogger("fovflow")
 
     @property
@@ -95,6 +99,7 @@ class Job:
             "frame": self.frame,
             "error": sentence,
             "kind": type(error).__name__,
+            "inputs": self.inputs(),
         }
         with suppress(OSError):
             self._write_record(record)
@@ -115,9 +120,17 @@ class Job:
                 "status": "complete",
                 "step": self.step,
                 "options": self.options,
+                "inputs": self.inputs(),
                 "outputs": self.outputs(digests),
             }
         )
+
+    def inputs(self) -> list[str] | None:
+        """Return the inputs' names relative to the dataset; None where they are too many."""
+        if len(self._inputs) > MOST_INPUTS:
+            return None
+        folder = self.folder.absolute()
+        return sorted({os.path.relpath(name, folder) for name in self._inputs})
 
     def outputs(self, digests: Mapping[str, Digest]) -> dict[str, dict[str, Any]]:
         """Return ``{bytes, sha256}`` of each output, by name relative to the dataset."""
