@@ -83,6 +83,10 @@ class Layout:
         """Traces, one row per cell and frame."""
         return self._file(dataset, fov, "traces.csv")
 
+    def output(self, dataset: str, fov: int | str, name: str) -> str:
+        """Output of a user step."""
+        return self._file(dataset, fov, name)
+
     def flat_field(self, dataset: str, channel: int | str) -> str:
         """Flat-field of a fluorescence channel, estimated over all FOVs."""
         return f"{self.outdir}/{dataset}/{dataset}_flat_field_ch_{channel}.npy"

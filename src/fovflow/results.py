@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fovflow
+from fovflow.discovery import discover
 from fovflow.errors import FovflowError
+from fovflow.fovresult import FovResult
 from fovflow.layout import STACKS, Layout, fov_name
 from fovflow.tables import read_json, read_yaml, write_yaml
 
 FILE_NAME = "processing_results.yaml"
 SCHEMA_VERSION = 1
+_NOT_METADATA = frozenset({"results_paths", "fovs", "counts", "problems", "output_dir"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,13 @@ def _plain(value: Any) -> Any:
 
 
 def results_paths(
-    layout: Layout, dataset: str, fov: int, channels: Mapping[str, Any], kept: frozenset[str]
+    layout: Layout,
+    dataset: str,
+    fov: int,
+    channels: Mapping[str, Any],
+    kept: frozenset[str],
+    *,
+    steps: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Return one FOV's entry of ``results_paths``: existing files, relative to the dataset.
 
@@ -92,6 +100,8 @@ def results_paths(
         ``pc`` and ``seg`` (index or None) and ``fl`` (list of indices).
     kept : frozenset of str
         Kinds of stacks that stay after the run.
+    steps : mapping of str to sequence of str, optional
+        Names of the outputs of each user step.
     """
     folder = layout.dataset(dataset)
     number = fov_name(fov)
@@ -116,6 +126,11 @@ def results_paths(
     if Path(traces).exists():
         name = os.path.relpath(traces, folder)
         paths["traces_csv"] = [[channel, name] for channel in channels["fl"] or [channels["seg"]]]
+    for step, names in (steps or {}).items():
+        files = {name: Path(layout.output(dataset, number, name)) for name in names}
+        paths.setdefault("steps", {})[step] = {
+            name: os.path.relpath(file, folder) for name, file in files.items() if file.exists()
+        }
     return paths
 
 
@@ -125,67 +140,6 @@ def write_results(path: str | os.PathLike[str], content: Mapping[str, Any]) -> N
         path,
         {"schema_version": SCHEMA_VERSION, "fovflow_version": fovflow.__version__, **content},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class FovResult:
-    """The files of one FOV.
-
-    Attributes
-    ----------
-    index : int
-    status : str
-        ``complete``, ``failed``, ``outdated``, ``incomplete``, or ``unknown`` where no results file
-        tells.
-    step, error : str
-        Where and why it failed.
-    stacks : dict of str to dict of int to pathlib.Path
-        Existing stacks by kind (``pc``, ``fl``, ``seg``, ``fl_corrected``, ``seg_labeled``) and
-        channel.
-    traces_path : pathlib.Path or None
-        The traces; a person's verdicts (``…_inspected.csv``) take precedence.
-    """
-
-    index: int
-    status: str
-    step: str = ""
-    error: str = ""
-    stacks: dict[str, dict[int, Path]] = field(default_factory=dict)
-    traces_path: Path | None = None
-
-    def stack(self, kind: str, channel: int | None = None) -> Any:
-        """Open a stack as a read-only memory map of shape (T, Y, X).
-
-        Parameters
-        ----------
-        kind : str
-        channel : int, optional
-            Needed where there are several.
-        """
-        import numpy as np
-
-        found = self.stacks.get(kind, {})
-        if channel is None and len(found) == 1:
-            channel = next(iter(found))
-        if channel is None or channel not in found:
-            raise FovflowError(
-                f"FOV {self.index} has no stack {kind!r} of channel {channel}",
-                found=", ".join(f"{k} {c}" for k, cs in self.stacks.items() for c in cs) or "none",
-                remedy="name one of these; stacks that `keep` leaves out are removed after a run",
-            )
-        return np.load(found[channel], mmap_mode="r", allow_pickle=False)
-
-    def traces(self) -> Any:
-        """Return the traces as a pandas.DataFrame; see `fovflow.features` for the columns."""
-        import pandas as pd
-
-        if self.traces_path is None:
-            raise FovflowError(
-                f"FOV {self.index} has no traces",
-                found=f"status {self.status} {self.error}".rstrip(),
-                remedy="run the pipeline again",
-            )
-        return pd.read_csv(self.traces_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +198,36 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
     >>> results = fovflow.load_results("results/plate1")  # doctest: +SKIP
     >>> results.traces().query("good").groupby("cell").size()  # doctest: +SKIP
     """
-    place = _find_dataset(Path(folder))
+    inside = _find_datasets(Path(folder))
+    if len(inside) != 1:
+        raise FovflowError(
+            f"{folder} holds several datasets",
+            found=", ".join(path.name for path in inside),
+            remedy="give one dataset's folder",
+        )
+    return _load_dataset(inside[0])
+
+
+def load_datasets(folder: str | os.PathLike[str]) -> dict[str, Results]:
+    """Read the results of every dataset of an output folder, by name.
+
+    Parameters
+    ----------
+    folder : path-like
+        As for `load_results`, or an output folder that holds several datasets.
+
+    Raises
+    ------
+    FovflowError
+        If there are no results.
+    """
+    found = [_load_dataset(place) for place in _find_datasets(Path(folder))]
+    return {results.dataset: results for results in found}
+
+
+def _load_dataset(place: Path) -> Results:
     file = place / FILE_NAME
-    content = read_yaml(file) if file.exists() else _discover(place)
+    content = read_yaml(file) if file.exists() else discover(place)
     if not isinstance(content, dict) or not isinstance(content.get("results_paths"), dict):
         raise FovflowError(
             f"{file} is no results file",
@@ -254,49 +235,49 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
             remedy="run the pipeline again",
         )
     missing: list[Path] = []
-    statuses = content.get("fovs") or {}
-    fovs = {}
-    for key in sorted({*content["results_paths"], *statuses}, key=int):
-        status = statuses.get(key, {"status": "unknown"})
-        paths = content["results_paths"].get(key, {})
-        fovs[int(key)] = _fov_result(place, int(key), status, paths, missing)
+    metadata = {"dataset": place.name}
+    metadata |= {key: value for key, value in content.items() if key not in _NOT_METADATA}
+    keys = sorted({*content["results_paths"], *(content.get("fovs") or {})}, key=int)
     return Results(
         folder=place,
-        dataset=str(content.get("dataset", place.name)),
+        dataset=str(metadata["dataset"]),
         channels=dict(content.get("channels") or {}),
         time_units=str(content.get("time_units", "")),
-        fovs=fovs,
+        fovs={int(key): _fov_result(place, key, content, metadata, missing) for key in keys},
         missing=tuple(missing),
         content=content,
     )
 
 
-def _find_dataset(folder: Path) -> Path:
+def _find_datasets(folder: Path) -> list[Path]:
     if folder.name == FILE_NAME:
-        return folder.parent
+        return [folder.parent]
     if not folder.is_dir():
         raise FovflowError(f"there is no folder {folder}", remedy="give a dataset's result folder")
-    if (folder / FILE_NAME).exists() or any(folder.glob("fov_*")):
-        return folder
-    inside = sorted(
-        path for path in folder.iterdir() if (path / FILE_NAME).exists() or any(path.glob("fov_*"))
-    )
-    if len(inside) == 1:
-        return inside[0]
-    raise FovflowError(
-        f"{folder} holds {'several datasets' if inside else 'no results'}",
-        found=", ".join(path.name for path in inside) or "no fov_* folders",
-        remedy="give one dataset's folder",
-    )
+    found = [folder] if _is_dataset(folder) else sorted(filter(_is_dataset, folder.iterdir()))
+    if not found:
+        raise FovflowError(
+            f"{folder} holds no results",
+            found="no fov_* folders",
+            remedy="give one dataset's folder",
+        )
+    return found
+
+
+def _is_dataset(folder: Path) -> bool:
+    return (folder / FILE_NAME).exists() or any(folder.glob("fov_*"))
 
 
 def _fov_result(
     place: Path,
-    index: int,
-    status: Mapping[str, Any],
-    paths: Mapping[str, Any],
+    key: str,
+    content: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     missing: list[Path],
 ) -> FovResult:
+    index = int(key)
+    status = (content.get("fovs") or {}).get(key, {"status": "unknown"})
+    paths = content["results_paths"].get(key, {})
     stacks: dict[str, dict[int, Path]] = {}
     for kind in STACKS:
         entries = paths.get(kind) or []
@@ -310,6 +291,10 @@ def _fov_result(
     if traces:
         inspected = traces.with_name(f"{traces.stem}_inspected.csv")
         traces = inspected if inspected.exists() else traces
+    outputs = {
+        step: {str(n): path for n, rel in files.items() if (path := _locate(place, rel, missing))}
+        for step, files in (paths.get("steps") or {}).items()
+    }
     return FovResult(
         index=index,
         status=str(status.get("status", "unknown")),
@@ -317,6 +302,10 @@ def _fov_result(
         error=str(status.get("error", "")),
         stacks=stacks,
         traces_path=traces,
+        dataset=str(metadata["dataset"]),
+        path=place / f"fov_{fov_name(index)}",
+        outputs=outputs,
+        metadata=metadata,
     )
 
 
@@ -327,32 +316,3 @@ def _locate(place: Path, name: str, missing: list[Path]) -> Path | None:
         return path
     missing.append(path)
     return None
-
-
-_FILE = re.compile(r"_(?P<kind>pc|fl|seg|fl_corrected|seg_labeled)_ch_(?P<channel>\d+)\.npy$")
-
-
-def _discover(place: Path) -> dict[str, Any]:
-    """Make the content of a results file from the ``fov_*`` folders that there are."""
-    fovs: dict[str, Any] = {}
-    channels: dict[str, Any] = {"pc": None, "fl": []}
-    for folder in sorted(place.glob("fov_*")):
-        number = folder.name.removeprefix("fov_")
-        if not number.isdecimal():
-            continue
-        paths: dict[str, Any] = {}
-        for file in sorted(folder.iterdir()):
-            name = f"{folder.name}/{file.name}"
-            match = _FILE.search(file.name)
-            if match:
-                kind, channel = match["kind"], int(match["channel"])
-                if kind in ("fl", "fl_corrected"):
-                    paths.setdefault(kind, []).append([channel, name])
-                    channels["fl"] = sorted({*channels["fl"], channel})
-                else:
-                    paths[kind] = [channel, name]
-                    channels["pc"] = channel if kind == "pc" else channels["pc"]
-            elif file.name.endswith("_traces.csv"):
-                paths["traces_csv"] = [[0, name]]
-        fovs[str(int(number))] = paths
-    return {"dataset": place.name, "channels": channels, "time_units": "", "results_paths": fovs}
