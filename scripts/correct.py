@@ -25,7 +25,7 @@ with (
     factors = np.ones(len(images))
     if options["bleach"] == "exponential":
         levels, corrector = np.full(len(images), np.nan), make()
-        for t in this.frames(len(images)):
+        for t in this.frames(len(images), "levels"):
             if not missing[t]:
                 levels[t] = corrector(images.frame(t), labels.frame(t))[1].background_level
         factors = bleaching_factors(levels, times["time_s"])
@@ -40,4 +40,5 @@ with (
                 frame *= np.float32(factors[t])
                 out.append(frame)
                 table.add(t, stats)
+                this.measure(background_level=stats.background_level, noise_sigma=stats.noise_sigma)
     write_csv(snakemake.output.frames, table.columns())

@@ -40,5 +40,7 @@ with job(snakemake) as this, ExitStack() as stack:
         links=read_csv(given.tracks),
         **options["qc"],
     )
-    this.note(f"detected and kept: {ledger(traces)}")
+    found = ledger(traces)
+    this.note(f"detected and kept: {found}")
+    this.measure(n_cells=found["cells"]["detected"], n_good_cells=found["cells"]["kept"])
     write_csv(snakemake.output.traces, traces)

@@ -21,4 +21,5 @@ with job(snakemake) as this, StackReader(snakemake.input.stack) as images:
                 labels, stats = segmenter(images.frame(t))
                 out.append(labels)
                 table.add(t, stats)
+                this.measure(n_objects=stats.n_objects, threshold=stats.threshold)
     write_csv(snakemake.output.frames, table.columns())

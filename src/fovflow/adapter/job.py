@@ -1,7 +1,8 @@
 """The frame of every job: threads, log, errors.
 
 A job's log holds what it did and, when it fails, the traceback; the screen gets one plain
-sentence, and a small record of the error is kept for ``processing_results.yaml``.
+sentence, and a small record of the error is kept for ``processing_results.yaml``. The run that the
+job belongs to gets its events.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 import logging
 import math
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,13 +21,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fovflow.adapter.attempt import AttemptRecorder
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import STAMP_NAME
 from fovflow.tables import read_json
 
 PROGRESS_EVERY = 30
-"""Frames between two progress lines."""
+"""Frames between two reports of progress, where the configuration does not say otherwise."""
+
+PROGRESS_AFTER_S = 5.0
+"""Seconds after which progress is reported in any case, for slow methods."""
+
+LIVE = "FOVFLOW_LIVE"
+"""Environment variable that tells jobs that the screen shows the run live."""
 
 MOST_INPUTS = 1000
 """Longest list of inputs in a job's record; only the post-run rule has more."""
@@ -57,6 +67,12 @@ class Job:
         self._outputs = [str(name) for name in snakemake.output]
         self._inputs = [str(name) for name in getattr(snakemake, "input", ())]
         self._logger = logging.getLogger("fovflow")
+        self._every = _progress_every(snakemake)
+        self.recorder = AttemptRecorder(
+            str(snakemake.rule),
+            {str(key): str(value) for key, value in wildcards.items()},
+            self.folder.parent,
+        )
 
     @property
     def where(self) -> str:
@@ -66,16 +82,44 @@ class Job:
         parts += [f"channel {self.channel}"] if self.channel is not None else []
         return ", ".join(parts)
 
-    def frames(self, total: int) -> Iterator[int]:
-        """Iterate over frame indices 0 to `total` - 1 and report progress."""
-        start = time.perf_counter()
+    def frames(self, total: int, message: str = "") -> Iterator[int]:
+        """Iterate over frame indices 0 to `total` - 1 and report progress.
+
+        Parameters
+        ----------
+        total : int
+        message : str
+            What is done with them, where a job goes through the frames more than once.
+        """
+        start = told = time.perf_counter()
         for t in range(total):
             self.frame = t
             yield t
-            if (t + 1) % PROGRESS_EVERY == 0 and t + 1 < total:
+            if (t + 1) % self._every == 0 and t + 1 < total:
                 self.note(f"frame {t + 1} of {total}")
+                told = self._progress(t + 1, total, message)
+            elif time.perf_counter() - told > PROGRESS_AFTER_S:
+                told = self._progress(t + 1, total, message)
         self.frame = None
+        if total:
+            self._progress(total, total, message)
         self.note(f"{total} frames in {time.perf_counter() - start:.2f} s")
+
+    def _progress(self, done: int, total: int, message: str) -> float:
+        keys = {"message": message} if message else {}
+        fov = None if self.fov is None else int(self.fov)
+        self.recorder.progress(done, total, step=self.step, dataset=self.dataset, fov=fov, **keys)
+        return time.perf_counter()
+
+    def measure(self, **values: float) -> None:
+        """Take numbers of the frame at work for the run's records; they are recorded as means.
+
+        Parameters
+        ----------
+        **values
+            Numbers by name; those that are not finite are left out.
+        """
+        self.recorder.measure(values)
 
     def note(self, message: str) -> None:
         """Write a line to the log."""
@@ -83,6 +127,8 @@ class Job:
 
     def fail(self, error: BaseException) -> str:
         """Record an error; return the sentence for the screen."""
+        if isinstance(error, KeyboardInterrupt):
+            return self._stop()
         if isinstance(error, FovflowError):
             sentence = str(error)
         elif isinstance(error, MemoryError):
@@ -106,6 +152,13 @@ class Job:
         what = "cannot be processed" if self.step == "problem" else f"{self.step} failed{at}"
         return f"{self.where}: {what}: {sentence}\n  log: {self.log}"
 
+    def _stop(self) -> str:
+        """Record that the job was told to stop: no failure of its FOV, which is just not made."""
+        with suppress(OSError):
+            self.record.unlink()
+        self.recorder.fail(error="stopped", frame=self.frame, exit=130, log=str(self.log))
+        return f"{self.where}: {self.step} stopped"
+
     def succeed(self, digests: Mapping[str, Digest]) -> None:
         """Record that the job is complete, with which options, and what it made.
 
@@ -115,15 +168,17 @@ class Job:
             Of the files that this process wrote, by absolute name; outputs that something else
             wrote are read.
         """
+        outputs = self.outputs(digests)
         self._write_record(
             {
                 "status": "complete",
                 "step": self.step,
                 "options": self.options,
                 "inputs": self.inputs(),
-                "outputs": self.outputs(digests),
+                "outputs": outputs,
             }
         )
+        self.recorder.finish(outputs=outputs)
 
     def inputs(self) -> list[str] | None:
         """Return the inputs' names relative to the dataset; None where they are too many."""
@@ -175,6 +230,8 @@ def job(snakemake: Any) -> Iterator[Job]:
     snakemake : object
         The object that Snakemake gives to scripts.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a clean stop, as by Ctrl-C
     _one_pool_of_threads(int(snakemake.threads))
     this = Job(snakemake)
     this.log.parent.mkdir(parents=True, exist_ok=True)
@@ -184,17 +241,36 @@ def job(snakemake: Any) -> Iterator[Job]:
     logging.captureWarnings(capture=True)
     warnings.simplefilter("default")
     this.note(f"{this.step}: {this.where}")
+    this.recorder.start(params=this.options, threads=this.threads)
     try:
         with collect_digests() as digests:
             yield this
         this.note(f"CPU {time.process_time():.2f} s, peak memory {peak_memory_mib():.0f} MiB")
+        this.succeed(digests)
     except (Exception, KeyboardInterrupt) as error:
         logging.getLogger("fovflow").exception("failed")
-        print(f"\n{this.fail(error)}\n", file=sys.stderr, flush=True)
+        print(f"{_clear()}\n{this.fail(error)}\n", file=sys.stderr, flush=True)
         sys.exit(1)
     finally:
         handler.close()
-    this.succeed(digests)
+
+
+def _clear() -> str:
+    """Return what clears the live display off the screen, where there is one."""
+    return "\r\x1b[J" if os.environ.get(LIVE) and sys.stderr.isatty() else ""
+
+
+def _progress_every(snakemake: Any) -> int:
+    """Return the number of frames between two reports of progress.
+
+    It is read from the configuration itself and not from the rule's parameters: a change of it
+    makes no file anew.
+    """
+    section = getattr(snakemake, "config", {}).get("run") or {}
+    try:
+        return max(1, int(section.get("progress_every", PROGRESS_EVERY)))
+    except (AttributeError, TypeError, ValueError):
+        return PROGRESS_EVERY
 
 
 def peak_memory_mib() -> float:

@@ -1,0 +1,146 @@
+"""What a job writes about itself into the run that it belongs to.
+
+Recording never disturbs the job: the first failure is said once on the error stream, and the job
+goes on without it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from fovflow.runs.store import ENVIRONMENT, EventFile, RunFolder, current_run, job_name
+
+EVENTS_FILE = "FOVFLOW_JOB_EVENTS"
+"""Environment variable that tells code inside the job where its events go."""
+
+
+class AttemptRecorder:
+    """Events of one attempt of one job.
+
+    Parameters
+    ----------
+    rule : str
+        The engine's name of the rule.
+    wildcards : mapping of str to str
+    outdir : path-like
+        Output folder, for jobs on machines that have not inherited the run's environment variable.
+    """
+
+    def __init__(self, rule: str, wildcards: Mapping[str, str], outdir: str | os.PathLike[str]):
+        self._started = time.perf_counter()
+        self._events: EventFile | None = None
+        self._closed = threading.Event()
+        self._sums: dict[str, tuple[float, int]] = {}
+        self._about: dict[str, Any] = {}
+        os.environ.pop(EVENTS_FILE, None)
+        try:
+            run = run_of_job(outdir)
+            if run is None:
+                return
+            name = job_name(rule, dict(wildcards))
+            attempt, path = run.new_attempt(name)
+            self._about = {
+                "job": name,
+                "rule": rule,
+                "wildcards": dict(wildcards),
+                "attempt": attempt,
+            }
+            self._events = EventFile(path)
+            os.environ[EVENTS_FILE] = str(path.absolute())
+        except Exception as error:
+            self._give_up(error)
+
+    def start(self, **keys: Any) -> None:
+        """Record that the job began."""
+        self._write("job_started", **self._about, **_here(), pid=os.getpid(), **keys)
+
+    def message(self, text: str, level: str) -> None:
+        """Record something that a person should read."""
+        self._write("message", message=text, level=level)
+
+    def measure(self, values: Mapping[str, float]) -> None:
+        """Take numbers of one frame; their means are recorded by the next `progress`."""
+        for name, value in values.items():
+            number = float(value)
+            if math.isfinite(number):
+                total, count = self._sums.get(name, (0.0, 0))
+                self._sums[name] = (total + number, count + 1)
+
+    def progress(self, done: int, total: int, **keys: Any) -> None:
+        """Record that `done` of `total` frames are done, and the means of what was measured."""
+        self._write("progress", t=done, T=total, **keys)
+        self.flush_metrics(done - 1)
+
+    def flush_metrics(self, step: int) -> None:
+        """Record the means of what was measured since the last time; `step` is the last frame."""
+        if self._sums:
+            means = {name: total / count for name, (total, count) in self._sums.items()}
+            self._sums.clear()
+            self._write("metrics", metrics=means, step=step)
+
+    def finish(self, **keys: Any) -> None:
+        """Record that the job ended well."""
+        self.flush_metrics(0)
+        self._write("job_finished", **self._about, **self._used(), **_here(), **keys)
+        self._close()
+
+    def fail(self, **keys: Any) -> None:
+        """Record that the job ended badly."""
+        self._write("job_failed", **self._about, **self._used(), **_here(), **keys)
+        self._close()
+
+    def _used(self) -> dict[str, Any]:
+        from fovflow.adapter.job import peak_memory_mib
+
+        return {
+            "seconds": round(time.perf_counter() - self._started, 3),
+            "cpu_s": round(time.process_time(), 3),
+            "peak_mib": round(peak_memory_mib(), 1) if sys.platform == "linux" else None,
+        }
+
+    def _write(self, kind: str, **keys: Any) -> None:
+        if self._events is None or self._closed.is_set():
+            return
+        try:
+            self._events.write(kind, **keys)
+        except Exception as error:
+            self._give_up(error)
+
+    def _close(self) -> None:
+        self._closed.set()
+        if self._events is not None:
+            with suppress(OSError, ValueError):
+                self._events.close()
+
+    def _give_up(self, error: BaseException) -> None:
+        if not self._closed.is_set():
+            self._close()
+            text = f"fovflow: this job is not recorded further: {error}"
+            with suppress(OSError, ValueError):
+                print(text, file=sys.stderr, flush=True)
+
+
+def run_of_job(outdir: str | os.PathLike[str]) -> RunFolder | None:
+    """Return the run that this job belongs to.
+
+    It is the one that the environment names, where that variable is set (empty means none), else
+    the one at work in `outdir`.
+    """
+    if ENVIRONMENT in os.environ and not os.environ[ENVIRONMENT]:
+        return None
+    run = current_run(outdir)
+    if run is None or run.status() not in ("created", "running"):
+        return None
+    return run
+
+
+def _here() -> dict[str, str]:
+    return {"host": socket.gethostname()}
