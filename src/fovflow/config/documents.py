@@ -23,7 +23,7 @@ from fovflow.config.model import Config, DatasetConfig
 from fovflow.config.schema import config_schema
 
 _WIDTH = 96
-_SECTIONS = ("copy", "segment", "correct", "track", "extract", "qc")
+_SECTIONS = ("copy", "segment", "correct", "track", "extract", "qc", "run")
 _EXAMPLE = """\
 datasets:
   plate1: {path: data/plate1.nd2}

@@ -23,7 +23,6 @@ _LATER = {
     "samples": "merging samples",
     "fit": "fitting kinetic models",
     "steps": "user steps",
-    "run": "run records",
 }
 """Keys of the documented form whose part of the package is not in this version."""
 

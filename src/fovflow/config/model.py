@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from fovflow.config.correct import CorrectConfig, TilesCorrect
 from fovflow.config.extract import ExtractConfig
 from fovflow.config.qc import QcConfig
+from fovflow.config.run import RunConfig
 from fovflow.config.segment import LogStdSegment, SegmentConfig
 from fovflow.config.track import IouTrack, TrackConfig
 from fovflow.errors import ConfigError
@@ -197,6 +198,7 @@ class Config(Section):
     track: TrackConfig = Field(IouTrack(), description="Step 4: cells over time.")
     extract: ExtractConfig = Field(ExtractConfig(), description="Step 5: traces.")
     qc: QcConfig = Field(QcConfig(), description="Rules that decide which cells are good.")
+    run: RunConfig = Field(RunConfig(), description="Record of the run, progress and alerts.")
 
     @field_validator("datasets", mode="after")
     @classmethod

@@ -1,0 +1,115 @@
+"""The section `run:` of the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from fovflow.alertform import PATTERN_LENGTH, RESOURCES, Alert
+from fovflow.config import parse_config
+from fovflow.config.run import WORKFLOW_TYPES, AlertConfig
+from fovflow.errors import ConfigError
+
+DATA = {"datasets": {"a": {"path": "a.nd2"}}}
+
+
+def parse(**run):
+    return parse_config({**DATA, "run": run}).run
+
+
+def test_the_keys_and_defaults_of_alerts_are_those_of_the_definition():
+    given = {name: spec.default for name, spec in AlertConfig.model_fields.items()}
+    own = {item.name: item.default for item in fields(Alert)}
+    assert list(given) == list(own)
+    assert {k: v for k, v in given.items() if k != "name"} == {
+        k: v for k, v in own.items() if k != "name"
+    }
+    assert str(PATTERN_LENGTH) in str(AlertConfig.model_fields["pattern"].metadata)
+    described = AlertConfig.model_fields["metric"].description.replace("\n", " ")
+    assert all(name in described for name in RESOURCES)
+
+
+def test_a_whole_section():
+    run = parse(
+        name="first try",
+        tags="a, b",
+        metadata={"dose": 2.5, "line": "HeLa"},
+        workflow_type="screen",
+        vocabulary=["screen"],
+        progress_every="10",
+        alerts=[
+            {"name": "dim", "metric": "cells", "rule": "is below", "threshold": 0},
+            {"name": "lost", "source": "events", "pattern": "frame .* lost"},
+        ],
+    )
+    assert run.tags == ("a", "b")
+    assert run.metadata == {"dose": 2.5, "line": "HeLa"}
+    assert run.progress_every == 10
+    assert Alert.of(run.alerts[0]).threshold == 0
+    assert Alert.of(run.alerts[1].model_dump()).pattern == "frame .* lost"
+
+
+def test_an_unknown_workflow_type_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(ConfigError) as caught:
+        parse(workflow_type="trackin", vocabulary=["screen"])
+    text = str(caught.value)
+    assert "run.workflow_type: 'trackin' is not allowed" in text
+    assert "did you mean tracking?" in text
+    for term in (*WORKFLOW_TYPES, "screen"):
+        assert term in text
+
+
+VALUE = {"name": "x", "metric": "m", "rule": "is above", "threshold": 1}
+
+
+@pytest.mark.parametrize(
+    ("alert", "message"),
+    [
+        ({"name": "x"}, "metric must name"),
+        ({**VALUE, "rule": None}, "rule is None; allowed: is above"),
+        ({**VALUE, "threshold": None}, "needs threshold"),
+        ({**VALUE, "range_low": 0}, "has no range_low"),
+        ({**VALUE, "threshold": float("nan")}, "finite"),
+        ({**VALUE, "pattern": "a"}, "events only"),
+        ({**VALUE, "source": "resources"}, "cpu_percent"),
+        (
+            {
+                "name": "x",
+                "metric": "m",
+                "rule": "is inside range",
+                "range_low": 2,
+                "range_high": 1,
+            },
+            "range_low is greater",
+        ),
+        ({"name": "x", "source": "events"}, "needs a pattern"),
+        ({"name": "x", "source": "events", "pattern": "("}, "no regular expression"),
+        ({"name": "x", "source": "events", "pattern": "a", "metric": "m"}, "does not go with"),
+        ({**VALUE, "window_s": 0}, "greater than 0"),
+        ({**VALUE, "window": 3}, "unknown key"),
+        ({**VALUE, "notification": "file"}, "go together"),
+        ({**VALUE, "command": ["ls"]}, "go together"),
+        ({**VALUE, "notification": "pigeon"}, "'none', 'log', 'file', 'command' or 'email'"),
+        ({**VALUE, "notification": "email"}, "smtp"),
+        ({**VALUE, "on_alert": "explode"}, "'notify', 'stop_job' or 'stop_run'"),
+    ],
+)
+def test_wrong_alerts_are_told(alert, message):
+    with pytest.raises(ConfigError, match="run") as caught:
+        parse(alerts=[alert])
+    assert message in str(caught.value)
+
+
+def test_each_name_of_an_alert_stands_once():
+    with pytest.raises(ConfigError, match="'x' stands twice"):
+        parse(alerts=[VALUE, VALUE])
+
+
+def test_a_password_can_not_be_given():
+    smtp = {"host": "mail.example.org", "sender": "a@example.org", "to": "b@example.org"}
+    assert parse(smtp=smtp).smtp.to == ("b@example.org",)
+    with pytest.raises(ConfigError, match=r"run\.smtp\.password: unknown key"):
+        parse(smtp={**smtp, "password": "hush"})
+    with pytest.raises(ConfigError, match="addresses of one line"):
+        parse(smtp={**smtp, "sender": "a@example.org\nBcc: c@example.org"})
