@@ -104,6 +104,10 @@ def reference() -> str:
             elif method is not None:
                 lines += ["### A plug-in's method", ""]
             lines += [*_docstring(model), *_table(_fields(model, None)), ""]
+            for part, inner in model.model_fields.items():
+                for nested in _models(inner.annotation):
+                    lines += [f"### `{key}.{part}`", "", *_docstring(nested)]
+                    lines += [*_table(_fields(nested, None)), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
