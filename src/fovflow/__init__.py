@@ -19,6 +19,7 @@ _PUBLIC = {
     "track_stack": "fovflow.tracking",
     "extract_traces": "fovflow.features",
     "load_results": "fovflow.results",
+    "map_fovs": "fovflow.mapping",
     "run": "fovflow.driver",
 }
 
