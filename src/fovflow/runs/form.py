@@ -64,7 +64,7 @@ EVENTS: dict[str, EventKind] = {
         ("seconds", "cpu_s", "peak_mib", "error", "frame", "exit", "host", "log"),
     ),
     "alert_defined": EventKind("an alert is watched for", ("alert",)),
-    "alert": EventKind("an alert fired", ("name", "source"), ("value", "message", "action")),
+    "alert": EventKind("an alert fired", ("name", "source"), ("job", "value", "message", "action")),
     "dropped": EventKind("a full queue lost this many events", ("count",)),
 }
 """All types of events."""

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from fovflow.errors import FovflowError
 from fovflow.runs.form import FINAL, from_line, make_event, now, to_line
@@ -35,6 +35,10 @@ LOST_AFTER_S = 60.0
 ENVIRONMENT = "FOVFLOW_RUN"
 """Environment variable that tells jobs the folder of the run that they belong to."""
 
+JOB_EVENTS = "FOVFLOW_JOB_EVENTS"
+"""Environment variable that tells code inside a job the file of that job's events; it is empty in
+jobs that are not recorded."""
+
 CURRENT = ".current"
 """File in ``runs/`` with the name of the run at work, for jobs on other machines."""
 
@@ -42,29 +46,46 @@ CURRENT = ".current"
 class EventFile:
     """An open file of events with this process as its only writer.
 
-    Each line is handed to the operating system at once: a crash of the process right after a call
-    loses nothing. Threads may share it.
+    Each line is handed to the operating system at once, in one piece: a crash of the process right
+    after a call loses nothing. Threads may share it. A line that a crash or a full disk cut off
+    stays alone: the next one begins on a line of its own.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = self.path.open("a", encoding="utf-8", newline="\n")
+        self._file = self.path.open("ab", buffering=0)
+        self._torn = _ends_within_a_line(self.path)
         self._lock = threading.Lock()
 
     def write(self, kind: str, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
         """Append an event; see `fovflow.runs.form.EVENTS` for types and keys."""
         event = make_event(kind, time=time, **keys)
-        line = to_line(event)
-        with self._lock:
-            self._file.write(line)
-            self._file.flush()
+        self.append(to_line(event))
         return event
+
+    def append(self, line: str) -> None:
+        """Append a line as `to_line` makes it; OSError where it cannot be written whole."""
+        data = line.encode("utf-8", "replace")
+        with self._lock:
+            data = b"\n" + data if self._torn else data
+            self._torn = True
+            while data:
+                data = data[self._file.write(data) or 0 :]
+            self._torn = False
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
         with self._lock:
             self._file.close()
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 def read_events(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -194,10 +215,13 @@ class RunFolder:
         return content
 
     def status(self) -> str:
-        """Return the status; ``lost`` where the owner has stopped beating without an end."""
+        """Return the status; ``lost`` where the owner has stopped beating without an end.
+
+        A run that waits (key ``waiting``) for a process to take it over has no owner to lose.
+        """
         content = self.read_record()
         status = str(content["status"])
-        if status in FINAL or not self._silent(content):
+        if status in FINAL or content.get("waiting") or not self._silent(content):
             return status
         return "lost"
 
