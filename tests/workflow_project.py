@@ -96,11 +96,13 @@ class Project:
         return self.results / f"fov_{fov:03d}" / f"sim_fov_{fov:03d}_{rest}"
 
     def outputs(self) -> dict[str, bytes]:
-        """Return every output file's bytes, logs and time measurements left out."""
+        """Return every output file's bytes; logs, times and what tells of the run left out."""
         return {
             str(path.relative_to(self.results)): path.read_bytes()
             for path in sorted(self.results.rglob("*"))
-            if path.is_file() and "logs" not in path.parts and path.name != ".raw_stamp.json"
+            if path.is_file()
+            and not {"logs", "provenance"} & set(path.parts)
+            and path.name not in (".raw_stamp.json", "ro-crate-metadata.json")
         }
 
 

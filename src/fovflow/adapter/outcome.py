@@ -24,10 +24,12 @@ def dataset_status(pipeline: Pipeline, dataset: str) -> dict[int, dict[str, Any]
 
 
 def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
-    """Write a dataset's ``processing_results.yaml`` from what exists now; safe to repeat.
+    """Write a dataset's results file and manifest from what exists now; safe to repeat.
 
     It is called by the post-run rule, when a run ends badly, and by the command line.
     """
+    from fovflow.adapter.manifest import update_manifest
+
     plan, layout = pipeline.datasets[dataset], pipeline.layout
     assert plan.header is not None
     channels = {"pc": plan.pc, "fl": list(plan.fl), "seg": plan.seg}
@@ -47,6 +49,7 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
         },
         "size": {"height": plan.height, "width": plan.width, "dtype": plan.header.dtype},
         "raw": {"format": plan.header.format, "fingerprint": plan.header.fingerprint},
+        "kept": sorted(pipeline.kept),
         "counts": _counts(statuses),
         "params": _plain({step: pipeline.parameters(step, dataset) for step in STEPS}),
         "results_paths": {
@@ -57,6 +60,7 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
         "problems": list(plan.problems),
     }
     write_results(layout.results(dataset), content)
+    update_manifest(pipeline, dataset)
 
 
 def _counts(statuses: dict[int, dict[str, Any]]) -> dict[str, int]:

@@ -1,0 +1,42 @@
+"""``fovflow verify``: every output against what was recorded when it was made."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+EXAMPLE = "fovflow verify results"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments."""
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        default="results",
+        help="a dataset's folder, or the output folder (default: results)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print what does not hold, one line each; return 1 if there is anything."""
+    from tqdm import tqdm
+
+    from fovflow.runs.verify import format_report, verify
+
+    with tqdm(
+        desc="verify", unit="B", unit_scale=True, disable=None, leave=False, file=sys.stderr
+    ) as bar:
+
+        def advance(step: int, total: int) -> None:
+            bar.total = total
+            bar.update(step)
+
+        report = verify(arguments.folder, advance=advance)
+    if arguments.json:
+        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(format_report(report)))
+    return 0 if report.ok else 1
