@@ -1,0 +1,189 @@
+"""What a process and its children use: CPU, memory, disk, and the GPU where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+GPU_TIMEOUT_S = 5.0
+_MIB = 1 << 20
+
+
+class ResourceSampler:
+    """Measure one process with all its descendants, as often as asked.
+
+    Parameters
+    ----------
+    pid : int, optional
+        The process; this one where it is not given.
+
+    Notes
+    -----
+    CPU time and disk traffic of a child that ended counts for its parent once the parent has
+    waited for it, as the system accounts it. Memory that processes share counts for each of them.
+    """
+
+    def __init__(self, pid: int | None = None):
+        import psutil
+
+        self.pid = os.getpid() if pid is None else pid
+        self._root: psutil.Process | None
+        try:
+            self._root = psutil.Process(self.pid)
+        except psutil.NoSuchProcess:
+            self._root = None
+        self._gpu: str | None = shutil.which("nvidia-smi")
+        self._last = self._measure()
+        self._since = time.perf_counter()
+
+    def sample(self) -> dict[str, Any] | None:
+        """Return the keys of an event ``resources``; None when the process is gone.
+
+        Returns
+        -------
+        dict or None
+            ``cpu_percent`` (since the last call; 100 is one core), ``rss_mib``, ``read_mib`` and
+            ``written_mib`` (from and to disk since the process began; absent where the system does
+            not tell), ``pid``, and with a GPU ``gpu_percent`` (mean of all GPUs) and ``gpu_mib``
+            (memory that these processes use).
+        """
+        now = self._measure()
+        if now is None:
+            return None
+        before, self._last = self._last or now, now
+        for name in ("read", "written"):  # a child that nobody waited for takes its share with it
+            now[name] = max(now[name], before[name])
+        at = time.perf_counter()
+        seconds, self._since = at - self._since, at
+        used = max(now["cpu"] - before["cpu"], 0.0)
+        found = {
+            "cpu_percent": round(100 * used / seconds, 1) if seconds > 0 else 0.0,
+            "rss_mib": round(now["rss"] / _MIB, 1),
+            "pid": self.pid,
+        }
+        if now["known_io"]:
+            found["read_mib"] = round(now["read"] / _MIB, 2)
+            found["written_mib"] = round(now["written"] / _MIB, 2)
+        return {**found, **self._sample_gpu(now["pids"])}
+
+    def _measure(self) -> dict[str, Any] | None:
+        """Return sums over the process tree; None when its root is gone."""
+        import psutil
+
+        if self._root is None:
+            return None
+        total: dict[str, Any] = {
+            "cpu": 0.0, "rss": 0, "read": 0, "written": 0, "known_io": False, "pids": set(),
+        }  # fmt: skip
+        try:
+            if self._root.status() == psutil.STATUS_ZOMBIE or not self._root.is_running():
+                return None
+            processes = [self._root, *self._root.children(recursive=True)]
+        except psutil.Error:
+            return None
+        for process in processes:
+            with suppress(psutil.Error), process.oneshot():
+                total["cpu"] += sum(process.cpu_times()[:4])  # own and waited-for children's
+                total["rss"] += process.memory_info().rss
+                total["pids"].add(process.pid)
+                if hasattr(process, "io_counters"):
+                    counters = process.io_counters()
+                    total["read"] += counters.read_bytes
+                    total["written"] += counters.write_bytes
+                    total["known_io"] = True
+        return total
+
+    def _sample_gpu(self, pids: set[int]) -> dict[str, float]:
+        """Return what ``nvidia-smi`` says; after its first failure it is not asked again."""
+        if self._gpu is None:
+            return {}
+        try:
+            percent = [float(row[0]) for row in self._ask("--query-gpu=utilization.gpu")]
+            apps = self._ask("--query-compute-apps=pid,used_memory")
+            memory = sum(float(row[1]) for row in apps if int(row[0]) in pids)
+        except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+            self._gpu = None
+            return {}
+        if not percent:
+            return {}
+        return {"gpu_percent": round(sum(percent) / len(percent), 1), "gpu_mib": memory}
+
+    def _ask(self, query: str) -> list[list[str]]:
+        assert self._gpu is not None
+        done = subprocess.run(
+            [self._gpu, query, "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=GPU_TIMEOUT_S,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+        return [[f.strip() for f in line.split(",")] for line in done.stdout.splitlines() if line]
+
+
+class ResourceMonitor:
+    """A thread that records what a process uses, until it is stopped or the process ends.
+
+    Parameters
+    ----------
+    write : callable
+        ``write("resources", **keys)``, such as `fovflow.runs.store.EventFile.write`.
+    interval_s : float
+        Seconds between two measurements.
+    pid : int, optional
+        The process; this one where it is not given.
+
+    Examples
+    --------
+    >>> events = []
+    >>> monitor = ResourceMonitor(lambda kind, **keys: events.append((kind, keys)), interval_s=60)
+    >>> monitor.start()
+    >>> monitor.stop()
+    >>> events[-1][0], events[-1][1]["rss_mib"] > 1
+    ('resources', True)
+    """
+
+    def __init__(
+        self, write: Callable[..., object], *, interval_s: float = 10.0, pid: int | None = None
+    ):
+        self._write = write
+        self._interval_s = interval_s
+        self._pid = pid
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fovflow-resources", daemon=True)
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Measure once more and end; safe to call twice."""
+        self._end.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout=2 * GPU_TIMEOUT_S)
+
+    @property
+    def running(self) -> bool:
+        """Whether it still measures."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            sampler = ResourceSampler(self._pid)
+            ended = False
+            while not ended:
+                ended = self._end.wait(self._interval_s)
+                found = sampler.sample()
+                if found is None:
+                    return
+                self._write("resources", **found)
+        except Exception as error:  # measuring must never disturb what is measured
+            with suppress(OSError, ValueError):
+                print(f"fovflow: resources are not recorded further: {error}", file=sys.stderr)
