@@ -1,0 +1,53 @@
+"""The report: one HTML page that shows what a run made of all datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+REPORT_REVISION = 1
+"""Raised whenever the same results would give another page."""
+
+
+def write_report(
+    path: str | Path,
+    outdir: str | Path,
+    names: Iterable[str] | None = None,
+    problems: Mapping[str, Iterable[str]] | None = None,
+) -> None:
+    """Write the report of an output folder atomically, from what is there now; safe to repeat.
+
+    Parameters
+    ----------
+    path : path-like
+        The HTML file to write.
+    outdir : path-like
+        The output folder, with one folder per dataset.
+    names : iterable of str, optional
+        Datasets to show; all that there are by default. They are shown sorted by name.
+    problems : mapping of str to iterable of str, optional
+        Why a dataset, or a part of it, could not be processed; read from the output folder where
+        it is not given.
+
+    Raises
+    ------
+    FovflowError
+        If the folder holds no dataset.
+    """
+    from fovflow.atomic import write_text
+    from fovflow.errors import FovflowError
+    from fovflow.report.gather import find_datasets, gather
+    from fovflow.report.page import page
+
+    folder = Path(outdir)
+    chosen = find_datasets(folder) if names is None and folder.is_dir() else list(names or ())
+    if not chosen:
+        raise FovflowError(
+            f"{folder} holds no results",
+            found="no folder with a processing_results.yaml",
+            remedy="give the output folder of a run, or run the pipeline first",
+        )
+    write_text(path, page(gather(folder, chosen, problems or {})))
+
+
+__all__ = ["REPORT_REVISION", "write_report"]

@@ -1,0 +1,163 @@
+"""Read an output folder into what the report tells: one FOV after another, tables one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+from fovflow.fovresult import FovResult
+from fovflow.layout import Layout
+from fovflow.quality import ledger
+from fovflow.report.features import plots_of
+from fovflow.report.illustrate import PictureBudget, pictures_of
+from fovflow.report.markup import without_folders
+from fovflow.report.summary import DatasetSummary, FovSummary, FrameSeries
+from fovflow.results import FILE_NAME, load_results
+from fovflow.tables import KINDS, read_csv, read_json
+
+Table = dict[str, NDArray[Any]]
+
+
+def find_datasets(outdir: Path) -> list[str]:
+    """Return the names of the datasets of an output folder, sorted.
+
+    A dataset is a folder with a results file, or with the record of a problem that kept it from
+    being processed.
+    """
+    return sorted(
+        path.name
+        for path in outdir.iterdir()
+        if (path / FILE_NAME).is_file() or (path / "logs" / "problem.json").is_file()
+    )
+
+
+def gather(
+    outdir: Path, names: Iterable[str], problems: Mapping[str, Iterable[str]]
+) -> list[DatasetSummary]:
+    """Return all that the report tells of the datasets named, in the order of their names."""
+    chosen = sorted(names)
+    budget = PictureBudget(len(chosen))
+    return [_dataset(outdir, name, problems.get(name, ()), budget) for name in chosen]
+
+
+def _dataset(
+    outdir: Path, name: str, problems: Iterable[str], budget: PictureBudget
+) -> DatasetSummary:
+    folder = outdir / name
+    summary = DatasetSummary(name=name)
+    found = [*problems]
+    if (folder / FILE_NAME).is_file():
+        try:
+            results = load_results(folder)
+        except FovflowError as error:
+            summary.problems = [without_folders(str(error))]
+            return summary
+        summary.content = results.content
+        found = found or [str(text) for text in results.content.get("problems") or ()]
+        summary.plots = plots_of(results.content)
+        chosen = budget.choose(summary, results.fovs)
+        for fov in results.fovs.values():
+            summary.fovs.append(_fov(outdir, fov, summary, budget if fov.index in chosen else None))
+    elif not found:
+        found = [_recorded_problem(folder / "logs" / "problem.json")]
+    summary.problems = [without_folders(text) for text in found]
+    return summary
+
+
+def _recorded_problem(path: Path) -> str:
+    try:
+        return str(read_json(path)["error"])
+    except (FovflowError, KeyError, TypeError):
+        return "it has not been processed"
+
+
+def _fov(
+    outdir: Path, fov: FovResult, dataset: DatasetSummary, budget: PictureBudget | None
+) -> FovSummary:
+    entry = (dataset.content.get("fovs") or {}).get(str(fov.index)) or {}
+    summary = FovSummary(
+        index=fov.index,
+        status=fov.status,
+        step=fov.step,
+        error=without_folders(fov.error),
+        at_frame=entry.get("frame"),
+    )
+    notes: list[str] = []
+    _frames(Layout(outdir), summary, dataset, notes)
+    table = None
+    if fov.status == "complete" and fov.traces_path is not None:
+        table = _read(fov.traces_path, notes)
+    if table is not None:
+        _cells(summary, dataset, table)
+    if budget is not None:
+        summary.pictures = pictures_of(fov, summary, table, budget, notes)
+    summary.note = "; ".join(notes)
+    return summary
+
+
+def _read(path: str | Path, notes: list[str]) -> Table | None:
+    """Return a table; None, and a note, where it cannot be read."""
+    try:
+        return read_csv(path, kinds={**KINDS, "flag": str})
+    except FovflowError as error:
+        notes.append(without_folders(str(error)))
+        return None
+
+
+def _frames(layout: Layout, summary: FovSummary, dataset: DatasetSummary, notes: list[str]) -> None:
+    """Fill in what the tables of frames tell, as far as there are any."""
+    name, fov, content = dataset.name, summary.index, dataset.content
+
+    def table(path: str) -> Table:
+        return (_read(path, notes) if Path(path).is_file() else None) or {}
+
+    times = table(layout.times(name, fov))
+    if "missing" in times:
+        missing = np.asarray(times["missing"], bool)
+        summary.frames, summary.missing = int(missing.size), int(missing.sum())
+    channels = content.get("channels") or {}
+    pc, fl = channels.get("pc"), list(channels.get("fl") or ())
+    names = content.get("channel_names") or {}
+    for channel in [*([] if pc is None else [pc]), *fl]:
+        objects = table(layout.segment_frames(name, fov, channel))
+        if "n_objects" in objects:
+            _series(summary, objects, "n_objects", "cells per frame")
+            break
+    for channel in fl:
+        levels = table(layout.correct_frames(name, fov, channel))
+        if "background_level" in levels:
+            title = f"background, {names.get(channel, f'channel {channel}')} (counts)"
+            _series(summary, levels, "background_level", title)
+
+
+def _series(summary: FovSummary, table: Table, column: str, title: str) -> None:
+    flags = {
+        int(frame): str(flag)
+        for frame, flag in zip(table["frame"].tolist(), table["flag"].tolist(), strict=True)
+        if flag
+    }
+    values = np.asarray(table[column], np.float64).copy()
+    values[[i for i, flag in flags.items() if "missing" in flag and i < values.size]] = np.nan
+    summary.series.append(FrameSeries(title=title, values=values, flags=flags))
+    for text in flags.values():
+        for flag in {part.strip() for part in text.replace(";", ",").split(",")} - {"missing"}:
+            summary.frame_flags[flag] = summary.frame_flags.get(flag, 0) + 1
+
+
+def _cells(summary: FovSummary, dataset: DatasetSummary, table: Table) -> None:
+    """Count the cells of one complete FOV, and add its good rows to the plots."""
+    entry = ledger(table)
+    dataset.ledger.add(entry)
+    summary.cells, summary.good_cells = entry["cells"]["detected"], entry["cells"]["kept"]
+    summary.reasons = {name: counts["cells"] for name, counts in entry["reasons"].items()}
+    if table["cell"].size:
+        lengths = np.unique(table["cell"], return_counts=True)[1]
+        summary.median_frames = float(np.median(lengths))
+    for plot in dataset.plots:
+        if plot.column in table:
+            plot.sample.add(table, plot.column)
