@@ -18,6 +18,7 @@ COMMANDS = {
     "inspect": "show what a raw file holds: axes, channels, positions, times, warnings",
     "status": "show what is complete, what failed and why",
     "why": "say in plain words what would run now, and why",
+    "verify": "compare every output with what was recorded when it was made",
     "overlay": "draw the cells that were found over the images",
     "simulate": "write a simulated movie with known truth",
 }
