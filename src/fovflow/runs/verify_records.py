@@ -99,7 +99,7 @@ def check_run(run: RunFolder, base: Path, report: Report) -> None:
     if content.get("id") != run.id:
         report.find(name, f"is the record of {content.get('id')!r}, in the folder of {run.id}")
     _check_history(content, name, report)
-    if content.get("status") not in FINAL:
+    if content.get("status") in STATUSES and content["status"] not in FINAL:
         report.note(name, f"the run is {run.status()}")
     failed = 0
     for attempt in read_attempts(run):

@@ -1,0 +1,195 @@
+"""An output folder as a small run leaves it, records and all, without running anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fovflow.runs.jobrecords import JobKey
+from fovflow.runs.manifest_records import Circumstances, write_manifest
+from fovflow.runs.store import EventFile, RunFolder, job_name
+from fovflow.tables import read_json, write_json, write_yaml
+from paths import ROOT
+
+DATASET = "plate ü"
+ENGINE = ("Snakemake", "9.27.1")
+CONFIG: dict[str, Any] = {
+    "outdir": "results",
+    "datasets": {DATASET: {"path": "raw/plate.nd2"}},
+    "run": {"smtp": {"host": "mail.example.org"}, "metadata": {"license": "CC-BY-4.0"}},
+}
+START = datetime(2026, 3, 1, 10, 0, 0, 123456, tzinfo=UTC)
+
+
+def at(seconds: float) -> str:
+    """Return a time after the start of the run."""
+    return (START + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+
+
+def digest(path: Path) -> dict[str, Any]:
+    """Return what a job records of an output."""
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+class Recorded:
+    """One dataset of `fovs` FOVs with the steps copy, segment and track, in one run."""
+
+    def __init__(self, base: Path, *, fovs: int = 2, failed: int | None = None):
+        self.outdir = base / "results"
+        self.folder = self.outdir / DATASET
+        self.clock = 1.0
+        self.run = RunFolder.create(self.outdir, name="calm-otter")
+        self._edit_run(
+            status="running",
+            created=at(0),
+            started=at(0.5),
+            host="here",
+            history=[
+                {"status": "created", "time": at(0)},
+                {"status": "running", "time": at(0.5)},
+            ],
+            workflow={"name": "fovflow", "version": "0.1.0", "commit": "a" * 40, "dirty": False},
+            environment={
+                "python": "3.11.7",
+                "packages": {"numpy": "2.4.6"},
+                "variables": {"OMP_NUM_THREADS": "1"},
+            },
+            inputs=[{"path": "raw/plate.nd2", "bytes": 5000, "sha256": "c" * 64}],
+            config=CONFIG,
+        )
+        self._write_plan()
+        self.failed = failed
+        for fov in range(fovs):
+            self._process(fov)
+        self._write_results(fovs)
+        self.end("completed" if failed is None else "failed")
+        self.write_manifest()
+
+    def name(self, fov: int, rest: str) -> str:
+        """Return the name of a file of an FOV, relative to the dataset."""
+        return f"fov_{fov:03d}/{DATASET}_fov_{fov:03d}_{rest}"
+
+    def _edit_run(self, **keys: Any) -> None:
+        self.run.write_record({**self.run.read_record(), **keys})
+
+    def end(self, status: str) -> None:
+        """End the run."""
+        history = [*self.run.read_record()["history"], {"status": status, "time": at(900)}]
+        self._edit_run(status=status, ended=at(900), history=history)
+
+    def _write_plan(self) -> None:
+        plan = {"format": "nd2", "n_bytes": 5000, "fingerprint": "sampled-sha256-1:" + "b" * 64}
+        write_json(self.folder / "dataset.json", plan)
+        write_json(self.folder / ".raw_stamp.json", {"path": "raw/plate.nd2", "files": {}})
+
+    def _process(self, fov: int) -> None:
+        pc, times = self.name(fov, "pc_ch_0.npy"), self.name(fov, "times.csv")
+        seg, labeled = self.name(fov, "seg_ch_0.npy"), self.name(fov, "seg_labeled_ch_0.npy")
+        tracks = self.name(fov, "tracks.csv")
+        self.job("copy", fov, inputs=["dataset.json"], outputs=[pc, times])
+        if fov == self.failed:
+            self.job("segment", fov, channel=0, inputs=[pc, times], error="no light at frame 2")
+            return
+        self.job("segment", fov, channel=0, inputs=[pc, times], outputs=[seg])
+        self.job("track", fov, inputs=[seg, times], outputs=[labeled, tracks])
+
+    def job(
+        self,
+        rule: str,
+        fov: int,
+        *,
+        channel: int | None = None,
+        inputs: list[str],
+        outputs: list[str] | None = None,
+        error: str = "",
+    ) -> None:
+        """Make outputs, and record the job as it does itself."""
+        for number, name in enumerate(outputs or []):
+            self._write_output(name, seed=10 * fov + number)
+        made = {name: digest(self.folder / name) for name in outputs or []}
+        wildcards = {"dataset": DATASET, "fov": f"{fov:03d}"}
+        if channel is not None:
+            wildcards["channel"] = str(channel)
+        about = {"job": job_name(rule, wildcards), "rule": rule, "wildcards": wildcards}
+        attempt, path = self.run.new_attempt(about["job"])
+        events = EventFile(path)
+        events.write("job_started", time=at(self.clock), **about, attempt=attempt, host="here")
+        self.clock += 2.5
+        keys = {"seconds": 2.5, "cpu_s": 2.25, "peak_mib": 101.5, "host": "here"}
+        if error:
+            keys["error"] = error
+        kind = "job_failed" if error else "job_finished"
+        events.write(kind, time=at(self.clock), **about, attempt=attempt, **keys)
+        events.close()
+        rest = "" if channel is None else f"_ch_{channel}"
+        record: dict[str, Any] = {"status": "complete", "step": rule, "inputs": inputs}
+        if error:
+            record |= {"status": "failed", "error": error, "frame": 2}
+        else:
+            record |= {"options": {"method": "otsu", "of": rule}, "outputs": made}
+        write_json(self.record(rule, fov, rest), record)
+
+    def record(self, rule: str, fov: int, rest: str = "") -> Path:
+        """Return the name of a job's status record."""
+        return self.folder / "logs" / f"fov_{fov:03d}" / f"{rule}{rest}.json"
+
+    def _write_output(self, name: str, seed: int) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".npy"):
+            stack = np.random.default_rng(seed).integers(0, 900, (3, 8, 9), dtype=np.uint16)
+            np.save(path, stack)
+        else:
+            path.write_text(f"frame,value\n0,{seed}\n", encoding="utf-8")
+
+    def _write_results(self, fovs: int) -> None:
+        content = {
+            "kept": ["pc", "seg", "seg_labeled"],
+            "results_paths": {
+                str(fov): {"pc": [0, self.name(fov, "pc_ch_0.npy")]} for fov in range(fovs)
+            },
+            "fovs": {
+                str(fov): {"status": "failed", "step": "segment", "error": "no light at frame 2"}
+                if fov == self.failed
+                else {"status": "complete"}
+                for fov in range(fovs)
+            },
+        }
+        write_yaml(self.folder / "processing_results.yaml", content)
+
+    def write_manifest(self) -> None:
+        """Bring the manifest up to date."""
+        write_manifest(self.outdir, DATASET, Circumstances(CONFIG, ROOT, ENGINE))
+
+    @property
+    def manifest_file(self) -> Path:
+        """The manifest."""
+        return self.folder / "ro-crate-metadata.json"
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest's content."""
+        content = read_json(self.manifest_file)
+        assert isinstance(content, dict)
+        return content
+
+    def entities(self) -> dict[str, dict[str, Any]]:
+        """Return the manifest's entities by id."""
+        return {entity["@id"]: entity for entity in self.manifest()["@graph"]}
+
+    def change_manifest(self, ident: str, **keys: Any) -> None:
+        """Change an entity of the manifest; None removes a key."""
+        content = self.manifest()
+        entity = next(e for e in content["@graph"] if e["@id"] == ident)
+        entity.update(keys)
+        for key in [key for key, value in keys.items() if value is None]:
+            del entity[key]
+        self.manifest_file.write_text(json.dumps(content), encoding="utf-8")
+
+
+__all__ = ["DATASET", "ENGINE", "JobKey", "Recorded", "at", "digest"]

@@ -1,0 +1,194 @@
+"""The manifest: valid by the community's own tool, true to the records, the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+import pytest
+from runs.crate_validator import fill_cache, issues
+from runs.recorded import DATASET, Recorded, at, digest
+
+import fovflow.runs.manifest_records as records
+from fovflow.runs.findings import read_object
+from fovflow.runs.jobrecords import Attempt, JobKey, JobRecord
+from fovflow.runs.manifest_records import crate_jobs
+from fovflow.runs.manifest_terms import file_path
+from fovflow.runs.verify import verify
+
+COMPLETED = "http://schema.org/CompletedActionStatus"
+FAILED = "http://schema.org/FailedActionStatus"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cache") / "http"
+    fill_cache(path)
+    return path
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    return Recorded(tmp_path)
+
+
+def test_the_validator_finds_nothing(recorded, cache):
+    assert issues(recorded.folder, cache) == []
+    assert verify(recorded.outdir).findings == []
+
+
+def test_the_manifest_of_a_failed_run_is_valid_and_says_what_failed(tmp_path, cache):
+    recorded = Recorded(tmp_path, failed=1)
+    assert issues(recorded.folder, cache) == []
+    entities = recorded.entities()
+    job = entities["#job/segment.fov_001.ch_0"]
+    assert job["actionStatus"] == FAILED
+    assert job["error"] == "no light at frame 2"
+    assert "result" not in job
+    assert entities[f"#run/{recorded.run.id}"]["actionStatus"] == FAILED
+    assert entities["#job/copy.fov_001"]["actionStatus"] == COMPLETED
+    assert "#job/track.fov_001" not in entities
+    assert verify(recorded.outdir).findings == []
+
+
+def test_a_run_that_made_nothing_has_a_valid_manifest(tmp_path, cache):
+    recorded = Recorded(tmp_path, fovs=0)
+    assert issues(recorded.folder, cache) == []
+
+
+def test_a_folder_without_run_records_has_a_valid_manifest(recorded, cache):
+    import shutil
+
+    shutil.rmtree(recorded.outdir / "runs")
+    recorded.write_manifest()
+    assert issues(recorded.folder, cache) == []
+    assert recorded.entities()["#run/unrecorded"]["actionStatus"] == COMPLETED
+
+
+def test_too_many_jobs_are_told_by_step_with_a_table(tmp_path, cache, monkeypatch):
+    for module in ("manifest_records", "manifest_actions"):
+        monkeypatch.setattr(f"fovflow.runs.{module}.JOB_LIMIT", 4)
+    recorded = Recorded(tmp_path, failed=1)
+    assert issues(recorded.folder, cache) == []
+    entities = recorded.entities()
+    run = recorded.run.id
+    assert entities[f"#job/{run}/copy"]["startTime"] == "2026-03-01T10:00:01.123+00:00"
+    assert len(entities[f"#job/{run}/copy"]["result"]) == 4
+    assert entities["#job/segment.fov_001.ch_0"]["error"] == "no light at frame 2"
+    assert "#job/copy.fov_000" not in entities
+    table = recorded.folder / "provenance" / "jobs.jsonl"
+    assert entities["provenance/jobs.jsonl"]["sha256"] == digest(table)["sha256"]
+    jobs = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
+    assert [job["job"] for job in jobs][:2] == ["copy.fov_000", "copy.fov_001"]
+    assert verify(recorded.outdir).findings == []
+
+
+def test_a_job_is_told_with_times_inputs_parameters_and_outputs(recorded):
+    entities = recorded.entities()
+    job = entities["#job/segment.fov_001.ch_0"]
+    assert (job["startTime"], job["endTime"]) == (
+        "2026-03-01T10:00:11.123+00:00",
+        "2026-03-01T10:00:13.623+00:00",
+    )
+    assert job["instrument"] == {"@id": "provenance/workflow/scripts/segment.py"}
+    inputs = [file_path(item["@id"]) for item in job["object"]]
+    assert inputs[:2] == [recorded.name(1, "pc_ch_0.npy"), recorded.name(1, "times.csv")]
+    assert json.loads(entities[inputs[2]]["value"]) == {"method": "otsu", "of": "segment"}
+    output = entities[job["result"]["@id"]]
+    path = recorded.folder / recorded.name(1, "seg_ch_0.npy")
+    assert output["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert output["contentSize"] == str(path.stat().st_size)
+    assert entities["#job/segment.fov_001.ch_0/peak_mib"]["value"] == 101.5
+    assert entities["#raw"]["identifier"] == "sampled-sha256-1:" + "b" * 64
+    assert entities["#raw"]["sha256"] == "c" * 64
+    control = entities["#control/segment.fov_001.ch_0"]
+    assert control["object"] == {"@id": "#job/segment.fov_001.ch_0"}
+    assert control["instrument"] == {"@id": "#step/segment"}
+
+
+def test_times_have_an_offset_and_three_decimals(recorded):
+    times = re.findall(
+        r'"(?:startTime|endTime|datePublished)": "([^"]+)"', json.dumps(recorded.manifest())
+    )
+    assert len(times) > 10
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", t) for t in times)
+
+
+def test_the_same_records_give_the_same_bytes(recorded):
+    before = recorded.manifest_file.read_bytes()
+    time = recorded.manifest_file.stat().st_mtime_ns
+    recorded.write_manifest()
+    assert recorded.manifest_file.read_bytes() == before
+    assert recorded.manifest_file.stat().st_mtime_ns == time
+
+
+def test_the_mail_server_stays_out_and_the_licence_comes_in(recorded):
+    config = (recorded.folder / "provenance" / "config.json").read_text(encoding="utf-8")
+    assert "smtp" not in config
+    assert recorded.entities()["./"]["license"] == "CC-BY-4.0"
+
+
+def test_a_stack_that_was_removed_after_use_is_described_and_no_part(recorded):
+    name = recorded.name(0, "seg_ch_0.npy")
+    made = digest(recorded.folder / name)
+    (recorded.folder / name).unlink()
+    recorded.write_manifest()
+    entities = recorded.entities()
+    (gone,) = (e for i, e in entities.items() if i.startswith("#elsewhere/"))
+    assert gone["sha256"] == made["sha256"]
+    assert gone["@type"] == "CreativeWork"
+    assert entities["#job/track.fov_000"]["object"][0] == {"@id": gone["@id"]}
+
+
+def test_an_output_without_a_checksum_is_said_to_have_none(recorded):
+    record = recorded.record("track", 0)
+    content, _, _ = read_object(record)
+    content["outputs"][recorded.name(0, "tracks.csv")] = None
+    record.write_text(json.dumps(content), encoding="utf-8")
+    recorded.write_manifest()
+    path = recorded.name(0, "tracks.csv")
+    entity = next(e for i, e in recorded.entities().items() if file_path(i) == path)
+    assert "No checksum was recorded" in entity["description"]
+    assert "sha256" not in entity
+    report = verify(recorded.folder)
+    assert report.ok
+    assert [note.file for note in report.notes] == [path]
+
+
+def test_files_of_an_older_workflow_leave_the_folder(recorded):
+    old = recorded.folder / "provenance" / "workflow" / "rules" / "old.smk"
+    old.write_text("rule old:\n")
+    recorded.write_manifest()
+    assert not old.exists()
+
+
+def test_a_job_without_an_end_in_a_run_that_is_over_was_stopped():
+    key = JobKey("segment", "003", "0")
+    attempt = Attempt("r1", "segment", 1, key, DATASET, "running", started=at(0))
+    record = JobRecord("logs/fov_003/segment_ch_0.json", key, "complete", outputs={"a.npy": None})
+    (job,) = crate_jobs([record], {key: attempt}, frozenset({"r1"}))
+    assert (job.status, job.outputs) == ("terminated", {})
+    (job,) = crate_jobs([record], {key: attempt}, frozenset())
+    assert job.status == "completed"
+    (job,) = crate_jobs([], {key: attempt}, frozenset({"r1"}))
+    assert job.status == "terminated"
+
+
+def test_two_runs_that_made_what_is_there_are_both_told(recorded, cache):
+    from fovflow.runs.store import RunFolder
+
+    first = recorded.run
+    recorded.run = RunFolder.create(recorded.outdir, name="late-lark")
+    recorded.clock = 1000.0
+    recorded.job("track", 1, inputs=[], outputs=[recorded.name(1, "tracks.csv")])
+    recorded.run.set_status("completed")
+    recorded.write_manifest()
+    assert issues(recorded.folder, cache) == []
+    entities = recorded.entities()
+    controls = [item["@id"] for item in entities[f"#engine/{first.id}"]["object"]]
+    assert "#control/track.fov_000" in controls
+    assert "#control/track.fov_001" not in controls
+    later = [item["@id"] for item in entities[f"#engine/{recorded.run.id}"]["object"]]
+    assert "#control/track.fov_001" in later
+    assert records.FOLDER == "provenance"
