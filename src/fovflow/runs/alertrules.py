@@ -12,11 +12,28 @@ from typing import Any
 from fovflow.alertform import Alert, is_number
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Firing:
-    """That an alert fired: for which job (empty for the run itself), when, at which value."""
+    """That an alert fired.
 
-    alert: Alert
+    Attributes
+    ----------
+    name, source : str
+        The alert's.
+    action : {"notify", "stop_job", "stop_run"}
+    job : str
+        In which job; empty for the run itself.
+    time : str
+        When that was evaluated, in UTC, ISO 8601.
+    value : float or None
+        The value, or the window's average; None for events.
+    message : str
+        What happened, in words.
+    """
+
+    name: str
+    source: str
+    action: str
     job: str
     time: str
     value: float | None
@@ -37,54 +54,54 @@ class AlertState:
     alert: Alert
     matches: Callable[[str, str], bool]
     firing: bool = False
-    _new: list[tuple[float, str, float, str]] = field(default_factory=list)
-    _window: deque[tuple[float, float]] = field(default_factory=deque)
+    _new: list[tuple[float, float, str]] = field(default_factory=list)
+    _window: deque[tuple[float, float, str]] = field(default_factory=deque)
     _due: float = -math.inf
 
     def feed(self, event: Mapping[str, Any]) -> None:
         """Take note of an event, if it is of the alert's kind."""
         found = self._value(event)
         if found is not None:
-            when = str(event["time"])
-            self._new.append((_seconds(when), when, *found))
+            self._new.append((_seconds(str(event.get("time"))), *found))
 
-    def evaluate(self, now: float) -> list[tuple[str, float | None, str]]:
-        """Return (time, value, message) of each crossing; nothing before the next one is due.
+    def evaluate(self, now: float, *, last: bool = False) -> list[tuple[float | None, str]]:
+        """Return value and message of each crossing; nothing before the next one is due.
 
         Parameters
         ----------
         now : float
             Seconds since the epoch, at which a window ends.
+        last : bool
+            Whether nothing follows: evaluate in any case.
         """
-        if now < self._due:
+        if now < self._due and not last:
             return []
         self._due = now + self.alert.frequency_s
         new, self._new = self._new, []
-        if self.alert.window_s is None:
-            return [
-                (when, None if self.alert.pattern else value, text)
-                for _, when, value, text in new
-                if self._crosses(bool(value) if self.alert.pattern else self.alert.holds(value))
-            ]
-        self._window.extend((seconds, value) for seconds, _, value, _ in new)
-        while self._window and self._window[0][0] < now - self.alert.window_s:
-            self._window.popleft()
-        return self._of_window(new)
+        if self.alert.window_s is not None:
+            return self._of_window(new, now - self.alert.window_s)
+        return [
+            (None, text) if self.alert.pattern else (value, text)
+            for _, value, text in new
+            if self._crosses(bool(value) if self.alert.pattern else self.alert.holds(value))
+        ]
 
     def _of_window(
-        self, new: list[tuple[float, str, float, str]]
-    ) -> list[tuple[str, float | None, str]]:
+        self, new: list[tuple[float, float, str]], begin: float
+    ) -> list[tuple[float | None, str]]:
         """Return what the window's content means; an empty one is no data and changes nothing."""
-        inside = [value for _, value in self._window]
+        self._window.extend(new)
+        while self._window and self._window[0][0] < begin:
+            self._window.popleft()
+        inside = [value for _, value, _ in self._window]
         if not inside:
             return []
-        when = new[-1][1] if new else ""
         if self.alert.pattern:
-            texts = [text for _, _, value, text in new if value]
-            return [(when, None, texts[-1] if texts else "")] if self._crosses(any(inside)) else []
+            texts = [text for _, value, text in self._window if value]
+            return [(None, texts[-1])] if self._crosses(bool(texts)) else []
         mean = math.fsum(inside) / len(inside)
-        text = f"{self.alert.metric} {self.alert.rule} on average: {mean:g}"
-        return [(when, mean, text)] if self._crosses(self.alert.holds(mean)) else []
+        text = f"{self.alert.metric} {self.alert.rule}, on average: {mean:g}"
+        return [(mean, text)] if self._crosses(self.alert.holds(mean)) else []
 
     def _crosses(self, holds: bool) -> bool:
         fires = holds and not self.firing

@@ -1,0 +1,243 @@
+"""Watch a run's events for alerts while the run goes on.
+
+`AlertWatcher` has no thread and no clock of its own: whoever has one calls `AlertWatcher.poll` now
+and then, in the process that runs a script as well as in one that looks after many jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fovflow.alertform import Alert
+from fovflow.errors import ConfigError
+from fovflow.runs.alertrules import AlertState, Firing
+from fovflow.runs.form import now as utc_now
+from fovflow.runs.notification import Notifier
+from fovflow.runs.patterns import PatternMatcher, PatternTooSlowError
+from fovflow.runs.store import EventFile, EventTail, RunFolder
+
+ALERTS_FILE = "alerts.jsonl"
+_SETTLED_S = 10.0
+"""Age of a folder's last change from which no file can have been added unseen."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One file of events, and the state of each alert in it."""
+
+    tail: EventTail
+    job: str
+    states: dict[str, AlertState] = field(default_factory=dict)
+
+
+class AlertWatcher:
+    """Evaluate alerts over all events of a run, for the run itself and every job by itself.
+
+    Parameters
+    ----------
+    run_folder : path-like or RunFolder
+    alerts : iterable of Alert, mapping or `fovflow.config.run.AlertConfig`
+    on_action : callable, optional
+        ``on_action(action, firing)`` with ``"stop_job"`` or ``"stop_run"``; jobs' own alerts that
+        ask for ``stop_run`` come here, too.
+    smtp : mapping or `fovflow.config.run.SmtpConfig`, optional
+        Mail server for notifications.
+    record : callable, optional
+        ``record("alert", **keys)`` takes what fired; by default it goes to ``alerts.jsonl``.
+    only : path-like, optional
+        Watch this one file of events; by default all of the run are watched.
+    """
+
+    def __init__(
+        self,
+        run_folder: str | os.PathLike[str] | RunFolder,
+        alerts: Iterable[Any] = (),
+        *,
+        on_action: Callable[[str, Firing], object] | None = None,
+        smtp: Any = None,
+        record: Callable[..., object] | None = None,
+        only: str | os.PathLike[str] | None = None,
+    ):
+        self.folder = run_folder if isinstance(run_folder, RunFolder) else RunFolder(run_folder)
+        self.alerts: dict[str, Alert] = {}
+        self._on_action = on_action
+        self._record = record
+        self._file: EventFile | None = None
+        self._only = None if only is None else Path(only)
+        self._matcher = PatternMatcher()
+        settings = smtp if smtp is None or isinstance(smtp, Mapping) else smtp.model_dump()
+        self._notifier = Notifier(self.folder.id, settings)
+        self._watched: dict[Path, _Watched] = {}
+        self._ended: set[Path] = set()
+        self._settled: dict[str, int] = {}
+        self._said: set[str] = set()
+        self._finished = False
+        for alert in alerts:
+            self.add(alert)
+        if self._only is not None:
+            self._watch(self._only, "")
+
+    def add(self, alert: Any) -> bool:
+        """Watch for one more alert; return False where it is watched for already.
+
+        Raises
+        ------
+        ConfigError
+            If there is another alert of the same name, or the definition is wrong.
+        """
+        new = Alert.of(alert)
+        known = self.alerts.get(new.name)
+        if known == new:
+            return False
+        if known is not None:
+            raise ConfigError(
+                f"there is another alert {new.name!r} already", remedy="give each a name of its own"
+            )
+        self.alerts = {**self.alerts, new.name: new}
+        return True
+
+    def poll(self, now: float | None = None) -> list[Firing]:
+        """Look at what is new; record, notify and act on what fires, and return it.
+
+        Parameters
+        ----------
+        now : float, optional
+            Seconds since the epoch; windows end there.
+        """
+        at = time.time() if now is None else now
+        if self._only is None:
+            self._discover()
+        fired: list[Firing] = []
+        for path, watched in list(self._watched.items()):
+            events = watched.tail.read()
+            ended = any(event["type"] in ("job_finished", "job_failed") for event in events)
+            fired += self._look(watched, events, at, last=ended)
+            if ended:
+                del self._watched[path]
+                self._ended.add(path)
+        self._notifier.tend()
+        return fired
+
+    def finish(self) -> list[Firing]:
+        """Look once more, whatever is due, and end; return what fires. Safe to call twice."""
+        fired: list[Firing] = []
+        if self._finished:
+            return fired
+        self._finished = True
+        if self._only is None:
+            self._settled.clear()
+            self._discover()
+        for watched in self._watched.values():
+            fired += self._look(watched, watched.tail.read(), time.time(), last=True)
+        self._watched.clear()
+        self._notifier.finish()
+        self._matcher.close()
+        if self._file is not None:
+            self._file.close()
+        return fired
+
+    def _look(
+        self, watched: _Watched, events: list[dict[str, Any]], now: float, *, last: bool
+    ) -> list[Firing]:
+        if watched.job:
+            self._pass_on(watched.job, events)
+        fired = []
+        for name, alert in self.alerts.items():
+            state = watched.states.get(name)
+            if state is None:
+                state = watched.states[name] = AlertState(alert, self._matcher.matches)
+            try:
+                for event in events:
+                    state.feed(event)
+            except PatternTooSlowError as error:
+                self._give_up(name, str(error))
+                continue
+            for value, message in state.evaluate(now, last=last):
+                fired.append(
+                    Firing(
+                        alert.name, alert.source, alert.on_alert, watched.job, utc_now(), value,
+                        message,
+                    )
+                )  # fmt: skip
+        for firing in fired:
+            self._tell(firing)
+        return fired
+
+    def _tell(self, firing: Firing) -> None:
+        keys: dict[str, Any] = {"message": firing.message, "action": firing.action}
+        if firing.job:
+            keys["job"] = firing.job
+        if firing.value is not None:
+            keys["value"] = firing.value
+        try:
+            if self._record is None:
+                self._file = self._file or EventFile(self.folder.path / ALERTS_FILE)
+                self._file.write(
+                    "alert", time=firing.time, name=firing.name, source=firing.source, **keys
+                )
+            else:
+                self._record(
+                    "alert", time=firing.time, name=firing.name, source=firing.source, **keys
+                )
+        except (OSError, ValueError) as error:
+            self._say(f"the alert {firing.name!r} is not recorded: {error}")
+        self._notifier.send(self.alerts[firing.name], firing)
+        if firing.action != "notify":
+            self._act(firing)
+
+    def _pass_on(self, job: str, events: list[dict[str, Any]]) -> None:
+        """Act on alerts that a job has evaluated and recorded itself, where they concern all."""
+        for event in events:
+            if event["type"] == "alert" and event.get("action") == "stop_run":
+                self._act(
+                    Firing(
+                        str(event.get("name")), str(event.get("source")), "stop_run", job,
+                        str(event["time"]), None, str(event.get("message", "")),
+                    )
+                )  # fmt: skip
+
+    def _act(self, firing: Firing) -> None:
+        if self._on_action is None:
+            return
+        try:
+            self._on_action(firing.action, firing)
+        except Exception as error:
+            self._say(f"the alert {firing.name!r} could not {firing.action}: {error}")
+
+    def _give_up(self, name: str, why: str) -> None:
+        self.alerts = {key: alert for key, alert in self.alerts.items() if key != name}
+        self._say(f"the alert {name!r} is not watched for any more: {why}")
+
+    def _watch(self, path: Path, job: str) -> None:
+        if path not in self._watched and path not in self._ended:
+            self._watched[path] = _Watched(EventTail(path), job)
+
+    def _discover(self) -> None:
+        """Find files of events that are new; folders of jobs that have settled are not read."""
+        self._watch(self.folder.path / "events.jsonl", "")
+        try:
+            jobs = list(os.scandir(self.folder.path / "jobs"))
+        except OSError:
+            return
+        for job in jobs:
+            with suppress(OSError):
+                changed = job.stat().st_mtime_ns
+                if self._settled.get(job.name) == changed:
+                    continue
+                for path in sorted(Path(job.path).glob("attempt-*.jsonl")):
+                    self._watch(path, job.name)
+                if time.time() - changed / 1e9 > _SETTLED_S:
+                    self._settled[job.name] = changed
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            with suppress(OSError, ValueError):
+                print(f"fovflow: {text}", file=sys.stderr, flush=True)
