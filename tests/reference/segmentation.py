@@ -88,8 +88,16 @@ def segment_logstd(
     """Segment (T, Y, X) in frame order: labels (T, Y, X) uint16 and each frame's threshold."""
     parameters = LogStd(pixel_um, **params)
     offset = SteadyOffset(parameters.memory)
-    frames = [segment_frame(image, parameters, offset) for image in stack]
-    return np.stack([relabel(labels) for labels, _ in frames]), [stats for _, stats in frames]
+    result = np.zeros(stack.shape, dtype=np.uint16)
+    before = np.zeros(stack.shape[1:], dtype=np.uint16)
+    numbers = []
+    for t, image in enumerate(stack):
+        labels, stats = segment_frame(image, parameters, offset, before)
+        result[t] = relabel(labels)
+        numbers.append(stats)
+        if stats:
+            before = result[t]
+    return result, numbers
 
 
 def segment_stack(

@@ -37,13 +37,15 @@ class LogStd:
     bright_um: float = 10.0
     halo_um: float = 3.0
     outline_um: float = 2.0
-    min_area_um2: float = 100.0
+    min_area_um2: float = 60.0
+    min_cut_area_um2: float = 12.0
     max_area_um2: float | None = None
     faint_area_um2: float = 500.0
     min_contrast: float = 2.0
     split: bool = True
-    neck_ratio: float = 0.6
-    min_radius_um: float = 4.0
+    neck_ratio: float = 0.55
+    kept_neck_ratio: float = 0.85
+    min_radius_um: float = 5.0
     max_solidity: float = 0.92
 
     def px(self, length_um: float) -> float:
@@ -142,55 +144,73 @@ def smoothed(component: np.ndarray, mask: np.ndarray, cells: np.ndarray, p: LogS
 
 
 def objects(
-    cells: np.ndarray, mask: np.ndarray, relief: np.ndarray, limit: float, p: LogStd
+    cells: np.ndarray,
+    mask: np.ndarray,
+    relief: np.ndarray,
+    limit: float,
+    p: LogStd,
+    before: np.ndarray,
 ) -> np.ndarray:
     """Labels of the components, one after the other, split where they have necks."""
     components, n = ndimage.label(cells, structure=FULL)
     labels = np.zeros(cells.shape, dtype=np.int64)
     number = 0
-    least = p.px2(p.min_area_um2)
     first = [int(np.argmax(components.ravel() == k)) for k in range(1, n + 1)]
     for k in np.argsort(first) + 1:
         component = components == k
         area = int(component.sum())
-        if area < max(1, least):
+        if too_small(component, p):
             continue
         faint = area < p.px2(p.faint_area_um2)
         if faint and ranked(np.abs(relief[component]), 0.9) < p.min_contrast * limit:
             continue
         component = smoothed(component, mask, cells, p) & (labels == 0)
-        for part in parts(component, p):
-            if least <= part.sum() <= (np.inf if p.max_area_um2 is None else p.px2(p.max_area_um2)):
+        most = np.inf if p.max_area_um2 is None else p.px2(p.max_area_um2)
+        for part in parts(component, p, before):
+            if not too_small(part, p) and part.sum() <= most:
                 number += 1
                 labels[part] = number
     return labels
 
 
-def parts(component: np.ndarray, p: LogStd) -> list[np.ndarray]:
+def too_small(component: np.ndarray, p: LogStd) -> bool:
+    """Whether an object is too small, less being asked of one that the border cuts."""
+    least = p.min_area_um2
+    if component[[0, -1]].any() or component[:, [0, -1]].any():
+        least = min(least, p.min_cut_area_um2)
+    return bool(component.sum() < max(1, p.px2(least)))
+
+
+def parts(component: np.ndarray, p: LogStd, before: np.ndarray) -> list[np.ndarray]:
     """The component, or what it is split into."""
     if not p.split or not component.any():
         return [component]
     near = window(component, int(np.ceil(p.px(p.outline_um))) + 1)
     pieces = split(
         component[near],
+        before[near],
         neck_ratio=p.neck_ratio,
+        kept_neck_ratio=p.kept_neck_ratio,
         min_radius=p.px(p.min_radius_um),
         max_solidity=p.max_solidity,
     )
-    if len(pieces) == 1 or min(piece.sum() for piece in pieces) < p.px2(p.min_area_um2):
-        return [component]
     result = []
     for piece in pieces:
         part = np.zeros_like(component)
         part[near] = piece
         result.append(part)
+    if any(too_small(part, p) for part in result):
+        return [component]
     return result
 
 
 def segment_frame(
-    image: np.ndarray, p: LogStd, offset: SteadyOffset
+    image: np.ndarray, p: LogStd, offset: SteadyOffset, before: np.ndarray
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Labels of one frame, not yet in raster order, and its threshold."""
+    """Labels of one frame, not yet in raster order, and its threshold.
+
+    ``before`` are the labels of the frame before.
+    """
     frame = Frame.of(image)
     if frame.constant:
         return np.zeros(image.shape, dtype=np.int64), {}
@@ -200,4 +220,4 @@ def segment_frame(
     floor = 3 * frame.unit * float(np.exp(stats["mode"]))
     limit = halo_brightness(relief, mask, floor, p.halo_fraction)
     cells = outlines(mask, relief, limit, p)
-    return objects(cells, mask, relief, limit, p), stats
+    return objects(cells, mask, relief, limit, p, before), stats

@@ -34,31 +34,78 @@ def half_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return chain
 
 
+STEPS = [(0, 1, 1.0), (1, 0, 1.0), (1, 1, 1.4), (1, 2, 2.1969), (2, 1, 2.1969)]
+MOVES = [(sy * y, sx * x, cost) for y, x, cost in STEPS for sy in (-1, 1) for sx in (-1, 1)]
+
+
+def chamfer(outside: np.ndarray) -> np.ndarray:
+    """Length of the shortest way to a pixel of ``outside``, infinite where there is none."""
+    far = np.where(outside, 0.0, np.inf)
+    height, width = far.shape
+    while True:
+        padded = np.pad(far, 2, constant_values=np.inf)
+        ways = [
+            padded[2 + y : 2 + y + height, 2 + x : 2 + x + width] + cost for y, x, cost in MOVES
+        ]
+        nearer = np.minimum(far, np.min(ways, axis=0))
+        if np.array_equal(nearer, far):
+            return far
+        far = nearer
+
+
 def split(
-    mask: np.ndarray, *, neck_ratio: float, min_radius: float, max_solidity: float
+    mask: np.ndarray,
+    before: np.ndarray,
+    *,
+    neck_ratio: float,
+    kept_neck_ratio: float,
+    min_radius: float,
+    max_solidity: float,
 ) -> list[np.ndarray]:
-    """Parts of a component in its window, in order of their cores' first pixels."""
+    """Parts of a component in its window; ``before`` are the objects of the frame before."""
     if ndimage.label(mask, structure=FULL)[1] != 1:
         return [mask]
     if mask.sum() / hull_points(mask) > max_solidity or mask.all():
         return [mask]
-    distance = ndimage.distance_transform_edt(mask)
+    kept = max(neck_ratio, kept_neck_ratio)
+    distance = chamfer(~mask)
     cores = [mask]
     level = 1
-    while level < neck_ratio * distance.max():
+    while level < kept * distance.max():
         labels, n = ndimage.label(distance > level, structure=FULL)
-        needed = max(level / neck_ratio, min_radius)
         pieces = [labels == k for k in range(1, n + 1)]
-        pieces = [piece for piece in pieces if distance[piece].max() >= needed]
-        cores = [part for core in cores for part in replaced(core, pieces)]
+        cores = [
+            part
+            for core in cores
+            for part in replaced(
+                core, pieces, distance, before, level, neck_ratio, kept, min_radius
+            )
+        ]
         level += 1
-    cores.sort(key=lambda core: int(np.flatnonzero(core)[0]))
-    far = [np.rint(ndimage.distance_transform_edt(~core) ** 2) for core in cores]
-    nearest = np.argmin(far, axis=0)
+    nearest = np.argmin([chamfer(core) for core in cores], axis=0)
     return [mask & (nearest == k) for k in range(len(cores))]
 
 
-def replaced(core: np.ndarray, pieces: list[np.ndarray]) -> list[np.ndarray]:
-    """Pieces within the core if they are at least two, otherwise the core."""
+def replaced(
+    core: np.ndarray,
+    pieces: list[np.ndarray],
+    distance: np.ndarray,
+    before: np.ndarray,
+    level: int,
+    neck_ratio: float,
+    kept: float,
+    min_radius: float,
+) -> list[np.ndarray]:
+    """Pieces within the core that count, if they are at least two, otherwise the core."""
     inside = [piece for piece in pieces if (piece & core).any()]
-    return inside if len(inside) > 1 else [core]
+    deepest = [int(np.argmax(np.where(piece, distance, -1.0))) for piece in inside]
+    order = sorted(range(len(inside)), key=lambda k: (-distance.flat[deepest[k]], deepest[k]))
+    known = {0}
+    counting = []
+    for k in order:
+        origin = int(before.flat[deepest[k]])
+        ratio = neck_ratio if origin in known else kept
+        known.add(origin)
+        if distance.flat[deepest[k]] >= max(level / ratio, min_radius):
+            counting.append(inside[k])
+    return counting if len(counting) > 1 else [core]

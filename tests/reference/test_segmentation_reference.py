@@ -238,17 +238,33 @@ def disks(*centres, radius, shape=(60, 90)):
 
 def test_two_disks_with_a_neck_are_split_in_the_middle():
     mask = disks((30, 25), (30, 57), radius=17)
-    options = {"neck_ratio": 0.6, "min_radius": 4}
-    parts = splitting.split(mask, max_solidity=0.95, **options)
+    options = {"neck_ratio": 0.6, "kept_neck_ratio": 0.9, "min_radius": 4}
+    nothing = np.zeros(mask.shape, int)
+    parts = splitting.split(mask, nothing, max_solidity=0.95, **options)
     assert len(parts) == 2
     assert parts[0].sum() + parts[1].sum() == mask.sum()
     # The middle column lies equally near to both: it goes to the core that comes first.
     assert not (parts[0] & parts[1]).any()
     assert np.nonzero(parts[0])[1].max() == 41
     assert np.nonzero(parts[1])[1].min() == 42
-    assert len(splitting.split(mask, max_solidity=0.5, **options)) == 1
+    assert len(splitting.split(mask, nothing, max_solidity=0.5, **options)) == 1
     near = disks((30, 30), (30, 48), radius=17)
-    assert len(splitting.split(near, max_solidity=1.0, **options)) == 1
+    assert len(splitting.split(near, nothing, max_solidity=1.0, **options)) == 1
+    halves = np.repeat([[1] * 40 + [2] * 50], 60, axis=0)
+    assert len(splitting.split(near, halves, max_solidity=1.0, **options)) == 2
+    assert len(splitting.split(near, halves > 0, max_solidity=1.0, **options)) == 1
+
+
+def test_chamfer_distances_are_near_euclid():
+    outside = np.ones((21, 21), bool)
+    outside[10, 10] = False
+    assert splitting.chamfer(outside)[10, 10] == 1.0
+    far = splitting.chamfer(~outside)
+    assert far[10, 13] == 3.0
+    assert far[13, 13] == pytest.approx(4.2)
+    assert far[12, 14] == pytest.approx(2 * 2.1969)
+    y, x = np.mgrid[-10:11, -10:11]
+    np.testing.assert_allclose(far, np.hypot(y, x), rtol=0.021)
 
 
 def test_logstd_finds_dark_cells_with_halos_at_the_border_too():

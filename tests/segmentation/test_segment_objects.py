@@ -8,13 +8,13 @@ from scipy import ndimage
 from fovflow.errors import FovflowError
 from fovflow.segmentation.instances import Limits, make_objects
 from fovflow.segmentation.objects import fill_all_holes, fill_small_holes, number_objects
+from fovflow.segmentation.split import Necks
 
 masks = st.tuples(st.integers(1, 14), st.integers(1, 14)).flatmap(
     lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1))
 )
-LIMITS = Limits(
-    least=1, most=np.inf, hole=0, smoothing=0, split=False, ratio=0.6, radius=1, solidity=0.9
-)
+NECKS = Necks(0.6, 0.6, 1, 0.9)
+LIMITS = Limits(least=1, least_cut=1, most=np.inf, hole=0, smoothing=0, split=False, necks=NECKS)
 
 
 def brute_force_fill(mask, limit):
@@ -65,7 +65,7 @@ def test_objects_are_the_components_in_raster_order(mask):
 
 @given(masks, st.integers(1, 6), st.integers(6, 30))
 def test_objects_within_the_limits_stay(mask, least, most):
-    limits = Limits(least, most, 0, 0, False, 0.6, 1, 0.9)
+    limits = Limits(least, least, most, 0, 0, False, NECKS)
     labels, _ = make_objects(mask, mask, limits)
     expected, n = ndimage.label(mask, structure=np.ones((3, 3)))
     sizes = np.bincount(expected.ravel(), minlength=n + 1)
@@ -80,10 +80,20 @@ def test_outlines_are_closed_without_touching_the_neighbours():
     mask[8:11, 3:6] = 0  # a bite in the left side
     mask[5:15, 14:24] = 1  # a neighbour two pixels away
     room = np.ones_like(mask)
-    labels, _ = make_objects(mask, room, Limits(1, np.inf, 0, 2.0, False, 0.6, 1, 0.9))
+    labels, _ = make_objects(mask, room, Limits(1, 1, np.inf, 0, 2.0, False, NECKS))
     assert labels.max() == 2
     assert (labels[8:11, 3:6] > 0).tolist() == [[0, 1, 1], [0, 0, 1], [0, 1, 1]]
     assert not labels[:, 12:14].any()
+
+
+def test_less_is_asked_of_objects_that_the_border_cuts():
+    mask = np.zeros((20, 30), np.uint8)
+    mask[0:2, 4:7] = mask[10:12, 28:30] = mask[16, 0:3] = 1  # 6, 4 and 3 pixels at the border
+    mask[8:10, 10:13] = mask[1:3, 15:18] = 1  # 6 pixels each inside
+    mask[14:18, 12:15] = 1  # 12 pixels inside
+    labels, _ = make_objects(mask, mask, Limits(8, 4, np.inf, 0, 0, False, NECKS))
+    assert np.bincount(labels.ravel())[1:].tolist() == [6, 4, 12]
+    assert min(labels[0, 5], labels[11, 29], labels[15, 13]) > 0
 
 
 def test_numbers_follow_the_first_pixel():

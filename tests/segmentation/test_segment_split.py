@@ -2,15 +2,13 @@ import numpy as np
 from segmentation.scenes import ellipses
 
 from fovflow.segmentation.objects import fill_and_trace
-from fovflow.segmentation.split import find_cores, solidity, split_component
+from fovflow.segmentation.split import Necks, find_cores, solidity, split_component
 
 
-def split(mask, ratio=0.6, min_radius=3.0, max_solidity=1.0):
+def split(mask, ratio=0.6, min_radius=3.0, max_solidity=1.0, before=None):
     mask = mask.astype(np.uint8)
     contour = fill_and_trace(mask, 0)[1]
-    return split_component(
-        mask, contour, ratio=ratio, min_radius=min_radius, max_solidity=max_solidity
-    )
+    return split_component(mask, contour, before, Necks(ratio, 0.85, min_radius, max_solidity))
 
 
 def test_two_discs_with_a_neck_are_cut_between():
@@ -44,6 +42,23 @@ def test_a_wide_neck_is_not_cut():
     assert split(mask) is None
 
 
+def test_a_wide_neck_is_cut_between_objects_of_the_frame_before():
+    mask = ellipses([(30, 25, 12, 12), (30, 42, 12, 12)], (60, 75)) > 0
+    before = np.zeros(mask.shape, np.uint16)
+    before[:, :34], before[:, 34:] = 3, 7
+    assert split(mask) is None
+    parts = split(mask, before=before)
+    assert len(parts) == 2
+    assert np.array_equal(parts[0] + parts[1], mask)
+    # one and the same object, or nothing, does not count
+    assert split(mask, before=np.minimum(before, 3)) is None
+    assert split(mask, before=np.where(before == 3, 3, 0).astype(np.uint16)) is None
+
+
+def test_a_component_that_fills_its_window_is_left_whole():
+    assert split(np.ones((9, 12))) is None
+
+
 def test_thin_tips_are_no_parts():
     mask = np.zeros((50, 70), bool)
     mask |= ellipses([(25, 25, 14, 14)], (50, 70)) > 0
@@ -69,9 +84,10 @@ def test_convex_components_are_left_whole():
 
 def test_cores_of_a_plateau():
     distance = np.array([[0, 1, 2, 3, 1.5, 1, 1.5, 3, 2, 1, 0]], np.float32)
-    cores = find_cores(distance, ratio=0.6, min_radius=2.0)
-    assert [np.flatnonzero(core[0]).tolist() for core in cores] == [[2, 3, 4], [6, 7, 8]]
-    assert len(find_cores(distance, ratio=0.6, min_radius=3.5)) == 1
+    n, cores = find_cores(distance, None, Necks(0.6, 0.6, 2.0, 1.0))
+    assert n == 2
+    assert sorted(np.flatnonzero(cores[0] == k).tolist() for k in (1, 2)) == [[2, 3, 4], [6, 7, 8]]
+    assert find_cores(distance, None, Necks(0.6, 0.6, 3.5, 1.0))[0] == 1
 
 
 def test_solidity_of_known_shapes():

@@ -55,17 +55,23 @@ class LogStdSegment(_Model):
     faint_area_um2: float = Field(
         500.0, ge=0, description="Area up to which faint objects are debris (µm²)."
     )
-    min_area_um2: float = Field(100.0, ge=0, description="Least area of an object (µm²).")
+    min_area_um2: float = Field(60.0, ge=0, description="Least area of an object (µm²).")
+    min_cut_area_um2: float = Field(
+        12.0, ge=0, description="Least area of an object that the frame's border cuts (µm²)."
+    )
     max_area_um2: float | None = Field(
         None, gt=0, description="Greatest area of an object (µm²); null for no limit."
     )
     max_hole_um2: float = Field(200.0, ge=0, description="Greatest hole that is filled (µm²).")
     split: bool = Field(True, description="Whether touching cells are split.")
     neck_ratio: float = Field(
-        0.6, gt=0, le=1, description="Split where a neck is narrower than this part of both sides."
+        0.55, gt=0, le=1, description="Split where a neck is narrower than this part of both sides."
+    )
+    kept_neck_ratio: float = Field(
+        0.85, gt=0, le=1, description="The same for what was apart in the frame before, if greater."
     )
     min_radius_um: float = Field(
-        4.0, ge=0, le=1000, description="Least inscribed radius of a part (µm)."
+        5.0, ge=0, le=1000, description="Least inscribed radius of a part (µm)."
     )
     max_solidity: float = Field(
         0.92, ge=0, le=1, description="Objects more convex than this are left whole (0 to 1)."
@@ -88,6 +94,9 @@ class ThresholdSegment(_Model):
         1.0, ge=0, le=100, description="Standard deviation of the Gaussian filter before it (µm)."
     )
     min_area_um2: float = Field(20.0, ge=0, description="Least area of an object (µm²).")
+    min_cut_area_um2: float = Field(
+        5.0, ge=0, description="Least area of an object that the frame's border cuts (µm²)."
+    )
     max_area_um2: float | None = Field(
         None, gt=0, description="Greatest area of an object (µm²); null for no limit."
     )
@@ -95,6 +104,9 @@ class ThresholdSegment(_Model):
     split: bool = Field(True, description="Whether touching objects are split.")
     neck_ratio: float = Field(
         0.75, gt=0, le=1, description="Split where a neck is narrower than this part of both sides."
+    )
+    kept_neck_ratio: float = Field(
+        0.9, gt=0, le=1, description="The same for what was apart in the frame before, if greater."
     )
     min_radius_um: float = Field(
         2.0, ge=0, le=1000, description="Least inscribed radius of a part (µm)."

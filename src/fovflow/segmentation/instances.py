@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from fovflow.segmentation.objects import (
     Components,
@@ -18,7 +17,7 @@ from fovflow.segmentation.objects import (
     fill_and_trace,
 )
 from fovflow.segmentation.pixels import close_mask, disc
-from fovflow.segmentation.split import split_component
+from fovflow.segmentation.split import Necks, split_component
 
 Window = tuple[slice, slice]
 Judge = Callable[[Window, Mask], bool]
@@ -32,28 +31,47 @@ class Limits:
     ----------
     least, most : float
         Smallest and greatest area; objects outside are dropped.
+    least_cut : float
+        Smallest area of an object that the frame's border cuts, at most `least`.
     hole : float
         Greatest hole that is filled.
     smoothing : float
         Radius by which outlines are closed, each object for itself.
     split : bool
         Whether touching cells are split.
-    ratio, radius, solidity : float
-        See `fovflow.segmentation.split.split_component`.
+    necks : Necks
+        Where touching cells come apart.
     """
 
     least: float
+    least_cut: float
     most: float
     hole: float
     smoothing: float
     split: bool
-    ratio: float
-    radius: float
-    solidity: float
+    necks: Necks
+
+    def too_small(self, part: Mask, window: Window, shape: tuple[int, ...]) -> bool:
+        """Whether an object is too small for its place, in the frame or cut by its border."""
+        area = cv2.countNonZero(part)
+        if area >= self.least or area < self.least_cut:
+            return area < self.least
+        rows, columns = window
+        edges = (
+            (rows.start == 0, part[0]),
+            (rows.stop == shape[0], part[-1]),
+            (columns.start == 0, part[:, 0]),
+            (columns.stop == shape[1], part[:, -1]),
+        )
+        return not any(at_border and line.any() for at_border, line in edges)
 
 
 def make_objects(
-    mask: Mask, room: Mask, limits: Limits, judge: Judge | None = None
+    mask: Mask,
+    room: Mask,
+    limits: Limits,
+    judge: Judge | None = None,
+    before: Labels | None = None,
 ) -> tuple[Labels, int]:
     """Turn a mask into labels.
 
@@ -64,6 +82,8 @@ def make_objects(
     room : numpy.ndarray
         (Y, X) uint8, 0 or 1: where outlines may grow to when they are smoothed.
     limits : Limits
+    before : numpy.ndarray, optional
+        (Y, X) uint16: labels of the frame before, which tell where touching cells are.
     judge : callable, optional
         Is given each component's window and mask, before smoothing; False drops it.
 
@@ -78,9 +98,9 @@ def make_objects(
     canvas = _Canvas(mask.shape, limits)
     element = disc(limits.smoothing)
     reach = math.ceil(limits.smoothing) + 1
-    for index, window in _components(mask, labels, limits.least, reach):
+    for index, window in _components(mask, labels, limits.least_cut, reach):
         own = (labels[window] == index).view(np.uint8)
-        if cv2.countNonZero(own) < limits.least:
+        if limits.too_small(own, window, mask.shape):
             continue
         if judge is not None and not judge(window, own):
             continue
@@ -89,8 +109,13 @@ def make_objects(
         grown &= (labels[window] == 0).view(np.uint8)
         whole, contour = fill_and_trace(own | grown, limits.hole)
         whole &= (target == 0).view(np.uint8)
-        parts = _split(whole, contour, limits)
-        canvas.add(window, [whole] if parts is None else parts)
+        earlier = None if before is None else before[window]
+        parts = None
+        if limits.split and contour is not None:
+            parts = split_component(whole, contour, earlier, limits.necks)
+        if parts is None or any(limits.too_small(part, window, mask.shape) for part in parts):
+            parts = [whole]
+        canvas.add(window, parts)
     return canvas.finish()
 
 
@@ -130,7 +155,8 @@ class _Canvas:
         """Add the parts of one component that are neither too small nor too large."""
         top, left = window[0].start, window[1].start
         for part in parts:
-            if not self._limits.least <= cv2.countNonZero(part) <= self._limits.most:
+            too_large = cv2.countNonZero(part) > self._limits.most
+            if too_large or self._limits.too_small(part, window, self.ids.shape):
                 continue
             row, column = divmod(int(part.argmax()), part.shape[1])
             self._first.append((top + row) * self.ids.shape[1] + left + column)
@@ -150,18 +176,3 @@ class _Canvas:
                 np.copyto(out[window], new + 1, where=self.ids[window] == old + 1)
             return out, self._n_split
         return self.ids, self._n_split
-
-
-def _split(mask: Mask, contour: NDArray[np.int32] | None, limits: Limits) -> list[Mask] | None:
-    if not limits.split or contour is None:
-        return None
-    parts = split_component(
-        mask,
-        contour,
-        ratio=limits.ratio,
-        min_radius=limits.radius,
-        max_solidity=limits.solidity,
-    )
-    if parts is None or min(cv2.countNonZero(part) for part in parts) < limits.least:
-        return None
-    return parts

@@ -25,6 +25,7 @@ from fovflow.segmentation.pixels import (
 )
 from fovflow.segmentation.protocol import FrameStats
 from fovflow.segmentation.shading import surroundings
+from fovflow.segmentation.split import Necks
 
 BIN = 0.01
 """Width of a histogram bin (natural log units)."""
@@ -68,12 +69,16 @@ class LogStdSegmenter:
         the surroundings by less than `min_contrast` times the brightness of a halo are debris.
     min_area_um2, max_area_um2 : float
         Limits of an object's area (µm²); no upper limit where None.
+    min_cut_area_um2 : float
+        Least area of an object that the frame's border cuts (µm²), if that is less.
     max_hole_um2 : float
         Greatest hole that is filled (µm²).
     split : bool
         Whether touching cells are split.
     neck_ratio : float
         Components are split where they are narrower than this part of both sides' widths.
+    kept_neck_ratio : float
+        The same for parts that go on from different objects of the frame before, if greater.
     min_radius_um : float
         Least inscribed radius of a part (µm).
     max_solidity : float
@@ -97,12 +102,14 @@ class LogStdSegmenter:
         outline_um: float = 2.0,
         min_contrast: float = 2.0,
         faint_area_um2: float = 500.0,
-        min_area_um2: float = 100.0,
+        min_area_um2: float = 60.0,
+        min_cut_area_um2: float = 12.0,
         max_area_um2: float | None = None,
         max_hole_um2: float = 200.0,
         split: bool = True,
-        neck_ratio: float = 0.6,
-        min_radius_um: float = 4.0,
+        neck_ratio: float = 0.55,
+        kept_neck_ratio: float = 0.85,
+        min_radius_um: float = 5.0,
         max_solidity: float = 0.92,
         memory: int = 5,
     ):
@@ -121,9 +128,11 @@ class LogStdSegmenter:
             min_contrast=min_contrast,
             faint_area_um2=faint_area_um2,
             min_area_um2=min_area_um2,
+            min_cut_area_um2=min_cut_area_um2,
             max_area_um2=max_area_um2,
             max_hole_um2=max_hole_um2,
             neck_ratio=neck_ratio,
+            kept_neck_ratio=kept_neck_ratio,
             min_radius_um=min_radius_um,
             max_solidity=max_solidity,
         )
@@ -145,15 +154,17 @@ class LogStdSegmenter:
         )
         self._limits = Limits(
             least=max(1.0, min_area_um2 / px**2),
+            least_cut=max(1.0, min(min_cut_area_um2, min_area_um2) / px**2),
             most=math.inf if max_area_um2 is None else max_area_um2 / px**2,
             hole=hole,
             smoothing=outline_um / px,
             split=split,
-            ratio=neck_ratio,
-            radius=min_radius_um / px,
-            solidity=max_solidity,
+            necks=Necks(
+                neck_ratio, max(neck_ratio, kept_neck_ratio), min_radius_um / px, max_solidity
+            ),
         )
         self._offset = SteadyOffset(memory)
+        self._before: Labels | None = None
         self._buffer = np.empty((0, 0), np.float32)  # fresh memory costs as much as the filters
 
     def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
@@ -166,7 +177,8 @@ class LogStdSegmenter:
             return np.zeros(image.shape, np.uint16), FrameStats(flag="; ".join(flags))
         unit = counts_unit(frame)
         if self._buffer.shape != image.shape:
-            self._buffer = np.empty(image.shape, np.float32)
+            self._before = None
+        self._buffer = np.empty(image.shape, np.float32)
         texture = averaged_log_std(frame, unit, self._window, self._buffer)
         mode, sigma = background_level(texture, frame.invalid)
         offset, reset = self._offset.update(self._n_sigma * sigma)
@@ -174,6 +186,7 @@ class LogStdSegmenter:
             flags.append("threshold reset")
         mask = (texture > np.float32(mode + offset)).view(np.uint8)
         labels, n_split = self._objects(frame, mask, math.exp(mode) * unit)
+        self._before = labels
         n = int(labels.max())
         fraction = cv2.countNonZero(labels) / labels.size
         if fraction == 1.0:
@@ -200,7 +213,7 @@ class LogStdSegmenter:
             rank = math.floor(_RELIEF_QUANTILE * (values.size - 1))
             return bool(np.partition(values, rank)[rank] >= least)
 
-        return make_objects(cells, mask, self._limits, has_contrast)
+        return make_objects(cells, mask, self._limits, has_contrast, self._before)
 
 
 def counts_unit(frame: Frame) -> float:

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.segmentation.objects import Mask
+from fovflow.segmentation.objects import Components, Labels, Mask
 
 Distance = NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Necks:
+    """When a narrowing separates two cells.
+
+    Attributes
+    ----------
+    ratio : float
+        Neck width over cell width from which on a neck is none, 0 to 1.
+    kept_ratio : float
+        The same, at least as great, for parts that go on from different objects of the frame
+        before.
+    min_radius : float
+        Least inscribed radius of a part (px).
+    max_solidity : float
+        Components whose area is more than this part of their convex hull's are left whole.
+    """
+
+    ratio: float
+    kept_ratio: float
+    min_radius: float
+    max_solidity: float
+
+
 def split_component(
-    mask: Mask,
-    contour: NDArray[np.int32],
-    *,
-    ratio: float,
-    min_radius: float,
-    max_solidity: float,
+    mask: Mask, contour: NDArray[np.int32], before: Labels | None, necks: Necks
 ) -> list[Mask] | None:
     """Split one component where it narrows between two wider parts.
 
-    With D the Euclidean distance of each pixel to the background, two parts are separate if on
-    the way from one to the other D falls below `ratio` times the greatest D of either, and each
-    part's greatest D is at least `min_radius`. Each pixel goes to the nearest core, a core
-    being the part of a cell where D exceeds the level at which it came apart from its neighbours.
+    With D the distance of each pixel to the background, two parts are separate if on
+    the way from one to the other D falls below `necks.ratio` times the greatest D of either, and
+    each part's greatest D is at least `necks.min_radius`. Each pixel goes to the nearest core, a
+    core being the part of a cell where D exceeds the level at which it came apart from its
+    neighbours. Distances are those of the 5 × 5 chamfer (Borgefors 1986), within 2 % of
+    Euclid's.
 
     Parameters
     ----------
@@ -33,26 +55,24 @@ def split_component(
         the box lies at the frame's border (the cell is thought to go on there).
     contour : numpy.ndarray
         (n, 1, 2) int32, the x and y of the component's outermost pixels.
-    ratio : float
-        Neck width over cell width, 0 to 1.
-    min_radius : float
-        Least inscribed radius of a part (px).
-    max_solidity : float
-        Components whose area is more than this part of their convex hull's are left whole.
+    before : numpy.ndarray or None
+        (h, w) uint16, the objects of the frame before in the same window.
+    necks : Necks
 
     Returns
     -------
     list of numpy.ndarray or None
-        Masks (h, w) of the parts; None where the component stays whole.
+        Masks (h, w) of the parts in raster order; None where the component stays whole.
     """
-    if solidity(mask, contour) > max_solidity:
+    if solidity(mask, contour) > necks.max_solidity or cv2.countNonZero(mask) == mask.size:
         return None
-    distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    cores = find_cores(distance, ratio, min_radius)
-    if len(cores) < 2:
+    distance = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
+    n, cores = find_cores(distance, before, necks)
+    if n < 2:
         return None
     nearest = nearest_core(cores)
-    return [(nearest == i).view(np.uint8) & mask for i in range(len(cores))]
+    parts = [(nearest == i).view(np.uint8) & mask for i in range(1, n + 1)]
+    return sorted(parts, key=lambda part: int(part.argmax()))
 
 
 def solidity(mask: Mask, contour: NDArray[np.int32]) -> float:
@@ -67,44 +87,76 @@ def solidity(mask: Mask, contour: NDArray[np.int32]) -> float:
     return cv2.countNonZero(mask) / (cv2.contourArea(hull) + edge / 2 + 1)
 
 
-def find_cores(distance: Distance, ratio: float, min_radius: float) -> list[Mask]:
-    """Return the cores of the parts, in raster order of their first pixels.
+def find_cores(distance: Distance, before: Labels | None, necks: Necks) -> tuple[int, Components]:
+    """Return the number of cores, and the cores as labels 1..n in no special order.
 
     Levels λ = 1, 2, 3, … px are raised from below. A core's pixels with D > λ form 8-connected
-    pieces; a piece counts if its greatest D is at least max(λ/ratio, min_radius). Where at least
-    two pieces count they replace the core; otherwise the core stays as it is.
+    pieces; a piece counts if its greatest D is at least `necks.min_radius` and λ/r, r being
+    `necks.kept_ratio` for a piece that goes on from an object of the frame before and
+    `necks.ratio` for others. Where at least two pieces count they replace the core;
+    otherwise the core stays as it is.
     """
-    cores = [distance > 0]
-    level = 1
-    while level < ratio * float(distance.max()):
-        n, pieces = cv2.connectedComponents((distance > level).view(np.uint8), connectivity=8)
+    cores = np.zeros(distance.shape, np.int32)
+    origin = np.zeros(distance.shape, np.uint16) if before is None else before
+    todo = [(distance, origin, cores, 1)]
+    n = 0
+    while todo:
+        core, earlier, target, level = todo.pop()
+        level, pieces, parts = _fall_apart(core, earlier, level, necks)
+        if not parts:
+            n += 1
+            target[core > 0] = n
+        for part in parts:
+            inside = (pieces == part).view(np.uint8)
+            x, y, width, height = cv2.boundingRect(inside)
+            box = slice(y, y + height), slice(x, x + width)
+            todo.append((core[box] * inside[box], earlier[box], target[box], level + 1))
+    return n, cores
+
+
+def _fall_apart(
+    core: Distance, earlier: Labels, level: int, necks: Necks
+) -> tuple[int, Components, list[int]]:
+    """Return the first level from which on a core is two parts or more, its pieces, the parts."""
+    peaks = _peaks(core, necks.min_radius)
+    depth, origin = core.ravel()[peaks], earlier.ravel()[peaks]
+    deepest = float(depth[0]) if peaks.size > 1 else 0.0
+    while level < necks.kept_ratio * deepest:
+        n, found = cv2.connectedComponents((core > level).view(np.uint8), connectivity=8)
+        pieces = np.asarray(found, np.int32)
         if n > 2:
-            high = distance >= np.float32(max(level / ratio, min_radius))
-            counts = np.bincount(pieces[high], minlength=n) > 0
-            counts[0] = False
-            cores = [part for core in cores for part in _pieces(core, pieces, counts)]
+            piece = pieces.ravel()[peaks]
+            top = np.full(n, peaks.size)
+            top[piece[::-1]] = np.arange(peaks.size)[::-1]  # each piece's deepest peak
+            order = np.sort(top[1:][top[1:] < peaks.size])
+            ratio = np.where(_first_of(origin[order]), necks.kept_ratio, necks.ratio)
+            parts = piece[order[depth[order] >= (level / ratio).astype(np.float32)]].tolist()
+            if len(parts) > 1:
+                return level, pieces, parts
         level += 1
-    return sorted((core.view(np.uint8) for core in cores), key=lambda core: int(core.argmax()))
+    return level, np.zeros(core.shape, np.int32), []
 
 
-def _pieces(
-    core: NDArray[np.bool_], pieces: NDArray[np.int32], counts: NDArray[np.bool_]
-) -> list[NDArray[np.bool_]]:
-    inside = np.bincount(pieces[core], minlength=counts.size) > 0
-    parts = np.flatnonzero(inside & counts).tolist()
-    return [pieces == part for part in parts] if len(parts) > 1 else [core]
+def _peaks(core: Distance, least: float) -> NDArray[np.int64]:
+    """Return the flat places of the local maxima of at least `least`, deepest first."""
+    highest = cv2.dilate(core, np.ones((3, 3), np.uint8))
+    places = np.flatnonzero((core == highest) & (core >= max(least, 1.0)))
+    return places[np.argsort(-core.ravel()[places], kind="stable")]
 
 
-def nearest_core(cores: list[Mask]) -> NDArray[np.uint16]:
-    """Return for each pixel the index of the nearest core, the first of equally near ones."""
-    nearest = np.zeros(cores[0].shape, np.uint16)
-    least = _distance_to(cores[0])
-    for index, core in enumerate(cores[1:], start=1):
-        away = _distance_to(core)
-        np.copyto(nearest, index, where=away < least)
-        np.minimum(least, away, out=least)
-    return nearest
+def _first_of(origin: NDArray[np.uint16]) -> list[bool]:
+    """Return which entries are the first of an object of the frame before; 0 is none."""
+    values = origin.tolist()
+    return [value > 0 and value not in values[:k] for k, value in enumerate(values)]
 
 
-def _distance_to(core: Mask) -> Distance:
-    return np.asarray(cv2.distanceTransform(1 - core, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
+def nearest_core(cores: Components) -> Components:
+    """Return for each pixel the number of the nearest core."""
+    free = (cores == 0).view(np.uint8)
+    _, regions = cv2.distanceTransformWithLabels(
+        free, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_CCOMP
+    )
+    inside = free == 0
+    table = np.zeros(int(regions.max()) + 1, np.int32)
+    table[regions[inside]] = cores[inside]
+    return table[regions]

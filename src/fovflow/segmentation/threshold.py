@@ -16,6 +16,7 @@ from fovflow.segmentation.levels import mode_and_spread
 from fovflow.segmentation.objects import Labels, fill_small_holes
 from fovflow.segmentation.pixels import check_pixel_um, check_positive
 from fovflow.segmentation.protocol import FrameStats
+from fovflow.segmentation.split import Necks
 
 Rule = Literal["otsu", "li", "fixed"]
 
@@ -43,12 +44,16 @@ class ThresholdSegmenter:
         Standard deviation of the Gaussian filter that is applied first (µm).
     min_area_um2, max_area_um2 : float
         Limits of an object's area (µm²); no upper limit where None.
+    min_cut_area_um2 : float
+        Least area of an object that the frame's border cuts (µm²), if that is less.
     max_hole_um2 : float
         Greatest hole that is filled (µm²).
     split : bool
         Whether touching objects are split.
     neck_ratio : float
         Components are split where they are narrower than this part of both sides' widths.
+    kept_neck_ratio : float
+        The same for parts that go on from different objects of the frame before, if greater.
     min_radius_um : float
         Least inscribed radius of a part (µm).
     max_solidity : float
@@ -64,10 +69,12 @@ class ThresholdSegmenter:
         dark: bool = False,
         smooth_um: float = 1.0,
         min_area_um2: float = 20.0,
+        min_cut_area_um2: float = 5.0,
         max_area_um2: float | None = None,
         max_hole_um2: float = 100.0,
         split: bool = True,
         neck_ratio: float = 0.75,
+        kept_neck_ratio: float = 0.9,
         min_radius_um: float = 2.0,
         max_solidity: float = 0.97,
     ):
@@ -76,9 +83,11 @@ class ThresholdSegmenter:
             "threshold",
             smooth_um=smooth_um,
             min_area_um2=min_area_um2,
+            min_cut_area_um2=min_cut_area_um2,
             max_area_um2=max_area_um2,
             max_hole_um2=max_hole_um2,
             neck_ratio=neck_ratio,
+            kept_neck_ratio=kept_neck_ratio,
             min_radius_um=min_radius_um,
             max_solidity=max_solidity,
         )
@@ -91,17 +100,19 @@ class ThresholdSegmenter:
         self._rule = rule
         self._level = level
         self._dark = dark
+        self._before: Labels | None = None
         self._sigma = smooth_um / px
         hole = max_hole_um2 / px**2
         self._limits = Limits(
             least=max(1.0, min_area_um2 / px**2),
+            least_cut=max(1.0, min(min_cut_area_um2, min_area_um2) / px**2),
             most=math.inf if max_area_um2 is None else max_area_um2 / px**2,
             hole=hole,
             smoothing=0.0,
             split=split,
-            ratio=neck_ratio,
-            radius=min_radius_um / px,
-            solidity=max_solidity,
+            necks=Necks(
+                neck_ratio, max(neck_ratio, kept_neck_ratio), min_radius_um / px, max_solidity
+            ),
         )
 
     def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
@@ -134,7 +145,10 @@ class ThresholdSegmenter:
         if frame.invalid is not None:
             mask &= 1 - frame.invalid
         mask = fill_small_holes(mask, self._limits.hole)
-        labels, n_split = make_objects(mask, mask, self._limits)
+        if self._before is not None and self._before.shape != mask.shape:
+            self._before = None
+        labels, n_split = make_objects(mask, mask, self._limits, before=self._before)
+        self._before = labels
         fraction = cv2.countNonZero(labels) / labels.size
         if fraction == 1.0:
             flags.append("all foreground")
