@@ -40,13 +40,13 @@ rule traces:
 
 
 onstart:
-    PIPELINE.tell()
+    say(PIPELINE.summary(problems=False))
 
 
 onsuccess:
-    print(describe_outcome(PIPELINE), file=sys.stderr)
+    say(describe_outcome(PIPELINE))
 
 
 onerror:
     record_failure(PIPELINE, workflow)
-    print(describe_outcome(PIPELINE), file=sys.stderr)
+    say(describe_outcome(PIPELINE))

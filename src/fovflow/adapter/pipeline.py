@@ -296,6 +296,10 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         pipeline = Pipeline(config, is_main=is_main)
     except FovflowError as error:
         raise WorkflowError(str(error)) from None
-    if is_main and workflow.output_settings.dryrun:
-        pipeline.tell(problems=True)
+    if is_main:
+        from fovflow.adapter.recording import record_run
+
+        record_run(pipeline, workflow)
+        if workflow.output_settings.dryrun:
+            pipeline.tell(problems=True)
     return pipeline

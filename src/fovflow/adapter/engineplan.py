@@ -1,0 +1,123 @@
+"""What a run of the pipeline records of itself, and how it is stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import fovflow
+from fovflow.adapter.pipeline import Pipeline
+from fovflow.runs.recorder import RunPlan
+from fovflow.runs.store import RunFolder
+from fovflow.runs.view import RunView
+
+
+def run_plan(pipeline: Pipeline, workflow: Any, jobs: dict[str, int]) -> RunPlan:
+    """Return what the recorder needs to know of a run of the pipeline.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    workflow : snakemake.workflow.Workflow
+    jobs : dict of str to int
+        Number of jobs by rule.
+    """
+    config = pipeline.config.model_dump(mode="json", by_alias=True)
+    text = json.dumps(config, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    settings = pipeline.config.run
+    for alert in config["run"]["alerts"]:  # arguments of a command may be secrets
+        alert["command"] = alert["command"] and alert["command"][:1]
+    return RunPlan(
+        outdir=pipeline.config.outdir,
+        name=settings.name,
+        content={
+            "kind": "pipeline",
+            "workflow_type": settings.workflow_type,
+            "description": settings.description,
+            "tags": list(settings.tags),
+            "metadata": dict(settings.metadata),
+            "command": shlex.join([*_program(), *sys.argv[1:]]),
+            "working_directory": str(Path.cwd()),
+            "configfiles": [str(name) for name in workflow.configfiles],
+            "config": config,
+            "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "versions": _versions(),
+            "inputs": [_input(pipeline, name) for name in pipeline.datasets],
+        },
+        jobs=jobs,
+        slow=lambda: _slow(str(workflow.basedir)),
+        watch=_watch(pipeline),
+    )
+
+
+def stop_run(view: RunView, *, remote: bool) -> None:
+    """End this process's run cleanly: nothing new starts, and jobs at work are told to stop.
+
+    Snakemake removes the outputs of jobs that were stopped.
+
+    Parameters
+    ----------
+    view : RunView
+    remote : bool
+        Whether jobs run elsewhere; the engine cancels those itself when it is interrupted.
+    """
+    if remote:
+        os.kill(os.getpid(), signal.SIGINT)
+        return
+    os.kill(os.getpid(), signal.SIGTERM)
+    host = socket.gethostname()
+    for job in view.running:
+        if job.host == host and job.pid:
+            with suppress(OSError):
+                os.kill(job.pid, signal.SIGINT)
+
+
+def _program() -> list[str]:
+    name = Path(sys.argv[0]).name
+    return [sys.executable, "-m", "snakemake"] if name == "__main__.py" else [sys.argv[0]]
+
+
+def _versions() -> dict[str, str]:
+    import snakemake
+
+    return {
+        "fovflow": fovflow.__version__,
+        "snakemake": str(snakemake.__version__),
+        "python": platform.python_version(),
+    }
+
+
+def _input(pipeline: Pipeline, name: str) -> dict[str, Any]:
+    raw, plan = pipeline.raw(name), pipeline.datasets[name]
+    header = plan.header
+    return {
+        "dataset": name,
+        "path": raw.path,
+        "pattern": raw.pattern,
+        "format": header and header.format,
+        "bytes": header and header.n_bytes,
+        "fingerprint": header and header.fingerprint,
+        "fovs": list(plan.fovs),
+        "frames": plan.n_frames,
+        "problems": list(plan.problems),
+    }
+
+
+def _slow(folder: str) -> dict[str, Any]:
+    from fovflow.runs.provenance import capture_environment, capture_workflow
+
+    return {"workflow": capture_workflow(folder), "environment": capture_environment()}
+
+
+def _watch(pipeline: Pipeline) -> Callable[[RunFolder, Callable[[str], None]], Any] | None:
+    return None

@@ -1,0 +1,337 @@
+"""The recorder of a run: takes what the engine tells and brings it to disk and to the screen.
+
+Callers only put notes into a queue; a thread of its own writes, reads the jobs' events, beats and
+draws. A failure of the recording is said once and ends the recording, never the run.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from fovflow.atomic import write_text
+from fovflow.runs.display import render, summary
+from fovflow.runs.enginejobs import EngineJobs
+from fovflow.runs.form import now
+from fovflow.runs.reader import RunReader
+from fovflow.runs.screen import Screen
+from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, EventFile, EventTail, RunFolder
+from fovflow.runs.view import JobView, RunView
+
+LIVE_EVERY_S = 0.5
+"""Seconds between two drawings on a terminal."""
+
+QUIET_EVERY_S = 2.0
+"""Seconds between two looks at the jobs' files where nothing is drawn."""
+
+PLAIN_EVERY_S = 30.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+JOIN_S = 20.0
+"""Longest time, in seconds, that the end of a run waits for its records."""
+
+
+@dataclass(slots=True)
+class RunPlan:
+    """What a recorder needs to know of a run.
+
+    Attributes
+    ----------
+    outdir : str
+    name : str or None
+    content : dict
+        Keys of ``run.json``.
+    jobs : dict of str to int
+        Number of jobs by rule.
+    slow : callable
+        Returns further keys of ``run.json`` that take time to find.
+    watch : callable
+        Makes, from the run's folder and a function that stops the run, what watches for alerts:
+        an object with ``feed(event, job)``, ``poll()`` and ``close()``; or None.
+    """
+
+    outdir: str
+    name: str | None = None
+    content: dict[str, Any] = field(default_factory=dict)
+    jobs: dict[str, int] = field(default_factory=dict)
+    slow: Callable[[], Mapping[str, Any]] = dict
+    watch: Callable[[RunFolder, Callable[[str], None]], Any] | None = None
+
+
+class Recorder:
+    """Records one run.
+
+    Parameters
+    ----------
+    plan : RunPlan
+    screen : Screen, optional
+        Terminal on which the run is shown live.
+    say : callable
+        Tells a line to people where there is no screen.
+    progress_lines : bool
+        Whether lines of progress are told where there is no screen.
+    tell_failures : {"none", "silent", "all"}
+        Of which failed jobs people are told: of those that have not told themselves, or of all,
+        where the jobs run elsewhere.
+    stop : callable, optional
+        Ends the run cleanly; gets the view of the run.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        *,
+        screen: Screen | None = None,
+        say: Callable[[str], None],
+        progress_lines: bool = True,
+        tell_failures: str = "none",
+        stop: Callable[[RunView], None] | None = None,
+    ):
+        self.plan = plan
+        self.view = RunView({"name": plan.name or "run", "status": "created", "jobs": plan.jobs})
+        self.run: RunFolder | None = None
+        self.interrupted = ""
+        self._screen, self._say, self._progress_lines = screen, say, progress_lines
+        self._tell_failures, self._stop_run = tell_failures, stop
+        self._queue: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = queue.SimpleQueue()
+        self._events: EventFile | None = None
+        self._reader: RunReader | None = None
+        self._watcher: Any = None
+        self._alerts: EventTail | None = None
+        self._jobs: EngineJobs | None = None
+        self._broken = self._finished = False
+        self._owner = os.getpid()
+        self._before = os.environ.get(ENVIRONMENT)
+        self._thread = threading.Thread(target=self._work, name="fovflow-recorder", daemon=True)
+
+    # ---- called by the engine's side
+
+    def start(self) -> None:
+        """Make the run's folder and tell jobs of it, before the first of them starts."""
+        try:
+            self.run = RunFolder.create(
+                self.plan.outdir, name=self.plan.name, **self.plan.content, jobs=self.plan.jobs
+            )
+            self.run.path = self.run.path.absolute()
+            write_text(self.run.path.parent / CURRENT, self.run.id + "\n")
+            self._events = EventFile(self.run.path / "events.jsonl")
+            self.run.beat()
+            self.view.record = self.run.set_status("running")
+            os.environ[ENVIRONMENT] = str(self.run.path)
+        except Exception as error:
+            self._give_up(error)
+        self._reader = None if self.run is None else RunReader(self.run, self.view, self._heard)
+        self._jobs = EngineJobs(self.view, self._write, self._failed)
+        if self.view.record.get("started") is None:
+            self.view.record["started"] = now()
+        self._thread.start()
+
+    def job_started(self, ident: int, rule: str, wildcards: Mapping[str, Any], log: str) -> None:
+        """Note that the engine hands out a job, perhaps for another attempt."""
+        self._queue.put(("started", (ident, rule, dict(wildcards), log, now())))
+
+    def job_ended(self, ident: int, failed: bool) -> None:
+        """Note that a job ended."""
+        self._queue.put(("ended", (ident, failed, now())))
+
+    def interrupt(self, reason: str) -> None:
+        """Note that somebody asked the run to stop; safe inside a signal handler."""
+        self.interrupted = self.interrupted or reason
+
+    def finish(self) -> None:
+        """Bring the run to its end; later calls do nothing."""
+        if self._finished or os.getpid() != self._owner:
+            return
+        self._finished = True
+        if self._thread.is_alive():
+            self._queue.put(("end", ()))
+            self._thread.join(JOIN_S)
+        if self._screen is not None:
+            self._screen.close()
+        if self._before is None:
+            os.environ.pop(ENVIRONMENT, None)
+        else:
+            os.environ[ENVIRONMENT] = self._before
+        self._tell_end()
+
+    # ---- the thread
+
+    def _work(self) -> None:
+        self._guarded(self._prepare)
+        every = LIVE_EVERY_S if self._screen is not None else QUIET_EVERY_S
+        beat = look = 0.0
+        told = time.monotonic()
+        ending = False
+        while not ending:
+            with suppress(queue.Empty):
+                what, arguments = self._queue.get(timeout=min(every, BEAT_S))
+                ending = what == "end"
+                if not ending:
+                    self._guarded(getattr(self, f"_{what}"), *arguments)
+            at = time.monotonic()
+            if at - beat >= BEAT_S:
+                beat = at
+                self._guarded(self._beat)
+            if at - look >= every:
+                look = at
+                self._guarded(self._look)
+                told = self._show(at, told)
+        self._guarded(self._end)
+
+    def _prepare(self) -> None:
+        if self.run is None or self._broken:
+            return
+        total = sum(self.plan.jobs.values())
+        self._write("workflow", jobs=self.plan.jobs, total=total)
+        if self.plan.watch is not None:
+            self._watcher = self.plan.watch(self.run, self._stop)
+            self._alerts = EventTail(self.run.path / "alerts.jsonl")
+        self.view.record = self.run.update(**self.plan.slow())
+
+    def _started(self, ident: int, rule: str, wildcards: dict[str, Any], log: str, at: str) -> None:
+        assert self._jobs is not None
+        self._jobs.started(ident, rule, wildcards, log, at)
+
+    def _ended(self, ident: int, failed: bool, at: str) -> None:
+        assert self._jobs is not None
+        name = self._jobs.name(ident)
+        if self._reader is not None and name is not None:
+            self._reader.poll_jobs([name])
+        self._jobs.ended(ident, failed, at)
+
+    def _look(self) -> None:
+        assert self._jobs is not None
+        if self._reader is not None:
+            self._reader.poll_jobs(self._jobs.open())
+        self._jobs.settle(time.time())
+        if self._watcher is not None:
+            self._watcher.poll()
+        if self._alerts is not None:
+            for event in self._alerts.read():
+                self.view.feed(event)
+
+    def _failed(self, job: JobView, told: bool) -> None:
+        """Tell people of a job that failed."""
+        if self._tell_failures == "all" or (self._tell_failures == "silent" and not told):
+            log = f"\n  log: {job.log}" if job.log else ""
+            self._say(f"\n{job.where}: {job.rule} failed: {job.error}{log}\n")
+
+    def _beat(self) -> None:
+        if self.run is not None and not self._broken:
+            self.run.beat()
+
+    def _heard(self, event: Mapping[str, Any], job: tuple[str, int] | None) -> None:
+        if self._watcher is not None:
+            self._watcher.feed(event, job)
+
+    def _show(self, at: float, told: float) -> float:
+        if self._screen is not None:
+            columns, rows = self._screen.size
+            self._screen.draw(render(self.view, columns, rows=rows, plain=self._screen.plain))
+        elif self._progress_lines and at - told >= PLAIN_EVERY_S:
+            self._say(summary(self.view))
+            return at
+        return told
+
+    def _stop(self, reason: str) -> None:
+        """Stop the run because of an alert."""
+        self.interrupt(reason)
+        self._write("message", message=f"the run is stopped: {reason}", level="warning")
+        if self._stop_run is not None:
+            self._stop_run(self.view)
+
+    # ---- the end
+
+    def _end(self) -> None:
+        assert self._jobs is not None
+        if self._reader is not None:
+            self._reader.poll_jobs(self._jobs.open())
+        self._jobs.settle(None)
+        if self._watcher is not None:
+            self._guarded(self._watcher.poll)
+            self._guarded(self._watcher.close)
+        status, message = self.outcome()
+        self.view.record["status"], self.view.record["ended"] = status, now()
+        if self.run is None:
+            return
+        with suppress(OSError):
+            current = self.run.path.parent / CURRENT
+            if current.read_text(encoding="utf-8").strip() == self.run.id:
+                current.unlink()
+        if self._events is not None:
+            self._events.close()
+        self.run.update(counts=self._counts(), failures=self._failures())
+        self.view.record = self.run.set_status(status, message)
+
+    def outcome(self) -> tuple[str, str | None]:
+        """Return the final status, and in words what it comes from."""
+        failed, done = self.view.count("failed"), self.view.count("completed")
+        left = self.view.total - done - failed
+        if self.interrupted and (left or failed):
+            return "terminated", self.interrupted
+        if failed:
+            return "failed", f"{failed} of {self.view.total} jobs failed, {left} were not begun"
+        if left > 0:
+            return "failed", f"the engine ended with {left} of {self.view.total} jobs not done"
+        return "completed", None
+
+    def _counts(self) -> dict[str, int]:
+        done, failed = self.view.count("completed"), self.view.count("failed")
+        left = max(0, self.view.total - done - failed)
+        return {"total": self.view.total, "completed": done, "failed": failed, "not_done": left}
+
+    def _failures(self) -> list[dict[str, Any]]:
+        keys = ("job", "attempt", "rule", "wildcards", "error", "frame", "log")
+        return [{key: getattr(view, key) for key in keys} for view in self.view.failed[:1000]]
+
+    def _tell_end(self) -> None:
+        if not self._progress_lines:
+            return
+        text = summary(self.view)
+        if self.run is not None and not self._broken:
+            folder = os.path.relpath(self.run.path)
+            text += (
+                f"\n  records: {folder if len(folder) < len(str(self.run.path)) else self.run.path}"
+            )
+        self._say(text)
+
+    # ---- failures of the recording itself
+
+    def _write(self, kind: str, *, time: str | None = None, **keys: Any) -> None:
+        if self._events is not None and not self._broken:
+            self._events.write(kind, time=time, **keys)
+
+    def _guarded(self, call: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            call(*arguments)
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        """Say once that nothing is recorded from now on."""
+        if self._broken:
+            return
+        self._broken = True
+        self._reader = None
+        if self.run is None:
+            os.environ[ENVIRONMENT] = ""  # jobs shall not take an earlier run for theirs
+        text = f"fovflow: the run is not recorded further, and goes on: {_sentence(error)}"
+        (self._screen.say if self._screen is not None else _complain)(text)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)

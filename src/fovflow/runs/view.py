@@ -1,0 +1,244 @@
+"""What is known of a run at one moment: its jobs, how far they are, what failed.
+
+A view is fed with events, whoever wrote them; see `fovflow.runs.reader` for how it follows the
+files of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+ENDS = {"job_finished": "completed", "job_failed": "failed"}
+"""Status of a job by the type of the event that ends it."""
+
+
+@dataclass(slots=True)
+class JobView:
+    """One attempt of one job.
+
+    Attributes
+    ----------
+    status : str
+        ``submitted`` (known to the engine, but not begun), ``running``, ``completed``, ``failed``.
+    started, ended : float or None
+        Seconds since the epoch.
+    t, total : int
+        Frames done, of how many; 0 of 0 where the job has not told.
+    metrics : dict
+        Latest numbers by name.
+    usage : dict
+        ``seconds``, ``cpu_s``, ``peak_mib`` where known.
+    """
+
+    job: str
+    attempt: int
+    rule: str = ""
+    wildcards: dict[str, Any] = field(default_factory=dict)
+    status: str = "submitted"
+    started: float | None = None
+    ended: float | None = None
+    t: int = 0
+    total: int = 0
+    message: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, float] = field(default_factory=dict)
+    host: str = ""
+    pid: int | None = None
+    error: str = ""
+    frame: int | None = None
+    log: str = ""
+
+    @property
+    def where(self) -> str:
+        """The job's wildcards in words: ``plate1, FOV 3, channel 1``."""
+        return in_words(self.wildcards)
+
+    def seconds(self, now: float) -> float:
+        """Return how long the job has been, or was, at work."""
+        if "seconds" in self.usage:
+            return self.usage["seconds"]
+        if self.started is None:
+            return 0.0
+        return max(0.0, (self.ended or now) - self.started)
+
+
+class RunView:
+    """A run's state, from its record and its events.
+
+    Attributes
+    ----------
+    record : dict
+        The content of ``run.json``.
+    planned : dict of str to int
+        Number of jobs by rule.
+    jobs : dict of (str, int) to JobView
+        By job and attempt.
+    alerts : list of dict
+        Alerts that fired.
+    messages : list of dict
+        Messages of the run itself.
+    """
+
+    def __init__(self, record: Mapping[str, Any] | None = None):
+        self.record: dict[str, Any] = dict(record or {})
+        self.planned: dict[str, int] = dict(self.record.get("jobs") or {})
+        self.jobs: dict[tuple[str, int], JobView] = {}
+        self.alerts: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
+        self._last: dict[str, JobView] = {}
+        self._by_status: dict[str, dict[str, JobView]] = {}
+        self._spent: dict[str, tuple[int, float]] = {}
+
+    # ---- events
+
+    def submitted(self, job: str, attempt: int, rule: str, wildcards: Mapping[str, Any]) -> None:
+        """Note a job that the engine has handed out and that has not said anything itself yet."""
+        view = self._job(job, attempt)
+        view.rule, view.wildcards = rule, dict(wildcards)
+
+    def feed(self, event: Mapping[str, Any], job: tuple[str, int] | None = None) -> None:
+        """Take one event; `job` says whose it is where the event itself does not."""
+        kind = str(event["type"])
+        if kind == "workflow":
+            self.planned = dict(event["jobs"])
+        elif kind == "alert":
+            self.alerts.append(dict(event))
+        elif kind == "message" and job is None:
+            self.messages.append(dict(event))
+        elif kind.startswith("job_"):
+            self._feed_job(kind, event)
+        elif job is not None:
+            view = self._job(*job)
+            if kind == "progress":
+                view.t, view.total = int(event["t"]), int(event["T"])
+                view.message = str(event.get("message") or "")
+            elif kind == "metrics":
+                view.metrics.update(event["metrics"])
+
+    def _feed_job(self, kind: str, event: Mapping[str, Any]) -> None:
+        view = self._job(str(event["job"]), int(event["attempt"]))
+        view.rule, view.wildcards = str(event["rule"]), dict(event["wildcards"])
+        view.host = str(event.get("host") or view.host)
+        at = seconds_of(event["time"])
+        if kind == "job_started":
+            view.started, view.pid = at, event.get("pid")
+            self._set_status(view, "running")
+        elif kind in ENDS:
+            view.ended = at
+            view.error, view.frame = str(event.get("error") or ""), event.get("frame")
+            view.log = str(event.get("log") or "")
+            for key in ("seconds", "cpu_s", "peak_mib"):
+                if isinstance(event.get(key), int | float):
+                    view.usage[key] = float(event[key])
+            if kind == "job_finished" and view.status != "completed":
+                number, seconds = self._spent.get(view.rule, (0, 0.0))
+                self._spent[view.rule] = (number + 1, seconds + view.seconds(at))
+            self._set_status(view, ENDS[kind])
+
+    def _set_status(self, view: JobView, status: str) -> None:
+        if self._last.get(view.job) is view:
+            self._by_status.get(view.status, {}).pop(view.job, None)
+            self._by_status.setdefault(status, {})[view.job] = view
+        view.status = status
+
+    def _job(self, job: str, attempt: int) -> JobView:
+        key = (job, attempt)
+        if key not in self.jobs:
+            self.jobs[key] = view = JobView(job, attempt)
+            last = self._last.get(job)
+            if last is None or last.attempt < attempt:
+                if last is not None:
+                    self._by_status[last.status].pop(job, None)
+                self._last[job] = view
+                self._set_status(view, view.status)
+        return self.jobs[key]
+
+    # ---- what is asked of it
+
+    def last(self) -> list[JobView]:
+        """Return the last attempt of each job, in the order in which the jobs came up."""
+        return list(self._last.values())
+
+    def last_of(self, job: str) -> JobView | None:
+        """Return the last attempt of a job."""
+        return self._last.get(job)
+
+    def count(self, status: str) -> int:
+        """Return the number of jobs whose last attempt has this status."""
+        return len(self._by_status.get(status, {}))
+
+    @property
+    def total(self) -> int:
+        """Number of jobs of the run."""
+        return max(sum(self.planned.values()), self.count("completed") + self.count("failed"))
+
+    @property
+    def running(self) -> list[JobView]:
+        """Jobs at work, the one at work for longest first."""
+        found = self._by_status.get("running", {}).values()
+        return sorted(found, key=lambda view: (view.started or 0.0, view.job))
+
+    @property
+    def failed(self) -> list[JobView]:
+        """Jobs whose last attempt failed."""
+        return list(self._by_status.get("failed", {}).values())
+
+    def elapsed(self, now: float) -> float:
+        """Return the seconds since the start, up to the end where there is one."""
+        start = self.record.get("started") or self.record.get("created")
+        if not start:
+            return 0.0
+        end = self.record.get("ended")
+        return max(0.0, (seconds_of(end) if end else now) - seconds_of(start))
+
+    def remaining(self, now: float) -> float | None:
+        """Return about how many seconds are left; None where nothing tells.
+
+        Each job to come is taken to last as long as the finished ones of its rule, or of all rules
+        where none has finished, and as many jobs to run at once as did so far.
+        """
+        number_done = sum(number for number, _ in self._spent.values())
+        elapsed = self.elapsed(now)
+        if not number_done or elapsed <= 0:
+            return None
+        spent = sum(seconds for _, seconds in self._spent.values())
+        failed: dict[str, int] = {}
+        for view in self.failed:
+            failed[view.rule] = failed.get(view.rule, 0) + 1
+        left = 0.0
+        for rule, planned in self.planned.items():
+            number, seconds = self._spent.get(rule, (0, 0.0))
+            mean = seconds / number if number else spent / number_done
+            left += max(0, planned - number - failed.get(rule, 0)) * mean
+        at_work = sum(view.seconds(now) for view in self.running)
+        at_once = max(1.0, (spent + at_work) / elapsed)
+        return max(0.0, left - at_work) / at_once
+
+
+def in_words(wildcards: Mapping[str, Any]) -> str:
+    """Return a job's wildcards in words.
+
+    Examples
+    --------
+    >>> in_words({"dataset": "plate1", "fov": "003", "channel": "1"})
+    'plate1, FOV 3, channel 1'
+    """
+    parts = []
+    for key, value in wildcards.items():
+        text = str(value)
+        if key == "dataset":
+            parts.append(text)
+        elif key == "fov":
+            parts.append(f"FOV {int(text) if text.isdecimal() else text}")
+        else:
+            parts.append(f"{key} {text}")
+    return ", ".join(parts)
+
+
+def seconds_of(stamp: str) -> float:
+    """Return a time stamp of the records as seconds since the epoch."""
+    at = datetime.fromisoformat(stamp)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

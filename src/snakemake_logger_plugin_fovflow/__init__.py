@@ -1,0 +1,96 @@
+"""Snakemake's logger plugin ``fovflow``: records a run of the pipeline and shows it live.
+
+The pipeline switches it on by itself; ``--logger fovflow`` is only needed to set its options. It
+does nothing in other workflows.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Optional
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
+
+__all__ = ["LogHandler", "LogHandlerSettings"]
+
+
+@dataclass
+class LogHandlerSettings(LogHandlerSettingsBase):
+    """Options of the plugin."""
+
+    display: Optional[str] = field(  # noqa: UP045  (Snakemake reads this annotation)
+        default=None,
+        metadata={
+            "help": "How the run is shown: live (drawn on the terminal), plain (Snakemake's own "
+            "lines), or auto (live on a terminal).",
+            "env_var": False,
+            "required": False,
+        },
+    )
+
+
+class LogHandler(LogHandlerBase):
+    """Passes Snakemake's log records on to the recorder of the run."""
+
+    def __post_init__(self) -> None:
+        self._take: Callable[[logging.LogRecord], None] | None = None
+        self._end: Callable[[], None] | None = None
+
+    def connect(self, take: Callable[[logging.LogRecord], None], end: Callable[[], None]) -> None:
+        """Say who takes the records, and who is told that there are no more.
+
+        Parameters
+        ----------
+        take : callable
+        end : callable
+            May be called more than once: Snakemake closes its handlers twice.
+        """
+        self._take, self._end = take, end
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a record on; an error ends the recording and nothing else."""
+        if self._take is None:
+            return
+        try:
+            self._take(record)
+        except Exception as error:
+            self._take = None
+            with suppress(OSError, ValueError):
+                text = f"fovflow: the run is not recorded further, and goes on: {error!r}"
+                print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End the recording."""
+        end, self._end, self._take = self._end, None, None
+        if end is not None:
+            with suppress(Exception):
+                end()
+        super().close()
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """Snakemake's own stream handler stays in place."""
+        return False
+
+    @property
+    def writes_to_file(self) -> bool:
+        """No log file in Snakemake's sense is written."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """All records are wanted, also those that are not shown."""
+        return True
+
+    @property
+    def has_formatter(self) -> bool:
+        """Records are taken as they are."""
+        return True
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """The graph of the rules is not needed."""
+        return False
