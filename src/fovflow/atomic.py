@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +168,58 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
             temporary.unlink()
         raise
     _sync_folder(target.parent)
+
+
+@contextmanager
+def atomic_files(paths: Mapping[str, str | os.PathLike[str]], label: str) -> Iterator[Work]:
+    """Let code that wants file names write several files that appear when the block ends well.
+
+    Parameters
+    ----------
+    paths : mapping of str to path-like
+        Final names; all in one folder, which is made if need be.
+    label : str
+        Part of the name of the hidden folder in which the files are written. Leftovers of killed
+        writers with the same label are removed.
+
+    Yields
+    ------
+    Work
+        For each key a path to write to, which has the final file's own name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one was not written; its ``filename`` is the key. Files that exist stay as they were.
+    """
+    targets = {key: Path(path) for key, path in paths.items()}
+    (folder,) = {target.parent for target in targets.values()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f".{label}.*{_SUFFIX}"):
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = folder / f".{label}.{uuid.uuid4().hex}{_SUFFIX}"
+    temporary.mkdir()
+    work = Work({key: temporary / target.name for key, target in targets.items()}, temporary)
+    try:
+        yield work
+        for key, path in work.paths.items():
+            if not path.is_file():
+                raise FileNotFoundError(errno.ENOENT, "not written", key)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        for key, path in work.paths.items():
+            path.replace(targets[key])
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _sync_folder(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Where `atomic_files` lets write: a path for each key, and the folder of all."""
+
+    paths: dict[str, Path]
+    folder: Path
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

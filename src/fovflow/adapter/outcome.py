@@ -18,7 +18,9 @@ def dataset_status(pipeline: Pipeline, dataset: str) -> dict[int, dict[str, Any]
     """Return the status of each FOV of a dataset; see `fovflow.results.fov_status`."""
     options = {step: pipeline.parameters(step, dataset) for step in STEPS}
     return {
-        fov: fov_status(pipeline.made(dataset, fov), options)
+        fov: fov_status(
+            pipeline.made(dataset, fov), options | pipeline.user_steps.all_options(dataset, fov)
+        )
         for fov in pipeline.datasets[dataset].fovs
     }
 
@@ -37,23 +39,22 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
     content = {
         "dataset": dataset,
         "output_dir": ".",
-        "channels": {"pc": plan.pc, "fl": list(plan.fl)},
-        "channel_names": {index: plan.header.channels[index] for _, index in plan.channels},
-        "time_units": pipeline.config.time_units,
-        "pixel_um": plan.pixel_um,
-        "frames": {
-            "count": plan.n_frames,
-            "first": plan.frames[0],
-            "last": plan.frames[1],
-            "step": plan.frames[2],
-        },
-        "size": {"height": plan.height, "width": plan.width, "dtype": plan.header.dtype},
-        "raw": {"format": plan.header.format, "fingerprint": plan.header.fingerprint},
+        **plan.metadata(pipeline.config.time_units),
         "kept": sorted(pipeline.kept),
         "counts": _counts(statuses),
-        "params": _plain({step: pipeline.parameters(step, dataset) for step in STEPS}),
+        "params": _plain(
+            {step: pipeline.parameters(step, dataset) for step in STEPS}
+            | pipeline.user_steps.parameters()
+        ),
         "results_paths": {
-            str(fov): results_paths(layout, dataset, fov, channels, pipeline.kept)
+            str(fov): results_paths(
+                layout,
+                dataset,
+                fov,
+                channels,
+                pipeline.kept,
+                steps=pipeline.user_steps.names(),
+            )
             for fov in plan.fovs
         },
         "fovs": {str(fov): status for fov, status in statuses.items()},

@@ -22,7 +22,6 @@ _REMEDY = "see config/README.md for every key"
 _LATER = {
     "samples": "merging samples",
     "fit": "fitting kinetic models",
-    "steps": "user steps",
 }
 """Keys of the documented form whose part of the package is not in this version."""
 

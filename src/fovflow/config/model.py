@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from fovflow.config.correct import CorrectConfig, TilesCorrect
 from fovflow.config.extract import ExtractConfig
 from fovflow.config.qc import QcConfig
 from fovflow.config.run import RunConfig
 from fovflow.config.segment import LogStdSegment, SegmentConfig
+from fovflow.config.steps import StepConfig, check_steps
 from fovflow.config.track import IouTrack, TrackConfig
 from fovflow.errors import ConfigError
 from fovflow.layout import RESERVED, STACKS
@@ -198,7 +207,17 @@ class Config(Section):
     track: TrackConfig = Field(IouTrack(), description="Step 4: cells over time.")
     extract: ExtractConfig = Field(ExtractConfig(), description="Step 5: traces.")
     qc: QcConfig = Field(QcConfig(), description="Rules that decide which cells are good.")
+    steps: tuple[StepConfig, ...] = Field(
+        (), description="Steps of your own, one rule each: {name, script, function, outputs, …}."
+    )
     run: RunConfig = Field(RunConfig(), description="Record of the run, progress and alerts.")
+
+    @field_validator("steps")
+    @classmethod
+    def _check_steps(
+        cls, value: tuple[StepConfig, ...], info: ValidationInfo
+    ) -> tuple[StepConfig, ...]:
+        return check_steps(value, info.data.get("datasets"))
 
     @field_validator("datasets", mode="after")
     @classmethod

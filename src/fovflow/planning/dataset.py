@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from fovflow.config.model import ChannelsConfig, Config, CropConfig, DatasetConfig
 from fovflow.errors import ConfigError, FovflowError
@@ -62,6 +62,20 @@ class DatasetPlan:
         first, last, step = self.frames
         return (last - first) // step + 1
 
+    def metadata(self, time_units: str) -> dict[str, Any]:
+        """Return what custom code and the results file are told of the dataset."""
+        assert self.header is not None
+        first, last, step = self.frames
+        return {
+            "channels": {"pc": self.pc, "fl": list(self.fl)},
+            "channel_names": {index: self.header.channels[index] for _, index in self.channels},
+            "time_units": time_units,
+            "pixel_um": self.pixel_um,
+            "frames": {"count": self.n_frames, "first": first, "last": last, "step": step},
+            "size": {"height": self.height, "width": self.width, "dtype": self.header.dtype},
+            "raw": {"format": self.header.format, "fingerprint": self.header.fingerprint},
+        }
+
     def kind(self, channel: int) -> Literal["pc", "fl"]:
         """Return whether `channel` is copied as ``pc`` or as ``fl``."""
         return "pc" if channel == self.pc else "fl"
@@ -110,7 +124,7 @@ def plan_dataset(
     wanted = _wanted_fovs(dataset, config, len(header.positions))
     fovs = tuple(fov for fov in wanted if fov < len(header.positions))
     outside = [fov for fov in wanted if fov >= len(header.positions)]
-    problems = list(fatal)
+    problems = fatal + _unknown_fov_arguments(name, config, len(header.positions))
     if outside:
         problems.append(
             str(
@@ -265,6 +279,21 @@ def _wrong_planes(config: Config, header: RawHeader) -> list[str]:
             except ConfigError as error:
                 wrong.append(str(error))
     return wrong
+
+
+def _unknown_fov_arguments(name: str, config: Config, n_positions: int) -> list[str]:
+    """Return a sentence for each user step that has arguments for FOVs that do not exist."""
+    alone = len(config.datasets) == 1
+    found = []
+    for step in config.steps:
+        named = [fov for dataset, fov in step.named_fovs() if dataset == name or alone]
+        outside = [fov for fov in named if fov >= n_positions]
+        if outside:
+            found.append(
+                f"steps.{step.name}.fov_args: {format_ranges(outside)} named; found: "
+                f"{n_positions} FOVs in the file, counted from 0; to do: correct fov_args"
+            )
+    return found
 
 
 def _wanted_fovs(dataset: DatasetConfig, config: Config, n_positions: int) -> tuple[int, ...]:

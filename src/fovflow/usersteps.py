@@ -1,0 +1,143 @@
+"""User steps: load a function from a Python file, call it with one FOV, keep what it wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fovflow.atomic import atomic_files
+from fovflow.errors import FovflowError
+from fovflow.fovresult import FovResult
+
+_LOGGER = logging.getLogger("fovflow")
+
+
+def script_digest(path: str | os.PathLike[str]) -> str | None:
+    """Return the SHA-256 of a script's content; None where it cannot be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def run_step(
+    script: str,
+    function: str,
+    fov: FovResult,
+    outputs: Mapping[str, str],
+    arguments: Mapping[str, Any],
+) -> None:
+    """Call ``function(fov, outputs, **arguments)`` of a script; its files appear if it returns.
+
+    Parameters
+    ----------
+    script : str
+        Path of a Python file.
+    function : str
+        Name of a function in it.
+    fov : FovResult
+    outputs : mapping of str to str
+        Final path of each output. The function is given temporary paths of the same name.
+    arguments : mapping
+
+    Raises
+    ------
+    FovflowError
+        If the script does not load, has no such function, or one that does not take these
+        arguments; if the function raises, or does not write an output.
+    """
+    call = _load(script, function)
+    where = f"the function {function} of {script}"
+    try:
+        inspect.signature(call).bind(fov, {}, **arguments)
+    except TypeError as error:
+        raise FovflowError(
+            f"{where} does not take the arguments",
+            found=str(error),
+            remedy="it is called as function(fov, outputs, **args); correct args, fov_args or it",
+        ) from None
+    label = f"step_{Path(next(iter(outputs.values()))).name}"
+    try:
+        with atomic_files(outputs, label) as work:
+            _call(partial(call, fov, work.paths, **arguments), where, script)
+            others = sorted(p.name for p in work.folder.iterdir() if p not in work.paths.values())
+            if others:
+                _LOGGER.warning("not kept, since no outputs: %s", ", ".join(others))
+    except FileNotFoundError as error:
+        if error.filename not in outputs:
+            raise
+        raise FovflowError(
+            f"{where} did not write its output {error.filename}",
+            found=f"other files: {', '.join(others)}" if others else "no other files",
+            remedy=f"let it write to outputs[{error.filename!r}], or correct the step's outputs",
+        ) from None
+
+
+def _call(call: Callable[[], Any], where: str, script: str) -> None:
+    try:
+        call()
+    except (FovflowError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise FovflowError(
+            f"{where} raised {_described(error, script)}", remedy="the traceback is in the log"
+        ) from error
+
+
+def _described(error: BaseException, script: str) -> str:
+    """Return an error on one line, with the line of the script that it came from."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename) == Path(script).absolute()
+    ]
+    text = " ".join(str(error).split())
+    kind = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{kind} (line {lines[-1]})" if lines else kind
+
+
+def _load(script: str, function: str) -> Callable[..., Any]:
+    path = Path(script).absolute()
+    if not path.is_file():
+        raise FovflowError(
+            f"there is no script {script}",
+            found=f"working directory {Path.cwd().name}",
+            remedy="give its path relative to the folder in which the pipeline is started",
+        )
+    name = f"fovflow_step_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise FovflowError(f"the script {script} is no Python file", remedy="give a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))  # the script may import what lies beside it
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise FovflowError(
+            f"the script {script} does not load",
+            found=_described(error, script),
+            remedy="mend the script; the traceback is in the log",
+        ) from error
+    found: Callable[..., Any] | None = getattr(module, function, None)
+    if not callable(found):
+        known = [
+            key
+            for key, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == name
+        ]
+        raise FovflowError(
+            f"the script {script} has no function {function}",
+            found=", ".join(known) or "no functions",
+            remedy="correct the step's function",
+        )
+    return found
