@@ -21,6 +21,7 @@ include: "rules/segment.smk"
 include: "rules/correct.smk"
 include: "rules/track.smk"
 include: "rules/extract.smk"
+include: "rules/steps.smk"
 include: "rules/results.smk"
 
 

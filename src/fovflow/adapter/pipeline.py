@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
+from fovflow.adapter.usersteps import UserSteps
 from fovflow.config import Config, parse_config
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout, fov_name
@@ -53,6 +54,7 @@ class Pipeline:
             _check_folder(Path(self.config.outdir))
         self.datasets = {name: self._plan(name, is_main) for name in self._names()}
         self.kept = self.config.kept()
+        self.user_steps = UserSteps(self.config, self.layout, self.datasets)
 
     def _names(self) -> list[str]:
         assert not isinstance(self.config.datasets, str)
@@ -174,7 +176,7 @@ class Pipeline:
             name = layout.stack("seg_labeled", dataset, number, plan.seg)
             files.append(Made("track", record("track"), name))
         files.append(Made("extract", record("extract"), layout.traces(dataset, number)))
-        return files
+        return files + self.user_steps.made(dataset, fov)
 
     def leaves(self, dataset: str, fov: int) -> list[str]:
         """Return the names of every file of one FOV that stays."""
@@ -208,7 +210,8 @@ class Pipeline:
         """Return the parameters of a step: its part of the configuration and its revision."""
         from fovflow.steps import step_parameters
 
-        return step_parameters(self.config, step, self.datasets[dataset])
+        own = self.user_steps.parameters() if step == "results" else {}
+        return step_parameters(self.config, step, self.datasets[dataset]) | own
 
     def memory_mb(self, step: str, dataset: str) -> int:
         """Return the memory that a job declares, from its frame size."""
@@ -240,7 +243,7 @@ class Pipeline:
                 lines += [f"{name}: warning: {text}" for text in plan.header.warnings]
             if problems:
                 lines += [f"{name}: {text}" for text in plan.problems]
-        return "\n".join(lines)
+        return "\n".join(lines + self.user_steps.warnings())
 
     def tell(self, *, problems: bool = False) -> None:
         """Print the summary on the error stream, where Snakemake talks."""
