@@ -185,12 +185,13 @@ class IouTracker:
             ),
         )  # fmt: skip
         for candidate in candidates:
+            if {candidate.parent, candidate.newborn} & taken:
+                continue
             held = [item for item in self.held(candidate.parent) if item not in released]
             if held:
                 released.add(held[0])
                 continue
-            lives = all(map(self.goes_on, (candidate.heir, candidate.newborn)))
-            if lives and not {candidate.parent, candidate.newborn} & taken:
+            if all(map(self.goes_on, (candidate.heir, candidate.newborn))):
                 accepted.append(candidate)
                 taken |= {candidate.parent, candidate.heir, candidate.newborn}
         return accepted

@@ -37,11 +37,14 @@ class Candidate:
         Indices among all detections.
     pixels : int
         Common pixels of both masks.
+    visible : int
+        Pixels of the parent's mask that the drift leaves in the newborn's frame.
     """
 
     parent: int
     newborn: int
     pixels: int
+    visible: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Division:
     daughters : tuple of int
         First detections of the daughters: the one linked to the parent, and the new one.
     newborn_iou : float
-        IoU of the parent's and the new daughter's mask.
+        IoU of the visible part of the parent's mask and the new daughter's.
     score : float
         IoU of the parent's mask with both daughters' masks together.
     """
@@ -130,7 +133,8 @@ def candidates(
         pixels[common.source, np.searchsorted(new, common.target)] = common.pixels
         wanted |= pixels >= COVERED * later.area[new]
         for i, j in np.argwhere(wanted).tolist():
-            found.append(Candidate(k.first + i, first + int(new[j]), int(pixels[i, j])))
+            visible = int(common.source_area[i])
+            found.append(Candidate(k.first + i, first + int(new[j]), int(pixels[i, j]), visible))
     return found
 
 
@@ -170,7 +174,7 @@ def decide(
             merges[int(chains.head[parent])].remove(earlier[0])
         elif accept and _lasts(chains, heir) and _lasts(chains, newborn):
             accepted.append(_division(chains, candidate))
-            settled |= {parent, newborn}
+            settled |= {parent, heir, newborn}
     return accepted, _splits(chains, found, {d for a in accepted for d in a.daughters})
 
 
@@ -198,7 +202,7 @@ def _splits(chains: Chains, found: Sequence[Candidate], daughters: set[int]) -> 
 
 
 def _division(chains: Chains, c: Candidate) -> Division:
-    union = int(chains.area[c.parent]) + int(chains.area[c.newborn]) - c.pixels
+    union = c.visible + int(chains.area[c.newborn]) - c.pixels
     heir = int(chains.following[c.parent])
     return Division(c.parent, (heir, c.newborn), c.pixels / union, _score(chains, c))
 
