@@ -37,14 +37,14 @@ class LogStd:
     bright_um: float = 10.0
     halo_um: float = 3.0
     outline_um: float = 2.0
-    min_area_um2: float = 60.0
+    min_area_um2: float = 50.0
     min_cut_area_um2: float = 12.0
     max_area_um2: float | None = None
     faint_area_um2: float = 500.0
     min_contrast: float = 2.0
     split: bool = True
     neck_ratio: float = 0.55
-    kept_neck_ratio: float = 0.85
+    kept_neck_ratio: float = 0.9
     min_radius_um: float = 5.0
     max_solidity: float = 0.92
 

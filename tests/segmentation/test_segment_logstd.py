@@ -7,6 +7,8 @@ from fovflow.segmentation import get_segmenter, segment_stack
 from fovflow.segmentation.frames import check_frame
 from fovflow.segmentation.logstd import averaged_log_std
 from fovflow.simulation import MovieParams, simulate
+from fovflow.simulation.score import complete_tracks
+from fovflow.tracking import track_stack
 from paths import shared_data
 
 
@@ -38,6 +40,20 @@ def test_vignetting_faint_cells_and_another_objective():
     assert simulated_score(seed=5, vignetting=0.5, phase_contrast=0.7) >= 0.87
     assert simulated_score(seed=6, pixel_um=0.4, height=700, width=700, cells=18) >= 0.88
     assert simulated_score(seed=7, pixel_um=1.2, height=300, width=300, cells=30) >= 0.85
+
+
+def test_cells_are_followed_through_divisions_contact_and_the_border():
+    """Nine tenths of the tracks are complete in a movie with all of these."""
+    params = MovieParams(
+        seed=107, frames=36, cells=20, touching=0.2, divisions=3, births=2, deaths=2
+    )
+    movie = simulate(params)
+    px = params.pixel_um
+    labels = segment_stack(
+        np.stack([movie.frame(0, t)[0] for t in range(params.frames)]), pixel_um=px
+    )
+    truth = np.stack([movie.masks(0, t) for t in range(params.frames)])
+    assert complete_tracks(truth, track_stack(labels, pixel_um=px)[0]).fraction >= 0.9
 
 
 def test_cells_at_the_border_survive():

@@ -55,7 +55,7 @@ class LogStdSegment(_Model):
     faint_area_um2: float = Field(
         500.0, ge=0, description="Area up to which faint objects are debris (µm²)."
     )
-    min_area_um2: float = Field(60.0, ge=0, description="Least area of an object (µm²).")
+    min_area_um2: float = Field(50.0, ge=0, description="Least area of an object (µm²).")
     min_cut_area_um2: float = Field(
         12.0, ge=0, description="Least area of an object that the frame's border cuts (µm²)."
     )
@@ -68,7 +68,7 @@ class LogStdSegment(_Model):
         0.55, gt=0, le=1, description="Split where a neck is narrower than this part of both sides."
     )
     kept_neck_ratio: float = Field(
-        0.85, gt=0, le=1, description="The same for what was apart in the frame before, if greater."
+        0.9, gt=0, le=1, description="The same for what was apart in the frame before, if greater."
     )
     min_radius_um: float = Field(
         5.0, ge=0, le=1000, description="Least inscribed radius of a part (µm)."
