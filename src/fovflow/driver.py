@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.results import FovResult, Results, load_results
+from fovflow.fovresult import FovResult
+from fovflow.results import Results, load_results
+
+_STOP = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
+"""Signals that end Snakemake and its jobs, each with the seconds that it gets."""
 
 
 def workflow_folder() -> Path:
@@ -56,7 +62,9 @@ class RunOutcome:
     results : dict of str to fovflow.results.Results
         Results by dataset, also of runs that failed in part.
     failures : dict of str to list of FovResult
-        FOVs that are not complete, by dataset.
+        FOVs that are not complete, by dataset; their ``step`` and ``error`` say where and why.
+    problems : dict of str to list of str
+        Why datasets, or FOVs that were asked for, cannot be processed at all.
     returncode : int
         Snakemake's exit status.
     """
@@ -64,6 +72,7 @@ class RunOutcome:
     success: bool
     results: dict[str, Results] = field(default_factory=dict)
     failures: dict[str, list[FovResult]] = field(default_factory=dict)
+    problems: dict[str, list[str]] = field(default_factory=dict)
     returncode: int = 0
 
     def __bool__(self) -> bool:
@@ -73,7 +82,7 @@ class RunOutcome:
 def run(
     config: str | os.PathLike[str] | Mapping[str, Any],
     *,
-    fovs: str | int | None = None,
+    fovs: str | int | Iterable[int] | None = None,
     cores: int | str = "all",
     outdir: str | os.PathLike[str] | None = None,
     targets: Sequence[str] = (),
@@ -87,8 +96,9 @@ def run(
     ----------
     config : path-like or mapping
         A configuration file, or its content. Paths in it are relative to the working directory.
-    fovs : str or int, optional
-        FOVs to process in every dataset, such as ``"0-5, 7"``; the configuration's otherwise.
+    fovs : str, int or iterable of int, optional
+        FOVs to process in every dataset, such as ``"0-5, 7"`` or ``[0, 7]``; the configuration's
+        otherwise.
     cores : int or str
         Number of cores, or ``"all"``.
     outdir : path-like, optional
@@ -111,6 +121,8 @@ def run(
     ------
     ConfigError
         If the configuration is wrong.
+    KeyboardInterrupt
+        After Ctrl-C, when Snakemake and its jobs have ended; what is complete stays.
 
     Examples
     --------
@@ -122,11 +134,12 @@ def run(
 
     content = _content(config)
     if fovs is not None:
-        content["fovs"] = str(fovs)
+        listed = fovs if isinstance(fovs, str | int) else ", ".join(map(str, fovs))
+        content["fovs"] = str(listed)
         content["datasets"] = _without_own_fovs(content.get("datasets"))
     if outdir is not None:
         content["outdir"] = os.fspath(outdir)
-    checked = parse_config(content)
+    parse_config(content)
     with tempfile.TemporaryDirectory(prefix="fovflow-") as folder:
         file = Path(folder) / "config.yaml"
         write_yaml(file, content)
@@ -136,12 +149,25 @@ def run(
         if targets:
             arguments += ["--", *targets]
         output = subprocess.DEVNULL if quiet else None
-        done = subprocess.run(
-            snakemake_command(arguments), stdout=output, stderr=output, check=False
-        )
+        returncode = _wait_for(snakemake_command(arguments), output)
     if dry_run:
-        return RunOutcome(success=done.returncode == 0, returncode=done.returncode)
-    return _outcome(checked.outdir, checked.datasets, done.returncode)
+        return RunOutcome(success=returncode == 0, returncode=returncode)
+    return _outcome(content, returncode)
+
+
+def _wait_for(command: list[str], output: int | None) -> int:
+    """Run a command in a group of its own; an interruption ends the group, and is raised."""
+    process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        for number, patience_s in _STOP:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.wait(patience_s)
+                break
+        raise
 
 
 def _content(config: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
@@ -170,16 +196,31 @@ def _without_own_fovs(datasets: Any) -> Any:
     }
 
 
-def _outcome(outdir: str, datasets: Any, returncode: int) -> RunOutcome:
+def _outcome(content: dict[str, Any], returncode: int) -> RunOutcome:
+    from fovflow.adapter.outcome import dataset_status
+    from fovflow.adapter.pipeline import Pipeline
+
+    pipeline = Pipeline(content, is_main=False)
     results: dict[str, Results] = {}
-    for name in datasets:
-        try:
-            results[name] = load_results(Path(outdir) / name)
-        except FovflowError:
-            continue  # nothing was made of this dataset
-    failures = {
-        name: bad
-        for name, result in results.items()
-        if (bad := [fov for fov in result.fovs.values() if fov.status != "complete"])
-    }
-    return RunOutcome(returncode == 0, results, failures, returncode)
+    failures: dict[str, list[FovResult]] = {}
+    for name in pipeline.datasets:
+        folder = Path(pipeline.layout.dataset(name))
+        with suppress(FovflowError):  # nothing was made of this dataset
+            results[name] = load_results(folder)
+        if returncode == 0:
+            continue
+        known = results[name].fovs if name in results else {}
+        bad = [
+            _failure(known.get(fov) or FovResult(index=fov, status="", dataset=name), status)
+            for fov, status in dataset_status(pipeline, name).items()
+            if status["status"] != "complete"
+        ]
+        if bad:
+            failures[name] = bad
+    problems = {name: list(p.problems) for name, p in pipeline.datasets.items() if p.problems}
+    return RunOutcome(returncode == 0, results, failures, problems, returncode)
+
+
+def _failure(fov: FovResult, status: Mapping[str, Any]) -> FovResult:
+    step, error = str(status.get("step", "")), str(status.get("error", ""))
+    return replace(fov, status=str(status["status"]), step=step, error=error)

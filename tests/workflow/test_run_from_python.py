@@ -1,0 +1,80 @@
+"""`fovflow.run`: success, results, failures, problems, and a clean stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fovflow
+from workflow_project import Project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+STEP = {"name": "own", "script": "own.py", "function": "own", "outputs": ["own.txt"]}
+SCRIPT = """
+import fovflow
+try:
+    fovflow.run("config/config.yaml", cores=1)
+except KeyboardInterrupt:
+    print("interrupted")
+    raise
+"""
+
+
+def test_failures_and_problems_are_told(project: Project, monkeypatch):
+    monkeypatch.chdir(project.folder)
+    (project.folder / "own.py").write_text(
+        "def own(fov, outputs):\n"
+        "    if fov.index:\n        raise ValueError('not this one')\n"
+        "    outputs['own.txt'].touch()\n"
+    )
+    project.config["steps"] = [STEP]
+    project.config["datasets"]["lost"] = {"path": "raw/absent.nd2"}
+    outcome = fovflow.run(project.config, fovs=[0, 2], cores=2, quiet=True)
+    assert not outcome
+    assert (outcome.success, outcome.returncode) == (False, 1)
+    (bad,) = outcome.failures["sim"]
+    assert (bad.name, bad.status, bad.step) == ("sim/fov_002", "failed", "own")
+    assert "own of own.py raised ValueError: not this one (line 3)" in bad.error
+    assert list(outcome.results) == ["sim"]
+    assert outcome.results["sim"].fovs[0].status == "complete"
+    assert list(outcome.problems) == ["lost"]
+    assert "raw/absent.nd2" in outcome.problems["lost"][0]
+
+
+def test_ctrl_c_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(project: Project):
+    project.config |= {"fovs": "1", "steps": [STEP]}
+    own = project.folder / "own.py"
+    own.write_text(
+        "import os, time\nfrom pathlib import Path\n\n\ndef own(fov, outputs):\n"
+        "    Path('pid.new').write_text(str(os.getpid()))\n"
+        "    Path('pid.new').rename('pid')\n    time.sleep(60)\n"
+    )
+    project.write_config()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        cwd=project.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    pid = project.folder / "pid"
+    until = time.monotonic() + 60
+    while not pid.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert out == "interrupted\n", error
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert not list(Path(project.results).rglob("*.part"))
+    own.write_text("def own(fov, outputs):\n    outputs['own.txt'].touch()\n")
+    again = project.run()
+    assert again.status == 0, again.text
+    assert project.file(1, "own.txt").exists()
