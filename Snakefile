@@ -1,7 +1,7 @@
 # fovflow: raw time-lapse microscopy to single-cell traces, one set of files per field of view.
 #
 #   raw file ─ copy ─┬─ segment ─┬─ track ──────┬─ extract ─ traces.csv
-#                    └───────────┴─ correct ────┘               └─ results ─ processing_results.yaml
+#                    └───────────┴─ correct ────┘               └─ results ─ processing_results.yaml ─ report.html
 
 from snakemake.utils import min_version
 
@@ -23,6 +23,7 @@ include: "rules/track.smk"
 include: "rules/extract.smk"
 include: "rules/steps.smk"
 include: "rules/results.smk"
+include: "rules/report.smk"
 
 
 rule all:

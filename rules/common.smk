@@ -9,6 +9,7 @@ if (Path(workflow.basedir) / "src" / "fovflow").is_dir():
 
 from fovflow.adapter.outcome import describe_outcome, record_failure
 from fovflow.adapter.pipeline import plan_pipeline
+from fovflow.adapter.reporting import report_inputs, report_options
 from fovflow.adapter.recording import say
 
 PIPELINE = plan_pipeline(config, workflow)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-RESERVED = frozenset({"analysis", "runs"})
-"""Folder names in the output folder that no dataset may have."""
+RESERVED = frozenset({"analysis", "logs", "report.html", "runs"})
+"""Names in the output folder that no dataset may have."""
 
 STACKS = ("pc", "fl", "seg", "fl_corrected", "seg_labeled")
 """Kinds of npy stacks, in the order in which they are made."""
@@ -107,12 +107,18 @@ class Layout:
         """Results file of a dataset, ``processing_results.yaml``."""
         return f"{self.outdir}/{dataset}/processing_results.yaml"
 
-    def log(self, rule: str, dataset: str, fov: int | str | None = None, rest: str = "") -> str:
-        """Log file of a job."""
+    def report(self) -> str:
+        """Page that shows all datasets, ``report.html``."""
+        return f"{self.outdir}/report.html"
+
+    def log(
+        self, rule: str, dataset: str | None = None, fov: int | str | None = None, rest: str = ""
+    ) -> str:
+        """Log file of a job; without a dataset, of one for all datasets."""
         return self._job_file(rule, dataset, fov, rest, "log")
 
     def benchmark(
-        self, rule: str, dataset: str, fov: int | str | None = None, rest: str = ""
+        self, rule: str, dataset: str | None = None, fov: int | str | None = None, rest: str = ""
     ) -> str:
         """Time and memory of a job, as Snakemake measures them."""
         return self._job_file(rule, dataset, fov, rest, "tsv")
@@ -122,9 +128,9 @@ class Layout:
         return self._job_file(rule, dataset, fov, rest, "json")
 
     def _job_file(
-        self, rule: str, dataset: str, fov: int | str | None, rest: str, suffix: str
+        self, rule: str, dataset: str | None, fov: int | str | None, rest: str, suffix: str
     ) -> str:
-        folder = f"{self.outdir}/{dataset}/logs"
+        folder = f"{self.outdir if dataset is None else self.dataset(dataset)}/logs"
         if fov is not None:
             folder = f"{folder}/fov_{fov_name(fov)}"
         return f"{folder}/{rule}{rest}.{suffix}"

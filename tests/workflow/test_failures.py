@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 
@@ -139,6 +140,8 @@ def test_a_movie_without_cells_runs_to_the_end(tmp_path):
     assert len(lines) == 1
     assert lines[0].startswith("fov,cell,frame,time,good,position_x,position_y")
     assert np.load(empty.file(0, "seg_labeled_ch_0.npy"), allow_pickle=False).max() == 0
+    page = (empty.folder / "results" / "report.html").read_text(encoding="utf-8")
+    assert "No cell was found." in page
 
 
 def test_an_output_folder_that_cannot_be_written_is_named(finished_project, tmp_path):
@@ -149,3 +152,28 @@ def test_an_output_folder_that_cannot_be_written_is_named(finished_project, tmp_
     assert done.status == 1
     assert "cannot make the output folder results; found: File exists" in done.text
     assert "Traceback" not in done.text
+
+
+def test_results_and_report_of_a_failed_run_are_forgotten(project):
+    stack = project.file(1, "pc_ch_0.npy")
+    stack.write_bytes(stack.read_bytes()[:-1000])
+    project.file(1, "seg_ch_0.npy").unlink()
+    done = project.run()
+    assert done.status == 1
+    assert "cannot write" not in done.text
+    page = project.folder / "results" / "report.html"
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>1 of 3 fields of view failed</h1>" in text
+    assert "failed while finding the cells (step segment)" in text
+    yaml_file = project.results / "processing_results.yaml"
+    plan = project.results / "dataset.json"
+    assert page.stat().st_mtime < yaml_file.stat().st_mtime < plan.stat().st_mtime
+    metadata = project.folder / ".snakemake" / "metadata"
+    recorded = {path.name for path in metadata.iterdir()}
+    for name in ("results/report.html", "results/sim/processing_results.yaml"):
+        assert base64.b64encode(name.encode()).decode() not in recorded
+    stack.unlink()
+    again = project.run()
+    assert again.status == 0, again.text
+    assert again.jobs["report"] == 1
+    assert "All fields of view are complete" in page.read_text(encoding="utf-8")

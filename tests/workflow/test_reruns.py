@@ -28,7 +28,7 @@ def test_deleted_traces_are_made_again_for_that_fov_only(project: Project):
     before = project.outputs()
     project.file(1, "traces.csv").unlink()
     again = project.run()
-    assert (again.status, again.jobs) == (0, {"extract": 1, "results": 1})
+    assert (again.status, again.jobs) == (0, {"extract": 1, "results": 1, "report": 1})
     assert project.outputs() == before
 
 
@@ -36,7 +36,10 @@ def test_a_deleted_intermediate_is_made_again_with_what_uses_it(project: Project
     before = project.outputs()
     project.file(2, "fl_corrected_ch_1.npy").unlink()
     again = project.run()
-    assert (again.status, again.jobs) == (0, {"correct": 1, "extract": 1, "results": 1})
+    assert (again.status, again.jobs) == (
+        0,
+        {"correct": 1, "extract": 1, "results": 1, "report": 1},
+    )
     assert project.outputs() == before
 
 
@@ -45,7 +48,7 @@ def test_changed_parameters_of_correct_rerun_correct_and_what_follows(project: P
     project.config["correct"] = {"method": "constant"}
     again = project.run()
     assert again.status == 0
-    assert again.jobs == {"correct": POSITIONS, "extract": POSITIONS, "results": 1}
+    assert again.jobs == {"correct": POSITIONS, "extract": POSITIONS, "results": 1, "report": 1}
     after = project.outputs()
     changed = {name for name in after if after[name] != before.get(name)}
     assert all(
@@ -81,12 +84,13 @@ def test_changed_raw_content_reruns_everything(project: Project, tmp_path):
         "track": POSITIONS,
         "extract": POSITIONS,
         "results": 1,
+        "report": 1,
     }
 
 
 def test_a_smaller_selection_of_fovs_touches_no_fov(project: Project):
     project.config["fovs"] = "0-1"
-    assert project.run().jobs == {"results": 1}
+    assert project.run().jobs == {"results": 1, "report": 1}
     content = read_yaml(project.results / "processing_results.yaml")
     assert list(content["fovs"]) == ["0", "1"]
 
@@ -97,6 +101,8 @@ def test_one_and_two_cores_give_identical_bytes(finished_project: Project, tmp_p
     done = other.run(cores=1)
     assert done.status == 0, done.text
     assert other.outputs() == finished_project.outputs()
+    pages = [p.folder / "results" / "report.html" for p in (other, finished_project)]
+    assert pages[0].read_bytes() == pages[1].read_bytes()
 
 
 def test_bulky_stacks_that_are_not_kept_are_removed(finished_project: Project, tmp_path):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from fovflow.adapter.forget import forget
 from fovflow.adapter.pipeline import Pipeline
+from fovflow.adapter.reporting import record_report
 from fovflow.results import fov_status, results_paths, write_results
 from fovflow.units import format_ranges
 
@@ -77,7 +78,7 @@ def _plain(value: Any) -> Any:
 
 
 def record_failure(pipeline: Pipeline, workflow: Any) -> None:
-    """Bring the results files up to date after a run that did not succeed.
+    """Bring the results files and the report up to date after a run that did not succeed.
 
     Snakemake forgets that the files were ever made, and they are dated before their inputs: the
     next run makes them again in any case.
@@ -88,11 +89,10 @@ def record_failure(pipeline: Pipeline, workflow: Any) -> None:
         file = Path(pipeline.layout.results(name))
         try:
             write_dataset_results(pipeline, name)
-            before = Path(pipeline.layout.plan(name)).stat().st_mtime - 1
-            os.utime(file, (before, before))
-            workflow.persistence.cleanup_metadata(str(file))
+            forget(file, workflow, [Path(pipeline.layout.plan(name))])
         except Exception as error:  # the run has failed already: say so, and go on
             print(f"{name}: cannot write {file}: {error}")
+    record_report(pipeline, workflow)
 
 
 def describe_outcome(pipeline: Pipeline) -> str:

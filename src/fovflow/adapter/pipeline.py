@@ -187,10 +187,10 @@ class Pipeline:
         return [leaf for fov in self.datasets[dataset].fovs for leaf in self.leaves(dataset, fov)]
 
     def targets(self) -> list[str]:
-        """Return all that a run makes, FOV by FOV, and the results of each dataset."""
+        """Return all that a run makes, FOV by FOV, the results of each dataset, and the report."""
         files = [leaf for name in self.datasets for leaf in self.dataset_leaves(name)]
         files += [self.layout.results(name) for name, plan in self.datasets.items() if plan.fovs]
-        return files + self.problems()
+        return [*files, self.layout.report(), *self.problems()]
 
     def trace_targets(self) -> list[str]:
         """Return the traces of all FOVs."""

@@ -17,8 +17,13 @@ COMMANDS = {
     "demo": "simulate a small movie, run the pipeline on it, compare with the truth",
     "inspect": "show what a raw file holds: axes, channels, positions, times, warnings",
     "status": "show what is complete, what failed and why",
+    "watch": "follow a run live, or show how it ended",
+    "runs": "list and show the records of runs",
     "why": "say in plain words what would run now, and why",
     "verify": "compare every output with what was recorded when it was made",
+    "restore": "say what has changed since a run and how it is done again, or do it",
+    "publish": "copy what a run left behind to another place, checked and resumable",
+    "report": "make the page that shows what came out of a run: report.html",
     "overlay": "draw the cells that were found over the images",
     "simulate": "write a simulated movie with known truth",
 }

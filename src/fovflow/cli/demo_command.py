@@ -41,6 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
     found = _compare(results, truth)
     print(f"results: {results / 'processing_results.yaml'}")
     print(f"traces:  {results / 'fov_000' / f'{NAME}_fov_000_traces.csv'}, and so on")
+    print(f"report:  {folder / 'results' / 'report.html'}")
     print(f"raw:     {movie}, truth: {truth}")
     _say(f"done in {time.perf_counter() - start:.0f} s")
     return 0 if found else 1

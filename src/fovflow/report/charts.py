@@ -109,14 +109,19 @@ def _grid(x: axes.Scale, y: axes.Scale, height: int, x_title: str, y_title: str)
     return tag("g", marks, class_="scale")
 
 
-def _cell(line: Line, x: axes.Scale, y: axes.Scale) -> Html:
-    time, value = line.time, line.value
-    if time.size == 1:
-        return tag("circle", cx=int(x(time[0])), cy=int(y(value[0])), r=3)
-    if time.size > POINTS:
-        chosen = np.unique(np.linspace(0, time.size - 1, POINTS).round().astype(np.intp))
-        time, value = time[chosen], value[chosen]
-    return tag("path", d=path(x(time), y(value)))
+def _cell(line: Line, x: axes.Scale, y: axes.Scale) -> list[Html]:
+    """Return a cell's line; it is broken where the cell has no good row in between."""
+    every = max(1, -(-line.time.size // POINTS))
+    breaks = np.flatnonzero(np.diff(line.frame) > 1) + 1
+    drawn = []
+    for start, stop in zip([0, *breaks.tolist()], [*breaks.tolist(), line.time.size], strict=True):
+        chosen = [*range(start, stop - 1, every), stop - 1]
+        at_x, at_y = x(line.time[chosen]), y(line.value[chosen])
+        if len(chosen) == 1:
+            drawn.append(tag("circle", cx=int(at_x[0]), cy=int(at_y[0]), r=2))
+        else:
+            drawn.append(tag("path", d=path(at_x, at_y)))
+    return drawn
 
 
 def _median(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from fovflow.report import axes, charts
-from fovflow.report.markup import Html, tag
+from fovflow.report.markup import Html, join, tag
 from fovflow.report.summary import CellLabel, DatasetSummary, FovSummary, Picture
 from fovflow.report.words import plural, rule_words, status_words
 
@@ -57,13 +57,24 @@ def _row(fov: FovSummary) -> Html:
         tag("span", _flags(fov), class_="chips"),
         charts.sparkline(fov.series[0]) if fov.series else "",
     ]
-    return tag(
-        "tr",
-        [
-            tag("td", value, class_=kind or None, data_label=name)
-            for value, (name, kind) in zip(values, _COLUMNS, strict=True)
-        ],
-        class_=None if fov.status == "complete" else "not-complete",
+    complete = fov.status == "complete"
+    words = "; ".join(filter(None, ["" if complete else status_words(fov), fov.note]))
+    return join(
+        tag(
+            "tr",
+            [
+                tag("td", value, class_=kind or None, data_label=name)
+                for value, (name, kind) in zip(values, _COLUMNS, strict=True)
+            ],
+            class_="told" if words else None,
+        ),
+        tag(
+            "tr",
+            tag("td", words, colspan=len(_COLUMNS)),
+            class_="why" if complete else "why not-complete",
+        )
+        if words
+        else None,
     )
 
 
@@ -73,12 +84,7 @@ def _count(value: int | None) -> str:
 
 def _status(fov: FovSummary) -> Html:
     kind = fov.status if fov.status in ("complete", "failed") else "waiting"
-    return tag(
-        "span",
-        tag("b", fov.status, class_=f"status {kind}"),
-        tag("small", status_words(fov)) if fov.status != "complete" else None,
-        tag("small", fov.note) if fov.note else None,
-    )
+    return tag("b", fov.status, class_=f"status {kind}")
 
 
 def _flags(fov: FovSummary) -> list[Html]:

@@ -1,0 +1,143 @@
+"""Output folders as runs leave them, made by hand with known numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fovflow.layout import Layout
+from fovflow.results import results_paths, write_results
+from fovflow.tables import write_csv
+
+PARAMS = {
+    "copy": {"frames": [0, 5, 1], "crop": None},
+    "segment": {"arguments": {"method": "logstd", "n_sigma": 4.0, "split": True}, "revision": 1},
+    "extract": {"arguments": {}, "qc": {"reject": ["min_frames", "border"], "note": ["gap"]}},
+}
+
+
+def traces(fov: int, cells: int, frames: int, channels: tuple[int, ...] = (1,)) -> dict[str, Any]:
+    """Cell c has intensity 100·c + frame; the last cell is bad, at the border."""
+    cell = np.repeat(np.arange(1, cells + 1), frames)
+    frame = np.tile(np.arange(frames), cells)
+    good = cell < max(cells, 2)
+    columns: dict[str, Any] = {
+        "fov": np.full(cell.size, fov),
+        "cell": cell,
+        "frame": frame,
+        "time": frame * 10.0,
+        "good": good,
+        "position_x": 4.0 + 3 * cell,
+        "position_y": 6.0 + 0 * cell,
+        "area_ch_0": np.full(cell.size, 9),
+    }
+    for channel in channels:
+        columns[f"intensity_total_ch_{channel}"] = 100.0 * cell + frame
+        columns[f"saturated_fraction_ch_{channel}"] = 0.0 * cell
+    columns["area_um2"] = 9.0 * 0.25 + 0.0 * cell
+    columns["flags"] = np.where(good, "", "min_frames;border").astype(object)
+    return columns
+
+
+class Folder:
+    """An output folder with one dataset, ``plate``, unless another is named."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.layout = Layout(path)
+
+    def add(
+        self,
+        name: str = "plate",
+        *,
+        fovs: int = 2,
+        cells: int = 3,
+        frames: int = 6,
+        fl: tuple[int, ...] = (1,),
+        names: dict[int, str] | None = None,
+        kept: frozenset[str] = frozenset({"pc", "seg_labeled"}),
+        statuses: dict[int, dict[str, Any]] | None = None,
+        flags: dict[int, str] | None = None,
+        problems: tuple[str, ...] = (),
+        size: int = 24,
+    ) -> None:
+        """Write a dataset's tables, stacks and results file."""
+        found = {i: {"status": "complete"} for i in range(fovs)} | (statuses or {})
+        for fov in found:
+            self._fov(name, fov, cells, frames, fl, kept, flags or {}, size)
+        channels = {"pc": 0, "fl": list(fl), "seg": 0}
+        write_results(
+            self.layout.results(name),
+            {
+                "dataset": name,
+                "channels": {"pc": 0, "fl": list(fl)},
+                "channel_names": names or {0: "Phase", **{c: f"Dye {c}" for c in fl}},
+                "time_units": "min",
+                "pixel_um": 0.5,
+                "frames": {"count": frames, "first": 0, "last": frames - 1, "step": 1},
+                "size": {"height": size, "width": size, "dtype": "uint16"},
+                "raw": {"format": "nd2"},
+                "params": PARAMS,
+                "results_paths": {
+                    str(f): results_paths(self.layout, name, f, channels, kept) for f in found
+                },
+                "fovs": {str(f): entry for f, entry in found.items()},
+                "problems": list(problems),
+            },
+        )
+
+    def _fov(self, name, fov, cells, frames, fl, kept, flags, size) -> None:
+        layout, frame = self.layout, np.arange(frames)
+        missing = np.array(["missing" in flags.get(t, "") for t in range(frames)], bool)
+        flag = np.array([flags.get(t, "") for t in range(frames)], object)
+        write_csv(
+            layout.times(name, fov), {"frame": frame, "time_s": 600.0 * frame, "missing": missing}
+        )
+        write_csv(
+            layout.segment_frames(name, fov, 0),
+            {"frame": frame, "n_objects": np.where(missing, 0, cells), "flag": flag},
+        )
+        for channel in fl:
+            level = np.where(missing, np.nan, 100.0 + frame)
+            write_csv(
+                layout.correct_frames(name, fov, channel),
+                {"frame": frame, "background_level": level, "flag": flag},
+            )
+        write_csv(layout.traces(name, fov), traces(fov, cells, frames, fl))
+        image = np.random.default_rng(fov).integers(90, 110, (frames, size, size)).astype(np.uint16)
+        labels = np.zeros((frames, size, size), np.uint16)
+        for cell in range(1, cells + 1):
+            labels[:, 5:8, 3 + 3 * cell : 6 + 3 * cell] = cell
+        for kind, stack in (("pc", image), ("seg_labeled", labels)):
+            if kind in kept:
+                np.save(layout.stack(kind, name, fov, 0), stack)
+
+    def write(self, **options: Any) -> str:
+        """Write the report; return its text."""
+        from fovflow.report import write_report
+
+        page = self.path / "report.html"
+        write_report(page, self.path, **options)
+        return page.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[[str], Folder]:
+    """Make an empty output folder of that name."""
+
+    def make(name: str = "results") -> Folder:
+        path = tmp_path / name
+        path.mkdir(parents=True)
+        return Folder(path)
+
+    return make
+
+
+@pytest.fixture
+def folder(make_folder) -> Folder:
+    """An empty output folder."""
+    return make_folder("results")
