@@ -14,12 +14,16 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from fovflow.runs.store import ENVIRONMENT, EventFile, RunFolder, current_run, job_name
+from fovflow.runs.store import ENVIRONMENT, STOP_SUFFIX, EventFile, RunFolder, current_run, job_name
 
 EVENTS_FILE = "FOVFLOW_JOB_EVENTS"
 """Environment variable that tells code inside the job where its events go."""
+
+RESOURCES_AFTER_S = 3.0
+"""Age of a job, in seconds, from which it measures what it uses; shorter ones are not slowed."""
 
 
 class AttemptRecorder:
@@ -32,14 +36,26 @@ class AttemptRecorder:
     wildcards : mapping of str to str
     outdir : path-like
         Output folder, for jobs on machines that have not inherited the run's environment variable.
+    resources_every_s : float
+        Seconds between two measurements of what the job uses; 0 measures nothing.
     """
 
-    def __init__(self, rule: str, wildcards: Mapping[str, str], outdir: str | os.PathLike[str]):
+    def __init__(
+        self,
+        rule: str,
+        wildcards: Mapping[str, str],
+        outdir: str | os.PathLike[str],
+        *,
+        resources_every_s: float = 10.0,
+    ):
         self._started = time.perf_counter()
         self._events: EventFile | None = None
         self._closed = threading.Event()
         self._sums: dict[str, tuple[float, int]] = {}
         self._about: dict[str, Any] = {}
+        self._monitor: Any = None
+        self._resources_every_s = resources_every_s
+        self._stop_file: Path | None = None
         os.environ.pop(EVENTS_FILE, None)
         try:
             run = run_of_job(outdir)
@@ -55,12 +71,17 @@ class AttemptRecorder:
             }
             self._events = EventFile(path)
             os.environ[EVENTS_FILE] = str(path.absolute())
+            self._stop_file = path.with_suffix(STOP_SUFFIX)
         except Exception as error:
             self._give_up(error)
 
     def start(self, **keys: Any) -> None:
-        """Record that the job began."""
+        """Record that the job began; a long one is measured from then on."""
         self._write("job_started", **self._about, **_here(), pid=os.getpid(), **keys)
+        if self._events is not None and self._resources_every_s > 0:
+            timer = threading.Timer(RESOURCES_AFTER_S, self._measure_resources)
+            timer.daemon = True
+            timer.start()
 
     def message(self, text: str, level: str) -> None:
         """Record something that a person should read."""
@@ -75,9 +96,24 @@ class AttemptRecorder:
                 self._sums[name] = (total + number, count + 1)
 
     def progress(self, done: int, total: int, **keys: Any) -> None:
-        """Record that `done` of `total` frames are done, and the means of what was measured."""
+        """Record that `done` of `total` frames are done, and the means of what was measured.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If the run asks this job to stop.
+        """
         self._write("progress", t=done, T=total, **keys)
         self.flush_metrics(done - 1)
+        if self.stop_reason():
+            raise KeyboardInterrupt
+
+    def stop_reason(self) -> str:
+        """Return why the run asks this job to stop; empty where it does not."""
+        try:
+            return "" if self._stop_file is None else self._stop_file.read_text("utf-8")
+        except OSError:
+            return ""
 
     def flush_metrics(self, step: int) -> None:
         """Record the means of what was measured since the last time; `step` is the last frame."""
@@ -89,13 +125,19 @@ class AttemptRecorder:
     def finish(self, **keys: Any) -> None:
         """Record that the job ended well."""
         self.flush_metrics(0)
+        self._end_measuring()
         self._write("job_finished", **self._about, **self._used(), **_here(), **keys)
         self._close()
 
     def fail(self, **keys: Any) -> None:
         """Record that the job ended badly."""
+        self._end_measuring()
         self._write("job_failed", **self._about, **self._used(), **_here(), **keys)
         self._close()
+
+    def _end_measuring(self) -> None:
+        if self._monitor is not None:
+            self._monitor.stop()
 
     def _used(self) -> dict[str, Any]:
         from fovflow.adapter.job import peak_memory_mib
@@ -105,6 +147,13 @@ class AttemptRecorder:
             "cpu_s": round(time.process_time(), 3),
             "peak_mib": round(peak_memory_mib(), 1) if sys.platform == "linux" else None,
         }
+
+    def _measure_resources(self) -> None:
+        if not self._closed.is_set():
+            from fovflow.runs.resources import ResourceMonitor
+
+            self._monitor = ResourceMonitor(self._write, interval_s=self._resources_every_s)
+            self._monitor.start()
 
     def _write(self, kind: str, **keys: Any) -> None:
         if self._events is None or self._closed.is_set():

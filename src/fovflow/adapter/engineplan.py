@@ -17,9 +17,9 @@ from typing import Any
 
 import fovflow
 from fovflow.adapter.pipeline import Pipeline
-from fovflow.runs.recorder import RunPlan
+from fovflow.runs.runplan import RunPlan, Watch
 from fovflow.runs.store import RunFolder
-from fovflow.runs.view import RunView
+from fovflow.runs.view import JobView, RunView
 
 
 def run_plan(pipeline: Pipeline, workflow: Any, jobs: dict[str, int]) -> RunPlan:
@@ -75,11 +75,15 @@ def stop_run(view: RunView, *, remote: bool) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         return
     os.kill(os.getpid(), signal.SIGTERM)
-    host = socket.gethostname()
     for job in view.running:
-        if job.host == host and job.pid:
-            with suppress(OSError):
-                os.kill(job.pid, signal.SIGINT)
+        stop_job(job)
+
+
+def stop_job(job: JobView) -> None:
+    """Tell a job on this machine to stop, as by Ctrl-C."""
+    if job.pid and job.host == socket.gethostname():
+        with suppress(OSError):
+            os.kill(job.pid, signal.SIGINT)
 
 
 def _program() -> list[str]:
@@ -119,5 +123,15 @@ def _slow(folder: str) -> dict[str, Any]:
     return {"workflow": capture_workflow(folder), "environment": capture_environment()}
 
 
-def _watch(pipeline: Pipeline) -> Callable[[RunFolder, Callable[[str], None]], Any] | None:
-    return None
+def _watch(pipeline: Pipeline) -> Watch | None:
+    """Return what makes the watcher of the configuration's alerts, where there are any."""
+    settings = pipeline.config.run
+    if not settings.alerts:
+        return None
+
+    def make(run: RunFolder, on_action: Callable[[str, Any], object]) -> Any:
+        from fovflow.runs.alerts import AlertWatcher
+
+        return AlertWatcher(run, settings.alerts, on_action=on_action, smtp=settings.smtp)
+
+    return make

@@ -30,6 +30,9 @@ from fovflow.tables import read_json
 PROGRESS_EVERY = 30
 """Frames between two reports of progress, where the configuration does not say otherwise."""
 
+RESOURCES_EVERY_S = 10.0
+"""Seconds between two measurements of what a job uses, where the configuration is silent."""
+
 PROGRESS_AFTER_S = 5.0
 """Seconds after which progress is reported in any case, for slow methods."""
 
@@ -67,11 +70,12 @@ class Job:
         self._outputs = [str(name) for name in snakemake.output]
         self._inputs = [str(name) for name in getattr(snakemake, "input", ())]
         self._logger = logging.getLogger("fovflow")
-        self._every = _progress_every(snakemake)
+        self._every = max(1, int(_number(snakemake, "progress_every", PROGRESS_EVERY)))
         self.recorder = AttemptRecorder(
             str(snakemake.rule),
             {str(key): str(value) for key, value in wildcards.items()},
             self.folder.parent,
+            resources_every_s=_number(snakemake, "resources_interval_s", RESOURCES_EVERY_S),
         )
 
     @property
@@ -156,8 +160,10 @@ class Job:
         """Record that the job was told to stop: no failure of its FOV, which is just not made."""
         with suppress(OSError):
             self.record.unlink()
-        self.recorder.fail(error="stopped", frame=self.frame, exit=130, log=str(self.log))
-        return f"{self.where}: {self.step} stopped"
+        reason = self.recorder.stop_reason()
+        sentence = f"stopped: {reason}" if reason else "stopped"
+        self.recorder.fail(error=sentence, frame=self.frame, exit=130, log=str(self.log))
+        return f"{self.where}: {self.step} {sentence}"
 
     def succeed(self, digests: Mapping[str, Digest]) -> None:
         """Record that the job is complete, with which options, and what it made.
@@ -260,17 +266,17 @@ def _clear() -> str:
     return "\r\x1b[J" if os.environ.get(LIVE) and sys.stderr.isatty() else ""
 
 
-def _progress_every(snakemake: Any) -> int:
-    """Return the number of frames between two reports of progress.
+def _number(snakemake: Any, key: str, default: float) -> float:
+    """Return a number of the configuration's section ``run``.
 
     It is read from the configuration itself and not from the rule's parameters: a change of it
     makes no file anew.
     """
     section = getattr(snakemake, "config", {}).get("run") or {}
     try:
-        return max(1, int(section.get("progress_every", PROGRESS_EVERY)))
+        return float(section.get(key, default))
     except (AttributeError, TypeError, ValueError):
-        return PROGRESS_EVERY
+        return default
 
 
 def peak_memory_mib() -> float:

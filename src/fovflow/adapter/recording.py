@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from fovflow.adapter.engineplan import run_plan, stop_run
+from fovflow.adapter.engineplan import run_plan, stop_job, stop_run
 from fovflow.adapter.job import LIVE
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.adapter.signals import Interruptions
@@ -123,10 +123,13 @@ class EngineListener:
 
     def end(self) -> None:
         """End the recording; later calls do nothing."""
+        from fovflow.adapter.manifest import update_manifests
+
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             return
         recorder.finish()
+        update_manifests(self._pipeline)
         if self._interruptions is not None:
             self._interruptions.remove()
         self._leave_screen()
@@ -143,6 +146,7 @@ class EngineListener:
             progress_lines=not self._quiet("PROGRESS"),
             tell_failures="all" if remote else "silent" if self.screen else "none",
             stop=lambda view: stop_run(view, remote=remote),
+            stop_job=stop_job,
         )
         recorder.start()
         self._interruptions = Interruptions(recorder.interrupt)
@@ -160,10 +164,15 @@ class EngineListener:
         stream_handler.addFilter(self._filter)
         self._stream = stream_handler.setStream(ScreenStream(self.screen))
         os.environ[LIVE] = "1"
+        if sys.stderr is self._stream:
+            sys.stderr = stream_handler.stream
 
     def _leave_screen(self) -> None:
         self.screen = None
         os.environ.pop(LIVE, None)
+        if isinstance(sys.stderr, ScreenStream):
+            sys.stderr.flush()
+            sys.stderr = self._stream
         stream_handler = self._stream_handler()
         if stream_handler is not None and self._stream is not None:
             with suppress(Exception):

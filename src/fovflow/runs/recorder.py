@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from fovflow.atomic import write_text
@@ -21,6 +20,7 @@ from fovflow.runs.display import render, summary
 from fovflow.runs.enginejobs import EngineJobs
 from fovflow.runs.form import now
 from fovflow.runs.reader import RunReader
+from fovflow.runs.runplan import RunPlan
 from fovflow.runs.screen import Screen
 from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, EventFile, EventTail, RunFolder
 from fovflow.runs.view import JobView, RunView
@@ -36,33 +36,6 @@ PLAIN_EVERY_S = 30.0
 
 JOIN_S = 20.0
 """Longest time, in seconds, that the end of a run waits for its records."""
-
-
-@dataclass(slots=True)
-class RunPlan:
-    """What a recorder needs to know of a run.
-
-    Attributes
-    ----------
-    outdir : str
-    name : str or None
-    content : dict
-        Keys of ``run.json``.
-    jobs : dict of str to int
-        Number of jobs by rule.
-    slow : callable
-        Returns further keys of ``run.json`` that take time to find.
-    watch : callable
-        Makes, from the run's folder and a function that stops the run, what watches for alerts:
-        an object with ``feed(event, job)``, ``poll()`` and ``close()``; or None.
-    """
-
-    outdir: str
-    name: str | None = None
-    content: dict[str, Any] = field(default_factory=dict)
-    jobs: dict[str, int] = field(default_factory=dict)
-    slow: Callable[[], Mapping[str, Any]] = dict
-    watch: Callable[[RunFolder, Callable[[str], None]], Any] | None = None
 
 
 class Recorder:
@@ -82,6 +55,8 @@ class Recorder:
         where the jobs run elsewhere.
     stop : callable, optional
         Ends the run cleanly; gets the view of the run.
+    stop_job : callable, optional
+        Ends a job cleanly; gets the view of the job.
     """
 
     def __init__(
@@ -93,20 +68,22 @@ class Recorder:
         progress_lines: bool = True,
         tell_failures: str = "none",
         stop: Callable[[RunView], None] | None = None,
+        stop_job: Callable[[JobView], None] | None = None,
     ):
         self.plan = plan
         self.view = RunView({"name": plan.name or "run", "status": "created", "jobs": plan.jobs})
         self.run: RunFolder | None = None
         self.interrupted = ""
         self._screen, self._say, self._progress_lines = screen, say, progress_lines
-        self._tell_failures, self._stop_run = tell_failures, stop
+        self._tell_failures = tell_failures
+        self._stop_run, self._stop_job = stop, stop_job
         self._queue: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = queue.SimpleQueue()
         self._events: EventFile | None = None
         self._reader: RunReader | None = None
         self._watcher: Any = None
         self._alerts: EventTail | None = None
         self._jobs: EngineJobs | None = None
-        self._broken = self._finished = False
+        self._broken = self._finished = self._stopping = False
         self._owner = os.getpid()
         self._before = os.environ.get(ENVIRONMENT)
         self._thread = threading.Thread(target=self._work, name="fovflow-recorder", daemon=True)
@@ -191,7 +168,7 @@ class Recorder:
         total = sum(self.plan.jobs.values())
         self._write("workflow", jobs=self.plan.jobs, total=total)
         if self.plan.watch is not None:
-            self._watcher = self.plan.watch(self.run, self._stop)
+            self._watcher = self.plan.watch(self.run, self._act)
             self._alerts = EventTail(self.run.path / "alerts.jsonl")
         self.view.record = self.run.update(**self.plan.slow())
 
@@ -228,8 +205,11 @@ class Recorder:
             self.run.beat()
 
     def _heard(self, event: Mapping[str, Any], job: tuple[str, int] | None) -> None:
-        if self._watcher is not None:
-            self._watcher.feed(event, job)
+        """Act on what jobs tell, where nothing else watches their alerts."""
+        if self._watcher is None and event["type"] == "alert" and job is not None:
+            action = str(event.get("action"))
+            if action == "stop_run":
+                self._stop(f"alert {event['name']}")
 
     def _show(self, at: float, told: float) -> float:
         if self._screen is not None:
@@ -240,10 +220,26 @@ class Recorder:
             return at
         return told
 
+    def _act(self, action: str, firing: Any) -> None:
+        """Act on an alert: ``firing`` has a name and the job that it fired for."""
+        reason = f"alert {firing.name}"
+        if action == "stop_run":
+            self._stop(reason)
+        elif action == "stop_job" and self.run is not None:
+            view = self.view.last_of(firing.job)
+            if view is not None and view.status == "running":
+                self.run.ask_to_stop(view.job, view.attempt, reason)
+                if self._stop_job is not None:
+                    self._stop_job(view)
+
     def _stop(self, reason: str) -> None:
-        """Stop the run because of an alert."""
+        """Stop the run, once."""
+        if self._stopping:
+            return
+        self._stopping = True
         self.interrupt(reason)
         self._write("message", message=f"the run is stopped: {reason}", level="warning")
+        self._say(f"fovflow: the run is stopped: {reason}")
         if self._stop_run is not None:
             self._stop_run(self.view)
 
@@ -256,7 +252,7 @@ class Recorder:
         self._jobs.settle(None)
         if self._watcher is not None:
             self._guarded(self._watcher.poll)
-            self._guarded(self._watcher.close)
+            self._guarded(self._watcher.finish)
         status, message = self.outcome()
         self.view.record["status"], self.view.record["ended"] = status, now()
         if self.run is None:

@@ -86,8 +86,10 @@ class ScreenStream:
         self.encoding = getattr(screen.stream, "encoding", "utf-8")
 
     def write(self, text: str) -> int:
-        """Take text."""
+        """Take text; show it once a line is whole."""
         self._parts.append(text)
+        if text.endswith("\n"):
+            self.flush()
         return len(text)
 
     def flush(self) -> None:
@@ -96,6 +98,10 @@ class ScreenStream:
         self._parts.clear()
         if text:
             self._screen.say(text)
+
+    def fileno(self) -> int:
+        """Return the terminal's descriptor."""
+        return self._screen.stream.fileno()
 
     def isatty(self) -> bool:
         """Tell that this is a terminal."""

@@ -42,6 +42,9 @@ jobs that are not recorded."""
 CURRENT = ".current"
 """File in ``runs/`` with the name of the run at work, for jobs on other machines."""
 
+STOP_SUFFIX = ".stop"
+"""Beside an attempt's events, a file of this suffix asks the attempt to stop, and says why."""
+
 
 class EventFile:
     """An open file of events with this process as its only writer.
@@ -264,6 +267,10 @@ class RunFolder:
                 continue
             return number, path
         raise FovflowError(f"more than 9999 attempts of the job {job}")
+
+    def ask_to_stop(self, job: str, attempt: int, reason: str) -> None:
+        """Ask an attempt to stop; it looks at its next report of progress."""
+        self.job_file(job, attempt).with_suffix(STOP_SUFFIX).write_text(reason, encoding="utf-8")
 
     def attempts(self) -> Iterator[tuple[str, int, Path]]:
         """Yield (job, attempt, file) of every attempt of every job, by job, then attempt."""
