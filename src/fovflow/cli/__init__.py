@@ -19,8 +19,6 @@ COMMANDS = {
     "status": "show what is complete, what failed and why",
     "watch": "follow a run live, or show how it ended",
     "runs": "list and show the records of runs",
-    "watch": "follow a run live, or show how it ended",
-    "runs": "list and show the records of runs",
     "why": "say in plain words what would run now, and why",
     "verify": "compare every output with what was recorded when it was made",
     "restore": "say what has changed since a run and how it is done again, or do it",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,25 +136,42 @@ def read_job_record(folder: Path, path: Path) -> JobRecord | None:
 
 
 def read_attempts(run: RunFolder) -> Iterator[Attempt]:
-    """Yield every attempt of every job of a run."""
+    """Yield every attempt of every job of a run.
+
+    What a job could not tell itself (it was killed, or is no script of ours) stands among the
+    run's own events.
+    """
+    told: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for event in run.events():
+        if str(event.get("type", "")).startswith("job_"):
+            told.setdefault((str(event["job"]), int(event["attempt"])), []).append(event)
     for job, number, path in run.attempts():
-        attempt = _attempt(run.id, job, number, read_events(path))
+        events = [*read_events(path), *told.pop((job, number), [])]
+        attempt = _attempt(run.id, job, number, events)
+        if attempt is not None:
+            yield attempt
+    for (job, number), events in sorted(told.items()):
+        attempt = _attempt(run.id, job, number, events)
         if attempt is not None:
             yield attempt
 
 
+def newest_attempts(runs: Iterable[RunFolder]) -> dict[tuple[str, JobKey], Attempt]:
+    """Return the newest attempt of each (dataset, job) over `runs`, which are oldest first."""
+    found: dict[tuple[str, JobKey], Attempt] = {}
+    for run in runs:
+        for attempt in read_attempts(run):
+            place = attempt.dataset, attempt.key
+            known = found.get(place)
+            if known is None or known.run != run.id or known.number < attempt.number:
+                found[place] = attempt
+    return found
+
+
 def last_attempts(outdir: str | os.PathLike[str], dataset: str) -> dict[JobKey, Attempt]:
     """Return the newest attempt of each job of a dataset, over all runs of the output folder."""
-    found: dict[JobKey, Attempt] = {}
-    for run in reversed(list_runs(outdir)):
-        newest: dict[JobKey, Attempt] = {}
-        for attempt in read_attempts(run):
-            if attempt.dataset == dataset:
-                known = newest.get(attempt.key)
-                if known is None or attempt.number > known.number:
-                    newest[attempt.key] = attempt
-        found = {**newest, **found}
-    return found
+    found = newest_attempts(list_runs(outdir))
+    return {key: attempt for (name, key), attempt in found.items() if name == dataset}
 
 
 def job_key(rule: str, wildcards: Mapping[str, Any]) -> JobKey:

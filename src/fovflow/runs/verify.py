@@ -62,8 +62,11 @@ def verify(
     if not base.is_dir():
         raise FovflowError(f"there is no folder {base}", remedy="give a folder of results")
     report = Report()
-    places = [base] if holds_records(base) else sorted(filter(holds_records, _folders(base)))
-    runs = [] if holds_records(base) else list_runs(base)
+    alone = is_dataset(base)
+    places = [base] if holds_records(base) else []
+    if not alone:
+        places += sorted(filter(holds_records, _folders(base)))
+    runs = [] if alone else list_runs(base)
     if not places and not runs:
         raise FovflowError(
             f"{base} holds no results",
@@ -79,14 +82,19 @@ def verify(
     return report
 
 
+def is_dataset(folder: Path) -> bool:
+    """Tell whether a folder is one of a dataset."""
+    names = ("dataset.json", RESULTS_NAME, FILE_NAME)
+    return any((folder / name).exists() for name in names) or any(folder.glob("fov_*"))
+
+
 def holds_records(folder: Path) -> bool:
     """Tell whether a folder is one of a dataset, or another with records of jobs."""
-    names = ("dataset.json", RESULTS_NAME, FILE_NAME)
-    return any((folder / name).exists() for name in names) or any(folder.glob(f"{LOGS}/**/*.json"))
+    return is_dataset(folder) or any(folder.glob(f"{LOGS}/**/*.json"))
 
 
 def _folders(base: Path) -> list[Path]:
-    return [path for path in base.iterdir() if path.is_dir() and path.name != "runs"]
+    return [path for path in base.iterdir() if path.is_dir() and path.name not in ("runs", LOGS)]
 
 
 def _prefix(base: Path, place: Path) -> str:
@@ -138,7 +146,11 @@ def _find_orphans(place: Path, prefix: str, expected: dict[str, Expected], repor
 
 
 def _files(place: Path) -> Iterator[Path]:
-    for where, _, names in os.walk(place):
+    """Yield the files of a folder; of an output folder only those outside its datasets."""
+    own = is_dataset(place)
+    for where, folders, names in os.walk(place):
+        if not own and Path(where) == place:
+            folders[:] = [name for name in folders if name == LOGS]
         for name in names:
             yield Path(where) / name
 

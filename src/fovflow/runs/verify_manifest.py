@@ -21,7 +21,8 @@ def check_manifest(
     """Check ``ro-crate-metadata.json``; return the digests of the files that it describes."""
     name = f"{prefix}{FILE_NAME}"
     if not (place / FILE_NAME).exists():
-        report.note(name, "there is no manifest")
+        if (place / "dataset.json").exists():
+            report.note(name, "there is no manifest")
         return {}
     content, problem, twice = read_object(place / FILE_NAME)
     graph = content.get("@graph") if content else None

@@ -1,0 +1,53 @@
+"""``fovflow publish``: copy what a run left behind to another place."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+EXAMPLE = "fovflow publish brave-otter /archive/plate1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments."""
+    parser.add_argument(
+        "run", metavar="RUN", help="id, name, path of a run's folder, or an output folder"
+    )
+    parser.add_argument(
+        "destination", metavar="DEST", help="a folder, or a URL such as s3://bucket/plate1"
+    )
+    parser.add_argument(
+        "--outdir", default="results", help="output folder of ids and names (default: results)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Copy; return 1 if anything could not be copied."""
+    from tqdm import tqdm
+
+    from fovflow.runs.outputs import locate_run
+    from fovflow.runs.publish import publish
+
+    run = locate_run(arguments.run, arguments.outdir)
+    with tqdm(
+        desc="publish", unit="B", unit_scale=True, disable=None, leave=False, file=sys.stderr
+    ) as bar:
+
+        def advance(_: str, step: int, total: int) -> None:
+            bar.total = total
+            bar.update(step)
+
+        outcome = publish(run, arguments.destination, advance=advance)
+    if arguments.json:
+        print(json.dumps({"run": run.id, **outcome.to_json()}, indent=2, ensure_ascii=False))
+    else:
+        for path, why in outcome.failed.items():
+            print(f"{path}: {why}", file=sys.stderr)
+        print(
+            f"{run.id}: {len(outcome.copied)} files copied ({outcome.bytes / 1e6:.1f} MB, "
+            f"{len(outcome.repaired)} of them anew), {len(outcome.kept)} were there already, "
+            f"{len(outcome.failed)} failed"
+        )
+    return 1 if outcome.failed else 0

@@ -1,0 +1,252 @@
+"""Where a file comes from, and what was made from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fovflow.errors import FovflowError
+from fovflow.layout import STAMP_NAME
+from fovflow.runs.jobrecords import (
+    LOGS,
+    Attempt,
+    JobKey,
+    JobRecord,
+    last_attempts,
+    read_job_records,
+)
+from fovflow.tables import read_json
+
+PLAN = "dataset.json"
+
+
+@dataclass(slots=True)
+class Step:
+    """One job on the way to or from a file.
+
+    Attributes
+    ----------
+    job : str
+        Its step, FOV and channel in words; ``raw data`` for the start.
+    depth : int
+        Number of jobs between it and the file.
+    record : JobRecord or None
+    attempt : Attempt or None
+        When and where it ran, where a run recorded it.
+    outputs, inputs : dict of str to str or None
+        SHA-256 by name relative to the dataset's folder; None where it is not known.
+    """
+
+    job: str
+    depth: int
+    record: JobRecord | None = None
+    attempt: Attempt | None = None
+    outputs: dict[str, str | None] = field(default_factory=dict)
+    inputs: dict[str, str | None] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the step as plain values."""
+        attempt = self.attempt
+        return {
+            "job": self.job,
+            "depth": self.depth,
+            "status": self.record and self.record.status,
+            "parameters": self.record and self.record.options,
+            "run": attempt and attempt.run,
+            "attempt": attempt and attempt.number,
+            "host": attempt and attempt.host,
+            "started": attempt and attempt.started,
+            "ended": attempt and attempt.ended,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+        }
+
+
+@dataclass(slots=True)
+class Lineage:
+    """A file's origin and use: `back` ends at the raw data, `forward` at what nothing uses."""
+
+    file: str
+    dataset: str
+    sha256: str | None
+    back: list[Step]
+    forward: list[Step]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the lineage as plain values."""
+        return {
+            "file": self.file,
+            "dataset": self.dataset,
+            "sha256": self.sha256,
+            "back": [step.to_json() for step in self.back],
+            "forward": [step.to_json() for step in self.forward],
+        }
+
+
+class Records:
+    """All records of one dataset's folder, by file."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.records = read_job_records(folder)
+        self.maker: dict[str, JobRecord] = {}
+        self.users: dict[str, list[JobRecord]] = {}
+        self._attempts: dict[JobKey, Attempt] = last_attempts(folder.parent, folder.name)
+        for record in self.records:
+            for path in record.outputs:
+                self.maker[path] = record
+            for path in record.inputs:
+                self.users.setdefault(path, []).append(record)
+
+    def sha256(self, path: str) -> str | None:
+        """Return the recorded SHA-256 of a file."""
+        record = self.maker.get(path)
+        digest = record.outputs[path] if record else None
+        return digest.sha256 if digest else None
+
+    def step(self, record: JobRecord, depth: int) -> Step:
+        """Return a job as a step of a lineage."""
+        return Step(
+            job=record.key.words,
+            depth=depth,
+            record=record,
+            attempt=self._attempts.get(record.key),
+            outputs={path: d.sha256 if d else None for path, d in record.outputs.items()},
+            inputs={path: self.sha256(path) for path in record.inputs},
+        )
+
+    def raw(self, depth: int) -> Step:
+        """Return the raw data as the first step."""
+        stamp, plan = (_read(self.folder / name) for name in (STAMP_NAME, PLAN))
+        return Step("raw data", depth, outputs={str(stamp.get("path")): plan.get("fingerprint")})
+
+
+def trace(file: str | os.PathLike[str]) -> Lineage:
+    """Return where a file comes from and what was made from it.
+
+    Parameters
+    ----------
+    file : path-like
+        A file in a dataset's folder. It need not exist any more.
+
+    Raises
+    ------
+    FovflowError
+        If it lies in no such folder, or no job made or used it.
+    """
+    folder, path = _folder_of(Path(file))
+    known = Records(folder)
+    if path not in known.maker and path not in known.users and path != PLAN:
+        raise FovflowError(
+            f"no job made or used {file}",
+            found=f"{len(known.maker)} files in the records of {folder}",
+            remedy="name an output of the pipeline; outputs of old versions have no records",
+        )
+    return Lineage(
+        file=path,
+        dataset=folder.name,
+        sha256=known.sha256(path),
+        back=list(_back(known, path)),
+        forward=list(_forward(known, path)),
+    )
+
+
+def _folder_of(file: Path) -> tuple[Path, str]:
+    absolute = Path(os.path.abspath(file))  # noqa: PTH100  (links are kept)
+    for parent in absolute.parents:
+        if (parent / LOGS).is_dir() and any((parent / LOGS).rglob("*.json")):
+            return parent, absolute.relative_to(parent).as_posix()
+    raise FovflowError(
+        f"{file} lies in no folder of results",
+        found="no records of jobs in the folders above it",
+        remedy="give a file of a dataset's folder",
+    )
+
+
+def _back(known: Records, path: str) -> Iterator[Step]:
+    """Yield the jobs that the file comes from, nearest first, each once, and the raw data."""
+    seen: set[str] = set()
+    front = [path]
+    depth = 0
+    while front:
+        following: list[str] = []
+        for name in front:
+            record = known.maker.get(name)
+            if record is None or record.file in seen:
+                continue
+            seen.add(record.file)
+            yield known.step(record, depth)
+            following += record.inputs or (
+                [item for item in known.maker if item != name]
+                if record.key.step == "results"
+                else []
+            )
+        front, depth = following, depth + 1
+    if seen or path == PLAN:
+        yield known.raw(depth)
+
+
+def _forward(known: Records, path: str) -> Iterator[Step]:
+    """Yield the jobs that used the file, nearest first, each once."""
+    seen: set[str] = set()
+    front, depth = [path], 1
+    while front:
+        following: list[str] = []
+        for name in front:
+            for record in known.users.get(name, []):
+                if record.file not in seen:
+                    seen.add(record.file)
+                    yield known.step(record, depth)
+                    following += record.outputs
+        front, depth = following, depth + 1
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except FovflowError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def format_lineage(lineage: Lineage) -> list[str]:
+    """Return the lineage as lines for people."""
+    lines = [f"{lineage.dataset}/{lineage.file}", f"  SHA-256 {lineage.sha256 or 'not recorded'}"]
+    lines += ["comes from:"] if lineage.back else ["comes from: nothing that is recorded"]
+    for step in lineage.back:
+        lines += _step_lines(step)
+    if lineage.forward:
+        lines.append("used by:")
+        for step in lineage.forward:
+            lines.append(f"  {step.job} → {', '.join(_names(step.outputs)) or 'nothing'}")
+    return lines
+
+
+def _step_lines(step: Step) -> Iterator[str]:
+    if step.record is None:
+        ((path, digest),) = step.outputs.items()
+        yield f"  {step.job}: {path}"
+        yield f"    digest {digest or 'not recorded'}"
+        return
+    yield f"  {step.job}{_when(step)}"
+    if step.record.options:
+        yield f"    parameters {json.dumps(step.record.options, ensure_ascii=False)}"
+    if step.inputs:
+        yield f"    from {', '.join(_names(step.inputs))}"
+
+
+def _when(step: Step) -> str:
+    if step.attempt is None:
+        return ""
+    at = f", {step.attempt.ended}" if step.attempt.ended else ""
+    host = f" on {step.attempt.host}" if step.attempt.host else ""
+    return f": run {step.attempt.run}, attempt {step.attempt.number}{at}{host}"
+
+
+def _names(files: dict[str, str | None]) -> list[str]:
+    names = [path.rpartition("/")[2] for path in files]
+    return names if len(names) <= 10 else [*names[:10], f"{len(names) - 10} more"]

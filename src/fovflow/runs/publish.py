@@ -1,0 +1,222 @@
+"""Copy what a run left behind to another place: resumable, checked, never twice.
+
+The state of each item stands in ``publish-{place}.jsonl`` in the run's folder: one line each time
+an item was copied and checked. The place is a folder or anything that fsspec opens.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fovflow.atomic import Digest
+from fovflow.errors import FovflowError
+from fovflow.runs.form import FINAL
+from fovflow.runs.manifest_records import FOLDER
+from fovflow.runs.manifest_terms import FILE_NAME
+from fovflow.runs.outputs import outdir_of, outputs_of
+from fovflow.runs.publish_place import ChangedError, Place, digest_of_pieces, pieces_of
+from fovflow.runs.store import RunFolder
+
+ATTEMPTS = 5
+"""How often one item is tried."""
+
+FIRST_PAUSE_S = 0.5
+"""Pause before the second attempt; each further one is twice as long."""
+
+_ROOT_NAMES = ("processing_results.yaml", "dataset.json", ".raw_stamp.json", FILE_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file to publish: its name relative to the output folder, and its recorded digest."""
+
+    path: str
+    digest: Digest | None = None
+
+
+@dataclass(slots=True)
+class Published:
+    """What came of publishing.
+
+    Attributes
+    ----------
+    copied, kept : list of str
+        Items that were copied now, and that stood there already and were found right.
+    repaired : list of str
+        Those of `copied` whose earlier copy was found damaged or missing.
+    failed : dict of str to str
+        Items that could not be copied, and why.
+    bytes : int
+        Bytes that were copied.
+    """
+
+    copied: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    bytes: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the outcome as plain values."""
+        return {
+            "copied": self.copied,
+            "kept": self.kept,
+            "repaired": self.repaired,
+            "failed": self.failed,
+            "bytes": self.bytes,
+        }
+
+
+def items_of(run: RunFolder) -> list[Item]:
+    """Return what belongs to a run: outputs that exist, their records and manifests, the run.
+
+    A run that failed has the outputs that it made before it did.
+    """
+    outdir = outdir_of(run)
+    outputs = outputs_of(run)
+    found = {
+        path: Item(path, output.digest)
+        for path, output in outputs.items()
+        if (outdir / path).is_file()
+    }
+    datasets = sorted({output.attempt.dataset for output in outputs.values()} - {""})
+    for dataset in datasets:
+        for path in _companions(outdir / dataset):
+            name = path.relative_to(outdir).as_posix()
+            # Files that are brought up to date after their job have no digest that stays.
+            found[name] = Item(name)
+    for path in sorted(run.path.rglob("*")):
+        if path.is_file() and path.name != "heartbeat" and not path.name.startswith("publish-"):
+            name = f"runs/{run.id}/{path.relative_to(run.path).as_posix()}"
+            found[name] = Item(name)
+    return [found[name] for name in sorted(found)]
+
+
+def _companions(folder: Path) -> Iterator[Path]:
+    """Yield a dataset's records, and the files that describe it."""
+    for name in _ROOT_NAMES:
+        if (folder / name).is_file():
+            yield folder / name
+    for part in ("logs", FOLDER):
+        yield from sorted(path for path in (folder / part).rglob("*") if path.is_file())
+
+
+def publish(
+    run: RunFolder,
+    destination: str,
+    *,
+    advance: Callable[[str, int, int], object] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Published:
+    """Copy a run's outputs, with the records that tell what they are.
+
+    Safe to interrupt and to repeat: what is there already and right is not copied again; what is
+    damaged or missing there is. Each copy is read back and compared. A source file that is not what
+    its job recorded is not published.
+
+    Parameters
+    ----------
+    run : RunFolder
+    destination : str
+        A folder, or a URL of any file system that fsspec knows, such as ``s3://bucket/plate1``.
+    advance : callable, optional
+        Called with an item's name, the number of bytes done since the last call, and the total.
+    sleep : callable
+        Waits between two attempts.
+
+    Raises
+    ------
+    FovflowError
+        If the destination cannot be opened, or is the run's own output folder.
+    """
+    place = Place(destination)
+    outdir = outdir_of(run)
+    if place.is_folder(outdir):
+        raise FovflowError(
+            f"{destination} is the output folder itself", remedy="publish into another place"
+        )
+    if run.status() not in FINAL:
+        raise FovflowError(f"the run {run.id} is at work", remedy="publish it when it has ended")
+    items = items_of(run)
+    sizes = [(outdir / item.path).stat().st_size for item in items]
+    work = _Work(outdir, place, State(run.path / f"publish-{place.slug}.jsonl"), sleep)
+    for item, size in zip(items, sizes, strict=True):
+        work.publish(item)
+        if advance is not None:
+            advance(item.path, size, sum(sizes))
+    return work.outcome
+
+
+class _Work:
+    """The publishing of one run into one place."""
+
+    def __init__(self, outdir: Path, place: Place, state: State, sleep: Callable[[float], None]):
+        self._outdir, self._place, self._state, self._sleep = outdir, place, state, sleep
+        self.outcome = Published()
+
+    def publish(self, item: Item) -> None:
+        """Copy one item where it is not there yet; try again where that fails."""
+        for number in range(1, ATTEMPTS + 1):
+            try:
+                self._try(item)
+            except ChangedError as error:
+                self.outcome.failed[item.path] = str(error)
+            except Exception as error:  # file systems raise errors of many kinds
+                if number < ATTEMPTS:
+                    self._sleep(FIRST_PAUSE_S * 2 ** (number - 1))
+                    continue
+                why = str(error) or type(error).__name__
+                self.outcome.failed[item.path] = f"{why} ({ATTEMPTS} attempts)"
+            return
+
+    def _try(self, item: Item) -> None:
+        source, known = self._outdir / item.path, self._state.digest(item.path)
+        wanted = item.digest or digest_of_pieces(pieces_of(source))
+        there = self._place.digest(item.path)
+        if there == wanted:
+            if known != wanted:
+                self._state.done(item.path, wanted)
+            self.outcome.kept.append(item.path)
+            return
+        made = self._place.copy(source, item.path, item.digest)
+        self._state.done(item.path, made)
+        self.outcome.copied.append(item.path)
+        self.outcome.bytes += made.bytes
+        if known == wanted:
+            self.outcome.repaired.append(item.path)
+
+
+class State:
+    """Which items were copied, with their digests: a line each, appended as they are done."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._done: dict[str, Digest] = {}
+        with suppress(OSError):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with suppress(ValueError, KeyError, TypeError):
+                    entry = json.loads(line)
+                    self._done[entry["path"]] = Digest(entry["bytes"], entry["sha256"])
+
+    def digest(self, path: str) -> Digest | None:
+        """Return the digest of an item's last good copy."""
+        return self._done.get(path)
+
+    def done(self, path: str, digest: Digest) -> None:
+        """Note that an item was copied and checked."""
+        self._done[path] = digest
+        entry = {"path": path, "bytes": digest.bytes, "sha256": digest.sha256}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("\n" * _cut_off(self._path) + json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def _cut_off(path: Path) -> bool:
+    """Tell whether the last line of a file was left without its end."""
+    data = path.read_bytes()
+    return bool(data) and not data.endswith(b"\n")
