@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from typing import Any
 from fovflow.atomic import atomic_files
 from fovflow.errors import FovflowError
 from fovflow.fovresult import FovResult
+from fovflow.layout import STACKS
+
+FROM = "from_"
+"""Before the names of steps among a rule's inputs, so that they clash with nothing."""
 
 _LOGGER = logging.getLogger("fovflow")
 
@@ -27,6 +31,48 @@ def script_digest(path: str | os.PathLike[str]) -> str | None:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError:
         return None
+
+
+def step_fov(
+    dataset: str,
+    fov: int,
+    inputs: Mapping[str, str | Sequence[str]],
+    metadata: Mapping[str, Any],
+) -> FovResult:
+    """Return the FOV that a step's function is called with: it has the rule's inputs only.
+
+    Parameters
+    ----------
+    dataset : str
+    fov : int
+    inputs : mapping
+        The rule's inputs by name: ``times``, other tables, lists of stacks, and lists of the
+        outputs of steps, whose names begin with `FROM`.
+    metadata : mapping
+        What is known of the dataset.
+    """
+    times = Path(str(inputs["times"]))
+    prefix = times.name.removesuffix("times.csv")
+    stacks: dict[str, dict[int, Path]] = {}
+    outputs: dict[str, dict[str, Path]] = {}
+    for key, value in inputs.items():
+        files = [Path(value)] if isinstance(value, str) else [Path(each) for each in value]
+        if key in STACKS and files:
+            stacks[key] = {int(file.stem.rpartition("_ch_")[2]): file for file in files}
+        elif key.startswith(FROM):
+            names = {file.name.removeprefix(prefix): file for file in files}
+            outputs[key.removeprefix(FROM)] = names
+    traces = inputs.get("inspected") or inputs.get("traces")
+    return FovResult(
+        index=fov,
+        status="unknown",
+        stacks=stacks,
+        traces_path=Path(str(traces)) if traces else None,
+        dataset=dataset,
+        path=times.parent,
+        outputs=outputs,
+        metadata={"dataset": dataset, **metadata},
+    )
 
 
 def run_step(

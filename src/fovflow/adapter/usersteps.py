@@ -8,14 +8,10 @@ from typing import Any
 
 from fovflow.config import Config
 from fovflow.config.steps import TABLES, StepConfig
-from fovflow.fovresult import FovResult
 from fovflow.layout import STACKS, Layout, fov_name
 from fovflow.planning import DatasetPlan
 from fovflow.results import Made
-from fovflow.usersteps import script_digest
-
-_FROM = "from_"
-"""Before the names of steps among a rule's inputs, so that they clash with nothing."""
+from fovflow.usersteps import FROM, script_digest
 
 
 class UserSteps:
@@ -53,7 +49,7 @@ class UserSteps:
             else:
                 earlier, _, output = name.partition("/")
                 names = (output,) if output else self.names()[earlier]
-                files = found.setdefault(_FROM + earlier, [])
+                files = found.setdefault(FROM + earlier, [])
                 files += [self.layout.output(dataset, fov, each) for each in names]
         inspected = self.layout.output(dataset, fov, "traces_inspected.csv")
         if "traces" in found and Path(inspected).exists():
@@ -118,39 +114,3 @@ class UserSteps:
             for step in self.config.steps
             if self._digests[step.script] is None
         ]
-
-
-def step_fov(wildcards: Any, inputs: Any, metadata: Mapping[str, Any]) -> FovResult:
-    """Return the FOV that a step's function is called with: it has the rule's inputs only.
-
-    Parameters
-    ----------
-    wildcards, inputs : snakemake.io.Namedlist
-        The job's.
-    metadata : mapping
-        What is known of the dataset.
-    """
-    path = Path(inputs["times"]).parent
-    prefix = Path(inputs["times"]).name.removesuffix("times.csv")
-    stacks: dict[str, dict[int, Path]] = {}
-    outputs: dict[str, dict[str, Path]] = {}
-    for key in inputs.keys():  # noqa: SIM118  (a Namedlist iterates over its values)
-        value = inputs[key]
-        files = [Path(value)] if isinstance(value, str) else [Path(each) for each in value]
-        if key in STACKS and files:
-            stacks[key] = {int(file.stem.rpartition("_ch_")[2]): file for file in files}
-        elif key.startswith(_FROM):
-            outputs[key.removeprefix(_FROM)] = {
-                file.name.removeprefix(prefix): file for file in files
-            }
-    traces = inputs.get("inspected") or inputs.get("traces")
-    return FovResult(
-        index=int(wildcards.fov),
-        status="unknown",
-        stacks=stacks,
-        traces_path=Path(traces) if traces else None,
-        dataset=str(wildcards.dataset),
-        path=path,
-        outputs=outputs,
-        metadata={"dataset": str(wildcards.dataset), **metadata},
-    )
