@@ -34,23 +34,32 @@ def half_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return chain
 
 
-STEPS = [(0, 1, 1.0), (1, 0, 1.0), (1, 1, 1.4), (1, 2, 2.1969), (2, 1, 2.1969)]
-MOVES = [(sy * y, sx * x, cost) for y, x, cost in STEPS for sy in (-1, 1) for sx in (-1, 1)]
-
-
 def chamfer(outside: np.ndarray) -> np.ndarray:
     """Length of the shortest way to a pixel of ``outside``, infinite where there is none."""
     far = np.where(outside, 0.0, np.inf)
-    height, width = far.shape
     while True:
-        padded = np.pad(far, 2, constant_values=np.inf)
-        ways = [
-            padded[2 + y : 2 + y + height, 2 + x : 2 + x + width] + cost for y, x, cost in MOVES
-        ]
-        nearer = np.minimum(far, np.min(ways, axis=0))
+        nearer = swept(swept(far)[::-1])[::-1]
         if np.array_equal(nearer, far):
             return far
         far = nearer
+
+
+def swept(far: np.ndarray) -> np.ndarray:
+    """Lengths after ways downwards and along the rows are allowed as well."""
+    height, width = far.shape
+    x = np.arange(width)
+    rows = np.pad(far, ((2, 0), (2, 2)), constant_values=np.inf)
+    for y in range(2, height + 2):
+        above, second = rows[y - 1], rows[y - 2]
+        row = rows[y, 2:-2]
+        for dx, cost in ((-2, 2.1969), (-1, 1.4), (0, 1.0), (1, 1.4), (2, 2.1969)):
+            row = np.minimum(row, above[2 + dx : 2 + dx + width] + cost)
+        for dx in (-1, 1):
+            row = np.minimum(row, second[2 + dx : 2 + dx + width] + 2.1969)
+        row = np.minimum(row, np.minimum.accumulate(row - x) + x)
+        row = np.minimum(row, (np.minimum.accumulate((row + x)[::-1])[::-1]) - x)
+        rows[y, 2:-2] = np.round(row, 9)
+    return rows[2:, 2:-2]
 
 
 def split(
