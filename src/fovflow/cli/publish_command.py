@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Copy; return 1 if anything could not be copied."""
     from tqdm import tqdm
 
-    from fovflow.runs.outputs import locate_run
+    from fovflow.runs.runoutputs import locate_run
     from fovflow.runs.publish import publish
 
     run = locate_run(arguments.run, arguments.outdir)

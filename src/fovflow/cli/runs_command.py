@@ -10,6 +10,8 @@ EXAMPLE = "fovflow runs list results"
 SUBCOMMANDS = {
     "list": ("fovflow.cli.runs_list", "list the runs of an output folder"),
     "show": ("fovflow.cli.runs_show", "show one run: status, errors, jobs, attempts, alerts"),
+    "compare": ("fovflow.cli.runs_compare", "show what two runs do not share, and if it matters"),
+    "lineage": ("fovflow.cli.runs_lineage", "show where a file comes from, back to the raw data"),
 }
 """Name of a subcommand: its module (EXAMPLE, add_arguments, main) and what it does."""
 

@@ -6,7 +6,6 @@ import argparse
 import json
 
 EXAMPLE = "fovflow runs compare brave-otter results_of_a_colleague"
-SUMMARY = "show what two runs do not share: code, config, environment, inputs, outputs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Print the differences; return 1 if there is one that matters."""
     from fovflow.runs.compare import compare_runs, format_comparison
-    from fovflow.runs.outputs import locate_run
+    from fovflow.runs.runoutputs import locate_run
 
     runs = [locate_run(name, arguments.outdir) for name in (arguments.first, arguments.second)]
     found = compare_runs(*runs)

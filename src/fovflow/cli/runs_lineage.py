@@ -6,7 +6,6 @@ import argparse
 import json
 
 EXAMPLE = "fovflow runs lineage results/plate1/fov_003/plate1_fov_003_traces.csv"
-SUMMARY = "show which jobs of which runs made a file, from what, back to the raw data"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,8 +19,8 @@ from fovflow.errors import FovflowError
 from fovflow.runs.form import FINAL
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.manifest_terms import FILE_NAME
-from fovflow.runs.outputs import outdir_of, outputs_of
 from fovflow.runs.publish_place import ChangedError, Place, digest_of_pieces, pieces_of
+from fovflow.runs.runoutputs import outdir_of, outputs_of
 from fovflow.runs.store import RunFolder
 
 ATTEMPTS = 5
