@@ -153,6 +153,7 @@ class Job:
         }
         with suppress(OSError):
             self._write_record(record)
+        self.recorder.fail(error=sentence, frame=self.frame, exit=1, log=str(self.log))
         what = "cannot be processed" if self.step == "problem" else f"{self.step} failed{at}"
         return f"{self.where}: {what}: {sentence}\n  log: {self.log}"
 

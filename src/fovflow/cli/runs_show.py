@@ -11,7 +11,7 @@ from fovflow.cli.outdir import add_outdir, chosen_outdir
 from fovflow.runs.display import clock
 from fovflow.runs.reader import find_run, read_run
 from fovflow.runs.store import RunFolder
-from fovflow.runs.view import JobView, RunView
+from fovflow.runs.view import OVER, JobView, RunView
 
 EXAMPLE = "fovflow runs show brave-otter"
 SLOWEST = 10
@@ -53,7 +53,7 @@ def describe(run: RunFolder, view: RunView) -> dict[str, Any]:
         jobs that needed several), ``alerts`` and ``messages``.
     """
     jobs = view.last()
-    ended = [job for job in jobs if job.status in ("completed", "failed")]
+    ended = [job for job in jobs if job.status in OVER]
     slowest = sorted(ended, key=lambda job: (-job.seconds(0.0), job.job))[:SLOWEST]
     again = {job.job for job in jobs if job.attempt > 1}
     return {
@@ -61,9 +61,9 @@ def describe(run: RunFolder, view: RunView) -> dict[str, Any]:
         "folder": str(run.path),
         "counts": {
             "total": view.total,
-            **{status: view.count(status) for status in ("completed", "failed", "running")},
+            **{status: view.count(status) for status in (*OVER, "running")},
         },
-        "failures": [_job(job) for job in view.failed],
+        "failures": [_job(job) for job in (*view.failed, *view.terminated)],
         "slowest": [_job(job) for job in slowest],
         "rules": _rules(ended, list(view.planned)),
         "attempts": [_job(job) for key, job in sorted(view.jobs.items()) if key[0] in again],
@@ -134,7 +134,7 @@ def _inputs(content: dict[str, Any]) -> list[str]:
 
 def _jobs(content: dict[str, Any]) -> list[str]:
     counts = content["counts"]
-    told = ", ".join(f"{counts[key]} {key}" for key in ("completed", "failed", "running"))
+    told = ", ".join(f"{counts[key]} {key}" for key in (*OVER, "running"))
     lines = ["", f"jobs: {counts['total']} planned, {told}"]
     for rule, entry in content["rules"].items():
         peak = f", at most {entry['peak_mib']:.0f} MiB" if entry["peak_mib"] else ""

@@ -94,6 +94,9 @@ def _counts(view: RunView, now: float) -> str:
     waiting = view.count("submitted")
     if waiting and not view.running and status in ("created", "running"):
         parts.append(f"{waiting} starting")
+    stopped = view.count("terminated")
+    if stopped:
+        parts.append(f"{stopped} stopped")
     if failed:
         parts.append(f"{failed} FAILED")
     if view.alerts:

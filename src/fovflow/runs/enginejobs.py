@@ -12,13 +12,13 @@ from typing import Any
 
 from fovflow.runs.form import make_event, now
 from fovflow.runs.store import job_name
-from fovflow.runs.view import JobView, RunView, seconds_of
+from fovflow.runs.view import OVER, STOPPED, JobView, RunView, seconds_of
 
 GRACE_S = 10.0
 """Seconds that a job's own last words may take to arrive over a network file system."""
 
 SILENT = "it ended without a word: killed, out of memory, or it could not start"
-STOPPED = "stopped with the run"
+STOPPED_WITH_RUN = "stopped with the run"
 
 
 @dataclass(slots=True)
@@ -110,11 +110,11 @@ class EngineJobs:
             del self._open[ident]
             return
         job.ended, job.failed = now(), True
-        self._settle(ident, job, STOPPED)
+        self._settle(ident, job, STOPPED_WITH_RUN)
 
     def _told(self, job: EngineJob) -> bool:
         view = self._view.jobs.get((job.name, job.attempt))
-        return view is not None and view.status in ("completed", "failed")
+        return view is not None and view.status in OVER
 
     def _settle(self, ident: int, job: EngineJob, silent: str = SILENT) -> None:
         self._open.pop(ident, None)
@@ -129,14 +129,15 @@ class EngineJobs:
             self._record("job_started", job.started, **about)
         told = view is not None and view.status
         ended = job.ended or job.started
-        if job.failed and told != "failed":
+        if job.failed and told not in ("failed", "terminated"):
             error = "its outputs are not there" if told == "completed" else silent
-            self._record("job_failed", ended, **about, error=error, log=job.log)
-        elif not job.failed and told not in ("completed", "failed"):
+            stopped = {"exit": STOPPED} if silent is STOPPED_WITH_RUN else {}
+            self._record("job_failed", ended, **about, error=error, log=job.log, **stopped)
+        elif not job.failed and told not in OVER:
             seconds = max(0.0, seconds_of(ended) - seconds_of(job.started))
             self._record("job_finished", ended, **about, seconds=round(seconds, 3))
-        if job.failed and silent is not STOPPED:
-            self._failed(self._view.jobs[job.name, job.attempt], told == "failed")
+        if job.failed and silent is not STOPPED_WITH_RUN:
+            self._failed(self._view.jobs[job.name, job.attempt], told in OVER)
 
     def _record(self, kind: str, at: str, **keys: Any) -> None:
         self._view.feed(make_event(kind, time=at, **keys))

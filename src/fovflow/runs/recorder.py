@@ -23,7 +23,7 @@ from fovflow.runs.reader import RunReader
 from fovflow.runs.runplan import RunPlan
 from fovflow.runs.screen import Screen
 from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, EventFile, EventTail, RunFolder
-from fovflow.runs.view import JobView, RunView
+from fovflow.runs.view import OVER, JobView, RunView
 
 LIVE_EVERY_S = 0.5
 """Seconds between two drawings on a terminal."""
@@ -268,24 +268,34 @@ class Recorder:
 
     def outcome(self) -> tuple[str, str | None]:
         """Return the final status, and in words what it comes from."""
-        failed, done = self.view.count("failed"), self.view.count("completed")
-        left = self.view.total - done - failed
-        if self.interrupted and (left or failed):
-            return "terminated", self.interrupted
-        if failed:
-            return "failed", f"{failed} of {self.view.total} jobs failed, {left} were not begun"
-        if left > 0:
-            return "failed", f"the engine ended with {left} of {self.view.total} jobs not done"
-        return "completed", None
+        counts = self._counts()
+        parts = [
+            f"{counts[key]} {words}"
+            for key, words in (
+                ("failed", "failed"),
+                ("terminated", "were stopped"),
+                ("not_done", "were not begun"),
+            )
+            if counts[key]
+        ]
+        words = f"of {counts['total']} jobs {', '.join(parts)}"
+        if not parts:
+            return "completed", None
+        if self.interrupted:
+            return "terminated", f"{self.interrupted}; {words}"
+        return "failed", words
 
     def _counts(self) -> dict[str, int]:
-        done, failed = self.view.count("completed"), self.view.count("failed")
-        left = max(0, self.view.total - done - failed)
-        return {"total": self.view.total, "completed": done, "failed": failed, "not_done": left}
+        counts = {status: self.view.count(status) for status in OVER}
+        total = self.view.total
+        return {"total": total, **counts, "not_done": max(0, total - sum(counts.values()))}
 
     def _failures(self) -> list[dict[str, Any]]:
         keys = ("job", "attempt", "rule", "wildcards", "error", "frame", "log")
-        return [{key: getattr(view, key) for key in keys} for view in self.view.failed[:1000]]
+        return [{key: getattr(view, key) for key in keys} for view in self._bad()[:1000]]
+
+    def _bad(self) -> list[JobView]:
+        return [*self.view.failed, *self.view.terminated]
 
     def _tell_end(self) -> None:
         if not self._progress_lines:

@@ -14,6 +14,12 @@ from typing import Any
 ENDS = {"job_finished": "completed", "job_failed": "failed"}
 """Status of a job by the type of the event that ends it."""
 
+STOPPED = 130
+"""Exit status of a job that was told to stop: it is terminated, and has not failed."""
+
+OVER = ("completed", "failed", "terminated")
+"""Statuses of jobs that have ended."""
+
 
 @dataclass(slots=True)
 class JobView:
@@ -22,7 +28,8 @@ class JobView:
     Attributes
     ----------
     status : str
-        ``submitted`` (known to the engine, but not begun), ``running``, ``completed``, ``failed``.
+        ``submitted`` (known to the engine, but not begun), ``running``, ``completed``, ``failed``,
+        ``terminated``.
     started, ended : float or None
         Seconds since the epoch.
     t, total : int
@@ -136,7 +143,8 @@ class RunView:
             if kind == "job_finished" and view.status != "completed":
                 number, seconds = self._spent.get(view.rule, (0, 0.0))
                 self._spent[view.rule] = (number + 1, seconds + view.seconds(at))
-            self._set_status(view, ENDS[kind])
+            stopped = kind == "job_failed" and event.get("exit") == STOPPED
+            self._set_status(view, "terminated" if stopped else ENDS[kind])
 
     def _set_status(self, view: JobView, status: str) -> None:
         if self._last.get(view.job) is view:
@@ -185,6 +193,11 @@ class RunView:
     def failed(self) -> list[JobView]:
         """Jobs whose last attempt failed."""
         return list(self._by_status.get("failed", {}).values())
+
+    @property
+    def terminated(self) -> list[JobView]:
+        """Jobs whose last attempt was told to stop."""
+        return list(self._by_status.get("terminated", {}).values())
 
     def elapsed(self, now: float) -> float:
         """Return the seconds since the start, up to the end where there is one."""
