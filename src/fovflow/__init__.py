@@ -20,6 +20,8 @@ _PUBLIC = {
     "extract_traces": "fovflow.features",
     "load_results": "fovflow.results",
     "map_fovs": "fovflow.mapping",
+    "Run": "fovflow.runs.run",
+    "execution": "fovflow.runs.execution",
     "run": "fovflow.driver",
 }
 

@@ -114,6 +114,21 @@ def write_json(path: str | os.PathLike[str], data: Any, *, sort_keys: bool = Fal
         file.write(text + "\n")
 
 
+def not_json(data: Any) -> str:
+    """Return why `write_json` would refuse `data`; an empty text where it would not.
+
+    Examples
+    --------
+    >>> not_json({"a": [1, float("nan")]})
+    'a[1]: nan cannot be written as JSON; use null'
+    """
+    try:
+        _plain(data, "", json_rules=True)
+    except (ValueError, RecursionError) as error:
+        return str(error) or "the record cannot be written"
+    return ""
+
+
 def _plain(value: Any, key: str, json_rules: bool = False) -> Any:
     """Return `value` in plain Python types; `key` is its place, for errors."""
     if isinstance(value, np.generic | np.ndarray):

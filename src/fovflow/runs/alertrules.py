@@ -128,7 +128,9 @@ def event_text(event: Mapping[str, Any]) -> str | None:
     key = {"message": "message", "status": "message", "job_failed": "error"}.get(
         str(event.get("type"))
     )
-    text = event.get(key) if key else None
+    if key is None or event.get("level") == "alert":  # alerts do not set off others
+        return None
+    text = event.get(key)
     return text if isinstance(text, str) and text else None
 
 

@@ -1,0 +1,155 @@
+"""What `fovflow.execution` may be given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from fovflow.config.load import describe_errors, parse_config
+from fovflow.config.model import Config
+from fovflow.config.run import Terms, check_workflow_type
+from fovflow.errors import ConfigError
+
+
+class InputConfig(BaseModel):
+    """An input: a file, a folder, or a pattern, and what is known of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str = Field(min_length=1, description="File, folder, or glob pattern of a series.")
+    pattern: str | None = Field(None, description="File-name pattern of a TIFF series.")
+    name: str | None = Field(None, description="Name of the input.")
+    version: str | None = Field(None, description="Version or identifier of the input.")
+    type: str | None = Field(None, description="What kind of input it is.")
+
+
+def _as_inputs(value: Any) -> Any:
+    """Accept one path, a list of paths and mappings, or a mapping by name."""
+    if isinstance(value, str | os.PathLike):
+        value = [value]
+    if isinstance(value, Mapping):
+        value = [
+            {**(one if isinstance(one, Mapping) else {"path": one}), "name": name}
+            for name, one in value.items()
+        ]
+    if isinstance(value, list | tuple):
+        return [
+            {"path": os.fspath(one)} if isinstance(one, str | os.PathLike) else one for one in value
+        ]
+    return value
+
+
+Inputs = Annotated[tuple[InputConfig, ...], BeforeValidator(_as_inputs)]
+
+
+class ExecutionConfig(BaseModel):
+    """Keys of `fovflow.execution`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    outdir: str = Field("results", min_length=1, description="Output folder.")
+    name: str | None = Field(None, min_length=1, description="Name of the execution.")
+    workflow: str | None = Field(
+        None, min_length=1, description="Name of the workflow; the script's name by default."
+    )
+    workflow_version: str | None = Field(None, description="Version of the workflow.")
+    vocabulary: Terms = Field((), description="Further terms that workflow_type may take.")
+    workflow_type: str = Field("analysis", description="A term of the controlled vocabulary.")
+    description: str = Field("", description="What the execution is for, in words.")
+    tags: Terms = Field((), description="Tags to find the execution by.")
+    metadata: dict[str, str | int | float | bool | None] = Field(
+        default={}, description="Names and values to find the execution by."
+    )
+    parameters: dict[str, Any] = Field(default={}, description="Parameters of the workflow.")
+    datasets: Inputs = Field((), description="Input datasets: paths, or mappings with path.")
+    assets: Inputs = Field((), description="Further inputs, such as models.")
+
+    @field_validator("outdir", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    @field_validator("workflow_type")
+    @classmethod
+    def _check_type(cls, value: str, info: ValidationInfo) -> str:
+        return check_workflow_type(value, info.data.get("vocabulary", ()))
+
+
+def parse_execution(config: Any, keys: Mapping[str, Any]) -> ExecutionConfig:
+    """Return the checked configuration of an execution.
+
+    Parameters
+    ----------
+    config : mapping, path-like, Config, ExecutionConfig or None
+    keys : mapping
+        Keys that win.
+
+    Raises
+    ------
+    ConfigError
+        One line per wrong key or value.
+    """
+    content = {**_content(config), **keys}
+    try:
+        return ExecutionConfig.model_validate(content)
+    except ValidationError as error:
+        lines = describe_errors(error, ExecutionConfig)
+        raise ConfigError(
+            "\n  ".join(["the execution has an error in its keys:", *lines])
+        ) from error
+
+
+def _content(config: Any) -> dict[str, Any]:
+    if config is None:
+        return {}
+    if isinstance(config, ExecutionConfig):
+        return config.model_dump(exclude_unset=True)
+    if isinstance(config, Config):
+        return _of_pipeline(config)
+    if isinstance(config, str | os.PathLike):
+        from fovflow.tables import read_yaml
+
+        config = read_yaml(Path(config))
+    if not isinstance(config, Mapping):
+        raise ConfigError(
+            "the configuration of an execution is no mapping", found=type(config).__name__
+        )
+    of_pipeline = {spec.alias or name for name, spec in Config.model_fields.items()}
+    own = set(ExecutionConfig.model_fields)
+    if any(key in of_pipeline - own for key in config):
+        return _of_pipeline(parse_config(config))
+    return dict(config)
+
+
+def _of_pipeline(config: Config) -> dict[str, Any]:
+    """Return the keys that a configuration of the pipeline gives."""
+    assert not isinstance(config.datasets, str)
+    run = config.run
+    return {
+        "outdir": config.outdir,
+        "name": run.name,
+        "vocabulary": run.vocabulary,
+        "workflow_type": run.workflow_type,
+        "description": run.description,
+        "tags": run.tags,
+        "metadata": run.metadata,
+        "parameters": config.model_dump(
+            mode="json", by_alias=True, exclude={"outdir", "datasets", "run"}
+        ),
+        "datasets": {
+            name: {"path": one.path, "pattern": one.pattern}
+            for name, one in config.datasets.items()
+        },
+    }

@@ -1,0 +1,168 @@
+"""What users may give to `fovflow.Run`, checked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fovflow.errors import ConfigError
+
+
+def check_metrics(metrics: Any) -> dict[str, int | float]:
+    """Return metrics as plain numbers by name; NumPy scalars and 0-d arrays are numbers, too."""
+    if not isinstance(metrics, Mapping):
+        raise ConfigError("metrics are a mapping of names to numbers", found=type(metrics).__name__)
+    found: dict[str, int | float] = {}
+    for name, value in metrics.items():
+        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+        if not isinstance(name, str) or not name:
+            raise ConfigError("names of metrics are text", found=repr(name))
+        if not isinstance(plain, int | float):
+            raise ConfigError(f"the metric {name!r} is no number", found=repr(value)[:80])
+        found[name] = plain
+    if not found:
+        raise ConfigError("there is no metric to log", found="an empty mapping")
+    return found
+
+
+def check_metadata(metadata: Any) -> dict[str, str | int | float | bool | None]:
+    """Return names and plain values."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise ConfigError(
+            "metadata are a mapping of names to values", found=type(metadata).__name__
+        )
+    found: dict[str, str | int | float | bool | None] = {}
+    for name, value in metadata.items():
+        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+        if not isinstance(name, str) or not name:
+            raise ConfigError("names of metadata are text", found=repr(name))
+        if not (plain is None or isinstance(plain, str | int | float)):
+            raise ConfigError(
+                f"the value of {name!r} is neither text nor a number",
+                found=type(value).__name__,
+                remedy="save larger things with save()",
+            )
+        if isinstance(plain, float) and plain - plain != 0:
+            raise ConfigError(f"the value of {name!r} is not finite", found=repr(plain))
+        found[name] = plain
+    return found
+
+
+def check_tags(tags: Any) -> list[str]:
+    """Return tags, each once, in their order."""
+    if tags is None:
+        return []
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise ConfigError("tags are a list of text", found=repr(tags)[:80])
+    found = list(tags)
+    wrong = [tag for tag in found if not isinstance(tag, str) or not tag.strip()]
+    if wrong:
+        raise ConfigError("tags are text", found=repr(wrong[0])[:80])
+    return list(dict.fromkeys(found))
+
+
+def check_text(what: str, value: Any, *, empty: bool = True) -> str:
+    """Return a text."""
+    if not isinstance(value, str) or not (empty or value.strip()):
+        raise ConfigError(f"{what} is text", found=repr(value)[:80])
+    return value
+
+
+def check_choice(what: str, value: Any, allowed: Iterable[str]) -> str:
+    """Return one of the allowed terms."""
+    known = list(allowed)
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known, n=1)
+        raise ConfigError(
+            f"{what} is {value!r}{f' (did you mean {near[0]}?)' if near else ''}",
+            remedy=f"allowed: {', '.join(known)}",
+        )
+    return str(value)
+
+
+def check_positive(what: str, value: Any, *, whole: bool = False) -> Any:
+    """Return a positive number."""
+    kinds = int if whole else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+        raise ConfigError(
+            f"{what} is a positive {'whole ' if whole else ''}number", found=repr(value)
+        )
+    return value
+
+
+def check_pid(pid: Any) -> int:
+    """Return the id of a process that is there."""
+    import psutil
+
+    if isinstance(pid, bool) or not isinstance(pid, int) or pid <= 0:
+        raise ConfigError("a process id is a positive whole number", found=repr(pid))
+    if not psutil.pid_exists(pid):
+        raise ConfigError(f"there is no process {pid}", remedy="set it while the process runs")
+    return pid
+
+
+def check_timestamp(timestamp: Any) -> str | None:
+    """Return a time stamp as ISO 8601 in UTC with microseconds; None stays None.
+
+    Text is ``YYYY-MM-DD hh:mm:ss.ffffff`` (or ISO 8601), in UTC unless it says otherwise; a
+    `datetime` must know its time zone.
+
+    Examples
+    --------
+    >>> check_timestamp("2026-03-01 12:00:00.5")
+    '2026-03-01T12:00:00.500000+00:00'
+    >>> check_timestamp("2026-03-01T12:00:00+02:00")
+    '2026-03-01T10:00:00.000000+00:00'
+    """
+    if timestamp is None:
+        return None
+    try:
+        moment = timestamp if isinstance(timestamp, datetime) else _parse(timestamp)
+        return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ConfigError(
+            "a time stamp is text such as 2026-03-01 12:00:00.500000, in UTC",
+            found=repr(timestamp)[:80],
+        ) from error
+
+
+def _parse(text: str) -> datetime:
+    if not isinstance(text, str):
+        raise TypeError(text)
+    main, dot, rest = text.strip().partition(".")
+    if dot:  # one to six digits of seconds
+        digits = len(rest) - len(rest.lstrip("0123456789"))
+        if not 0 < digits <= 6:
+            raise ValueError(text)
+        text = f"{main}.{rest[:digits]:0<6}{rest[digits:]}"
+    moment = datetime.fromisoformat(text.strip())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def in_seconds(what: str, seconds: Any, minutes: Any) -> float | None:
+    """Return a time that may be given in seconds (``{what}_s``) or, as `what`, in minutes."""
+    if seconds is not None and minutes is not None:
+        raise ConfigError(
+            f"both {what}_s and {what} are given",
+            remedy=f"give {what}_s, in seconds, or {what}, in minutes",
+        )
+    if minutes is not None:
+        return float(check_positive(f"{what} (minutes)", minutes)) * 60
+    return None if seconds is None else float(check_positive(f"{what}_s", seconds))
+
+
+def safe_name(what: str, name: str | os.PathLike[str]) -> str:
+    """Return a name of a file below a folder, with ``/``; names that climb out are refused."""
+    text = os.fspath(name).replace("\\", "/")
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if not parts or text.startswith("/") or ".." in parts or "\0" in text:
+        raise ConfigError(
+            f"{what} {os.fspath(name)!r} is no name of a file inside the run's folder",
+            remedy="use letters, digits and _ - . , with / for folders",
+        )
+    return "/".join(parts)
