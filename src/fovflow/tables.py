@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -120,7 +120,10 @@ def _quoted(value: str | None, lone: bool) -> str:
 
 
 def read_csv(
-    path: str | os.PathLike[str], *, kinds: Mapping[str, Kind] = KINDS
+    path: str | os.PathLike[str],
+    *,
+    kinds: Mapping[str, Kind] = KINDS,
+    columns: Callable[[str], bool] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Read a table: the inverse of `write_csv`, for tables of any origin.
 
@@ -134,6 +137,8 @@ def read_csv(
     kinds : mapping of str to type
         What a column is where its values cannot tell: ``str`` columns are always text, whatever
         they hold; a column without any value has this kind, or float.
+    columns : callable, optional
+        Tells by its name whether a column is wanted; all are by default.
 
     Returns
     -------
@@ -150,7 +155,7 @@ def read_csv(
     text = {column for column, kind in kinds.items() if kind is str}
     while True:
         with readable(name, "table", newline="", encoding="utf-8-sig") as file:
-            header, chunks = _parse(name, file, text)
+            header, chunks = _parse(name, file, text, columns)
         mixed = {column for column, parts in zip(header, chunks, strict=True) if _mixed(parts)}
         if not mixed - text:
             break
@@ -172,8 +177,10 @@ def read_comments(path: str | os.PathLike[str]) -> list[str]:
     return found
 
 
-def _parse(path: Path, file: IO[str], text: set[str]) -> tuple[list[str], list[list[NDArray[Any]]]]:
-    """Return the header and each column in parts; parts without any value are left out."""
+def _parse(
+    path: Path, file: IO[str], text: set[str], wanted: Callable[[str], bool] | None
+) -> tuple[list[str], list[list[NDArray[Any]]]]:
+    """Return the header and each wanted column in parts."""
     skipped = 0
     line = next(file, "")
     while line.startswith("#"):
@@ -206,12 +213,15 @@ def _parse(path: Path, file: IO[str], text: set[str]) -> tuple[list[str], list[l
                 )
             yield row
 
-    parts: list[list[NDArray[Any]]] = [[] for _ in header]
+    where = [i for i, column in enumerate(header) if wanted is None or wanted(column)]
+    chosen = [header[i] for i in where]
+    parts: list[list[NDArray[Any]]] = [[] for _ in where]
     source = checked()
     while chunk := list(islice(source, _CHUNK)):
-        for column, values, into in zip(header, zip(*chunk, strict=True), parts, strict=True):
-            into.append(_typed(values, column in text))
-    return header, parts
+        values = list(zip(*chunk, strict=True))
+        for i, column, into in zip(where, chosen, parts, strict=True):
+            into.append(_typed(values[i], column in text))
+    return chosen, parts
 
 
 _EMPTY = np.dtype("V1")

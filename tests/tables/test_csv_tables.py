@@ -165,3 +165,16 @@ def test_missing_file_and_wrong_columns(tmp_path):
         with pytest.raises(ValueError):
             write_csv(tmp_path / "t.csv", columns)
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_columns_that_are_not_wanted_are_left_out(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c\n1,x,2.5\n2,,3\n")
+    found = read_csv(path, columns=lambda name: name != "b")
+    assert list(found) == ["a", "c"]
+    np.testing.assert_array_equal(found["a"], [1, 2])
+    np.testing.assert_array_equal(found["c"], [2.5, 3.0])
+    assert read_csv(path, columns=lambda name: False) == {}
+    path.write_text("a,b\n1\n")
+    with pytest.raises(FovflowError, match="line 2: not as many fields"):
+        read_csv(path, columns=lambda name: name == "a")

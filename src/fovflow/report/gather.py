@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fovflow.errors import FovflowError
 from fovflow.fovresult import FovResult
 from fovflow.layout import Layout
-from fovflow.quality import ledger
+from fovflow.quality import NEEDS, ledger
 from fovflow.report.features import plots_of
 from fovflow.report.illustrate import PictureBudget, pictures_of
 from fovflow.report.markup import without_folders
@@ -91,7 +91,7 @@ def _fov(
     _frames(Layout(outdir), summary, dataset, notes)
     table = None
     if fov.status == "complete" and fov.traces_path is not None:
-        table = _read(fov.traces_path, notes)
+        table = _read(fov.traces_path, notes, _needed(dataset))
     if table is not None:
         _cells(summary, dataset, table)
     if budget is not None:
@@ -100,10 +100,20 @@ def _fov(
     return summary
 
 
-def _read(path: str | Path, notes: list[str]) -> Table | None:
+def _needed(dataset: DatasetSummary) -> Callable[[str], bool]:
+    """Return which columns of the traces the report reads."""
+    names = {"cell", "frame", "time", "good", "flags", "position_x", "position_y"}
+    names |= {plot.column for plot in dataset.plots}
+    features = tuple(f"{feature}_ch_" for feature in NEEDS.values())
+    return lambda column: column in names or column.startswith(features)
+
+
+def _read(
+    path: str | Path, notes: list[str], columns: Callable[[str], bool] | None = None
+) -> Table | None:
     """Return a table; None, and a note, where it cannot be read."""
     try:
-        return read_csv(path, kinds={**KINDS, "flag": str})
+        return read_csv(path, kinds={**KINDS, "flag": str}, columns=columns)
     except FovflowError as error:
         notes.append(without_folders(str(error)))
         return None
