@@ -170,6 +170,14 @@ def test_a_failed_fov_is_told_in_words_and_its_old_traces_do_not_count(folder):
     assert "Dye 1: total intensity 2 good cells" in page.text
 
 
+def test_the_small_line_in_the_table_is_never_that_of_the_background(folder):
+    failed = {"status": "failed", "step": "segment", "error": "no light"}
+    folder.add(fovs=1, statuses={0: failed})
+    assert folder.write().count('class="spark"') == 1
+    (folder.path / "plate" / "fov_000" / "plate_fov_000_seg_ch_0_frames.csv").unlink()
+    assert folder.write().count('class="spark"') == 0
+
+
 def test_a_dataset_that_could_not_be_processed_is_named(folder):
     folder.add("a")
     record = folder.path / "b" / "logs" / "problem.json"

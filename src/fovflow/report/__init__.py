@@ -36,6 +36,7 @@ def write_report(
     """
     from fovflow.atomic import write_text
     from fovflow.errors import FovflowError
+    from fovflow.layout import Layout
     from fovflow.report.gather import find_datasets, gather
     from fovflow.report.page import page
 
@@ -48,6 +49,8 @@ def write_report(
             remedy="give the output folder of a run, or run the pipeline first",
         )
     write_text(path, page(gather(folder, chosen, problems or {})))
+    # It is no longer the page that a job has recorded; a job writes its record after it.
+    Path(Layout(Path(path).parent).log("report")).with_suffix(".json").unlink(missing_ok=True)
 
 
 __all__ = ["REPORT_REVISION", "write_report"]

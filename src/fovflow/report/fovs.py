@@ -55,7 +55,7 @@ def _row(fov: FovSummary) -> Html:
         _count(fov.good_cells),
         "–" if fov.median_frames is None else f"{fov.median_frames:g}",
         tag("span", _flags(fov), class_="chips"),
-        charts.sparkline(fov.series[0]) if fov.series else "",
+        "" if fov.objects is None else charts.sparkline(fov.objects),
     ]
     complete = fov.status == "complete"
     words = "; ".join(filter(None, ["" if complete else status_words(fov), fov.note]))

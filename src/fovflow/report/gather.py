@@ -16,7 +16,7 @@ from fovflow.quality import NEEDS, ledger
 from fovflow.report.features import plots_of
 from fovflow.report.illustrate import PictureBudget, pictures_of
 from fovflow.report.markup import without_folders
-from fovflow.report.summary import DatasetSummary, FovSummary, FrameSeries
+from fovflow.report.summary import OBJECTS, DatasetSummary, FovSummary, FrameSeries
 from fovflow.results import FILE_NAME, load_results
 from fovflow.tables import KINDS, read_csv, read_json
 
@@ -136,7 +136,7 @@ def _frames(layout: Layout, summary: FovSummary, dataset: DatasetSummary, notes:
     for channel in [*([] if pc is None else [pc]), *fl]:
         objects = table(layout.segment_frames(name, fov, channel))
         if "n_objects" in objects:
-            _series(summary, objects, "n_objects", "cells per frame")
+            _series(summary, objects, "n_objects", OBJECTS)
             break
     for channel in fl:
         levels = table(layout.correct_frames(name, fov, channel))

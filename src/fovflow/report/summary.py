@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from fovflow.report.sample import TraceSample
 
+OBJECTS = "cells per frame"
+
 
 @dataclass(frozen=True, slots=True)
 class FrameSeries:
@@ -85,6 +87,11 @@ class FovSummary:
     series: list[FrameSeries] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     note: str = ""
+
+    @property
+    def objects(self) -> FrameSeries | None:
+        """The number of cells per frame, where it is known."""
+        return next((series for series in self.series if series.title == OBJECTS), None)
 
 
 @dataclass(slots=True)
