@@ -177,7 +177,7 @@ def _writer(thing: Any, *, allow_pickle: bool) -> _Writer:
     module = type(thing).__module__
     if module == "numpy" and hasattr(thing, "dtype") and not thing.dtype.hasobject:
         return ".npy", "application/octet-stream", _as_npy(thing)
-    if module.startswith("pandas.") and hasattr(thing, "to_csv"):
+    if module.partition(".")[0] == "pandas" and hasattr(thing, "to_csv"):
         return ".csv", "text/csv", lambda path: write_text(path, thing.to_csv(lineterminator="\n"))
     if callable(getattr(thing, "savefig", None)):
         return ".png", "image/png", _as_png(thing)
