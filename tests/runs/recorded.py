@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,16 @@ class Recorded:
         self.end("completed" if failed is None else "failed")
         self.write_manifest()
 
+    def copy_to(self, base: Path) -> Recorded:
+        """Return a copy of all files below another folder."""
+        shutil.copytree(self.outdir, base / "results")
+        twin = object.__new__(Recorded)
+        twin.__dict__.update(self.__dict__)
+        twin.outdir = base / "results"
+        twin.folder = twin.outdir / DATASET
+        twin.run = RunFolder(twin.outdir / "runs" / self.run.id)
+        return twin
+
     def name(self, fov: int, rest: str) -> str:
         """Return the name of a file of an FOV, relative to the dataset."""
         return f"fov_{fov:03d}/{DATASET}_fov_{fov:03d}_{rest}"
@@ -124,6 +135,8 @@ class Recorded:
         keys = {"seconds": 2.5, "cpu_s": 2.25, "peak_mib": 101.5, "host": "here"}
         if error:
             keys["error"] = error
+        else:
+            keys["outputs"] = made
         kind = "job_failed" if error else "job_finished"
         events.write(kind, time=at(self.clock), **about, attempt=attempt, **keys)
         events.close()

@@ -23,13 +23,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def recorded(whole, tmp_path):
-    shutil.copytree(whole.outdir, tmp_path / "results")
-    copy = object.__new__(Recorded)
-    copy.__dict__.update(whole.__dict__)
-    copy.outdir = tmp_path / "results"
-    copy.folder = copy.outdir / DATASET
-    copy.run = type(whole.run)(copy.outdir / "runs" / whole.run.id)
-    return copy
+    return whole.copy_to(tmp_path)
 
 
 def edit(path, change):

@@ -17,6 +17,7 @@ from typing import Any
 from fovflow.atomic import Digest
 from fovflow.errors import FovflowError
 from fovflow.runs.form import FINAL
+from fovflow.runs.jobrecords import LOGS
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.manifest_terms import FILE_NAME
 from fovflow.runs.publish_place import ChangedError, Place, digest_of_pieces, pieces_of
@@ -29,6 +30,7 @@ ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5
 """Pause before the second attempt; each further one is twice as long."""
 
+REPORT = "report.html"
 _ROOT_NAMES = ("processing_results.yaml", "dataset.json", ".raw_stamp.json", FILE_NAME)
 
 
@@ -86,8 +88,10 @@ def items_of(run: RunFolder) -> list[Item]:
         if (outdir / path).is_file()
     }
     datasets = sorted({output.attempt.dataset for output in outputs.values()} - {""})
-    for dataset in datasets:
-        for path in _companions(outdir / dataset):
+    if REPORT in found and not (outdir / LOGS / "report.json").exists():
+        found[REPORT] = Item(REPORT)  # made again by no job
+    for folder in [outdir, *(outdir / dataset for dataset in datasets)]:
+        for path in _companions(folder):
             name = path.relative_to(outdir).as_posix()
             # Files that are brought up to date after their job have no digest that stays.
             found[name] = Item(name)
@@ -103,7 +107,7 @@ def _companions(folder: Path) -> Iterator[Path]:
     for name in _ROOT_NAMES:
         if (folder / name).is_file():
             yield folder / name
-    for part in ("logs", FOLDER):
+    for part in (LOGS, FOLDER):
         yield from sorted(path for path in (folder / part).rglob("*") if path.is_file())
 
 

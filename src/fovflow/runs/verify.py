@@ -20,6 +20,7 @@ from fovflow.runs.store import list_runs
 from fovflow.runs.verify_manifest import check_manifest
 from fovflow.runs.verify_records import check_records, check_results, check_run
 
+REPORT = "report.html"
 PIECE = 4 << 20
 _UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, "dataset.json"})
 _LOG_SUFFIXES = (".log", ".tsv", ".json", ".jsonl")
@@ -63,7 +64,7 @@ def verify(
         raise FovflowError(f"there is no folder {base}", remedy="give a folder of results")
     report = Report()
     alone = is_dataset(base)
-    places = [base] if holds_records(base) else []
+    places = [base] if holds_records(base) or (base / REPORT).exists() else []
     if not alone:
         places += sorted(filter(holds_records, _folders(base)))
     runs = [] if alone else list_runs(base)
@@ -135,6 +136,9 @@ def _find_orphans(place: Path, prefix: str, expected: dict[str, Expected], repor
     for path in sorted(_files(place)):
         name = path.relative_to(place).as_posix()
         if name in expected or name in _UNRECORDED:
+            continue
+        if name == REPORT and not is_dataset(place):
+            report.note(name, "not checked: it was made again by no job of a run")
             continue
         if path.parts[len(place.parts)] == LOGS and path.suffix in _LOG_SUFFIXES:
             continue

@@ -1,0 +1,134 @@
+"""Doing a run again: each change since is named; an unchanged one gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+
+import pytest
+from runs.recorded import Recorded
+
+from fovflow.adapter.today import describe_today
+from fovflow.cli import main
+from fovflow.errors import FovflowError
+from fovflow.runs.restore import check_reproduction, restoration
+from fovflow.runs.runoutputs import locate_run
+from fovflow.tables import read_yaml
+from workflow_project import make_project
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return Recorded(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def recorded(whole, tmp_path):
+    recorded = whole.copy_to(tmp_path)
+    content = recorded.run.read_record()
+    script = f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()"
+    recorded.run.write_record(
+        {
+            **content,
+            "command": shlex.join([sys.executable, "-c", script]),
+            "working_directory": str(tmp_path),
+            "configfiles": [],
+        }
+    )
+    return recorded
+
+
+def test_nothing_changed(recorded):
+    found = restoration(recorded.run, recorded.run.read_record())
+    assert (found.drift, found.notes) == ((), ())
+    assert found.line.startswith(f"cd {found.directory} && {sys.executable} -c ")
+
+
+def test_each_change_is_named(recorded):
+    record = recorded.run.read_record()
+    today = {
+        **record,
+        "workflow": {**record["workflow"], "commit": "d" * 40},
+        "environment": {**record["environment"], "python": "3.12.0"},
+        "inputs": [{**record["inputs"][0], "sha256": "e" * 64}],
+        "config": {**record["config"], "fovs": "0-3"},
+    }
+    found = restoration(recorded.run, today)
+    assert [(d.section, d.key, d.second) for d in found.drift] == [
+        ("code", "commit", "d" * 40),
+        ("config", "fovs", "0-3"),
+        ("environment", "python", "3.12.0"),
+        ("inputs", "input 1 sha256", "e" * 64),
+    ]
+
+
+def test_a_configuration_that_is_gone_is_replaced_by_the_recorded_one(recorded):
+    record = recorded.run.read_record()
+    command = "snakemake --configfile gone.yaml --cores 1"
+    recorded.run.write_record({**record, "configfiles": ["gone.yaml"], "command": command})
+    found = restoration(recorded.run, record)
+    saved = recorded.run.path.absolute() / "config.yaml"
+    assert found.command == ("snakemake", "--configfile", str(saved), "--cores", "1")
+    assert read_yaml(saved) == record["config"]
+    assert found.notes == ("gone.yaml is gone: the recorded configuration takes its place",)
+
+
+def test_a_run_without_a_command_cannot_be_done_again(recorded):
+    recorded.run.write_record({**recorded.run.read_record(), "command": None})
+    with pytest.raises(FovflowError, match="no command in its record"):
+        restoration(recorded.run, {})
+
+
+def test_outputs_are_compared_with_the_record(recorded):
+    assert len(check_reproduction(recorded.run).equal) == 10
+    path = recorded.folder / recorded.name(0, "tracks.csv")
+    path.write_text("other")
+    (recorded.folder / recorded.name(1, "times.csv")).unlink()
+    found = check_reproduction(recorded.run)
+    assert (len(found.equal), len(found.different), len(found.missing)) == (8, 1, 1)
+    assert not found.ok
+
+
+def test_the_command_prints_and_runs(recorded, capfd, tmp_path):
+    arguments = ["restore", "calm-otter", "--outdir", str(recorded.outdir)]
+    assert main(arguments) == 0
+    out = capfd.readouterr().out
+    assert "changed: environment: package pandas: then nothing, today" in out
+    assert out.splitlines()[-1].startswith(f"cd {tmp_path} && ")
+    assert not (tmp_path / "ran").exists()
+    assert main([*arguments, "--run"]) == 0
+    assert (tmp_path / "ran").exists()
+    assert "10 of 10 outputs are byte for byte those of" in capfd.readouterr().out
+
+
+@pytest.mark.workflow
+@pytest.mark.slow
+def test_an_unchanged_run_of_the_pipeline_is_reproduced_byte_for_byte(tmp_path, capfd):
+    project = make_project(tmp_path / "p", positions=1, frames=3, height=64, width=64, cells=2)
+    project.config["keep"] = ["seg_labeled"]
+    done = project.run()
+    assert done.status == 0, done.text
+    run = locate_run(str(project.folder / "results"))
+    before = project.outputs()
+    found = restoration(run, describe_today(run.read_record()))
+    assert [str(d) for d in found.drift if d.section != "code"] == []
+    for folder in project.results.glob("fov_*"):
+        shutil.rmtree(folder)
+    status = main(["restore", str(run.path), "--run"])
+    told = capfd.readouterr().out
+    assert status == 0, told
+    assert project.outputs() == before
+    assert "outputs are byte for byte those of" in told
+    assert main(["verify", str(project.folder / "results"), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["findings"] == []
+    assert runs_differ_only_in_circumstances(run, locate_run(str(project.folder / "results")))
+
+
+def runs_differ_only_in_circumstances(first, second):
+    from fovflow.runs.compare import compare_runs
+
+    assert first.id != second.id
+    found = compare_runs(first, second)
+    return [d for d in found.differences if d.section != "code"] == [] and found.outputs > 5
