@@ -1,0 +1,76 @@
+"""The examples of docs/run-class.md and docs/executions.md work as they stand there."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+
+import pytest
+
+from fovflow import Run
+from fovflow.config.execution import ExecutionConfig
+from fovflow.runs.store import list_runs, read_events
+from paths import ROOT
+
+
+def page(name):
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def run_blocks(name, monkeypatch, folder):
+    monkeypatch.chdir(folder)
+    for variable in ("FOVFLOW_RUN", "FOVFLOW_JOB_EVENTS"):
+        monkeypatch.delenv(variable, raising=False)
+    for block in re.findall(r"^```python\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL):
+        exec(compile(block, name, "exec"), {})
+
+
+def test_run_class(monkeypatch, tmp_path, capsys):
+    run_blocks("run-class.md", monkeypatch, tmp_path)
+    first, second = sorted(
+        list_runs(tmp_path / "results"), key=lambda run: "first-fit" not in run.id
+    )
+    assert capsys.readouterr().out == f"completed results/runs/{first.id}\n"
+    metrics = [event for event in first.events() if event["type"] == "metrics"]
+    assert [(event["step"], event["metrics"]["loss"]) for event in metrics] == [
+        (0, 1.0), (1, 0.5), (2, 1 / 3),
+    ]  # fmt: skip
+    kept = sorted(path.name for path in (first.path / "artifacts" / "output").iterdir())
+    assert kept == ["parameters.npy", "summary.json"]
+    assert [alert["name"] for alert in read_events(second.path / "alerts.jsonl")] == ["lost"]
+
+
+def test_executions(monkeypatch, tmp_path, capsys):
+    run_blocks("executions.md", monkeypatch, tmp_path)
+    (run,) = list_runs(tmp_path / "results")
+    assert capsys.readouterr().out == f"completed {run.id}\n"
+    assert (run.path / "outputs" / "Table" / "mean.csv").read_text() == "mean\n250.0\n"
+    assert (run.path / "outputs" / "Input copy" / "traces used.csv").is_file()
+    dataset = json.loads((run.path / "datasets" / "mean-area-1.0.0.json").read_text())
+    assert dataset["members"][0]["path"] == "outputs/Table/mean.csv"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_every_method_and_parameter_is_documented():
+    text = page("run-class.md")
+    for name, method in inspect.getmembers(Run, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        assert f"`{name}(" in text, name
+        for parameter in inspect.signature(method).parameters:
+            if parameter not in (
+                "self",
+                "thing",
+                "directory",
+                "items",
+                "status",
+                "message",
+                "name",
+            ):
+                assert re.search(rf"\b{parameter}\b", text), (name, parameter)
+
+
+@pytest.mark.parametrize("key", ExecutionConfig.model_fields)
+def test_every_key_of_executions_is_documented(key):
+    assert f"`{key}`" in page("executions.md")
