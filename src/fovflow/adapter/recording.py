@@ -123,17 +123,17 @@ class EngineListener:
 
     def end(self) -> None:
         """End the recording; later calls do nothing."""
-        from fovflow.adapter.manifest import update_manifests
-
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             return
+        atexit.unregister(self.end)
         recorder.finish()
-        update_manifests(self._pipeline)
+        self._leave_screen()
         if self._interruptions is not None:
             self._interruptions.remove()
-        self._leave_screen()
-        atexit.unregister(self.end)
+        from fovflow.adapter.manifest import update_manifests
+
+        update_manifests(self._pipeline)
 
     def _begin(self, stats: dict[str, int]) -> None:
         stats.pop("total", None)

@@ -26,7 +26,7 @@ from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, EventFile, EventTai
 from fovflow.runs.view import OVER, JobView, RunView
 
 LIVE_EVERY_S = 0.5
-"""Seconds between two drawings on a terminal."""
+"""Seconds between two drawings on a terminal, and between two looks for alerts."""
 
 QUIET_EVERY_S = 2.0
 """Seconds between two looks at the jobs' files where nothing is drawn."""
@@ -142,7 +142,8 @@ class Recorder:
 
     def _work(self) -> None:
         self._guarded(self._prepare)
-        every = LIVE_EVERY_S if self._screen is not None else QUIET_EVERY_S
+        watched = self._screen is not None or self._watcher is not None
+        every = LIVE_EVERY_S if watched else QUIET_EVERY_S
         beat = look = 0.0
         told = time.monotonic()
         ending = False
