@@ -40,6 +40,8 @@ class RunReader:
     def poll(self) -> RunView:
         """Read everything that is new; return the view."""
         self.view.record = self.run.read_record()
+        if not self.view.planned and isinstance(self.view.record.get("jobs"), dict):
+            self.view.planned = dict(self.view.record["jobs"])
         self.view.record["status"] = self.run.status()
         for tail in self._own:
             for event in tail.read():

@@ -17,13 +17,14 @@ from typing import Any
 
 from fovflow.atomic import write_text
 from fovflow.runs.display import render, summary
+from fovflow.runs.ending import counts, failures, outcome
 from fovflow.runs.enginejobs import EngineJobs
 from fovflow.runs.form import now
 from fovflow.runs.reader import RunReader
 from fovflow.runs.runplan import RunPlan
 from fovflow.runs.screen import Screen
 from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, EventFile, EventTail, RunFolder
-from fovflow.runs.view import OVER, JobView, RunView
+from fovflow.runs.view import JobView, RunView
 
 LIVE_EVERY_S = 0.5
 """Seconds between two drawings on a terminal, and between two looks for alerts."""
@@ -130,6 +131,9 @@ class Recorder:
         if self._thread.is_alive():
             self._queue.put(("end", ()))
             self._thread.join(JOIN_S)
+        if self._events is not None:
+            with suppress(OSError, ValueError):
+                self._events.close()
         if self._screen is not None:
             self._screen.close()
         if self._before is None:
@@ -166,8 +170,6 @@ class Recorder:
     def _prepare(self) -> None:
         if self.run is None or self._broken:
             return
-        total = sum(self.plan.jobs.values())
-        self._write("workflow", jobs=self.plan.jobs, total=total)
         if self.plan.watch is not None:
             self._watcher = self.plan.watch(self.run, self._act)
             self._alerts = EventTail(self.run.path / "alerts.jsonl")
@@ -254,7 +256,7 @@ class Recorder:
         if self._watcher is not None:
             self._guarded(self._watcher.poll)
             self._guarded(self._watcher.finish)
-        status, message = self.outcome()
+        status, message = outcome(self.view, self.interrupted)
         self.view.record["status"], self.view.record["ended"] = status, now()
         if self.run is None:
             return
@@ -262,41 +264,8 @@ class Recorder:
             current = self.run.path.parent / CURRENT
             if current.read_text(encoding="utf-8").strip() == self.run.id:
                 current.unlink()
-        if self._events is not None:
-            self._events.close()
-        self.run.update(counts=self._counts(), failures=self._failures())
+        self.run.update(counts=counts(self.view), failures=failures(self.view))
         self.view.record = self.run.set_status(status, message)
-
-    def outcome(self) -> tuple[str, str | None]:
-        """Return the final status, and in words what it comes from."""
-        counts = self._counts()
-        parts = [
-            f"{counts[key]} {words}"
-            for key, words in (
-                ("failed", "failed"),
-                ("terminated", "were stopped"),
-                ("not_done", "were not begun"),
-            )
-            if counts[key]
-        ]
-        words = f"of {counts['total']} jobs {', '.join(parts)}"
-        if not parts:
-            return "completed", None
-        if self.interrupted:
-            return "terminated", f"{self.interrupted}; {words}"
-        return "failed", words
-
-    def _counts(self) -> dict[str, int]:
-        counts = {status: self.view.count(status) for status in OVER}
-        total = self.view.total
-        return {"total": total, **counts, "not_done": max(0, total - sum(counts.values()))}
-
-    def _failures(self) -> list[dict[str, Any]]:
-        keys = ("job", "attempt", "rule", "wildcards", "error", "frame", "log")
-        return [{key: getattr(view, key) for key in keys} for view in self._bad()[:1000]]
-
-    def _bad(self) -> list[JobView]:
-        return [*self.view.failed, *self.view.terminated]
 
     def _tell_end(self) -> None:
         if not self._progress_lines:
@@ -313,11 +282,11 @@ class Recorder:
 
     def _write(self, kind: str, *, time: str | None = None, **keys: Any) -> None:
         if self._events is not None and not self._broken:
-            self._events.write(kind, time=time, **keys)
+            self._guarded(self._events.write, kind, time=time, **keys)
 
-    def _guarded(self, call: Callable[..., Any], *arguments: Any) -> None:
+    def _guarded(self, call: Callable[..., Any], *arguments: Any, **keys: Any) -> None:
         try:
-            call(*arguments)
+            call(*arguments, **keys)
         except Exception as error:
             self._give_up(error)
 

@@ -1,0 +1,307 @@
+"""The recorder on its own: what it writes, and that its failures are nobody else's."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fovflow.adapter.attempt import EVENTS_FILE, AttemptRecorder, run_of_job
+from fovflow.adapter.signals import Interruptions
+from fovflow.runs.form import now
+from fovflow.runs.recorder import Recorder
+from fovflow.runs.runplan import RunPlan
+from fovflow.runs.store import CURRENT, ENVIRONMENT, EventFile, RunFolder, list_runs, read_events
+from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
+
+WILDCARDS = {"dataset": "sim", "fov": "001"}
+
+
+@pytest.fixture(autouse=True)
+def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENVIRONMENT, raising=False)
+    monkeypatch.delenv(EVENTS_FILE, raising=False)
+
+
+def make(outdir: Path, said: list[str] | None = None, **keys: Any) -> Recorder:
+    plan = RunPlan(outdir=str(outdir), jobs={"segment": 2, "all": 1}, slow=lambda: {"slow": True})
+    told: list[str] = [] if said is None else said
+    return Recorder(plan, say=told.append, **keys)
+
+
+def do_jobs(recorder: Recorder, failed: tuple[int, ...] = ()) -> None:
+    for ident, (rule, wildcards) in enumerate(
+        [("segment", {"fov": "0"}), ("segment", {"fov": "1"}), ("all", {})]
+    ):
+        recorder.job_started(ident, rule, wildcards, f"{ident}.log")
+        recorder.job_ended(ident, failed=ident in failed)
+
+
+def test_a_run_without_jobs_of_its_own_is_told_by_the_engine(tmp_path):
+    said: list[str] = []
+    recorder = make(tmp_path, said)
+    recorder.start()
+    run = recorder.run
+    assert run is not None
+    assert os.environ[ENVIRONMENT] == str(run.path)
+    assert (tmp_path / "runs" / CURRENT).read_text() == f"{run.id}\n"
+    do_jobs(recorder)
+    recorder.finish()
+    recorder.finish()
+    assert ENVIRONMENT not in os.environ
+    record = run.read_record()
+    assert record["status"] == "completed"
+    assert record["slow"] is True
+    assert record["jobs"] == {"segment": 2, "all": 1}
+    kinds = [event["type"] for event in run.events()]
+    assert kinds == ["job_started", "job_finished"] * 3
+    assert len(said) == 1
+    assert f"records: {os.path.relpath(run.path)}" in said[0] or str(run.path) in said[0]
+
+
+def test_a_retry_is_another_attempt_and_counts_once(tmp_path):
+    recorder = make(tmp_path)
+    recorder.start()
+    assert recorder.run is not None
+    recorder.job_started(0, "segment", {"fov": "0"}, "0.log")
+    recorder.job_ended(0, failed=True)
+    do_jobs(recorder)
+    recorder.finish()
+    record = recorder.run.read_record()
+    assert record["status"] == "completed"
+    assert record["counts"]["completed"] == 3
+    failed = [event for event in recorder.run.events() if event["type"] == "job_failed"]
+    assert [(event["job"], event["attempt"]) for event in failed] == [("segment.fov_0", 1)]
+
+
+@pytest.mark.parametrize(
+    ("failed", "interrupted", "jobs", "status"),
+    [
+        ((1,), False, True, "failed"),
+        ((), True, False, "terminated"),
+        ((), False, False, "failed"),
+        ((), True, True, "completed"),
+    ],
+)
+def test_the_status_is_true(tmp_path, failed, interrupted, jobs, status):
+    recorder = make(tmp_path)
+    recorder.start()
+    assert recorder.run is not None
+    if interrupted:
+        recorder.interrupt("stopped by SIGTERM")
+    if jobs:
+        do_jobs(recorder, failed)
+    recorder.finish()
+    assert recorder.run.status() == status
+
+
+def test_jobs_under_way_at_the_end_are_recorded_as_stopped(tmp_path):
+    recorder = make(tmp_path)
+    recorder.start()
+    assert recorder.run is not None
+    recorder.job_started(0, "segment", {"fov": "0"}, "0.log")
+    recorder.interrupt("stopped by the user (Ctrl-C)")
+    recorder.finish()
+    (event,) = [event for event in recorder.run.events() if event["type"] == "job_failed"]
+    assert (event["exit"], event["error"]) == (130, "stopped with the run")
+    assert recorder.run.read_record()["counts"] == {
+        "total": 3, "completed": 0, "failed": 0, "terminated": 1, "not_done": 2
+    }  # fmt: skip
+
+
+def test_the_heart_beats_while_the_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("fovflow.runs.recorder.BEAT_S", 0.01)
+    recorder = make(tmp_path)
+    recorder.start()
+    assert recorder.run is not None
+    heart = recorder.run.path / "heartbeat"
+    first = heart.stat().st_mtime_ns
+    for _ in range(500):
+        if heart.stat().st_mtime_ns > first:
+            break
+        time.sleep(0.01)
+    assert heart.stat().st_mtime_ns > first
+    recorder.finish()
+
+
+def test_a_folder_that_cannot_be_written_is_said_once(tmp_path, capsys):
+    (tmp_path / "runs").write_text("a file")
+    recorder = make(tmp_path)
+    recorder.start()
+    assert os.environ[ENVIRONMENT] == "", "jobs must not take an earlier run for theirs"
+    do_jobs(recorder)
+    recorder.finish()
+    text = capsys.readouterr().err
+    assert text.count("the run is not recorded further, and goes on:") == 1
+    assert list_runs(tmp_path) == []
+    assert recorder.view.count("completed") == 3, "the display goes on"
+
+
+def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path, monkeypatch, capsys):
+    recorder = make(tmp_path)
+    recorder.start()
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(EventFile, "write", full)
+    do_jobs(recorder)
+    recorder.finish()
+    text = capsys.readouterr().err
+    assert text.count("is not recorded further, and goes on: No space left on device") == 1
+    assert recorder.view.count("completed") == 3
+
+
+def test_a_record_that_raises_neither_disturbs_nor_silences_logging(tmp_path, capsys):
+    class Loud(logging.Handler):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[str] = []
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.seen.append(record.getMessage())
+
+    def broken(_: logging.LogRecord) -> None:
+        raise RuntimeError("boom")
+
+    ended: list[str] = []
+    logger = logging.Logger("engine")
+    handler = LogHandler(SimpleNamespace(), LogHandlerSettings())
+    loud = Loud()
+    logger.addHandler(handler)
+    logger.addHandler(loud)
+    logger.info("nobody is connected yet")
+    handler.connect(broken, lambda: ended.append("end"))
+    logger.info("one")
+    logger.info("two")
+    handler.close()
+    handler.close()
+    assert loud.seen == ["nobody is connected yet", "one", "two"]
+    assert capsys.readouterr().err.count("boom") == 1
+    assert ended == ["end"]
+
+
+# ---- in the job
+
+
+def test_a_job_writes_into_the_run_of_its_environment(tmp_path, monkeypatch):
+    run = RunFolder.create(tmp_path)
+    monkeypatch.setenv(ENVIRONMENT, str(run.path))
+    job = AttemptRecorder("segment", WILDCARDS, tmp_path)
+    path = run.job_file("segment.sim.fov_001", 1)
+    assert os.environ[EVENTS_FILE] == str(path)
+    job.start(params={"method": "logstd"}, threads=1)
+    for t in range(4):
+        job.measure({"n_objects": t, "threshold": float("nan")})
+    job.progress(4, 9, step="segment", fov=1)
+    job.fail(error="no light", frame=4, exit=1, log="a.log")
+    job.fail(error="twice", frame=4, exit=1, log="a.log")
+    events = read_events(path)
+    assert [event["type"] for event in events] == [
+        "job_started", "progress", "metrics", "job_failed"
+    ]  # fmt: skip
+    assert events[2]["metrics"] == {"n_objects": 1.5}
+    assert events[2]["step"] == 3
+    assert (events[3]["error"], events[3]["frame"]) == ("no light", 4)
+    again = AttemptRecorder("segment", WILDCARDS, tmp_path)
+    again.finish(outputs={})
+    assert read_events(run.job_file("segment.sim.fov_001", 2))[-1]["attempt"] == 2
+
+
+def test_a_job_that_is_asked_to_stop_stops_at_its_next_progress(tmp_path, monkeypatch):
+    run = RunFolder.create(tmp_path)
+    monkeypatch.setenv(ENVIRONMENT, str(run.path))
+    job = AttemptRecorder("segment", WILDCARDS, tmp_path)
+    job.progress(1, 9, step="segment", fov=1)
+    run.ask_to_stop("segment.sim.fov_001", 1, "alert dark")
+    with pytest.raises(KeyboardInterrupt):
+        job.progress(2, 9, step="segment", fov=1)
+    assert job.stop_reason() == "alert dark"
+    job.fail(error="stopped", frame=1, exit=130, log="")
+
+
+def test_jobs_find_the_run_at_work_and_no_other(tmp_path, monkeypatch):
+    run = RunFolder.create(tmp_path)
+    (tmp_path / "runs" / CURRENT).write_text(run.id)
+    found = run_of_job(tmp_path)
+    assert found is not None
+    assert found.id == run.id
+    monkeypatch.setenv(ENVIRONMENT, "")
+    assert run_of_job(tmp_path) is None, "the engine says that there is no run"
+    monkeypatch.delenv(ENVIRONMENT)
+    run.set_status("completed")
+    assert run_of_job(tmp_path) is None
+
+
+def test_a_job_whose_events_cannot_be_written_goes_on(tmp_path, monkeypatch, capsys):
+    run = RunFolder.create(tmp_path)
+    monkeypatch.setenv(ENVIRONMENT, str(run.path))
+    (run.path / "jobs").write_text("a file")
+    job = AttemptRecorder("segment", WILDCARDS, tmp_path)
+    job.start()
+    job.progress(1, 2, step="segment", fov=1)
+    job.finish(outputs={})
+    assert capsys.readouterr().err.count("this job is not recorded further") == 1
+    assert not os.environ.get(EVENTS_FILE)
+
+
+def test_a_long_job_measures_what_it_uses(tmp_path, monkeypatch):
+    monkeypatch.setattr("fovflow.adapter.attempt.RESOURCES_AFTER_S", 0.01)
+    run = RunFolder.create(tmp_path)
+    monkeypatch.setenv(ENVIRONMENT, str(run.path))
+    job = AttemptRecorder("segment", WILDCARDS, tmp_path, resources_every_s=0.01)
+    job.start()
+    path = run.job_file("segment.sim.fov_001", 1)
+    for _ in range(500):
+        if "resources" in path.read_text():
+            break
+        time.sleep(0.01)
+    job.finish(outputs={})
+    events = read_events(path)
+    assert events[-1]["type"] == "job_finished"
+    assert [event["rss_mib"] > 1 for event in events if event["type"] == "resources"]
+
+
+# ---- signals
+
+
+def test_signals_are_noted_and_passed_on(monkeypatch):
+    import signal
+
+    noted: list[str] = []
+    passed = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: passed.set())
+    try:
+        interruptions = Interruptions(noted.append)
+        interruptions.install()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert passed.wait(10)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        interruptions.remove()
+        assert noted == ["stopped by SIGTERM", "stopped by the user (Ctrl-C)"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_events_of_another_process_are_never_ended_here(tmp_path):
+    recorder = make(tmp_path)
+    recorder.start()
+    recorder._owner = -1  # as after a fork
+    recorder.finish()
+    assert recorder.run is not None
+    assert recorder.run.read_record()["status"] == "running"
+    recorder._owner = os.getpid()
+    recorder.finish()
+    assert json.loads((recorder.run.path / "run.json").read_text())["status"] == "failed"
+    assert now()[-6:] == "+00:00"
