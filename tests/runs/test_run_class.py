@@ -20,12 +20,6 @@ from fovflow.runs.form import check_event
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs, read_events
 
 
-@pytest.fixture(autouse=True)
-def _outside_of_jobs(monkeypatch):
-    monkeypatch.delenv(JOB_EVENTS, raising=False)
-    monkeypatch.delenv(ENVIRONMENT, raising=False)
-
-
 @pytest.fixture
 def run(tmp_path):
     made = Run(outdir=tmp_path)

@@ -56,7 +56,7 @@ class AttemptRecorder:
         self._monitor: Any = None
         self._resources_every_s = resources_every_s
         self._stop_file: Path | None = None
-        os.environ.pop(EVENTS_FILE, None)
+        os.environ[EVENTS_FILE] = ""  # inside a job that is not recorded: log nowhere
         try:
             run = run_of_job(outdir)
             if run is None:
