@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def test_the_wheel_carries_the_workflow_and_nothing_of_the_tests(wheel):
     ):
         assert f"fovflow/workflow/{part}" in names
     assert "fovflow/py.typed" in names
+    assert "snakemake_logger_plugin_fovflow/__init__.py" in names
     assert "fovflow = fovflow.cli:main" in text
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
 
@@ -80,6 +82,8 @@ def test_the_unpacked_wheel_runs_a_project_outside_the_clone(wheel, tmp_path):
     done = command("run", "--cores", "2")
     assert done.returncode == 0, done.stderr
     assert str(place) in done.stderr, "the workflow inside the wheel was run"
+    listed = command("runs", "list", "--json")
+    assert [run["status"] for run in json.loads(listed.stdout)] == ["completed"], listed.stderr
     shown = command("status")
     assert shown.returncode == 0, shown.stderr
     assert "1 of 1 FOVs complete" in shown.stdout

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import pty
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import sysconfig
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -335,3 +341,77 @@ def test_the_plugin_can_be_named_and_configured(recorded: Project, tmp_path: Pat
     assert run.status() == "completed"
     assert read_run(run).count("completed") == read_run(run).total
     assert done.jobs["extract"] == 1
+
+
+def test_a_clone_without_the_installed_package_records_too(recorded: Project, tmp_path: Path):
+    project = recorded.copy_to(tmp_path / "bare")
+    shutil.rmtree(project.folder / "results" / "runs")
+    project.file(1, "traces.csv").unlink()
+    project.write_config()
+    code = (  # no .pth files are read: an editable installation is not seen
+        "import importlib.util, sys\n"
+        f"sys.path.append({sysconfig.get_paths()['purelib']!r})\n"
+        "assert importlib.util.find_spec('snakemake_logger_plugin_fovflow') is None\n"
+        "from snakemake.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"],
+        cwd=project.folder, capture_output=True, text=True, check=False,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = only_run(project)
+    assert run.status() == "completed"
+    assert run.job_file("extract.sim.fov_001", 1).exists()
+
+
+def on_a_terminal(project: Project, *options: str) -> tuple[int, str]:
+    """Run the pipeline on a terminal of 100 columns; return its exit status and its screen."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    project.write_config()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+         "--cores", "1", *options],
+        cwd=project.folder, stdin=slave, stdout=slave, stderr=slave,
+        env={**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    os.close(slave)
+    parts = []
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    os.close(master)
+    return process.wait(60), b"".join(parts).decode("utf-8", "replace")
+
+
+def test_a_terminal_shows_the_run_live_and_one_sentence_per_error(slow: Project):
+    stack = slow.file(1, "pc_ch_0.npy")
+    stack.write_bytes(stack.read_bytes()[:-100])
+    status, text = on_a_terminal(slow)
+    assert status == 1
+    assert "\x1b[J" in text
+    assert re.search(r"segment sim, FOV 0, channel 0 .* frame [1-4] of 4", text)
+    name = only_run(slow).read_record()["name"]
+    assert f"{name} ░" in text
+    assert text.count("sim, FOV 1, channel 0: segment failed:") == 1
+    for chatter in ("Select jobs to execute", "Error in rule", "RuleException", "Finished jobid"):
+        assert chatter not in text
+    after = text[text.rindex("\x1b[J") :]
+    assert f"{name}: " in after
+    assert "records: results/runs/" in after
+    assert "sim: 1 of 2 FOVs complete" in text
+
+
+def test_a_person_may_ask_for_plain_lines(slow: Project, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FOVFLOW_DISPLAY", "plain")
+    slow.config["fovs"] = "0"
+    status, text = on_a_terminal(slow)
+    assert status == 0
+    assert "\x1b[J" not in text
+    assert "Select jobs to execute" in text
