@@ -108,12 +108,16 @@ def test_jobs_under_way_at_the_end_are_recorded_as_stopped(tmp_path):
     recorder.start()
     assert recorder.run is not None
     recorder.job_started(0, "segment", {"fov": "0"}, "0.log")
+    recorder.job_started(1, "segment", {"fov": "1"}, "1.log")
     recorder.interrupt("stopped by the user (Ctrl-C)")
+    recorder.job_ended(1, failed=True)  # before it could say a word
     recorder.finish()
-    (event,) = [event for event in recorder.run.events() if event["type"] == "job_failed"]
-    assert (event["exit"], event["error"]) == (130, "stopped with the run")
+    events = [event for event in recorder.run.events() if event["type"] == "job_failed"]
+    assert [(event["exit"], event["error"]) for event in events] == (
+        [(130, "stopped with the run")] * 2
+    )
     assert recorder.run.read_record()["counts"] == {
-        "total": 3, "completed": 0, "failed": 0, "terminated": 1, "not_done": 2
+        "total": 3, "completed": 0, "failed": 0, "terminated": 2, "not_done": 1
     }  # fmt: skip
 
 

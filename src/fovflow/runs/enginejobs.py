@@ -46,6 +46,9 @@ class EngineJobs:
         Appends an event to the run's file.
     failed : callable
         Called once for each attempt that failed, with whether the job has told so itself.
+    interrupted : callable
+        Tells whether somebody asked the run to stop: a job that then ends without a word, perhaps
+        before it had begun to speak, was stopped.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class EngineJobs:
         view: RunView,
         write: Callable[..., None],
         failed: Callable[[JobView, bool], None],
+        interrupted: Callable[[], bool],
     ):
-        self._view, self._write, self._failed = view, write, failed
+        self._view, self._write = view, write
+        self._failed, self._interrupted = failed, interrupted
         self._by_ident: dict[int, EngineJob] = {}
         self._open: dict[int, EngineJob] = {}
 
@@ -128,6 +133,8 @@ class EngineJobs:
         if view is None or view.status == "submitted":
             self._record("job_started", job.started, **about)
         told = view is not None and view.status
+        if self._interrupted():
+            silent = STOPPED_WITH_RUN
         ended = job.ended or job.started
         if job.failed and told not in ("failed", "terminated"):
             error = "its outputs are not there" if told == "completed" else silent

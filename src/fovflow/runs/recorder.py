@@ -106,7 +106,9 @@ class Recorder:
         except Exception as error:
             self._give_up(error)
         self._reader = None if self.run is None else RunReader(self.run, self.view, self._heard)
-        self._jobs = EngineJobs(self.view, self._write, self._failed)
+        self._jobs = EngineJobs(
+            self.view, self._write, self._failed, lambda: bool(self.interrupted)
+        )
         if self.view.record.get("started") is None:
             self.view.record["started"] = now()
         self._thread.start()
