@@ -27,8 +27,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Copy; return 1 if anything could not be copied."""
     from tqdm import tqdm
 
-    from fovflow.runs.runoutputs import locate_run
     from fovflow.runs.publish import publish
+    from fovflow.runs.runoutputs import locate_run
 
     run = locate_run(arguments.run, arguments.outdir)
     with tqdm(

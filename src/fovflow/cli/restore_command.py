@@ -36,8 +36,8 @@ def main(arguments: argparse.Namespace) -> int:
         0; with ``--run`` 1 if the command failed or an output came out otherwise than recorded.
     """
     from fovflow.adapter.today import describe_today
-    from fovflow.runs.runoutputs import locate_run
     from fovflow.runs.restore import restoration
+    from fovflow.runs.runoutputs import locate_run
 
     run = locate_run(arguments.run, arguments.outdir)
     found = restoration(run, describe_today(run.read_record()))
@@ -59,8 +59,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _run(run: RunFolder, found: Restoration) -> int:
     """Run the command; compare what it made with what the run recorded."""
-    from fovflow.runs.runoutputs import outputs_of
     from fovflow.runs.restore import check_reproduction
+    from fovflow.runs.runoutputs import outputs_of
 
     then = outputs_of(run)
     try:
