@@ -24,6 +24,6 @@ for STEP in PIPELINE.config.steps:
             outputs=list(STEP.outputs),
             options=PIPELINE.user_steps.options(STEP),
         message:
-            "{wildcards.dataset}, FOV {wildcards.fov}: " + STEP.name
+            f"{{wildcards.dataset}}, FOV {{wildcards.fov}}: {STEP.name}"
         script:
             "../scripts/step.py"
