@@ -116,6 +116,16 @@ def test_simulate_writes_movie_and_truth(tmp_path, capsys):
     assert str(file) in capsys.readouterr().out
 
 
+def test_simulate_tells_how_far_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("fovflow.mapping.progress.LINE_EVERY_S", 0.0)
+    options = ["--positions", "2", "--frames", "2", "--height", "64", "--width", "64"]
+    movie, truth = str(tmp_path / "movie.nd2"), str(tmp_path / "truth")
+    assert main(["simulate", movie, "--cells", "1", "--truth", truth, *options]) == 0
+    lines = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    counted = [f"{i} of 4 frames" for i in (1, 2, 3, 4)]
+    assert lines == [f"{what}: {count}" for what in ("truth", "movie") for count in counted]
+
+
 def test_status_of_nothing_is_an_error(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["status"]) == 1

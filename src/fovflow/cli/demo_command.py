@@ -52,15 +52,14 @@ def _say(text: str) -> None:
 
 
 def _simulate(movie: Path, truth: Path) -> None:
-    from fovflow.simulation import MovieParams, simulate, write_movie, write_truth
+    from fovflow.cli.simulating import write_simulation
+    from fovflow.simulation import MovieParams
 
     movie.parent.mkdir(parents=True, exist_ok=True)
     params = MovieParams(
         seed=7, positions=3, frames=36, cells=24, touching=0.2, divisions=3, births=2, deaths=2
     )
-    simulated = simulate(params)
-    write_truth(simulated, truth)
-    write_movie(simulated, movie)
+    write_simulation(params, movie, truth)
 
 
 def _lay_out(folder: Path, movie: Path) -> None:

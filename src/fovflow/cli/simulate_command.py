@@ -44,16 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Write the movie and its truth."""
-    from fovflow.simulation import MovieParams, simulate, write_movie, write_truth
+    from fovflow.cli.simulating import write_simulation
+    from fovflow.simulation import MovieParams
 
     params = dataclasses.replace(
         MovieParams(), **{name: getattr(arguments, name) for name in _OPTIONS}
     )
-    movie = simulate(params)
-    written = write_movie(movie, Path(arguments.file), format=arguments.format)
+    truth = Path(arguments.truth) if arguments.truth else None
+    written = write_simulation(params, Path(arguments.file), truth, arguments.format)
     more = f" and {len(written) - 1} more" if len(written) > 1 else ""
     print(f"movie: {written[0]}{more}")
-    if arguments.truth:
-        write_truth(movie, Path(arguments.truth))
-        print(f"truth: {arguments.truth}")
+    if truth is not None:
+        print(f"truth: {truth}")
     return 0

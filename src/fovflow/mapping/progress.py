@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Self
 
 LINE_EVERY_S = 30.0
-"""Seconds between two lines where there is no terminal; quick maps are silent."""
+"""Seconds between two lines where there is no terminal; quick work is silent."""
 
 
 class Progress:
@@ -22,11 +22,14 @@ class Progress:
     what : str
         What is done, before the numbers.
     shown : bool
+    unit : str
+        What is counted.
     """
 
-    def __init__(self, total: int, what: str, *, shown: bool = True):
+    def __init__(self, total: int, what: str, *, shown: bool = True, unit: str = "FOV"):
         self.total = total
         self.what = what
+        self.unit = unit
         self.done = 0
         self.failed = 0
         self._shown = shown
@@ -39,8 +42,7 @@ class Progress:
 
             known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
             size = {} if known else {"ncols": 80, "nrows": 24}
-            self._bar = tqdm(total=self.total, desc=self.what, unit="FOV", **size)
-            self._bar.set_postfix(failed=0)
+            self._bar = tqdm(total=self.total, desc=self.what, unit=self.unit, **size)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -48,7 +50,7 @@ class Progress:
             self._bar.close()
 
     def count(self, *, ok: bool) -> None:
-        """Count one more FOV."""
+        """Count one more."""
         self.done += 1
         self.failed += not ok
         if self._bar is not None:
@@ -58,9 +60,10 @@ class Progress:
         elif self._shown and monotonic() - self._last >= LINE_EVERY_S:
             self._last = monotonic()
             rate = self.done / (self._last - self._start)
+            failed = f", {self.failed} failed" if self.failed else ""
             print(
-                f"{self.what}: {self.done} of {self.total} FOVs, {self.failed} failed, "
-                f"{rate:.3g} FOV/s",
+                f"{self.what}: {self.done} of {self.total} {self.unit}s{failed}, "
+                f"{rate:.3g} {self.unit}/s",
                 file=sys.stderr,
                 flush=True,
             )

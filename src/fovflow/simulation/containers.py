@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fovflow.errors import ConfigError
 from fovflow.simulation.cziwriter import write_czi
@@ -72,7 +73,11 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
 
 def write_movie(
-    movie: Movie, path: str | os.PathLike[str], format: str | None = None, **options: Any
+    movie: Movie,
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    on_frame: Callable[[], None] = lambda: None,
+    **options: Any,
 ) -> list[Path]:
     """Write a simulated movie to a raw file, frame by frame.
 
@@ -83,6 +88,8 @@ def write_movie(
         A file; a folder for ``ome-zarr`` and ``tiff-series``.
     format : str, optional
         One of `FORMATS`; by default what the suffix says.
+    on_frame : callable
+        Called after each frame that was rendered, to show progress.
     **options
         Handed to the format's writer, such as ``order="PT"`` for ND2.
 
@@ -107,9 +114,18 @@ def write_movie(
             )
         options = {"missing": params.missing, **options}
     times = np.stack([movie.times(p) for p in range(params.positions)], axis=1)
+    rendered: set[tuple[int, int]] = set()  # the first frame is asked for twice
+
+    def render(p: int, t: int) -> NDArray[np.uint16]:
+        frame = movie.frame(p, t)
+        if (p, t) not in rendered:
+            rendered.add((p, t))
+            on_frame()
+        return frame
+
     return _WRITERS[kind](
         path,
-        movie.frame,
+        render,
         shape=movie.shape,
         channels=movie.channels,
         pixel_um=params.pixel_um,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,7 +66,9 @@ class Truth:
         return {column: values[mine] for column, values in table.items() if column != "fov"}
 
 
-def write_truth(movie: Movie, folder: str | os.PathLike[str]) -> None:
+def write_truth(
+    movie: Movie, folder: str | os.PathLike[str], on_frame: Callable[[], None] = lambda: None
+) -> None:
     """Write everything that is known about a movie, frame by frame.
 
     ``params.json`` holds the settings, from which the movie can be made again, and is written
@@ -80,11 +82,13 @@ def write_truth(movie: Movie, folder: str | os.PathLike[str]) -> None:
     movie : Movie
     folder : path-like
         Made if need be.
+    on_frame : callable
+        Called after each frame of each position, to show progress.
     """
     target = Path(folder)
     tables: dict[str, list[Table]] = {name: [] for name in _TABLES}
     for p in range(movie.params.positions):
-        cells = join_rows(list(_stream(movie, p, target)))
+        cells = join_rows(list(_stream(movie, p, target, on_frame)))
         drift = movie.drift(p)
         frames: Table = {
             "frame": np.arange(movie.params.frames),
@@ -103,13 +107,14 @@ def write_truth(movie: Movie, folder: str | os.PathLike[str]) -> None:
     write_json(target / PARAMS_NAME, movie.params.to_dict())
 
 
-def _stream(movie: Movie, p: int, folder: Path) -> Iterator[Table]:
+def _stream(movie: Movie, p: int, folder: Path, on_frame: Callable[[], None]) -> Iterator[Table]:
     """Write a position's masks; yield what is true of each frame's cells."""
     frames, _, _, height, width = movie.shape
     with StackWriter(folder / _masks_name(p), (frames, height, width), np.uint16) as out:
         for t in range(frames):
             out.append(movie.masks(p, t))
             yield movie.cell_rows(p, t)
+            on_frame()
 
 
 def load_truth(folder: str | os.PathLike[str]) -> Truth:
