@@ -11,7 +11,8 @@ from runs.recorded import DATASET, Recorded
 from fovflow.cli import runs_compare
 from fovflow.errors import FovflowError
 from fovflow.runs.compare import compare_runs, format_comparison
-from fovflow.runs.runoutputs import locate_run, outputs_of
+from fovflow.runs.reader import find_run
+from fovflow.runs.runoutputs import outputs_of
 from fovflow.runs.store import RunFolder
 
 
@@ -115,11 +116,11 @@ def test_a_run_that_was_continued_counts_what_came_before(pair):
 
 def test_runs_are_found_by_id_name_and_place(pair):
     first, second = pair
-    assert locate_run(str(second.outdir)).id == second.run.id
-    assert locate_run(str(first.run.path)).path == first.run.path
-    assert locate_run("calm-otter", first.outdir).id == first.run.id
+    assert find_run("results", str(second.outdir)).id == second.run.id
+    assert find_run("results", str(first.run.path)).path == first.run.path
+    assert find_run(first.outdir, "calm-otter").id == first.run.id
     with pytest.raises(FovflowError, match="no runs are called"):
-        locate_run("other", first.outdir)
+        find_run(first.outdir, "other")
 
 
 def test_the_command_tells_by_its_status_whether_anything_matters(pair, capsys):

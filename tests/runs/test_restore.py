@@ -13,8 +13,8 @@ from runs.recorded import Recorded
 from fovflow.adapter.today import describe_today
 from fovflow.cli import main
 from fovflow.errors import FovflowError
+from fovflow.runs.reader import find_run
 from fovflow.runs.restore import check_reproduction, restoration
-from fovflow.runs.runoutputs import locate_run
 from fovflow.tables import read_yaml
 from workflow_project import make_project
 
@@ -110,7 +110,7 @@ def test_an_unchanged_run_of_the_pipeline_is_reproduced_byte_for_byte(tmp_path, 
     project.config["keep"] = ["seg_labeled"]
     done = project.run()
     assert done.status == 0, done.text
-    run = locate_run(str(project.folder / "results"))
+    run = find_run(project.folder / "results")
     before = project.outputs()
     found = restoration(run, describe_today(run.read_record()))
     assert [str(d) for d in found.drift if d.section != "code"] == []
@@ -123,7 +123,7 @@ def test_an_unchanged_run_of_the_pipeline_is_reproduced_byte_for_byte(tmp_path, 
     assert "outputs are byte for byte those of" in told
     assert main(["verify", str(project.folder / "results"), "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["findings"] == []
-    assert runs_differ_only_in_circumstances(run, locate_run(str(project.folder / "results")))
+    assert runs_differ_only_in_circumstances(run, find_run(project.folder / "results"))
 
 
 def runs_differ_only_in_circumstances(first, second):

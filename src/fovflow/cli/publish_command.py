@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 
+from fovflow.cli.outdir import add_outdir, chosen_outdir
+
 EXAMPLE = "fovflow publish brave-otter /archive/plate1"
 
 
@@ -17,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "destination", metavar="DEST", help="a folder, or a URL such as s3://bucket/plate1"
     )
-    parser.add_argument(
-        "--outdir", default="results", help="output folder of ids and names (default: results)"
-    )
+    add_outdir(parser, option=True)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -28,9 +28,9 @@ def main(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from fovflow.runs.publish import publish
-    from fovflow.runs.runoutputs import locate_run
+    from fovflow.runs.reader import find_run
 
-    run = locate_run(arguments.run, arguments.outdir)
+    run = find_run(chosen_outdir(arguments.outdir), arguments.run)
     with tqdm(
         desc="publish", unit="B", unit_scale=True, disable=None, leave=False, file=sys.stderr
     ) as bar:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from fovflow.runs.restore import Restoration
     from fovflow.runs.store import RunFolder
 
+from fovflow.cli.outdir import add_outdir, chosen_outdir
+
 EXAMPLE = "fovflow restore brave-otter"
 
 
@@ -21,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "run", metavar="RUN", help="id, name, path of a run's folder, or an output folder"
     )
     parser.add_argument("--run", dest="execute", action="store_true", help="run the command")
-    parser.add_argument(
-        "--outdir", default="results", help="output folder of ids and names (default: results)"
-    )
+    add_outdir(parser, option=True)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -36,10 +36,10 @@ def main(arguments: argparse.Namespace) -> int:
         0; with ``--run`` 1 if the command failed or an output came out otherwise than recorded.
     """
     from fovflow.adapter.today import describe_today
+    from fovflow.runs.reader import find_run
     from fovflow.runs.restore import restoration
-    from fovflow.runs.runoutputs import locate_run
 
-    run = locate_run(arguments.run, arguments.outdir)
+    run = find_run(chosen_outdir(arguments.outdir), arguments.run)
     found = restoration(run, describe_today(run.read_record()))
     if arguments.json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False), flush=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
+from fovflow.cli.outdir import add_outdir, chosen_outdir
+
 EXAMPLE = "fovflow runs compare brave-otter results_of_a_colleague"
 
 
@@ -13,18 +15,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words = "a run: id, name, path of its folder, or an output folder (its last run)"
     parser.add_argument("first", metavar="A", help=words)
     parser.add_argument("second", metavar="B", help="another")
-    parser.add_argument(
-        "--outdir", default="results", help="output folder of ids and names (default: results)"
-    )
+    add_outdir(parser, option=True)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Print the differences; return 1 if there is one that matters."""
     from fovflow.runs.compare import compare_runs, format_comparison
-    from fovflow.runs.runoutputs import locate_run
+    from fovflow.runs.reader import find_run
 
-    runs = [locate_run(name, arguments.outdir) for name in (arguments.first, arguments.second)]
+    outdir = chosen_outdir(arguments.outdir)
+    runs = [find_run(outdir, name) for name in (arguments.first, arguments.second)]
     found = compare_runs(*runs)
     if arguments.json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))

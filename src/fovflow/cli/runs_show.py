@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "run",
         nargs="?",
         metavar="RUN",
-        help="id or name, or the first letters of one, or a run's folder (default: the run at "
-        "work, else the last one)",
+        help="id or name, or the first letters of one, a run's folder, or an output folder "
+        "(default: the run at work, else the last one)",
     )
     add_outdir(parser, option=True)
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
@@ -99,16 +100,19 @@ def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFo
     ----------
     outdir : path-like
     wanted : str, optional
-        Its id, name, the first letters of either if no other run has them, or the path of its
-        folder; the run at work, else the last one, where it is not given.
+        Its id, name, the first letters of either if no other run has them, the path of its
+        folder, or another output folder. Where it is not given, or is an output folder: the run
+        at work, else the last one.
 
     Raises
     ------
     FovflowError
         If there is no such run, or several.
     """
-    if wanted and os.path.exists(os.path.join(wanted, "run.json")):  # noqa: PTH110, PTH118
+    if wanted and (Path(wanted) / "run.json").exists():
         return RunFolder(wanted)
+    if wanted and (Path(wanted) / "runs").is_dir():
+        return find_run(wanted)
     runs = list_runs(outdir)
     if not runs:
         raise FovflowError(

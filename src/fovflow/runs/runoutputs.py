@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fovflow.atomic import Digest
-from fovflow.errors import FovflowError
 from fovflow.runs.jobrecords import Attempt, newest_attempts
-from fovflow.runs.reader import find_run
 from fovflow.runs.store import RunFolder, list_runs
 
 
@@ -41,27 +39,3 @@ def outputs_of(run: RunFolder) -> dict[str, Output]:
             path = os.path.normpath(os.path.join(dataset, name))  # noqa: PTH118
             found[path] = Output(path, digest, attempt)
     return dict(sorted(found.items()))
-
-
-def locate_run(wanted: str | None, outdir: str | os.PathLike[str] = "results") -> RunFolder:
-    """Return a run by id, name, path of its folder, or output folder (its last run).
-
-    Raises
-    ------
-    FovflowError
-        If there is no such run, or several.
-    """
-    if wanted:
-        place = Path(wanted)
-        if (place / "run.json").exists():
-            return RunFolder(place)
-        if (place / "runs").is_dir():
-            return _last(place)
-    return find_run(outdir, wanted)
-
-
-def _last(outdir: Path) -> RunFolder:
-    runs = list_runs(outdir)
-    if not runs:
-        raise FovflowError(f"no run is recorded in {outdir}")
-    return runs[-1]
