@@ -232,6 +232,19 @@ def test_runs_show(run, tmp_path, capsys):
     assert "the run is stopped: alert dark" in text
 
 
+def test_a_lost_run_tells_what_it_had_done(run, tmp_path, capsys):
+    run.update(pid=2**22 + 1, host=os.uname().nodename)
+    assert main(["runs", "list", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["brave-otter", "lost"]
+    assert main(["runs", "list", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["counts"] == {
+        "total": 5, "completed": 1, "failed": 1, "terminated": 0, "not_done": 3
+    }  # fmt: skip
+    assert main(["runs", "show", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "5 planned, 1 completed, 1 failed, 0 terminated, 1 under way when it was lost" in text
+
+
 def test_a_run_is_found_by_name_or_first_letters(run, tmp_path, capsys):
     other = RunFolder.create(tmp_path, name="brave-fox")
     other.set_status("running")

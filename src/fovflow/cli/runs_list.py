@@ -9,6 +9,8 @@ from typing import Any
 from fovflow.cli.outdir import add_outdir, chosen_outdir
 from fovflow.errors import FovflowError
 from fovflow.runs.display import clock
+from fovflow.runs.ending import counts
+from fovflow.runs.reader import read_run
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.runs.view import seconds_of
 
@@ -56,7 +58,7 @@ def run_entry(run: RunFolder) -> dict[str, Any] | None:
         "workflow_type": record.get("workflow_type"),
         "description": entry["description"],
         "tags": record.get("tags") or [],
-        "counts": record.get("counts"),
+        "counts": record.get("counts") or _counts(run),
         "command": entry["command"],
         "folder": str(run.path),
     }
@@ -68,8 +70,8 @@ def format_runs(entries: list[dict[str, Any]]) -> str:
         return "no runs are recorded here"
     rows = [("name", "status", "started (UTC)", "time", "jobs", "id")]
     for entry in entries:
-        counts = entry["counts"] or {}
-        jobs = f"{counts['completed']}/{counts['total']}" if counts else ""
+        found = entry["counts"]
+        jobs = f"{found['completed']}/{found['total']}" if found else ""
         started = str(entry["started"] or entry["created"] or "")[:19].replace("T", " ")
         spent = "" if entry["seconds"] is None else clock(entry["seconds"])
         rows.append((str(entry["name"]), entry["status"], started, spent, jobs, entry["id"]))
@@ -78,6 +80,12 @@ def format_runs(entries: list[dict[str, Any]]) -> str:
         "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def _counts(run: RunFolder) -> dict[str, int] | None:
+    """Count the jobs of a run that has not written down how it ended."""
+    view = read_run(run)
+    return counts(view) if view.total else None
 
 
 def _seconds(record: dict[str, Any]) -> float | None:

@@ -134,8 +134,9 @@ def _inputs(content: dict[str, Any]) -> list[str]:
 
 def _jobs(content: dict[str, Any]) -> list[str]:
     counts = content["counts"]
-    told = ", ".join(f"{counts[key]} {key}" for key in (*OVER, "running"))
-    lines = ["", f"jobs: {counts['total']} planned, {told}"]
+    under_way = "under way when it was lost" if content["status"] == "lost" else "running"
+    told = ", ".join(f"{counts[key]} {key}" for key in OVER)
+    lines = ["", f"jobs: {counts['total']} planned, {told}, {counts['running']} {under_way}"]
     for rule, entry in content["rules"].items():
         peak = f", at most {entry['peak_mib']:.0f} MiB" if entry["peak_mib"] else ""
         lines.append(f"  {rule}: {entry['jobs']} in {_spent(entry['seconds'])} of work{peak}")

@@ -133,7 +133,11 @@ def _add_run(
 def _run_error(run: Mapping[str, Any], failed: int) -> str:
     history = run.get("history") or [{}]
     message = history[-1].get("message") if isinstance(history[-1], Mapping) else None
-    return str(message or f"{run.get('status', 'failed')}; {failed} jobs did not complete")
+    if message:
+        return str(message)
+    status = str(run.get("status") or "failed")
+    cause = "lost: the process was killed, or its machine stopped" if status == "lost" else status
+    return f"{cause}; {failed} of the jobs that it began did not complete" if failed else cause
 
 
 def _code(run: Mapping[str, Any], crate: Crate) -> str:
