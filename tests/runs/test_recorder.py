@@ -14,12 +14,20 @@ from typing import Any
 
 import pytest
 
-from fovflow.adapter.attempt import EVENTS_FILE, AttemptRecorder, run_of_job
+from fovflow.adapter.attempt import AttemptRecorder, run_of_job
 from fovflow.adapter.signals import Interruptions
 from fovflow.runs.form import now
 from fovflow.runs.recorder import Recorder
 from fovflow.runs.runplan import RunPlan
-from fovflow.runs.store import CURRENT, ENVIRONMENT, EventFile, RunFolder, list_runs, read_events
+from fovflow.runs.store import (
+    CURRENT,
+    ENVIRONMENT,
+    JOB_EVENTS,
+    EventFile,
+    RunFolder,
+    list_runs,
+    read_events,
+)
 from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
 
 WILDCARDS = {"dataset": "sim", "fov": "001"}
@@ -28,7 +36,7 @@ WILDCARDS = {"dataset": "sim", "fov": "001"}
 @pytest.fixture(autouse=True)
 def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENVIRONMENT, raising=False)
-    monkeypatch.delenv(EVENTS_FILE, raising=False)
+    monkeypatch.delenv(JOB_EVENTS, raising=False)
 
 
 def make(outdir: Path, said: list[str] | None = None, **keys: Any) -> Recorder:
@@ -201,7 +209,7 @@ def test_a_job_writes_into_the_run_of_its_environment(tmp_path, monkeypatch):
     monkeypatch.setenv(ENVIRONMENT, str(run.path))
     job = AttemptRecorder("segment", WILDCARDS, tmp_path)
     path = run.job_file("segment.sim.fov_001", 1)
-    assert os.environ[EVENTS_FILE] == str(path)
+    assert os.environ[JOB_EVENTS] == str(path)
     job.start(params={"method": "logstd"}, threads=1)
     for t in range(4):
         job.measure({"n_objects": t, "threshold": float("nan")})
@@ -254,7 +262,7 @@ def test_a_job_whose_events_cannot_be_written_goes_on(tmp_path, monkeypatch, cap
     job.progress(1, 2, step="segment", fov=1)
     job.finish(outputs={})
     assert capsys.readouterr().err.count("this job is not recorded further") == 1
-    assert not os.environ.get(EVENTS_FILE)
+    assert not os.environ.get(JOB_EVENTS)
 
 
 def test_a_long_job_measures_what_it_uses(tmp_path, monkeypatch):

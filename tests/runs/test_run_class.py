@@ -423,34 +423,6 @@ def test_threads_share_a_run(run):
     assert record(run)["metadata"] == {str(number): 100 for number in range(8)}
 
 
-def test_many_processes_lose_nothing(tmp_path):
-    code = """
-        import os, sys
-        from fovflow.runs.store import EventFile
-        children = []
-        for number in range(64):
-            pid = os.fork()
-            if pid == 0:
-                os.environ["FOVFLOW_JOB_EVENTS"] = f"{sys.argv[1]}/jobs/j{number}/attempt-1.jsonl"
-                from fovflow import Run
-                run = Run()
-                for i in range(1000):
-                    assert run.log_metrics({"value": i})
-                os._exit(0)
-            children.append(pid)
-        failed = [pid for pid in children if os.waitpid(pid, 0)[1]]
-        raise SystemExit(len(failed))
-    """
-    for number in range(64):
-        (tmp_path / "jobs" / f"j{number}").mkdir(parents=True)
-    program = "import fovflow.runs.run\n" + textwrap.dedent(code)
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
-    assert done.returncode == 0
-    for number in range(64):
-        found = read_events(tmp_path / "jobs" / f"j{number}" / "attempt-1.jsonl")
-        assert [event["metrics"]["value"] for event in found] == list(range(1000))
-
-
 def test_a_fork_does_not_end_its_parents_run(run):
     run.init()
     pid = os.fork()

@@ -17,10 +17,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fovflow.runs.store import ENVIRONMENT, STOP_SUFFIX, EventFile, RunFolder, current_run, job_name
-
-EVENTS_FILE = "FOVFLOW_JOB_EVENTS"
-"""Environment variable that tells code inside the job where its events go."""
+from fovflow.runs.store import (
+    ENVIRONMENT,
+    JOB_EVENTS,
+    STOP_SUFFIX,
+    EventFile,
+    RunFolder,
+    current_run,
+    job_name,
+)
 
 RESOURCES_AFTER_S = 3.0
 """Age of a job, in seconds, from which it measures what it uses; shorter ones are not slowed."""
@@ -56,7 +61,7 @@ class AttemptRecorder:
         self._monitor: Any = None
         self._resources_every_s = resources_every_s
         self._stop_file: Path | None = None
-        os.environ[EVENTS_FILE] = ""  # inside a job that is not recorded: log nowhere
+        os.environ[JOB_EVENTS] = ""  # inside a job that is not recorded: log nowhere
         try:
             run = run_of_job(outdir)
             if run is None:
@@ -70,7 +75,7 @@ class AttemptRecorder:
                 "attempt": attempt,
             }
             self._events = EventFile(path)
-            os.environ[EVENTS_FILE] = str(path.absolute())
+            os.environ[JOB_EVENTS] = str(path.absolute())
             self._stop_file = path.with_suffix(STOP_SUFFIX)
         except Exception as error:
             self._give_up(error)
