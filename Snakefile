@@ -15,19 +15,9 @@ if (
 
 
 include: "rules/common.smk"
-include: "rules/problem.smk"
-include: "rules/copy.smk"
-include: "rules/segment.smk"
-include: "rules/correct.smk"
-include: "rules/track.smk"
-include: "rules/extract.smk"
-include: "rules/steps.smk"
-include: "rules/results.smk"
-include: "rules/report.smk"
 
 
-rule all:
-    default_target: True
+rule all:  # the first rule is what is made by default
     input:
         PIPELINE.targets(),
     message:
@@ -41,6 +31,18 @@ rule traces:
         "all datasets: all traces are there"
 
 
+include: "rules/problem.smk"
+include: "rules/copy.smk"
+include: "rules/segment.smk"
+include: "rules/correct.smk"
+include: "rules/track.smk"
+include: "rules/extract.smk"
+include: "rules/steps.smk"
+include: "rules/results.smk"
+include: "rules/report.smk"
+
+
+# Where this file is used as a module: these do not run, and the recorder of the run does the same.
 onstart:
     say(PIPELINE.summary(problems=False))
 

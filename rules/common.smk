@@ -3,12 +3,16 @@
 import sys
 from pathlib import Path
 
-# In a clone the package need not be installed; jobs are told the same by plan_pipeline.
-if (Path(workflow.basedir) / "src" / "fovflow").is_dir():
-    sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+# In a clone the package need not be installed; jobs are told the same by plan_pipeline. The
+# folder is this file's, not the main Snakefile's, which may be another where this is a module.
+SOURCE = (
+    Path(str(workflow.current_basedir.get_path_or_uri(secret_free=True))).parent / "src"
+)
+if (SOURCE / "fovflow").is_dir():
+    sys.path.insert(0, str(SOURCE))
 
 from fovflow.adapter.outcome import describe_outcome, record_failure
-from fovflow.adapter.pipeline import plan_pipeline
+from fovflow.adapter.entry import plan_pipeline
 from fovflow.adapter.reporting import report_inputs, report_options
 from fovflow.adapter.recording import say
 

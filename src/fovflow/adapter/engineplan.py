@@ -17,12 +17,15 @@ from typing import Any
 
 import fovflow
 from fovflow.adapter.pipeline import Pipeline
+from fovflow.driver import workflow_folder
 from fovflow.runs.runplan import RunPlan, Watch
 from fovflow.runs.store import RunFolder
 from fovflow.runs.view import JobView, RunView
 
 
-def run_plan(pipeline: Pipeline, workflow: Any, jobs: dict[str, int]) -> RunPlan:
+def run_plan(
+    pipeline: Pipeline, workflow: Any, jobs: dict[str, int], *, is_module: bool = False
+) -> RunPlan:
     """Return what the recorder needs to know of a run of the pipeline.
 
     Parameters
@@ -31,6 +34,9 @@ def run_plan(pipeline: Pipeline, workflow: Any, jobs: dict[str, int]) -> RunPlan
     workflow : snakemake.workflow.Workflow
     jobs : dict of str to int
         Number of jobs by rule.
+    is_module : bool
+        Whether another workflow takes the pipeline as a module: the configuration files are that
+        workflow's own.
     """
     config = pipeline.config.model_dump(mode="json", by_alias=True)
     text = json.dumps(config, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -48,14 +54,15 @@ def run_plan(pipeline: Pipeline, workflow: Any, jobs: dict[str, int]) -> RunPlan
             "metadata": dict(settings.metadata),
             "command": shlex.join([*_program(), *sys.argv[1:]]),
             "working_directory": str(Path.cwd()),
-            "configfiles": [str(name) for name in workflow.configfiles],
+            "module_of": os.path.relpath(workflow.main_snakefile) if is_module else None,
+            "configfiles": [] if is_module else [str(name) for name in workflow.configfiles],
             "config": config,
             "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "versions": _versions(),
             "inputs": [_input(pipeline, name) for name in pipeline.datasets],
         },
         jobs=jobs,
-        slow=lambda: _slow(str(workflow.basedir)),
+        slow=lambda: _slow(workflow_folder()),
         watch=_watch(pipeline),
     )
 
@@ -117,7 +124,7 @@ def _input(pipeline: Pipeline, name: str) -> dict[str, Any]:
     }
 
 
-def _slow(folder: str) -> dict[str, Any]:
+def _slow(folder: Path) -> dict[str, Any]:
     from fovflow.runs.provenance import capture_environment, capture_workflow
 
     return {"workflow": capture_workflow(folder), "environment": capture_environment()}

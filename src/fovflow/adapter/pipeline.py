@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import site
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import fovflow
 from fovflow.adapter.usersteps import UserSteps
 from fovflow.config import Config, parse_config
 from fovflow.errors import FovflowError
@@ -252,14 +250,6 @@ class Pipeline:
             print(text, file=sys.stderr, flush=True)
 
 
-def _tell_jobs_where_the_package_is() -> None:
-    """Let the jobs' Python import the same package, also where it is not installed."""
-    source = str(Path(fovflow.__file__).resolve().parents[1])
-    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if source not in (*known, *site.getsitepackages()):
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
-
-
 def _check_folder(outdir: Path) -> None:
     """Make the output folder; it must be a folder that can be written."""
     remedy = "choose another outdir, or mend its permissions or the disk's free space"
@@ -275,34 +265,3 @@ def _check_folder(outdir: Path) -> None:
         raise FovflowError(
             f"cannot write into the output folder {outdir}", found="no permission", remedy=remedy
         )
-
-
-def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
-    """Return the pipeline of a Snakemake workflow.
-
-    Parameters
-    ----------
-    config : mapping
-        The configuration as Snakemake merged it.
-    workflow : snakemake.workflow.Workflow
-
-    Raises
-    ------
-    snakemake.exceptions.WorkflowError
-        If the configuration is wrong; Snakemake shows it without a traceback.
-    """
-    from snakemake.exceptions import WorkflowError
-
-    _tell_jobs_where_the_package_is()
-    is_main = not (workflow.subprocess_exec or workflow.remote_exec)
-    try:
-        pipeline = Pipeline(config, is_main=is_main)
-    except FovflowError as error:
-        raise WorkflowError(str(error)) from None
-    if is_main:
-        from fovflow.adapter.recording import record_run
-
-        record_run(pipeline, workflow)
-        if workflow.output_settings.dryrun:
-            pipeline.tell(problems=True)
-    return pipeline

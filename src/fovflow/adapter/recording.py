@@ -96,6 +96,7 @@ class EngineListener:
         self._interruptions: Interruptions | None = None
         self._stream: Any = None
         self._filter = LiveFilter()
+        self._is_module = not workflow.modifier.is_main_snakefile()
         self.screen: Screen | None = None
 
     def take(self, record: logging.LogRecord) -> None:
@@ -133,14 +134,26 @@ class EngineListener:
             self._interruptions.remove()
         from fovflow.adapter.manifest import update_manifests
 
+        if self._is_module:
+            self._conclude(recorder.view.record.get("status") == "completed")
         update_manifests(self._pipeline)
+
+    def _conclude(self, success: bool) -> None:
+        """Do what the Snakefile's handlers do, which do not run where it is a module."""
+        from fovflow.adapter.outcome import describe_outcome, record_failure
+
+        if not success:
+            record_failure(self._pipeline, self._workflow)
+        say(describe_outcome(self._pipeline))
 
     def _begin(self, stats: dict[str, int]) -> None:
         stats.pop("total", None)
         remote = not self._workflow.local_exec
         self._take_screen()
+        if self._is_module:
+            say(self._pipeline.summary(problems=False))
         recorder = Recorder(
-            run_plan(self._pipeline, self._workflow, stats),
+            run_plan(self._pipeline, self._workflow, stats, is_module=self._is_module),
             screen=self.screen,
             say=say,
             progress_lines=not self._quiet("PROGRESS"),

@@ -98,6 +98,10 @@ def restoration(run: RunFolder, today: Mapping[str, Any]) -> Restoration:
             write_yaml(saved, record.get("config") or {})
             words = [str(saved.absolute()) if word == name else word for word in words]
             notes.append(f"{name} is gone: the recorded configuration takes its place")
+    if record.get("module_of"):
+        notes.append(
+            f"the run was part of {record['module_of']}: its configuration is not compared"
+        )
     if not directory.is_dir():
         notes.append(f"the folder {directory} is gone")
     return Restoration(

@@ -1,0 +1,85 @@
+"""How the pipeline meets the Snakemake workflow that it is part of, its own or another's."""
+
+from __future__ import annotations
+
+import os
+import site
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import fovflow
+from fovflow.adapter.pipeline import Pipeline
+from fovflow.errors import FovflowError
+
+_PLANNED = "_fovflow_pipeline"
+"""Attribute of a Snakemake workflow that holds the pipeline which was planned for it."""
+
+
+def _tell_jobs_where_the_package_is() -> None:
+    """Let the jobs' Python import the same package, also where it is not installed."""
+    source = str(Path(fovflow.__file__).resolve().parents[1])
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if source not in (*known, *site.getsitepackages()):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
+
+
+def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
+    """Return the pipeline of a Snakemake workflow.
+
+    Parameters
+    ----------
+    config : mapping
+        The configuration as Snakemake merged it.
+    workflow : snakemake.workflow.Workflow
+
+    Raises
+    ------
+    snakemake.exceptions.WorkflowError
+        If the configuration is wrong, or the workflow takes the pipeline as a module in a way that
+        cannot work; Snakemake shows it without a traceback.
+    """
+    from snakemake.exceptions import WorkflowError
+
+    _tell_jobs_where_the_package_is()
+    is_main = not (workflow.subprocess_exec or workflow.remote_exec)
+    try:
+        pipeline = Pipeline(config, is_main=is_main)
+        _check_prefix(pipeline, workflow)
+        _check_alone(pipeline, workflow)
+    except FovflowError as error:
+        raise WorkflowError(str(error)) from None
+    if is_main:
+        from fovflow.adapter.recording import record_run
+
+        record_run(pipeline, workflow)
+        if workflow.output_settings.dryrun:
+            pipeline.tell(problems=True)
+    return pipeline
+
+
+def _check_prefix(pipeline: Pipeline, workflow: Any) -> None:
+    """Refuse a module whose prefix changes file names: they are made here, and would not agree."""
+    name = pipeline.layout.report()
+    changed = workflow.modifier.path_modifier.replace_prefix(name)
+    if changed != name:
+        raise FovflowError(
+            "fovflow is used as a module with prefix or replace_prefix",
+            found=f"{changed} in place of {name}",
+            remedy="leave it out, and choose the folder with outdir in the module's config",
+        )
+
+
+def _check_alone(pipeline: Pipeline, workflow: Any) -> None:
+    """Refuse a second configuration in one workflow: one run of Snakemake has one record.
+
+    The same module may be planned more than once, by several ``use rule`` statements.
+    """
+    other = getattr(workflow, _PLANNED, pipeline)
+    if other.config != pipeline.config:
+        raise FovflowError(
+            "fovflow is used as a module twice, with two configurations",
+            found=f"the output folders {other.config.outdir} and {pipeline.config.outdir}",
+            remedy="put all datasets into one configuration, or run Snakemake twice",
+        )
+    setattr(workflow, _PLANNED, pipeline)
