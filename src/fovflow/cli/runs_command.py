@@ -12,6 +12,7 @@ SUBCOMMANDS = {
     "show": ("fovflow.cli.runs_show", "show one run: status, errors, jobs, attempts, alerts"),
     "compare": ("fovflow.cli.runs_compare", "show what two runs do not share, and if it matters"),
     "lineage": ("fovflow.cli.runs_lineage", "show where a file comes from, back to the raw data"),
+    "export": ("fovflow.cli.runs_export", "write a dataset's manifest as W3C PROV"),
 }
 """Name of a subcommand: its module (EXAMPLE, add_arguments, main) and what it does."""
 
