@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fovflow.adapter.entry import check_interpreter
 from fovflow.adapter.today import describe_today
+from fovflow.errors import FovflowError
 from fovflow.runs.restore import restoration
 from fovflow.runs.store import list_runs
 from fovflow.runs.verify import verify
@@ -136,6 +138,12 @@ def test_a_prefix_is_refused(study, line):
     assert done.status == 1
     assert "fovflow is used as a module with prefix or replace_prefix" in done.text
     assert "to do: leave it out" in done.text
+
+
+def test_a_python_in_a_folder_with_a_space_is_refused():
+    check_interpreter("/opt/environment/bin/python")
+    with pytest.raises(FovflowError, match="found: /opt/my environment/bin/python; to do: make"):
+        check_interpreter("/opt/my environment/bin/python")
 
 
 def test_two_configurations_in_one_workflow_are_refused(study):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import site
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     _tell_jobs_where_the_package_is()
     is_main = not (workflow.subprocess_exec or workflow.remote_exec)
     try:
+        check_interpreter(sys.executable)
         pipeline = Pipeline(config, is_main=is_main)
         _check_prefix(pipeline, workflow)
         _check_alone(pipeline, workflow)
@@ -56,6 +58,27 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         if workflow.output_settings.dryrun:
             pipeline.tell(problems=True)
     return pipeline
+
+
+def check_interpreter(executable: str) -> None:
+    """Refuse a Python whose path has white space: Snakemake does not quote it in its commands.
+
+    Parameters
+    ----------
+    executable : str
+        Path of the Python that runs Snakemake.
+
+    Raises
+    ------
+    FovflowError
+        If the path has white space.
+    """
+    if any(letter.isspace() for letter in executable):
+        raise FovflowError(
+            "Snakemake cannot start jobs with a Python in a folder whose name has a space",
+            found=executable,
+            remedy="make the environment in a folder without spaces; data folders may have them",
+        )
 
 
 def _check_prefix(pipeline: Pipeline, workflow: Any) -> None:
