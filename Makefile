@@ -1,5 +1,6 @@
 # make demo   simulate a small movie, run the pipeline on it, compare with the truth
 # make test   the whole test suite
+# make bench  measure speed and memory (QUICK=1: in about two minutes); make performance: the page
 # Both make .venv with pinned versions first.
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help install demo test check format bench documents clean
+.PHONY: help install demo test check format bench performance documents clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -38,7 +39,10 @@ format: $(READY)
 	$(BIN)/snakefmt Snakefile rules
 
 bench: $(READY)
-	$(BIN)/python benchmarks/steps.py
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--json docs/performance.json)
+
+performance: $(READY)
+	$(BIN)/python -m benchmarks.page
 
 documents: $(READY)
 	$(BIN)/python -m fovflow.config.documents config

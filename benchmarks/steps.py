@@ -1,97 +1,78 @@
-"""CPU per frame, fixed cost and peak memory of every step, measured in real jobs of the workflow.
-
-Two movies that differ only in their number of frames run through the pipeline on one core. Each
-job's log states its CPU time and its peak memory; the difference of the two, divided by the
-difference in frames, is the cost of one frame, and what remains is the fixed cost of a job.
-
-    python benchmarks/steps.py [--size 2048] [--frames 4 24] [--cells 200] [--json FILE]
-"""
+"""Every step: in real jobs of the workflow, and on arrays beside its plain version."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import re
-import subprocess
-import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fovflow.driver import snakemake_command
-from fovflow.simulation import MovieParams, simulate, write_movie
-
-STEPS = {
-    "copy": "copy",
-    "segment": "segment_ch_0",
-    "correct": "correct_ch_1",
-    "track": "track",
-    "extract": "extract",
-}
-COST = re.compile(r"CPU (?P<cpu>[\d.]+) s, peak memory (?P<mib>\d+) MiB")
+from benchmarks import copying, correct, extract, segment, track
+from benchmarks.contest import Contest
+from benchmarks.measuring import Sample
+from benchmarks.project import STEPS, Project
+from benchmarks.rendering import Scene, stacks
+from fovflow.segmentation import get_segmenter
+from fovflow.simulation import MovieParams
+from fovflow.tracking import get_tracker
 
 
-def measure(folder: Path, frames: int, size: int, cells: int) -> dict[str, tuple[float, int]]:
-    """Run the pipeline on a simulated movie; return (CPU seconds, peak MiB) of each step."""
-    params = MovieParams(seed=1, frames=frames, height=size, width=size, cells=cells, divisions=4)
-    (folder / "raw").mkdir(parents=True)
-    (folder / "config").mkdir()
-    write_movie(simulate(params), folder / "raw" / "bench.nd2")
-    (folder / "config" / "config.yaml").write_text("datasets: {bench: {path: raw/bench.nd2}}\n")
-    command = snakemake_command(["--cores", "1", "--quiet", "all"])
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    costs = {}
-    for step, log in STEPS.items():
-        text = (folder / "results" / "bench" / "logs" / "fov_000" / f"{log}.log").read_text()
-        found = COST.search(text)
-        if found is None:
-            raise SystemExit(f"no cost in the log of {step}")
-        costs[step] = (float(found["cpu"]), int(found["mib"]))
-    return costs
+def measure_arrays(scene: Scene, folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """Return the figures of every step and method on arrays, each from what comes before it."""
+    return [contest.measure(rounds) for contest in contests(scene, folder)]
 
 
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=2048, help="rows and columns (default: 2048)")
-    parser.add_argument("--frames", type=int, nargs=2, default=(4, 24), help="default: 4 24")
-    parser.add_argument("--cells", type=int, default=200, help="cells (default: 200)")
-    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
-    arguments = parser.parse_args()
-    few, many = sorted(arguments.frames)
-    with tempfile.TemporaryDirectory(prefix="fovflow-bench-") as name:
-        runs = {
-            frames: measure(Path(name) / str(frames), frames, arguments.size, arguments.cells)
-            for frames in (few, many)
-        }
-    rows = {}
+def contests(scene: Scene, folder: Path) -> list[Contest]:
+    """Return what is to be measured; labels are those that the steps themselves find."""
+    pixel_um = MovieParams().pixel_um
+    phase, light = stacks(scene)
+    segmenter = get_segmenter(segment.METHODS[0], pixel_um=pixel_um)
+    tracker = get_tracker(track.METHODS[0], pixel_um=pixel_um)
+    labels = np.stack([segmenter(image)[0] for image in phase])
+    for t, image in enumerate(labels):
+        tracker.add(t, image)
+    lineage = tracker.finish()
+    labeled = np.stack([lineage.relabel(t, image) for t, image in enumerate(labels)])
+    return [
+        copying.contest(scene, folder),
+        *(segment.contest(phase, method, pixel_um) for method in segment.METHODS),
+        *(
+            correct.contest(light, labels, method, pixel_um)
+            for method in correct.methods(scene.size)
+        ),
+        *(track.contest(labels, method, pixel_um) for method in track.METHODS),
+        *(extract.contest(labeled, phase, light, name, pixel_um) for name in extract.SETS),
+    ]
+
+
+def measure_jobs(few: Scene, many: Scene, folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """Return the figures of every step's job.
+
+    Two movies that differ only in their number of frames run through the pipeline in turn. The
+    difference of a job's CPU times over the difference in frames is the cost of a frame; what
+    remains is the fixed cost of a job.
+    """
+    projects = {scene.frames: Project(folder, scene) for scene in (few, many)}
+    runs = [{n: project.run() for n, project in projects.items()} for _ in range(rounds)]
+    for project in projects.values():
+        project.remove()
+    rows = []
     for step in STEPS:
-        per_frame = (runs[many][step][0] - runs[few][step][0]) / (many - few)
-        rows[step] = {
-            "cpu_s_per_frame": per_frame,
-            "fixed_cpu_s": runs[few][step][0] - few * per_frame,
-            "peak_mib": runs[many][step][1],
-            "peak_mib_few_frames": runs[few][step][1],
-        }
-    print(
-        f"{arguments.size} x {arguments.size}, {arguments.cells} cells, phase + 1 fluorescence, "
-        f"{few} and {many} frames; {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, NumPy {np.__version__}\n"
-    )
-    print("| step | CPU per frame (ms) | fixed CPU (s) | peak memory (MiB) | with few frames |")
-    print("|---|---|---|---|---|")
-    for step, row in rows.items():
-        print(
-            f"| {step} | {1000 * row['cpu_s_per_frame']:.1f} | {row['fixed_cpu_s']:.2f} | "
-            f"{row['peak_mib']} | {row['peak_mib_few_frames']} |"
+        short, long = (
+            Sample.of([pair[scene.frames].cpu_s(step) for pair in runs]) for scene in (few, many)
         )
-    total = sum(row["cpu_s_per_frame"] for step, row in rows.items() if step != "copy")
-    print(f"\nsegment + correct + track + extract: {1000 * total:.1f} ms CPU per frame")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+        more = many.frames - few.frames
+        per_frame = Sample(
+            (long.least - short.least) / more, (long.median - short.median) / more, rounds
+        )
+        rows.append(
+            {
+                "step": step,
+                "job_ms": per_frame.times(1e3),
+                "fixed_s": short.least - few.frames * per_frame.least,
+                "peak_mib": max(pair[many.frames].peak_mib(step) for pair in runs),
+                "peak_mib_few": max(pair[few.frames].peak_mib(step) for pair in runs),
+                "cells_per_s": many.cells / per_frame.least if per_frame.least > 0 else None,
+            }
+        )
+    return rows

@@ -26,6 +26,7 @@ def test_the_wheel_carries_the_workflow_and_nothing_of_the_tests(wheel):
         "config/config.yaml",
         "profiles/default/config.yaml",
         "envs/fovflow.yaml",
+        "benchmarks/__main__.py",
     ):
         assert f"fovflow/workflow/{part}" in names
     assert "fovflow/py.typed" in names
@@ -58,3 +59,7 @@ def test_the_installed_wheel_runs_a_project_outside_the_clone(installed, tmp_pat
     assert checked.returncode == 0, checked.stdout
     again = installed.run("run", "--cores", "2", cwd=project)
     assert "Nothing to be done" in again.stderr
+    tables = installed.run("bench", "--plan", "tiny", "--only", "arrays", cwd=project)
+    assert tables.returncode == 0, tables.stderr
+    assert "| segment | logstd |" in tables.stdout
+    assert "against its plain version" not in tables.stdout, "those are in the clone alone"

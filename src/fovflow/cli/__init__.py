@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "make the page that shows what came out of a run: report.html",
     "overlay": "draw the cells that were found over the images",
     "simulate": "write a simulated movie with known truth",
+    "bench": "measure speed and memory of the steps and of whole runs on this machine",
 }
 
 
