@@ -20,6 +20,10 @@ PIPELINE = plan_pipeline(config, workflow)
 LAYOUT = PIPELINE.layout
 
 
+# Used with --sdm apptainer only; a change of it reruns nothing without.
+container: PIPELINE.config.container
+
+
 wildcard_constraints:
     dataset=PIPELINE.constraint(),
     fov=r"\d\d\d+",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import takewhile
 
 import pytest
 import yaml
 
+from building import build
 from paths import ROOT
 
+CONTAINERS = ("Dockerfile", "fovflow.def")
 CONDA_NAMES = {"opencv-python-headless": "py-opencv", "snakemake": "snakemake-minimal"}
 
 
@@ -42,3 +45,51 @@ def test_pins_lie_within_the_ranges_and_name_no_host():
     for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
         name = re.split(r"[<>=]", line)[0].lower()
         assert name in names, name
+
+
+def test_each_rule_runs_in_the_one_environment():
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    scripts = re.findall(r'script:\n +"\.\./scripts/(\w+)\.py"', rules)
+    assert sorted(scripts) == sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
+    environments = re.findall(r'conda:\n +"(.*)"', rules)
+    assert environments == ["../envs/fovflow.yaml"] * len(scripts)
+
+
+def steps_of(name: str) -> list[str]:
+    """Return the instructions of a container definition, continued lines joined."""
+    text = (ROOT / "envs" / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    return [" ".join(line.split()) for line in text.splitlines() if line and line[0] != "#"]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_installs_the_wheel_with_the_pinned_versions(name):
+    steps = steps_of(name)
+    (install,) = [step for step in steps if "pip install" in step]
+    words = install.split(" && ")[0].split(" pip install ")[1].split()
+    czi = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (reader,) = (re.split(r"[<>=]", line)[0] for line in czi["czi"])
+    assert words[:3] == ["--no-cache-dir", "-c", "/opt/build/constraints.txt"]
+    assert words[3].endswith("/fovflow-*.whl")
+    assert words[4:] == [reader]
+    (base,) = [step for step in steps if step.upper().startswith("FROM")]
+    pinned = re.search(r"\(Python (3\.\d+), Linux\)", (ROOT / "constraints.txt").read_text())
+    assert pinned
+    assert re.split(r":? ", base)[1] == f"python:{pinned[1]}-slim"
+
+
+def test_the_container_definitions_have_only_instructions_that_exist():
+    known = {"FROM", "COPY", "RUN", "ENV", "WORKDIR", "ENTRYPOINT", "CMD"}
+    assert {step.split()[0] for step in steps_of("Dockerfile")} == known
+    definition = steps_of("fovflow.def")
+    header = list(takewhile(lambda step: not step.startswith("%"), definition))
+    assert header == ["Bootstrap: docker", "From: python:3.11-slim"]
+    sections = [step for step in definition if step.startswith("%")]
+    assert sections == ["%files", "%post", "%environment", "%runscript", "%test", "%help"]
+
+
+def test_what_the_containers_copy_is_there_once_the_wheel_is_built(tmp_path):
+    built = build(ROOT, "wheel", tmp_path / "dist")
+    assert built.match("dist/fovflow-*.whl")
+    (copy,) = (step for step in steps_of("Dockerfile") if step.startswith("COPY"))
+    assert copy.split()[1:] == ["constraints.txt", "dist/fovflow-*.whl", "/opt/build/"]
+    assert (ROOT / "constraints.txt").is_file()

@@ -201,6 +201,12 @@ class Config(Section):
         description="Which bulky stacks stay after the run: all, or a list of pc, fl, seg, "
         "fl_corrected, seg_labeled; the others are removed as soon as nothing needs them.",
     )
+    container: str | None = Field(
+        None,
+        min_length=1,
+        description="Image in which jobs run with --sdm apptainer: the path of a .sif file, or the "
+        "address of a registry; null is none. docs/environments.md tells how one is made.",
+    )
     copy_: CopyConfig = Field(CopyConfig(), alias="copy", description="Step 1: raw file to npy.")
     segment: SegmentConfig = Field(LogStdSegment(), description="Step 2: cells of each frame.")
     correct: CorrectConfig = Field(TilesCorrect(), description="Step 3: background correction.")
