@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import Unpack
 
 from fovflow.atomic import remove_leftovers
 from fovflow.errors import FovflowError
-from fovflow.simulation.source import Frames, Shape, StagePosition, describe
+from fovflow.simulation.source import About, Frames, describe
 
 _BETWEEN_PX = 64
 """Distance between the scenes on the file's canvas (px)."""
@@ -21,19 +19,14 @@ def write_czi(
     path: str | os.PathLike[str],
     frames: Frames,
     *,
-    channels: Sequence[str],
-    pixel_um: float,
-    shape: Shape | None = None,
-    positions: Sequence[StagePosition] | None = None,
-    times_s: NDArray[Any] | None = None,
-    period_s: float = 0.0,
     missing: Iterable[tuple[int, int]] = (),
+    **about: Unpack[About],
 ) -> list[Path]:
     """Write a CZI, one scene per position.
 
     It carries channel names and pixel size; the library writes neither the times of frames nor
     the stage. A CZI holds random identifiers and its date, so two are never the same bytes.
-    Parameters as in `nd2writer.write_nd2`, and:
+    Parameters as in `source.describe`, and:
 
     Parameters
     ----------
@@ -50,15 +43,7 @@ def write_czi(
     FovflowError
         Where pylibCZIrw is not installed.
     """
-    source = describe(
-        frames,
-        shape=shape,
-        channels=channels,
-        pixel_um=pixel_um,
-        positions=positions,
-        times_s=times_s,
-        period_s=period_s,
-    )
+    source = describe(frames, **about)
     try:
         from pylibCZIrw import czi
     except ImportError as error:

@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ from fovflow.errors import ConfigError
 from fovflow.simulation import nd2records as records
 from fovflow.simulation.litevariant import encode
 from fovflow.simulation.nd2records import Order, Phases
-from fovflow.simulation.source import Frames, Shape, Source, StagePosition, describe
+from fovflow.simulation.source import About, Frames, Source, describe
 
 MAGIC = 0x0ABECEDA
 ALIGNMENT = 4096
@@ -54,37 +54,20 @@ def write_nd2(
     path: str | os.PathLike[str],
     frames: Frames,
     *,
-    channels: Sequence[str],
-    pixel_um: float,
-    shape: Shape | None = None,
-    positions: Sequence[StagePosition] | None = None,
-    times_s: NDArray[Any] | None = None,
-    period_s: float = 0.0,
     order: Order = "TP",
     n_written: int | None = None,
     phases: Phases | None = None,
     missing: Iterable[tuple[int, int]] = (),
+    **about: Unpack[About],
 ) -> list[Path]:
     """Write an ND2 file, frame by frame.
 
+    The first channel is marked as phase contrast if it is called so. Without `positions` a single
+    position makes a file without a loop over positions, and several lie at 0 without names;
+    without `times_s` the file holds no times. Parameters as in `source.describe`, and:
+
     Parameters
     ----------
-    path : path-like
-    frames : callable or numpy.ndarray
-        ``frames(p, t) -> (C, Y, X)``, or an array (T, P, C, Y, X); uint8, uint16 or float32.
-    channels : sequence of str
-        Names of the channels; the first is marked as phase contrast if it is called so.
-    pixel_um : float
-        Edge length of a pixel (µm).
-    shape : tuple of int, optional
-        (T, P, C, Y, X); needed for a function of frames.
-    positions : sequence of (float, float, str or None), optional
-        Stage x and y (µm) and name of each position. Without it, a single position makes a file
-        without a loop over positions, and several lie at 0 without names.
-    times_s : numpy.ndarray, optional
-        (T, P) times of the frames (s). Without it the file holds no times.
-    period_s : float
-        Period that the time loop announces (s).
     order : {"TP", "PT"}
         Outer loop first: ``TP`` visits all positions at each time.
     n_written : int, optional
@@ -105,15 +88,7 @@ def write_nd2(
     ConfigError
         If the arguments do not fit together.
     """
-    source = describe(
-        frames,
-        shape=shape,
-        channels=channels,
-        pixel_um=pixel_um,
-        positions=positions,
-        times_s=times_s,
-        period_s=period_s,
-    )
+    source = describe(frames, **about)
     n_frames, n_positions = source.shape[:2]
     total = n_frames * n_positions
     written = total if n_written is None else n_written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,23 +73,44 @@ class Source:
         return None if self.positions is None else self.positions[p][2]
 
 
-def describe(
-    frames: Frames,
-    *,
-    shape: Shape | None,
-    channels: Sequence[str],
-    pixel_um: float,
-    positions: Sequence[StagePosition] | None,
-    times_s: NDArray[Any] | None,
-    period_s: float,
-) -> Source:
+class About(TypedDict, total=False):
+    """What a writer is told of the frames, by keyword; see `describe`."""
+
+    channels: Required[Sequence[str]]
+    pixel_um: Required[float]
+    shape: Shape | None
+    positions: Sequence[StagePosition] | None
+    times_s: NDArray[Any] | None
+    period_s: float
+
+
+def describe(frames: Frames, **about: Unpack[About]) -> Source:
     """Check what a writer was given.
+
+    Parameters
+    ----------
+    frames : callable or numpy.ndarray
+        ``frames(p, t) -> (C, Y, X)``, or an array (T, P, C, Y, X); uint8, uint16 or float32.
+    channels : sequence of str
+        Names of the channels.
+    pixel_um : float
+        Edge length of a pixel (µm).
+    shape : tuple of int, optional
+        (T, P, C, Y, X); needed for a function of frames.
+    positions : sequence of (float, float, str or None), optional
+        Stage x and y (µm) and name of each position.
+    times_s : numpy.ndarray, optional
+        (T, P) times of the frames (s).
+    period_s : float
+        Nominal time between frames (s); 0, the default, where it is unknown.
 
     Raises
     ------
     ConfigError
         If shapes, names, positions or times do not fit together.
     """
+    channels, positions = about["channels"], about.get("positions")
+    shape, times_s = about.get("shape"), about.get("times_s")
     if callable(frames):
         if shape is None:
             raise ConfigError("a function of frames needs a shape", remedy="give (T, P, C, Y, X)")
@@ -115,10 +136,10 @@ def describe(
         shape,
         dtype.newbyteorder("="),
         tuple(channels),
-        float(pixel_um),
+        float(about["pixel_um"]),
         None if positions is None else tuple(positions),
         times,
-        float(period_s),
+        float(about.get("period_s", 0.0)),
     )
 
 

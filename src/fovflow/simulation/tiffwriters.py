@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.atomic import atomic_open
-from fovflow.simulation.source import Frames, Shape, Source, StagePosition, describe
+from fovflow.simulation.source import About, Frames, Source, describe
 
 _OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 _OME_TYPES = {"uint8": "uint8", "uint16": "uint16", "float32": "float"}
@@ -25,19 +25,14 @@ def write_ome_tiff(
     path: str | os.PathLike[str],
     frames: Frames,
     *,
-    channels: Sequence[str],
-    pixel_um: float,
-    shape: Shape | None = None,
-    positions: Sequence[StagePosition] | None = None,
-    times_s: NDArray[Any] | None = None,
-    period_s: float = 0.0,
     missing: Missing = (),
     split: bool = False,
+    **about: Unpack[About],
 ) -> list[Path]:
     """Write an OME-TIFF, one image (series) per position, planes ordered T, C.
 
     It carries names and stage coordinates of positions, channel names and colours, pixel size,
-    `TimeIncrement` and each plane's `DeltaT`. Parameters as in `nd2writer.write_nd2`, and:
+    `TimeIncrement` and each plane's `DeltaT`. Parameters as in `source.describe`, and:
 
     Parameters
     ----------
@@ -53,15 +48,7 @@ def write_ome_tiff(
     """
     import tifffile
 
-    source = describe(
-        frames,
-        shape=shape,
-        channels=channels,
-        pixel_um=pixel_um,
-        positions=positions,
-        times_s=times_s,
-        period_s=period_s,
-    )
+    source = describe(frames, **about)
     absent = frozenset(missing)
     every = range(source.shape[1])
     path = Path(path)
@@ -183,19 +170,13 @@ def _ome_plane(source: Source, p: int, t: int, c: int) -> str:
 def write_imagej_tiff(
     path: str | os.PathLike[str],
     frames: Frames,
-    *,
-    channels: Sequence[str],
-    pixel_um: float,
-    shape: Shape | None = None,
-    positions: Sequence[StagePosition] | None = None,
-    times_s: NDArray[Any] | None = None,
-    period_s: float = 0.0,
+    **about: Unpack[About],
 ) -> list[Path]:
     """Write ImageJ hyperstacks (axes T, C, Y, X).
 
     The format holds a single position: several make one file each, ``{stem}_s{p:02d}.tif``. It
     carries pixel size, period and channel names (as slice labels), but neither the times of
-    frames nor the stage. Parameters as in `nd2writer.write_nd2`.
+    frames nor the stage. Parameters as in `source.describe`.
 
     Returns
     -------
@@ -204,15 +185,7 @@ def write_imagej_tiff(
     """
     import tifffile
 
-    source = describe(
-        frames,
-        shape=shape,
-        channels=channels,
-        pixel_um=pixel_um,
-        positions=positions,
-        times_s=times_s,
-        period_s=period_s,
-    )
+    source = describe(frames, **about)
     n_frames, n_positions, n_channels, height, width = source.shape
     path = Path(path)
     written = []
@@ -243,19 +216,14 @@ def write_tiff_series(
     path: str | os.PathLike[str],
     frames: Frames,
     *,
-    channels: Sequence[str],
-    pixel_um: float,
-    shape: Shape | None = None,
-    positions: Sequence[StagePosition] | None = None,
-    times_s: NDArray[Any] | None = None,
-    period_s: float = 0.0,
     missing: Missing = (),
     name: str | None = None,
+    **about: Unpack[About],
 ) -> list[Path]:
     """Write a folder of single planes, ``{name}_s{p:02d}_t{t:03d}_c{c}.tif``.
 
     The files carry the pixel size (as resolution) and nothing else of the description.
-    Parameters as in `nd2writer.write_nd2`, and:
+    Parameters as in `source.describe`, and:
 
     Parameters
     ----------
@@ -273,15 +241,7 @@ def write_tiff_series(
     """
     import tifffile
 
-    source = describe(
-        frames,
-        shape=shape,
-        channels=channels,
-        pixel_um=pixel_um,
-        positions=positions,
-        times_s=times_s,
-        period_s=period_s,
-    )
+    source = describe(frames, **about)
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     name, absent = name or folder.name, frozenset(missing)

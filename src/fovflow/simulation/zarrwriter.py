@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fovflow.errors import ConfigError
-from fovflow.simulation.source import Frames, Shape, Source, StagePosition, describe
+from fovflow.simulation.source import About, Frames, Source, describe
 
 _ZARR_FORMAT: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
 _LAYOUT = 3  # version of the bioformats2raw layout
@@ -21,21 +20,16 @@ def write_ome_zarr(
     path: str | os.PathLike[str],
     frames: Frames,
     *,
-    channels: Sequence[str],
-    pixel_um: float,
-    shape: Shape | None = None,
-    positions: Sequence[StagePosition] | None = None,
-    times_s: NDArray[Any] | None = None,
-    period_s: float = 0.0,
     missing: Iterable[tuple[int, int]] = (),
     version: str = "0.5",
+    **about: Unpack[About],
 ) -> list[Path]:
     """Write an OME-Zarr: axes t, c, y, x, one resolution, a chunk per plane.
 
     A single position is the image itself; several lie in groups ``0``, ``1``, … with an ``OME``
     group that lists them (the bioformats2raw layout). It carries pixel size and period (scale),
     stage coordinates (translation), names of positions and channels, but not the times of frames.
-    Parameters as in `nd2writer.write_nd2`, and:
+    Parameters as in `source.describe`, and:
 
     Parameters
     ----------
@@ -58,15 +52,7 @@ def write_ome_zarr(
     """
     import zarr
 
-    source = describe(
-        frames,
-        shape=shape,
-        channels=channels,
-        pixel_um=pixel_um,
-        positions=positions,
-        times_s=times_s,
-        period_s=period_s,
-    )
+    source = describe(frames, **about)
     folder = Path(path)
     if version not in _ZARR_FORMAT:
         raise ConfigError(f"OME-Zarr {version!r} is neither 0.4 nor 0.5")
