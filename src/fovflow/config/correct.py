@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+from fovflow.config.section import Plugin, Section, by_method
 
 Path = Annotated[str, Field(min_length=1)]
 Counts = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Correction(_Model):
+class _Correction(Section):
     dark: Counts | Path = Field(
         0.0, description="Dark level in counts, or the path of a dark frame (npy or TIFF, Y × X)."
     )
@@ -74,22 +70,11 @@ class NoCorrect(_Correction):
     method: Literal["none"] = Field("none", description="Nothing is subtracted.")
 
 
-class PluginCorrect(_Model):
+class PluginCorrect(Plugin):
     """A corrector that another package brings."""
-
-    method: str = Field(min_length=1, description="Name of the plug-in.")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="The plug-in's own parameters."
-    )
 
 
 _BUILTIN = ("tiles", "classic", "constant", "none")
-
-
-def _branch(value: Any) -> str:
-    """Return which model a method belongs to; no method means the default."""
-    given = value.get("method", "tiles") if isinstance(value, Mapping) else value.method
-    return given if given in _BUILTIN else "PluginCorrect"
 
 
 CorrectConfig = Annotated[
@@ -98,6 +83,6 @@ CorrectConfig = Annotated[
     | Annotated[ConstantCorrect, Tag("constant")]
     | Annotated[NoCorrect, Tag("none")]
     | Annotated[PluginCorrect, Tag("PluginCorrect")],
-    Discriminator(_branch),
+    by_method(_BUILTIN, "tiles", "PluginCorrect"),
 ]
 """The ``correct`` section: its ``method`` chooses the model."""

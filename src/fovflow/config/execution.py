@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -20,13 +18,12 @@ from pydantic import (
 from fovflow.config.load import describe_errors, parse_config
 from fovflow.config.model import Config
 from fovflow.config.run import Terms, check_workflow_type
+from fovflow.config.section import Section
 from fovflow.errors import ConfigError
 
 
-class InputConfig(BaseModel):
+class InputConfig(Section):
     """An input: a file, a folder, or a pattern, and what is known of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(min_length=1, description="File, folder, or glob pattern of a series.")
     pattern: str | None = Field(None, description="File-name pattern of a TIFF series.")
@@ -54,10 +51,8 @@ def _as_inputs(value: Any) -> Any:
 Inputs = Annotated[tuple[InputConfig, ...], BeforeValidator(_as_inputs)]
 
 
-class ExecutionConfig(BaseModel):
+class ExecutionConfig(Section):
     """Keys of `fovflow.execution`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     outdir: str = Field("results", min_length=1, description="Output folder.")
     name: str | None = Field(None, min_length=1, description="Name of the execution.")

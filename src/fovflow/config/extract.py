@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
+from fovflow.config.section import Section
 from fovflow.errors import ConfigError
 
 _PC = ("area", "aspect_ratio", "circularity", "perimeter", "eccentricity", "solidity", "sharpness")
@@ -19,10 +20,8 @@ _FL = (
 Counts = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class FeaturesConfig(BaseModel):
+class FeaturesConfig(Section):
     """Which features are computed, by name; their definitions are in the documentation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pc: tuple[str, ...] = Field(
         default=_PC,
@@ -53,10 +52,8 @@ class FeaturesConfig(BaseModel):
         return value
 
 
-class ExtractConfig(BaseModel):
+class ExtractConfig(Section):
     """Step 5: features of each cell in each frame."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     features: FeaturesConfig = Field(
         FeaturesConfig(), description="Features by channel kind: {pc: [...], fl: [...]}."

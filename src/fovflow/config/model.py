@@ -6,9 +6,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -19,6 +17,7 @@ from fovflow.config.correct import CorrectConfig, TilesCorrect
 from fovflow.config.extract import ExtractConfig
 from fovflow.config.qc import QcConfig
 from fovflow.config.run import RunConfig
+from fovflow.config.section import Section
 from fovflow.config.segment import LogStdSegment, SegmentConfig
 from fovflow.config.steps import StepConfig, check_steps
 from fovflow.config.track import IouTrack, TrackConfig
@@ -28,12 +27,6 @@ from fovflow.units import TimeUnit, parse_ranges
 
 _DATASET_NAME = re.compile(r"^\w([\w .+-]*[\w+-])?$")
 _FRAMES = re.compile(r"^\s*(\d+)\s*(?:-\s*(\d+)\s*(?::\s*(\d+)\s*)?)?$")
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _as_list(value: Any) -> Any:

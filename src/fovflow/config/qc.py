@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from fovflow.config.section import Section
 
 Rule = Literal[
     "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "focus", "gap", "lineage"
@@ -22,10 +24,8 @@ _CLASSIC: dict[str, Any] = {
 }
 
 
-class QcConfig(BaseModel):
+class QcConfig(Section):
     """Rules that decide which rows of the traces are good."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Literal["default", "classic"] = Field(
         default="default",

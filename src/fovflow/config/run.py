@@ -7,9 +7,7 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -17,6 +15,7 @@ from pydantic import (
 )
 
 from fovflow.alertform import Alert
+from fovflow.config.section import Section
 from fovflow.errors import ConfigError
 
 WORKFLOW_TYPES = (
@@ -41,11 +40,7 @@ Terms = Annotated[
 ]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AlertConfig(_Part):
+class AlertConfig(Section):
     """An alert, evaluated while the run goes on, for every job by itself."""
 
     name: str = Field(min_length=1, description="Name of the alert; each name once.")
@@ -112,7 +107,7 @@ class AlertConfig(_Part):
         return self
 
 
-class SmtpConfig(_Part):
+class SmtpConfig(Section):
     """The user's own mail server, for notification email."""
 
     host: str = Field(min_length=1, description="Name of the mail server.")
@@ -134,7 +129,7 @@ class SmtpConfig(_Part):
         return self
 
 
-class RunConfig(_Part):
+class RunConfig(Section):
     """Name, type and tags of a run, progress, and alerts."""
 
     name: str | None = Field(

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, Field, Tag, model_validator
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from fovflow.config.section import Plugin, Section, by_method
 
 
-class ClassicSegment(_Model):
+class ClassicSegment(Section):
     """Log-STD with fixed constants, for results comparable with earlier ones."""
 
     method: Literal["classic"] = Field("classic", description="Classic log-STD.")
 
 
-class LogStdSegment(_Model):
+class LogStdSegment(Section):
     """Log-STD of phase contrast, halos taken off, touching cells split."""
 
     method: Literal["logstd"] = Field("logstd", description="Log-STD, the default.")
@@ -81,7 +78,7 @@ class LogStdSegment(_Model):
     )
 
 
-class ThresholdSegment(_Model):
+class ThresholdSegment(Section):
     """A grey-level threshold, for nuclear markers and other bright objects."""
 
     method: Literal["threshold"] = Field("threshold", description="Grey-level threshold.")
@@ -122,7 +119,7 @@ class ThresholdSegment(_Model):
         return self
 
 
-class CellposeSegment(_Model):
+class CellposeSegment(Section):
     """A Cellpose network; needs the extra ``cellpose`` and its weights."""
 
     method: Literal["cellpose"] = Field("cellpose", description="Cellpose network.")
@@ -140,13 +137,8 @@ class CellposeSegment(_Model):
     allow_download: bool = Field(False, description="Whether missing weights may be downloaded.")
 
 
-class PluginSegment(_Model):
+class PluginSegment(Plugin):
     """A segmenter that another package brings."""
-
-    method: str = Field(min_length=1, description="Name of the plug-in.")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="The plug-in's own parameters."
-    )
 
 
 BUILTIN: dict[str, type[BaseModel]] = {
@@ -158,22 +150,12 @@ BUILTIN: dict[str, type[BaseModel]] = {
 """The model of each method that the package brings."""
 
 
-def _branch(value: Any) -> str:
-    """Return which model a method belongs to; no method means the default."""
-    given = (
-        value.get("method", "logstd")
-        if isinstance(value, Mapping)
-        else getattr(value, "method", None)
-    )
-    return str(given) if given in BUILTIN else "PluginSegment"
-
-
 SegmentConfig = Annotated[
     Annotated[ClassicSegment, Tag("classic")]
     | Annotated[LogStdSegment, Tag("logstd")]
     | Annotated[ThresholdSegment, Tag("threshold")]
     | Annotated[CellposeSegment, Tag("cellpose")]
     | Annotated[PluginSegment, Tag("PluginSegment")],
-    Discriminator(_branch),
+    by_method(BUILTIN, "logstd", "PluginSegment"),
 ]
 """The ``segment`` section: its ``method`` chooses the model."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
+from fovflow.config.section import Section
 from fovflow.layout import STACKS
 
 TABLES = ("traces", "tracks", "times")
@@ -34,10 +35,8 @@ def _with_text_keys(value: Any) -> Any:
     return {str(key): item for key, item in value.items()} if isinstance(value, dict) else value
 
 
-class StepConfig(BaseModel):
+class StepConfig(Section):
     """A step of one's own: a function in a Python file that is called once for each FOV."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
         description="Name of the step, of its rule and its log: lower-case letters, digits and _."

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from fovflow.config.section import Plugin, Section, by_method
 
 
-class ClassicTrack(_Model):
+class ClassicTrack(Section):
     """Bounding boxes of consecutive frames; only the cells of the first frame are followed."""
 
     method: Literal["classic"] = Field("classic", description="Bounding-box tracking.")
@@ -21,7 +18,7 @@ class ClassicTrack(_Model):
     )
 
 
-class IouTrack(_Model):
+class IouTrack(Section):
     """Overlap of the masks, with gaps, divisions and drift."""
 
     method: Literal["iou"] = Field("iou", description="Mask overlap tracking, the default.")
@@ -43,7 +40,7 @@ class IouTrack(_Model):
     )
 
 
-class LaptrackTrack(_Model):
+class LaptrackTrack(Section):
     """Centroids linked by the laptrack package; needs the extra ``laptrack``."""
 
     method: Literal["laptrack"] = Field("laptrack", description="Linear assignment by laptrack.")
@@ -61,24 +58,11 @@ class LaptrackTrack(_Model):
     )
 
 
-class PluginTrack(_Model):
+class PluginTrack(Plugin):
     """A tracker that another package brings."""
-
-    method: str = Field(min_length=1, description="Name of the plug-in.")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="The plug-in's own parameters."
-    )
 
 
 _BUILTIN = ("classic", "iou", "laptrack")
-
-
-def _branch(value: Any) -> str:
-    """Return which model a method belongs to; no method means the default."""
-    given = (
-        value.get("method", "iou") if isinstance(value, Mapping) else getattr(value, "method", 0)
-    )
-    return str(given) if given in _BUILTIN else "PluginTrack"
 
 
 TrackConfig = Annotated[
@@ -86,6 +70,6 @@ TrackConfig = Annotated[
     | Annotated[IouTrack, Tag("iou")]
     | Annotated[LaptrackTrack, Tag("laptrack")]
     | Annotated[PluginTrack, Tag("PluginTrack")],
-    Discriminator(_branch),
+    by_method(_BUILTIN, "iou", "PluginTrack"),
 ]
 """The ``track`` section: its ``method`` chooses the model."""
