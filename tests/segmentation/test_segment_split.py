@@ -2,13 +2,20 @@ import numpy as np
 from segmentation.scenes import ellipses
 
 from fovflow.segmentation.objects import fill_and_trace
-from fovflow.segmentation.split import Necks, find_cores, solidity, split_component
+from fovflow.segmentation.split import Necks, find_cores, hull_pixels, split_component
 
 
 def split(mask, ratio=0.6, min_radius=3.0, max_solidity=1.0, before=None):
     mask = mask.astype(np.uint8)
-    contour = fill_and_trace(mask, 0)[1]
-    return split_component(mask, contour, before, Necks(ratio, 0.85, min_radius, max_solidity))
+    return split_component(
+        mask, pixels_in_hull(mask), before, Necks(ratio, 0.85, min_radius, max_solidity)
+    )
+
+
+def pixels_in_hull(mask):
+    contours, is_hole = fill_and_trace(mask.copy(), 0)
+    (number,) = hull_pixels([contours[i] for i in np.flatnonzero(~is_hole)])
+    return number
 
 
 def test_two_discs_with_a_neck_are_cut_between():
@@ -90,14 +97,14 @@ def test_cores_of_a_plateau():
     assert find_cores(distance, None, Necks(0.6, 0.6, 3.5, 1.0))[0] == 1
 
 
-def test_solidity_of_known_shapes():
+def test_hulls_of_known_shapes():
     square = np.zeros((8, 8), np.uint8)
     square[2:6, 2:6] = 1
-    assert solidity(square, fill_and_trace(square, 0)[1]) == 1.0
+    assert pixels_in_hull(square) == 16
     corner = square.copy()
     corner[4:6, 4:6] = 0
     # the hull of the L holds the 12 pixels and the one on the diagonal between its ends
-    assert solidity(corner, fill_and_trace(corner, 0)[1]) == 12 / 13
+    assert pixels_in_hull(corner) == 13
     line = np.zeros((5, 9), np.uint8)
     line[2, 1:8] = 1
-    assert solidity(line, fill_and_trace(line, 0)[1]) == 1.0
+    assert pixels_in_hull(line) == 7

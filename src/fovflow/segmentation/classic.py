@@ -54,7 +54,7 @@ def log_standard_deviation(frame: Frame, out: NDArray[np.float64]) -> NDArray[np
     offset = np.log(9.0)
     for rows, scaled in scaled_variance(frame.image):
         flat = scaled <= 0.0
-        strip = cv2.log(scaled)
+        strip = cv2.log(scaled.astype(np.float64, copy=False))
         np.multiply(strip, 0.5, out=out[rows])
         out[rows] -= offset
         out[rows][flat] = 0.0

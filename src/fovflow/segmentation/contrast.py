@@ -15,15 +15,16 @@ WINDOW = 3
 GRID_BITS = 22
 """A float32 image is rounded to about 2⁻²² of its range."""
 
-_STRIP_PIXELS = 1 << 16  # float64 temporaries of one strip stay in the processor's cache
+_STRIP_PIXELS = 1 << 16  # temporaries of one strip stay in the processor's cache
+
+_INT32_REACH = 5148  # 81·5148² < 2³¹: within this reach of zero, sums of squares fit int32
 
 
-def scaled_variance(
-    image: NDArray[Any], margin: int = 0
-) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+def scaled_variance(image: NDArray[Any], margin: int = 0) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Yield 81 times the variance of each pixel's 3 × 3 window, in strips of rows.
 
-    The value is 9·Σx² − (Σx)², a whole number below 2⁵³ and therefore exact in float64. A float32
+    The value is 9·Σx² − (Σx)², a whole number, and exact: in int32 where the image's range is so
+    small that it fits, else in float64. A float32
     image has its least value subtracted and is rounded to multiples of a power of two near
     2⁻²² of its range, which makes it whole numbers too, so that flat windows give exactly zero.
     Beyond the border the image is mirrored with the border pixel repeated (``c b a | a b c``).
@@ -40,12 +41,14 @@ def scaled_variance(
     ------
     rows : slice
     scaled : numpy.ndarray
-        float64 (rows + 2·margin, X + 2·margin), never negative.
+        int32 or float64 (rows + 2·margin, X + 2·margin), never negative.
     """
     height, width = image.shape
     as_float = image.dtype == np.float32
-    low = float(image.min()) if as_float else 0.0
-    grid = float_grid(low, float(image.max())) if as_float else 1.0
+    low, high = float(image.min()), float(image.max())
+    grid = float_grid(low, high) if as_float else 1.0
+    centre = 0 if high <= _INT32_REACH else int((low + high) / 2)
+    fits = not as_float and high - centre <= _INT32_REACH and centre - low <= _INT32_REACH
     edge = margin + WINDOW // 2
     padded = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REFLECT)
     step = max(16, _STRIP_PIXELS // width)
@@ -54,7 +57,7 @@ def scaled_variance(
         strip: NDArray[Any] = padded[start : rows.stop + 2 * edge]
         if as_float:
             strip = np.rint((strip.astype(np.float64) - low) / grid)
-        scaled = _scaled_variance(strip)
+        scaled = _small_variance(strip, centre) if fits else _scaled_variance(strip)
         yield rows, scaled * (grid * grid) if as_float else scaled
 
 
@@ -67,6 +70,20 @@ def _scaled_variance(strip: NDArray[Any]) -> NDArray[np.float64]:
     sums = cv2.boxFilter(strip, sum_type, window, normalize=False)
     squares *= 9.0
     squares -= cv2.multiply(sums, sums, dtype=cv2.CV_64F)
+    return np.asarray(squares[1:-1, 1:-1])
+
+
+def _small_variance(strip: NDArray[Any], centre: int) -> NDArray[np.int32]:
+    """Return the same of whole numbers that lie within `_INT32_REACH` of `centre`."""
+    window = (WINDOW, WINDOW)
+    values = strip.astype(np.int32)
+    if centre:
+        values -= centre
+    sums = cv2.boxFilter(values, cv2.CV_32S, window, normalize=False)
+    np.multiply(values, values, out=values)
+    squares = cv2.boxFilter(values, cv2.CV_32S, window, normalize=False)
+    squares *= 9
+    squares -= np.multiply(sums, sums, out=sums)
     return np.asarray(squares[1:-1, 1:-1])
 
 

@@ -15,11 +15,12 @@ from fovflow.segmentation.objects import (
     Mask,
     check_number,
     fill_and_trace,
+    first_pixels,
 )
-from fovflow.segmentation.pixels import close_mask, disc
-from fovflow.segmentation.split import Necks, split_component
+from fovflow.segmentation.pixels import disc
+from fovflow.segmentation.sheet import Sheet, Window
+from fovflow.segmentation.split import Necks, hull_pixels, split_component
 
-Window = tuple[slice, slice]
 Judge = Callable[[Window, Mask], bool]
 
 
@@ -70,8 +71,10 @@ def make_objects(
     mask: Mask,
     room: Mask,
     limits: Limits,
+    *,
     judge: Judge | None = None,
     before: Labels | None = None,
+    sheet: Sheet | None = None,
 ) -> tuple[Labels, int]:
     """Turn a mask into labels.
 
@@ -85,7 +88,11 @@ def make_objects(
     before : numpy.ndarray, optional
         (Y, X) uint16: labels of the frame before, which tell where touching cells are.
     judge : callable, optional
-        Is given each component's window and mask, before smoothing; False drops it.
+        Is given each component's window on the sheet and its mask, before smoothing; False drops
+        it.
+    sheet : Sheet, optional
+        On which `mask` and `room` lie, with a margin of at least the smoothing's radius + 1 around
+        all components; without it they are frames.
 
     Returns
     -------
@@ -94,51 +101,78 @@ def make_objects(
     n_split : int
         Objects that come from splitting.
     """
-    _, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
-    canvas = _Canvas(mask.shape, limits)
-    element = disc(limits.smoothing)
+    sheet = sheet or Sheet.of_frame(mask.shape)
     reach = math.ceil(limits.smoothing) + 1
-    for index, window in _components(mask, labels, limits.least_cut, reach):
-        own = (labels[window] == index).view(np.uint8)
-        if limits.too_small(own, window, mask.shape):
-            continue
-        if judge is not None and not judge(window, own):
-            continue
-        target = canvas.ids[window]
-        grown = close_mask(own, element) & room[window]
-        grown &= (labels[window] == 0).view(np.uint8)
-        whole, contour = fill_and_trace(own | grown, limits.hole)
-        whole &= (target == 0).view(np.uint8)
+    _, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
+    found = []
+    for index, place, window in _components(mask, labels, limits.least_cut, reach, sheet):
+        own = (labels[place] == index).view(np.uint8)
+        if not limits.too_small(own, window, sheet.frame) and (judge is None or judge(place, own)):
+            found.append((own, place, window))
+    canvas = _Canvas(sheet.frame, limits)
+    slots = Sheet([window for _, _, window in found], sheet.frame, reach)
+    wholes = slots.lay([own for own, _, _ in found])
+    element = disc(limits.smoothing)
+    if element.size > 1:
+        free = cv2.bitwise_and(room, (labels == 0).view(np.uint8))
+        wholes |= slots.close(wholes, element) & slots.lay([free[place] for _, place, _ in found])
+    hulls = _fill_and_measure(wholes, slots, limits.hole)
+    for place, window, hull in zip(slots.places, slots.windows, hulls, strict=True):
+        whole, target = wholes[place], canvas.ids[window]
+        if cv2.countNonZero(target):
+            whole &= (target == 0).view(np.uint8)
         earlier = None if before is None else before[window]
         parts = None
-        if limits.split and contour is not None:
-            parts = split_component(whole, contour, earlier, limits.necks)
-        if parts is None or any(limits.too_small(part, window, mask.shape) for part in parts):
+        if limits.split and hull > 0:
+            parts = split_component(whole, hull, earlier, limits.necks)
+        if parts is None or any(limits.too_small(part, window, sheet.frame) for part in parts):
             parts = [whole]
         canvas.add(window, parts)
     return canvas.finish()
 
 
-def _components(
-    mask: Mask, labels: Components, least: float, reach: int
-) -> Iterator[tuple[int, Window]]:
-    """Yield id and window of the components in raster order of their first pixels.
+def _fill_and_measure(wholes: Mask, slots: Sheet, hole: float) -> list[float]:
+    """Fill small holes; return the pixels in each object's hull, 0 where it is several pieces."""
+    contours, is_hole = fill_and_trace(wholes, hole)
+    outer = [contours[i] for i in np.flatnonzero(~is_hole).tolist()]
+    slot = slots.find(*first_pixels(outer))
+    pieces = np.bincount(slot, minlength=len(slots.places))
+    hulls = np.zeros(len(slots.places))
+    hulls[slot] = hull_pixels(outer)
+    alone: list[float] = np.where(pieces == 1, hulls, 0.0).tolist()
+    return alone
 
-    Those whose boxes are smaller than `least` are left out.
+
+def _components(
+    mask: Mask, labels: Components, least: float, reach: int, sheet: Sheet
+) -> Iterator[tuple[int, Window, Window]]:
+    """Yield id, window on the sheet and in the frame of the components.
+
+    They come in raster order of their first pixels in the frame. Those whose boxes are smaller
+    than `least` are left out.
     """
     contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    found = []
-    for contour, (_, _, _, parent) in zip(contours, [] if tree is None else tree[0], strict=True):
-        if parent >= 0:
-            continue  # the edge of a hole
-        left, top, width, height = cv2.boundingRect(contour)
-        if width * height >= least:
-            x, y = contour[0, 0].tolist()  # the topmost pixel, and of these the leftmost
-            rows = slice(max(top - reach, 0), min(top + height + reach, mask.shape[0]))
-            columns = slice(max(left - reach, 0), min(left + width + reach, mask.shape[1]))
-            found.append((y, x, (rows, columns)))
-    for y, x, window in sorted(found, key=lambda entry: entry[:2]):
-        yield int(labels[y, x]), window
+    if tree is None:
+        return
+    outer = [contours[i] for i in np.flatnonzero(tree[0, :, 3] < 0).tolist()]  # no edges of holes
+    boxes = np.array([cv2.boundingRect(contour) for contour in outer], np.int64)
+    large = boxes[:, 2] * boxes[:, 3] >= least
+    y, x = (at[large] for at in first_pixels(outer))
+    boxes, move = boxes[large], sheet.shift(y, x)
+    height, width = sheet.frame
+    left, top = boxes[:, 0] + move[:, 1], boxes[:, 1] + move[:, 0]
+    edges = [
+        np.maximum(top - reach, 0),
+        np.minimum(top + boxes[:, 3] + reach, height),
+        np.maximum(left - reach, 0),
+        np.minimum(left + boxes[:, 2] + reach, width),
+    ]
+    table = np.stack([labels[y, x], *edges, move[:, 0], move[:, 1]], axis=1)
+    for index, y0, y1, x0, x1, down, right in table[
+        np.lexsort((x + move[:, 1], y + move[:, 0]))
+    ].tolist():
+        place = slice(y0 - down, y1 - down), slice(x0 - right, x1 - right)
+        yield index, place, (slice(y0, y1), slice(x0, x1))
 
 
 class _Canvas:
@@ -155,7 +189,9 @@ class _Canvas:
         """Add the parts of one component that are neither too small nor too large."""
         top, left = window[0].start, window[1].start
         for part in parts:
-            too_large = cv2.countNonZero(part) > self._limits.most
+            too_large = math.isfinite(self._limits.most) and (
+                cv2.countNonZero(part) > self._limits.most
+            )
             if too_large or self._limits.too_small(part, window, self.ids.shape):
                 continue
             row, column = divmod(int(part.argmax()), part.shape[1])
@@ -168,11 +204,11 @@ class _Canvas:
     def finish(self) -> tuple[Labels, int]:
         """Return the labels in raster order and how many come from splitting."""
         order = np.argsort(self._first, kind="stable").tolist()
-        moved = [(old, new) for new, old in enumerate(order) if new != old]
-        if moved:
-            out = self.ids.copy()
-            for old, new in moved:
-                window = self._windows[old]
-                np.copyto(out[window], new + 1, where=self.ids[window] == old + 1)
-            return out, self._n_split
+        moved = [
+            (self._windows[old], new + 1, self.ids[self._windows[old]] == old + 1)
+            for new, old in enumerate(order)
+            if new != old
+        ]
+        for window, label, mask in moved:
+            np.copyto(self.ids[window], label, where=mask)
         return self.ids, self._n_split

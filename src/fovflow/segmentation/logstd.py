@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fovflow.segmentation.contrast import WINDOW, float_grid, scaled_variance
 from fovflow.segmentation.frames import Frame, check_frame
-from fovflow.segmentation.instances import Limits, Window, make_objects
+from fovflow.segmentation.instances import Limits, make_objects
 from fovflow.segmentation.levels import SteadyOffset, mode_and_spread
 from fovflow.segmentation.objects import Labels, Mask, fill_small_holes
 from fovflow.segmentation.outline import Outline, halo_brightness, remove_halos
@@ -25,6 +25,7 @@ from fovflow.segmentation.pixels import (
 )
 from fovflow.segmentation.protocol import FrameStats
 from fovflow.segmentation.shading import surroundings
+from fovflow.segmentation.sheet import Sheet, Window
 from fovflow.segmentation.split import Necks
 
 BIN = 0.01
@@ -34,6 +35,7 @@ LOWEST = -1.25
 """Lower edge of the first bin; the least possible value is ½·ln(1/12) = −1.2425."""
 
 _BINS = 1300
+_STRIP_PIXELS = 1 << 17  # codes of one strip stay in the processor's cache
 _ROUNDING = 6.75  # 81 times the variance 1/12 that rounding to whole counts adds
 _FLOAT_STEPS = 64.0  # steps of a float frame's grid in one 65536th of its range
 _RELIEF_QUANTILE = 0.9
@@ -178,7 +180,7 @@ class LogStdSegmenter:
         unit = counts_unit(frame)
         if self._buffer.shape != image.shape:
             self._before = None
-        self._buffer = np.empty(image.shape, np.float32)
+            self._buffer = np.empty(image.shape, np.float32)
         texture = averaged_log_std(frame, unit, self._window, self._buffer)
         mode, sigma = background_level(texture, frame.invalid)
         offset, reset = self._offset.update(self._n_sigma * sigma)
@@ -201,19 +203,23 @@ class LogStdSegmenter:
         mask = fill_small_holes(close_mask(mask, self._closing), self._outline.hole)
         mask = open_mask(mask, self._opening)
         level = surroundings(frame.image, mask, self._block)
-        relief = cv2.subtract(frame.image, level, dst=self._buffer, dtype=cv2.CV_32F)
+        sheet = Sheet.around(mask, math.ceil(self._limits.smoothing) + 1, self._outline.reach)
+        mask = sheet.gather(mask)
+        relief = cv2.subtract(sheet.gather(frame.image), sheet.gather(level), dtype=cv2.CV_32F)
         brightness = halo_brightness(relief, mask, noise, self._outline.fraction)
-        cells = remove_halos(mask, relief, brightness, self._outline)
-        least = self._min_contrast * brightness
+        cells = remove_halos(mask, relief, brightness, self._outline, sheet)
+        faint = (np.abs(relief) < np.float32(self._min_contrast * brightness)).view(np.uint8)
 
-        def has_contrast(window: Window, own: Mask) -> bool:
-            values = np.abs(relief[window][own > 0])
-            if values.size >= self._faint_area:
+        def has_contrast(place: Window, own: Mask) -> bool:
+            area = cv2.countNonZero(own)
+            if area >= self._faint_area:
                 return True
-            rank = math.floor(_RELIEF_QUANTILE * (values.size - 1))
-            return bool(np.partition(values, rank)[rank] >= least)
+            rank = math.floor(_RELIEF_QUANTILE * (area - 1))
+            return cv2.countNonZero(own & faint[place]) <= rank
 
-        return make_objects(cells, mask, self._limits, has_contrast, self._before)
+        return make_objects(
+            cells, mask, self._limits, judge=has_contrast, before=self._before, sheet=sheet
+        )
 
 
 def counts_unit(frame: Frame) -> float:
@@ -237,7 +243,8 @@ def averaged_log_std(
         strip += np.float32(_ROUNDING)
         mean = cv2.boxFilter(cv2.log(strip), cv2.CV_32F, (window, window))
         inside = mean[margin : mean.shape[0] - margin, margin : mean.shape[1] - margin]
-        out[rows] = inside * np.float32(0.5) - np.float32(math.log(9.0))
+        np.multiply(inside, np.float32(0.5), out=out[rows])
+        out[rows] -= np.float32(math.log(9.0))
     return out
 
 
@@ -245,8 +252,12 @@ def background_level(
     texture: NDArray[np.float32], invalid: NDArray[np.uint8] | None
 ) -> tuple[float, float]:
     """Return mode and spread of the averaged log-STD's background (natural log units)."""
-    codes = cv2.addWeighted(texture, 1.0 / BIN, texture, 0.0, -LOWEST / BIN - 0.5, dtype=cv2.CV_16U)
-    use = None if invalid is None else 1 - invalid
-    counts = cv2.calcHist([codes], [0], use, [_BINS], [0, _BINS]).ravel().astype(np.int64)
+    counts = np.zeros(_BINS, np.int64)
+    step = max(16, _STRIP_PIXELS // texture.shape[1])
+    for start in range(0, texture.shape[0], step):
+        strip = texture[start : start + step]
+        codes = cv2.addWeighted(strip, 1 / BIN, strip, 0.0, -LOWEST / BIN - 0.5, dtype=cv2.CV_16U)
+        use = None if invalid is None else 1 - invalid[start : start + step]
+        counts += cv2.calcHist([codes], [0], use, [_BINS], [0, _BINS]).ravel().astype(np.int64)
     mode, spread = mode_and_spread(counts)
     return LOWEST + BIN * mode, max(BIN * spread, BIN)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -36,21 +38,33 @@ def fill_small_holes(mask: Mask, max_pixels: float) -> Mask:
     A hole is a 4-connected region of background that does not touch the frame's border; its
     size counts all that its outline encloses.
     """
-    return fill_and_trace(mask, max_pixels)[0]
+    filled = mask.copy()
+    fill_and_trace(filled, max_pixels)
+    return filled
 
 
-def fill_and_trace(mask: Mask, max_pixels: float) -> tuple[Mask, NDArray[np.int32] | None]:
-    """Fill small holes, and return the outer contour where the mask is one piece, else None."""
-    contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+def fill_and_trace(
+    mask: Mask, max_pixels: float
+) -> tuple[list[NDArray[np.int32]], NDArray[np.bool_]]:
+    """Fill small holes in place; return all contours as they were, and which are holes' edges."""
+    found, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if tree is None:
-        return mask, None
+        return [], np.zeros(0, bool)
+    contours = [np.asarray(contour, np.int32) for contour in found]
     is_hole = tree[0, :, 3] >= 0  # contours inside another one
     filled = [contours[i] for i in np.flatnonzero(is_hole).tolist()]
     filled = [contour for contour in filled if _is_small(contour, max_pixels)]
     if filled:
-        mask = cv2.drawContours(mask.copy(), filled, -1, 1, cv2.FILLED)
-    pieces = np.flatnonzero(~is_hole)
-    return mask, contours[int(pieces[0])] if pieces.size == 1 else None
+        cv2.drawContours(mask, filled, -1, 1, cv2.FILLED)
+    return contours, np.asarray(is_hole)
+
+
+def first_pixels(
+    contours: Sequence[NDArray[np.int32]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return y and x of the contours' first pixels: the topmost, and of these the leftmost."""
+    first = np.array([contour[0, 0] for contour in contours], np.int64).reshape(-1, 2)
+    return first[:, 1], first[:, 0]
 
 
 def _is_small(contour: NDArray[np.int32], max_pixels: float) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.segmentation.objects import Mask, fill_small_holes
-from fovflow.segmentation.pixels import disc, grow_within, odd_side, open_mask
+from fovflow.segmentation.pixels import disc, grow_within, odd_side
+from fovflow.segmentation.sheet import Sheet
 
 LEAST_NOISE = 3.0
 """A halo is at least so many noise standard deviations brighter than its surroundings."""
@@ -46,6 +47,11 @@ class Outline:
     regrow: float
     hole: float
 
+    @property
+    def reach(self) -> int:
+        """Distance in pixels over which the removal's filters reach."""
+        return max(odd_side(self.bright) // 2, int(self.opening), 1)
+
 
 def halo_brightness(
     relief: NDArray[np.float32], mask: Mask, noise: float, fraction: float
@@ -63,7 +69,13 @@ def halo_brightness(
     return max(least, fraction * float(np.partition(values, rank)[rank]))
 
 
-def remove_halos(mask: Mask, relief: NDArray[np.float32], brightness: float, size: Outline) -> Mask:
+def remove_halos(
+    mask: Mask,
+    relief: NDArray[np.float32],
+    brightness: float,
+    size: Outline,
+    sheet: Sheet | None = None,
+) -> Mask:
     """Take halos off a mask.
 
     Parameters
@@ -74,15 +86,18 @@ def remove_halos(mask: Mask, relief: NDArray[np.float32], brightness: float, siz
         (Y, X) float32, image minus its surroundings' level.
     brightness : float
         Relief above which a pixel is halo.
+    sheet : Sheet, optional
+        On which both lie, with a reach of at least `size.reach`; without it they are frames.
     """
+    sheet = sheet or Sheet.of_frame(mask.shape)
     halo = _above(relief, brightness, mask)
-    side = odd_side(size.bright)
-    core = cv2.erode(halo, np.ones((side, side), np.uint8))
+    square = np.ones((odd_side(size.bright),) * 2, np.uint8)
+    core = sheet.erode(halo, square)
     if cv2.countNonZero(core):
-        halo -= cv2.dilate(core, np.ones((side, side), np.uint8))
+        halo &= 1 - np.asarray(cv2.dilate(core, square))
     removed = grow_within(halo, _above(relief, FOOT * brightness, mask), round(size.halo))
     cells = fill_small_holes(mask - removed, size.hole)
-    cells = open_mask(cells, disc(size.opening))
+    cells = sheet.open(cells, disc(size.opening))
     return grow_within(cells, mask - halo, round(size.regrow))
 
 

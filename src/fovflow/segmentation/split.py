@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -37,7 +38,7 @@ class Necks:
 
 
 def split_component(
-    mask: Mask, contour: NDArray[np.int32], before: Labels | None, necks: Necks
+    mask: Mask, hull: float, before: Labels | None, necks: Necks
 ) -> list[Mask] | None:
     """Split one component where it narrows between two wider parts.
 
@@ -53,8 +54,8 @@ def split_component(
     mask : numpy.ndarray
         (h, w) uint8, 0 or 1: one component in its box with a margin of background, except where
         the box lies at the frame's border (the cell is thought to go on there).
-    contour : numpy.ndarray
-        (n, 1, 2) int32, the x and y of the component's outermost pixels.
+    hull : float
+        Pixels in the component's convex hull, see `hull_pixels`.
     before : numpy.ndarray or None
         (h, w) uint16, the objects of the frame before in the same window.
     necks : Necks
@@ -64,7 +65,8 @@ def split_component(
     list of numpy.ndarray or None
         Masks (h, w) of the parts in raster order; None where the component stays whole.
     """
-    if solidity(mask, contour) > necks.max_solidity or cv2.countNonZero(mask) == mask.size:
+    area = cv2.countNonZero(mask)
+    if area / hull > necks.max_solidity or area == mask.size:
         return None
     distance = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
     n, cores = find_cores(distance, before, necks)
@@ -75,16 +77,28 @@ def split_component(
     return sorted(parts, key=lambda part: int(part.argmax()))
 
 
-def solidity(mask: Mask, contour: NDArray[np.int32]) -> float:
-    """Return the number of pixels over the number of lattice points in their convex hull.
+def hull_pixels(contours: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
+    """Return the number of lattice points in the convex hull of each outer contour.
 
     The hull is that of the pixels' centres; it has area A and b lattice points on its edge, and by
     Pick's theorem holds A + b/2 + 1 of them.
+
+    Parameters
+    ----------
+    contours : sequence of numpy.ndarray
+        (n, 1, 2) int32 each, the x and y of the outermost pixels.
     """
-    hull = cv2.convexHull(contour)[:, 0, :]
-    steps = np.abs(np.diff(hull, axis=0, append=hull[:1]))
-    edge = int(np.gcd(steps[:, 0], steps[:, 1]).sum())
-    return cv2.countNonZero(mask) / (cv2.contourArea(hull) + edge / 2 + 1)
+    if not contours:
+        return np.zeros(0)
+    hulls = [cv2.convexHull(contour)[:, 0, :] for contour in contours]
+    area = np.array([cv2.contourArea(hull) for hull in hulls])
+    begin = np.cumsum([0, *(len(hull) for hull in hulls)])
+    corners = np.concatenate(hulls)
+    following = np.roll(corners, -1, axis=0)
+    following[begin[1:] - 1] = corners[begin[:-1]]
+    steps = np.abs(following - corners)
+    edge = np.add.reduceat(np.gcd(steps[:, 0], steps[:, 1]), begin[:-1])
+    return np.asarray(area + edge / 2 + 1)
 
 
 def find_cores(distance: Distance, before: Labels | None, necks: Necks) -> tuple[int, Components]:
