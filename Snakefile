@@ -19,14 +19,14 @@ include: "rules/common.smk"
 
 rule all:  # the first rule is what is made by default
     input:
-        PIPELINE.targets(),
+        targets(PIPELINE),
     message:
         "all datasets: everything is there"
 
 
 rule traces:
     input:
-        PIPELINE.trace_targets(),
+        trace_targets(PIPELINE),
     message:
         "all datasets: all traces are there"
 

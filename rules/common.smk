@@ -15,6 +15,7 @@ from fovflow.adapter.outcome import describe_outcome, record_failure
 from fovflow.adapter.entry import plan_pipeline
 from fovflow.adapter.reporting import report_inputs, report_options
 from fovflow.adapter.recording import say
+from fovflow.adapter.targets import last_files, targets, trace_targets
 
 PIPELINE = plan_pipeline(config, workflow)
 LAYOUT = PIPELINE.layout

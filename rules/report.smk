@@ -4,7 +4,7 @@
 
 rule report:
     input:
-        **report_inputs(PIPELINE),
+        report_inputs(PIPELINE),
     output:
         LAYOUT.report(),
     log:

@@ -4,7 +4,7 @@
 
 rule results:
     input:
-        lambda wildcards: PIPELINE.dataset_leaves(wildcards.dataset),
+        lambda wildcards: last_files(PIPELINE, wildcards.dataset),
     output:
         LAYOUT.results("{dataset}"),
     log:

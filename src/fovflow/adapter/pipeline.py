@@ -46,6 +46,7 @@ class Pipeline:
     """
 
     def __init__(self, config: Mapping[str, Any], *, is_main: bool = True):
+        self.is_main = is_main
         self.config: Config = parse_config(config)
         self.layout = Layout(self.config.outdir)
         if is_main:
@@ -53,6 +54,7 @@ class Pipeline:
         self.datasets = {name: self._plan(name, is_main) for name in self._names()}
         self.kept = self.config.kept()
         self.user_steps = UserSteps(self.config, self.layout, self.datasets)
+        self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
 
     def _names(self) -> list[str]:
         assert not isinstance(self.config.datasets, str)
@@ -143,8 +145,6 @@ class Pipeline:
         inputs["pc"] = stack(plan.kind(shapes), name, fov, shapes)
         return inputs
 
-    # ---- targets
-
     def made(self, dataset: str, fov: int) -> list[Made]:
         """Return every file of one FOV that stays, in the order of the steps."""
         plan, layout = self.datasets[dataset], self.layout
@@ -176,40 +176,20 @@ class Pipeline:
         files.append(Made("extract", record("extract"), layout.traces(dataset, number)))
         return files + self.user_steps.made(dataset, fov)
 
-    def leaves(self, dataset: str, fov: int) -> list[str]:
-        """Return the names of every file of one FOV that stays."""
-        return [made.path for made in self.made(dataset, fov)]
-
-    def dataset_leaves(self, dataset: str) -> list[str]:
-        """Return every file of a dataset's FOVs that stays after the run."""
-        return [leaf for fov in self.datasets[dataset].fovs for leaf in self.leaves(dataset, fov)]
-
-    def targets(self) -> list[str]:
-        """Return all that a run makes, FOV by FOV, the results of each dataset, and the report."""
-        files = [leaf for name in self.datasets for leaf in self.dataset_leaves(name)]
-        files += [self.layout.results(name) for name, plan in self.datasets.items() if plan.fovs]
-        return [*files, self.layout.report(), *self.problems()]
-
-    def trace_targets(self) -> list[str]:
-        """Return the traces of all FOVs."""
-        return [
-            self.layout.traces(name, fov)
-            for name, plan in self.datasets.items()
-            for fov in plan.fovs
-        ] + self.problems()
-
-    def problems(self) -> list[str]:
-        """Return the targets that stand for datasets, or FOVs, that cannot be processed."""
-        return [self.layout.problem(name) for name, plan in self.datasets.items() if plan.problems]
-
     # ---- parameters and resources
 
     def parameters(self, step: str, dataset: str) -> dict[str, Any]:
-        """Return the parameters of a step: its part of the configuration and its revision."""
+        """Return the parameters of a step: its part of the configuration and its revision.
+
+        All jobs of a step share them: they are not to be changed.
+        """
         from fovflow.steps import step_parameters
 
-        own = self.user_steps.parameters() if step == "results" else {}
-        return step_parameters(self.config, step, self.datasets[dataset]) | own
+        if (step, dataset) not in self._parameters:
+            own = self.user_steps.parameters() if step == "results" else {}
+            made = step_parameters(self.config, step, self.datasets[dataset]) | own
+            self._parameters[step, dataset] = made
+        return self._parameters[step, dataset]
 
     def memory_mb(self, step: str, dataset: str) -> int:
         """Return the memory that a job declares, from its frame size."""

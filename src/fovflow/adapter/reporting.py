@@ -10,14 +10,10 @@ from fovflow.adapter.forget import forget
 from fovflow.adapter.pipeline import Pipeline
 
 
-def report_inputs(pipeline: Pipeline) -> dict[str, list[str]]:
-    """Return the results and traces of all datasets."""
-    layout = pipeline.layout
+def report_inputs(pipeline: Pipeline) -> list[str]:
+    """Return the results of all datasets: they are made again whenever traces are."""
     plans = [plan for plan in pipeline.datasets.values() if plan.fovs]
-    return {
-        "results": [layout.results(plan.name) for plan in plans],
-        "traces": [layout.traces(plan.name, fov) for plan in plans for fov in plan.fovs],
-    }
+    return [pipeline.layout.results(plan.name) for plan in plans]
 
 
 def report_options(pipeline: Pipeline) -> dict[str, Any]:
@@ -40,6 +36,6 @@ def record_report(pipeline: Pipeline, workflow: Any) -> None:
     options = report_options(pipeline)
     try:
         write_report(file, pipeline.layout.outdir, options["datasets"], options["problems"])
-        forget(file, workflow, [Path(name) for name in report_inputs(pipeline)["results"]])
+        forget(file, workflow, [Path(name) for name in report_inputs(pipeline)])
     except Exception as error:  # the run has failed already: say so, and go on
         print(f"cannot write {file}: {error}", file=sys.stderr)

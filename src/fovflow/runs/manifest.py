@@ -294,5 +294,11 @@ def _add_workflow(
 
 
 def to_text(manifest: Mapping[str, Any]) -> str:
-    """Return a manifest as JSON text."""
-    return json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return a manifest as JSON text, one entity per line."""
+    context, graph = manifest["@context"], manifest["@graph"]
+    entities = ",\n".join(map(_compact, graph))
+    return f'{{"@context": {_compact(context)},\n"@graph": [\n{entities}\n]}}\n'
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
