@@ -1,6 +1,6 @@
 """How planning, running, recording and looking at results grow with the number of FOVs.
 
-For each number of FOVs a stand-in project (`benchmarks/stand_in.py`) is planned before anything is
+For each number of FOVs a stand-in project (`tests/stand_in.py`) is planned before anything is
 made, then finished by the library's own writers, and every command that a user would give is run on
 it as a process of its own. CPU time and peak memory are those of that process and its children.
 
@@ -22,10 +22,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fovflow.driver import snakemake_command
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
 from stand_in import DATASET, FRAMES, SIZE, finish, widen_plan, write_project
 
 FOVFLOW = [sys.executable, "-m", "fovflow"]
@@ -34,9 +38,9 @@ COMMANDS = {
     "nothing to be done": snakemake_command(["--cores", "1", "--quiet", "all"]),
     "status": [*FOVFLOW, "status"],
     "why": [*FOVFLOW, "why"],
-    "watch --once": [*FOVFLOW, "watch", "--once"],
+    "watch --once": [*FOVFLOW, "watch", "--once", "--run", "stand-in"],
     "runs list": [*FOVFLOW, "runs", "list"],
-    "runs show": [*FOVFLOW, "runs", "show"],
+    "runs show": [*FOVFLOW, "runs", "show", "stand-in"],
     "verify": [*FOVFLOW, "verify", "results"],
     "load_results": [
         sys.executable, "-c", f"import fovflow; fovflow.load_results('results/{DATASET}')",
@@ -87,7 +91,9 @@ def files(folder: Path, fovs: int) -> dict[str, float]:
         counted["files"] += len(names)
         counted["folders"] += len(below)
     found = {f"{key} per FOV": round(number / fovs, 1) for key, number in counted.items()}
-    found |= {f"{name}, kB": round((folder / path).stat().st_size / 1e3) for name, path in FILES.items()}
+    found |= {
+        f"{name}, kB": round((folder / at).stat().st_size / 1e3) for name, at in FILES.items()
+    }
     return found
 
 
@@ -147,7 +153,7 @@ def main() -> None:
     given = parser.parse_args()
     found: dict[str, Any] = {"machine": platform.platform(), "cores": os.cpu_count()}
     for fovs in [20, 200] if given.quick else given.fovs:
-        found[str(fovs)] = in_folder(lambda place, n=fovs: measure_all(n, place), given.keep, str(fovs))
+        found[str(fovs)] = in_folder(partial(measure_all, fovs), given.keep, str(fovs))
     if given.real:
         real = in_folder(
             lambda place: real_run(place, given.real, given.frames, given.size), given.keep, "real"

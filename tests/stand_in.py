@@ -166,7 +166,9 @@ def _files(fov: str) -> dict[str, dict[str, list[str]]]:
 
     times = LAYOUT.times(DATASET, fov)
     return {
-        "copy": {name: [LAYOUT.plan(DATASET)] for name in (stack("pc", PC), stack("fl", FL), times)},
+        "copy": {
+            name: [LAYOUT.plan(DATASET)] for name in (stack("pc", PC), stack("fl", FL), times)
+        },
         "segment": {
             stack("seg", PC): [stack("pc", PC)],
             LAYOUT.segment_frames(DATASET, fov, PC): [times],
@@ -184,7 +186,7 @@ def _files(fov: str) -> dict[str, dict[str, list[str]]]:
 
 
 def _writers() -> Mapping[str, Any]:
-    """Return for each step a function that writes its outputs for one FOV, as the first has them."""
+    """Return for each step a function that writes its outputs for one FOV, like the first one."""
     contents: dict[str, dict[str, Any]] = {}
     for step, outputs in _files("000").items():
         contents[step] = {}
@@ -230,4 +232,3 @@ def _write_metadata(metadata: Mapping[str, str], fov: str) -> None:
         own = name.replace("fov_000", f"fov_{fov}")
         path = Path(".snakemake/metadata") / base64.urlsafe_b64encode(own.encode()).decode()
         path.write_text(text.replace("fov_000", f"fov_{fov}"), encoding="utf-8")
-
