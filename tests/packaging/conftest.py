@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
-import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ import pytest
 
 from building import build
 from paths import ROOT
+
+NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,23 @@ class Installed:
         )
 
 
+@dataclass(frozen=True)
+class Reviewer:
+    """Somebody with an environment of their own.
+
+    Attributes
+    ----------
+    installed : Installed
+    become : list of str
+        Words before a command that run it as this user; none where it is the same user.
+    uid : int
+    """
+
+    installed: Installed
+    become: list[str]
+    uid: int
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel of the checkout."""
@@ -63,20 +82,19 @@ def public_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="session")
-def installed(wheel: Path, public_folder: Path) -> Installed:
-    """The wheel in an empty environment; its dependencies are those of this process.
+def install(wheel: Path, folder: Path, interpreter: str) -> Installed:
+    """Install the wheel in an empty environment; its dependencies are those of this process.
 
     A line in a .pth file makes the other environment's packages importable, but does not read the
     .pth files there: an editable installation of the checkout is not seen.
     """
-    folder = public_folder / "environment"
-    venv.create(folder, symlinks=True)
-    python = folder / "bin" / "python"
+    command = [interpreter, "-m", "venv", "--without-pip", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
     subprocess.run(
         [
-            sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check",
-            "install", "--quiet", "--no-deps", "--no-index", str(wheel),
+            sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"),
+            "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-index",
+            str(wheel),
         ],
         check=True,
         capture_output=True,
@@ -84,3 +102,40 @@ def installed(wheel: Path, public_folder: Path) -> Installed:
     (packages,) = (folder / "lib").glob("python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return Installed(folder)
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, public_folder: Path) -> Installed:
+    """The wheel in an empty environment."""
+    return install(wheel, public_folder / "environment", sys.executable)
+
+
+def can_use(become: list[str], interpreter: str) -> bool:
+    """Tell whether a user can run a Python and read this process's packages.
+
+    A shell in between matters: setpriv itself may start programs that its new user may not.
+    """
+    probe = "import sys, runpy; sys.path.append(sys.argv[1]); import numpy, cv2; assert runpy"
+    packages = sysconfig.get_path("purelib")
+    done = subprocess.run(
+        [*become, "sh", "-c", 'cd / && "$@"', "sh", interpreter, "-c", probe, packages],
+        check=False,
+        capture_output=True,
+    )
+    return done.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def reviewer(wheel: Path, public_folder: Path) -> Reviewer:
+    """Another user, where this process may become one, with an environment of its own."""
+    become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    found = [shutil.which(name, path=place) for place in ("/usr/bin", "/usr/local/bin")]
+    pythons = [sys.executable, *filter(None, found)]
+    usable = []
+    if os.getuid() == 0 and shutil.which("setpriv"):
+        usable = [python for python in pythons if can_use(become, python)]
+    folder = public_folder / "elsewhere"
+    if usable:
+        return Reviewer(install(wheel, folder, usable[0]), become, NOBODY)
+    return Reviewer(install(wheel, folder, sys.executable), [], os.getuid())

@@ -21,6 +21,7 @@ COMMANDS = {
     "runs": "list and show the records of runs",
     "why": "say in plain words what would run now, and why",
     "verify": "compare every output with what was recorded when it was made",
+    "checksums": "list raw data or outputs with their SHA-256, or compare them with the list",
     "restore": "say what has changed since a run and how it is done again, or do it",
     "publish": "copy what a run left behind to another place, checked and resumable",
     "report": "make the page that shows what came out of a run: report.html",

@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+from fovflow.cli.paper import lay_out_paper
 from fovflow.driver import workflow_folder
 from fovflow.errors import FovflowError
 
@@ -22,11 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--raw", nargs="+", default=[], metavar="FILE", help="raw files: one dataset each"
     )
+    parser.add_argument(
+        "--paper", action="store_true", help="add what others need to do the analysis again"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Lay out the folder; files that are there already are left alone."""
     folder = Path(arguments.folder)
+    paper = bool(getattr(arguments, "paper", False))
     template = workflow_folder()
     config = folder / "config" / "config.yaml"
     if config.exists():
@@ -45,13 +50,15 @@ def main(arguments: argparse.Namespace) -> int:
         profile = folder / "profiles" / "default"
         if not profile.exists():
             shutil.copytree(template / "profiles" / "default", profile)
+        if paper:
+            lay_out_paper(folder)
     except OSError as error:
         raise FovflowError(
             f"cannot lay out {folder}", found=error.strerror or str(error), remedy="choose a folder"
         ) from error
     print(f"made {config}: {'look through it' if arguments.raw else 'name your raw files in it'}")
     step = "" if arguments.folder == "." else f"cd {arguments.folder} && "
-    print(f"then: {step}fovflow run --cores all")
+    print(f"then: {step}{'make record' if paper else 'fovflow run --cores all'}")
     return 0
 
 

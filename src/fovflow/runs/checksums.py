@@ -1,0 +1,186 @@
+"""Lists of files with their SHA-256: the raw data of a project, and what came out of it.
+
+Both are for people who do a published analysis again: the first list tells whether they have the
+same raw data, the second whether they got the same files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fovflow.config import Config
+from fovflow.errors import FovflowError
+from fovflow.layout import STAMP_NAME
+from fovflow.readers.fingerprint import raw_files
+from fovflow.runs.jobrecords import LOGS
+from fovflow.runs.manifest_terms import FILE_NAME as MANIFEST
+from fovflow.runs.provenance import sha256_of
+from fovflow.tables import read_csv, write_csv
+
+RAW_LIST = "raw_data.csv"
+OUTPUT_LIST = "outputs.csv"
+_RECORDS = frozenset({"runs", LOGS, "provenance"})
+"""Folders of records, which tell of one run and differ between runs."""
+_COLUMNS = ("used_by", "file", "bytes", "sha256", "source")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file of a list.
+
+    Attributes
+    ----------
+    file : str
+        Its name, with ``/``.
+    bytes : int
+    sha256 : str
+        In lower-case hexadecimal digits.
+    used_by : str
+        The dataset that it belongs to, or the key of the configuration that names it.
+    source : str
+        Where others get it, such as a DOI; written by a person.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+    used_by: str = ""
+    source: str = ""
+
+
+Advance = Callable[[int, int], object]
+"""Told the bytes that were just read, and those in all."""
+
+
+def raw_data(config: Config, *, advance: Advance | None = None) -> list[ListedFile]:
+    """Return every raw file of a configuration, dark frame and flat-field included.
+
+    Parameters
+    ----------
+    config : Config
+        Paths in it are relative to the working directory, and so are those of the list.
+    advance : callable, optional
+
+    Raises
+    ------
+    FovflowError
+        If a file is absent or cannot be read.
+    """
+    return _hashed(list(_named(config)), advance)
+
+
+def outputs(
+    folders: Iterable[str | os.PathLike[str]], *, advance: Advance | None = None
+) -> list[ListedFile]:
+    """Return every output below some folders that is the same whenever and wherever it is made.
+
+    Logs, records of runs and manifests are left out: they tell of one run.
+
+    Parameters
+    ----------
+    folders : iterable of path-like
+        Output folders, or folders of one's own tables.
+    advance : callable, optional
+
+    Raises
+    ------
+    FovflowError
+        If a folder is absent, or a file cannot be read.
+    """
+    found = []
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise FovflowError(f"there is no folder {folder}", remedy="run the pipeline first")
+        for path in folder.rglob("*"):
+            inner = path.relative_to(folder)
+            hidden = path.name in (STAMP_NAME, MANIFEST) or path.name.startswith(".")
+            if path.is_file() and not hidden and not _RECORDS & set(inner.parts[:-1]):
+                found.append(("", path))
+    return _hashed(found, advance)
+
+
+def read_list(path: str | os.PathLike[str]) -> list[ListedFile]:
+    """Read a list that `write_list` wrote.
+
+    Raises
+    ------
+    FovflowError
+        If it is absent or no such list.
+    """
+    table = read_csv(path, kinds={**dict.fromkeys(_COLUMNS, str), "bytes": int})
+    missing = [name for name in ("file", "bytes", "sha256") if name not in table]
+    if missing or table["bytes"].dtype.kind != "i":
+        raise FovflowError(
+            f"{os.fspath(path)} is no list of checksums",
+            found=f"the columns {', '.join(table)}",
+            remedy="make it with: fovflow checksums raw --write",
+        )
+    columns = {name: table[name].tolist() for name in _COLUMNS if name in table}
+    rows = zip(*columns.values(), strict=True)
+    return [ListedFile(**dict(zip(columns, row, strict=True))) for row in rows]
+
+
+def write_list(path: str | os.PathLike[str], files: Sequence[ListedFile]) -> None:
+    """Write a list atomically; the column ``source`` of a list that is there already is kept."""
+    known = {}
+    if Path(path).exists():
+        known = {item.file: item.source for item in read_list(path)}
+    files = [replace(item, source=item.source or known.get(item.file, "")) for item in files]
+    write_csv(path, {name: [getattr(item, name) for item in files] for name in _COLUMNS})
+
+
+def differences(
+    listed: Iterable[ListedFile], found: Iterable[ListedFile], *, name: str
+) -> list[str]:
+    """Return what does not hold, one sentence per file; `name` is that of the list."""
+    then = {item.file: item for item in listed}
+    now = {item.file: item for item in found}
+    problems = []
+    for file in sorted(then.keys() | now.keys()):
+        if file not in now:
+            problems.append(f"{file}: in {name}, but not here")
+        elif file not in then:
+            problems.append(f"{file}: here, but not in {name}")
+        elif now[file].bytes != then[file].bytes:
+            problems.append(
+                f"{file}: has {now[file].bytes} bytes where {name} says {then[file].bytes}"
+            )
+        elif now[file].sha256 != then[file].sha256:
+            problems.append(
+                f"{file}: other content: SHA-256 {now[file].sha256[:12]}… where {name} says "
+                f"{then[file].sha256[:12]}…"
+            )
+    return problems
+
+
+def _named(config: Config) -> Iterator[tuple[str, Path]]:
+    """Yield every file that the configuration names, with what uses it."""
+    assert not isinstance(config.datasets, str)
+    for name, dataset in config.datasets.items():
+        for file in raw_files(dataset.path, dataset.pattern):
+            yield name, file
+    for key in ("dark", "flat_field"):
+        value = getattr(config.correct, key, None)
+        if isinstance(value, str) and value != "estimate":
+            yield f"correct.{key}", Path(value)
+
+
+def _hashed(files: list[tuple[str, Path]], advance: Advance | None) -> list[ListedFile]:
+    found = []
+    try:
+        total = sum(path.stat().st_size for _, path in files)
+        for used_by, path in sorted(files, key=lambda item: (item[0], item[1].as_posix())):
+            size = path.stat().st_size
+            found.append(ListedFile(path.as_posix(), size, sha256_of(path), used_by))
+            if advance is not None:
+                advance(size, total)
+    except OSError as error:
+        raise FovflowError(
+            f"cannot read {error.filename}",
+            found=error.strerror or str(error),
+            remedy="check that the file is there and that you may read it",
+        ) from error
+    return found
