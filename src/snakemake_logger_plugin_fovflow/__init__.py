@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Optional
 
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
@@ -51,11 +52,16 @@ class LogHandler(LogHandlerBase):
         self._take, self._end = take, end
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a record on; an error ends the recording and nothing else."""
+        """Pass a record on; an error ends the recording and nothing else.
+
+        But for a `WorkflowError`, which says that this run may not begin.
+        """
         if self._take is None:
             return
         try:
             self._take(record)
+        except WorkflowError:
+            raise
         except Exception as error:
             self._take = None
             with suppress(OSError, ValueError):

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fovflow.runs.claim import join
 from fovflow.runs.store import (
     ENVIRONMENT,
     JOB_EVENTS,
@@ -62,6 +63,8 @@ class AttemptRecorder:
         self._resources_every_s = resources_every_s
         self._stop_file: Path | None = None
         os.environ[JOB_EVENTS] = ""  # inside a job that is not recorded: log nowhere
+        named = os.environ.get(ENVIRONMENT)
+        join(Path(named).parent if named else Path(outdir) / "runs")
         try:
             run = run_of_job(outdir)
             if run is None:

@@ -51,7 +51,11 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         _check_alone(pipeline, workflow)
     except FovflowError as error:
         raise WorkflowError(str(error)) from None
-    if is_main:
+    if not is_main:
+        from fovflow.runs.claim import join
+
+        join(Path(pipeline.config.outdir) / "runs")
+    else:
         from fovflow.adapter.recording import record_run
 
         record_run(pipeline, workflow)

@@ -237,29 +237,38 @@ def job(snakemake: Any) -> Iterator[Job]:
     snakemake : object
         The object that Snakemake gives to scripts.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a clean stop, as by Ctrl-C
-    _one_pool_of_threads(int(snakemake.threads))
-    this = Job(snakemake)
-    this.log.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(this.log, mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.captureWarnings(capture=True)
-    warnings.simplefilter("default")
-    this.note(f"{this.step}: {this.where}")
-    this.recorder.start(params=this.options, threads=this.threads)
+    this: Job | None = None
     try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # a clean stop, as by Ctrl-C
+        _one_pool_of_threads(int(snakemake.threads))
+        this = Job(snakemake)
+        _open_log(this.log)
+        this.note(f"{this.step}: {this.where}")
+        this.recorder.start(params=this.options, threads=this.threads)
         with collect_digests() as digests:
             yield this
         this.note(f"CPU {time.process_time():.2f} s, peak memory {peak_memory_mib():.0f} MiB")
         this.succeed(digests)
     except (Exception, KeyboardInterrupt) as error:
-        logging.getLogger("fovflow").exception("failed")
-        print(f"{_clear()}\n{this.fail(error)}\n", file=sys.stderr, flush=True)
+        if this is not None:
+            logging.getLogger("fovflow").exception("failed")
+        if this is None and isinstance(error, Exception):
+            raise
+        sentence = "stopped" if this is None else this.fail(error)
+        print(f"{_clear()}\n{sentence}\n", file=sys.stderr, flush=True)
         sys.exit(1)
-    finally:
-        handler.close()
+
+
+def _open_log(path: Path) -> None:
+    """Send what is logged and warned about to the job's log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    logging.raiseExceptions = False  # a full disk is told in one sentence, by what it stopped
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    warnings.simplefilter("default")
 
 
 def _clear() -> str:

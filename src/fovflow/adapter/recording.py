@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from fovflow.adapter.engineplan import run_plan, stop_job, stop_run
+from fovflow.adapter.guard import FolderGuard
 from fovflow.adapter.job import LIVE
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.adapter.signals import Interruptions
@@ -52,6 +53,9 @@ def record_run(pipeline: Pipeline, workflow: Any) -> None:
         _current = EngineListener(pipeline, workflow, getattr(handler.settings, "display", None))
         handler.connect(_current.take, _current.end)
         logger.addHandler(handler)
+        for earlier in [item for item in logger.filters if isinstance(item, FolderGuard)]:
+            logger.removeFilter(earlier)
+        logger.addFilter(_current.guard)
         atexit.register(_current.end)
     except Exception as error:
         print(f"fovflow: the run is not recorded: {error!r}", file=sys.stderr)
@@ -94,6 +98,7 @@ class EngineListener:
         self._display = display or os.environ.get(DISPLAY) or "auto"
         self._recorder: Recorder | None = None
         self._interruptions: Interruptions | None = None
+        self.guard = FolderGuard(pipeline.config.outdir)
         self._stream: Any = None
         self._filter = LiveFilter()
         self._is_module = not workflow.modifier.is_main_snakefile()
@@ -102,7 +107,10 @@ class EngineListener:
     def take(self, record: logging.LogRecord) -> None:
         """Take one record of the engine; returns at once."""
         event = str(getattr(record, "event", "") or "")
-        if event == "run_info":
+        if event == "workflow_started":
+            if not self._workflow.dryrun:
+                self.guard.take()
+        elif event == "run_info":
             if self._recorder is None and not (self._workflow.touch or self._workflow.dryrun):
                 self._begin(dict(getattr(record, "stats", {})))
         elif self._recorder is None:
@@ -125,9 +133,14 @@ class EngineListener:
     def end(self) -> None:
         """End the recording; later calls do nothing."""
         recorder, self._recorder = self._recorder, None
-        if recorder is None:
-            return
-        atexit.unregister(self.end)
+        try:
+            if recorder is not None:
+                atexit.unregister(self.end)
+                self._finish(recorder)
+        finally:
+            self.guard.release()
+
+    def _finish(self, recorder: Recorder) -> None:
         recorder.finish()
         self._leave_screen()
         if self._interruptions is not None:

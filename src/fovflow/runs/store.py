@@ -309,12 +309,16 @@ def current_run(outdir: str | os.PathLike[str] | None = None) -> RunFolder | Non
     named = os.environ.get(ENVIRONMENT)
     if named and (Path(named) / "run.json").exists():
         return RunFolder(named)
-    if outdir is not None:
-        base = Path(outdir) / "runs"
-        with suppress(OSError):
-            ident = (base / CURRENT).read_text(encoding="utf-8").strip()
-            if ident and Path(ident).name == ident and (base / ident / "run.json").exists():
-                return RunFolder(base / ident)
+    return None if outdir is None else run_at_work(outdir)
+
+
+def run_at_work(outdir: str | os.PathLike[str]) -> RunFolder | None:
+    """Return the run that is at work on an output folder, or was when it was killed."""
+    base = Path(outdir) / "runs"
+    with suppress(OSError, ValueError):
+        ident = (base / CURRENT).read_text(encoding="utf-8").strip()
+        if ident and Path(ident).name == ident and (base / ident / "run.json").exists():
+            return RunFolder(base / ident)
     return None
 
 

@@ -1,0 +1,195 @@
+"""One run at a time on an output folder.
+
+A run holds an exclusive lock of the operating system on ``runs/.lock`` as long as its process
+lives, and each of its jobs a shared one on ``runs/.jobs``. A kill releases them, so that nothing
+stale stays behind; jobs that outlive a killed run are noticed. Where a file system knows no such
+locks, and for runs on other machines, the heartbeat of the run at work tells.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fovflow.errors import FovflowError
+from fovflow.runs.form import FINAL, now
+from fovflow.runs.store import RunFolder, run_at_work
+
+LOCK = ".lock"
+"""File in ``runs/`` that the run at work has locked; it says which process that is."""
+
+JOBS = ".jobs"
+"""File in ``runs/`` that every job at work has locked together with the others."""
+
+
+class Claim:
+    """The right to be the only run on an output folder.
+
+    Parameters
+    ----------
+    outdir : path-like
+    """
+
+    def __init__(self, outdir: str | os.PathLike[str]):
+        self.outdir = Path(outdir)
+        self._held: int | None = None
+
+    def take(self) -> None:
+        """Take the right, until `release` or the end of this process.
+
+        Raises
+        ------
+        FovflowError
+            If another run, or a job of a killed one, is at work on the folder.
+        """
+        folder = self.outdir / "runs"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            mine, alone = _lock(folder / LOCK, fcntl.LOCK_EX)
+        except OSError:  # no folder or no locks here: the heartbeat must do
+            mine, alone = None, True
+        run = run_at_work(self.outdir)
+        if not alone or (run is not None and _beats(run)):
+            _release(mine)
+            raise self._busy(run)
+        if not _free(folder / JOBS):
+            _release(mine)
+            raise self._orphans(run)
+        self._held = mine
+        if mine is not None:
+            about = {"host": socket.gethostname(), "pid": os.getpid(), "since": now()}
+            with suppress(OSError):
+                os.ftruncate(mine, 0)
+                os.pwrite(mine, json.dumps(about).encode(), 0)
+
+    def release(self) -> None:
+        """Give the right back; safe to call twice."""
+        held, self._held = self._held, None
+        _release(held)
+
+    def _busy(self, run: RunFolder | None) -> FovflowError:
+        about: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            about = dict(json.loads((self.outdir / "runs" / LOCK).read_text(encoding="utf-8")))
+        name = "that is about to begin"
+        with suppress(FovflowError, OSError):
+            record = run.read_record() if run is not None else {}
+            same = (record.get("host"), record.get("pid")) == (about.get("host"), about.get("pid"))
+            if record and (same or not about):
+                name = str(record["name"])
+                about = {**about, **record, "since": record.get("started") or record["created"]}
+        return FovflowError(
+            f"another run is at work on the output folder {self.outdir}",
+            found=f"the run {name} ({_where(about)})",
+            remedy="wait until it has ended (fovflow watch shows it), or stop it",
+        )
+
+    def _orphans(self, run: RunFolder | None) -> FovflowError:
+        from fovflow.runs.reader import read_run
+
+        name, pids = "", list[int]()
+        if run is not None:
+            with suppress(FovflowError, OSError):
+                name = f" {run.read_record()['name']}"
+                here = socket.gethostname()
+                running = read_run(run).running
+                pids = [job.pid for job in running if job.pid and job.host == here]
+        alive = " ".join(str(pid) for pid in pids if Path(f"/proc/{pid}").exists())
+        return FovflowError(
+            f"the run{name} was killed, but jobs of it are still at work on {self.outdir}",
+            found=f"processes {alive}" if alive else None,
+            remedy="wait until they have ended" + (f", or end them: kill {alive}" if alive else ""),
+        )
+
+
+def join(runs: str | os.PathLike[str]) -> int | None:
+    """Tell that this process is a job of the run at work, until it ends.
+
+    Parameters
+    ----------
+    runs : path-like
+        The folder ``{outdir}/runs``.
+
+    Returns
+    -------
+    int or None
+        The descriptor that holds the lock; None where there are no locks.
+    """
+    try:
+        return _lock(Path(runs) / JOBS, fcntl.LOCK_SH, make=False)[0]
+    except OSError:
+        return None
+
+
+def left_locked(outdir: str | os.PathLike[str]) -> str:
+    """Return the sentence on a lock of the engine that a killed run left behind.
+
+    Parameters
+    ----------
+    outdir : path-like
+    """
+    who = "a run that was killed before its first job"
+    run = run_at_work(outdir)
+    if run is not None:
+        with suppress(FovflowError, OSError, KeyError):
+            record = run.read_record()
+            at = _where({**record, "since": record.get("started") or record["created"]})
+            who = f"the run {record['name']}, which was killed ({at})"
+    return str(
+        FovflowError(
+            f"this folder is still locked by {who}; nothing is at work in it now",
+            remedy="the same command with --unlock added, then the same command again; nothing "
+            "that was complete is lost",
+        )
+    )
+
+
+def _lock(path: Path, kind: int, *, make: bool = True) -> tuple[int | None, bool]:
+    """Return a descriptor of the locked file, and whether the lock was had."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o666)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None, False
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor, True
+
+
+def _free(path: Path) -> bool:
+    """Tell whether no job holds its lock."""
+    try:
+        descriptor, free = _lock(path, fcntl.LOCK_EX)
+    except OSError:
+        return True
+    _release(descriptor)
+    return free
+
+
+def _release(descriptor: int | None) -> None:
+    if descriptor is not None:
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+def _beats(run: RunFolder) -> bool:
+    try:
+        record = run.read_record()
+        return record.get("pid") != os.getpid() and run.status() not in (*FINAL, "lost")
+    except (FovflowError, OSError, KeyError):
+        return False
+
+
+def _where(about: dict[str, Any]) -> str:
+    at = str(about.get("since", ""))
+    with suppress(ValueError):
+        at = datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    return f"host {about.get('host', 'unknown')}, pid {about.get('pid', 'unknown')}, since {at}"
