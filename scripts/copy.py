@@ -26,4 +26,5 @@ with job(snakemake) as this, ExitStack() as stack:
         for c in channels:
             plane = read_plane(raw, p, int(table["source_frame"][i]), c, planes[c])
             writers[c].append(crop_plane(plane, options["crop"]))
+    this.check_raw_file(snakemake)
     write_csv(snakemake.output.times, table)

@@ -12,4 +12,5 @@ with job(snakemake) as this, open_raw(**this.raw_file(snakemake)) as raw:
     dark = snakemake.input.get("dark")
     given = {"dark": read_image(dark, tuple(options["shape"]))} if dark else {}
     flat_field = estimate_flat_field(frames, **(options["arguments"] | given))
+    this.check_raw_file(snakemake)
     write_image(snakemake.output[0], flat_field)

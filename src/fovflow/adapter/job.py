@@ -223,9 +223,23 @@ class Job:
         It is taken from the stamp beside the plan and not from a parameter of the rule: raw data
         that were moved are no reason to copy them again.
         """
-        mark = Path(snakemake.input.plan).with_name(STAMP_NAME)
-        content = read_json(mark)
+        content = read_json(Path(snakemake.input.plan).with_name(STAMP_NAME))
         return {"path": content["path"], "pattern": content["pattern"]}
+
+    def check_raw_file(self, snakemake: Any) -> None:
+        """Make sure that what was read of the raw file belongs to the plan; see `raw_file`.
+
+        Raises
+        ------
+        FovflowError
+            If its content has changed since the run began.
+        """
+        from fovflow.readers.fingerprint import check_unchanged
+
+        plan = Path(snakemake.input.plan)
+        stamp = read_json(plan.with_name(STAMP_NAME))
+        digest = str(read_json(plan)["fingerprint"])
+        check_unchanged(stamp["path"], stamp["pattern"], stamp["files"], digest)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ _MIB = 1 << 20
 WHOLE_BYTES = 16 * _MIB
 """Files up to this size enter the fingerprint whole."""
 END_BYTES = _MIB
+MAX_CHECKED = 64
+"""Files up to this number are looked at again when a job has read them."""
 SAMPLES = 64
 SAMPLE_BYTES = 64 << 10
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -114,6 +116,37 @@ def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str
             size, digest = _file_digest(file)
         lines.append(name.encode("utf-8", "surrogateescape") + f"\0{size}\0{digest}\n".encode())
     return "sampled-sha256-1:" + hashlib.sha256(b"".join(sorted(lines))).hexdigest()
+
+
+def check_unchanged(
+    path: str | os.PathLike[str], pattern: str | None, known: dict[str, Any] | None, digest: str
+) -> None:
+    """Make sure that a raw dataset is still what it was when its stamp was taken.
+
+    Datasets of more than `MAX_CHECKED` files are believed: to look at all of them costs too much.
+
+    Parameters
+    ----------
+    path, pattern
+        As for `raw_files`.
+    known : dict or None
+        The `stamp` of then; None where it is not known.
+    digest : str
+        The `fingerprint` of then; it decides where sizes or times differ.
+
+    Raises
+    ------
+    FovflowError
+        If the content has changed, or is gone.
+    """
+    if known is None or len(known["files"]) > MAX_CHECKED or stamp(path, pattern) == known:
+        return
+    if fingerprint(path, pattern) != digest:
+        raise FovflowError(
+            f"{os.fspath(path)} has changed since this run began",
+            remedy="wait until the acquisition or the copying of the file has ended, then run "
+            "again: everything that belongs to it is made anew",
+        )
 
 
 def _file_digest(path: Path) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from fovflow.readers.limits import check_sizes
 from fovflow.readers.locate import natural_key
 from fovflow.readers.protocol import Channel, Position, RawInfo
 from fovflow.readers.times import choose_times, nominal_times
+from fovflow.readers.zarr_chunks import check_chunks
 from fovflow.readers.zarr_metadata import Group, Image, read_group, read_image
 
 _MAX_POSITIONS = 100_000
@@ -55,6 +56,7 @@ class ZarrReader(PlaneReader):
             self._arrays[p] = zarr.open_array(str(image.array), mode="r", zarr_format=image.version)
         at = {"T": t, "C": c, "Z": z}
         key = tuple(at[axis] for axis in image.axes[:-2])
+        check_chunks(image, key)
         return np.asarray(self._arrays[p][(*key, slice(None), slice(None))])
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ _CODECS_V2 = {"blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "delta", "s
 _CODECS_V3 = {"bytes", "transpose", "blosc", "gzip", "zstd", "crc32c", "sharding_indexed"} | {
     f"numcodecs.{name}" for name in (*_CODECS_V2, "crc32", "crc32c", "fletcher32")
 }
+_DEFLATE = {"zlib", "gzip", "numcodecs.zlib", "numcodecs.gzip"}
 _AXES = {"t": "T", "c": "C", "z": "Z", "y": "Y", "x": "X"}
 _MAX_JSON_BYTES = 64 << 20
 
@@ -41,6 +42,8 @@ class Image:
         Of Zarr.
     key_start : str
         What the names of chunks start with: ``""``, ``"c/"`` or ``"c."``.
+    deflated : bool
+        Whether chunks are packed with zlib or gzip, outside of shards.
     """
 
     array: Path
@@ -50,6 +53,7 @@ class Image:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     key_start: str
+    deflated: bool
     dtype: str
     channels: tuple[str, ...]
     pixel_um: float | None
@@ -96,7 +100,7 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
         dataset = scales["datasets"][0]
         array = below(root, (group.path / str(dataset["path"])).relative_to(root).as_posix())
         axes, units = _axes(scales)
-        shape, chunks, dtype, key_start = _array(array)
+        shape, chunks, dtype, key_start, deflated = _array(array)
         if len(axes) != len(shape):
             raise ValueError(f"axes {axes} for an array of shape {shape}")  # noqa: TRY301
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -125,6 +129,7 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
         shape=shape,
         chunks=chunks,
         key_start=key_start,
+        deflated=deflated,
         dtype=dtype,
         channels=channels,
         pixel_um=positive(spaced("X", to_um, scale)),
@@ -180,8 +185,8 @@ def _transforms(
 
 def _array(
     path: Path,
-) -> tuple[tuple[int, ...], tuple[int, ...], str, str]:
-    """Return shape, chunks, dtype and start of the names of chunks of an array."""
+) -> tuple[tuple[int, ...], tuple[int, ...], str, str, bool]:
+    """Return shape, chunks, dtype, start of the names of chunks, and whether they are deflated."""
     if (path / "zarr.json").is_file():
         meta = _load(path / "zarr.json")
         codecs = list(meta["codecs"])
@@ -210,7 +215,8 @@ def _array(
     name = check_dtype(path, np.dtype(dtype))
     for planes in (shape[-2:], chunks):
         check_plane(path, planes, name, MAX_PLANE_BYTES)
-    return shape, chunks, name, key_start
+    packers = {str(codec.get("id") or codec.get("name")) for codec in codecs if codec}
+    return shape, chunks, name, key_start, bool(packers & _DEFLATE)
 
 
 def _check_codecs(path: Path, codecs: list[Any], allowed: set[str]) -> None:
