@@ -30,13 +30,14 @@ check: $(READY)
 	$(BIN)/ruff format --check src tests scripts benchmarks
 	$(BIN)/ruff check src tests scripts benchmarks
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow
 	$(BIN)/snakemake --lint --cores 1
+	$(BIN)/snakemake --lint --cores 1 --snakefile workflow/Snakefile
 
 format: $(READY)
 	$(BIN)/ruff format src tests scripts benchmarks
 	$(BIN)/ruff check --fix src tests scripts benchmarks
-	$(BIN)/snakefmt Snakefile rules
+	$(BIN)/snakefmt Snakefile rules workflow
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--json docs/performance.json)

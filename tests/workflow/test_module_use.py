@@ -159,6 +159,15 @@ def test_two_configurations_in_one_workflow_are_refused(study):
     assert "the output folders results and more" in done.text
 
 
+def test_no_hooks_means_none_of_a_module_either(study):
+    study.file(0, "traces.csv").unlink()
+    done = study.make("--no-hooks")
+    assert done.status == 0, done.text
+    assert done.jobs["cells_extract"] == 1
+    assert "FOVs complete" not in done.text
+    assert {run.status() for run in list_runs(study.folder / "results")} == {"completed"}
+
+
 def test_a_rule_of_the_module_may_be_changed(study):
     file = study.folder / "Snakefile"
     file.write_text(

@@ -147,9 +147,13 @@ class EngineListener:
             self._interruptions.remove()
         from fovflow.adapter.manifest import update_manifests
 
-        if self._is_module:
+        if self._stands_in():
             self._conclude(recorder.view.record.get("status") == "completed")
         update_manifests(self._pipeline)
+
+    def _stands_in(self) -> bool:
+        """Tell whether the handlers' work is left to this listener."""
+        return self._is_module and not self._workflow.execution_settings.no_hooks
 
     def _conclude(self, success: bool) -> None:
         """Do what the Snakefile's handlers do, which do not run where it is a module."""
@@ -163,7 +167,7 @@ class EngineListener:
         stats.pop("total", None)
         remote = not self._workflow.local_exec
         self._take_screen()
-        if self._is_module:
+        if self._stands_in():
             say(self._pipeline.summary(problems=False))
         recorder = Recorder(
             run_plan(self._pipeline, self._workflow, stats, is_module=self._is_module),
