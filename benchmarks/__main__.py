@@ -18,7 +18,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +27,33 @@ import cv2
 
 from benchmarks import end_to_end, recording, steps, tables
 from benchmarks.machine import describe
-from benchmarks.plan import PLANS, Plan
+from benchmarks.plan import GROWTH, PLANS, Plan
+from fovflow.atomic import write_text
 
-PARTS = ("arrays", "jobs", "run", "recording", "events", "growth")
+PARTS = ("arrays", "jobs", "run", "recording", "events", *GROWTH)
 
 
-def measure(plan: Plan, parts: list[str], folder: Path, kept: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of a plan: those of `parts` measured, others as they were kept."""
-    found: dict[str, Any] = kept | {"plan": plan.name, "machine": describe()}
-    found["loads"] = dict(kept.get("loads", {}))
+def measure(plan: Plan, parts: list[str], folder: Path, found: dict[str, Any]) -> Iterator[str]:
+    """Measure parts of a plan one after another, and yield the name of each that is done."""
+    found |= {"plan": plan.name, "machine": describe()}
+    found["scenes"] = {
+        name: asdict(getattr(plan, name)) for name in ("arrays", "few", "many", "whole", "recorded")
+    }
     works: dict[str, Callable[[], Any]] = {
         "arrays": lambda: steps.measure_arrays(plan.arrays, folder, plan.rounds),
         "jobs": lambda: steps.measure_jobs(plan.few, plan.many, folder, plan.rounds),
         "run": lambda: end_to_end.measure(plan.whole, folder, plan.rounds),
         "recording": lambda: recording.measure_runs(plan.recorded, folder, plan.rounds),
         "events": lambda: recording.measure_events(plan.events, plan.rounds),
-        "growth": lambda: {
-            what: end_to_end.grow(scenes, folder) for what, scenes in plan.growth.items()
-        },
-    }
-    found["scenes"] = {
-        name: {"size": s.size, "cells": s.cells, "frames": s.frames, "fovs": s.fovs}
-        for name in ("arrays", "few", "many", "whole", "recorded")
-        for s in [getattr(plan, name)]
     }
     for part in parts:
-        found["loads"][part] = round(os.getloadavg()[1], 1)
-        start = time.perf_counter()
-        found[part] = works[part]()
-        print(f"{part}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    return found
+        found.setdefault("loads", {})[part] = round(os.getloadavg()[1], 1)
+        if part in works:
+            found[part] = works[part]()
+        elif part in plan.growth:
+            grown = end_to_end.grow(plan.growth[part], folder)
+            found.setdefault("growth", {})[part] = grown
+        yield part
 
 
 def main() -> int:
@@ -72,18 +70,20 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where movies and results are put meanwhile")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    kept: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     plan = PLANS[given.plan or "full"]
     if given.json and given.json.exists() and len(given.only) < len(PARTS):
-        kept = json.loads(given.json.read_text(encoding="utf-8"))
-        if kept.get("plan") != plan.name:
-            parser.error(f"{given.json} holds figures of the plan {kept.get('plan')}")
+        found = json.loads(given.json.read_text(encoding="utf-8"))
+        if found.get("plan") != plan.name:
+            parser.error(f"{given.json} holds figures of the plan {found.get('plan')}")
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="fovflow-bench-", dir=given.folder) as folder:
-        found = measure(plan, given.only, Path(folder), kept)
+        for part in measure(plan, given.only, Path(folder), found):
+            print(f"{part}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+            if given.json:
+                text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+                write_text(given.json, text)
     print(tables.everything(found))
-    if given.json:
-        text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-        given.json.write_text(text, encoding="utf-8")
     return 0
 
 

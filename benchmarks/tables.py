@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.plan import GROWTH
 from benchmarks.reaches import WORK, default_arrays, reaches
 
 Figures = dict[str, Any]
@@ -122,18 +123,23 @@ def _mb(value: int | None) -> str:
 
 def _growth(found: Figures) -> str:
     rows = [
-        [
-            what, f"{r['size']}", f"{r['frames']}", f"{r['cells']}", f"{r['fovs']}",
-            f"{r['cores']}", f"{r['wall_s']:.1f}", f"{r['cpu_s']:.1f}",
-            f"{r['cpu_ms_per_frame']:.1f}", f"{r['overhead_s']:.1f} ({r['overhead_share']:.0%})",
-            f"{r['peak_mib']} ({r['peak_step']})", f"{r['cells_per_s']:.0f}",
-        ]
-        for what, points in found.get("growth", {}).items()
-        for r in points
-    ]  # fmt: skip
+        [what, *_point(point)] for what in GROWTH for point in found.get("growth", {}).get(what, ())
+    ]
     header = ["what grows", "size", "T", "cells", "FOVs", "cores", "wall s", "CPU s",
-              "CPU ms per frame", "engine s", "peak MiB", "cells per s"]  # fmt: skip
+              "CPU ms per frame", "engine wall s", "engine CPU s", "peak MiB",
+              "cells per s"]  # fmt: skip
     return table(header, rows) if rows else ""
+
+
+def _point(r: Figures) -> list[str]:
+    return [
+        *(str(r[key]) for key in ("size", "frames", "cells", "fovs", "cores")),
+        *(f"{r[key]:.1f}" for key in ("wall_s", "cpu_s", "cpu_ms_per_frame")),
+        f"{r['overhead_s']:.1f} ({r['overhead_share']:.0%})",
+        f"{r['cpu_s'] - r['jobs_cpu_s']:.1f}",
+        f"{r['peak_mib']} ({r['peak_step']})",
+        _number(r["cells_per_s"]),
+    ]
 
 
 def _recording(found: Figures) -> str:

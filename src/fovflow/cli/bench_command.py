@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", help="where movies and results are put meanwhile")
     parser.description = (
         "Measure time and memory of every step and of whole runs, and compare them with copying "
-        "the same bytes; in a clone also with plain versions of the same algorithms."
+        "the same bytes; in a clone also with plain versions of the same algorithms. Other options "
+        "are those of `python -m benchmarks`."
     )
 
 
