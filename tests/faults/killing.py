@@ -167,6 +167,7 @@ class Killer:
             running.kill_group()
         self.kills[how] += 1
         self.steps.update({job.rule for job in jobs} or {"between jobs"})
+        print(f"kill {self.kills.total()}: {how} {','.join(j.rule for j in jobs)}", flush=True)
         self.history.append(f"{how}: {', '.join(job.job for job in jobs) or 'no job at work'}")
 
     def _wait_for_orphans(self, running: Running) -> None:

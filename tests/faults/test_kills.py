@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from functools import partial
 from pathlib import Path
@@ -82,13 +83,19 @@ def test_a_run_that_is_asked_to_stop_leaves_no_lock_and_goes_on(quiet, fresh):
     check_like(fresh, quiet, again.text)
 
 
-def test_jobs_that_outlive_a_killed_run_are_named_and_waited_for(quiet, fresh):
+def test_a_second_run_and_jobs_that_outlive_a_killed_one_are_told_of(quiet, fresh):
     running = Running(fresh)
     try:
         assert running.wait_until(lambda: len(running.jobs) > 0)
         job = running.jobs[0]
         os.kill(job.pid, signal.SIGSTOP)
         name = running.run.read_record()["name"]
+        second = fresh.run()
+        assert second.status == 1
+        who = f"the run {name} (host {socket.gethostname()}, pid {running.process.pid}, since 20"
+        assert "another run is at work on the output folder results; found: " + who in second.text
+        assert "Traceback" not in second.text
+        assert running.process.poll() is None
         running.process.kill()
         running.end()
         for _ in range(500):  # the other job ends in peace

@@ -131,7 +131,7 @@ def test_a_hostile_channel_name_is_only_text_in_the_report(odd):
     assert HOSTILE_NAME not in page
     content = read_yaml(project.folder / "my results" / "tiny" / "processing_results.yaml")
     assert content["channel_names"][1] == HOSTILE_NAME
-    assert not list((project.folder / "my results").rglob("*script*"))
+    assert not list((project.folder / "my results").rglob("*alert*"))
 
 
 def test_a_raw_file_that_vanishes_or_grows_during_the_run_leaves_no_mixture(tmp_path):

@@ -35,7 +35,8 @@ def in_private_mounts(folder: Path, script: str) -> dict[str, str]:
         pytest.skip("mounting is not permitted here")
     (folder / "out").mkdir()
     command = f'"{sys.executable}" -m snakemake --snakefile "{ROOT}/Snakefile" --cores 2 --nocolor'
-    define = f"pipeline() {{ {command} > out/$1.txt 2>&1 && s=0 || s=$?; echo $s > out/$1.status; }}\n"
+    run = f"{command} > out/$1.txt 2>&1 && s=0 || s=$?"
+    define = f"pipeline() {{ {run}; echo $s > out/$1.status; }}\n"
     subprocess.run(
         [*ISOLATE, "sh", "-e", "-c", define + script], cwd=folder, check=True, timeout=300
     )

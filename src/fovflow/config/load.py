@@ -6,6 +6,8 @@ import csv
 import difflib
 import io
 import os
+import re
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -19,6 +21,25 @@ from fovflow.config.model import Config, DatasetConfig
 from fovflow.errors import ConfigError
 
 _REMEDY = "see config/README.md for every key"
+_LABEL = re.compile(
+    r"(str|int|float|bool|constrained-\w+|(literal|tuple|list|dict|function-\w+)\[.*)$"
+)
+"""What pydantic calls branches of a union that are no models."""
+
+_WORDS = (
+    ("a valid dictionary", "a mapping of keys to values"),
+    ("a valid string", "text"),
+    ("a valid tuple", "a list"),
+    ("a valid list", "a list"),
+    ("a valid number", "a number"),
+    ("a valid integer", "a whole number"),
+    ("a valid boolean", "true or false"),
+    ("String should have at least 1 character", "text that is not empty"),
+)
+"""Beginnings of what pydantic says, and plain words for the whole."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 _LATER = {
     "samples": "merging samples",
     "fit": "fitting kinetic models",
@@ -157,8 +178,9 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]
             lines[key] = [f"{key}: this key must be given"]
         else:
             allowed = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            allowed = next((ours for start, ours in _WORDS if allowed.startswith(start)), allowed)
             given = item["input"]
-            shown = type(given).__name__ if isinstance(given, Mapping) else repr(given)
+            shown = "a mapping" if isinstance(given, Mapping) else _SHORT.repr(given)
             start = f"{key}: {shown[:80]} is not allowed; allowed: "
             if key in lines and lines[key][0] == start:  # another branch of the same union
                 lines[key].append(allowed)
@@ -177,7 +199,14 @@ def _walk(
     keys: list[str] = []
     here: list[Any] = [model]
     before = here
+    labelled = False
     for place, part in enumerate(loc, start=1):
+        if not labelled and _chooses(here, part):
+            is_mapping = str(part).startswith("dict[")
+            here = [kind for kind in here if (typing.get_origin(kind) is dict) == is_mapping]
+            labelled = True
+            continue
+        labelled = False
         following = [inner for outer in here for inner in _below(outer, part)]
         if following:
             keys.append(str(part))
@@ -188,6 +217,12 @@ def _walk(
                 before = here
             here = [branch for branch in here if _label(branch) == part] or here
     return keys, before
+
+
+def _chooses(here: list[Any], part: int | str) -> bool:
+    """Tell whether part of a location is pydantic's label of a branch and no key."""
+    branches = [kind for kind in here if kind is not types.NoneType]
+    return len(branches) > 1 and isinstance(part, str) and _LABEL.match(part) is not None
 
 
 def _branches(annotation: Any) -> list[Any]:
