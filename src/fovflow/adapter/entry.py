@@ -57,8 +57,10 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         join(Path(pipeline.config.outdir) / "runs")
     else:
         from fovflow.adapter.recording import record_run
+        from fovflow.adapter.scheduling import calm_scheduler
 
         record_run(pipeline, workflow)
+        calm_scheduler(workflow)
         if workflow.output_settings.dryrun:
             pipeline.tell(problems=True)
     return pipeline
