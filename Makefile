@@ -1,14 +1,16 @@
 # make demo   simulate a small movie, run the pipeline on it, compare with the truth
 # make test   the whole test suite
 # make bench  measure speed and memory (QUICK=1: in about two minutes); make performance: the page
-# Both make .venv with pinned versions first.
+# make docs   the documentation as a site, in docs/_build; make pictures: the pictures in it
+# All make .venv with pinned versions first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTHON_CODE := src tests scripts benchmarks docs/conf.py docs/extensions docs/pictures
 
-.PHONY: help install demo test check format bench performance documents clean
+.PHONY: help install demo test check format bench performance documents docs pictures clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -17,7 +19,7 @@ install: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV) || { apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	@touch $@
 
 demo: $(READY)
@@ -27,16 +29,16 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 $(TESTFLAGS)
 
 check: $(READY)
-	$(BIN)/ruff format --check src tests scripts benchmarks
-	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/ruff format --check $(PYTHON_CODE)
+	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules workflow
 	$(BIN)/snakemake --lint --cores 1
 	$(BIN)/snakemake --lint --cores 1 --snakefile workflow/Snakefile
 
 format: $(READY)
-	$(BIN)/ruff format src tests scripts benchmarks
-	$(BIN)/ruff check --fix src tests scripts benchmarks
+	$(BIN)/ruff format $(PYTHON_CODE)
+	$(BIN)/ruff check --fix $(PYTHON_CODE)
 	$(BIN)/snakefmt Snakefile rules workflow
 
 bench: $(READY)
@@ -48,5 +50,12 @@ performance: $(READY)
 documents: $(READY)
 	$(BIN)/python -m fovflow.config.documents config
 
+docs: $(READY)
+	$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
+pictures: demo
+	$(BIN)/python docs/pictures/draw.py demo docs/pictures
+
 clean:
-	rm -rf $(VENV) demo .snakemake
+	rm -rf $(VENV) demo docs/_build .snakemake

@@ -11,6 +11,7 @@ import pytest
 from fovflow import Run
 from fovflow.config.execution import ExecutionConfig
 from fovflow.runs.store import list_runs, read_events
+from pages import Reader
 from paths import ROOT
 
 
@@ -18,20 +19,19 @@ def page(name):
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-def run_blocks(name, monkeypatch, folder):
-    monkeypatch.chdir(folder)
+@pytest.fixture
+def reader(monkeypatch, tmp_path):
     for variable in ("FOVFLOW_RUN", "FOVFLOW_JOB_EVENTS"):
         monkeypatch.delenv(variable, raising=False)
-    for block in re.findall(r"^```python\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL):
-        exec(compile(block, name, "exec"), {})
+    return Reader(tmp_path)
 
 
-def test_run_class(monkeypatch, tmp_path, capsys):
-    run_blocks("run-class.md", monkeypatch, tmp_path)
+def test_run_class(reader, tmp_path):
+    told = "".join(reader.follow("docs/run-class.md").values())
     first, second = sorted(
         list_runs(tmp_path / "results"), key=lambda run: "first-fit" not in run.id
     )
-    assert capsys.readouterr().out == f"completed results/runs/{first.id}\n"
+    assert told == f"completed results/runs/{first.id}\n"
     metrics = [event for event in first.events() if event["type"] == "metrics"]
     assert [(event["step"], event["metrics"]["loss"]) for event in metrics] == [
         (0, 1.0), (1, 0.5), (2, 1 / 3),
@@ -41,10 +41,10 @@ def test_run_class(monkeypatch, tmp_path, capsys):
     assert [alert["name"] for alert in read_events(second.path / "alerts.jsonl")] == ["lost"]
 
 
-def test_executions(monkeypatch, tmp_path, capsys):
-    run_blocks("executions.md", monkeypatch, tmp_path)
+def test_executions(reader, tmp_path):
+    told = "".join(reader.follow("docs/executions.md").values())
     (run,) = list_runs(tmp_path / "results")
-    assert capsys.readouterr().out == f"completed {run.id}\n"
+    assert told == f"completed {run.id}\n"
     assert (run.path / "outputs" / "Table" / "mean.csv").read_text() == "mean\n250.0\n"
     assert (run.path / "outputs" / "Input copy" / "traces used.csv").is_file()
     dataset = json.loads((run.path / "datasets" / "mean-area-1.0.0.json").read_text())

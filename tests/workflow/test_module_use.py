@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from fovflow.runs.restore import restoration
 from fovflow.runs.store import list_runs
 from fovflow.runs.verify import verify
 from fovflow.tables import read_csv, read_yaml
+from pages import blocks
 from paths import ROOT
 from workflow_project import POSITIONS, Finished, Project
 
@@ -25,9 +25,8 @@ CONFIG = "config/fovflow.yaml"
 
 def documented() -> tuple[str, str]:
     """Return the Snakefile and the script of docs/reuse.md."""
-    text = (ROOT / "docs" / "reuse.md").read_text(encoding="utf-8")
-    snakefile, script = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return snakefile, script
+    snakefile, script = blocks("docs/reuse.md")
+    return snakefile.text, script.text
 
 
 class Study(Project):

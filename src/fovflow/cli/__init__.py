@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from fovflow import __version__
 from fovflow.errors import ConfigError, FovflowError
@@ -56,7 +57,18 @@ def _dispatch(arguments: list[str]) -> int:
         parser.parse_args(arguments or ["--help"])
         return 2
     name = arguments[0]
-    module = importlib.import_module(f"fovflow.cli.{name}_command")
+    module = _module(name)
+    command = command_parser(name)
+    if getattr(module, "PASSES_ON", False):
+        known, rest = command.parse_known_args(arguments[1:])
+        known.rest = rest
+        return int(module.main(known))
+    return int(module.main(command.parse_args(arguments[1:])))
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of one command's arguments."""
+    module = _module(name)
     command = argparse.ArgumentParser(
         prog=f"fovflow {name}",
         description=COMMANDS[name][0].upper() + COMMANDS[name][1:] + ".",
@@ -64,11 +76,11 @@ def _dispatch(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(command)
-    if getattr(module, "PASSES_ON", False):
-        known, rest = command.parse_known_args(arguments[1:])
-        known.rest = rest
-        return int(module.main(known))
-    return int(module.main(command.parse_args(arguments[1:])))
+    return command
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"fovflow.cli.{name}_command")
 
 
 def _parser() -> argparse.ArgumentParser:
