@@ -41,11 +41,9 @@ def write_odd_files(folder: Path) -> dict[str, dict[str, Any]]:
     holed[2, 0, 40, 40] = np.inf
     stack = np.stack([cells // 2, cells, cells // 3], axis=2)  # T, C, Z, Y, X
     files = {
-        "one frame": cells[:1],
-        "constant": np.full((2, 2, 64, 72), 100, np.uint16),
-        "saturated": np.full((2, 2, 64, 72), 65_535, np.uint16),
+        "flat": np.stack([np.full((2, 64, 72), level, np.uint16) for level in (100, 65_535)]),
         "tiny": rng.integers(90, 110, (2, 2, 8, 8)).astype(np.uint16),
-        "odd size": movie(2, 57, 83),
+        "one odd frame": movie(1, 57, 83),
         "not a number": holed,
     }
     for name, pixels in files.items():

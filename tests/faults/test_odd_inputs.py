@@ -48,7 +48,7 @@ def test_each_bad_file_costs_its_dataset_and_is_told_in_one_sentence(odd):
     ):
         assert sentence in done.text
     good = [name for name in project.config["datasets"] if file(project, name, "x").parent.exists()]
-    assert len(good) == 8
+    assert len(good) == 6
     for name in good:
         content = read_yaml(project.folder / "my results" / name / "processing_results.yaml")
         assert content["fovs"] == {"0": {"status": "complete"}}, name
@@ -70,12 +70,9 @@ def test_links_spaces_and_letters_do_not_matter(odd):
     np.testing.assert_array_equal(
         stack(project, "z stack", "fl_ch_1.npy"), stack(project, name, "fl_ch_1.npy")
     )
-    np.testing.assert_array_equal(
-        stack(project, "one frame", "seg_ch_0.npy"), stack(project, name, "seg_ch_0.npy")[:1]
-    )
 
 
-@pytest.mark.parametrize("name", ["constant", "saturated", "tiny"])
+@pytest.mark.parametrize("name", ["flat", "tiny"])
 def test_frames_without_anything_in_them_have_no_cells(odd, name):
     project, _ = odd
     assert stack(project, name, "seg_labeled_ch_0.npy").max() == 0
@@ -83,15 +80,17 @@ def test_frames_without_anything_in_them_have_no_cells(odd, name):
     corrected = stack(project, name, "fl_corrected_ch_1.npy")
     assert np.isfinite(corrected).all()
     assert corrected.shape == stack(project, name, "fl_ch_1.npy").shape
-    if name != "tiny":
-        level = float(stack(project, name, "fl_ch_1.npy").max())
-        assert np.abs(corrected).max() < 1e-6 * level
+    if name == "flat":  # constant, then saturated everywhere
+        assert np.abs(corrected[0]).max() < 1e-6 * 100
+        assert np.abs(corrected[1]).max() < 1e-6 * 65_535
 
 
-def test_odd_sizes_are_processed(odd):
+def test_a_single_frame_of_odd_size_is_processed(odd):
     project, _ = odd
-    assert stack(project, "odd size", "seg_ch_0.npy").shape == (2, 57, 83)
-    assert len(read_csv(file(project, "odd size", "traces.csv"))["cell"]) >= 2
+    assert stack(project, "one odd frame", "seg_ch_0.npy").shape == (1, 57, 83)
+    traces = read_csv(file(project, "one odd frame", "traces.csv"))
+    assert traces["frame"].tolist() == [0] * len(traces["cell"])
+    assert len(traces["cell"]) >= 1
 
 
 def test_values_that_are_no_numbers_are_flagged_and_stay_local(odd):
