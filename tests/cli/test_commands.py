@@ -170,3 +170,14 @@ def test_reasons_are_told_in_plain_words():
     assert format_jobs(many) == "plate1, FOVs 0-2, 5: track: its parameters changed"
     assert format_jobs([]) == "Nothing to be done: everything is complete and up to date."
     assert in_words("Something new") == "Something new"
+
+
+def test_inspect_estimates_what_a_whole_run_needs(movie, capsys):
+    assert main(["inspect", str(movie), "--json", "--estimate"]) == 0
+    found = json.loads(capsys.readouterr().out)["estimate"]
+    fovs = found["steps"]["copy"]["jobs"]
+    assert found["jobs"] == 5 * fovs + 2
+    assert found["files"] == 40 * fovs
+    assert found["steps"]["segment"]["memory_mb"] >= 220
+    assert main(["inspect", str(movie), "--estimate"]) == 0
+    assert f"about {40 * fovs} files" in capsys.readouterr().out

@@ -13,14 +13,8 @@ from fovflow.adapter.usersteps import UserSteps
 from fovflow.config import Config, parse_config
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout, fov_name
-from fovflow.planning import DatasetPlan, plan_dataset, refresh_header
+from fovflow.planning import DatasetPlan, needs, plan_dataset, refresh_header
 from fovflow.results import Made
-
-BASE_MEMORY_MB = 220
-"""Resident memory of a job before it holds a frame: Python, NumPy, OpenCV, a reader."""
-
-FRAMES_IN_MEMORY = {"copy": 6, "segment": 14, "correct": 12, "track": 8, "extract": 10}
-"""Frames of four bytes per pixel that a step holds at once, rounded up."""
 
 
 class Pipeline:
@@ -194,16 +188,13 @@ class Pipeline:
     def memory_mb(self, step: str, dataset: str) -> int:
         """Return the memory that a job declares, from its frame size."""
         plan = self.datasets[dataset]
-        frame_mb = plan.height * plan.width * 4 / 2**20
-        planes = max(len(plan.channels), 1) if step in ("copy", "extract") else 1
-        return BASE_MEMORY_MB + round(frame_mb * (FRAMES_IN_MEMORY[step] + planes))
+        return needs.memory_mb(step, plan.height, plan.width, len(plan.channels))
 
     def disk_mb(self, step: str, dataset: str) -> int:
         """Return the disk space that a job's outputs take, at most."""
         plan = self.datasets[dataset]
-        stack_mb = plan.height * plan.width * plan.n_frames / 2**20
-        size = {"copy": 2 * len(plan.channels), "segment": 2, "correct": 4, "track": 4}
-        return max(1, round(stack_mb * size.get(step, 0)))
+        channels = len(plan.channels)
+        return needs.disk_mb(step, plan.height, plan.width, plan.n_frames, channels)
 
     # ---- what a person reads
 

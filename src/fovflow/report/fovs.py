@@ -12,6 +12,9 @@ from fovflow.report.words import plural, rule_words, status_words
 _MANY = 24
 """FOVs from which the table scrolls within a frame of its own."""
 
+MOST_ROWS = 2000
+"""FOVs of a dataset in the table, at most: a page of more rows is slow to open."""
+
 _COLUMNS = (
     ("FOV", ""), ("status", ""), ("frames", "num"), ("missing", "num"), ("cells", "num"),
     ("good", "num"), ("median track", "num"), ("flags", ""), ("cells per frame", ""),
@@ -20,10 +23,16 @@ _COLUMNS = (
 
 def fov_table(dataset: DatasetSummary) -> Html:
     """Return the table of all FOVs of a dataset."""
-    total = len(dataset.fovs)
+    total, shown = len(dataset.fovs), _shown(dataset.fovs)
+    left_out = (
+        f"{axes.count(len(shown))} of {axes.count(total)} rows: first those that are not complete, "
+        "then complete ones, spread evenly. processing_results.yaml has all; what stands above "
+        "counts all."
+    )
     return tag(
         "div",
         tag("h3", f"{total} {plural(total, 'field')} of view"),
+        tag("p", left_out, class_="hint") if len(shown) < total else None,
         tag(
             "div",
             tag(
@@ -32,7 +41,7 @@ def fov_table(dataset: DatasetSummary) -> Html:
                     "thead",
                     tag("tr", [tag("th", name, class_=kind or None) for name, kind in _COLUMNS]),
                 ),
-                tag("tbody", [_row(fov) for fov in dataset.fovs]),
+                tag("tbody", [_row(fov) for fov in shown]),
             ),
             class_="table many" if total > _MANY else "table",
         ),
@@ -43,6 +52,17 @@ def fov_table(dataset: DatasetSummary) -> Html:
             class_="hint",
         ),
     )
+
+
+def _shown(fovs: list[FovSummary]) -> list[FovSummary]:
+    """Return the FOVs of the table: all, or as many as may be, in their order."""
+    if len(fovs) <= MOST_ROWS:
+        return fovs
+    complete = [fov for fov in fovs if fov.status == "complete"]
+    chosen = [fov for fov in fovs if fov.status != "complete"][:MOST_ROWS]
+    room = min(MOST_ROWS - len(chosen), len(complete))
+    chosen += [complete[i * len(complete) // room] for i in range(room)]
+    return sorted(chosen, key=lambda fov: fov.index)
 
 
 def _row(fov: FovSummary) -> Html:
