@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fovflow.background.preparation import MAD_TO_SIGMA, Preparation, WorkingFrame, subtract
 from fovflow.background.protocol import BackgroundStats, Image, Surface
+from fovflow.background.tilegrid import sample_median
 
 ALL_COVERED = "all covered"
 CROWDED = "crowded"
@@ -77,7 +78,7 @@ class SurfaceCorrector(ABC):
         self, frame: WorkingFrame, estimate: Estimate, corrected: Surface
     ) -> BackgroundStats:
         lattice = self._prepare.lattice
-        level = float(np.median(estimate.surface[lattice]))
+        level = float(sample_median(estimate.surface[lattice].flatten()))
         flags = [estimate.flag] if estimate.flag else []
         if frame.finite is not None:
             flags.append(NOT_FINITE)
@@ -97,4 +98,5 @@ class SurfaceCorrector(ABC):
 def _spread(residual: NDArray[np.float32]) -> float:
     if residual.size == 0:
         return float("nan")
-    return float(MAD_TO_SIGMA * np.median(np.abs(residual - np.median(residual))))
+    middle = sample_median(residual.copy())
+    return float(MAD_TO_SIGMA * sample_median(np.abs(residual - middle)))

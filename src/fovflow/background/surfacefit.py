@@ -28,6 +28,7 @@ _STIFF_LEVEL = 0.1
 _REFERENCE_AREA = 64.0**2
 _REWEIGHTINGS = 5
 _TOLERANCE = 3.0
+_STRIP_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,22 +216,33 @@ class SurfaceFit:
     ) -> tuple[Matrix, Matrix]:
         """Return per patch the sum of the clean residual and the number of clean pixels.
 
-        One row of patches at a time, so that its residual stays in the processor's cache.
+        A few rows of patches at a time, so that their residual stays in the processor's cache.
         """
         rows = (self.y.basis @ coefficients).astype(np.float32)
-        edges = self.y.edges.tolist()
+        edges = self.y.edges
         width = frame.filled.shape[1]
         sums = np.empty((len(edges) - 1, width), np.float32)
         counts = np.empty((len(edges) - 1, width), np.uint32)
-        residual = np.empty((int(np.diff(self.y.edges).max()), width), np.float32)
-        for band, (top, bottom) in enumerate(pairwise(edges)):
-            part = np.matmul(rows[top:bottom], self._columns, out=residual[: bottom - top])
-            subtract(frame.filled[top:bottom], part, part)
-            clean = cv2.inRange(part, -limit, limit)
-            clean &= frame.free[top:bottom]
-            np.multiply(part, clean, out=part)
-            np.add.reduce(part, axis=0, out=sums[band])
-            np.add.reduce(clean, axis=0, dtype=np.uint32, out=counts[band])
+        highest = int(np.diff(edges).max())
+        group = max(1, _STRIP_PIXELS // (highest * width))
+        narrow = np.uint8 if highest <= np.iinfo(np.uint8).max else np.uint32
+        residual = np.empty((group * highest, width), np.float32)
+        copied = np.empty_like(residual)
+        for band in range(0, len(edges) - 1, group):
+            inner = (edges[band : band + group + 1] - edges[band]).tolist()
+            strip = slice(int(edges[band]), int(edges[band]) + inner[-1])
+            part, kept = residual[: inner[-1]], copied[: inner[-1]]
+            surface = rows[strip]
+            for top, bottom in pairwise(inner):  # BLAS rounds otherwise for other numbers of rows
+                np.matmul(surface[top:bottom], self._columns, out=part[top:bottom])
+            subtract(frame.filled[strip], part, part)
+            clean = np.less_equal(np.abs(part, out=kept), np.float32(limit)).view(np.uint8)
+            clean &= frame.free[strip]
+            kept[:] = 0
+            cv2.copyTo(part, clean, kept)
+            for k, (top, bottom) in enumerate(pairwise(inner), start=band):
+                np.add.reduce(kept[top:bottom], axis=0, out=sums[k])
+                counts[k] = np.add.reduce(clean[top:bottom], axis=0, dtype=narrow)
         return column_sums(sums, self.x.edges), column_sums(counts, self.x.edges)
 
     def fit_means(self, means: Matrix) -> Matrix:

@@ -61,6 +61,18 @@ def median_in_place(sample: NDArray[Any]) -> float:
     return (float(sample[:middle].max()) + upper) / 2
 
 
+def sample_median(sample: NDArray[np.float32]) -> np.float32:
+    """Return what `numpy.median` returns for a one-dimensional sample of finite values.
+
+    It is several times faster, and reorders the sample.
+    """
+    middle = sample.size // 2
+    sample.partition(middle)
+    if sample.size % 2:
+        return np.float32(sample[middle])
+    return np.float32((sample[:middle].max() + sample[middle]) / 2)
+
+
 def block_medians(blocks: BlockValues) -> NDArray[np.float64]:
     """Return the median of each block, NaN for blocks without values."""
     return np.array([[median_in_place(block) for block in row] for row in blocks])

@@ -13,6 +13,7 @@ from fovflow.background.plain import low_value
 from fovflow.background.preparation import MAD_TO_SIGMA, Preparation, WorkingFrame, subtract
 from fovflow.background.spline import Matrix, SplineSurface
 from fovflow.background.surfacefit import SurfaceFit, TileData
+from fovflow.background.tilegrid import sample_median
 from fovflow.background.tilesize import TILE_PX, tile_pixels
 
 _WIDEST_ROW_STEP = 4
@@ -133,7 +134,7 @@ class TilesCorrection(SurfaceCorrector):
         if not both.any():
             return 0.0
         step = frame.filled[rows, right].astype(np.float32) - frame.filled[rows, left]
-        return float(MAD_TO_SIGMA * np.median(np.abs(step[both])) / np.sqrt(2))
+        return float(MAD_TO_SIGMA * sample_median(np.abs(step[both])) / np.sqrt(2))
 
     def _dark_half_sigma(self, frame: WorkingFrame, coefficients: Matrix) -> float:
         """Estimate noise from the pixels below the surface, where no missed cell can be."""
@@ -141,7 +142,7 @@ class TilesCorrection(SurfaceCorrector):
         seen = frame.free[lattice].view(np.bool_)
         residual = subtract(frame.filled[lattice], self._lattice_surface(coefficients))[seen]
         below = residual[residual <= 0]
-        return float(-MAD_TO_SIGMA * np.median(below)) if below.size else 0.0
+        return float(-MAD_TO_SIGMA * sample_median(below)) if below.size else 0.0
 
     def _carry_over(self, frame: WorkingFrame) -> _Fitted:
         """Make the best of a frame without free pixels: the last good surface, or a low level."""
