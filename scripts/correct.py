@@ -37,7 +37,8 @@ with (
                 table.add_missing(t)
             else:
                 frame, stats = corrector(images.frame(t), labels.frame(t), out=frame)
-                frame *= np.float32(factors[t])
+                if factors[t] != 1:
+                    frame *= np.float32(factors[t])
                 out.append(frame)
                 table.add(t, stats)
                 this.measure(background_level=stats.background_level, noise_sigma=stats.noise_sigma)

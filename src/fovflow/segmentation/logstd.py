@@ -202,7 +202,7 @@ class LogStdSegmenter:
             mask &= 1 - cv2.dilate(frame.invalid, np.ones((2 * reach + 1,) * 2, np.uint8))
         mask = fill_small_holes(close_mask(mask, self._closing), self._outline.hole)
         mask = open_mask(mask, self._opening)
-        level = surroundings(frame.image, mask, self._block)
+        level = surroundings(frame.image, mask, self._block, self._buffer)
         sheet = Sheet.around(mask, math.ceil(self._limits.smoothing) + 1, self._outline.reach)
         mask = sheet.gather(mask)
         relief = cv2.subtract(sheet.gather(frame.image), sheet.gather(level), dtype=cv2.CV_32F)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -45,12 +46,12 @@ def fill_small_holes(mask: Mask, max_pixels: float) -> Mask:
 
 def fill_and_trace(
     mask: Mask, max_pixels: float
-) -> tuple[list[NDArray[np.int32]], NDArray[np.bool_]]:
+) -> tuple[Sequence[NDArray[np.int32]], NDArray[np.bool_]]:
     """Fill small holes in place; return all contours as they were, and which are holes' edges."""
     found, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if tree is None:
         return [], np.zeros(0, bool)
-    contours = [np.asarray(contour, np.int32) for contour in found]
+    contours = cast("Sequence[NDArray[np.int32]]", found)
     is_hole = tree[0, :, 3] >= 0  # contours inside another one
     filled = [contours[i] for i in np.flatnonzero(is_hole).tolist()]
     filled = [contour for contour in filled if _is_small(contour, max_pixels)]
@@ -68,6 +69,8 @@ def first_pixels(
 
 
 def _is_small(contour: NDArray[np.int32], max_pixels: float) -> bool:
+    if (len(contour) / 2 - 1) ** 2 <= max_pixels:  # n steps reach n / 2 pixels at most, and back
+        return True
     _, _, width, height = cv2.boundingRect(contour)
     width, height = width - 2, height - 2  # the contour runs on the pixels around the hole
     if max(width, height) > max_pixels:
