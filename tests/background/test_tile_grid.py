@@ -17,6 +17,7 @@ from fovflow.background.tilegrid import (
     overall_median,
     overlapping_medians,
     patch_counts,
+    sample_median,
 )
 
 lengths = st.one_of(st.integers(1, 300), st.integers(300, 9000))
@@ -120,3 +121,14 @@ def test_median_of_few_values(sample, median):
 
 def test_median_of_nothing_is_nan():
     assert np.isnan(median_in_place(np.array([], np.uint16)))
+
+
+@given(
+    hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e6, 1e6, width=32)),
+)
+@settings(max_examples=100, deadline=None)
+def test_median_of_a_sample_is_numpys(sample):
+    expected = np.median(sample)
+    found = sample_median(sample)
+    assert found.dtype == expected.dtype
+    assert found == expected

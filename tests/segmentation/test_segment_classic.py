@@ -48,6 +48,18 @@ def test_variance_is_exact(image):
     assert np.array_equal(whole_variance(image), integer_variance(image))
 
 
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
+        lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 2))
+    ),
+    st.sampled_from([0, 1, 5148, 30000, 55238]),
+    st.sampled_from([1, 2573, 2574, 2575, 5147, 5148, 5149]),
+)
+def test_variance_is_exact_on_both_sides_of_what_int32_holds(image, low, step):
+    counts = (low + step * image.astype(np.int64)).astype(np.uint16)
+    assert np.array_equal(whole_variance(counts), integer_variance(counts))
+
+
 def test_variance_by_hand():
     image = np.zeros((3, 4), np.uint8)
     image[1, 3] = 9
