@@ -139,10 +139,13 @@ class Killer:
         return status
 
     def _wait(self, running: Running, how: str) -> None:
-        """Wait for the start of a random job, or for nothing; then for a random time."""
+        """Wait for the start of a random job, or for nothing; then for a random time.
+
+        Of jobs that are killed one by one, up to three are let through each time.
+        """
         if how == "job":
-            before = running.started()
-            running.wait_until(lambda: running.started() > before)
+            wanted = running.started() + self.random.randint(1, 4)
+            running.wait_until(lambda: running.started() >= wanted)
         elif self.random.random() < BEFORE_JOBS:
             time.sleep(self.random.uniform(0, 2.5))
             return
@@ -194,6 +197,12 @@ class Killer:
         assert "the same command with --unlock added, then the same command again" in refused.text
         done = self.project.run("--unlock")
         assert done.status == 0, done.text
+
+    def has_all_traces(self) -> bool:
+        """Tell whether only results and report are left to do, if anything."""
+        folders = list(self.project.results.glob("fov_*"))
+        done = [folder for folder in folders if any(folder.glob("*_traces.csv"))]
+        return len(folders) > 0 and len(done) == len(folders)
 
     def lose_something(self) -> None:
         """Delete everything, or outputs of a random step, so that there is something to do."""
