@@ -1,5 +1,6 @@
 # make demo   simulate a small movie, run the pipeline on it, compare with the truth
 # make test   the whole test suite
+# make test-slurm   a run on a SLURM cluster that it starts itself (Debian's packages, root)
 # make bench  measure speed and memory (QUICK=1: in about two minutes); make performance: the page
 # make docs   the documentation as a site, in docs/_build; make pictures: the pictures in it
 # All make .venv with pinned versions first.
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON_CODE := src tests scripts benchmarks docs/conf.py docs/extensions docs/pictures
 
-.PHONY: help install demo test check format bench performance documents docs pictures clean
+.PHONY: help install demo test test-slurm check format bench performance documents docs pictures clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,6 +28,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 $(TESTFLAGS)
+
+test-slurm: $(READY)
+	PYTHON=$(CURDIR)/$(BIN)/python tests/slurm/run.sh
 
 check: $(READY)
 	$(BIN)/ruff format --check $(PYTHON_CODE)

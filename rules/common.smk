@@ -20,6 +20,18 @@ from fovflow.adapter.targets import last_files, targets, trace_targets
 PIPELINE = plan_pipeline(config, workflow)
 LAYOUT = PIPELINE.layout
 
+# On a cluster two processes of the engine live in every job, beside the step (MB).
+ENGINE_MB = 300
+
+
+# On a cluster these stay where Snakemake runs: they take seconds.
+localrules:
+    all,
+    traces,
+    problem,
+    report,
+    results,
+
 
 # Used with --sdm apptainer only; a change of it reruns nothing without.
 container: PIPELINE.config.container
@@ -31,16 +43,40 @@ wildcard_constraints:
     channel=r"\d+",
 
 
+def fov_group(wildcards):
+    """Return the group of a step: on a cluster a field of view is one job, and never more."""
+    return None if workflow.dryrun else f"{wildcards.dataset}_fov_{wildcards.fov}"
+
+
 def bulky(kind, name):
     """Mark a stack as temporary where the config does not keep its kind."""
     return name if kind in PIPELINE.kept else temp(name)
 
 
+def growing(amount):
+    """Return a time limit in minutes that grows by half at each new attempt."""
+    return lambda wildcards, attempt: round(amount * (1 + 0.5 * (attempt - 1)))
+
+
+def minutes(step):
+    """Return the time limit of a step's job in minutes, from frame size and number of frames."""
+    return lambda wildcards, attempt: growing(
+        PIPELINE.runtime_min(step, wildcards.dataset)
+    )(wildcards, attempt)
+
+
+def memory_of(amount):
+    """Return the memory of a job in MB, half as much again at each new attempt."""
+    return lambda wildcards, attempt: growing(
+        amount + (0 if workflow.local_exec else ENGINE_MB)
+    )(wildcards, attempt)
+
+
 def memory(step):
-    """Return the memory of a step's job in MB, half as much again at each new attempt."""
-    return lambda wildcards, attempt: round(
-        PIPELINE.memory_mb(step, wildcards.dataset) * (1 + 0.5 * (attempt - 1))
-    )
+    """Return the memory of a step's job in MB, from its frame size."""
+    return lambda wildcards, attempt: memory_of(
+        PIPELINE.memory_mb(step, wildcards.dataset)
+    )(wildcards, attempt)
 
 
 def disk(step):

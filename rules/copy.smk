@@ -24,10 +24,14 @@ for NUMBER, (CHANNELS, DATASETS) in enumerate(PIPELINE.channel_sets().items()):
         wildcard_constraints:
             dataset=PIPELINE.constraint(DATASETS),
         priority: 1
+        group:
+            fov_group
         conda:
             "../envs/fovflow.yaml"
         resources:
             mem_mb=memory("copy"),
+            runtime=minutes("copy"),
+            fov_step=1,
             disk_mb=disk("copy"),
         params:
             step="copy",

@@ -18,6 +18,7 @@ rule flat_field:
         "../envs/fovflow.yaml"
     resources:
         mem_mb=memory("copy"),
+        runtime=minutes("flat_field"),
     params:
         options=parameters("flat_field"),
     message:
@@ -43,10 +44,14 @@ rule correct:
     benchmark:
         LAYOUT.benchmark("correct", "{dataset}", "{fov}", "_ch_{channel}")
     priority: 3
+    group:
+        fov_group
     conda:
         "../envs/fovflow.yaml"
     resources:
         mem_mb=memory("correct"),
+        runtime=minutes("correct"),
+        fov_step=1,
         disk_mb=disk("correct"),
     params:
         options=parameters("correct"),

@@ -11,10 +11,14 @@ rule extract:
     benchmark:
         LAYOUT.benchmark("extract", "{dataset}", "{fov}")
     priority: 5
+    group:
+        fov_group
     conda:
         "../envs/fovflow.yaml"
     resources:
         mem_mb=memory("extract"),
+        runtime=minutes("extract"),
+        fov_step=1,
     params:
         options=parameters("extract"),
     message:

@@ -15,7 +15,8 @@ rule report:
     conda:
         "../envs/fovflow.yaml"
     resources:
-        mem_mb=400,
+        mem_mb=memory_of(400),
+        runtime=growing(30),
     params:
         options=report_options(PIPELINE),
     message:

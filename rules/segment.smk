@@ -13,10 +13,14 @@ rule segment:
     benchmark:
         LAYOUT.benchmark("segment", "{dataset}", "{fov}", "_ch_{channel}")
     priority: 2
+    group:
+        fov_group
     conda:
         "../envs/fovflow.yaml"
     resources:
         mem_mb=memory("segment"),
+        runtime=minutes("segment"),
+        fov_step=1,
         disk_mb=disk("segment"),
     params:
         options=parameters("segment"),

@@ -14,11 +14,15 @@ for STEP in PIPELINE.config.steps:
         benchmark:
             LAYOUT.benchmark(STEP.name, "{dataset}", "{fov}")
         priority: 6
+        group:
+            fov_group
         conda:
             "../envs/fovflow.yaml"
         threads: STEP.threads
         resources:
-            mem_mb=STEP.mem_mb,
+            mem_mb=memory_of(STEP.mem_mb),
+            runtime=growing(STEP.runtime_min),
+            fov_step=1,
         params:
             step=STEP.name,
             outputs=list(STEP.outputs),

@@ -23,10 +23,14 @@ for SEGMENTED, DATASETS in PIPELINE.segmented_channels().items():
         wildcard_constraints:
             dataset=PIPELINE.constraint(DATASETS),
         priority: 4
+        group:
+            fov_group
         conda:
             "../envs/fovflow.yaml"
         resources:
             mem_mb=memory("track"),
+            runtime=minutes("track"),
+            fov_step=1,
             disk_mb=disk("track"),
         params:
             step="track",

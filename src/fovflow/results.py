@@ -50,16 +50,16 @@ def fov_status(made: list[Made], options: Mapping[str, Any]) -> dict[str, Any]:
         ``step``, where files were made with other parameters; or ``incomplete`` with the first
         ``step`` whose files are missing and that has left no error (not run yet, or killed).
     """
-    records: dict[str, Any] = {}
-    for item in made:
-        if item.record not in records:
-            records[item.record] = _read_record(item.record)
+    records = {item.record: _read_record(item.record) for item in made}
+    for item in made:  # on a cluster, a failed step takes the files of those before with it
         record = records[item.record]
         if record.get("status") == "failed":
             error = {"status": "failed", "step": item.step, "error": record.get("error", "")}
             if record.get("frame") is not None:
                 error["frame"] = record["frame"]
             return error
+    for item in made:
+        record = records[item.record]
         if not Path(item.path).exists():
             return {"status": "incomplete", "step": item.step}
         if "options" in record and record["options"] != _plain(options.get(item.step)):

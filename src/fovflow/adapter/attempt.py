@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fovflow.adapter.nodes import attempt_of_engine
 from fovflow.runs.claim import join
 from fovflow.runs.store import (
     ENVIRONMENT,
@@ -44,6 +45,13 @@ class AttemptRecorder:
         Output folder, for jobs on machines that have not inherited the run's environment variable.
     resources_every_s : float
         Seconds between two measurements of what the job uses; 0 measures nothing.
+
+    Attributes
+    ----------
+    run : str
+        Id of the run; empty where the job is not recorded.
+    attempt : int
+        Number of the attempt.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class AttemptRecorder:
         *,
         resources_every_s: float = 10.0,
     ):
+        self.run, self.attempt = "", 1
         self._started = time.perf_counter()
         self._events: EventFile | None = None
         self._closed = threading.Event()
@@ -70,7 +79,8 @@ class AttemptRecorder:
             if run is None:
                 return
             name = job_name(rule, dict(wildcards))
-            attempt, path = run.new_attempt(name)
+            attempt, path = run.new_attempt(name, attempt_of_engine())
+            self.run, self.attempt = run.id, attempt
             self._about = {
                 "job": name,
                 "rule": rule,
@@ -85,7 +95,7 @@ class AttemptRecorder:
 
     def start(self, **keys: Any) -> None:
         """Record that the job began; a long one is measured from then on."""
-        self._write("job_started", **self._about, **_here(), pid=os.getpid(), **keys)
+        self._write("job_started", **self._about, **_here(), pid=os.getpid(), **keys, **_cluster())
         if self._events is not None and self._resources_every_s > 0:
             timer = threading.Timer(RESOURCES_AFTER_S, self._measure_resources)
             timer.daemon = True
@@ -194,10 +204,23 @@ def run_of_job(outdir: str | os.PathLike[str]) -> RunFolder | None:
     if ENVIRONMENT in os.environ and not os.environ[ENVIRONMENT]:
         return None
     run = current_run(outdir)
-    if run is None or run.status() not in ("created", "running"):
+    if run is None:
         return None
-    return run
+    # The run's own word is taken where the job was told of it: clocks of machines may differ.
+    named = bool(os.environ.get(ENVIRONMENT))
+    status = str(run.read_record()["status"]) if named else run.status()
+    return run if status in ("created", "running") else None
 
 
 def _here() -> dict[str, str]:
     return {"host": socket.gethostname()}
+
+
+def _cluster() -> dict[str, Any]:
+    """Return ``cluster``: which job of SLURM this one is part of, and what that one may use."""
+    ident = os.environ.get("SLURM_JOB_ID")
+    if not ident:
+        return {}
+    found: dict[str, Any] = {"id": ident, "node": os.environ.get("SLURMD_NODENAME", "")}
+    cpus = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    return {"cluster": found | ({"cpus": int(cpus)} if cpus.isdecimal() else {})}

@@ -64,6 +64,8 @@ def run_plan(
         jobs=jobs,
         slow=lambda: _slow(workflow_folder()),
         watch=_watch(pipeline),
+        silent_after_s=60 * settings.silent_after_min,
+        stop_when_lost=settings.on_lost == "stop_run",
     )
 
 

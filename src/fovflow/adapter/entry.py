@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
+from fovflow.adapter.nodes import pass_to_nodes
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.errors import FovflowError
 
@@ -43,6 +44,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     from snakemake.exceptions import WorkflowError
 
     _tell_jobs_where_the_package_is()
+    pass_to_nodes(workflow)
     is_main = not (workflow.subprocess_exec or workflow.remote_exec)
     try:
         check_interpreter(sys.executable)

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fovflow.adapter.again import NotAgainError, check_worth, may_pass
 from fovflow.adapter.attempt import AttemptRecorder
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.errors import FovflowError
@@ -133,6 +134,8 @@ class Job:
         """Record an error; return the sentence for the screen."""
         if isinstance(error, KeyboardInterrupt):
             return self._stop()
+        if isinstance(error, NotAgainError):
+            return self._decline(error)
         if isinstance(error, FovflowError):
             sentence = str(error)
         elif isinstance(error, MemoryError):
@@ -145,10 +148,12 @@ class Job:
         at = "" if self.frame is None else f" at frame {self.frame}"
         record = {
             "status": "failed",
+            "run": self.recorder.run,
             "step": self.step,
             "frame": self.frame,
             "error": sentence,
             "kind": type(error).__name__,
+            "may_pass": may_pass(error),
             "inputs": self.inputs(),
         }
         with suppress(OSError):
@@ -165,6 +170,11 @@ class Job:
         sentence = f"stopped: {reason}" if reason else "stopped"
         self.recorder.fail(error=sentence, frame=self.frame, exit=130, log=str(self.log))
         return f"{self.where}: {self.step} {sentence}"
+
+    def _decline(self, error: NotAgainError) -> str:
+        """Record that the job was not done again; what failed before stays in its own record."""
+        self.recorder.fail(error=str(error), exit=1 if error.own else 130, log=str(self.log))
+        return f"{self.where}: {self.step} {error}"
 
     def succeed(self, digests: Mapping[str, Digest]) -> None:
         """Record that the job is complete, with which options, and what it made.
@@ -260,6 +270,7 @@ def job(snakemake: Any) -> Iterator[Job]:
         _open_log(this.log)
         this.note(f"{this.step}: {this.where}")
         this.recorder.start(params=this.options, threads=this.threads)
+        check_worth(this.record, this.recorder.run, this.recorder.attempt)
         with collect_digests() as digests:
             yield this
         this.note(f"CPU {time.process_time():.2f} s, peak memory {peak_memory_mib():.0f} MiB")

@@ -12,6 +12,7 @@ from typing import Any
 from fovflow.adapter.usersteps import UserSteps
 from fovflow.config import Config, parse_config
 from fovflow.errors import FovflowError
+from fovflow.illumination import MAX_FRAMES
 from fovflow.layout import Layout, fov_name
 from fovflow.planning import DatasetPlan, needs, plan_dataset, refresh_header
 from fovflow.results import Made
@@ -189,6 +190,12 @@ class Pipeline:
         """Return the memory that a job declares, from its frame size."""
         plan = self.datasets[dataset]
         return needs.memory_mb(step, plan.height, plan.width, len(plan.channels))
+
+    def runtime_min(self, step: str, dataset: str) -> int:
+        """Return the time limit of a job on a cluster, from frame size and number of frames."""
+        plan = self.datasets[dataset]
+        frames = MAX_FRAMES if step == "flat_field" else plan.n_frames
+        return needs.runtime_min(step, plan.height, plan.width, len(plan.channels), frames)
 
     def disk_mb(self, step: str, dataset: str) -> int:
         """Return the disk space that a job's outputs take, at most."""

@@ -20,6 +20,7 @@ from fovflow.adapter.guard import FolderGuard
 from fovflow.adapter.job import LIVE
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.adapter.signals import Interruptions
+from fovflow.adapter.submissions import Submissions, hear_groups, refusal, run_name
 from fovflow.runs.recorder import Recorder
 from fovflow.runs.screen import Screen, ScreenStream, live_possible
 
@@ -102,6 +103,7 @@ class EngineListener:
         self._stream: Any = None
         self._filter = LiveFilter()
         self._is_module = not workflow.modifier.is_main_snakefile()
+        self._submissions, self._cluster_name = Submissions(), ""
         self.screen: Screen | None = None
 
     def take(self, record: logging.LogRecord) -> None:
@@ -113,8 +115,12 @@ class EngineListener:
         elif event == "run_info":
             if self._recorder is None and not (self._workflow.touch or self._workflow.dryrun):
                 self._begin(dict(getattr(record, "stats", {})))
+        elif not event:
+            self._take_sentence(str(record.msg))
         elif self._recorder is None:
             return
+        elif event == "group_info":
+            self._submissions.take_group(record)
         elif event == "job_info":
             log = next(iter(getattr(record, "log", None) or ()), "")
             wildcards = {k: str(v) for k, v in dict(getattr(record, "wildcards", {})).items()}
@@ -125,10 +131,24 @@ class EngineListener:
         elif event == "job_finished":
             self._recorder.job_ended(int(getattr(record, "job_id", 0)), failed=False)
         elif event == "job_error":
-            self._recorder.job_ended(int(getattr(record, "jobid", 0)), failed=True)
-        elif event == "group_error":
-            for info in getattr(record, "job_error_info", ()):
-                self._recorder.job_ended(int(info["jobid"]), failed=True)
+            why = refusal(str(getattr(record, "rule_msg", "")))
+            self._recorder.job_ended(int(getattr(record, "jobid", 0)), failed=True, refused=why)
+
+    def _take_group_error(self, idents: tuple[int, ...], message: str) -> None:
+        if self._recorder is not None:
+            self._recorder.group_failed(idents, refusal(message))
+
+    def _take_sentence(self, sentence: str) -> None:
+        """Take what the executor plugins say in words only."""
+        self._cluster_name = run_name(sentence) or self._cluster_name
+        if self._recorder is None:
+            return
+        handed_in = self._submissions.handed_in(sentence)
+        if handed_in is not None:
+            if self._cluster_name:
+                self._recorder.belongs_to(handed_in.scheduler, self._cluster_name)
+                self._cluster_name = ""
+            self._recorder.handed_in(handed_in)
 
     def end(self) -> None:
         """End the recording; later calls do nothing."""
@@ -182,6 +202,8 @@ class EngineListener:
         self._interruptions = Interruptions(recorder.interrupt)
         self._interruptions.install()
         self._recorder = recorder
+        if remote:
+            hear_groups(self._take_group_error)
 
     # ---- the screen
 

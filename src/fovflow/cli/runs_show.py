@@ -7,7 +7,9 @@ import dataclasses
 import json
 from typing import Any
 
+from fovflow.cli.costs import format_costs
 from fovflow.cli.outdir import add_outdir, chosen_outdir
+from fovflow.runs.cost import cluster_costs
 from fovflow.runs.display import clock
 from fovflow.runs.reader import find_run, read_run
 from fovflow.runs.store import RunFolder
@@ -50,7 +52,8 @@ def describe(run: RunFolder, view: RunView) -> dict[str, Any]:
     dict
         The content of ``run.json`` with the status as of now, and ``folder``, ``failures``,
         ``slowest`` (jobs), ``rules`` (jobs, seconds and peak memory by rule), ``attempts`` (of
-        jobs that needed several), ``alerts`` and ``messages``.
+        jobs that needed several), ``alerts``, ``messages`` and ``cluster_jobs`` (see
+        `fovflow.runs.cost.cluster_costs`).
     """
     jobs = view.last()
     ended = [job for job in jobs if job.status in OVER]
@@ -69,6 +72,7 @@ def describe(run: RunFolder, view: RunView) -> dict[str, Any]:
         "attempts": [_job(job) for key, job in sorted(view.jobs.items()) if key[0] in again],
         "alerts": view.alerts,
         "messages": view.messages,
+        "cluster_jobs": cluster_costs(view),
     }
 
 
@@ -115,7 +119,8 @@ def format_run(content: dict[str, Any]) -> str:
         f"{': ' + entry['message'] if entry.get('message') else ''}"
         for entry in content.get("history") or []
     ]
-    lines += _inputs(content) + _jobs(content) + _told(content)
+    lines += _inputs(content) + _jobs(content) + format_costs(content["cluster_jobs"])
+    lines += _told(content)
     return "\n".join(lines)
 
 

@@ -156,6 +156,18 @@ class RunConfig(Section):
         description="Time in seconds between two measurements of a job's CPU, memory and disk; 0 "
         "measures nothing.",
     )
+    silent_after_min: float = Field(
+        15.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time in minutes after which a cluster's job that shows no sign of life is "
+        "told of, with the commands that tell more; 0 never tells.",
+    )
+    on_lost: Literal["notify", "stop_run"] = Field(
+        "notify",
+        description="What happens where SLURM says that such a job is over, and Snakemake still "
+        "waits for it: notify only, or stop the run cleanly, so that the same command goes on.",
+    )
     alerts: tuple[AlertConfig, ...] = Field(
         (), description="What is watched for while the run goes on; keys in config/README.md."
     )

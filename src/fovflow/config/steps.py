@@ -68,6 +68,9 @@ class StepConfig(Section):
         "of fov for every dataset, to arguments.",
     )
     mem_mb: int = Field(1000, ge=1, description="Memory that a job may take (MB).")
+    runtime_min: int = Field(
+        30, ge=1, description="Time that a job on a cluster may take (minutes)."
+    )
     threads: int = Field(1, ge=1, description="Cores that a job may take.")
 
     @field_validator("name")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from typing import Any
 
 BASE_MEMORY_MB = 220
@@ -77,3 +79,34 @@ def format_estimate(found: dict[str, Any]) -> str:
     lines.append(f"{'all':<10}{found['jobs']:>8}{'':>22}{total:>12}")
     lines.append(f"about {found['files']} files, with logs and records")
     return "\n".join(lines)
+
+
+BASE_RUNTIME_MIN = {"copy": 5, "flat_field": 5}
+"""Time limit of a step on a cluster for a movie without frames, 1 where it is not named: the start
+of the job, the file system, wrap-up."""
+
+SECONDS_PER_MEGAPIXEL = 0.5
+"""Time limit of a step on a cluster, per frame and 10⁶ pixels: many times what the built-in methods
+take, also on a slow file system."""
+
+
+def runtime_min(step: str, height: int, width: int, channels: int, frames: int) -> int:
+    """Return the time limit of a job on a cluster in minutes.
+
+    Parameters
+    ----------
+    step : str
+    height, width : int
+        Of a frame, in pixels.
+    channels : int
+        Number of channels that are copied.
+    frames : int
+
+    Examples
+    --------
+    >>> runtime_min("segment", 2048, 2048, 2, 100)
+    5
+    """
+    planes = max(channels, 1) if step in ("copy", "extract") else 1
+    seconds = frames * planes * height * width / 1e6 * SECONDS_PER_MEGAPIXEL
+    return BASE_RUNTIME_MIN.get(step, 1) + math.ceil(seconds / 60)

@@ -19,6 +19,7 @@ from typing import Any
 
 from fovflow.errors import FovflowError
 from fovflow.runs.form import FINAL, now
+from fovflow.runs.orphans import slurm_orphans
 from fovflow.runs.store import RunFolder, run_at_work
 
 LOCK = ".lock"
@@ -58,6 +59,10 @@ class Claim:
         if not alone or (run is not None and _beats(run)):
             _release(mine)
             raise self._busy(run)
+        waiting = slurm_orphans(self.outdir)
+        if waiting is not None:
+            _release(mine)
+            raise waiting
         if not _free(folder / JOBS):
             _release(mine)
             raise self._orphans(run)

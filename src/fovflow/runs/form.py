@@ -54,7 +54,14 @@ EVENTS: dict[str, EventKind] = {
         ("name", "filetype", "bytes", "sha256", "mode", "types"),
     ),
     "workflow": EventKind("the engine's plan: number of jobs by rule", ("jobs",), ("total",)),
-    "job_started": EventKind("a job began", _JOB, ("host", "pid", "params", "message", "threads")),
+    "job_started": EventKind(
+        "a job began", _JOB, ("host", "pid", "params", "message", "threads", "cluster")
+    ),
+    "cluster_job": EventKind(
+        "jobs were handed in to a cluster as one",
+        ("id", "scheduler", "jobs", "attempt"),
+        ("log", "asked"),
+    ),
     "job_finished": EventKind(
         "a job ended well", _JOB, ("seconds", "cpu_s", "peak_mib", "outputs", "host")
     ),

@@ -16,10 +16,12 @@ from contextlib import suppress
 from typing import Any
 
 from fovflow.atomic import write_text
+from fovflow.runs.clusterjobs import ClusterJobs, HandedIn
 from fovflow.runs.display import render, summary
 from fovflow.runs.ending import counts, failures, outcome
 from fovflow.runs.enginejobs import EngineJobs
 from fovflow.runs.form import now
+from fovflow.runs.inbox import Inbox
 from fovflow.runs.reader import RunReader
 from fovflow.runs.runplan import RunPlan
 from fovflow.runs.screen import Screen
@@ -39,7 +41,7 @@ JOIN_S = 20.0
 """Longest time, in seconds, that the end of a run waits for its records."""
 
 
-class Recorder:
+class Recorder(Inbox):
     """Records one run.
 
     Parameters
@@ -71,19 +73,21 @@ class Recorder:
         stop: Callable[[RunView], None] | None = None,
         stop_job: Callable[[JobView], None] | None = None,
     ):
+        super().__init__()
         self.plan = plan
         self.view = RunView({"name": plan.name or "run", "status": "created", "jobs": plan.jobs})
         self.run: RunFolder | None = None
-        self.interrupted = ""
         self._screen, self._say, self._progress_lines = screen, say, progress_lines
         self._tell_failures = tell_failures
         self._stop_run, self._stop_job = stop, stop_job
-        self._queue: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = queue.SimpleQueue()
         self._events: EventFile | None = None
         self._reader: RunReader | None = None
         self._watcher: Any = None
         self._alerts: EventTail | None = None
         self._jobs: EngineJobs | None = None
+        self._cluster = ClusterJobs(
+            plan.silent_after_s, self._warn, self._stop if plan.stop_when_lost else None
+        )
         self._broken = self._finished = self._stopping = False
         self._owner = os.getpid()
         self._before = os.environ.get(ENVIRONMENT)
@@ -107,23 +111,11 @@ class Recorder:
             self._give_up(error)
         self._reader = None if self.run is None else RunReader(self.run, self.view, self._heard)
         self._jobs = EngineJobs(
-            self.view, self._write, self._failed, lambda: bool(self.interrupted)
+            self.view, self._write, self._failed, lambda: bool(self.interrupted), self._cluster
         )
         if self.view.record.get("started") is None:
             self.view.record["started"] = now()
         self._thread.start()
-
-    def job_started(self, ident: int, rule: str, wildcards: Mapping[str, Any], log: str) -> None:
-        """Note that the engine hands out a job, perhaps for another attempt."""
-        self._queue.put(("started", (ident, rule, dict(wildcards), log, now())))
-
-    def job_ended(self, ident: int, failed: bool) -> None:
-        """Note that a job ended."""
-        self._queue.put(("ended", (ident, failed, now())))
-
-    def interrupt(self, reason: str) -> None:
-        """Note that somebody asked the run to stop; safe inside a signal handler."""
-        self.interrupted = self.interrupted or reason
 
     def finish(self) -> None:
         """Bring the run to its end; later calls do nothing."""
@@ -181,18 +173,33 @@ class Recorder:
         assert self._jobs is not None
         self._jobs.started(ident, rule, wildcards, log, at)
 
-    def _ended(self, ident: int, failed: bool, at: str) -> None:
+    def _ended(self, ident: int, failed: bool, refused: str, at: str) -> None:
         assert self._jobs is not None
-        name = self._jobs.name(ident)
-        if self._reader is not None and name is not None:
-            self._reader.poll_jobs([name])
-        self._jobs.ended(ident, failed, at)
+        job = self._jobs.get(ident)
+        if self._reader is not None and job is not None:
+            self._reader.poll_jobs([job.name])
+        self._jobs.ended(ident, failed, at, refused)
+
+    def _groupfailed(self, idents: tuple[int, ...], refused: str, at: str) -> None:
+        assert self._jobs is not None
+        if self._reader is not None:
+            self._reader.poll_jobs(self._jobs.open())
+        self._jobs.group_failed(idents, at, refused)
+
+    def _handed(self, handed: HandedIn, at: str) -> None:
+        assert self._jobs is not None
+        self._jobs.handed_in(handed, at)
+
+    def _named(self, scheduler: str, name: str) -> None:
+        if self.run is not None and not self._broken:
+            self.view.record = self.run.update(cluster={"scheduler": scheduler, "name": name})
 
     def _look(self) -> None:
         assert self._jobs is not None
         if self._reader is not None:
             self._reader.poll_jobs(self._jobs.open())
         self._jobs.settle(time.time())
+        self._cluster.look(time.time())
         if self._watcher is not None:
             self._watcher.poll()
         if self._alerts is not None:
@@ -211,6 +218,8 @@ class Recorder:
 
     def _heard(self, event: Mapping[str, Any], job: tuple[str, int] | None) -> None:
         """Act on what jobs tell, where nothing else watches their alerts."""
+        if job is not None:
+            self._cluster.heard(job[0], time.time())
         if self._watcher is None and event["type"] == "alert" and job is not None:
             action = str(event.get("action"))
             if action == "stop_run":
@@ -237,14 +246,18 @@ class Recorder:
                 if self._stop_job is not None:
                     self._stop_job(view)
 
+    def _warn(self, text: str) -> None:
+        """Tell people something that needs their eyes, and record it."""
+        self._write("message", message=text, level="warning")
+        self._say(f"fovflow: {text}")
+
     def _stop(self, reason: str) -> None:
         """Stop the run, once."""
         if self._stopping:
             return
         self._stopping = True
         self.interrupt(reason)
-        self._write("message", message=f"the run is stopped: {reason}", level="warning")
-        self._say(f"fovflow: the run is stopped: {reason}")
+        self._warn(f"the run is stopped: {reason}")
         if self._stop_run is not None:
             self._stop_run(self.view)
 

@@ -29,6 +29,10 @@ class RunPlan:
     watch : callable
         Makes the watcher for alerts, with ``poll()`` and ``finish()``, from the run's folder and
         from what acts on alerts; None where there are no alerts.
+    silent_after_s : float
+        Time without a sign of life after which people are told of a job on a cluster; 0 never.
+    stop_when_lost : bool
+        Whether the run ends where the cluster says that a job is over, and the engine still waits.
     """
 
     outdir: str
@@ -37,3 +41,5 @@ class RunPlan:
     jobs: dict[str, int] = field(default_factory=dict)
     slow: Callable[[], Mapping[str, Any]] = dict
     watch: Watch | None = None
+    silent_after_s: float = 0.0
+    stop_when_lost: bool = False

@@ -256,9 +256,17 @@ class RunFolder:
         """Return the name of the events of one attempt of a job."""
         return self.path / "jobs" / job / f"attempt-{attempt}.jsonl"
 
-    def new_attempt(self, job: str) -> tuple[int, Path]:
-        """Take the next attempt's file of a job: safe against others that do the same."""
-        for number in range(1, 10_000):
+    def new_attempt(self, job: str, first: int = 1) -> tuple[int, Path]:
+        """Take the next attempt's file of a job: safe against others that do the same.
+
+        Parameters
+        ----------
+        job : str
+        first : int
+            The attempt's number as the engine counts: on a cluster, a job may be part of an
+            attempt at its whole field of view before which it never began.
+        """
+        for number in range(first, 10_000):
             path = self.job_file(job, number)
             path.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -6,7 +6,7 @@ files of a run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +38,10 @@ class JobView:
         Latest numbers by name.
     usage : dict
         ``seconds``, ``cpu_s``, ``peak_mib`` where known.
+    cluster : dict
+        ``id``, ``node`` and ``cpus`` of the SLURM job that it is part of.
+    settled : bool
+        Whether the engine has had the last word on how it ended.
     """
 
     job: str
@@ -57,6 +61,8 @@ class JobView:
     error: str = ""
     frame: int | None = None
     log: str = ""
+    cluster: dict[str, Any] = field(default_factory=dict)
+    settled: bool = False
 
     @property
     def where(self) -> str:
@@ -87,6 +93,8 @@ class RunView:
         Alerts that fired.
     messages : list of dict
         Messages of the run itself.
+    handed_in : list of dict
+        Jobs that a cluster was given, in that order.
     """
 
     def __init__(self, record: Mapping[str, Any] | None = None):
@@ -95,6 +103,7 @@ class RunView:
         self.jobs: dict[tuple[str, int], JobView] = {}
         self.alerts: list[dict[str, Any]] = []
         self.messages: list[dict[str, Any]] = []
+        self.handed_in: list[dict[str, Any]] = []
         self._last: dict[str, JobView] = {}
         self._by_status: dict[str, dict[str, JobView]] = {}
         self._spent: dict[str, tuple[int, float]] = {}
@@ -106,6 +115,20 @@ class RunView:
         view = self._job(job, attempt)
         view.rule, view.wildcards = rule, dict(wildcards)
 
+    def withdraw(self, job: str, attempt: int) -> None:
+        """Forget an attempt that was submitted and never began; the one before counts again."""
+        view = self.jobs.get((job, attempt))
+        if view is None or view.status != "submitted":
+            return
+        del self.jobs[job, attempt]
+        if self._last.get(job) is view:
+            self._by_status["submitted"].pop(job, None)
+            del self._last[job]
+            before = max((n for name, n in self.jobs if name == job), default=None)
+            if before is not None:
+                self._last[job] = view = self.jobs[job, before]
+                self._by_status.setdefault(view.status, {})[job] = view
+
     def feed(self, event: Mapping[str, Any], job: tuple[str, int] | None = None) -> None:
         """Take one event; `job` says whose it is where the event itself does not."""
         kind = str(event["type"])
@@ -116,7 +139,9 @@ class RunView:
         elif kind == "message" and job is None:
             self.messages.append(dict(event))
         elif kind.startswith("job_"):
-            self._feed_job(kind, event)
+            self._feed_job(kind, event, own_word=job is not None)
+        elif kind == "cluster_job":
+            self.handed_in.append(dict(event))
         elif job is not None:
             view = self._job(*job)
             if kind == "progress":
@@ -125,26 +150,35 @@ class RunView:
             elif kind == "metrics":
                 view.metrics.update(event["metrics"])
 
-    def _feed_job(self, kind: str, event: Mapping[str, Any]) -> None:
+    def _feed_job(self, kind: str, event: Mapping[str, Any], *, own_word: bool) -> None:
         view = self._job(str(event["job"]), int(event["attempt"]))
         view.rule, view.wildcards = str(event["rule"]), dict(event["wildcards"])
         view.host = str(event.get("host") or view.host)
         at = seconds_of(event["time"])
         if kind == "job_started":
             view.started, view.pid = at, event.get("pid")
-            self._set_status(view, "running")
+            view.cluster = dict(event.get("cluster") or {})
+            if not view.settled:
+                self._set_status(view, "running")
         elif kind in ENDS:
+            self._take_usage(view, event)
+            if own_word and view.settled:
+                return
+            view.settled = not own_word
             view.ended = at
             view.error, view.frame = str(event.get("error") or ""), event.get("frame")
             view.log = str(event.get("log") or "")
-            for key in ("seconds", "cpu_s", "peak_mib"):
-                if isinstance(event.get(key), int | float):
-                    view.usage[key] = float(event[key])
             if kind == "job_finished" and view.status != "completed":
                 number, seconds = self._spent.get(view.rule, (0, 0.0))
                 self._spent[view.rule] = (number + 1, seconds + view.seconds(at))
             stopped = kind == "job_failed" and event.get("exit") == STOPPED
             self._set_status(view, "terminated" if stopped else ENDS[kind])
+
+    @staticmethod
+    def _take_usage(view: JobView, event: Mapping[str, Any]) -> None:
+        for key in ("seconds", "cpu_s", "peak_mib"):
+            if isinstance(event.get(key), int | float):
+                view.usage[key] = float(event[key])
 
     def _set_status(self, view: JobView, status: str) -> None:
         if self._last.get(view.job) is view:
@@ -229,6 +263,18 @@ class RunView:
         at_work = sum(view.seconds(now) for view in self.running)
         at_once = max(1.0, (spent + at_work) / elapsed)
         return max(0.0, left - at_work) / at_once
+
+
+def shared_words(wildcards: Sequence[Mapping[str, Any]]) -> str:
+    """Return in words what the wildcards of several jobs have in common.
+
+    Examples
+    --------
+    >>> shared_words([{"dataset": "a", "fov": "003"}, {"dataset": "a", "fov": "003", "channel": 1}])
+    'a, FOV 3'
+    """
+    first, *others = wildcards
+    return in_words({k: v for k, v in first.items() if all(one.get(k) == v for one in others)})
 
 
 def in_words(wildcards: Mapping[str, Any]) -> str:

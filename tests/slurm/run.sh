@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Tests on a SLURM cluster of their own, within six minutes, and nothing left behind.
+# Says so and ends well where SLURM is not there and cannot be installed.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+PYTHON=${PYTHON:-python3}
+packages=(munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins)
+
+missing() { "$PYTHON" -c 'import sys; sys.path.insert(0, "tests"); from slurm.cluster import missing_programs
+print(*missing_programs())'; }
+
+if [ -n "$(missing)" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        export DEBIAN_FRONTEND=noninteractive
+        echo "installing ${packages[*]}"
+        timeout -s KILL 240 sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"' sh \
+            "${packages[@]}" >/dev/null 2>&1
+    fi
+    left=$(missing)
+    if [ -n "$left" ]; then
+        echo "skipped: tests on a SLURM cluster need $left (Debian: apt-get install ${packages[*]}, as root)"
+        exit 0
+    fi
+fi
+
+folder=$(mktemp -d -t fovflow-slurm-XXXXXX)
+FOVFLOW_TEST_SLURM=1 FOVFLOW_TEST_SLURM_FOLDER=$folder \
+    timeout -s KILL 360 "$PYTHON" -m pytest -p no:cacheprovider tests/slurm "$@"
+status=$?
+"$PYTHON" tests/slurm/cluster.py "$folder"  # what a time-out has left
+exit $status
