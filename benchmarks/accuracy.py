@@ -47,9 +47,7 @@ LONG = 0.9
 Options = dict[str, dict[str, Any]]
 Figures = dict[str, float]
 
-DEFAULT = [
-    MovieParams(seed=seed, cells=30, births=2, deaths=2, divisions=3) for seed in range(3)
-]
+DEFAULT = [MovieParams(seed=seed, cells=30, births=2, deaths=2, divisions=3) for seed in range(3)]
 TOUCHING = [MovieParams(seed=seed, cells=30, frames=16, touching=1.0) for seed in (3, 4)]
 CROWDED = MovieParams(
     seed=6, frames=36, height=480, width=480, cells=26, divisions=8, births=4, deaths=3,
@@ -82,9 +80,7 @@ def simulated(movies: list[MovieParams], options: Options) -> Figures:
         tra.append(tra_score(matches, truth_parents=true, found_parents=found))
         if true:
             f1.append(
-                division_f1(
-                    truth, labeled, truth_parents=true, found_parents=found, tolerance=3
-                )
+                division_f1(truth, labeled, truth_parents=true, found_parents=found, tolerance=3)
             )
     figures = {
         "SEG": float(np.mean(seg)),
@@ -145,9 +141,7 @@ def incucyte(options: Options) -> Figures:
 
     with nd2.ND2File(DATA / "nd2" / "incucyte_2fov_pgr.nd2") as file:
         frames = file.asarray()[:, :, 0]
-    parts = [
-        followed(np.ascontiguousarray(frames[:, p]), INCUCYTE_UM, options)[1] for p in (0, 1)
-    ]
+    parts = [followed(np.ascontiguousarray(frames[:, p]), INCUCYTE_UM, options)[1] for p in (0, 1)]
     return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
 

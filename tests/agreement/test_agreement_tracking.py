@@ -42,6 +42,13 @@ def test_iou_on_hard_movies(seed):
     compare(blobs(seed))
 
 
+def missing_rows(seed):
+    """Objects that are pieces of a cell and have no row of their own."""
+    seg = blobs(seed)
+    objects = sum(np.unique(labels[labels > 0]).size for labels in seg)
+    return objects - reference.track_stack(seg, pixel_um=1.0)[1]["cell"].size
+
+
 def test_hard_movies_hold_all_cases():
     tables = [reference.track_stack(blobs(seed), pixel_um=1.0)[1] for seed in range(20)]
     count = {
@@ -49,6 +56,7 @@ def test_hard_movies_hold_all_cases():
         "gaps": sum((t["gap"] > 0).sum() for t in tables),
         "merges": sum(t["merged"].sum() for t in tables),
         "splits": sum(t["split"].sum() for t in tables),
+        "pieces": sum(missing_rows(seed) for seed in range(20)),
         "jumps": sum((t["iou"] < 0.1).sum() for t in tables),
     }
     assert min(count.values()) >= 10, count
@@ -88,6 +96,8 @@ def test_an_heir_takes_part_in_one_division_only():
         {"max_drift_um": 10.0},
         {"drift": False},
         {"divisions": False},
+        {"fragments": False},
+        {"reach_um": 4.0},
     ],
 )
 def test_parameters(params):

@@ -79,7 +79,10 @@ def track_iou(
     """Follow all cells by mask IoU over gaps, with drift and divisions."""
     tracker = IouTracker(seg, pixel_um, **params)
     rows = [Row(**row) for row in tracker.rows()]
-    return renamed(seg, rows), rows
+    labeled = renamed(seg, rows)
+    for detection, cell in tracker.cell.items():
+        labeled[detection.frame][detection.y, detection.x] = cell
+    return labeled, rows
 
 
 def renamed(seg: np.ndarray, rows: list[Row]) -> np.ndarray:

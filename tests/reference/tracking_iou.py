@@ -12,6 +12,7 @@ import numpy as np
 from reference.assignment import assign
 from reference.detections import Detection, Shift, detections, overlaps
 from reference.drift import cumulative_drift
+from reference.fragments import Chain, first_host, whole_of
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,33 @@ class IouTracker:
         *,
         min_iou: float = 0.1,
         max_gap: int = 3,
-        max_distance_um: float = 20.0,
+        reach_um: float = 20.0,
+        max_distance_um: float = 60.0,
         max_drift_um: float = 50.0,
+        fragments: bool = True,
         divisions: bool = True,
         drift: bool = True,
     ):
         self.seg = seg
         self.min_iou, self.max_gap = min_iou, max_gap
-        self.distance = max_distance_um / pixel_um
+        self.least_reach, self.most_reach = reach_um / pixel_um, max_distance_um / pixel_um
+        self.steps: list[list[float]] = []
         self.frames = [detections(labels, t) for t, labels in enumerate(seg)]
         still: list[Shift] = [(0, 0)] * len(seg)
         self.drift = cumulative_drift(self.frames, max_drift_um / pixel_um) if drift else still
         self.before: dict[Detection, Link] = {}
         self.after: dict[Detection, Link] = {}
         self.absorbed: list[tuple[Detection, Detection]] = []
+        self.covered: list[tuple[Detection, Detection]] = []
         for t in range(len(seg)):
             self.link(t)
+        every = [d for objects in self.frames for d in objects]
+        self.chains = {d: tuple(self.chain(d)) for d in every if d not in self.after}
+        self.chain_of = {d: chain for chain in self.chains.values() for d in chain}
+        self.pieces: dict[Chain, Chain] = {}
+        if fragments:
+            found = {chain: self.whole(chain) for chain in self.chains.values()}
+            self.pieces = {chain: whole for chain, whole in found.items() if whole is not None}
         self.divisions = self.find_divisions() if divisions else []
 
     # Geometry after drift
@@ -112,8 +124,18 @@ class IouTracker:
                 iou = self.iou(source, target)
                 if iou >= self.min_iou:
                     weights[i, j] = iou * self.damping(source, target)
+        steps = []
         for (i, j), margin in assign(weights).items():
             self.join(sources[i], targets[j], margin)
+            if targets[j].frame == sources[i].frame + 1:
+                steps.append(self.apart(sources[i], targets[j]))
+        self.steps.append(steps)
+
+    def reach(self) -> float:
+        """How far a cell without enough overlap is looked for, from the steps of five frames."""
+        steps = [step for frame in self.steps[-5:] for step in frame]
+        typical = float(np.median(steps)) if steps else 0.0
+        return min(self.most_reach, max(self.least_reach, 4 * typical))
 
     def damping(self, source: Detection, target: Detection) -> float:
         """Lower weight of a link over a gap."""
@@ -134,13 +156,14 @@ class IouTracker:
             if d not in self.before
             and not any(self.common(s, d) >= 0.5 * d.area for s in linked_sources)
         ]
+        reach = self.reach()
         weights = np.zeros((len(open_sources), len(open_targets)))
         for i, source in enumerate(open_sources):
             for j, target in enumerate(open_targets):
                 r = self.apart(source, target)
                 small, large = sorted((source.area, target.area))
-                if r < self.distance and small >= 0.5 * large:
-                    weights[i, j] = (1 - r / self.distance) * self.damping(source, target)
+                if r < reach and small >= 0.5 * large:
+                    weights[i, j] = (1 - r / reach) * self.damping(source, target)
         for (i, j), margin in assign(weights).items():
             self.join(open_sources[i], open_targets[j], self.min_iou * margin)
 
@@ -160,6 +183,7 @@ class IouTracker:
             for target in targets:
                 if target not in self.before or not self.covers(source, target):
                     continue
+                self.covered.append((source, target))
                 grown = target.area - self.before[target].source.area
                 if grown >= 0.5 * source.area or source in again:
                     self.absorbed.append((source, target))
@@ -170,6 +194,38 @@ class IouTracker:
         while chain[-1] in self.before:
             chain.append(self.before[chain[-1]].source)
         return chain[::-1]
+
+    # Fragments
+
+    def whole(self, chain: Chain) -> Chain | None:
+        """The chain that this one is a piece of."""
+        hosts = [first_host(d, self.covered) for d in chain]
+        return whole_of(
+            chain,
+            self.origin(chain[0]),
+            [None if host is None else self.chain_of[host] for host in hosts],
+            self.max_gap + 1,
+        )
+
+    def origin(self, newborn: Detection) -> Chain | None:
+        """The chain whose mask covered the place of a newborn most recently."""
+        parents = [
+            (-o.frame, -self.common(o, newborn), o.order, o)
+            for o in self.earlier(newborn.frame)
+            if o in self.after and self.common(o, newborn) >= 0.5 * newborn.area
+        ]
+        return self.chain_of[min(parents)[-1]] if parents else None
+
+    def root(self, detection: Detection) -> Chain:
+        """The chain of the whole cell."""
+        chain = self.chain_of[detection]
+        while chain in self.pieces:
+            chain = self.pieces[chain]
+        return chain
+
+    def is_piece(self, detection: Detection) -> bool:
+        """Whether a detection belongs to another one's cell."""
+        return self.chain_of[detection] in self.pieces
 
     # Divisions
 
@@ -198,9 +254,11 @@ class IouTracker:
 
     def candidates(self, newborn: Detection) -> Iterator[Division]:
         """Pairs of this newborn with earlier detections that fit in area and position."""
-        if newborn in self.before:
+        if newborn in self.before or self.is_piece(newborn):
             return
         for parent in self.earlier(newborn.frame):
+            if self.is_piece(parent):
+                continue
             link = self.after.get(parent)
             if self.apart(parent, newborn) > parent.diameter or link is None:
                 continue
@@ -232,7 +290,8 @@ class IouTracker:
         cells = []
         for source, into in self.absorbed:
             lost = source not in self.after and len(self.chain(source)) >= 3
-            if into in chain and lost and (chain[0], source) not in cells:
+            own = self.root(source) is self.root(into)
+            if into in chain and lost and not own and (chain[0], source) not in cells:
                 cells.append((chain[0], source))
         return cells
 
@@ -247,12 +306,19 @@ class IouTracker:
         cell: dict[Detection, int] = {}
         numbers = count(1)
         for detection in every:
-            if detection in self.before and detection not in born:
+            if self.is_piece(detection):
+                cell[detection] = 0  # once the cells have their numbers
+            elif detection in self.before and detection not in born:
                 cell[detection] = cell[self.before[detection].source]
             else:
                 cell[detection] = next(numbers)
-        rows = [self.row(d, cell, born) for d in every]
+        rows = [self.row(d, cell, born) for d in every if not self.is_piece(d)]
+        self.cell = {d: cell[self.beside(d)] for d in every}
         return sorted(rows, key=lambda row: (row["cell"], row["frame"]))
+
+    def beside(self, detection: Detection) -> Detection:
+        """The detection of the whole cell in the same frame."""
+        return next(d for d in self.root(detection) if d.frame == detection.frame)
 
     def row(
         self, detection: Detection, cell: dict[Detection, int], born: dict[Detection, Division]
@@ -262,7 +328,10 @@ class IouTracker:
             "cell": cell[detection],
             "frame": detection.frame,
             "label": detection.label,
-            "merged": sum(into is detection for _, into in self.absorbed),
+            "merged": sum(
+                into is detection and self.root(source) is not self.root(into)
+                for source, into in self.absorbed
+            ),
             "split": self.split(detection, born),
         }
         previous, confidence = None, math.nan
@@ -282,12 +351,14 @@ class IouTracker:
         }
 
     def split(self, detection: Detection, born: dict[Detection, Division]) -> int:
-        """Newborns, no daughters, that the mask before covers by half."""
+        """Pieces of the cell, and other newborns, no daughters, that the mask before covers."""
+        others = [d for d in self.frames[detection.frame] if d is not detection]
+        pieces = sum(self.beside(d) is detection for d in others)
         link = self.before.get(detection)
         if link is None:
-            return 0
-        return sum(
+            return pieces
+        return pieces + sum(
             self.common(link.source, other) >= 0.5 * other.area
-            for other in self.frames[detection.frame]
-            if other not in self.before and other not in born
+            for other in others
+            if other not in self.before and other not in born and not self.is_piece(other)
         )

@@ -125,14 +125,80 @@ def test_a_merge_that_comes_apart_late_is_a_split_and_no_division():
     assert ids_at(labeled, (12, 15, 15), (12, 15, 30)) == [1, 3]
 
 
-def test_a_fragment_of_one_frame_is_a_split_and_takes_no_track():
-    whole, one, other = (10, 10, 14, 28), (10, 10, 14, 17), (10, 27, 14, 11)
-    stack = boxes({1: whole}, {1: whole}, {1: one, 2: other}, {1: whole}, {1: whole})
-    _, links = track(stack)
+WHOLE, ONE, OTHER = (10, 10, 14, 28), (10, 10, 14, 17), (10, 27, 14, 11)
+
+
+def test_a_process_that_is_pinched_off_in_one_frame_belongs_to_its_cell():
+    stack = boxes({1: WHOLE}, {1: WHOLE}, {1: ONE, 2: OTHER}, {1: WHOLE}, {1: WHOLE})
+    labeled, links = track(stack)
+    np.testing.assert_array_equal(labeled, stack > 0)
+    assert links["frame"].tolist() == [0, 1, 2, 3, 4]
+    assert links["label"].tolist() == [1] * 5
+    assert links["split"].tolist() == [0, 0, 1, 0, 0]
+    assert links["merged"].tolist() == [0] * 5
+
+
+def test_without_fragments_a_piece_is_a_cell_of_its_own_and_takes_no_track():
+    stack = boxes({1: WHOLE}, {1: WHOLE}, {1: ONE, 2: OTHER}, {1: WHOLE}, {1: WHOLE})
+    _, links = track(stack, fragments=False)
     assert rows_of(links, 1)["frame"] == [0, 1, 2, 3, 4]
     assert rows_of(links, 1)["split"] == [0, 0, 1, 0, 0]
     assert rows_of(links, 2)["frame"] == [2]
     assert (links["parent"] == 0).all()
+
+
+@pytest.mark.parametrize(("frames", "cells"), [(1, 1), (4, 1), (5, 3)])
+def test_how_long_a_piece_may_be_apart(frames, cells):
+    """What is apart for longer, here like two daughters, has ids of its own."""
+    apart = [{1: ONE, 2: OTHER}] * frames
+    _, links = track(boxes(*[{1: WHOLE}] * 4, *apart, *[{1: WHOLE}] * 4))
+    assert links["cell"].max() == cells
+
+
+def test_a_piece_that_comes_and_goes_stays_with_its_cell():
+    frames = [{1: WHOLE}, {1: ONE, 2: OTHER}, {1: ONE, 2: OTHER}, {1: WHOLE}] * 4
+    labeled, links = track(boxes(*frames))
+    assert labeled.max() == 1
+    assert links["split"].tolist() == [0, 1, 1, 0] * 4
+
+
+@pytest.mark.parametrize(("height", "cells"), [(5, 1), (7, 2)])
+def test_a_piece_that_does_not_come_back_must_be_small(height, cells):
+    # 12 x 12 pixels remain; 5 rows of 11 are 0.38 of them, 7 rows 0.53.
+    whole, rest, piece = (20, 20, 12, 24), (20, 20, 12, 12), (20, 33, height, 11)
+    _, links = track(boxes(*[{1: whole}] * 3, {1: rest, 2: piece}, *[{1: rest}] * 3))
+    assert links["cell"].max() == cells
+
+
+def test_two_cells_that_touch_for_three_frames_keep_their_ids():
+    left, right = [(20, 10 + t, 12, 14) for t in range(9)], [(21, 26, 11, 13)] * 9
+    touching = (20, 13, 12, 26)
+    frames = [
+        {1: touching} if 3 <= t < 6 else {1: a, 2: b}
+        for t, (a, b) in enumerate(zip(left, right, strict=True))
+    ]
+    labeled, links = track(boxes(*frames))
+    assert links["cell"].max() == 2
+    assert (links["parent"] == 0).all()
+    for t in (0, 1, 2, 6, 7, 8):
+        assert ids_at(labeled, (t, 25, 10 + t), (t, 25, 38)) == [1, 2]
+    assert links["merged"][(links["frame"] >= 3) & (links["frame"] < 6)].tolist() == [1, 1, 1]
+
+
+def test_cells_that_move_fast_are_looked_for_farther():
+    """Five cells move by 8 px: one that leaps 30 px is found, as it is not where they rest."""
+
+    def movie(step):
+        places = [(16 * k + 2, 20 + step * t, 12, 12) for k in range(5) for t in range(6)]
+        frames = [
+            {k + 1: places[6 * k + t] for k in range(5)} | {9: (90, 5 + (30 if t > 3 else 0), 9, 9)}
+            for t in range(6)
+        ]
+        return boxes(*frames, shape=(110, 90))
+
+    cells = [track(movie(s), max_distance_um=60.0, drift=False)[1]["cell"].max() for s in (8, 0)]
+    assert cells == [6, 7]
+    assert track(movie(8), max_distance_um=29.0, drift=False)[1]["cell"].max() == 7
 
 
 def test_a_vanished_cell_over_which_another_moves_is_no_merge():

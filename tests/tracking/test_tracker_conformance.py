@@ -52,13 +52,17 @@ def check(stack, labeled, links):
     assert set(cell.tolist()) == set(range(1, n + 1))
     assert set(np.unique(labeled).tolist()) - {0} == set(range(1, n + 1))
     assert len(set(zip(cell.tolist(), frame.tolist(), strict=True))) == cell.size
-    seen = set()
-    for c, t, label in zip(cell.tolist(), frame.tolist(), links["label"].tolist(), strict=True):
-        np.testing.assert_array_equal(labeled[t] == c, stack[t] == label)
-        seen.add((t, label))
+    rows = zip(frame.tolist(), links["label"].tolist(), cell.tolist(), strict=True)
+    own = {(t, label): c for t, label, c in rows}
+    assert len(own) == cell.size
+    whole = {(t, c) for (t, _), c in own.items()}
     for t, plane in enumerate(stack):
+        assert not labeled[t][plane == 0].any()
         for label in np.unique(plane[plane > 0]).tolist():
-            assert (t, label) in seen or not labeled[t][plane == label].any()
+            (c,) = np.unique(labeled[t][plane == label]).tolist()
+            # An object without a row is a piece of a cell that has one in this frame, or no cell.
+            assert own.get((t, label), c) == c
+            assert c == 0 or (t, c) in whole
     first = np.r_[True, cell[1:] != cell[:-1]] if cell.size else np.zeros(0, bool)
     assert (links["parent"][~first] == 0).all()
     assert (links["parent"] < cell).all()
@@ -73,8 +77,8 @@ def check(stack, labeled, links):
         known = links[name][~np.isnan(links[name])]
         assert ((known >= 0) & (known <= 1)).all()
     starts = [
-        (int(t), int(np.flatnonzero(labeled[t].ravel() == c)[0]))
-        for c, t in zip(cell[first], frame[first], strict=True)
+        (int(t), int(np.flatnonzero(stack[t].ravel() == label)[0]))
+        for label, t in zip(links["label"][first], frame[first], strict=True)
     ]
     assert starts == sorted(starts)
 

@@ -28,10 +28,19 @@ class IouTrack(Section):
     max_gap: int = Field(
         3, ge=0, le=100, description="Most frames in a row in which a cell may be missed (frames)."
     )
-    max_distance_um: float = Field(
+    reach_um: float = Field(
         20.0,
         ge=0,
-        description="Largest distance of a link without enough overlap (µm); 0 for no such links.",
+        description="Distance of a link without enough overlap where cells move little; where they "
+        "move more, four typical steps (µm).",
+    )
+    max_distance_um: float = Field(
+        60.0,
+        ge=0,
+        description="Largest distance of such a link in any case (µm); 0 for no such links.",
+    )
+    fragments: bool = Field(
+        True, description="Whether pieces that come off a cell for a short time get its id."
     )
     divisions: bool = Field(True, description="Whether divisions are looked for.")
     drift: bool = Field(True, description="Whether a shift that most cells share is compensated.")

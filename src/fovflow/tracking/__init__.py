@@ -27,7 +27,7 @@ __all__ = [
     "track_stack",
 ]
 
-ALGORITHM_REVISION: dict[str, int] = {"classic": 1, "iou": 1, "laptrack": 1}
+ALGORITHM_REVISION: dict[str, int] = {"classic": 1, "iou": 2, "laptrack": 1}
 """Raised whenever a method's result changes for the same input and parameters."""
 
 NEEDS_PIXEL_SIZE: frozenset[str] = frozenset({"iou", "laptrack"})

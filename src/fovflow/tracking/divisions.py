@@ -142,6 +142,7 @@ def decide(
     chains: Chains,
     found: Sequence[Candidate],
     swallowed: Sequence[tuple[int, int]],
+    owner: IntArray,
     *,
     accept: bool = True,
 ) -> tuple[list[Division], IntArray]:
@@ -152,7 +153,9 @@ def decide(
     chains : Chains
     found : sequence of Candidate
     swallowed : sequence of tuple
-        (lost detection, detection of the object that swallowed it).
+        (lost detection, detection of the object that swallowed it), each pair once, by time.
+    owner : numpy.ndarray
+        (n,) what `join_fragments` returned: pieces are neither parents nor daughters.
     accept : bool
         Whether there may be divisions at all.
 
@@ -161,6 +164,8 @@ def decide(
     An object that holds a swallowed cell and falls in two is no dividing cell: such a split is
     counted against the merge instead.
     """
+    whole = owner[chains.head] == chains.head
+    found = [c for c in found if whole[c.parent] and whole[c.newborn]]
     merges = _merges(chains, swallowed)
     accepted: list[Division] = []
     settled: set[int] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fovflow.errors import ConfigError
 from fovflow.tracking.divisions import Candidate, Chains, candidates, decide
 from fovflow.tracking.drift import estimate
+from fovflow.tracking.fragments import join_fragments
 from fovflow.tracking.lineage import (
     Column,
     FrameOrder,
@@ -19,10 +21,11 @@ from fovflow.tracking.lineage import (
     detections,
     number_cells,
 )
-from fovflow.tracking.linking import KeptFrame, link
+from fovflow.tracking.linking import Cover, KeptFrame, link
+from fovflow.tracking.reach import Reach
 from fovflow.tracking.runs import FrameObjects, IntArray, encode
 
-_PER_FRAME = ("previous", "pixels", "iou", "confidence", "merged", "area", "y", "x")
+_PER_FRAME = ("previous", "pixels", "iou", "confidence", "area", "y", "x")
 _FLOATS = ("iou", "confidence", "y", "x")
 
 
@@ -39,8 +42,13 @@ class IouTracker:
         Least intersection over union of two masks that may be linked (above 0, to 1).
     max_gap : int
         Most frames in a row in which a cell may be missed and still be the same cell.
+    reach_um : float
+        Distance of the centroids up to which a cell without enough overlap is linked (µm), where
+        cells move little; four typical steps where they move more.
     max_distance_um : float
-        Largest distance of the centroids of a link without enough overlap (µm); 0 for none.
+        Largest such distance however far cells move (µm); 0 for no such links.
+    fragments : bool
+        Whether pieces that come off a cell for a short time get its id.
     divisions : bool
         Whether divisions are looked for.
     drift : bool
@@ -60,17 +68,21 @@ class IouTracker:
         pixel_um: float | None = None,
         min_iou: float = 0.1,
         max_gap: int = 3,
-        max_distance_um: float = 20.0,
+        reach_um: float = 20.0,
+        max_distance_um: float = 60.0,
+        fragments: bool = True,
         divisions: bool = True,
         drift: bool = True,
         max_drift_um: float = 50.0,
     ):
-        lengths = (max_distance_um, max_drift_um if drift else 0.0)
+        lengths = (reach_um, max_distance_um, max_drift_um if drift else 0.0)
         _check(pixel_um, min_iou, max_gap, lengths)
-        self._max_distance_px, self._max_drift_px = (
+        reach_px, max_distance_px, self._max_drift_px = (
             length / pixel_um if pixel_um else 0.0 for length in lengths
         )
+        self._reach = Reach(reach_px, max_distance_px)
         self._min_iou, self._max_gap, self._divisions = min_iou, max_gap, divisions
+        self._max_piece = max_gap + 1 if fragments else 0
         self._order = FrameOrder()
         self._labels: dict[int, IntArray] = {}
         self._drift: list[tuple[int, int]] = []
@@ -78,7 +90,7 @@ class IouTracker:
         self._kept: list[KeptFrame] = []
         self._last_seen: tuple[FrameObjects, tuple[int, int]] | None = None
         self._candidates: list[Candidate] = []
-        self._swallowed: list[tuple[int, int]] = []
+        self._covers: list[Cover] = []
         self._count = 0
 
     def add(self, t: int, labels: NDArray[Any]) -> None:
@@ -93,18 +105,18 @@ class IouTracker:
             self._kept,
             objects,
             here,
+            first=self._count,
             min_iou=self._min_iou,
-            max_distance_px=self._max_distance_px,
+            reach=self._reach,
         )
         newborn = found.previous < 0
         self._candidates += candidates(self._kept, objects, self._count, here, newborn)
-        self._swallowed += [(lost, self._count + into) for lost, into in found.swallowed]
+        self._covers += found.covers
         values = {
             "previous": found.previous,
             "pixels": found.pixels,
             "iou": found.iou,
             "confidence": found.confidence,
-            "merged": found.merged,
             "area": objects.area,
             "y": objects.y - here[0],
             "x": objects.x - here[1],
@@ -137,8 +149,12 @@ class IouTracker:
             for name, parts in self._columns.items()
         }
         chains = _chains(columns, found.frame_index)
+        covered = [(c.lost, c.into) for c in self._covers]
+        owner = join_fragments(chains, self._candidates, covered, self._max_piece)
+        piece = owner[chains.head] != chains.head
+        columns["merged"], swallowed = _merges(chains, owner, self._covers)
         accepted, columns["split"] = decide(
-            chains, self._candidates, self._swallowed, accept=self._divisions
+            chains, self._candidates, swallowed, owner, accept=self._divisions
         )
         previous = columns["previous"].copy()
         parent = np.full(previous.size, -1, np.int64)
@@ -147,7 +163,10 @@ class IouTracker:
                 previous[daughter], parent[daughter] = -1, division.parent
                 columns["confidence"][daughter] = division.score
             columns["iou"][division.daughters[1]] = division.newborn_iou
-        cell, n_cells = number_cells(previous, np.ones(previous.size, bool))
+        cell, n_cells = number_cells(previous, ~piece)
+        beside = _beside(chains, owner, np.flatnonzero(piece))
+        cell[piece] = cell[beside]
+        np.add.at(columns["split"], beside, 1)
         before = np.where(previous < 0, parent, previous)
         columns["previous"] = before
         columns["parent"] = np.where(parent < 0, 0, cell[parent])
@@ -156,7 +175,35 @@ class IouTracker:
         )
         columns["distance_px"][before < 0] = np.nan
         drift = np.array(self._drift, np.int64).reshape(-1, 2)
-        return build(found, cell, n_cells, columns, drift)
+        return build(found, cell, n_cells, columns, drift, listed=~piece)
+
+
+def _merges(
+    chains: Chains, owner: IntArray, covers: Sequence[Cover]
+) -> tuple[IntArray, list[tuple[int, int]]]:
+    """Count the lost cells in each detection; return also where each got lost first.
+
+    A piece that goes back into its cell is not counted.
+    """
+    merged = np.zeros(chains.area.size, np.int64)
+    first: dict[tuple[int, int], tuple[int, int]] = {}
+    for cover in covers:
+        lost, into = owner[chains.head[cover.lost]], owner[chains.head[cover.into]]
+        if cover.swallowed and lost != into:
+            merged[cover.into] += 1
+            first.setdefault((cover.lost, int(into)), (cover.lost, cover.into))
+    return merged, list(first.values())
+
+
+def _beside(chains: Chains, owner: IntArray, pieces: IntArray) -> IntArray:
+    """Return, per piece, the detection of its cell in the same frame."""
+    place = {
+        (head, t): k
+        for k, (head, t) in enumerate(zip(chains.head.tolist(), chains.frame.tolist(), strict=True))
+    }
+    whole = owner[chains.head[pieces]].tolist()
+    frames = chains.frame[pieces].tolist()
+    return np.array([place[key] for key in zip(whole, frames, strict=True)], np.int64)
 
 
 def _chains(columns: dict[str, Column], frame_index: IntArray) -> Chains:
@@ -178,7 +225,7 @@ def _chains(columns: dict[str, Column], frame_index: IntArray) -> Chains:
 
 
 def _check(
-    pixel_um: float | None, min_iou: float, max_gap: int, lengths: tuple[float, float]
+    pixel_um: float | None, min_iou: float, max_gap: int, lengths: tuple[float, float, float]
 ) -> None:
     """Refuse parameters that make no sense."""
     if not 0 < min_iou <= 1:
@@ -186,10 +233,10 @@ def _check(
     if max_gap < 0:
         raise ConfigError("max_gap must be 0 or more frames", found=str(max_gap))
     if min(lengths) < 0:
-        raise ConfigError("distances must be 0 or more µm", found=f"{lengths[0]}, {lengths[1]}")
+        raise ConfigError("distances must be 0 or more µm", found=", ".join(map(str, lengths)))
     if pixel_um is not None and not pixel_um > 0:
         raise ConfigError("pixel_um must be above 0", found=str(pixel_um))
-    if pixel_um is None and any(lengths):
+    if pixel_um is None and (lengths[1] or lengths[2]):
         raise ConfigError(
             "tracking by iou needs the pixel size",
             remedy="give pixel_um, or set max_distance_um to 0 and drift to False",

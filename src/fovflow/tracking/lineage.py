@@ -203,7 +203,13 @@ def relabel(labels: NDArray[Any], table: Column) -> Column:
 
 
 def build(
-    found: Detections, cell: IntArray, n_cells: int, columns: dict[str, Column], drift: IntArray
+    found: Detections,
+    cell: IntArray,
+    n_cells: int,
+    columns: dict[str, Column],
+    drift: IntArray,
+    *,
+    listed: NDArray[np.bool_] | None = None,
 ) -> Lineage:
     """Put together the links and the tables of a lineage.
 
@@ -217,8 +223,10 @@ def build(
         none), ``parent`` (cell), ``iou``, ``confidence``, ``distance_px``, ``merged``, ``split``.
     drift : numpy.ndarray
         (frames, 2) cumulative drift (y, x) in pixels.
+    listed : numpy.ndarray, optional
+        (n,) bool; which detections have a row of their own; others are pieces of one that has.
     """
-    rows = np.flatnonzero(cell > 0)
+    rows = np.flatnonzero((cell > 0) if listed is None else (cell > 0) & listed)
     rows = rows[np.argsort(cell[rows], kind="stable")]
     previous = columns["previous"][rows]
     known = previous >= 0

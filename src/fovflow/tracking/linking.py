@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fovflow.tracking.assignment import assign
+from fovflow.tracking.reach import Reach
 from fovflow.tracking.runs import BoolArray, FloatArray, FrameObjects, IntArray, overlaps
 
 GAP_DISCOUNT = 0.9
@@ -43,6 +44,23 @@ class KeptFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """A cell without a link, and a linked object that covers it.
+
+    Attributes
+    ----------
+    lost, into : int
+        Indices of both among all detections.
+    swallowed : bool
+        Whether the object has grown by it, or had done so before.
+    """
+
+    lost: int
+    into: int
+    swallowed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FrameLinks:
     """What each object of a frame is linked to; all arrays have one entry per object.
 
@@ -54,18 +72,15 @@ class FrameLinks:
         Common pixels with its mask.
     iou, confidence : numpy.ndarray
         NaN where there is no link.
-    merged : numpy.ndarray
-        Number of other cells that the object has swallowed.
-    swallowed : list of tuple
-        (detection, object) of the cells that were swallowed in this frame.
+    covers : list of Cover
+        The cells without a link that a linked object covers.
     """
 
     previous: IntArray
     pixels: IntArray
     iou: FloatArray
     confidence: FloatArray
-    merged: IntArray
-    swallowed: list[tuple[int, int]]
+    covers: list[Cover]
 
 
 class _Pairs:
@@ -104,14 +119,21 @@ class _Pairs:
         self.of_source = self.pixels >= COVERED * area[self.source]
         self.of_target = self.pixels >= COVERED * later.area[self.target]
 
+    def distance(self, pair: IntArray) -> FloatArray:
+        """Return the distances of the centroids of pairs."""
+        i, j = self.source[pair], self.target[pair]
+        distance: FloatArray = np.hypot(self.y[i] - self.later.y[j], self.x[i] - self.later.x[j])
+        return distance
+
 
 def link(
     kept: Sequence[KeptFrame],
     later: FrameObjects,
     drift: tuple[int, int],
     *,
+    first: int,
     min_iou: float,
-    max_distance_px: float,
+    reach: Reach,
 ) -> FrameLinks:
     """Link the open masks of earlier frames to the objects of a frame, and close those linked.
 
@@ -122,8 +144,12 @@ def link(
     later : FrameObjects
     drift : tuple of int
         Cumulative drift (y, x) of the later frame.
-    min_iou, max_distance_px : float
+    first : int
+        Index of the later frame's first object among all detections.
+    min_iou : float
         See `IouTracker`.
+    reach : Reach
+        Tells how far a cell is looked for.
     """
     pairs = _Pairs(kept, later, drift)
     n = len(later)
@@ -137,7 +163,8 @@ def link(
     partner[pairs.target[best]] = pairs.source[best]
     confidence[pairs.target[best]] = margin[chosen]
 
-    source, target, nearness = _near(pairs, partner, max_distance_px)
+    steps = pairs.distance(best[pairs.lag[pairs.source[best]] == 0])
+    source, target, nearness = _near(pairs, partner, reach.update(steps))
     chosen, margin = assign(source, target, nearness)
     partner[target[chosen]] = source[chosen]
     confidence[target[chosen]] = min_iou * margin[chosen]
@@ -148,12 +175,12 @@ def link(
     own = partner[pairs.target] == pairs.source
     iou[pairs.target[own]] = pairs.iou[own]
     pixels[pairs.target[own]] = pairs.pixels[own]
-    merged, swallowed = _merges(pairs, partner)
+    covers = _covers(pairs, partner, first)
     _write_back(pairs, partner, kept)
     previous = np.where(
         linked, pairs.detection[partner] if partner.size and pairs.y.size else -1, -1
     )
-    return FrameLinks(previous.astype(np.int64), pixels, iou, confidence, merged, swallowed)
+    return FrameLinks(previous.astype(np.int64), pixels, iou, confidence, covers)
 
 
 def _near(pairs: _Pairs, partner: IntArray, limit: float) -> tuple[IntArray, IntArray, FloatArray]:
@@ -179,10 +206,10 @@ def _near(pairs: _Pairs, partner: IntArray, limit: float) -> tuple[IntArray, Int
     return i[p], j[q], nearness
 
 
-def _merges(pairs: _Pairs, partner: IntArray) -> tuple[IntArray, list[tuple[int, int]]]:
-    """Count, per object, the lost cells in it; return also those that got lost in this frame.
+def _covers(pairs: _Pairs, partner: IntArray, first: int) -> list[Cover]:
+    """Return the lost cells that linked objects cover, and mark those that are swallowed.
 
-    A lost cell is merged into a linked object that covers its mask, if that object has grown by
+    A lost cell is swallowed by a linked object that covers its mask, if that object has grown by
     at least half of the lost cell's area, or if the cell was already in it before.
     """
     used = np.zeros(pairs.y.size, bool)
@@ -191,14 +218,12 @@ def _merges(pairs: _Pairs, partner: IntArray) -> tuple[IntArray, list[tuple[int,
     source, target = pairs.source[k], pairs.target[k]
     grown = pairs.later.area[target] - pairs.full_area[partner[target]]
     real = pairs.absorbed[source] | (grown >= COVERED * pairs.full_area[source])
-    source, target = source[real], target[real]
-    fresh = ~pairs.absorbed[source]
     pairs.absorbed[:] = False
-    pairs.absorbed[source] = True
-    events = zip(
-        pairs.detection[source[fresh]].astype(int).tolist(), target[fresh].tolist(), strict=True
-    )
-    return np.bincount(target, minlength=partner.size), list(events)
+    pairs.absorbed[source[real]] = True
+    lost = pairs.detection[source].astype(int).tolist()
+    return [
+        Cover(*cover) for cover in zip(lost, (first + target).tolist(), real.tolist(), strict=True)
+    ]
 
 
 def _write_back(pairs: _Pairs, partner: IntArray, kept: Sequence[KeptFrame]) -> None:

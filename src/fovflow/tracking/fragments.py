@@ -1,0 +1,136 @@
+"""Fragments: pieces that come off a cell for a short time and belong to it all the while."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fovflow.tracking.divisions import Candidate, Chains
+from fovflow.tracking.linking import COVERED
+from fovflow.tracking.runs import IntArray
+
+SMALL = 0.4
+"""Largest ratio of a piece's area to its cell's, where only one end of its life speaks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """What is known of a chain: its detections, where it came from and where it went."""
+
+    detections: list[int]
+    origin: int
+    fate: int
+    longest: int
+
+
+def join_fragments(
+    chains: Chains,
+    found: Sequence[Candidate],
+    covered: Sequence[tuple[int, int]],
+    max_detections: int,
+) -> IntArray:
+    """Return for each chain the chain that it is a piece of, itself if it is none.
+
+    See docs/algorithms/tracking.md, "Fragments".
+
+    Parameters
+    ----------
+    chains : Chains
+    found : sequence of Candidate
+        Newborn objects with the masks of frames before.
+    covered : sequence of tuple
+        (detection without a link so far, linked detection that covers it), by frame of the latter.
+    max_detections : int
+        Most detections of a piece between two frames in which it is one with its cell.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) indexed by the first detection of a chain: the first detection of the whole cell.
+    """
+    owner = np.arange(chains.head.size)
+    origin = _origins(chains, found)
+    into = _hosts(chains, covered)
+    members = _members(chains)
+    lives = {
+        head: _life(chains, members[head], origin, into)
+        for head in set(origin)
+        | {int(chains.head[lost]) for lost in into if chains.following[lost] < 0}
+    }
+    for head in sorted(lives, key=lambda h: (len(members[h]), h)):
+        whole = _whole(chains, members, lives[head], max_detections)
+        if whole >= 0:
+            owner[head] = whole
+    while True:  # a piece of a piece belongs to the whole
+        further = owner[owner]
+        if np.array_equal(further, owner):
+            return owner
+        owner = further
+
+
+def _members(chains: Chains) -> Mapping[int, list[int]]:
+    """Return the detections of each chain, by its head, in order of time."""
+    members: dict[int, list[int]] = defaultdict(list)
+    for detection, head in enumerate(chains.head.tolist()):
+        members[head].append(detection)
+    return members
+
+
+def _origins(chains: Chains, found: Sequence[Candidate]) -> dict[int, int]:
+    """Return, per newborn, the chain whose mask covered its place most recently."""
+    best: dict[int, tuple[tuple[int, int, int], int]] = {}
+    for c in found:
+        if c.pixels < COVERED * chains.area[c.newborn] or chains.following[c.parent] < 0:
+            continue
+        rank = (-int(chains.frame[c.parent]), -c.pixels, c.parent)
+        if c.newborn not in best or rank < best[c.newborn][0]:
+            best[c.newborn] = rank, int(chains.head[c.parent])
+    return {newborn: head for newborn, (_, head) in best.items()}
+
+
+def _hosts(chains: Chains, covered: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """Return, per covered detection, the chain that covers it first."""
+    hosts: dict[int, int] = {}
+    for lost, host in sorted(covered, key=lambda pair: (int(chains.frame[pair[1]]), pair[1])):
+        hosts.setdefault(lost, int(chains.head[host]))
+    return hosts
+
+
+def _life(
+    chains: Chains, detections: list[int], origin: Mapping[int, int], into: Mapping[int, int]
+) -> _Life:
+    """Sum up a chain; where it is one with the cell of its origin or fate, a new stretch begins."""
+    start, end = origin.get(detections[0], -1), into.get(detections[-1], -1)
+    wholes = {start, end} - {-1}
+    longest = run = 0
+    for detection in detections:
+        run += 1
+        longest = max(longest, run)
+        if into.get(detection, -1) in wholes:
+            run = 0
+    return _Life(detections, start, end, longest)
+
+
+def _whole(
+    chains: Chains, members: Mapping[int, list[int]], life: _Life, max_detections: int
+) -> int:
+    """Return the chain that a chain is a piece of, -1 for none."""
+    if life.longest > max_detections:
+        return -1
+    if life.origin >= 0 and life.fate >= 0 and life.origin != life.fate:
+        return -1
+    whole = max(life.origin, life.fate)
+    there = {int(chains.frame[d]): d for d in members[whole]}
+    if len(there) <= len(life.detections):
+        return -1
+    beside = [there.get(int(chains.frame[d]), -1) for d in life.detections]
+    if min(beside) < 0:
+        return -1
+    if life.origin != life.fate:  # one end only
+        ratio = chains.area[life.detections] / chains.area[beside]
+        if len(life.detections) > max_detections or float(ratio.max()) > SMALL:
+            return -1
+    return whole
