@@ -52,7 +52,8 @@ class Block:
     def commands(self) -> list[str]:
         """The commands of a block of commands, without comments."""
         lines = self.text.replace("\\\n", " ").splitlines()
-        return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        lines = [re.sub(r"(^|\s+)#\s.*", "", line) for line in lines]
+        return [line for line in lines if line.strip()]
 
     @property
     def place(self) -> str:
@@ -71,7 +72,7 @@ def blocks(page: str) -> list[Block]:
     text = (ROOT / page).read_text(encoding="utf-8")
     found = list(_FENCE.finditer(text))
     made = []
-    for match, following in zip(found, [*found[1:], None], strict=True):
+    for match, following in zip(found, [*found, None][1:], strict=True):
         between = text[match.end() : following.start()] if following else "end"
         told = following is not None and following["language"] == "text" and not between.strip()
         made.append(
@@ -105,9 +106,13 @@ def expectation(text: str) -> re.Pattern[str]:
 
 @dataclass
 class Reader:
-    """Somebody who types what a page says, in a folder."""
+    """Somebody who types what a page says, in a folder.
+
+    `done` are outputs of commands that were run in this folder before, and are not run again.
+    """
 
     folder: Path
+    done: dict[tuple[str, ...], str] = field(default_factory=dict)
     names: dict[str, Any] = field(default_factory=dict)
     outputs: dict[int, str] = field(default_factory=dict)
 
@@ -120,7 +125,9 @@ class Reader:
 
     def run(self, block: Block) -> str:
         """Run a block, compare what comes out with what the page says; return it."""
-        told = self._python(block) if block.language == "python" else self._bash(block)
+        told = self.done.get(tuple(block.commands))
+        if told is None:
+            told = self._python(block) if block.language == "python" else self._bash(block)
         self.outputs[block.line] = told
         if block.output is not None:
             shown = f"{block.place} says\n{block.output}\nbut this came out:\n{told}"

@@ -25,7 +25,7 @@ CONFIG = "config/fovflow.yaml"
 
 def documented() -> tuple[str, str]:
     """Return the Snakefile and the script of docs/reuse.md."""
-    snakefile, script = blocks("docs/reuse.md")
+    snakefile, script = (b for b in blocks("docs/reuse.md") if b.language == "python")
     return snakefile.text, script.text
 
 
