@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from documents.prepared import TOLD
+
 from pages import Reader, blocks
 from paths import ROOT
 

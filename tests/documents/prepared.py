@@ -13,7 +13,6 @@ import tifffile
 
 from fovflow.simulation import MovieParams, simulate, write_movie
 
-
 TOLD = "make_demo.txt"
 """File with what ``make demo`` printed."""
 
@@ -36,9 +35,9 @@ def in_the_demo(folder: Path, demo: Path) -> Path:
 
 
 def in_an_unfinished_demo(folder: Path, demo: Path) -> Path:
-    """Return the demo with one file to be made again, by a run of a given name."""
+    """Return the demo with its report to be made again, by a run of a given name."""
     project = in_the_demo(folder, demo)
-    (project / "results" / "demo" / "fov_001" / "demo_fov_001_traces.csv").unlink()
+    (project / "results" / "report.html").unlink()
     config = project / "config" / "config.yaml"
     config.write_text(config.read_text().replace("name: null", "name: brave-otter", 1))
     return project
@@ -65,10 +64,12 @@ def empty(folder: Path, demo: Path) -> Path:
 PREPARED: dict[str, Callable[[Path, Path], Path]] = {
     "README.md": with_raw_data,
     "docs/tutorial.md": beside_the_demo,
+    "docs/algorithms/features.md": empty,
     "docs/live.md": in_an_unfinished_demo,
     "docs/provenance.md": in_the_demo,
     "docs/readers.md": with_raw_data,
     "docs/report.md": in_the_demo,
+    "docs/scaling.md": with_raw_data,
     "docs/simulation.md": empty,
 }
 """Pages whose blocks `test_pages` runs, in order, each in such a folder."""

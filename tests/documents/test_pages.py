@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 import yaml
@@ -40,6 +41,15 @@ def test_nothing_is_left_out_in_silence():
     assert not unsaid, "\n".join(unsaid)
     for page, test in ELSEWHERE.items():
         assert page in (ROOT / test).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", page_names())
+def test_commands_stand_in_fences(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    unfenced = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert not re.findall(
+        r"^ {4,}(?:fovflow|snakemake|python|pip|make|import|from) .*", unfenced, re.M
+    )
 
 
 def test_what_is_not_run_is_counted(record_property):
