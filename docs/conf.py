@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
@@ -43,3 +44,17 @@ html_css_files = ["site.css"]
 html_theme_options = {"sidebar_hide_name": False}
 pygments_style = "friendly"
 pygments_dark_style = "native"
+
+
+def set_dashes(*given: Any) -> None:
+    """Write the dashes between parameters and their descriptions as such.
+
+    All other pairs of hyphens are left alone: they are options of commands.
+    """
+    lines = given[-1]
+    lines[:] = [line.replace(" -- ", " – ") for line in lines]
+
+
+def setup(app: Any) -> None:
+    """Register with Sphinx, behind napoleon."""
+    app.connect("autodoc-process-docstring", set_dashes, priority=900)
