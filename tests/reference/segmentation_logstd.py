@@ -45,7 +45,8 @@ class LogStd:
     split: bool = True
     neck_ratio: float = 0.55
     kept_neck_ratio: float = 0.9
-    min_radius_um: float = 5.0
+    new_neck_ratio: float = 0.3
+    min_radius_um: float = 6.0
     max_solidity: float = 0.92
 
     def px(self, length_um: float) -> float:
@@ -191,6 +192,7 @@ def parts(component: np.ndarray, p: LogStd, before: np.ndarray) -> list[np.ndarr
         before[near],
         neck_ratio=p.neck_ratio,
         kept_neck_ratio=p.kept_neck_ratio,
+        new_neck_ratio=p.new_neck_ratio,
         min_radius=p.px(p.min_radius_um),
         max_solidity=p.max_solidity,
     )

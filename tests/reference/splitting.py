@@ -70,6 +70,7 @@ def split(
     kept_neck_ratio: float,
     min_radius: float,
     max_solidity: float,
+    new_neck_ratio: float = 1.0,
 ) -> list[np.ndarray]:
     """Parts of a component in its window; ``before`` are the objects of the frame before."""
     if ndimage.label(mask, structure=FULL)[1] != 1:
@@ -77,6 +78,7 @@ def split(
     if mask.sum() / hull_points(mask) > max_solidity or mask.all():
         return [mask]
     kept = max(neck_ratio, kept_neck_ratio)
+    ratios = neck_ratio, kept, min(neck_ratio, new_neck_ratio)
     distance = chamfer(~mask)
     cores = [mask]
     level = 1
@@ -86,9 +88,7 @@ def split(
         cores = [
             part
             for core in cores
-            for part in replaced(
-                core, pieces, distance, before, level, neck_ratio, kept, min_radius
-            )
+            for part in replaced(core, pieces, distance, before, level, ratios, min_radius)
         ]
         level += 1
     nearest = np.argmin([chamfer(core) for core in cores], axis=0)
@@ -101,19 +101,19 @@ def replaced(
     distance: np.ndarray,
     before: np.ndarray,
     level: int,
-    neck_ratio: float,
-    kept: float,
+    ratios: tuple[float, float, float],
     min_radius: float,
 ) -> list[np.ndarray]:
     """Pieces within the core that count, if they are at least two, otherwise the core."""
     inside = [piece for piece in pieces if (piece & core).any()]
     deepest = [int(np.argmax(np.where(piece, distance, -1.0))) for piece in inside]
     order = sorted(range(len(inside)), key=lambda k: (-distance.flat[deepest[k]], deepest[k]))
-    known = {0}
+    ground, kept, new = ratios
+    known = set()
     counting = []
     for k in order:
         origin = int(before.flat[deepest[k]])
-        ratio = neck_ratio if origin in known else kept
+        ratio = ground if origin == 0 else new if origin in known else kept
         known.add(origin)
         if distance.flat[deepest[k]] >= max(level / ratio, min_radius):
             counting.append(inside[k])

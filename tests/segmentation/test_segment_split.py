@@ -62,6 +62,25 @@ def test_a_wide_neck_is_cut_between_objects_of_the_frame_before():
     assert split(mask, before=np.where(before == 3, 3, 0).astype(np.uint16)) is None
 
 
+def test_what_was_one_object_is_cut_at_a_very_clear_neck_only():
+    def parts(distance, before):
+        mask = ellipses([(30, 25, 12, 12), (30, 25 + distance, 12, 12)], (60, 80)) > 0
+        necks = Necks(0.6, 0.85, 3.0, 1.0, new_ratio=0.3)
+        mask = mask.astype(np.uint8)
+        earlier = None if before is None else np.where(mask, before(mask), 0).astype(np.uint16)
+        return len(split_component(mask, pixels_in_hull(mask), earlier, necks) or [mask])
+
+    def one(mask):
+        return np.ones(mask.shape)
+
+    def two(mask):
+        return np.where(np.arange(mask.shape[1]) < 36, 1, 2) * one(mask)
+
+    # Half the neck's width is 0.40 of the discs' radius at a distance of 22, 0.20 at 23.5.
+    assert [parts(22, before) for before in (None, one, two)] == [2, 1, 2]
+    assert parts(23.5, one) == 2
+
+
 def test_a_component_that_fills_its_window_is_left_whole():
     assert split(np.ones((9, 12))) is None
 

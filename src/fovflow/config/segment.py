@@ -67,8 +67,11 @@ class LogStdSegment(Section):
     kept_neck_ratio: float = Field(
         0.9, gt=0, le=1, description="The same for what was apart in the frame before, if greater."
     )
+    new_neck_ratio: float = Field(
+        0.3, gt=0, le=1, description="The same for what was one in the frame before, if less."
+    )
     min_radius_um: float = Field(
-        5.0, ge=0, le=1000, description="Least inscribed radius of a part (µm)."
+        6.0, ge=0, le=1000, description="Least inscribed radius of a part (µm)."
     )
     max_solidity: float = Field(
         0.92, ge=0, le=1, description="Objects more convex than this are left whole (0 to 1)."

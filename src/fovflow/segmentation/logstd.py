@@ -81,6 +81,8 @@ class LogStdSegmenter:
         Components are split where they are narrower than this part of both sides' widths.
     kept_neck_ratio : float
         The same for parts that go on from different objects of the frame before, if greater.
+    new_neck_ratio : float
+        The same for parts of what was one object in the frame before, if less.
     min_radius_um : float
         Least inscribed radius of a part (µm).
     max_solidity : float
@@ -111,7 +113,8 @@ class LogStdSegmenter:
         split: bool = True,
         neck_ratio: float = 0.55,
         kept_neck_ratio: float = 0.9,
-        min_radius_um: float = 5.0,
+        new_neck_ratio: float = 0.3,
+        min_radius_um: float = 6.0,
         max_solidity: float = 0.92,
         memory: int = 5,
     ):
@@ -135,6 +138,7 @@ class LogStdSegmenter:
             max_hole_um2=max_hole_um2,
             neck_ratio=neck_ratio,
             kept_neck_ratio=kept_neck_ratio,
+            new_neck_ratio=new_neck_ratio,
             min_radius_um=min_radius_um,
             max_solidity=max_solidity,
         )
@@ -162,7 +166,11 @@ class LogStdSegmenter:
             smoothing=outline_um / px,
             split=split,
             necks=Necks(
-                neck_ratio, max(neck_ratio, kept_neck_ratio), min_radius_um / px, max_solidity
+                neck_ratio,
+                max(neck_ratio, kept_neck_ratio),
+                min_radius_um / px,
+                max_solidity,
+                new_neck_ratio,
             ),
         )
         self._offset = SteadyOffset(memory)

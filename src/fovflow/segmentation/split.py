@@ -29,12 +29,15 @@ class Necks:
         Least inscribed radius of a part (px).
     max_solidity : float
         Components whose area is more than this part of their convex hull's are left whole.
+    new_ratio : float
+        The ratio, if less, for parts that were one object with a deeper part in the frame before.
     """
 
     ratio: float
     kept_ratio: float
     min_radius: float
     max_solidity: float
+    new_ratio: float = 1.0
 
 
 def split_component(
@@ -106,9 +109,9 @@ def find_cores(distance: Distance, before: Labels | None, necks: Necks) -> tuple
 
     Levels λ = 1, 2, 3, … px are raised from below. A core's pixels with D > λ form 8-connected
     pieces; a piece counts if its greatest D is at least `necks.min_radius` and λ/r, r being
-    `necks.kept_ratio` for a piece that goes on from an object of the frame before and
-    `necks.ratio` for others. Where at least two pieces count they replace the core;
-    otherwise the core stays as it is.
+    `necks.kept_ratio` for a piece that goes on from an object of the frame before, at most
+    `necks.new_ratio` for others from the same object, and `necks.ratio` where there was none.
+    Where at least two pieces count they replace the core; otherwise the core stays as it is.
     """
     cores = np.zeros(distance.shape, np.int32)
     origin = np.zeros(distance.shape, np.uint16) if before is None else before
@@ -143,7 +146,7 @@ def _fall_apart(
             top = np.full(n, peaks.size)
             top[piece[::-1]] = np.arange(peaks.size)[::-1]  # each piece's deepest peak
             order = np.sort(top[1:][top[1:] < peaks.size])
-            ratio = np.where(_first_of(origin[order]), necks.kept_ratio, necks.ratio)
+            ratio = _ratios(origin[order], necks)
             parts = piece[order[depth[order] >= (level / ratio).astype(np.float32)]].tolist()
             if len(parts) > 1:
                 return level, pieces, parts
@@ -158,10 +161,16 @@ def _peaks(core: Distance, least: float) -> NDArray[np.int64]:
     return places[np.argsort(-core.ravel()[places], kind="stable")]
 
 
-def _first_of(origin: NDArray[np.uint16]) -> list[bool]:
-    """Return which entries are the first of an object of the frame before; 0 is none."""
+def _ratios(origin: NDArray[np.uint16], necks: Necks) -> NDArray[np.float64]:
+    """Return the ratio for each piece, deepest first; origin 0 is no object of the frame before."""
     values = origin.tolist()
-    return [value > 0 and value not in values[:k] for k, value in enumerate(values)]
+    new = min(necks.ratio, necks.new_ratio)
+    return np.array(
+        [
+            necks.ratio if value == 0 else new if value in values[:k] else necks.kept_ratio
+            for k, value in enumerate(values)
+        ]
+    )
 
 
 def nearest_core(cores: Components) -> Components:
