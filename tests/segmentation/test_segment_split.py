@@ -76,9 +76,9 @@ def test_what_was_one_object_is_cut_at_a_very_clear_neck_only():
     def two(mask):
         return np.where(np.arange(mask.shape[1]) < 36, 1, 2) * one(mask)
 
-    # Half the neck's width is 0.40 of the discs' radius at a distance of 22, 0.20 at 23.5.
+    # The neck is 5 px deep at a distance of 22 and 1 px at 24; the discs are 12 px deep.
     assert [parts(22, before) for before in (None, one, two)] == [2, 1, 2]
-    assert parts(23.5, one) == 2
+    assert parts(24, one) == 2
 
 
 def test_a_component_that_fills_its_window_is_left_whole():
