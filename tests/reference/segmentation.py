@@ -70,9 +70,17 @@ def classic_mask(image: np.ndarray) -> tuple[np.ndarray, Threshold]:
     values = log_std(image)
     limit = histogram_threshold(values)
     mask = ndimage.binary_fill_holes(values > limit.threshold)
+    return open_close(mask), limit
+
+
+def open_close(mask: np.ndarray) -> np.ndarray:
+    """Open, then close with three iterations of a 7 x 7 square, outside the frame background."""
     square = np.ones((7, 7), dtype=bool)
-    mask = ndimage.binary_opening(mask, structure=square, iterations=3)
-    return ndimage.binary_closing(mask, structure=square, iterations=3), limit
+    erode, dilate = ndimage.binary_erosion, ndimage.binary_dilation
+    # One by one: SciPy's own iterations write out of bounds where a frame is less than the square.
+    for step in (*[erode] * 3, *[dilate] * 3, *[dilate] * 3, *[erode] * 3):
+        mask = step(mask, structure=square)
+    return mask
 
 
 def segment_classic(stack: np.ndarray) -> tuple[np.ndarray, list[Threshold]]:
