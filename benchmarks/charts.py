@@ -36,7 +36,11 @@ class Axis:
         if not self.log:
             return ticks(self.low, self.high, 4)
         first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
-        return [10.0**power for power in range(first, last + 1)]
+        powers = [10.0**power for power in range(first - 1, last + 1)]
+        if last - first >= 1:
+            return powers[1:]
+        finer = [digit * power for power in powers for digit in (1, 2, 5)]
+        return [value for value in finer if self.low <= value <= self.high]
 
 
 def label(
@@ -98,7 +102,9 @@ def bars(
             at = part if log else at + part
         if len(aims) == len(rows) and aims[i] is not None:
             drawn.append(_aim_mark(x(aims[i] or 0), top - 5, top + thick + 5))
-        drawn.append(label(text, x(totals[i]) + 8, middle, size=13, bold=True))
+            if 0 < x(aims[i] or 0) - x(totals[i]) < 50:  # the text goes beyond a mark near by
+                at = aims[i] or 0
+        drawn.append(label(text, x(max(at, totals[i])) + 8, middle, size=13, bold=True))
     if len(aims) == 1 and aims[0] is not None:
         drawn.append(_aim_mark(x(aims[0]), TOP, HEIGHT - BOTTOM))
     return drawn

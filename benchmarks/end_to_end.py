@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.measuring import Sample
-from benchmarks.project import Project, Run
+from benchmarks.project import STEPS, Project, Run
 from benchmarks.rendering import Scene
 
 _PIECE = 8 << 20
@@ -39,6 +39,7 @@ def figures(scene: Scene, run: Run, cores: int) -> dict[str, Any]:
         "cells_per_s": scene.cells * frames / run.cost.wall_s,
         "peak_mib": run.largest.peak_mib,
         "peak_step": run.largest.step,
+        "peaks_mib": {step: run.peak_mib(step) for step in STEPS},
         "raw_bytes": scene.raw_bytes,
         "read_bytes": run.cost.read_bytes,
         "written_bytes": run.cost.written_bytes,

@@ -81,7 +81,8 @@ def _memory(found: Figures) -> Html:
 def _sizes(found: Figures) -> Html:
     points = [(r["size"], r["cpu_ms_per_frame"]) for r in found["growth"]["size"]]
     drawn = lines(points, x_title="rows and columns (px)", log_y=True)
-    return panel("CPU per frame of a whole run", "ms, engine and all jobs", 0, 1, drawn)
+    words = f"ms, engine and all jobs, {found['growth']['size'][0]['frames']} frames"
+    return panel("CPU per frame of a whole run", words, 0, 1, drawn)
 
 
 def _frames(found: Figures) -> Html:

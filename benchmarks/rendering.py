@@ -14,7 +14,7 @@ from fovflow.simulation import MovieParams, simulate
 from fovflow.simulation.containers import write_nd2
 
 CHANNELS = ("Phase", "GFP")
-RENDERED = 12
+RENDERED = 8
 """Frames that are rendered at most; a longer movie shows them forwards and backwards."""
 
 Image = NDArray[np.uint16]
