@@ -1,11 +1,14 @@
 """How good segmentation and tracking are, on simulated movies and on real ones.
 
-    python benchmarks/accuracy.py [--only NAME ...] [--json FILE] [--set segment.KEY=VALUE ...]
+    python benchmarks/accuracy.py [--only NAME ...] [--json FILE] [--page docs/accuracy.md]
+                                  [--set segment.KEY=VALUE ...]
 
+The default methods and the classic ones stand side by side; ``--set`` changes the former.
 Simulated movies are measured against their truth. Real ones have none: there the figures tell how
 steadily cells are followed, and for the glioma movie how far its published tracks, a sanity check
 and not the truth, are found again. Real movies are taken from the folder of the tests' example
-files (``FOVFLOW_TEST_DATA``, or ``../shared/data`` beside the checkout) and left out where absent.
+files (``FOVFLOW_TEST_DATA``, or ``../shared/data`` beside the checkout) and left out where
+absent.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from fovflow.atomic import write_text
 from fovflow.features import get_extractor
 from fovflow.quality import judge
 from fovflow.segmentation import segment_stack
@@ -46,6 +51,8 @@ LONG = 0.9
 
 Options = dict[str, dict[str, Any]]
 Figures = dict[str, float]
+
+CLASSIC: Options = {"segment": {"method": "classic"}, "track": {"method": "classic"}}
 
 DEFAULT = [MovieParams(seed=seed, cells=30, births=2, deaths=2, divisions=3) for seed in range(3)]
 TOUCHING = [MovieParams(seed=seed, cells=30, frames=16, touching=1.0) for seed in (3, 4)]
@@ -170,6 +177,7 @@ def glioma(options: Options) -> Figures:
     best = np.array([frames.max(initial=0) for frames in found])
     return figures | {
         "published tracks": ids.size,
+        "published objects per frame": length.sum() / len(phase),
         "ids per published track": float(np.mean([frames.size for frames in found])),
         "covered by any id %": 100 * sum(frames.sum() for frames in found) / length.sum(),
         "covered by best id %": 100 * best.sum() / length.sum(),
@@ -185,14 +193,14 @@ CASES: dict[str, tuple[Path | None, Callable[[Options], Figures]]] = {
 }
 
 
-def measured(names: list[str], options: Options) -> Iterator[tuple[str, Figures]]:
-    """Yield the figures of each case whose data are there."""
+def measured(names: list[str], options: Options) -> Iterator[tuple[str, dict[str, Figures]]]:
+    """Yield the figures of each case whose data are there, by methods."""
     for name in names:
         source, measure = CASES[name]
         if source is not None and not source.exists():
             print(f"{name}: left out, there is no {source.name} in {DATA}")
             continue
-        yield name, measure(options)
+        yield name, {"default": measure(options), "classic": measure(CLASSIC)}
 
 
 def read_options(settings: list[str]) -> Options:
@@ -205,20 +213,46 @@ def read_options(settings: list[str]) -> Options:
     return options
 
 
+def table(figures: dict[str, Figures]) -> str:
+    """Return the figures of a case, by methods, as a table in Markdown."""
+    rows = [["", *figures], ["---"] * (1 + len(figures))]
+    for name in next(iter(figures.values())):
+        rows.append([name, *(f"{found[name]:.4g}" for found in figures.values())])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def fill(text: str, tables: dict[str, str]) -> str:
+    """Return the page with these tables in their places; others stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If the page has no place for a table.
+    """
+    for name, made in tables.items():
+        place = re.compile(rf"(<!-- accuracy: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text, count = place.subn(lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text)
+        if count != 1:
+            raise ValueError(f"{count} places for the table {name!r}; the page needs one")
+    return text
+
+
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--set", nargs="+", default=[], help="parameters, as segment.split=false")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--page", type=Path, help="also write the tables to this page")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    results = {}
+    results, tables = {}, {}
     for name, figures in measured(arguments.only, read_options(arguments.set)):
         results[name] = figures
-        print(f"\n| {name} | |\n|---|---|")
-        for figure, value in figures.items():
-            print(f"| {figure} | {value:.4g} |")
+        tables[name] = table(figures)
+        print(f"\n{name}\n{tables[name]}", flush=True)
+    if arguments.page:
+        write_text(arguments.page, fill(arguments.page.read_text(encoding="utf-8"), tables))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
