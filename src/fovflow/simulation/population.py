@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from fovflow.simulation.cell import ROUND_UP, SPREAD_OUT, Cell
 from fovflow.simulation.contact import OVERLAP_PX, Poses, relax
 from fovflow.simulation.params import MovieParams
 from fovflow.simulation.placement import place
-from fovflow.simulation.shape import ANGLES, Float, Shape, bend, draw_shape, radii
+from fovflow.simulation.shape import ANGLES, Float, bend, draw_shape, radii
 from fovflow.simulation.streams import stream
 
-_ROUND_UP = 3
-"""Frames over which a cell rounds up before it divides or dies."""
-_SPREAD_OUT = 4
-"""Frames over which a new cell spreads."""
 _MOTHER_BOND = 3
 """Frames in which daughters stay in contact."""
 _TURN = 0.05
 """Standard deviation of a cell's turning per frame (rad)."""
-
-
-@dataclass
-class Cell:
-    """One cell and its life; frames count from 0, `last` is inclusive."""
-
-    id: int
-    parent: int
-    first: int
-    shape: Shape
-    founder: int
-    """The ancestor whose kinetics it follows."""
-    share: float
-    """Its share of the founder's curve."""
-    origin: str
-    """``start``, ``entered``, ``settled`` or ``divided``."""
-    last: int = -1
-    fate: str = "end"
-    """``end`` of the movie, ``divided`` or ``died``."""
-    size: float = 1.0
-    """Radius at birth over the grown radius."""
-    walk: Float = field(default_factory=lambda: np.zeros((0, 3)))
 
 
 @dataclass(frozen=True)
@@ -98,7 +73,7 @@ class Population:
         q, last = self.params, self.params.frames - 1
         events: dict[int, list[str]] = {}
         for kind, count in (("died", q.deaths), ("divided", q.divisions)):
-            lead = min(_ROUND_UP, last - 1)
+            lead = min(ROUND_UP, last - 1)
             for t in np.sort(self._rng.integers(1 + lead, last + 1, count)) if count else ():
                 events.setdefault(int(t) - 1 - lead, []).append(f"{kind} {t}")
         for t in np.sort(self._rng.integers(1, last + 1, q.births)) if q.births else ():
@@ -132,8 +107,8 @@ class Population:
         return Snapshot(
             path.ids,
             self._shaped(path.ids, t, path.xy, path.angle),
-            np.array([self._roundness(self.cells[i], t) for i in path.ids]),
-            np.array([self._size(self.cells[i], t) for i in path.ids]),
+            np.array([self.cells[i].roundness(t) for i in path.ids]),
+            np.array([self.cells[i].size_at(t) for i in path.ids]),
             path.bonds,
         )
 
@@ -244,22 +219,6 @@ class Population:
     def _alive(self, t: int) -> list[int]:
         return [c.id for c in self.cells.values() if c.first <= t <= c.last]
 
-    def _roundness(self, cell: Cell, t: int) -> float:
-        before = (cell.last - t + 1) / _ROUND_UP if cell.fate != "end" else 1.0
-        after = (t - cell.first + 0.3) / _SPREAD_OUT if cell.origin in _FRESH else 1.0
-        spread = min(max(min(before - 0.2, after), 0.0), 1.0)
-        return 0.92 * (1.0 - spread)
-
-    def _size(self, cell: Cell, t: int) -> float:
-        age = t - cell.first
-        breath = 1.0 + 0.03 * np.sin(cell.shape.phases[0] + 0.4 * age)
-        if cell.origin == "divided":
-            breath *= cell.size + (0.92 - cell.size) * (1 - np.exp(-age / 25.0))
-        left = cell.last - t
-        if cell.fate != "end" and left < _ROUND_UP:
-            breath *= 1.0 - (0.12 if cell.fate == "divided" else 0.25) * (1 - left / _ROUND_UP)
-        return float(breath)
-
     def _poses(self, ids: list[int], t: int) -> Poses:
         xy = np.array([self._xy[i] for i in ids], float).reshape(-1, 2)
         return self._shaped(ids, t, xy, np.array([self._angle[i] for i in ids], float))
@@ -269,7 +228,7 @@ class Population:
         table, kappa, u0 = np.ones((len(ids), ANGLES)), np.zeros(len(ids)), np.zeros(len(ids))
         for k, i in enumerate(ids):
             cell = self.cells[i]
-            state = self._size(cell, t), self._roundness(cell, t)
+            state = cell.size_at(t), cell.roundness(t)
             table[k] = radii(cell.shape, hours, *state)
             kappa[k], u0[k] = bend(cell.shape, *state)
         return Poses(xy, angle, table, kappa, u0)
@@ -292,7 +251,7 @@ class Population:
         for i in alive:
             cell = self.cells[i]
             draw = cell.walk[t - cell.first]
-            if cell.origin == "entered" and t - cell.first < 2 * _SPREAD_OUT:
+            if cell.origin == "entered" and t - cell.first < 2 * SPREAD_OUT:
                 self._velocity[i] = 0.9 * self._velocity[i] + 0.3 * fresh * draw[:2]
             else:
                 self._velocity[i] = keep * self._velocity[i] + fresh * draw[:2]
@@ -303,8 +262,5 @@ class Population:
                 self._velocity[a] = 0.3 * self._velocity[a] + 0.7 * mean
                 self._velocity[b] = 0.3 * self._velocity[b] + 0.7 * mean
         for i in alive:
-            still = 0.25 if self._roundness(self.cells[i], t) > 0.3 else 1.0
+            still = 0.25 if self.cells[i].roundness(t) > 0.3 else 1.0
             self._xy[i] = self._xy[i] + still * self._velocity[i]
-
-
-_FRESH = ("divided", "settled")
