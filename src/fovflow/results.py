@@ -5,7 +5,6 @@ Paths in it are relative to its own folder, so that a result that was moved or c
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,67 +16,11 @@ from fovflow.discovery import discover
 from fovflow.errors import FovflowError
 from fovflow.fovresult import FovResult
 from fovflow.layout import STACKS, Layout, fov_name
-from fovflow.tables import read_json, read_yaml, write_yaml
+from fovflow.tables import read_yaml, write_yaml
 
 FILE_NAME = "processing_results.yaml"
 SCHEMA_VERSION = 1
 _NOT_METADATA = frozenset({"results_paths", "fovs", "counts", "problems", "output_dir"})
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A file that a run makes: the step, the record of its job, and its name."""
-
-    step: str
-    record: str
-    path: str
-
-
-def fov_status(made: list[Made], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the status of one FOV.
-
-    Parameters
-    ----------
-    made : list of Made
-        Every file that stays, in the order of the steps.
-    options : mapping of str to object
-        Today's parameters of each step.
-
-    Returns
-    -------
-    dict
-        ``status`` is ``complete``; ``failed`` with ``step`` and ``error``; ``outdated`` with
-        ``step``, where files were made with other parameters; or ``incomplete`` with the first
-        ``step`` whose files are missing and that has left no error (not run yet, or killed).
-    """
-    records = {item.record: _read_record(item.record) for item in made}
-    for item in made:  # on a cluster, a failed step takes the files of those before with it
-        record = records[item.record]
-        if record.get("status") == "failed":
-            error = {"status": "failed", "step": item.step, "error": record.get("error", "")}
-            if record.get("frame") is not None:
-                error["frame"] = record["frame"]
-            return error
-    for item in made:
-        record = records[item.record]
-        if not Path(item.path).exists():
-            return {"status": "incomplete", "step": item.step}
-        if "options" in record and record["options"] != _plain(options.get(item.step)):
-            return {"status": "outdated", "step": item.step}
-    return {"status": "complete"}
-
-
-def _read_record(name: str) -> dict[str, Any]:
-    try:
-        content = read_json(name)
-    except FovflowError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` as it comes back from JSON."""
-    return json.loads(json.dumps(value))
 
 
 def results_paths(

@@ -9,14 +9,15 @@ from typing import Any
 from fovflow.adapter.forget import forget
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.adapter.reporting import record_report
-from fovflow.results import fov_status, results_paths, write_results
+from fovflow.fovstatus import fov_status
+from fovflow.results import results_paths, write_results
 from fovflow.units import format_ranges
 
 STEPS = ("copy", "segment", "correct", "track", "extract")
 
 
 def dataset_status(pipeline: Pipeline, dataset: str) -> dict[int, dict[str, Any]]:
-    """Return the status of each FOV of a dataset; see `fovflow.results.fov_status`."""
+    """Return the status of each FOV of a dataset; see `fovflow.fovstatus.fov_status`."""
     options = {step: pipeline.parameters(step, dataset) for step in STEPS}
     return {
         fov: fov_status(

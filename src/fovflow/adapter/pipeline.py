@@ -12,10 +12,10 @@ from typing import Any
 from fovflow.adapter.usersteps import UserSteps
 from fovflow.config import Config, parse_config
 from fovflow.errors import FovflowError
+from fovflow.fovstatus import Made
 from fovflow.illumination import MAX_FRAMES
 from fovflow.layout import Layout, fov_name
 from fovflow.planning import DatasetPlan, needs, plan_dataset, refresh_header
-from fovflow.results import Made
 
 
 class Pipeline:

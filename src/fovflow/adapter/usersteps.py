@@ -8,9 +8,9 @@ from typing import Any
 
 from fovflow.config import Config
 from fovflow.config.steps import TABLES, StepConfig
+from fovflow.fovstatus import Made
 from fovflow.layout import STACKS, Layout, fov_name
 from fovflow.planning import DatasetPlan
-from fovflow.results import Made
 from fovflow.usersteps import FROM, script_digest
 
 
