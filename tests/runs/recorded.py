@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from fovflow.runs.eventfile import EventFile
 from fovflow.runs.jobrecords import JobKey
 from fovflow.runs.manifest_records import Circumstances, write_manifest
-from fovflow.runs.store import EventFile, RunFolder, job_name
+from fovflow.runs.store import RunFolder, job_name
 from fovflow.tables import read_json, write_json, write_yaml
 from paths import ROOT
 

@@ -10,7 +10,6 @@ import pytest
 from runs.crate_validator import fill_cache, issues
 from runs.recorded import DATASET, Recorded, at, digest
 
-import fovflow.runs.manifest_records as records
 from fovflow.runs.findings import read_object
 from fovflow.runs.jobrecords import Attempt, JobKey, JobRecord
 from fovflow.runs.manifest_records import crate_jobs
@@ -191,4 +190,3 @@ def test_two_runs_that_made_what_is_there_are_both_told(recorded, cache):
     assert "#control/track.fov_001" not in controls
     later = [item["@id"] for item in entities[f"#engine/{recorded.run.id}"]["object"]]
     assert "#control/track.fov_001" in later
-    assert records.FOLDER == "provenance"

@@ -10,9 +10,9 @@ from runs.recorded import DATASET, Recorded, at, digest
 
 from fovflow.cli import main
 from fovflow.errors import FovflowError
+from fovflow.runs.eventfile import EventFile
 from fovflow.runs.publish import ATTEMPTS, items_of, publish
 from fovflow.runs.publish_place import Place
-from fovflow.runs.store import EventFile
 from fovflow.runs.verify import verify
 
 

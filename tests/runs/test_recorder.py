@@ -16,18 +16,11 @@ import pytest
 
 from fovflow.adapter.attempt import AttemptRecorder, run_of_job
 from fovflow.adapter.signals import Interruptions
+from fovflow.runs.eventfile import EventFile, read_events
 from fovflow.runs.form import now
 from fovflow.runs.recorder import Recorder
 from fovflow.runs.runplan import RunPlan
-from fovflow.runs.store import (
-    CURRENT,
-    ENVIRONMENT,
-    JOB_EVENTS,
-    EventFile,
-    RunFolder,
-    list_runs,
-    read_events,
-)
+from fovflow.runs.store import CURRENT, ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
 from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
 
 WILDCARDS = {"dataset": "sim", "fov": "001"}

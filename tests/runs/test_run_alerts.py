@@ -15,8 +15,9 @@ from fovflow.errors import ConfigError
 from fovflow.runs import notification, patterns
 from fovflow.runs.alertrules import AlertState
 from fovflow.runs.alerts import AlertWatcher
+from fovflow.runs.eventfile import EventFile, read_events
 from fovflow.runs.patterns import PatternMatcher, PatternTooSlowError
-from fovflow.runs.store import EventFile, RunFolder, read_events
+from fovflow.runs.store import RunFolder
 
 NOW = 1_700_000_000.0
 

@@ -16,8 +16,9 @@ import pytest
 import fovflow
 from fovflow import Run
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.runs.eventfile import read_events
 from fovflow.runs.form import check_event
-from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs, read_events
+from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
 
 
 @pytest.fixture

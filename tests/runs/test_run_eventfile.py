@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from fovflow.runs.store import EventFile, EventTail, RunFolder, read_events
+from fovflow.runs.eventfile import EventFile, EventTail, read_events
+from fovflow.runs.store import RunFolder
 
 
 def test_a_line_that_was_cut_off_spoils_no_other(tmp_path):

@@ -14,7 +14,8 @@ import pytest
 import fovflow
 from fovflow.config import parse_config
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.runs.store import JOB_EVENTS, RunFolder, list_runs, read_events
+from fovflow.runs.eventfile import read_events
+from fovflow.runs.store import JOB_EVENTS, RunFolder, list_runs
 
 
 def sha(data):

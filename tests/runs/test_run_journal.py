@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from fovflow.runs import journal as module
+from fovflow.runs.eventfile import read_events
 from fovflow.runs.journal import Journal
-from fovflow.runs.store import read_events
 
 
 class Disk:

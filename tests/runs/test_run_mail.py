@@ -9,8 +9,9 @@ import time
 import pytest
 
 from fovflow.runs.alerts import AlertWatcher
+from fovflow.runs.eventfile import EventFile
 from fovflow.runs.mail import send_mail
-from fovflow.runs.store import EventFile, RunFolder
+from fovflow.runs.store import RunFolder
 
 
 class Handler(socketserver.StreamRequestHandler):

@@ -13,7 +13,7 @@ import pytest
 from fovflow import Run
 from fovflow.errors import ConfigError
 from fovflow.runs import saving
-from fovflow.runs.store import read_events
+from fovflow.runs.eventfile import read_events
 
 
 @pytest.fixture

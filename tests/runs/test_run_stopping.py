@@ -12,7 +12,8 @@ import pytest
 from fovflow import Run
 from fovflow.errors import ConfigError
 from fovflow.runs import runwatch
-from fovflow.runs.store import JOB_EVENTS, RunFolder, list_runs, read_events
+from fovflow.runs.eventfile import read_events
+from fovflow.runs.store import JOB_EVENTS, RunFolder, list_runs
 
 
 @pytest.fixture

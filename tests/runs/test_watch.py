@@ -11,11 +11,12 @@ import pytest
 
 from fovflow.cli import main
 from fovflow.runs.display import render, summary
-from fovflow.runs.form import make_event
+from fovflow.runs.eventfile import EventFile
+from fovflow.runs.form import make_event, seconds_of
 from fovflow.runs.reader import RunReader, find_run, read_run
 from fovflow.runs.screen import Screen, ScreenStream
-from fovflow.runs.store import EventFile, RunFolder
-from fovflow.runs.view import RunView, seconds_of
+from fovflow.runs.store import RunFolder
+from fovflow.runs.view import RunView
 
 START = "2026-01-01T10:00:00.000000+00:00"
 

@@ -18,9 +18,10 @@ from typing import Any
 import fovflow
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.driver import workflow_folder
+from fovflow.runs.jobview import JobView
 from fovflow.runs.runplan import RunPlan, Watch
 from fovflow.runs.store import RunFolder
-from fovflow.runs.view import JobView, RunView
+from fovflow.runs.view import RunView
 
 
 def run_plan(

@@ -11,9 +11,10 @@ from fovflow.cli.costs import format_costs
 from fovflow.cli.outdir import add_outdir, chosen_outdir
 from fovflow.runs.cost import cluster_costs
 from fovflow.runs.display import clock
+from fovflow.runs.jobview import OVER, JobView
 from fovflow.runs.reader import find_run, read_run
 from fovflow.runs.store import RunFolder
-from fovflow.runs.view import OVER, JobView, RunView
+from fovflow.runs.view import RunView
 
 EXAMPLE = "fovflow runs show brave-otter"
 SLOWEST = 10
@@ -182,6 +183,6 @@ def _time(event: dict[str, Any]) -> str:
 
 
 def _name(job: dict[str, Any]) -> str:
-    from fovflow.runs.view import in_words
+    from fovflow.runs.jobview import in_words
 
     return f"{job['rule']} {in_words(job['wildcards'])}".strip()

@@ -6,10 +6,10 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from fovflow.alertform import Alert, is_number
+from fovflow.runs.form import seconds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,6 @@ def event_text(event: Mapping[str, Any]) -> str | None:
 
 def _seconds(stamp: str) -> float:
     try:
-        return datetime.fromisoformat(stamp).timestamp()
+        return seconds_of(stamp)
     except (ValueError, OverflowError):
         return 0.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fovflow.runs.view import JobView, RunView, seconds_of, shared_words
+from fovflow.runs.form import seconds_of
+from fovflow.runs.jobview import JobView, shared_words
+from fovflow.runs.view import RunView
 
 
 def cluster_costs(view: RunView) -> list[dict[str, Any]]:

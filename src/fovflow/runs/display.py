@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from fovflow.runs.view import JobView, RunView
+from fovflow.runs.jobview import JobView
+from fovflow.runs.view import RunView
 
 MOST_JOBS = 12
 """Jobs at work that are shown with a line of their own, at most."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fovflow.runs.view import OVER, RunView
+from fovflow.runs.jobview import OVER
+from fovflow.runs.view import RunView
 
 MOST_FAILURES = 1000
 """Longest list of failures in a run's record; jobs' own records hold all."""

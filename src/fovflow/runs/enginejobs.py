@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fovflow.runs.clusterjobs import ClusterJob, ClusterJobs, HandedIn
-from fovflow.runs.form import make_event, now
+from fovflow.runs.form import make_event, now, seconds_of
+from fovflow.runs.jobview import OVER, STOPPED, JobView, shared_words
 from fovflow.runs.store import job_name
-from fovflow.runs.view import OVER, STOPPED, JobView, RunView, seconds_of, shared_words
+from fovflow.runs.view import RunView
 
 GRACE_S = 10.0
 """Seconds that a job's own last words may take to arrive over a network file system."""

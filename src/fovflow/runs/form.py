@@ -88,6 +88,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def seconds_of(stamp: str) -> float:
+    """Return a time stamp of the records as seconds since the epoch."""
+    at = datetime.fromisoformat(stamp)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
 def make_event(kind: str, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
     """Return an event of the form.
 

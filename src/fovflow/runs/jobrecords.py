@@ -16,7 +16,8 @@ from typing import Any
 
 from fovflow.atomic import Digest
 from fovflow.errors import FovflowError
-from fovflow.runs.store import RunFolder, list_runs, read_events
+from fovflow.runs.eventfile import read_events
+from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_json
 
 LOGS = "logs"

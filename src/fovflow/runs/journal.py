@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fovflow.runs.eventfile import EventFile
 from fovflow.runs.form import make_event, to_line
-from fovflow.runs.store import EventFile
 
 RETRY_S = 0.1
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fovflow.runs.crate import Crate, CrateJob
 from fovflow.runs.manifest_jobs import (
     add_groups,
     add_job,
@@ -16,9 +17,6 @@ from fovflow.runs.manifest_jobs import (
     tool_of,
 )
 from fovflow.runs.manifest_terms import STATUS, Graph, file_id, reference, timestamp
-
-if TYPE_CHECKING:
-    from fovflow.runs.manifest import Crate, CrateJob
 
 JOB_LIMIT = 10_000
 """Up to this number of jobs each has an action of its own."""

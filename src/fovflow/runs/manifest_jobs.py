@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fovflow.atomic import Digest
+from fovflow.runs.crate import Crate, CrateJob
 from fovflow.runs.manifest_terms import STATUS, Graph, file_id, kind_of, reference, timestamp
-
-if TYPE_CHECKING:
-    from fovflow.runs.manifest import Crate, CrateJob
 
 STEPS = ("plan", "copy", "flat_field", "segment", "correct", "track", "extract")
 _USAGE = {"cpu_s": ("CPU time", "SEC"), "peak_mib": ("peak resident memory", "E63")}

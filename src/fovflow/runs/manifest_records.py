@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,26 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
-from fovflow.atomic import Digest, write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import STAMP_NAME
-from fovflow.results import FILE_NAME as RESULTS_NAME
+from fovflow.runs.crate import NO_LICENSE, Crate, CrateJob
 from fovflow.runs.form import FINAL, now
 from fovflow.runs.jobrecords import Attempt, JobKey, JobRecord, last_attempts, read_job_records
-from fovflow.runs.manifest import NO_LICENSE, Crate, CrateJob, make_manifest, to_text
+from fovflow.runs.manifest import make_manifest, to_text
 from fovflow.runs.manifest_actions import JOB_LIMIT
+from fovflow.runs.manifest_files import (
+    DOCUMENTS,
+    copy_workflow,
+    documents,
+    job_table,
+    snapshots,
+    write_if_changed,
+)
 from fovflow.runs.manifest_terms import FILE_NAME
-from fovflow.runs.provenance import WORKFLOW_FILES, capture_environment
+from fovflow.runs.provenance import capture_environment
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_json
-
-FOLDER = "provenance"
-"""Folder, in the dataset's, with copies of the workflow, the configuration and the environment."""
-
-_DOCUMENTS = {
-    "dataset.json": "What the raw data's header says",
-    RESULTS_NAME: "What was made of each FOV, with all parameters",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ def write_manifest(
     jobs = crate_jobs(records, attempts, _ended_runs(outdir))
     runs = _runs_of(outdir, jobs)
     environment = (runs[-1].get("environment") if runs else None) or capture_environment()
-    workflow, scripts = _copy_workflow(folder, circumstances.workflow_folder)
+    workflow, scripts = copy_workflow(folder, circumstances.workflow_folder)
     recorded = {path for job in jobs for path in job.outputs}
     crate = Crate(
         dataset=dataset,
@@ -85,10 +82,10 @@ def write_manifest(
         raw=_raw(folder, runs),
         runs=tuple(runs),
         jobs=tuple(jobs),
-        present=frozenset(path for path in recorded - set(_DOCUMENTS) if (folder / path).exists()),
+        present=frozenset(path for path in recorded - set(DOCUMENTS) if (folder / path).exists()),
         documents={
-            **_documents(folder),
-            **_snapshots(
+            **documents(folder),
+            **snapshots(
                 folder, {"config": _public(circumstances.config), "environment": environment}
             ),
         },
@@ -96,11 +93,11 @@ def write_manifest(
         scripts=scripts,
         engine=circumstances.engine,
         environment=environment,
-        table=_table(folder, jobs) if len(jobs) > JOB_LIMIT else None,
+        table=job_table(folder, jobs) if len(jobs) > JOB_LIMIT else None,
         license=_license(circumstances.config),
     )
     target = folder / FILE_NAME
-    _write_if_changed(target, to_text(make_manifest(crate)))
+    write_if_changed(target, to_text(make_manifest(crate)))
     return target
 
 
@@ -217,86 +214,6 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _documents(folder: Path) -> dict[str, tuple[Digest | None, str]]:
-    """Return the small files that the manifest describes and whose content it is made from."""
-    return {
-        name: (_digest((folder / name).read_bytes()), words)
-        for name, words in _DOCUMENTS.items()
-        if (folder / name).exists()
-    }
-
-
-def _snapshots(
-    folder: Path, contents: Mapping[str, Mapping[str, Any]]
-) -> dict[str, tuple[Digest | None, str]]:
-    words = {"config": "The resolved configuration", "environment": "The software environment"}
-    found: dict[str, tuple[Digest | None, str]] = {}
-    for name, content in contents.items():
-        path = f"{FOLDER}/{name}.json"
-        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
-        found[path] = (_write_if_changed(folder / path, text), words[name])
-    return found
-
-
-def _copy_workflow(
-    folder: Path, source: str | os.PathLike[str]
-) -> tuple[dict[str, Digest], dict[str, str]]:
-    """Copy the workflow's files; return their digests, and the script of each step."""
-    root = Path(source)
-    digests: dict[str, Digest] = {}
-    scripts: dict[str, str] = {}
-    for pattern in WORKFLOW_FILES:
-        for path in sorted(root.glob(pattern)):
-            name = f"{FOLDER}/workflow/{path.relative_to(root).as_posix()}"
-            text = path.read_text(encoding="utf-8")
-            digests[name] = _write_if_changed(folder / name, text)
-            if path.suffix == ".py":
-                scripts[path.stem] = name
-    if not digests:
-        raise FovflowError(f"there is no workflow in {root}", found="no Snakefile")
-    for old in (folder / FOLDER / "workflow").rglob("*"):  # of another version
-        if old.is_file() and old.relative_to(folder).as_posix() not in digests:
-            old.unlink()
-    return digests, scripts
-
-
-def _table(folder: Path, jobs: list[CrateJob]) -> tuple[str, Digest]:
-    name = f"{FOLDER}/jobs.jsonl"
-    lines = [
-        json.dumps(
-            {
-                "job": job.key.name,
-                "status": job.status,
-                "run": job.run,
-                "attempt": job.attempt,
-                "started": job.started,
-                "ended": job.ended,
-                "host": job.host,
-                "error": job.error,
-                "inputs": job.inputs,
-                "outputs": {
-                    path: None if digest is None else [digest.bytes, digest.sha256]
-                    for path, digest in job.outputs.items()
-                },
-            },
-            ensure_ascii=False,
-        )
-        for job in jobs
-    ]
-    return name, _write_if_changed(folder / name, "\n".join(lines) + "\n")
-
-
-def _write_if_changed(path: Path, text: str) -> Digest:
-    data = text.encode()
-    if not path.exists() or path.read_bytes() != data:
-        write_text(path, text)
-    return _digest(data)
-
-
-def _digest(data: bytes) -> Digest:
-    return Digest(len(data), hashlib.sha256(data).hexdigest())
-
-
 def _public(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration without the mail server: addresses are nobody else's business."""
     run = config.get("run")
@@ -310,6 +227,3 @@ def _license(config: Mapping[str, Any]) -> str:
     metadata = run.get("metadata") if isinstance(run, Mapping) else None
     named = metadata.get("license") if isinstance(metadata, Mapping) else None
     return str(named) if named else NO_LICENSE
-
-
-__all__ = ["FOLDER", "Circumstances", "crate_jobs", "write_manifest"]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
+from fovflow.runs.eventfile import EventTail
 from fovflow.runs.form import FINAL
-from fovflow.runs.store import EventTail, RunFolder, list_runs
+from fovflow.runs.store import RunFolder, list_runs
 from fovflow.runs.view import ENDS, RunView
 
 Listener = Callable[[Mapping[str, Any], tuple[str, int] | None], None]

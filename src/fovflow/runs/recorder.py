@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,26 +15,25 @@ from contextlib import suppress
 from typing import Any
 
 from fovflow.atomic import write_text
+from fovflow.runs.announcer import Announcer
 from fovflow.runs.clusterjobs import ClusterJobs, HandedIn
-from fovflow.runs.display import render, summary
 from fovflow.runs.ending import counts, failures, outcome
 from fovflow.runs.enginejobs import EngineJobs
+from fovflow.runs.eventfile import EventFile, EventTail
 from fovflow.runs.form import now
 from fovflow.runs.inbox import Inbox
+from fovflow.runs.jobview import JobView
 from fovflow.runs.reader import RunReader
 from fovflow.runs.runplan import RunPlan
 from fovflow.runs.screen import Screen
-from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, EventFile, EventTail, RunFolder
-from fovflow.runs.view import JobView, RunView
+from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, RunFolder
+from fovflow.runs.view import RunView
 
 LIVE_EVERY_S = 0.5
 """Seconds between two drawings on a terminal, and between two looks for alerts."""
 
 QUIET_EVERY_S = 2.0
 """Seconds between two looks at the jobs' files where nothing is drawn."""
-
-PLAIN_EVERY_S = 30.0
-"""Seconds between two lines of progress where there is no terminal."""
 
 JOIN_S = 20.0
 """Longest time, in seconds, that the end of a run waits for its records."""
@@ -77,8 +75,7 @@ class Recorder(Inbox):
         self.plan = plan
         self.view = RunView({"name": plan.name or "run", "status": "created", "jobs": plan.jobs})
         self.run: RunFolder | None = None
-        self._screen, self._say, self._progress_lines = screen, say, progress_lines
-        self._tell_failures = tell_failures
+        self._announcer = Announcer(screen, say, progress_lines, tell_failures)
         self._stop_run, self._stop_job = stop, stop_job
         self._events: EventFile | None = None
         self._reader: RunReader | None = None
@@ -111,7 +108,11 @@ class Recorder(Inbox):
             self._give_up(error)
         self._reader = None if self.run is None else RunReader(self.run, self.view, self._heard)
         self._jobs = EngineJobs(
-            self.view, self._write, self._failed, lambda: bool(self.interrupted), self._cluster
+            self.view,
+            self._write,
+            self._announcer.failed,
+            lambda: bool(self.interrupted),
+            self._cluster,
         )
         if self.view.record.get("started") is None:
             self.view.record["started"] = now()
@@ -128,22 +129,20 @@ class Recorder(Inbox):
         if self._events is not None:
             with suppress(OSError, ValueError):
                 self._events.close()
-        if self._screen is not None:
-            self._screen.close()
+        self._announcer.close()
         if self._before is None:
             os.environ.pop(ENVIRONMENT, None)
         else:
             os.environ[ENVIRONMENT] = self._before
-        self._tell_end()
+        self._announcer.end(self.view, None if self._broken else self.run)
 
     # ---- the thread
 
     def _work(self) -> None:
         self._guarded(self._prepare)
-        watched = self._screen is not None or self._watcher is not None
+        watched = self._announcer.live or self._watcher is not None
         every = LIVE_EVERY_S if watched else QUIET_EVERY_S
         beat = look = 0.0
-        told = time.monotonic()
         ending = False
         while not ending:
             with suppress(queue.Empty):
@@ -158,7 +157,7 @@ class Recorder(Inbox):
             if at - look >= every:
                 look = at
                 self._guarded(self._look)
-                told = self._show(at, told)
+                self._announcer.show(self.view)
         self._guarded(self._end)
 
     def _prepare(self) -> None:
@@ -206,12 +205,6 @@ class Recorder(Inbox):
             for event in self._alerts.read():
                 self.view.feed(event)
 
-    def _failed(self, job: JobView, told: bool) -> None:
-        """Tell people of a job that failed."""
-        if self._tell_failures == "all" or (self._tell_failures == "silent" and not told):
-            log = f"\n  log: {job.log}" if job.log else ""
-            self._say(f"\n{job.where}: {job.rule} failed: {job.error}{log}\n")
-
     def _beat(self) -> None:
         if self.run is not None and not self._broken:
             self.run.beat()
@@ -224,15 +217,6 @@ class Recorder(Inbox):
             action = str(event.get("action"))
             if action == "stop_run":
                 self._stop(f"alert {event['name']}")
-
-    def _show(self, at: float, told: float) -> float:
-        if self._screen is not None:
-            columns, rows = self._screen.size
-            self._screen.draw(render(self.view, columns, rows=rows, plain=self._screen.plain))
-        elif self._progress_lines and at - told >= PLAIN_EVERY_S:
-            self._say(summary(self.view))
-            return at
-        return told
 
     def _act(self, action: str, firing: Any) -> None:
         """Act on an alert: ``firing`` has a name and the job that it fired for."""
@@ -249,7 +233,7 @@ class Recorder(Inbox):
     def _warn(self, text: str) -> None:
         """Tell people something that needs their eyes, and record it."""
         self._write("message", message=text, level="warning")
-        self._say(f"fovflow: {text}")
+        self._announcer.warn(text)
 
     def _stop(self, reason: str) -> None:
         """Stop the run, once."""
@@ -282,17 +266,6 @@ class Recorder(Inbox):
         self.run.update(counts=counts(self.view), failures=failures(self.view))
         self.view.record = self.run.set_status(status, message)
 
-    def _tell_end(self) -> None:
-        if not self._progress_lines:
-            return
-        text = summary(self.view)
-        if self.run is not None and not self._broken:
-            folder = os.path.relpath(self.run.path)
-            text += (
-                f"\n  records: {folder if len(folder) < len(str(self.run.path)) else self.run.path}"
-            )
-        self._say(text)
-
     # ---- failures of the recording itself
 
     def _write(self, kind: str, *, time: str | None = None, **keys: Any) -> None:
@@ -313,16 +286,4 @@ class Recorder(Inbox):
         self._reader = None
         if self.run is None:
             os.environ[ENVIRONMENT] = ""  # jobs shall not take an earlier run for theirs
-        text = f"fovflow: the run is not recorded further, and goes on: {_sentence(error)}"
-        (self._screen.say if self._screen is not None else _complain)(text)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
-    return f"{type(error).__name__}: {error}"
-
-
-def _complain(text: str) -> None:
-    with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        self._announcer.unrecorded(error)

@@ -6,76 +6,14 @@ files of a run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
+
+from fovflow.runs.form import seconds_of
+from fovflow.runs.jobview import STOPPED, JobView
 
 ENDS = {"job_finished": "completed", "job_failed": "failed"}
 """Status of a job by the type of the event that ends it."""
-
-STOPPED = 130
-"""Exit status of a job that was told to stop: it is terminated, and has not failed."""
-
-OVER = ("completed", "failed", "terminated")
-"""Statuses of jobs that have ended."""
-
-
-@dataclass(slots=True)
-class JobView:
-    """One attempt of one job.
-
-    Attributes
-    ----------
-    status : str
-        ``submitted`` (known to the engine, but not begun), ``running``, ``completed``, ``failed``,
-        ``terminated``.
-    started, ended : float or None
-        Seconds since the epoch.
-    t, total : int
-        Frames done, of how many; 0 of 0 where the job has not told.
-    metrics : dict
-        Latest numbers by name.
-    usage : dict
-        ``seconds``, ``cpu_s``, ``peak_mib`` where known.
-    cluster : dict
-        ``id``, ``node`` and ``cpus`` of the SLURM job that it is part of.
-    settled : bool
-        Whether the engine has had the last word on how it ended.
-    """
-
-    job: str
-    attempt: int
-    rule: str = ""
-    wildcards: dict[str, Any] = field(default_factory=dict)
-    status: str = "submitted"
-    started: float | None = None
-    ended: float | None = None
-    t: int = 0
-    total: int = 0
-    message: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
-    usage: dict[str, float] = field(default_factory=dict)
-    host: str = ""
-    pid: int | None = None
-    error: str = ""
-    frame: int | None = None
-    log: str = ""
-    cluster: dict[str, Any] = field(default_factory=dict)
-    settled: bool = False
-
-    @property
-    def where(self) -> str:
-        """The job's wildcards in words: ``plate1, FOV 3, channel 1``."""
-        return in_words(self.wildcards)
-
-    def seconds(self, now: float) -> float:
-        """Return how long the job has been, or was, at work."""
-        if "seconds" in self.usage:
-            return self.usage["seconds"]
-        if self.started is None:
-            return 0.0
-        return max(0.0, (self.ended or now) - self.started)
 
 
 class RunView:
@@ -263,41 +201,3 @@ class RunView:
         at_work = sum(view.seconds(now) for view in self.running)
         at_once = max(1.0, (spent + at_work) / elapsed)
         return max(0.0, left - at_work) / at_once
-
-
-def shared_words(wildcards: Sequence[Mapping[str, Any]]) -> str:
-    """Return in words what the wildcards of several jobs have in common.
-
-    Examples
-    --------
-    >>> shared_words([{"dataset": "a", "fov": "003"}, {"dataset": "a", "fov": "003", "channel": 1}])
-    'a, FOV 3'
-    """
-    first, *others = wildcards
-    return in_words({k: v for k, v in first.items() if all(one.get(k) == v for one in others)})
-
-
-def in_words(wildcards: Mapping[str, Any]) -> str:
-    """Return a job's wildcards in words.
-
-    Examples
-    --------
-    >>> in_words({"dataset": "plate1", "fov": "003", "channel": "1"})
-    'plate1, FOV 3, channel 1'
-    """
-    parts = []
-    for key, value in wildcards.items():
-        text = str(value)
-        if key == "dataset":
-            parts.append(text)
-        elif key == "fov":
-            parts.append(f"FOV {int(text) if text.isdecimal() else text}")
-        else:
-            parts.append(f"{key} {text}")
-    return ", ".join(parts)
-
-
-def seconds_of(stamp: str) -> float:
-    """Return a time stamp of the records as seconds since the epoch."""
-    at = datetime.fromisoformat(stamp)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
