@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.nodes import attempt_of_engine
+from fovflow.adapter.usage import peak_memory_mib
 from fovflow.runs.claim import join
+from fovflow.runs.eventfile import EventFile
 from fovflow.runs.store import (
     ENVIRONMENT,
     JOB_EVENTS,
     STOP_SUFFIX,
-    EventFile,
     RunFolder,
     current_run,
     job_name,
@@ -158,8 +159,6 @@ class AttemptRecorder:
             self._monitor.stop()
 
     def _used(self) -> dict[str, Any]:
-        from fovflow.adapter.job import peak_memory_mib
-
         return {
             "seconds": round(time.perf_counter() - self._started, 3),
             "cpu_s": round(time.process_time(), 3),

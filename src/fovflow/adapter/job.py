@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,8 +21,9 @@ from typing import Any
 
 from fovflow.adapter.again import NotAgainError, check_worth, may_pass
 from fovflow.adapter.attempt import AttemptRecorder
+from fovflow.adapter.joblog import clear_screen, open_log, sentence_of
+from fovflow.adapter.usage import one_pool_of_threads, peak_memory_mib
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
-from fovflow.errors import FovflowError
 from fovflow.layout import STAMP_NAME
 from fovflow.tables import read_json
 
@@ -36,9 +35,6 @@ RESOURCES_EVERY_S = 10.0
 
 PROGRESS_AFTER_S = 5.0
 """Seconds after which progress is reported in any case, for slow methods."""
-
-LIVE = "FOVFLOW_LIVE"
-"""Environment variable that tells jobs that the screen shows the run live."""
 
 MOST_INPUTS = 1000
 """Longest list of inputs in a job's record; only the post-run rule has more."""
@@ -136,15 +132,7 @@ class Job:
             return self._stop()
         if isinstance(error, NotAgainError):
             return self._decline(error)
-        if isinstance(error, FovflowError):
-            sentence = str(error)
-        elif isinstance(error, MemoryError):
-            sentence = "not enough memory; to do: fewer --cores, or a machine with more memory"
-        elif isinstance(error, OSError):
-            name = f" ({error.filename})" if error.filename else ""
-            sentence = f"{error.strerror or error}{name}"
-        else:
-            sentence = f"unexpected {type(error).__name__}: {error}; to do: report it, with the log"
+        sentence = sentence_of(error)
         at = "" if self.frame is None else f" at frame {self.frame}"
         record = {
             "status": "failed",
@@ -265,9 +253,9 @@ def job(snakemake: Any) -> Iterator[Job]:
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # a clean stop, as by Ctrl-C
-        _one_pool_of_threads(int(snakemake.threads))
+        one_pool_of_threads(int(snakemake.threads))
         this = Job(snakemake)
-        _open_log(this.log)
+        open_log(this.log)
         this.note(f"{this.step}: {this.where}")
         this.recorder.start(params=this.options, threads=this.threads)
         check_worth(this.record, this.recorder.run, this.recorder.attempt)
@@ -281,24 +269,8 @@ def job(snakemake: Any) -> Iterator[Job]:
         if this is None and isinstance(error, Exception):
             raise
         sentence = "stopped" if this is None else this.fail(error)
-        print(f"{_clear()}\n{sentence}\n", file=sys.stderr, flush=True)
+        print(f"{clear_screen()}\n{sentence}\n", file=sys.stderr, flush=True)
         sys.exit(1)
-
-
-def _open_log(path: Path) -> None:
-    """Send what is logged and warned about to the job's log."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    logging.raiseExceptions = False  # a full disk is told in one sentence, by what it stopped
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.captureWarnings(capture=True)
-    warnings.simplefilter("default")
-
-
-def _clear() -> str:
-    """Return what clears the live display off the screen, where there is one."""
-    return "\r\x1b[J" if os.environ.get(LIVE) and sys.stderr.isatty() else ""
 
 
 def _number(snakemake: Any, key: str, default: float) -> float:
@@ -312,25 +284,3 @@ def _number(snakemake: Any, key: str, default: float) -> float:
         return float(section.get(key, default))
     except (AttributeError, TypeError, ValueError):
         return default
-
-
-def peak_memory_mib() -> float:
-    """Return this process's peak resident memory in MiB; NaN where the system does not tell.
-
-    Linux's own account of the process is read: `resource.getrusage` would count the parent's
-    memory at the fork, too.
-    """
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return math.nan
-
-
-def _one_pool_of_threads(threads: int) -> None:
-    """Give OpenCV as many threads as the job has cores; Snakemake tells BLAS itself."""
-    cv2 = sys.modules.get("cv2")
-    if cv2 is None:
-        os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
-    else:
-        cv2.setNumThreads(threads)

@@ -17,7 +17,7 @@ from typing import Any
 
 from fovflow.adapter.engineplan import run_plan, stop_job, stop_run
 from fovflow.adapter.guard import FolderGuard
-from fovflow.adapter.job import LIVE
+from fovflow.adapter.joblog import LIVE
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.adapter.signals import Interruptions
 from fovflow.adapter.submissions import Submissions, hear_groups, refusal, run_name
