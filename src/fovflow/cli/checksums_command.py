@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from fovflow.cli.bytesbar import bytes_bar
 from fovflow.cli.outdir import CONFIG, chosen_outdir
 
 EXAMPLE = "fovflow checksums raw --write        # later: fovflow checksums raw"
@@ -35,8 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Write the list, or compare; return 1 if anything differs from the list."""
-    from tqdm import tqdm
-
     from fovflow.config.load import load_config
     from fovflow.errors import ConfigError
     from fovflow.runs import checksums
@@ -48,14 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.what == "raw" and arguments.folders:
         raise ConfigError("raw takes no folders", remedy="the configuration names the raw data")
     listed = None if arguments.write else checksums.read_list(name)
-    with tqdm(
-        desc=name, unit="B", unit_scale=True, disable=None, leave=False, file=sys.stderr
-    ) as bar:
-
-        def advance(step: int, total: int) -> None:
-            bar.total = total
-            bar.update(step)
-
+    with bytes_bar(name) as advance:
         if arguments.what == "raw":
             found = checksums.raw_data(load_config(arguments.configfile), advance=advance)
         else:

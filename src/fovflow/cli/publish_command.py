@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from fovflow.cli.bytesbar import bytes_bar
 from fovflow.cli.outdir import add_outdir, chosen_outdir
 
 EXAMPLE = "fovflow publish brave-otter /archive/plate1"
@@ -25,21 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Copy; return 1 if anything could not be copied."""
-    from tqdm import tqdm
-
     from fovflow.runs.publish import publish
     from fovflow.runs.reader import find_run
 
     run = find_run(chosen_outdir(arguments.outdir), arguments.run)
-    with tqdm(
-        desc="publish", unit="B", unit_scale=True, disable=None, leave=False, file=sys.stderr
-    ) as bar:
-
-        def advance(_: str, step: int, total: int) -> None:
-            bar.total = total
-            bar.update(step)
-
-        outcome = publish(run, arguments.destination, advance=advance)
+    with bytes_bar("publish") as advance:
+        outcome = publish(
+            run, arguments.destination, advance=lambda _, step, total: advance(step, total)
+        )
     if arguments.json:
         print(json.dumps({"run": run.id, **outcome.to_json()}, indent=2, ensure_ascii=False))
     else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+
+from fovflow.cli.bytesbar import bytes_bar
 
 EXAMPLE = "fovflow verify results"
 
@@ -22,18 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print what does not hold, one line each; return 1 if there is anything."""
-    from tqdm import tqdm
-
     from fovflow.runs.verify import format_report, verify
 
-    with tqdm(
-        desc="verify", unit="B", unit_scale=True, disable=None, leave=False, file=sys.stderr
-    ) as bar:
-
-        def advance(step: int, total: int) -> None:
-            bar.total = total
-            bar.update(step)
-
+    with bytes_bar("verify") as advance:
         report = verify(arguments.folder, advance=advance)
     if arguments.json:
         print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
