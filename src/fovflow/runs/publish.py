@@ -20,7 +20,8 @@ from fovflow.runs.form import FINAL
 from fovflow.runs.jobrecords import LOGS
 from fovflow.runs.manifest_files import FOLDER
 from fovflow.runs.manifest_terms import FILE_NAME
-from fovflow.runs.publish_place import ChangedError, Place, digest_of_pieces, pieces_of
+from fovflow.runs.pieces import digest_of_pieces, pieces_of
+from fovflow.runs.publish_place import ChangedError, Place
 from fovflow.runs.runoutputs import outdir_of, outputs_of
 from fovflow.runs.store import RunFolder
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from fovflow.atomic import Digest
 from fovflow.errors import FovflowError
-
-PIECE = 4 << 20
+from fovflow.runs.pieces import digest_of_pieces, pieces_in, pieces_of
 
 
 class ChangedError(Exception):
@@ -51,7 +48,7 @@ class Place:
         """Return the digest of what stands in the place; None where there is nothing."""
         try:
             with self._system.open(self._name(path), "rb") as file:
-                return digest_of_pieces(iter(lambda: file.read(PIECE), b""))
+                return digest_of_pieces(pieces_in(file))
         except FileNotFoundError:
             return None
 
@@ -61,13 +58,8 @@ class Place:
         folder, _, name = target.rpartition("/")
         temporary = f"{folder}/.{name}.part"
         self._system.makedirs(folder, exist_ok=True)
-        sha256, size = hashlib.sha256(), 0
         with self._system.open(temporary, "wb") as file:
-            for piece in pieces_of(source):
-                sha256.update(piece)
-                size += len(piece)
-                file.write(piece)
-        read = Digest(size, sha256.hexdigest())
+            read = digest_of_pieces(pieces_of(source), each=file.write)
         if expected is not None and read != expected:
             self._remove(temporary)
             raise ChangedError(
@@ -75,7 +67,7 @@ class Place:
                 f"{expected.sha256[:16]}…"
             )
         with self._system.open(temporary, "rb") as file:
-            written = digest_of_pieces(iter(lambda: file.read(PIECE), b""))
+            written = digest_of_pieces(pieces_in(file))
         if written != read:
             self._remove(temporary)
             raise OSError(f"the copy of {path} differs from the original")
@@ -85,19 +77,3 @@ class Place:
     def _remove(self, name: str) -> None:
         with suppress(Exception):
             self._system.rm(name)
-
-
-def pieces_of(path: str | os.PathLike[str]) -> Iterator[bytes]:
-    """Yield a file's content in pieces."""
-    with Path(path).open("rb") as file:
-        while piece := file.read(PIECE):
-            yield piece
-
-
-def digest_of_pieces(pieces: Iterable[bytes]) -> Digest:
-    """Return the digest of content in pieces."""
-    sha256, size = hashlib.sha256(), 0
-    for piece in pieces:
-        sha256.update(piece)
-        size += len(piece)
-    return Digest(size, sha256.hexdigest())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import mimetypes
 import os
 import re
@@ -11,17 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fovflow.atomic import atomic_open, digest_of, write_text
+from fovflow.atomic import Digest, atomic_open, digest_of, write_text
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.records import not_json
 from fovflow.runs.arguments import check_choice, safe_name
+from fovflow.runs.pieces import digest_of_pieces, pieces_of
 from fovflow.tables import write_json
 
 CATEGORIES = ("input", "output", "code")
 REFERENCE_BYTES = 256 << 20
 """Inputs from this size on are recorded by path and digest, and not copied."""
 
-_PIECE = 1 << 20
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+(;.*)?")
 
 
@@ -56,8 +55,7 @@ class Cabinet:
         digest = digest_of(path)
         target = self._free(category, name, digest.sha256)
         if not target.exists():
-            size, sha256 = copy_stream(path, target)
-            return {**about, **self._where(target), "bytes": size, "sha256": sha256, "mode": "copy"}
+            digest = copy_stream(path, target)
         return {
             **about, **self._where(target), "bytes": digest.bytes, "sha256": digest.sha256,
             "mode": "copy",
@@ -144,15 +142,10 @@ def check_file(path: str | os.PathLike[str]) -> Path:
     return found
 
 
-def copy_stream(source: Path, target: Path) -> tuple[int, str]:
-    """Copy a file in pieces, whole or not at all; return size and SHA-256 of what was copied."""
-    digest, size = hashlib.sha256(), 0
-    with source.open("rb") as read, atomic_open(target, "wb") as write:
-        while piece := read.read(_PIECE):
-            digest.update(piece)
-            write.write(piece)
-            size += len(piece)
-    return size, digest.hexdigest()
+def copy_stream(source: Path, target: Path) -> Digest:
+    """Copy a file in pieces, whole or not at all; return the digest of what was copied."""
+    with atomic_open(target, "wb") as file:
+        return digest_of_pieces(pieces_of(source), each=file.write)
 
 
 def object_name(thing: Any, name: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +15,12 @@ from fovflow.results import FILE_NAME as RESULTS_NAME
 from fovflow.runs.findings import Report, climbs_out
 from fovflow.runs.jobrecords import LOGS, read_job_records
 from fovflow.runs.manifest_terms import FILE_NAME, kept_kind
+from fovflow.runs.pieces import digest_of_pieces, pieces_of
 from fovflow.runs.store import list_runs
 from fovflow.runs.verify_manifest import check_manifest
 from fovflow.runs.verify_records import check_records, check_results, check_run
 
 REPORT = "report.html"
-PIECE = 4 << 20
 _UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, "dataset.json"})
 _LOG_SUFFIXES = (".log", ".tsv", ".json", ".jsonl")
 
@@ -186,7 +185,7 @@ def _compare_file(
     path: Path, name: str, entry: Expected, report: Report, advance: Callable[[int], Any]
 ) -> None:
     try:
-        digest = _read_digest(path, advance)
+        digest = digest_of_pieces(pieces_of(path), each=lambda piece: advance(len(piece)))
     except OSError as error:
         report.find(name, f"cannot be read: {error.strerror or error}")
         return
@@ -204,16 +203,6 @@ def _compare_file(
         else:
             continue
         return
-
-
-def _read_digest(path: Path, advance: Callable[[int], Any]) -> Digest:
-    sha256, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            sha256.update(piece)
-            size += len(piece)
-            advance(len(piece))
-    return Digest(size, sha256.hexdigest())
 
 
 def format_report(report: Report, *, notes: bool = True) -> Iterable[str]:
