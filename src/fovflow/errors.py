@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class FovflowError(Exception):
     """An error that a user can act on.
@@ -37,6 +41,25 @@ class FovflowError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.found, self.remedy)
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the errors of reading a file into sentences; `path` where the system names none.
+
+    Raises
+    ------
+    FovflowError
+        If the system does not let the body read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise FovflowError(
+            f"cannot read {error.filename or os.fspath(path)}",
+            found=error.strerror or str(error),
+            remedy="check that the file is there and that you may read it",
+        ) from error
 
 
 class ConfigError(FovflowError):

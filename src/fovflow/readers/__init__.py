@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import ConfigError, FovflowError, reading
 from fovflow.plugins import find
 from fovflow.readers.base import Given
 from fovflow.readers.locate import Location, locate
@@ -89,15 +89,10 @@ def open_raw(
     location = locate(path)
     opener = find("readers", format, _BUILTIN) if format else _by_content(location, pattern)
     try:
-        reader: RawReader = opener(location, given, pattern)
+        with reading(location.root):
+            reader: RawReader = opener(location, given, pattern)
     except FovflowError:
         raise
-    except OSError as error:
-        raise FovflowError(
-            f"cannot read {error.filename or location.root}",
-            found=error.strerror or str(error),
-            remedy="check that the file is there and that you may read it",
-        ) from error
     except Exception as error:
         raise FovflowError(
             f"{location.root} is damaged, cut off, or of a kind that is not understood",

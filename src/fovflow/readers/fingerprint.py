@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, reading
 from fovflow.readers.locate import locate
 from fovflow.readers.series_names import match_pattern
 
@@ -41,7 +39,7 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
         If there is nothing, or it cannot be read.
     """
     location = locate(path)
-    with _readable(location.root):
+    with reading(location.root):
         if location.root.is_dir() and not location.files:
             found = [
                 Path(where) / name for where, _, names in os.walk(location.root) for name in names
@@ -75,7 +73,7 @@ def stamp(path: str | os.PathLike[str], pattern: str | None = None) -> dict[str,
     """
     files = raw_files(path, pattern)
     folder = _common_folder(files)
-    with _readable(folder):
+    with reading(folder):
         states = ((file.relative_to(folder).as_posix(), file.stat()) for file in files)
         return {"files": {name: [state.st_size, state.st_mtime_ns] for name, state in states}}
 
@@ -112,7 +110,7 @@ def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str
     lines = []
     for file in files:
         name = file.relative_to(folder).as_posix() if len(files) > 1 else ""
-        with _readable(file):
+        with reading(file):
             size, digest = _file_digest(file)
         lines.append(name.encode("utf-8", "surrogateescape") + f"\0{size}\0{digest}\n".encode())
     return "sampled-sha256-1:" + hashlib.sha256(b"".join(sorted(lines))).hexdigest()
@@ -174,15 +172,3 @@ def _common_folder(files: list[Path]) -> Path:
 def _is_tiff(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) in _TIFF_MAGIC
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FovflowError(
-            f"cannot read {error.filename or path}",
-            found=error.strerror or str(error),
-            remedy="check that the file is there and that you may read it",
-        ) from error

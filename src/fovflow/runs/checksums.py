@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fovflow.config import Config
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, reading
 from fovflow.layout import STAMP_NAME
 from fovflow.readers.fingerprint import raw_files
 from fovflow.runs.jobrecords import LOGS
@@ -170,17 +170,16 @@ def _named(config: Config) -> Iterator[tuple[str, Path]]:
 
 def _hashed(files: list[tuple[str, Path]], advance: Advance | None) -> list[ListedFile]:
     found = []
-    try:
-        total = sum(path.stat().st_size for _, path in files)
-        for used_by, path in sorted(files, key=lambda item: (item[0], item[1].as_posix())):
-            size = path.stat().st_size
+    total = sum(_size(path) for _, path in files)
+    for used_by, path in sorted(files, key=lambda item: (item[0], item[1].as_posix())):
+        size = _size(path)
+        with reading(path):
             found.append(ListedFile(path.as_posix(), size, sha256_of(path), used_by))
-            if advance is not None:
-                advance(size, total)
-    except OSError as error:
-        raise FovflowError(
-            f"cannot read {error.filename}",
-            found=error.strerror or str(error),
-            remedy="check that the file is there and that you may read it",
-        ) from error
+        if advance is not None:
+            advance(size, total)
     return found
+
+
+def _size(path: Path) -> int:
+    with reading(path):
+        return path.stat().st_size
