@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fovflow.errors import FovflowError
-from fovflow.tables import read_json
+from fovflow.records import read_json_object, through_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ def fov_status(made: list[Made], options: Mapping[str, Any]) -> dict[str, Any]:
         ``step``, where files were made with other parameters; or ``incomplete`` with the first
         ``step`` whose files are missing and that has left no error (not run yet, or killed).
     """
-    records = {item.record: _read_record(item.record) for item in made}
+    records = {item.record: read_json_object(item.record) for item in made}
     for item in made:  # on a cluster, a failed step takes the files of those before with it
         record = records[item.record]
         if record.get("status") == "failed":
@@ -50,19 +48,6 @@ def fov_status(made: list[Made], options: Mapping[str, Any]) -> dict[str, Any]:
         record = records[item.record]
         if not Path(item.path).exists():
             return {"status": "incomplete", "step": item.step}
-        if "options" in record and record["options"] != _plain(options.get(item.step)):
+        if "options" in record and record["options"] != through_json(options.get(item.step)):
             return {"status": "outdated", "step": item.step}
     return {"status": "complete"}
-
-
-def _read_record(name: str) -> dict[str, Any]:
-    try:
-        content = read_json(name)
-    except FovflowError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` as it comes back from JSON."""
-    return json.loads(json.dumps(value))

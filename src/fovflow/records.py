@@ -98,6 +98,20 @@ def read_json(path: str | os.PathLike[str]) -> Any:
             raise _garbage(name, "JSON", error) from error
 
 
+def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the JSON object in a file; an empty one where there is none, or anything else."""
+    try:
+        content = read_json(path)
+    except FovflowError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def through_json(value: Any) -> Any:
+    """Return `value` as it comes back from JSON: plain lists, mappings with text keys, numbers."""
+    return json.loads(json.dumps(value))
+
+
 def write_json(path: str | os.PathLike[str], data: Any, *, sort_keys: bool = False) -> None:
     """Write plain values as JSON, atomically: indented, keys in their order or sorted.
 

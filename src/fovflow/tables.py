@@ -20,7 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError
-from fovflow.records import REMAKE, read_json, read_yaml, readable, write_json, write_yaml
+from fovflow.records import (
+    REMAKE,
+    read_json,
+    read_json_object,
+    read_yaml,
+    readable,
+    write_json,
+    write_yaml,
+)
 
 Kind = type[bool] | type[int] | type[float] | type[str]
 
@@ -276,6 +284,6 @@ def _joined(parts: list[NDArray[Any]], kind: Kind) -> NDArray[Any]:
 
 
 __all__ = [
-    "KINDS", "Kind", "read_comments", "read_csv", "read_json", "read_yaml", "write_csv",
-    "write_json", "write_yaml",
+    "KINDS", "Kind", "read_comments", "read_csv", "read_json", "read_json_object", "read_yaml",
+    "write_csv", "write_json", "write_yaml",
 ]  # fmt: skip

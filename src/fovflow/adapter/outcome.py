@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from fovflow.adapter.forget import forget
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.adapter.reporting import record_report
 from fovflow.fovstatus import fov_status
+from fovflow.records import through_json
 from fovflow.results import results_paths, write_results
 from fovflow.units import format_ranges
 
@@ -44,7 +44,7 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
         **plan.metadata(pipeline.config.time_units),
         "kept": sorted(pipeline.kept),
         "counts": _counts(statuses),
-        "params": _plain(
+        "params": through_json(
             {step: pipeline.parameters(step, dataset) for step in STEPS}
             | pipeline.user_steps.parameters()
         ),
@@ -71,11 +71,6 @@ def _counts(statuses: dict[int, dict[str, Any]]) -> dict[str, int]:
     for status in statuses.values():
         counts[status["status"]] = counts.get(status["status"], 0) + 1
     return counts
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` as plain lists, mappings and numbers."""
-    return json.loads(json.dumps(value))
 
 
 def record_failure(pipeline: Pipeline, workflow: Any) -> None:

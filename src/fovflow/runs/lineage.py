@@ -19,7 +19,7 @@ from fovflow.runs.jobrecords import (
     last_attempts,
     read_job_records,
 )
-from fovflow.tables import read_json
+from fovflow.tables import read_json_object
 
 PLAN = "dataset.json"
 
@@ -121,7 +121,7 @@ class Records:
 
     def raw(self, depth: int) -> Step:
         """Return the raw data as the first step."""
-        stamp, plan = (_read(self.folder / name) for name in (STAMP_NAME, PLAN))
+        stamp, plan = (read_json_object(self.folder / name) for name in (STAMP_NAME, PLAN))
         return Step("raw data", depth, outputs={str(stamp.get("path")): plan.get("fingerprint")})
 
 
@@ -203,14 +203,6 @@ def _forward(known: Records, path: str) -> Iterator[Step]:
                     yield known.step(record, depth)
                     following += record.outputs
         front, depth = following, depth + 1
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except FovflowError:
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def format_lineage(lineage: Lineage) -> list[str]:

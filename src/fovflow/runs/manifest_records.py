@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
-from fovflow.errors import FovflowError
 from fovflow.layout import STAMP_NAME
 from fovflow.runs.crate import NO_LICENSE, Crate, CrateJob
 from fovflow.runs.form import FINAL, now
@@ -27,7 +26,7 @@ from fovflow.runs.manifest_files import (
 from fovflow.runs.manifest_terms import FILE_NAME
 from fovflow.runs.provenance import capture_environment
 from fovflow.runs.store import RunFolder, list_runs
-from fovflow.tables import read_json
+from fovflow.tables import read_json_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +191,7 @@ def _published(runs: list[dict[str, Any]], jobs: list[CrateJob]) -> str:
 
 
 def _raw(folder: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    plan, stamp = _read(folder / "dataset.json"), _read(folder / STAMP_NAME)
+    plan, stamp = read_json_object(folder / "dataset.json"), read_json_object(folder / STAMP_NAME)
     path = str(stamp.get("path") or "")
     found = {
         "name": Path(path).name,
@@ -204,14 +203,6 @@ def _raw(folder: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
         if isinstance(item, Mapping) and item.get("path") == path and item.get("sha256"):
             found["sha256"] = item["sha256"]
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except FovflowError:
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _public(config: Mapping[str, Any]) -> dict[str, Any]:
