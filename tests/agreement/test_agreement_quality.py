@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from agreement.movies import blobs
 
-from fovflow.quality import PRESETS, judge
+from fovflow.config.qc import QcConfig
+from fovflow.quality import judge
 from reference import features, quality, tracking
 
 MISSING = (5,)
@@ -47,7 +48,7 @@ def test_every_rule_speaks():
 @pytest.mark.parametrize(
     "params",
     [
-        PRESETS["classic"],
+        QcConfig(preset="classic").arguments(),
         {"min_frames": 4, "min_frames_fraction": None},
         {"verdict": "cell"},
         {"border_um": 8.0, "border_measure": "centroid"},

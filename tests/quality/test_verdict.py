@@ -10,9 +10,10 @@ import pytest
 
 from fovflow.config.qc import QcConfig, Rule
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.quality import PRESETS, RULES, judge, ledger
+from fovflow.quality import RULES, judge, ledger
 
 SHAPE = (60, 400, 400)
+CLASSIC = QcConfig(preset="classic").arguments()
 
 
 def random_table(seed=0, cells=30):
@@ -38,7 +39,7 @@ def random_table(seed=0, cells=30):
 @pytest.mark.parametrize("seed", range(5))
 def test_classic_is_thirty_frames_and_fifty_pixels_per_cell(seed):
     table = random_table(seed)
-    judged = judge(table, shape=SHAPE, **PRESETS["classic"])
+    judged = judge(table, shape=SHAPE, **CLASSIC)
     for cell in np.unique(table["cell"]):
         own = table["cell"] == cell
         x, y = table["position_x"][own], table["position_y"][own]
@@ -77,14 +78,14 @@ def test_verdicts_do_not_depend_on_the_order_of_rows():
     assert other["flags"].tolist() == judged["flags"][shuffled].tolist()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_empty_table(preset):
+@pytest.mark.parametrize("arguments", [{}, CLASSIC], ids=["default", "classic"])
+def test_empty_table(arguments):
     table = {name: values[:0] for name, values in random_table().items()}
-    judged = judge(table, shape=SHAPE, **PRESETS[preset])
+    judged = judge(table, shape=SHAPE, **arguments)
     assert judged["good"].dtype == bool
     assert judged["flags"].dtype == object
     assert ledger(judged)["cells"] == {"detected": 0, "kept": 0, "rejected": 0}
-    judge(table, shape=(0, 8, 8), **PRESETS[preset])
+    judge(table, shape=(0, 8, 8), **arguments)
 
 
 def test_data_frame_is_accepted():
@@ -147,12 +148,21 @@ def test_config_presets():
         for n, p in inspect.signature(judge).parameters.items()
         if n in QcConfig.model_fields
     }
-    classic = QcConfig(preset="classic").arguments()
-    assert classic == {**QcConfig().arguments(), **PRESETS["classic"]}
+    assert {
+        **QcConfig().arguments(),
+        "reject": ("min_frames", "border"),
+        "note": (),
+        "verdict": "cell",
+        "min_frames": 30,
+        "min_frames_fraction": None,
+        "border_px": 50.0,
+        "border_um": None,
+        "border_measure": "centroid",
+    } == CLASSIC
     own = QcConfig(preset="classic", border_px=10)
     assert (own.border_px, own.verdict) == (10, "cell")
     with pytest.raises(ValueError, match="border stands twice"):
         QcConfig(reject=["border"], note=["border"])
     with pytest.raises(ValueError, match="min_frame"):
         QcConfig(min_frame=3)
-    assert judge(random_table(), shape=SHAPE, **classic)["good"].any()
+    assert judge(random_table(), shape=SHAPE, **CLASSIC)["good"].any()

@@ -38,21 +38,6 @@ NEEDS: dict[str, str] = {
 REJECT = ("min_frames", "border", "saturation", "invalid", "area_jump", "merge")
 NOTE = ("focus", "gap", "lineage")
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "classic": {
-        "reject": ("min_frames", "border"),
-        "note": (),
-        "verdict": "cell",
-        "min_frames": 30,
-        "min_frames_fraction": None,
-        "border_px": 50.0,
-        "border_um": None,
-        "border_measure": "centroid",
-    },
-}
-"""Parameters of `judge` that differ from its defaults."""
-
 Columns = dict[str, NDArray[Any]]
 
 
