@@ -45,19 +45,6 @@ def bright_discs(truth, seed=0):
     return np.rint(cv2.GaussianBlur(frame, (0, 0), 1.0)).astype(np.uint16)
 
 
-def seg_score(truth, labels):
-    """Return the mean over true cells of the IoU with the object that covers over half of them."""
-    scores = []
-    for cell in np.unique(truth[truth > 0]):
-        own = truth == cell
-        ids, counts = np.unique(labels[own], return_counts=True)
-        best = ids[np.argmax(counts)]
-        shared = counts.max()
-        found = best > 0 and shared > own.sum() / 2
-        scores.append(shared / (own | (labels == best)).sum() if found else 0.0)
-    return float(np.mean(scores))
-
-
 def raster_order(labels):
     """Return the ids in the order of their first pixels."""
     ids, first = np.unique(labels, return_index=True)

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from segmentation.scenes import PIXEL_UM, bright_discs, ellipses, seg_score
+from segmentation.scenes import PIXEL_UM, bright_discs, ellipses
 
 import fovflow.plugins
 from fovflow.config import segment as models
@@ -16,6 +16,7 @@ from fovflow.errors import ConfigError, FovflowError
 from fovflow.segmentation import BUILTIN, NEEDS_PIXEL_SIZE, get_segmenter, segment_stack
 from fovflow.segmentation.cellpose import CellposeSegmenter
 from fovflow.segmentation.threshold import li_threshold, otsu_threshold
+from fovflow.simulation.score import seg_score
 
 NUCLEI = [(30, 30, 9, 9), (30, 47, 9, 9), (100, 60, 10, 12), (120, 150, 9, 11)]
 
