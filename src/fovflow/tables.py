@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -43,9 +43,7 @@ _INT_CHARACTERS = frozenset("0123456789-")
 _FLOAT_CHARACTERS = frozenset("0123456789+-.eEinfaN")
 
 
-def write_csv(
-    path: str | os.PathLike[str], columns: Mapping[str, ArrayLike], *, comments: Sequence[str] = ()
-) -> None:
+def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) -> None:
     """Write a table atomically.
 
     Parameters
@@ -55,8 +53,6 @@ def write_csv(
     columns : mapping of str to array-like
         One-dimensional columns of one length: booleans, integers, floats (written as float64) or
         text (str; None is an empty field). Columns of no rows give a file of the header alone.
-    comments : sequence of str
-        Lines that stand before the header, each after ``# ``.
 
     Raises
     ------
@@ -70,7 +66,6 @@ def write_csv(
         raise ValueError(f"a table needs columns of one length, not of {sorted(lengths)} rows")
     lone = len(arrays) == 1
     with atomic_open(path) as file:
-        file.writelines(f"# {line}\n" for line in comments)
         file.write(",".join(_texts(arrays, lone)) + "\n")
         for start in range(0, lengths.pop(), _CHUNK):
             fields = [_fields(array[start : start + _CHUNK], lone) for array in arrays.values()]
@@ -174,17 +169,6 @@ def read_csv(
     }
 
 
-def read_comments(path: str | os.PathLike[str]) -> list[str]:
-    """Return the lines before a table's header that begin with ``#``, without it."""
-    found = []
-    with readable(Path(path), "table", encoding="utf-8-sig") as file:
-        for line in file:
-            if not line.startswith("#"):
-                break
-            found.append(line[1:].strip())
-    return found
-
-
 def _parse(
     path: Path, file: IO[str], text: set[str], wanted: Callable[[str], bool] | None
 ) -> tuple[list[str], list[list[NDArray[Any]]]]:
@@ -284,6 +268,6 @@ def _joined(parts: list[NDArray[Any]], kind: Kind) -> NDArray[Any]:
 
 
 __all__ = [
-    "KINDS", "Kind", "read_comments", "read_csv", "read_json", "read_json_object", "read_yaml",
+    "KINDS", "Kind", "read_csv", "read_json", "read_json_object", "read_yaml",
     "write_csv", "write_json", "write_yaml",
 ]  # fmt: skip

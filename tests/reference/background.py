@@ -100,9 +100,3 @@ def correct_classic(stack: np.ndarray, seg: np.ndarray) -> tuple[np.ndarray, np.
     """Corrected (T, Y, X) float32 and the background (T, Y, X) float64 that was taken off."""
     frames, surfaces, _ = background_stack(stack, seg, method="classic")
     return (frames - surfaces).astype(np.float32), surfaces
-
-
-def correct_tiles(stack: np.ndarray, seg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corrected (T, Y, X) float32 and the background (T, Y, X) float64 that was taken off."""
-    frames, surfaces, _ = background_stack(stack, seg)
-    return (frames - surfaces).astype(np.float32), surfaces

@@ -124,12 +124,6 @@ class Cluster:
         self._start("slurmctld", "slurmctld", "-D", *options)
         self.wait_for(lambda: "is UP" in self.command("scontrol", "ping", check=False), "slurmctld")
 
-    def stop_controller(self) -> None:
-        """End the controller; it keeps its state."""
-        process = self._processes.pop("slurmctld")
-        process.terminate()
-        process.wait(20)
-
     def start_node(self, node: str) -> None:
         """Start a node, perhaps again."""
         (self.folder / "spool" / node).mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fovflow.errors import FovflowError
-from fovflow.tables import read_comments, read_csv, write_csv
+from fovflow.tables import read_csv, write_csv
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
@@ -84,13 +84,12 @@ def test_text_of_the_file(tmp_path):
             "flags": ["", "border;gap"],
             "name": ['a "b", c', None],
         },
-        comments=["Time units: min"],
     )
     assert path.read_bytes() == (
-        b"# Time units: min\ncell,good,time,small,flags,name\n"
+        b"cell,good,time,small,flags,name\n"
         b'1,True,0.1,0.10000000149011612,,"a ""b"", c"\n60000,False,,-inf,border;gap,\n'
     )
-    assert read_comments(path) == ["Time units: min"]
+    path.write_bytes(b"# Time units: min\n" + path.read_bytes())
     assert read_csv(path)["flags"].tolist() == ["", "border;gap"]
 
 

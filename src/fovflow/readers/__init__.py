@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from fovflow.readers.locate import Location, locate
 from fovflow.readers.protocol import Channel, FrameTimes, Position, RawInfo, RawReader
 
 __all__ = ["Channel", "FrameTimes", "Position", "RawInfo", "RawReader", "open_raw"]
-
-Opener = Callable[[Location, Given, str | None], RawReader]
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAGIC: tuple[tuple[bytes, str], ...] = (
