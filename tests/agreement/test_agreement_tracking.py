@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from agreement.movies import blobs, per_frame, scene
+from tracking.scenes import drawn
 
 from fovflow.tracking import track_stack
 from reference import tracking as reference
@@ -62,19 +63,11 @@ def test_hard_movies_hold_all_cases():
     assert min(count.values()) >= 10, count
 
 
-def squares(*boxes, shape=(80, 80)):
-    """Label frame of boxes (y, x, height, width)."""
-    labels = np.zeros(shape, np.uint16)
-    for label, (y, x, height, width) in enumerate(boxes, start=1):
-        labels[y : y + height, x : x + width] = label
-    return labels
-
-
 def test_iou_of_a_newborn_with_a_parent_that_drifts_out_of_the_frame():
     others = ((40, 10, 8, 8), (60, 50, 8, 8), (30, 60, 8, 8))
     moved = tuple((y - 4, x, h, w) for y, x, h, w in others)
-    after = squares((0, 19, 8, 10), (0, 31, 8, 10), *moved)
-    table = compare(np.stack([squares((0, 20, 12, 20), *others), after, after]))
+    after = drawn((0, 19, 8, 10), (0, 31, 8, 10), *moved)
+    table = compare(np.stack([drawn((0, 20, 12, 20), *others), after, after]))
     # Of the parent's 240 pixels 160 are still inside; each daughter has 72 of them.
     np.testing.assert_allclose(table["iou"][table["parent"] > 0], 72 / 168)
 
@@ -82,7 +75,7 @@ def test_iou_of_a_newborn_with_a_parent_that_drifts_out_of_the_frame():
 def test_an_heir_takes_part_in_one_division_only():
     parent, heir, newborn = (20, 20, 12, 20), (20, 19, 12, 10), (20, 31, 12, 10)
     pieces = (20, 18, 12, 5), (20, 25, 12, 5)
-    seg = np.stack([squares(parent), squares(heir, newborn), squares(*pieces, newborn)])
+    seg = np.stack([drawn(parent), drawn(heir, newborn), drawn(*pieces, newborn)])
     assert (compare(seg)["parent"] > 0).sum() == 2
 
 

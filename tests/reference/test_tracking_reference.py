@@ -2,18 +2,12 @@
 
 import numpy as np
 import pytest
+from tracking.scenes import drawn
 
 from reference import tracking
 from reference.assignment import assign
 from reference.detections import detections, overlaps
 from reference.drift import cumulative_drift, frame_shift
-
-
-def frame(*boxes, shape=(60, 60)):
-    labels = np.zeros(shape, np.uint16)
-    for label, (y, x, height, width) in enumerate(boxes, start=1):
-        labels[y : y + height, x : x + width] = label
-    return labels
 
 
 def test_objects_come_in_raster_order_with_half_open_boxes():
@@ -27,7 +21,7 @@ def test_objects_come_in_raster_order_with_half_open_boxes():
 
 
 def test_overlaps_after_a_shift_drop_what_leaves_the_frame():
-    labels = frame((0, 0, 10, 10))
+    labels = drawn((0, 0, 10, 10), shape=(60, 60))
     (source,) = detections(labels, 0)
     assert overlaps(source, labels, (-4, 0)) == (60, {1: 60})
     assert overlaps(source, labels, (0, 60)) == (0, {})
@@ -61,20 +55,20 @@ def test_pairs_below_the_limit_have_no_weight():
 
 
 def test_only_cells_of_the_first_frame_are_followed():
-    seg = np.stack([frame((20, 20, 10, 10)), frame((0, 0, 10, 10), (21, 20, 10, 10))])
+    seg = np.stack([drawn((20, 20, 10, 10)), drawn((0, 0, 10, 10), (21, 20, 10, 10))])
     labeled, _ = tracking.track_classic(seg)
     np.testing.assert_array_equal(labeled[1], (seg[1] == 2).astype(np.uint16))
 
 
 def test_one_missed_frame_ends_a_track():
     a, b = (5, 5, 10, 10), (30, 30, 10, 10)
-    seg = np.stack([frame(a, b), frame(b), frame(a, b)])
+    seg = np.stack([drawn(a, b), drawn(b), drawn(a, b)])
     labeled, _ = tracking.track_classic(seg)
     assert [sorted(np.unique(f[f > 0])) for f in labeled] == [[1, 2], [2], [2]]
 
 
 def test_an_empty_frame_ends_everything():
-    seg = np.stack([frame((5, 5, 10, 10)), frame(), frame((5, 5, 10, 10))])
+    seg = np.stack([drawn((5, 5, 10, 10)), drawn(), drawn((5, 5, 10, 10))])
     assert not tracking.track_classic(seg)[0][1:].any()
 
 
@@ -88,7 +82,7 @@ def columns(table, *names):
 
 def test_a_gap_is_closed_and_weighs_less():
     cell = (20, 20, 10, 10)
-    labeled, table = links(frame(cell), frame(), frame(), frame((20, 22, 10, 10)))
+    labeled, table = links(drawn(cell), drawn(), drawn(), drawn((20, 22, 10, 10)))
     assert labeled[3].max() == 1
     assert columns(table, "cell", "frame", "previous_frame", "gap") == [(1, 0, -1, 0), (1, 3, 0, 2)]
     assert table["iou"][1] == pytest.approx(80 / 120)
@@ -98,23 +92,23 @@ def test_a_gap_is_closed_and_weighs_less():
 
 def test_a_gap_longer_than_allowed_starts_a_new_cell():
     cell = (20, 20, 10, 10)
-    labeled, _ = links(frame(cell), frame(), frame(), frame(cell), max_gap=1)
+    labeled, _ = links(drawn(cell), drawn(), drawn(), drawn(cell), max_gap=1)
     assert labeled[3].max() == 2
 
 
 def test_a_jump_is_linked_by_distance():
-    labeled, table = links(frame((20, 10, 10, 10)), frame((20, 22, 10, 10)), drift=False)
+    labeled, table = links(drawn((20, 10, 10, 10)), drawn((20, 22, 10, 10)), drift=False)
     assert labeled[1].max() == 1
     assert table["iou"][1] == 0
     assert table["confidence"][1] == pytest.approx(0.1 * (1 - 12 / 20))
-    labeled, _ = links(frame((20, 10, 10, 10)), frame((20, 30, 10, 10)), drift=False)
+    labeled, _ = links(drawn((20, 10, 10, 10)), drawn((20, 30, 10, 10)), drift=False)
     assert labeled[1].max() == 2
 
 
 def test_drift_of_the_whole_field_is_found():
     places = [(5, 5), (40, 8), (20, 30), (45, 45), (8, 50)]
-    before = frame(*((y, x, 6, 6) for y, x in places), shape=(80, 80))
-    after = frame(*((y + 9, x + 14, 6, 6) for y, x in places), shape=(80, 80))
+    before = drawn(*((y, x, 6, 6) for y, x in places), shape=(80, 80))
+    after = drawn(*((y + 9, x + 14, 6, 6) for y, x in places), shape=(80, 80))
     objects = [detections(before, 0), detections(after, 1)]
     assert frame_shift(*objects, limit=50) == (9, 14)
     assert cumulative_drift([*objects, [], objects[1]], 50) == [(0, 0), (9, 14), (9, 14), (9, 14)]
@@ -126,7 +120,7 @@ def test_drift_of_the_whole_field_is_found():
 
 def test_a_division_ends_the_parent_and_starts_two_cells():
     parent, daughters = (20, 20, 12, 20), ((20, 19, 12, 10), (20, 31, 12, 10))
-    labeled, table = links(frame(parent), frame(*daughters), frame(*daughters))
+    labeled, table = links(drawn(parent), drawn(*daughters), drawn(*daughters))
     assert [sorted(np.unique(f[f > 0])) for f in labeled] == [[1], [2, 3], [2, 3]]
     assert columns(table, "cell", "frame", "parent")[1:] == [
         (2, 1, 1),
@@ -137,20 +131,20 @@ def test_a_division_ends_the_parent_and_starts_two_cells():
     # Common pixels 9 * 12 + 9 * 12 of 240 + 120 + 120 - 216.
     assert table["confidence"][1] == pytest.approx(216 / 264)
     assert table["iou"][1] == pytest.approx(108 / 252)
-    off, _ = links(frame(parent), frame(*daughters), frame(*daughters), divisions=False)
+    off, _ = links(drawn(parent), drawn(*daughters), drawn(*daughters), divisions=False)
     assert off.max() == 2
 
 
 def test_a_daughter_that_does_not_go_on_is_none():
     parent, daughters = (20, 20, 12, 20), ((20, 19, 12, 10), (20, 31, 12, 10))
-    _, table = links(frame(parent), frame(*daughters), frame(daughters[0]))
+    _, table = links(drawn(parent), drawn(*daughters), drawn(daughters[0]))
     assert not table["parent"].any()
     assert columns(table, "cell", "frame", "split") == [(1, 0, 0), (1, 1, 1), (1, 2, 0), (2, 1, 0)]
 
 
 def test_a_merge_is_counted_and_both_cells_go_on():
     a, b, both = (20, 20, 10, 20), (20, 42, 10, 16), (20, 20, 10, 38)
-    labeled, table = links(frame(a, b), frame(a, b), frame(a, b), frame(both), frame(a, b))
+    labeled, table = links(drawn(a, b), drawn(a, b), drawn(a, b), drawn(both), drawn(a, b))
     assert columns(table, "cell", "frame", "merged") == [
         (1, 0, 0), (1, 1, 0), (1, 2, 0), (1, 3, 1), (1, 4, 0),
         (2, 0, 0), (2, 1, 0), (2, 2, 0), (2, 4, 0),
@@ -159,6 +153,6 @@ def test_a_merge_is_counted_and_both_cells_go_on():
 
 
 def test_ids_follow_first_frame_and_raster_order():
-    labels = frame((40, 5, 8, 8), (5, 5, 8, 8))
+    labels = drawn((40, 5, 8, 8), (5, 5, 8, 8))
     labeled, _ = links(labels, labels)
     assert (labeled[0, 5, 5], labeled[0, 40, 5]) == (1, 2)

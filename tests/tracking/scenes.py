@@ -14,6 +14,11 @@ def boxes(*frames, shape=(80, 80)):
     return stack
 
 
+def drawn(*places, shape=(80, 80)):
+    """Draw one frame of boxes (y, x, height, width), labelled 1, 2, …"""
+    return boxes(dict(enumerate(places, start=1)), shape=shape)[0]
+
+
 def disc(frame, y, x, radius, label):
     """Draw a disc where the frame is still empty."""
     rows, columns = np.ogrid[: frame.shape[0], : frame.shape[1]]
