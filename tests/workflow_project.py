@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from fovflow.runs.store import RunFolder, list_runs
 from fovflow.simulation import MovieParams, simulate, write_movie
 from paths import ROOT
 
@@ -54,6 +55,11 @@ class Project:
     def results(self) -> Path:
         """The dataset's folder."""
         return self.folder / self.config["outdir"] / "sim"
+
+    def only_run(self) -> RunFolder:
+        """Return the record of the one run that there was."""
+        (run,) = list_runs(self.folder / self.config["outdir"])
+        return run
 
     def write_config(self) -> None:
         """Write the configuration where Snakemake looks for it."""

@@ -47,7 +47,7 @@ class Recorded:
         self.folder = self.outdir / DATASET
         self.clock = 1.0
         self.run = RunFolder.create(self.outdir, name="calm-otter")
-        self._edit_run(
+        self.edit_run(
             status="running",
             created=at(0),
             started=at(0.5),
@@ -87,13 +87,14 @@ class Recorded:
         """Return the name of a file of an FOV, relative to the dataset."""
         return f"fov_{fov:03d}/{DATASET}_fov_{fov:03d}_{rest}"
 
-    def _edit_run(self, **keys: Any) -> None:
+    def edit_run(self, **keys: Any) -> None:
+        """Change keys of the run's record."""
         self.run.write_record({**self.run.read_record(), **keys})
 
     def end(self, status: str) -> None:
         """End the run."""
         history = [*self.run.read_record()["history"], {"status": status, "time": at(900)}]
-        self._edit_run(status=status, ended=at(900), history=history)
+        self.edit_run(status=status, ended=at(900), history=history)
 
     def _write_plan(self) -> None:
         plan = {"format": "nd2", "n_bytes": 5000, "fingerprint": "sampled-sha256-1:" + "b" * 64}

@@ -6,7 +6,7 @@ import argparse
 import json
 
 import pytest
-from runs.recorded import DATASET, Recorded
+from runs.recorded import DATASET
 
 from fovflow.cli import runs_compare
 from fovflow.errors import FovflowError
@@ -16,24 +16,14 @@ from fovflow.runs.runoutputs import outputs_of
 from fovflow.runs.store import RunFolder
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return Recorded(tmp_path_factory.mktemp("whole"))
-
-
 @pytest.fixture
 def pair(whole, tmp_path):
     return whole.copy_to(tmp_path / "a"), whole.copy_to(tmp_path / "b")
 
 
-def change(recorded, **keys):
-    recorded.run.write_record({**recorded.run.read_record(), **keys})
-
-
 def test_two_runs_in_two_folders_that_differ_in_nothing_that_matters(pair):
     first, second = pair
-    change(
-        second,
+    second.edit_run(
         id="20260401T000000Z-late-lark",
         name="late-lark",
         created="2026-04-01T00:00:00+00:00",
@@ -76,7 +66,7 @@ def test_two_runs_in_two_folders_that_differ_in_nothing_that_matters(pair):
 )  # fmt: skip
 def test_what_matters_is_named(pair, keys, line):
     first, second = pair
-    change(second, **keys)
+    second.edit_run(**keys)
     found = compare_runs(first.run, second.run)
     assert not found.same
     lines = format_comparison(found)
@@ -130,6 +120,6 @@ def test_the_command_tells_by_its_status_whether_anything_matters(pair, capsys):
     arguments = parser.parse_args([str(first.outdir), str(second.outdir), "--json"])
     assert runs_compare.main(arguments) == 0
     assert json.loads(capsys.readouterr().out)["equal_outputs"] == 10
-    change(second, config={"fovs": "0"})
+    second.edit_run(config={"fovs": "0"})
     assert runs_compare.main(parser.parse_args([str(first.outdir), str(second.outdir)])) == 1
     assert "config: fovs: nothing | 0" in capsys.readouterr().out

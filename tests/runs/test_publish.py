@@ -16,16 +16,6 @@ from fovflow.runs.publish_place import Place
 from fovflow.runs.verify import verify
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return Recorded(tmp_path_factory.mktemp("whole"))
-
-
-@pytest.fixture
-def recorded(whole, tmp_path):
-    return whole.copy_to(tmp_path)
-
-
 @pytest.fixture
 def memory():
     system = fsspec.filesystem("memory")
@@ -177,8 +167,7 @@ def test_wrong_places_and_running_runs_are_refused(recorded):
         publish(recorded.run, str(recorded.outdir))
     with pytest.raises(FovflowError, match="cannot open"):
         publish(recorded.run, "nonsense://x")
-    content = recorded.run.read_record()
-    recorded.run.write_record({**content, "status": "running", "pid": None})
+    recorded.edit_run(status="running", pid=None)
     with pytest.raises(FovflowError, match="is at work"):
         publish(recorded.run, "memory://archive")
 

@@ -26,12 +26,6 @@ from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
 WILDCARDS = {"dataset": "sim", "fov": "001"}
 
 
-@pytest.fixture(autouse=True)
-def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(ENVIRONMENT, raising=False)
-    monkeypatch.delenv(JOB_EVENTS, raising=False)
-
-
 def make(outdir: Path, said: list[str] | None = None, **keys: Any) -> Recorder:
     plan = RunPlan(outdir=str(outdir), jobs={"segment": 2, "all": 1}, slow=lambda: {"slow": True})
     told: list[str] = [] if said is None else said

@@ -72,11 +72,6 @@ def slow(recorded: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return project
 
 
-def only_run(project: Project) -> RunFolder:
-    (run,) = list_runs(project.folder / project.config["outdir"])
-    return run
-
-
 def job_events(run: RunFolder, job: str, attempt: int = 1) -> list[dict[str, Any]]:
     text = run.job_file(job, attempt).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
@@ -128,7 +123,7 @@ def start(slow: Project) -> Iterator[Callable[..., Started]]:
 
 
 def test_a_good_run_is_recorded(recorded: Project):
-    run = only_run(recorded)
+    run = recorded.only_run()
     record = run.read_record()
     assert [entry["status"] for entry in record["history"]] == ["created", "running", "completed"]
     assert run.status() == "completed"
@@ -153,7 +148,7 @@ def test_a_good_run_is_recorded(recorded: Project):
 
 
 def test_each_job_tells_its_progress_numbers_and_outputs(recorded: Project):
-    run = only_run(recorded)
+    run = recorded.only_run()
     view = read_run(run)
     assert view.count("completed") == view.total == sum(view.planned.values())
     events = job_events(run, "segment.sim.fov_001.ch_0")
@@ -180,7 +175,7 @@ def test_each_job_tells_its_progress_numbers_and_outputs(recorded: Project):
 
 
 def test_the_engine_speaks_only_for_jobs_that_do_not_speak_themselves(recorded: Project):
-    run = only_run(recorded)
+    run = recorded.only_run()
     own = [event for event in run.events() if event["type"].startswith("job_")]
     assert {event["rule"] for event in own} == {"all"}
     assert [event["type"] for event in own] == ["job_started", "job_finished"]
@@ -207,7 +202,7 @@ def test_a_broken_fov_makes_the_run_failed_and_tells_why(recorded: Project, tmp_
     done = project.run("--retries", "1")
     assert done.status == 1
     assert "sim, FOV 1, channel 0: segment failed:" in done.text
-    run = only_run(project)
+    run = project.only_run()
     record = run.read_record()
     assert record["status"] == "failed"
     assert record["history"][-1]["message"].startswith("of ")
@@ -227,7 +222,7 @@ def test_ctrl_c_terminates_the_run(start, slow: Project):
     os.killpg(running.process.pid, signal.SIGINT)
     status, text = running.end()
     assert status == 1
-    record = only_run(slow).read_record()
+    record = slow.only_run().read_record()
     assert record["status"] == "terminated", text
     assert record["history"][-1]["message"].startswith("stopped by the user (Ctrl-C)")
     assert record["counts"]["failed"] == 0
@@ -243,7 +238,7 @@ def test_sigterm_lets_jobs_finish_and_terminates_the_run(start, slow: Project):
     running.process.terminate()
     status, text = running.end()
     assert status == 1
-    record = only_run(slow).read_record()
+    record = slow.only_run().read_record()
     assert record["status"] == "terminated", text
     assert record["history"][-1]["message"].startswith("stopped by SIGTERM")
     assert record["counts"]["terminated"] == 0
@@ -255,7 +250,7 @@ def test_a_killed_run_is_lost_and_the_next_one_goes_on(start, slow: Project):
     running.wait_until(running.segmenting)
     os.killpg(running.process.pid, signal.SIGKILL)
     running.end()
-    run = only_run(slow)
+    run = slow.only_run()
     assert run.read_record()["status"] == "running"
     assert run.status() == "lost"
     assert (run.path.parent / ".current").read_text().strip() == run.id
@@ -269,7 +264,7 @@ def test_a_killed_run_is_lost_and_the_next_one_goes_on(start, slow: Project):
 def test_a_job_that_is_killed_is_told_of_by_the_engine(start, slow: Project):
     running = start()
     running.wait_until(running.segmenting)
-    run = only_run(slow)
+    run = slow.only_run()
     job = next(iter(read_run(run).running))
     os.kill(job.pid, signal.SIGKILL)
     status, _ = running.end()
@@ -290,7 +285,7 @@ def test_an_alert_stops_the_run_cleanly(slow: Project):
     ]  # fmt: skip
     done = slow.run()
     assert done.status == 1
-    run = only_run(slow)
+    run = slow.only_run()
     record = run.read_record()
     assert record["status"] == "terminated", done.text
     assert record["history"][-1]["message"].startswith("alert few cells")
@@ -313,7 +308,7 @@ def test_an_alert_stops_one_job(slow: Project):
     slow.config["segment"]["options"] = {"seconds": 2.0}
     done = slow.run()
     assert done.status == 1
-    record = only_run(slow).read_record()
+    record = slow.only_run().read_record()
     assert record["status"] == "failed"
     (failure,) = record["failures"]
     assert failure["error"] == "stopped: alert few cells"
@@ -337,7 +332,7 @@ def test_the_plugin_can_be_named_and_configured(recorded: Project, tmp_path: Pat
     project.file(1, "traces.csv").unlink()
     done = project.run("--logger", "fovflow", "--logger-fovflow-display", "plain")
     assert done.status == 0, done.text
-    run = only_run(project)
+    run = project.only_run()
     assert run.status() == "completed"
     assert read_run(run).count("completed") == read_run(run).total
     assert done.jobs["extract"] == 1
@@ -360,7 +355,7 @@ def test_a_clone_without_the_installed_package_records_too(recorded: Project, tm
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    run = only_run(project)
+    run = project.only_run()
     assert run.status() == "completed"
     assert run.job_file("extract.sim.fov_001", 1).exists()
 
@@ -397,7 +392,7 @@ def test_a_terminal_shows_the_run_live_and_one_sentence_per_error(slow: Project)
     assert status == 1
     assert "\x1b[J" in text
     assert re.search(r"segment sim, FOV 0, channel 0 .* frame [1-4] of 4", text)
-    name = only_run(slow).read_record()["name"]
+    name = slow.only_run().read_record()["name"]
     assert f"{name} ░" in text
     assert text.count("sim, FOV 1, channel 0: segment failed:") == 1
     for chatter in ("Select jobs to execute", "Error in rule", "RuleException", "Finished jobid"):

@@ -8,7 +8,6 @@ import shutil
 import sys
 
 import pytest
-from runs.recorded import Recorded
 
 from fovflow.adapter.today import describe_today
 from fovflow.cli import main
@@ -19,23 +18,14 @@ from fovflow.tables import read_yaml
 from workflow_project import make_project
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return Recorded(tmp_path_factory.mktemp("whole"))
-
-
 @pytest.fixture
 def recorded(whole, tmp_path):
     recorded = whole.copy_to(tmp_path)
-    content = recorded.run.read_record()
     script = f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()"
-    recorded.run.write_record(
-        {
-            **content,
-            "command": shlex.join([sys.executable, "-c", script]),
-            "working_directory": str(tmp_path),
-            "configfiles": [],
-        }
+    recorded.edit_run(
+        command=shlex.join([sys.executable, "-c", script]),
+        working_directory=str(tmp_path),
+        configfiles=[],
     )
     return recorded
 
@@ -67,7 +57,7 @@ def test_each_change_is_named(recorded):
 def test_a_configuration_that_is_gone_is_replaced_by_the_recorded_one(recorded):
     record = recorded.run.read_record()
     command = "snakemake --configfile gone.yaml --cores 1"
-    recorded.run.write_record({**record, "configfiles": ["gone.yaml"], "command": command})
+    recorded.edit_run(configfiles=["gone.yaml"], command=command)
     found = restoration(recorded.run, record)
     saved = recorded.run.path.absolute() / "config.yaml"
     assert found.command == ("snakemake", "--configfile", str(saved), "--cores", "1")
@@ -76,7 +66,7 @@ def test_a_configuration_that_is_gone_is_replaced_by_the_recorded_one(recorded):
 
 
 def test_a_run_without_a_command_cannot_be_done_again(recorded):
-    recorded.run.write_record({**recorded.run.read_record(), "command": None})
+    recorded.edit_run(command=None)
     with pytest.raises(FovflowError, match="no command in its record"):
         restoration(recorded.run, {})
 

@@ -16,16 +16,6 @@ from fovflow.runs.manifest_terms import file_id
 from fovflow.runs.verify import verify
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return Recorded(tmp_path_factory.mktemp("whole"))
-
-
-@pytest.fixture
-def recorded(whole, tmp_path):
-    return whole.copy_to(tmp_path)
-
-
 def edit(path, change):
     content = json.loads(path.read_text(encoding="utf-8"))
     change(content)

@@ -15,7 +15,6 @@ import pytest
 
 from fovflow.runs.cost import cluster_costs
 from fovflow.runs.reader import read_run
-from fovflow.runs.store import RunFolder, list_runs
 from paths import ROOT
 from workflow_project import Project, make_project
 
@@ -97,11 +96,6 @@ def start() -> Iterator[Callable[[Project], Running]]:
         one.end()
 
 
-def only_run(project: Project) -> RunFolder:
-    (run,) = list_runs(project.folder / "results")
-    return run
-
-
 def test_one_job_for_each_fov_and_the_same_bytes_as_locally(
     start: Callable[[Project], Running], movie: Project, tmp_path: Path
 ):
@@ -112,7 +106,7 @@ def test_one_job_for_each_fov_and_the_same_bytes_as_locally(
     assert running.process.wait(200) == 0, running.text
     assert project.outputs() == local.outputs()
     assert len(running.jobs) == 2
-    costs = cluster_costs(read_run(only_run(project)))
+    costs = cluster_costs(read_run(project.only_run()))
     assert sorted(cost["id"] for cost in costs) == sorted(map(str, running.jobs))
     assert sorted(cost["what"] for cost in costs) == ["sim, FOV 0", "sim, FOV 1"]
     assert {cost["status"] for cost in costs} == {"completed"}
@@ -131,7 +125,7 @@ def test_a_job_that_the_cluster_loses_is_told_of_and_not_waited_for_in_silence(
     os.killpg(job, signal.SIGKILL)
     told = f"fovflow: the cluster's job {job} (sim, FOV 0) has shown no sign of life for "
     running.wait_until(lambda: running.text.count(told) >= 2)
-    run = only_run(project)
+    run = project.only_run()
     messages = [event["message"] for event in run.events() if event["type"] == "message"]
     assert messages[0].startswith(told.removeprefix("fovflow: "))
     assert "run the same command again" in messages[0]
