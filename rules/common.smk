@@ -11,6 +11,10 @@ SOURCE = (
 if (SOURCE / "fovflow").is_dir():
     sys.path.insert(0, str(SOURCE))
 
+from fovflow.adapter.signals import meet_interrupts
+
+meet_interrupts()  # what follows takes a moment
+
 from fovflow.adapter.outcome import describe_outcome, record_failure
 from fovflow.adapter.entry import plan_pipeline
 from fovflow.adapter.reporting import report_inputs, report_options

@@ -60,8 +60,10 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     else:
         from fovflow.adapter.recording import record_run
         from fovflow.adapter.scheduling import calm_scheduler
+        from fovflow.adapter.signals import hold_interrupts
 
         record_run(pipeline, workflow)
+        hold_interrupts()
         calm_scheduler(workflow)
         if workflow.output_settings.dryrun:
             pipeline.tell(problems=True)

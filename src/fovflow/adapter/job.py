@@ -23,6 +23,7 @@ from fovflow.adapter.again import NotAgainError, check_worth, may_pass
 from fovflow.adapter.attempt import AttemptRecorder
 from fovflow.adapter.joblog import clear_screen, open_log, sentence_of
 from fovflow.adapter.usage import one_pool_of_threads, peak_memory_mib
+from fovflow.adapter.signals import heard
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.layout import STAMP_NAME
 from fovflow.tables import read_json
@@ -258,8 +259,8 @@ def job(snakemake: Any) -> Iterator[Job]:
         open_log(this.log)
         this.note(f"{this.step}: {this.where}")
         this.recorder.start(params=this.options, threads=this.threads)
-        check_worth(this.record, this.recorder.run, this.recorder.attempt)
-        with collect_digests() as digests:
+        with heard(), collect_digests() as digests:
+            check_worth(this.record, this.recorder.run, this.recorder.attempt)
             yield this
         this.note(f"CPU {time.process_time():.2f} s, peak memory {peak_memory_mib():.0f} MiB")
         this.succeed(digests)

@@ -1,12 +1,23 @@
-"""Notice that somebody asks the engine to stop, without getting in its way."""
+"""Notice that somebody asks the engine to stop, without getting in its way.
+
+Ctrl-C goes to Snakemake and to all its jobs at once. A job that is still importing has no words
+for it but a traceback: jobs are started with the signal held back, and hear it when they are ready.
+"""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 from typing import Any
+
+OF_JOBS = "fovflow.adapter.job"
+"""What scripts import that are jobs of this package; others are left to themselves."""
+
+_HOLDS = "_fovflow_holds"
 
 NAMES = {
     signal.SIGINT: "stopped by the user (Ctrl-C)",
@@ -59,3 +70,71 @@ class Interruptions:
             previous(number, frame)
         else:
             raise KeyboardInterrupt
+
+
+def meet_interrupts() -> None:
+    """Say in one sentence that planning was stopped; hear Ctrl-C from now on (see `held`).
+
+    Raises
+    ------
+    KeyboardInterrupt
+        At once, where Ctrl-C was held back before.
+    """
+    shown = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            print(f"{NAMES[signal.SIGINT]} before the first job", file=sys.stderr, flush=True)
+        else:
+            shown(kind, error, trace)
+
+    sys.excepthook = show
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def hold_interrupts() -> None:
+    """Let the engine start this package's scripts with Ctrl-C held back; see `heard`."""
+    from snakemake.script import PythonScript
+
+    execute = PythonScript._execute_cmd
+    if getattr(execute, _HOLDS, False):
+        return
+
+    def execute_held(script: Any, *words: Any, **keys: Any) -> Any:
+        if OF_JOBS not in str(script.source):
+            return execute(script, *words, **keys)
+        with held():
+            return execute(script, *words, **keys)
+
+    setattr(execute_held, _HOLDS, True)
+    PythonScript._execute_cmd = execute_held
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold Ctrl-C back from this thread in the body, and from processes that it starts there."""
+    with _mask(signal.SIG_BLOCK):
+        yield
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Hear Ctrl-C in the body, also one that was held back until now.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        At once, if there was one.
+    """
+    with _mask(signal.SIG_UNBLOCK):
+        yield
+
+
+@contextmanager
+def _mask(change: int) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(change, {signal.SIGINT})
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from types import FrameType
 
+from fovflow.adapter.signals import held
 from fovflow.driver import snakemake_command
 
 EXAMPLE = "fovflow run --cores 4 --configfile config/config.yaml"
@@ -27,18 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run Snakemake; return 0, or 1 if anything failed."""
-    process = subprocess.Popen(snakemake_command(arguments.rest), env=os.environ.copy())
+    with held():  # Snakemake hears Ctrl-C when the workflow begins: `meet_interrupts`
+        process = subprocess.Popen(snakemake_command(arguments.rest), env=os.environ.copy())
 
-    def pass_on(number: int, _: FrameType | None) -> None:
-        process.send_signal(number)
+        def pass_on(number: int, _: FrameType | None) -> None:
+            process.send_signal(number)
 
-    previous = {
-        number: signal.signal(number, handler)
-        for number, handler in (
-            (signal.SIGTERM, pass_on),
-            (signal.SIGINT, lambda *_: None),  # Ctrl-C reaches Snakemake from the terminal itself
-        )
-    }
+        previous = {
+            number: signal.signal(number, handler)
+            for number, handler in (
+                (signal.SIGTERM, pass_on),
+                (signal.SIGINT, lambda *_: None),  # it reaches Snakemake from the terminal itself
+            )
+        }
     try:
         return min(abs(process.wait()), 1)
     finally:

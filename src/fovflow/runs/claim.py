@@ -3,7 +3,8 @@
 A run holds an exclusive lock of the operating system on ``runs/.lock`` as long as its process
 lives, and each of its jobs a shared one on ``runs/.jobs``. A kill releases them, so that nothing
 stale stays behind; jobs that outlive a killed run are noticed. Where a file system knows no such
-locks, and for runs on other machines, the heartbeat of the run at work tells.
+locks there is a file in their place, and the records tell of jobs; for runs on other machines the
+heartbeat of the run at work tells.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
+from fovflow.runs.claimfile import CLAIM, drop_claim, make_claim, read_claim, still_there
 from fovflow.runs.form import FINAL, now
 from fovflow.runs.orphans import slurm_orphans
 from fovflow.runs.store import RunFolder, run_at_work
@@ -40,6 +42,7 @@ class Claim:
     def __init__(self, outdir: str | os.PathLike[str]):
         self.outdir = Path(outdir)
         self._held: int | None = None
+        self._about: dict[str, Any] = {}
 
     def take(self) -> None:
         """Take the right, until `release` or the end of this process.
@@ -49,39 +52,61 @@ class Claim:
         FovflowError
             If another run, or a job of a killed one, is at work on the folder.
         """
+        self._about = {"host": socket.gethostname(), "pid": os.getpid(), "since": now()}
+        alone = self._lock()
+        refusal = self._refusal(alone)
+        if refusal is not None:
+            self.release()
+            raise refusal
+        if self._held is not None:
+            with suppress(OSError):
+                os.ftruncate(self._held, 0)
+                os.pwrite(self._held, json.dumps(self._about).encode(), 0)
+
+    def _lock(self) -> bool:
+        """Tell whether no other run has locked the folder, and lock it, as far as can be."""
         folder = self.outdir / "runs"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            mine, alone = _lock(folder / LOCK, fcntl.LOCK_EX)
-        except OSError:  # no folder or no locks here: the heartbeat must do
-            mine, alone = None, True
+            self._held, alone = _lock(folder / LOCK, fcntl.LOCK_EX)
+        except OSError:  # no folder or no locks here
+            try:
+                return make_claim(folder / CLAIM, self._about)
+            except OSError:  # the heartbeat must do
+                return True
+        return alone
+
+    def _refusal(self, alone: bool) -> FovflowError | None:
+        """Return why the folder cannot be had, where it cannot."""
         run = run_at_work(self.outdir)
         if not alone or (run is not None and _beats(run)):
-            _release(mine)
-            raise self._busy(run)
+            return self._busy(run, alone)
         waiting = slurm_orphans(self.outdir)
-        if waiting is not None:
-            _release(mine)
-            raise waiting
-        if not _free(folder / JOBS):
-            _release(mine)
-            raise self._orphans(run)
-        self._held = mine
-        if mine is not None:
-            about = {"host": socket.gethostname(), "pid": os.getpid(), "since": now()}
-            with suppress(OSError):
-                os.ftruncate(mine, 0)
-                os.pwrite(mine, json.dumps(about).encode(), 0)
+        if waiting is None and not self._without_jobs(run):
+            return self._orphans(run)
+        return waiting
+
+    def _without_jobs(self, run: RunFolder | None) -> bool:
+        """Tell whether no job of a killed run is at work here."""
+        try:
+            descriptor, free = _lock(self.outdir / "runs" / JOBS, fcntl.LOCK_EX)
+        except OSError:  # no locks here
+            return run is None or not _jobs_left(run)
+        _release(descriptor)
+        return free
 
     def release(self) -> None:
         """Give the right back; safe to call twice."""
         held, self._held = self._held, None
         _release(held)
+        about, self._about = self._about, {}
+        if about:
+            drop_claim(self.outdir / "runs" / CLAIM, about)
 
-    def _busy(self, run: RunFolder | None) -> FovflowError:
-        about: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            about = dict(json.loads((self.outdir / "runs" / LOCK).read_text(encoding="utf-8")))
+    def _busy(self, run: RunFolder | None, alone: bool) -> FovflowError:
+        folder, about = self.outdir / "runs", dict[str, Any]()
+        if not alone:  # else it is the heartbeat of a run elsewhere that tells
+            about = read_claim(folder / CLAIM) or read_claim(folder / LOCK)
         name = "that is about to begin"
         with suppress(FovflowError, OSError):
             record = run.read_record() if run is not None else {}
@@ -96,16 +121,12 @@ class Claim:
         )
 
     def _orphans(self, run: RunFolder | None) -> FovflowError:
-        from fovflow.runs.reader import read_run
 
-        name, pids = "", list[int]()
+        name, alive = "", ""
         if run is not None:
             with suppress(FovflowError, OSError):
                 name = f" {run.read_record()['name']}"
-                here = socket.gethostname()
-                running = read_run(run).running
-                pids = [job.pid for job in running if job.pid and job.host == here]
-        alive = " ".join(str(pid) for pid in pids if Path(f"/proc/{pid}").exists())
+            alive = " ".join(map(str, _jobs_left(run)))
         return FovflowError(
             f"the run{name} was killed, but jobs of it are still at work on {self.outdir}",
             found=f"processes {alive}" if alive else None,
@@ -169,14 +190,15 @@ def _lock(path: Path, kind: int, *, make: bool = True) -> tuple[int | None, bool
     return descriptor, True
 
 
-def _free(path: Path) -> bool:
-    """Tell whether no job holds its lock."""
-    try:
-        descriptor, free = _lock(path, fcntl.LOCK_EX)
-    except OSError:
-        return True
-    _release(descriptor)
-    return free
+def _jobs_left(run: RunFolder) -> list[int]:
+    """Return the processes of a run's jobs that are at work on this machine."""
+    from fovflow.runs.reader import read_run
+
+    here = socket.gethostname()
+    with suppress(FovflowError, OSError):
+        jobs = [job for job in read_run(run).running if job.pid and job.host == here]
+        return [int(job.pid or 0) for job in jobs if still_there(job.pid or 0, job.started or 0)]
+    return []
 
 
 def _release(descriptor: int | None) -> None:
