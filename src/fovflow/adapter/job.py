@@ -22,8 +22,8 @@ from typing import Any
 from fovflow.adapter.again import NotAgainError, check_worth, may_pass
 from fovflow.adapter.attempt import AttemptRecorder
 from fovflow.adapter.joblog import clear_screen, open_log, sentence_of
-from fovflow.adapter.usage import one_pool_of_threads, peak_memory_mib
 from fovflow.adapter.signals import heard
+from fovflow.adapter.usage import one_pool_of_threads, peak_memory_mib
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.layout import STAMP_NAME
 from fovflow.tables import read_json
