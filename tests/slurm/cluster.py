@@ -277,6 +277,7 @@ def _user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-if __name__ == "__main__":  # cluster.py FOLDER: end what is left of the cluster in the folder
-    end_all(Path(sys.argv[1]) / "slurm.conf")
+if __name__ == "__main__":  # cluster.py FOLDER: end what is left of the clusters in the folder
+    for left in Path(sys.argv[1]).rglob("slurm.conf"):
+        end_all(left)
     shutil.rmtree(sys.argv[1], ignore_errors=True)

@@ -59,9 +59,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Seven nodes of one core."""
+    """Seven nodes of one core; each process that runs tests has its own cluster."""
     given = os.environ.get(FOLDER)
     folder = Path(given or tempfile.mkdtemp(prefix="fovflow-slurm-"))
+    folder /= os.environ.get("PYTEST_XDIST_WORKER", "")
+    folder.mkdir(exist_ok=True)
     own = Cluster(folder, nodes=7, cpus=1, memory_mb=3000)
     try:
         own.start()

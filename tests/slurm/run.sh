@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests on a SLURM cluster of their own, within six minutes, and nothing left behind.
+# Tests on SLURM clusters of their own, two at once, within six minutes, and nothing left behind.
 # Says so and ends well where SLURM is not there and cannot be installed.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -25,7 +25,8 @@ fi
 
 folder=$(mktemp -d -t fovflow-slurm-XXXXXX)
 FOVFLOW_TEST_SLURM=1 FOVFLOW_TEST_SLURM_FOLDER=$folder \
-    timeout -s KILL 360 "$PYTHON" -m pytest -p no:cacheprovider tests/slurm "$@"
+    timeout -s KILL 360 "$PYTHON" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/slurm "$@"
 status=$?
+[ $status = 137 ] && echo "tests on a SLURM cluster: ended, six minutes are over"
 "$PYTHON" tests/slurm/cluster.py "$folder"  # what a time-out has left
 exit $status

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -122,4 +124,42 @@ def test_a_killed_head_leaves_orphans_that_the_next_run_refuses_to_join(
     assert unlock.wait(60) == 0, unlock.text
     third = start(project)
     assert third.wait() == 0, third.text
+    assert of_fovs(project.outputs(), 1) == of_fovs(local, 1)
+
+
+def test_a_run_that_is_stopped_cancels_its_jobs_and_goes_on_later(
+    cluster: Cluster, start: Start, movie: Project, local: dict[str, bytes], tmp_path: Path
+):
+    project = movie.copy_to(tmp_path / "stopped")
+    trouble = project.folder / "trouble" / "0"
+    trouble.write_text("slow 100")
+    project.config["fovs"] = "0"
+
+    def stopped(run: ClusterRun, job: str) -> None:
+        assert run.wait(90) != 0
+        assert "Traceback" not in run.text
+        assert list_runs(project.folder / "results")[-1].read_record()["status"] == "terminated"
+        states = {"CANCELLED", "FAILED"}
+        cluster.wait_for(lambda: cluster.jobs()[job]["state"] in states, "the job's end")
+
+    by_key = start(project)
+    by_key.wait_until(lambda: by_key.at_step(0), "step")
+    job = by_key.slurm_job(0)
+    os.killpg(by_key.process.pid, signal.SIGINT)
+    stopped(by_key, job)
+
+    project.config["run"]["alerts"] = [
+        {"name": "cells", "metric": "n_objects", "rule": "is above", "threshold": 0,
+         "frequency_s": 0.1, "on_alert": "stop_run"}
+    ]  # fmt: skip
+    by_alert = start(project)
+    by_alert.wait_until(lambda: by_alert.slurm_job(0) not in ("", job), "job")
+    stopped(by_alert, by_alert.slurm_job(0))
+    assert "fovflow: the run is stopped: alert cells" in by_alert.text
+    assert len(list_runs(project.folder / "results")) == 2
+
+    trouble.unlink()
+    del project.config["run"]["alerts"]
+    again = start(project)
+    assert again.wait() == 0, again.text
     assert of_fovs(project.outputs(), 1) == of_fovs(local, 1)
