@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 _DESCRIPTORS = Path("/proc/self/fd")
@@ -33,3 +34,15 @@ def _no_file_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
             after.remove(path)
     if after:
         pytest.fail(f"{request.node.name} left open: {', '.join(after)}")
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    """Return random frames (T, P, C, Y, X), which tests only read."""
+    return np.random.default_rng(1).integers(0, 65536, (4, 3, 2, 12, 10), dtype=np.uint16)
+
+
+@pytest.fixture
+def stack() -> np.ndarray:
+    """Return a random stack of frames."""
+    return np.random.default_rng(2).integers(0, 65536, (5, 12, 16), dtype=np.uint16)

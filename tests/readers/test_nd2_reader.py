@@ -10,67 +10,12 @@ from typing import Any
 import nd2
 import numpy as np
 import pytest
+from readers.nd2_files import STAGE, patch, rewrite, save
 
 import fovflow
 from fovflow.errors import FovflowError
 from fovflow.readers.nd2 import Nd2Reader
-from fovflow.readers.nd2_container import MAGIC, ChunkFile
-from fovflow.simulation.nd2writer import write_nd2
 from paths import shared_data
-
-STAGE = [(10.0, 5.0, "A1"), (20.0, 5.0, None), (30.0, 5.0, "")]
-
-
-@pytest.fixture(scope="module")
-def frames() -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 65536, (4, 3, 2, 12, 10), dtype=np.uint16)
-
-
-def save(folder: Path, frames: np.ndarray, **kwargs: Any) -> Path:
-    path = folder / "movie.nd2"
-    names = ["Phase", "GFP", "RFP"][: frames.shape[2]]
-    write_nd2(path, frames, channels=names, pixel_um=0.5, **kwargs)
-    return path
-
-
-def patch(path: Path, name: str, value: int, *, which: int = 0) -> None:
-    """Overwrite an unsigned number in the metadata of an ND2 file."""
-    data = bytearray(path.read_bytes())
-    label = f"{name}\0".encode("utf-16-le")
-    label = bytes([3, len(label) // 2]) + label
-    at = -1
-    for _ in range(which + 1):
-        at = data.index(label, at + 1)
-    struct.pack_into("<I", data, at + len(label), value)
-    path.write_bytes(data)
-
-
-def rewrite(source: Path, target: Path, change: Any) -> None:
-    """Write an ND2 file again with chunks changed, or left out where `change` returns None."""
-    chunks = ChunkFile(source)
-    entries = []
-    with target.open("wb") as file:
-
-        def write(name: bytes, data: bytes) -> None:
-            entries.append((name, file.tell(), len(data)))
-            length = 4096 - 16 if name.startswith(b"ImageDataSeq") else len(name)
-            file.write(struct.pack("<4sIQ", MAGIC, length, len(data)) + name.ljust(length, b"\0"))
-            file.write(data)
-
-        with source.open("rb") as original:
-            file.write(original.read(4096))
-        for name in chunks.offsets:
-            if name.startswith(b"ND2 FILE"):
-                continue
-            data = change(name, chunks.read(name))
-            if data is not None:
-                write(name, data)
-        at = file.tell()
-        body = b"".join(name + struct.pack("<QQ", offset, n) for name, offset, n in entries)
-        body += b"ND2 CHUNK MAP SIGNATURE 0000001!" + struct.pack("<Q", at)
-        file.write(struct.pack("<4sIQ", MAGIC, 32, len(body)) + b"ND2 FILEMAP SIGNATURE NAME 0001!")
-        file.write(body)
-    chunks.close()
 
 
 @pytest.mark.parametrize("order", ["TP", "PT"])
@@ -285,125 +230,6 @@ def test_images_without_any_loop_are_frames(frames: np.ndarray, tmp_path: Path) 
         assert (raw.info.n_frames, raw.info.time_source) == (4, "unknown")
         assert any("taken as frames" in text for text in raw.info.warnings)
         np.testing.assert_array_equal(raw.read(0, 3, 1), frames[3, 0, 1])
-
-
-def test_metadata_that_unpack_to_too_much(
-    frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fovflow.readers.nd2_container.MAX_METADATA_BYTES", 1 << 20)
-    plain, bomb = save(tmp_path, frames), tmp_path / "bomb.nd2"
-    packed = zlib.compress(bytes(8 << 20))
-
-    def change(name: bytes, data: bytes) -> bytes:
-        return b"L" + bytes(11) + packed if name == b"ImageMetadataLV!" else data
-
-    rewrite(plain, bomb, change)
-    with pytest.raises(FovflowError, match=r"metadata .* are damaged") as caught:
-        fovflow.open_raw(bomb)
-    assert "more than it can need" in str(caught.value)
-
-
-def test_lossy_files_are_refused(frames: np.ndarray, tmp_path: Path) -> None:
-    plain, lossy = save(tmp_path, frames), tmp_path / "lossy.nd2"
-    label = "eCompression\0".encode("utf-16-le")
-
-    def change(name: bytes, data: bytes) -> bytes:
-        at = data.find(label) + len(label)
-        return data[:at] + struct.pack("<i", 1) + data[at + 4 :] if label in data else data
-
-    rewrite(plain, lossy, change)
-    with pytest.raises(FovflowError, match="stored with loss"):
-        fovflow.open_raw(lossy)
-
-
-def test_a_damaged_frame_costs_that_frame(frames: np.ndarray, tmp_path: Path) -> None:
-    path = save(tmp_path, frames, positions=STAGE)
-    chunks = ChunkFile(path)
-    at = chunks.offsets[b"ImageDataSeq|5!"]
-    chunks.close()
-    data = bytearray(path.read_bytes())
-    data[at : at + 16] = bytes(16)
-    path.write_bytes(data)
-    with fovflow.open_raw(path) as raw:
-        np.testing.assert_array_equal(raw.read(1, 1, 0), frames[1, 1, 0])
-        with pytest.raises(FovflowError, match="position 2, frame 1, channel 0") as caught:
-            raw.read(2, 1, 0)
-        assert "ImageDataSeq|5!" in str(caught.value)
-        np.testing.assert_array_equal(raw.read(0, 2, 0), frames[2, 0, 0])
-
-
-def test_a_short_frame(frames: np.ndarray, tmp_path: Path) -> None:
-    plain, short = save(tmp_path, frames), tmp_path / "short.nd2"
-    rewrite(plain, short, lambda n, d: d[:100] if n == b"ImageDataSeq|3!" else d)
-    with fovflow.open_raw(short) as raw, pytest.raises(FovflowError, match="frame 1"):
-        raw.read(0, 1, 0)
-
-
-@pytest.mark.parametrize("keep", [8, 39, 5000, -1, -40, -300])
-def test_a_file_that_is_cut_off(keep: int, frames: np.ndarray, tmp_path: Path) -> None:
-    path = save(tmp_path, frames)
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(FovflowError, match="cut off or damaged") as caught:
-        fovflow.open_raw(path)
-    assert str(path) in str(caught.value)
-    assert "map" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("uiHeight", 2**31, "cannot hold"),
-        ("uiWidth", 2**30, "cannot hold"),
-        ("uiHeight", 0, "cannot hold"),
-        ("uiWidthBytes", 4, "contradicts itself"),
-        ("uiBpcInMemory", 64, "unsupported type"),
-        ("uiBpcInMemory", 12, "unsupported type"),
-    ],
-)
-def test_headers_that_cannot_be(
-    name: str, value: int, message: str, frames: np.ndarray, tmp_path: Path
-) -> None:
-    path = save(tmp_path, frames)
-    patch(path, name, value)
-    with pytest.raises(FovflowError, match=message):
-        fovflow.open_raw(path)
-
-
-def test_a_loop_of_four_billion_frames(frames: np.ndarray, tmp_path: Path) -> None:
-    path = save(tmp_path, frames)
-    patch(path, "uiCount", 2**32 - 1)
-    with pytest.raises(FovflowError, match="absurd sizes"):
-        fovflow.open_raw(path)
-
-
-def test_garbage_behind_a_good_magic(tmp_path: Path) -> None:
-    path = tmp_path / "noise.nd2"
-    noise = np.random.default_rng(0).bytes(10_000)
-    path.write_bytes(MAGIC + noise)
-    with pytest.raises(FovflowError, match="no chunk map"):
-        fovflow.open_raw(path)
-
-
-def test_random_damage_never_escapes(frames: np.ndarray, tmp_path: Path) -> None:
-    """Bytes overwritten anywhere: either it reads, or a FovflowError says why not."""
-    path = save(tmp_path, frames, positions=STAGE, times_s=np.ones((4, 3)).cumsum(axis=0))
-    whole = path.read_bytes()
-    used = np.flatnonzero(np.frombuffer(whole, np.uint8))  # the rest is padding
-    rng = np.random.default_rng(5)
-    refused = 0
-    for _ in range(150):
-        data = bytearray(whole)
-        start = int(rng.choice(used))
-        noise = rng.bytes(int(rng.integers(1, 60)))
-        data[start : start + len(noise)] = noise
-        path.write_bytes(data[: len(whole)])
-        try:
-            with fovflow.open_raw(path) as raw:
-                for p in range(len(raw.info.positions)):
-                    raw.read(p, 0, 0)
-        except FovflowError:
-            refused += 1
-    assert refused > 20
 
 
 def test_files_of_the_old_kind(tmp_path: Path) -> None:

@@ -6,24 +6,16 @@ import json
 import os
 import sys
 import time
-from datetime import UTC, datetime
 
 import pytest
+from runs.alerting import NOW, stamp
 
 from fovflow.alertform import Alert
 from fovflow.errors import ConfigError
 from fovflow.runs import notification, patterns
-from fovflow.runs.alertrules import AlertState
 from fovflow.runs.alerts import AlertWatcher
 from fovflow.runs.eventfile import EventFile, read_events
-from fovflow.runs.patterns import PatternMatcher, PatternTooSlowError
 from fovflow.runs.store import RunFolder
-
-NOW = 1_700_000_000.0
-
-
-def stamp(seconds):
-    return datetime.fromtimestamp(NOW + seconds, UTC).isoformat(timespec="microseconds")
 
 
 @pytest.fixture
@@ -183,24 +175,6 @@ def test_events_by_pattern(folder, events, watch):
     watcher.finish()
 
 
-def test_a_pattern_over_a_window_fires_until_the_window_is_clear():
-    alert = Alert("e", source="events", pattern="bad", window_s=60, frequency_s=1)
-    state = AlertState(alert, PatternMatcher().matches)
-
-    def say(text, at):
-        state.feed({"type": "message", "message": text, "time": stamp(at)})
-
-    say("bad 1", 0)
-    say("good", 1)
-    assert state.evaluate(NOW + 2) == [(None, "bad 1")]
-    say("bad 2", 50)
-    assert state.evaluate(NOW + 51) == []
-    say("good", 111)
-    assert state.evaluate(NOW + 112) == []
-    say("bad 3", 113)
-    assert state.evaluate(NOW + 114) == [(None, "bad 3")]
-
-
 def test_a_pattern_that_takes_exponential_time_is_given_up(
     folder, events, monkeypatch, capfd, watch
 ):
@@ -212,25 +186,6 @@ def test_a_pattern_that_takes_exponential_time_is_given_up(
     assert "'slow' is not watched for any more" in capfd.readouterr().err
     assert list(watcher.alerts) == ["quick"]
     watcher.finish()
-
-
-def test_patterns_match_only_the_beginning_of_long_texts():
-    matcher = PatternMatcher()
-    text = "x" * patterns.TEXT_LENGTH + "lost"
-    assert not matcher.matches("lost", text)
-    assert not matcher.matches("lost+", text)
-    assert matcher.matches("x+\nü", "xx\nü")
-    matcher._process.kill()
-    matcher._process.wait()
-    assert matcher.matches("x+", "x")  # it is started again
-    matcher.close()
-    matcher.close()
-
-
-def test_a_matcher_that_cannot_start_is_an_error_of_the_pattern(monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/nonexistent")
-    with pytest.raises(PatternTooSlowError, match="cannot be matched"):
-        PatternMatcher().matches("a+", "a")
 
 
 def test_an_alert_defined_twice_is_one_alert(folder, watch):
