@@ -9,121 +9,26 @@ import os
 import pty
 import re
 import shutil
-import signal
 import struct
 import subprocess
 import sys
 import sysconfig
 import termios
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from fovflow.runs.eventfile import read_events
 from fovflow.runs.reader import read_run
-from fovflow.runs.store import RunFolder, list_runs
+from fovflow.runs.store import list_runs
 from paths import ROOT
-from workflow_project import Project, make_project
+from workflow_project import Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-SLOW_STEP = """
-import time
-import numpy as np
-from fovflow.segmentation import FrameStats
 
-
-class Slow:
-    def __init__(self, *, pixel_um, seconds=0.25):
-        self.seconds = seconds
-
-    def __call__(self, image, *, missing=False):
-        time.sleep(self.seconds)
-        return np.ones(image.shape, np.uint16), FrameStats(n_objects=1, threshold=3.0)
-"""
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project after one good run."""
-    project = make_project(tmp_path_factory.mktemp("recorded"), positions=2, frames=4)
-    done = project.run()
-    assert done.status == 0, done.text
-    return project
-
-
-@pytest.fixture
-def slow(recorded: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project whose segmentation takes a second, by a plug-in."""
-    plugin = tmp_path / "plugin"
-    info = plugin / "slow-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[fovflow.segmenters]\nslow = slow_segmenter:Slow\n")
-    (plugin / "slow_segmenter.py").write_text(SLOW_STEP)
-    monkeypatch.setenv("PYTHONPATH", str(plugin))
-    project = recorded.copy_to(tmp_path / "slow")
-    shutil.rmtree(project.folder / "results" / "runs")
-    project.config["segment"] = {"method": "slow", "options": {}}
-    project.config["run"] = {"progress_every": 1}
-    project.write_config()
-    return project
-
-
-def job_events(run: RunFolder, job: str, attempt: int = 1) -> list[dict[str, Any]]:
-    text = run.job_file(job, attempt).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
-
-
-class Started:
-    """A pipeline at work, ended by its own id."""
-
-    def __init__(self, project: Project, *options: str):
-        self.project = project
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
-             "--cores", "2", "--nocolor", *options],
-            cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-
-    def wait_until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(1200):
-            if holds():
-                return
-            assert self.process.poll() is None, self.process.communicate()[0]
-            time.sleep(0.05)
-        pytest.fail("it did not happen within a minute")
-
-    def segmenting(self) -> bool:
-        """Tell whether a segmentation is under way."""
-        jobs = (self.project.folder / "results" / "runs").glob("*/jobs/segment*/attempt-1.jsonl")
-        return any('"progress"' in path.read_text() for path in jobs)
-
-    def end(self) -> tuple[int, str]:
-        text, _ = self.process.communicate(timeout=60)
-        return self.process.returncode, text
-
-
-@pytest.fixture
-def start(slow: Project) -> Iterator[Callable[..., Started]]:
-    started: list[Started] = []
-
-    def make(*options: str) -> Started:
-        started.append(Started(slow, *options))
-        return started[-1]
-
-    yield make
-    for one in started:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.communicate()
-
-
-def test_a_good_run_is_recorded(recorded: Project):
-    run = recorded.only_run()
+def test_a_good_run_is_recorded(finished_project: Project):
+    run = finished_project.only_run()
     record = run.read_record()
     assert [entry["status"] for entry in record["history"]] == ["created", "running", "completed"]
     assert run.status() == "completed"
@@ -138,7 +43,7 @@ def test_a_good_run_is_recorded(recorded: Project):
     assert record["config"]["datasets"]["sim"]["path"] == "raw/sim.nd2"
     assert len(record["config_sha256"]) == 64
     (given,) = record["inputs"]
-    plan = json.loads((recorded.results / "dataset.json").read_text())
+    plan = json.loads((finished_project.results / "dataset.json").read_text())
     assert given["fingerprint"] == plan["fingerprint"]
     assert given["fovs"] == [0, 1]
     assert record["workflow"]["files"]["Snakefile"]
@@ -147,23 +52,25 @@ def test_a_good_run_is_recorded(recorded: Project):
     assert not (run.path.parent / ".current").exists()
 
 
-def test_each_job_tells_its_progress_numbers_and_outputs(recorded: Project):
-    run = recorded.only_run()
+def test_each_job_tells_its_progress_numbers_and_outputs(finished_project: Project):
+    run = finished_project.only_run()
     view = read_run(run)
     assert view.count("completed") == view.total == sum(view.planned.values())
-    events = job_events(run, "segment.sim.fov_001.ch_0")
+    events = read_events(run.job_file("segment.sim.fov_001.ch_0", 1))
     kinds = [event["type"] for event in events]
     assert kinds == ["job_started", "progress", "metrics", "job_finished"]
     assert events[0]["params"]["arguments"]["method"] == "logstd"
     assert (events[1]["t"], events[1]["T"], events[1]["fov"]) == (4, 4, 1)
     assert events[2]["metrics"]["n_objects"] > 0
-    stack = recorded.file(1, "seg_ch_0.npy")
+    stack = finished_project.file(1, "seg_ch_0.npy")
     made = events[-1]["outputs"]["fov_001/sim_fov_001_seg_ch_0.npy"]
     assert made == {
         "bytes": stack.stat().st_size,
         "sha256": hashlib.sha256(stack.read_bytes()).hexdigest(),
     }
-    record = json.loads((recorded.results / "logs" / "fov_001" / "segment_ch_0.json").read_text())
+    record = json.loads(
+        (finished_project.results / "logs" / "fov_001" / "segment_ch_0.json").read_text()
+    )
     assert record["outputs"] == events[-1]["outputs"]
     assert events[-1]["cpu_s"] > 0
     metrics = {
@@ -174,26 +81,26 @@ def test_each_job_tells_its_progress_numbers_and_outputs(recorded: Project):
     assert {"n_objects", "threshold", "background_level", "n_cells", "n_good_cells"} <= metrics
 
 
-def test_the_engine_speaks_only_for_jobs_that_do_not_speak_themselves(recorded: Project):
-    run = recorded.only_run()
+def test_the_engine_speaks_only_for_jobs_that_do_not_speak_themselves(finished_project: Project):
+    run = finished_project.only_run()
     own = [event for event in run.events() if event["type"].startswith("job_")]
     assert {event["rule"] for event in own} == {"all"}
     assert [event["type"] for event in own] == ["job_started", "job_finished"]
 
 
-def test_nothing_to_do_dry_runs_lint_and_unlock_leave_no_run(recorded: Project):
-    before = {run.id for run in list_runs(recorded.folder / "results")}
-    again = recorded.run()
+def test_nothing_to_do_dry_runs_lint_and_unlock_leave_no_run(finished_project: Project):
+    before = {run.id for run in list_runs(finished_project.folder / "results")}
+    again = finished_project.run()
     assert again.jobs == {}
-    recorded.run("--dry-run", "--forceall")
-    recorded.run("--unlock")
-    recorded.run("--touch", "--forceall")
-    recorded.run("--lint")
-    assert {run.id for run in list_runs(recorded.folder / "results")} == before
+    finished_project.run("--dry-run", "--forceall")
+    finished_project.run("--unlock")
+    finished_project.run("--touch", "--forceall")
+    finished_project.run("--lint")
+    assert {run.id for run in list_runs(finished_project.folder / "results")} == before
 
 
-def test_a_broken_fov_makes_the_run_failed_and_tells_why(recorded: Project, tmp_path: Path):
-    project = recorded.copy_to(tmp_path / "broken")
+def test_a_broken_fov_makes_the_run_failed_and_tells_why(finished_project: Project, tmp_path: Path):
+    project = finished_project.copy_to(tmp_path / "broken")
     shutil.rmtree(project.folder / "results" / "runs")
     stack = project.file(1, "pc_ch_0.npy")
     stack.write_bytes(stack.read_bytes()[:-100])
@@ -216,107 +123,8 @@ def test_a_broken_fov_makes_the_run_failed_and_tells_why(recorded: Project, tmp_
     assert record["counts"]["failed"] == 1
 
 
-def test_ctrl_c_terminates_the_run(start, slow: Project):
-    running = start()
-    running.wait_until(running.segmenting)
-    os.killpg(running.process.pid, signal.SIGINT)
-    status, text = running.end()
-    assert status == 1
-    record = slow.only_run().read_record()
-    assert record["status"] == "terminated", text
-    assert record["history"][-1]["message"].startswith("stopped by the user (Ctrl-C)")
-    assert record["counts"]["failed"] == 0
-    assert record["counts"]["terminated"] >= 1
-    assert "segment stopped" in text
-    assert not list(slow.results.rglob("*.part"))
-    assert "unexpected" not in text
-
-
-def test_sigterm_lets_jobs_finish_and_terminates_the_run(start, slow: Project):
-    running = start()
-    running.wait_until(running.segmenting)
-    running.process.terminate()
-    status, text = running.end()
-    assert status == 1
-    record = slow.only_run().read_record()
-    assert record["status"] == "terminated", text
-    assert record["history"][-1]["message"].startswith("stopped by SIGTERM")
-    assert record["counts"]["terminated"] == 0
-    assert record["counts"]["not_done"] > 0
-
-
-def test_a_killed_run_is_lost_and_the_next_one_goes_on(start, slow: Project):
-    running = start()
-    running.wait_until(running.segmenting)
-    os.killpg(running.process.pid, signal.SIGKILL)
-    running.end()
-    run = slow.only_run()
-    assert run.read_record()["status"] == "running"
-    assert run.status() == "lost"
-    assert (run.path.parent / ".current").read_text().strip() == run.id
-    slow.run("--unlock")
-    done = slow.run()
-    assert done.status == 0, done.text
-    first, second = list_runs(slow.folder / "results")
-    assert (first.status(), second.status()) == ("lost", "completed")
-
-
-def test_a_job_that_is_killed_is_told_of_by_the_engine(start, slow: Project):
-    running = start()
-    running.wait_until(running.segmenting)
-    run = slow.only_run()
-    job = next(iter(read_run(run).running))
-    os.kill(job.pid, signal.SIGKILL)
-    status, _ = running.end()
-    assert status == 1
-    (failure,) = run.read_record()["failures"]
-    assert failure["job"] == job.job
-    assert failure["error"].startswith("it ended without a word: killed")
-    (event,) = [event for event in run.events() if event["type"] == "job_failed"]
-    assert event["job"] == job.job
-
-
-def test_an_alert_stops_the_run_cleanly(slow: Project):
-    slow.config["run"]["alerts"] = [
-        {
-            "name": "few cells", "metric": "n_objects", "rule": "is below", "threshold": 5,
-            "frequency_s": 0.1, "on_alert": "stop_run",
-        }
-    ]  # fmt: skip
-    done = slow.run()
-    assert done.status == 1
-    run = slow.only_run()
-    record = run.read_record()
-    assert record["status"] == "terminated", done.text
-    assert record["history"][-1]["message"].startswith("alert few cells")
-    alerts = read_run(run).alerts
-    assert alerts[0]["name"] == "few cells"
-    assert alerts[0]["action"] == "stop_run"
-    assert record["counts"]["not_done"] > 0
-    assert "the run is stopped: alert few cells" in done.text
-    assert not list(slow.results.rglob("*.part"))
-
-
-def test_an_alert_stops_one_job(slow: Project):
-    slow.config["run"]["alerts"] = [
-        {
-            "name": "few cells", "metric": "n_objects", "rule": "is below", "threshold": 5,
-            "frequency_s": 0.1, "on_alert": "stop_job",
-        }
-    ]  # fmt: skip
-    slow.config["fovs"] = "0"
-    slow.config["segment"]["options"] = {"seconds": 2.0}
-    done = slow.run()
-    assert done.status == 1
-    record = slow.only_run().read_record()
-    assert record["status"] == "failed"
-    (failure,) = record["failures"]
-    assert failure["error"] == "stopped: alert few cells"
-    assert record["counts"]["terminated"] == 1
-
-
-def test_runs_that_cannot_be_recorded_go_on(recorded: Project, tmp_path: Path):
-    project = recorded.copy_to(tmp_path / "closed")
+def test_runs_that_cannot_be_recorded_go_on(finished_project: Project, tmp_path: Path):
+    project = finished_project.copy_to(tmp_path / "closed")
     shutil.rmtree(project.folder / "results" / "runs")
     (project.folder / "results" / "runs").write_text("a file where the folder should be")
     project.file(1, "traces.csv").unlink()
@@ -326,8 +134,8 @@ def test_runs_that_cannot_be_recorded_go_on(recorded: Project, tmp_path: Path):
     assert project.file(1, "traces.csv").exists()
 
 
-def test_the_plugin_can_be_named_and_configured(recorded: Project, tmp_path: Path):
-    project = recorded.copy_to(tmp_path / "named")
+def test_the_plugin_can_be_named_and_configured(finished_project: Project, tmp_path: Path):
+    project = finished_project.copy_to(tmp_path / "named")
     shutil.rmtree(project.folder / "results" / "runs")
     project.file(1, "traces.csv").unlink()
     done = project.run("--logger", "fovflow", "--logger-fovflow-display", "plain")
@@ -338,8 +146,10 @@ def test_the_plugin_can_be_named_and_configured(recorded: Project, tmp_path: Pat
     assert done.jobs["extract"] == 1
 
 
-def test_a_clone_without_the_installed_package_records_too(recorded: Project, tmp_path: Path):
-    project = recorded.copy_to(tmp_path / "bare")
+def test_a_clone_without_the_installed_package_records_too(
+    finished_project: Project, tmp_path: Path
+):
+    project = finished_project.copy_to(tmp_path / "bare")
     shutil.rmtree(project.folder / "results" / "runs")
     project.file(1, "traces.csv").unlink()
     project.write_config()

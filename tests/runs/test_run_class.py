@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import textwrap
-import threading
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from runs.ownrecords import events_of
 
 import fovflow
 from fovflow import Run
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.runs.eventfile import read_events
-from fovflow.runs.form import check_event
-from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
-
-
-@pytest.fixture
-def run(tmp_path):
-    made = Run(outdir=tmp_path)
-    made.config(suppress_errors=False, disable_resources_metrics=True)
-    yield made
-    made.close()
-
-
-def events(run, kind):
-    found = read_events(f"{run.path}/events.jsonl")
-    for event in found:
-        check_event(event)
-    return [event for event in found if event["type"] == kind]
-
-
-def record(run):
-    return RunFolder(run.path).read_record()
+from fovflow.runs.store import RunFolder, list_runs
 
 
 def test_a_whole_run(tmp_path):
@@ -50,7 +24,7 @@ def test_a_whole_run(tmp_path):
         assert noun
         assert run.status == "running"
         run.log_metrics({"loss": 0.5})
-    found = record(run)
+    found = RunFolder(run.path).read_record()
     assert found["status"] == run.status == "completed"
     assert [entry["status"] for entry in found["history"]] == ["created", "running", "completed"]
     assert (found["metadata"], found["tags"]) == ({"lr": 0.1}, ["a"])
@@ -58,7 +32,7 @@ def test_a_whole_run(tmp_path):
     assert found["started"] <= found["ended"]
     assert RunFolder(run.path).path.parent == tmp_path / "runs"
     assert (RunFolder(run.path).path / "heartbeat").exists()
-    assert len(events(run, "resources")) == 1  # one at the end, however short the run
+    assert len(events_of(run.path, "resources")) == 1  # one at the end, however short the run
 
 
 def test_modes(tmp_path):
@@ -92,7 +66,7 @@ def test_metrics_have_a_step_a_time_and_a_time_stamp(run):
     assert run.log_metrics({"a": 1, "b": np.float32(0.5)}) is True
     run.log_metrics({"a": 2}, step=10, time=99.5, timestamp="2026-03-01 12:00:00.25")
     run.log_metrics({"a": np.array(3)})
-    first, second, third = events(run, "metrics")
+    first, second, third = events_of(run.path, "metrics")
     assert [event["step"] for event in (first, second, third)] == [0, 10, 2]
     assert first["metrics"] == {"a": 1, "b": 0.5}
     assert 0 <= first["elapsed_s"] < 60
@@ -116,7 +90,7 @@ def test_metrics_have_a_step_a_time_and_a_time_stamp(run):
 def test_time_stamps(run, stamp, expected):
     run.init()
     run.log_event("x", stamp)
-    assert events(run, "message")[0]["time"] == expected
+    assert events_of(run.path, "message")[0]["time"] == expected
 
 
 @pytest.mark.parametrize("stamp", ["yesterday", "12:00", 5, "2026-13-01 00:00:00", "1.2.3", ""])
@@ -141,7 +115,7 @@ def test_errors_are_said_once_and_recorded_where_they_are_suppressed(tmp_path, c
         assert run.log_metrics({"a": "x"}) is False
     run.close()
     assert capfd.readouterr().err.count("the metric 'a' is no number") == 1
-    (event,) = events(run, "message")
+    (event,) = events_of(run.path, "message")
     assert event["level"] == "error"
     assert run.log_event("too late") is False
     assert "the run is closed" in capfd.readouterr().err
@@ -151,8 +125,8 @@ def test_metadata_and_tags_grow(run):
     run.init(metadata={"a": 1}, tags=["x"])
     run.update_metadata({"b": np.int64(2), "a": None})
     run.update_tags(["y", "x"])
-    assert record(run)["metadata"] == {"a": None, "b": 2}
-    assert record(run)["tags"] == ["x", "y"]
+    assert RunFolder(run.path).read_record()["metadata"] == {"a": None, "b": 2}
+    assert RunFolder(run.path).read_record()["tags"] == ["x", "y"]
     for wrong in ({"a": [1]}, {"": 1}, [1], {"a": float("nan")}):
         with pytest.raises(ConfigError):
             run.update_metadata(wrong)
@@ -177,7 +151,7 @@ def test_folders_have_details(run):
     run.init(folder="/a")
     run.set_folder_details("/a", metadata={"n": 1}, tags=["t"])
     run.set_folder_details("/a", description="all of a")
-    assert record(run)["folders"] == {
+    assert RunFolder(run.path).read_record()["folders"] == {
         "/a": {"metadata": {"n": 1}, "tags": ["t"], "description": "all of a"}
     }
 
@@ -198,14 +172,14 @@ def test_how_the_block_ends_is_the_status(tmp_path, error, status, message):
         run.log_metrics({"a": 1})
         raise error
     assert run.status == status
-    assert len(events(run, "metrics")) == 1
-    found = [event["message"] for event in events(run, "message")]
+    assert len(events_of(run.path, "metrics")) == 1
+    found = [event["message"] for event in events_of(run.path, "message")]
     if message is None:
         assert found == []
     else:
         assert found[0].startswith(message)
         assert "Traceback" in found[0]
-        assert record(run)["history"][-1]["message"] == message
+        assert RunFolder(run.path).read_record()["history"][-1]["message"] == message
 
 
 def test_config_is_checked_and_comes_first(tmp_path):
@@ -264,9 +238,9 @@ def test_a_run_that_waits_is_taken_over_once(tmp_path):
     second.log_metrics({"a": 2})
     second.update_tags(["b"])
     second.close()
-    assert record(second)["tags"] == ["a", "b"]
-    assert [event["step"] for event in events(second, "metrics")] == [0, 1]
-    assert [entry["status"] for entry in record(second)["history"]] == [
+    assert RunFolder(second.path).read_record()["tags"] == ["a", "b"]
+    assert [event["step"] for event in events_of(second.path, "metrics")] == [0, 1]
+    assert [entry["status"] for entry in RunFolder(second.path).read_record()["history"]] == [
         "created", "running", "completed",
     ]  # fmt: skip
 
@@ -274,164 +248,12 @@ def test_a_run_that_waits_is_taken_over_once(tmp_path):
 def test_a_run_that_waits_may_begin_by_itself(run):
     run.init(running=False)
     run.set_status("running")
-    assert record(run)["waiting"] is False
+    assert RunFolder(run.path).read_record()["waiting"] is False
     run.close()
     assert run.status == "completed"
 
 
-def test_another_process_is_measured(run, tmp_path):
-    free = Run(outdir=tmp_path)
-    free.config(suppress_errors=False, resources_metrics_interval=0.01)
-    free.init()
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    free.set_pid(child.pid)
-    for wrong in (-1, 0, "x", 2**22 + 1, True):
-        with pytest.raises(ConfigError):
-            free.set_pid(wrong)
-    deadline = datetime.now(UTC) + timedelta(seconds=10)
-    while datetime.now(UTC) < deadline:
-        if any(event["pid"] == child.pid for event in events(free, "resources")):
-            break
-    child.communicate(b"\n")
-    free.close()
-    assert {event["pid"] for event in events(free, "resources")} == {os.getpid(), child.pid}
-
-
-# ---- inside jobs
-
-
-@pytest.fixture
-def job(tmp_path, monkeypatch):
-    folder = RunFolder.create(tmp_path / "results")
-    _, path = folder.new_attempt("segment.a")
-    monkeypatch.setenv(JOB_EVENTS, str(path))
-    monkeypatch.setenv(ENVIRONMENT, str(folder.path))
-    return path
-
-
-def test_inside_a_job_everything_goes_to_the_jobs_file(job, tmp_path):
-    with Run(outdir=tmp_path / "other") as run:
-        assert run.init("mine", metadata={"a": 1}, tags=["t"])
-        run.log_metrics({"cells": 7})
-        run.log_event("hello")
-        run.update_tags(["u"])
-        run.set_status("failed")
-        run.save({"a": 1}, "output", name="table")
-        run.set_folder_details("f", description="d")
-    assert not (tmp_path / "other").exists()
-    found = read_events(job)
-    for event in found:
-        check_event(event)
-    assert [event["type"] for event in found] == [
-        "metadata", "tags", "metrics", "message", "tags", "message", "artifact", "metadata",
-    ]  # fmt: skip
-    assert found[4]["tags"] == ["t", "u"]
-    folder = RunFolder(job.parents[2])
-    assert folder.read_record()["status"] == "created"  # the run's status is not the job's matter
-    path = folder.path / found[6]["path"]
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert list(folder.attempts()) == [("segment.a", 1, job)]
-
-
-def test_inside_a_job_init_is_not_needed(job):
-    assert Run().log_event("hello") is True
-    assert [event["message"] for event in read_events(job)] == ["hello"]
-
-
-def test_inside_a_job_without_a_record_nothing_happens(tmp_path, monkeypatch, capfd):
-    for variable in (JOB_EVENTS, ENVIRONMENT):
-        monkeypatch.setenv(variable, "")
-        run = Run(outdir=tmp_path)
-        assert run.init("x") is False
-        assert run.log_event("x") is False
-        monkeypatch.delenv(variable)
-    assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr().err == ""
-
-
-def test_beside_the_jobs_of_a_run_there_is_a_file_of_its_own(job, tmp_path, monkeypatch):
-    monkeypatch.delenv(JOB_EVENTS)
-    RunFolder(job.parents[2]).set_status("running")
-    for _ in range(2):
-        with Run(outdir=tmp_path / "other") as run:
-            run.init()
-            run.log_event("hello")
-    attempts = [path for name, _, path in RunFolder(job.parents[2]).attempts() if "script" in name]
-    assert len(attempts) == 2
-    assert [len(read_events(path)) for path in attempts] == [1, 1]
-    RunFolder(job.parents[2]).set_status("completed")
-    assert Run(outdir=tmp_path / "other").init() is False
-    assert not (tmp_path / "other").exists()
-
-
 # ---- nothing is lost
-
-
-def test_a_crash_right_after_a_call_keeps_it(tmp_path):
-    code = f"""
-        import os
-        from fovflow import Run
-        run = Run(outdir={str(tmp_path)!r})
-        run.init()
-        for number in range(100):
-            run.log_metrics({{"n": number}})
-        run.log_event("last words")
-        os._exit(9)
-    """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
-    assert done.returncode == 9
-    (folder,) = list_runs(tmp_path)
-    found = folder.events()
-    assert [e["metrics"]["n"] for e in found if e["type"] == "metrics"] == list(range(100))
-    assert found[-1]["message"] == "last words"
-    assert folder.status() == "lost"
-
-
-@pytest.mark.parametrize(
-    ("ending", "status"),
-    [
-        ("", "completed"),
-        ("raise ValueError(3)", "failed"),
-        ("raise KeyboardInterrupt", "terminated"),
-    ],
-)
-def test_a_run_that_nobody_closes_is_closed_at_the_end(tmp_path, ending, status):
-    code = f"from fovflow import Run\nrun = Run(outdir={str(tmp_path)!r})\nrun.init()\n{ending}\n"
-    subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
-    (folder,) = list_runs(tmp_path)
-    assert folder.read_record()["status"] == status
-    assert folder.read_record()["history"][-1]["message"]
-
-
-def test_threads_share_a_run(run):
-    run.init()
-
-    def work(number):
-        for i in range(200):
-            run.log_metrics({"value": number * 1000 + i})
-            run.update_metadata({str(number): i}) if i % 100 == 0 else None
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    found = events(run, "metrics")
-    assert {event["metrics"]["value"] for event in found} == {
-        number * 1000 + i for number in range(8) for i in range(200)
-    }
-    assert sorted(event["step"] for event in found) == list(range(1600))
-    assert record(run)["metadata"] == {str(number): 100 for number in range(8)}
-
-
-def test_a_fork_does_not_end_its_parents_run(run):
-    run.init()
-    pid = os.fork()
-    if pid == 0:
-        run.close("failed")
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert run.status == "running"
 
 
 def test_it_is_a_public_name():

@@ -10,20 +10,16 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from runs.ownrecords import events_of
 
 import fovflow
 from fovflow.config import parse_config
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.runs.eventfile import read_events
 from fovflow.runs.store import JOB_EVENTS, RunFolder, list_runs
 
 
 def sha(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def events(exe, kind):
-    return [e for e in read_events(exe.folder / "events.jsonl") if e["type"] == kind]
 
 
 @pytest.fixture
@@ -67,8 +63,8 @@ def test_everything_is_recorded(keys, tmp_path):
     assert [entry["status"] for entry in record["history"]] == ["created", "running", "completed"]
     assert record["started"] < record["ended"]
     assert record["duration_s"] >= 0
-    assert events(exe, "status")[0]["message"] == "half way"
-    (made,) = events(exe, "artifact")
+    assert events_of(exe.folder, "status")[0]["message"] == "half way"
+    (made,) = events_of(exe.folder, "artifact")
     assert made["path"] == "outputs/Table/rates.csv"
     assert (made["sha256"], made["bytes"], made["types"]) == (sha(b"rate\n1\n"), 7, ["Table"])
 
@@ -133,8 +129,8 @@ def test_an_exception_is_a_failure_with_partial_outputs_and_propagates(keys, err
     assert record["status"] == exe.status == status
     assert record["ended"]
     assert "duration_s" in record
-    assert [event["name"] for event in events(exe, "artifact")] == ["part.csv"]
-    texts = [event["message"] for event in events(exe, "message")]
+    assert [event["name"] for event in events_of(exe.folder, "artifact")] == ["part.csv"]
+    texts = [event["message"] for event in events_of(exe.folder, "message")]
     assert "the output outputs/Table/never.csv was announced and not made" in texts
     with pytest.raises(FovflowError, match="not running"):
         exe.output_path("Table", "late.csv")
@@ -157,7 +153,7 @@ def test_existing_files_are_linked_or_copied(keys, tmp_path):
             exe.register(tmp_path / "absent", "Model")
         with pytest.raises(FovflowError, match="a folder"):
             exe.register(tmp_path, "Model")
-    assert [(e["name"], e["mode"], e["sha256"]) for e in events(exe, "artifact")] == [
+    assert [(e["name"], e["mode"], e["sha256"]) for e in events_of(exe.folder, "artifact")] == [
         ("model.bin", "link", sha(b"weights")), ("best.bin", "copy", sha(b"weights")),
     ]  # fmt: skip
 
@@ -281,7 +277,7 @@ def test_outputs_that_are_folders_have_one_digest(keys):
         folder = exe.output_path("Zarr", "a.zarr")
         folder.mkdir()
         (folder / "0").write_text("x")
-    (event,) = events(exe, "artifact")
+    (event,) = events_of(exe.folder, "artifact")
     assert event["filetype"] == "inode/directory"
     assert event["sha256"].startswith("tree-sha256-1:")
 
