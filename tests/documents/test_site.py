@@ -74,6 +74,7 @@ def test_no_link_is_dead(site):
 
 
 def test_nothing_comes_from_elsewhere(site):
+    assert sum(len(parsed(page).assets) for page in pages_of(site)) > 10
     for page in pages_of(site):
         for asset in parsed(page).assets:
             parts = urlsplit(asset)

@@ -63,7 +63,7 @@ def test_ticks_are_round_few_and_inside(low, span, wanted):
     found = axes.ticks(low, high, wanted)
     if high - low <= 1e-6 * abs(low):
         return
-    assert len(found) <= wanted + 2
+    assert 1 <= len(found) <= wanted + 2
     slack = 1e-6 * (high - low)
     assert all(low - slack <= value <= high + slack for value in found)
 

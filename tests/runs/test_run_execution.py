@@ -15,6 +15,7 @@ from runs.ownrecords import events_of
 import fovflow
 from fovflow.config import parse_config
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.runs.form import seconds_of
 from fovflow.runs.store import JOB_EVENTS, RunFolder, list_runs
 
 
@@ -62,7 +63,8 @@ def test_everything_is_recorded(keys, tmp_path):
     assert (second["role"], second["sha256"]) == ("asset", sha(b"1,2\n"))
     assert [entry["status"] for entry in record["history"]] == ["created", "running", "completed"]
     assert record["started"] < record["ended"]
-    assert record["duration_s"] >= 0
+    seconds = seconds_of(record["ended"]) - seconds_of(record["started"])
+    assert 0 <= record["duration_s"] <= seconds + 0.01
     assert events_of(exe.folder, "status")[0]["message"] == "half way"
     (made,) = events_of(exe.folder, "artifact")
     assert made["path"] == "outputs/Table/rates.csv"

@@ -152,14 +152,19 @@ def test_a_logging_stream_shows_whole_lines():
 
 
 def test_a_terminal_that_is_gone_does_no_harm():
+    tried = []
+
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
+            tried.append(text)
             raise OSError(5, "Input/output error")
 
     screen = Screen(Gone())
     screen.draw(["bar"])
     screen.say("a sentence")
     screen.close()
+    assert "bar" in tried[0]
+    assert "a sentence" in "".join(tried)
 
 
 # ---- the commands

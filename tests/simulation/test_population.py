@@ -76,7 +76,9 @@ def test_daughters_follow_their_mother_at_once_and_touch(lively: Movie) -> None:
 
 def test_daughters_share_the_light_of_their_mother(lively: Movie) -> None:
     kinetics, lineage = lively.kinetics(0), lively.lineage(0)
-    for mother in np.unique(lineage["parent"][lineage["parent"] > 0]):
+    mothers = np.unique(lineage["parent"][lineage["parent"] > 0])
+    assert mothers.size == 4
+    for mother in mothers:
         daughters = lineage["cell"][lineage["parent"] == mother]
         shares = [float(kinetics["share"][kinetics["cell"] == d][0]) for d in daughters]
         whole = float(kinetics["share"][kinetics["cell"] == mother][0])
