@@ -10,6 +10,7 @@ import numpy as np
 from reference.assignment import assign
 from reference.detections import Detection, detections
 from reference.tracking_iou import IouTracker
+from reference.tracking_table import link_rows
 
 Box = tuple[int, int, int, int]
 Links = dict[str, np.ndarray]
@@ -78,9 +79,10 @@ def track_iou(
 ) -> tuple[np.ndarray, list[Row]]:
     """Follow all cells by mask IoU over gaps, with drift and divisions."""
     tracker = IouTracker(seg, pixel_um, **params)
-    rows = [Row(**row) for row in tracker.rows()]
+    table, cells = link_rows(tracker)
+    rows = [Row(**row) for row in table]
     labeled = renamed(seg, rows)
-    for detection, cell in tracker.cell.items():
+    for detection, cell in cells.items():
         labeled[detection.frame][detection.y, detection.x] = cell
     return labeled, rows
 

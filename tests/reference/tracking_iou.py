@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 
@@ -294,71 +292,3 @@ class IouTracker:
             if into in chain and lost and not own and (chain[0], source) not in cells:
                 cells.append((chain[0], source))
         return cells
-
-    # Table
-
-    def rows(self) -> list[dict[str, float | int]]:
-        """Rows of the table of links, sorted by cell, then frame."""
-        born = {
-            d: division for division in self.divisions for d in (division.heir, division.newborn)
-        }
-        every = [d for objects in self.frames for d in objects]
-        cell: dict[Detection, int] = {}
-        numbers = count(1)
-        for detection in every:
-            if self.is_piece(detection):
-                cell[detection] = 0  # once the cells have their numbers
-            elif detection in self.before and detection not in born:
-                cell[detection] = cell[self.before[detection].source]
-            else:
-                cell[detection] = next(numbers)
-        rows = [self.row(d, cell, born) for d in every if not self.is_piece(d)]
-        self.cell = {d: cell[self.beside(d)] for d in every}
-        return sorted(rows, key=lambda row: (row["cell"], row["frame"]))
-
-    def beside(self, detection: Detection) -> Detection:
-        """The detection of the whole cell in the same frame."""
-        return next(d for d in self.root(detection) if d.frame == detection.frame)
-
-    def row(
-        self, detection: Detection, cell: dict[Detection, int], born: dict[Detection, Division]
-    ) -> dict[str, float | int]:
-        """One row of the table of links."""
-        row: dict[str, float | int] = {
-            "cell": cell[detection],
-            "frame": detection.frame,
-            "label": detection.label,
-            "merged": sum(
-                into is detection and self.root(source) is not self.root(into)
-                for source, into in self.absorbed
-            ),
-            "split": self.split(detection, born),
-        }
-        previous, confidence = None, math.nan
-        if detection in born:
-            previous, confidence = born[detection].parent, born[detection].score
-            row["parent"] = cell[previous]
-        elif detection in self.before:
-            previous, confidence = self.before[detection].source, self.before[detection].confidence
-        if previous is None:
-            return row
-        return row | {
-            "previous_frame": previous.frame,
-            "gap": detection.frame - previous.frame - 1,
-            "iou": self.iou(previous, detection),
-            "confidence": confidence,
-            "distance_px": self.apart(previous, detection),
-        }
-
-    def split(self, detection: Detection, born: dict[Detection, Division]) -> int:
-        """Pieces of the cell, and other newborns, no daughters, that the mask before covers."""
-        others = [d for d in self.frames[detection.frame] if d is not detection]
-        pieces = sum(self.beside(d) is detection for d in others)
-        link = self.before.get(detection)
-        if link is None:
-            return pieces
-        return pieces + sum(
-            self.common(link.source, other) >= 0.5 * other.area
-            for other in others
-            if other not in self.before and other not in born and not self.is_piece(other)
-        )

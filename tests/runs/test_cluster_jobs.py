@@ -195,19 +195,14 @@ def test_signs_of_life_and_the_end_keep_a_job_from_being_told_of(slurm):
     assert said == []
 
 
+MORE_MEMORY = "took more memory than it asked for"
+
+
 @pytest.mark.parametrize(
     ("state", "log", "words"),
     [
-        (
-            SlurmState("OUT_OF_MEMORY", memory="700M"),
-            "",
-            "took more memory than it asked for (700M)",
-        ),
-        (
-            SlurmState("FAILED"),
-            "slurmstepd: error: Exceeded job memory limit",
-            "took more memory than it asked for",
-        ),
+        (SlurmState("OUT_OF_MEMORY", memory="700M"), "", f"{MORE_MEMORY} (700M)"),
+        (SlurmState("FAILED"), "slurmstepd: error: Exceeded job memory limit", MORE_MEMORY),
         (SlurmState("FAILED"), "Traceback", "ended without a word; SLURM says FAILED"),
         (SlurmState("CANCELLED"), "", "was cancelled"),
         (SlurmState("PREEMPTED"), "", "had to give way to a job of higher priority"),

@@ -1,4 +1,4 @@
-"""The frame of every job: threads, log, errors.
+"""The frame of every job: progress, records of success and failure.
 
 A job's log holds what it did and, when it fails, the traceback; the screen gets one plain
 sentence, and a small record of the error is kept for ``processing_results.yaml``. The run that the

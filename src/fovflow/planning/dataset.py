@@ -1,4 +1,4 @@
-"""What is to be made of one dataset: channels, FOVs and frames, checked against its header."""
+"""What is to be made of one dataset: FOVs and frames, checked against its header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of runs: made, written by one writer per file, read while others write.
+"""Folders of runs: made, found, their status; see `fovflow.runs.eventfile` for the events.
 
 A run's folder ``{outdir}/runs/{utc}-{adjective-noun}/`` holds
 

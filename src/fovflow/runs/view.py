@@ -1,7 +1,7 @@
 """What is known of a run at one moment: its jobs, how far they are, what failed.
 
-A view is fed with events, whoever wrote them; see `fovflow.runs.reader` for how it follows the
-files of a run.
+A view is fed with events, whoever wrote them; see `fovflow.runs.jobview` for one job of it, and
+`fovflow.runs.reader` for how it follows the files of a run.
 """
 
 from __future__ import annotations
