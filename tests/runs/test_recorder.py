@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fovflow.adapter.signals import Interruptions
+from fovflow.runs.announcer import Announcer
 from fovflow.runs.eventfile import EventFile
 from fovflow.runs.form import now
 from fovflow.runs.recorder import Recorder
@@ -25,10 +26,10 @@ from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
 WILDCARDS = {"dataset": "sim", "fov": "001"}
 
 
-def make(outdir: Path, said: list[str] | None = None, **keys: Any) -> Recorder:
+def make(outdir: Path, said: list[str] | None = None) -> Recorder:
     plan = RunPlan(outdir=str(outdir), jobs={"segment": 2, "all": 1}, slow=lambda: {"slow": True})
     told: list[str] = [] if said is None else said
-    return Recorder(plan, say=told.append, **keys)
+    return Recorder(plan, Announcer(told.append))
 
 
 def do_jobs(recorder: Recorder, failed: tuple[int, ...] = ()) -> None:

@@ -21,6 +21,7 @@ from fovflow.adapter.joblog import LIVE
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.adapter.signals import Interruptions
 from fovflow.adapter.submissions import Submissions, hear_groups, refusal, run_name
+from fovflow.runs.announcer import Announcer
 from fovflow.runs.recorder import Recorder
 from fovflow.runs.screen import Screen, ScreenStream, live_possible
 
@@ -191,10 +192,12 @@ class EngineListener:
             say(self._pipeline.summary(problems=False))
         recorder = Recorder(
             run_plan(self._pipeline, self._workflow, stats, is_module=self._is_module),
-            screen=self.screen,
-            say=say,
-            progress_lines=not self._quiet("PROGRESS"),
-            tell_failures="all" if remote else "silent" if self.screen else "none",
+            Announcer(
+                say,
+                screen=self.screen,
+                progress_lines=not self._quiet("PROGRESS"),
+                tell_failures="all" if remote else "silent" if self.screen else "none",
+            ),
             stop=lambda view: stop_run(view, remote=remote),
             stop_job=stop_job,
         )

@@ -23,10 +23,10 @@ class Announcer:
 
     Parameters
     ----------
-    screen : Screen, optional
-        Terminal on which the run is shown live.
     say : callable
         Tells a line to people where there is no screen.
+    screen : Screen, optional
+        Terminal on which the run is shown live.
     progress_lines : bool
         Whether lines of progress are told where there is no screen.
     tell_failures : {"none", "silent", "all"}
@@ -36,10 +36,11 @@ class Announcer:
 
     def __init__(
         self,
-        screen: Screen | None,
         say: Callable[[str], None],
-        progress_lines: bool,
-        tell_failures: str,
+        *,
+        screen: Screen | None = None,
+        progress_lines: bool = True,
+        tell_failures: str = "none",
     ):
         self._screen, self._say, self._progress_lines = screen, say, progress_lines
         self._tell_failures = tell_failures

@@ -25,7 +25,6 @@ from fovflow.runs.inbox import Inbox
 from fovflow.runs.jobview import JobView
 from fovflow.runs.reader import RunReader
 from fovflow.runs.runplan import RunPlan
-from fovflow.runs.screen import Screen
 from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, RunFolder
 from fovflow.runs.view import RunView
 
@@ -45,15 +44,8 @@ class Recorder(Inbox):
     Parameters
     ----------
     plan : RunPlan
-    screen : Screen, optional
-        Terminal on which the run is shown live.
-    say : callable
-        Tells a line to people where there is no screen.
-    progress_lines : bool
-        Whether lines of progress are told where there is no screen.
-    tell_failures : {"none", "silent", "all"}
-        Of which failed jobs people are told: of those that have not told themselves, or of all,
-        where the jobs run elsewhere.
+    announcer : Announcer
+        Tells people of the run.
     stop : callable, optional
         Ends the run cleanly; gets the view of the run.
     stop_job : callable, optional
@@ -63,11 +55,8 @@ class Recorder(Inbox):
     def __init__(
         self,
         plan: RunPlan,
+        announcer: Announcer,
         *,
-        screen: Screen | None = None,
-        say: Callable[[str], None],
-        progress_lines: bool = True,
-        tell_failures: str = "none",
         stop: Callable[[RunView], None] | None = None,
         stop_job: Callable[[JobView], None] | None = None,
     ):
@@ -75,7 +64,7 @@ class Recorder(Inbox):
         self.plan = plan
         self.view = RunView({"name": plan.name or "run", "status": "created", "jobs": plan.jobs})
         self.run: RunFolder | None = None
-        self._announcer = Announcer(screen, say, progress_lines, tell_failures)
+        self._announcer = announcer
         self._stop_run, self._stop_job = stop, stop_job
         self._events: EventFile | None = None
         self._reader: RunReader | None = None
