@@ -7,6 +7,7 @@ import numpy as np
 from fovflow.adapter.job import job
 from fovflow.features import get_extractor
 from fovflow.quality import judge, ledger
+from fovflow.rowfile import RowFile
 from fovflow.stacks import StackReader
 from fovflow.tables import read_csv, write_csv
 from fovflow.units import SECONDS_PER
@@ -20,6 +21,7 @@ with job(snakemake) as this, ExitStack() as stack:
         for c, *names in zip(arguments["fl"], given.fl, given.corrected, strict=True)
     }
     extractor = get_extractor(
+        rows=stack.enter_context(RowFile(snakemake.output.traces)),
         fov=int(snakemake.wildcards.fov),
         time=times["time_s"] / SECONDS_PER[options["time_units"]],
         **arguments,
@@ -37,7 +39,7 @@ with job(snakemake) as this, ExitStack() as stack:
         shape=labeled.shape,
         pixel_um=arguments["pixel_um"],
         missing=np.flatnonzero(times["missing"]).tolist(),
-        links=read_csv(given.tracks),
+        links=read_csv(given.tracks, columns={"cell", "frame", "parent", "merged"}.__contains__),
         **options["qc"],
     )
     found = ledger(traces)

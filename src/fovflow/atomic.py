@@ -41,8 +41,7 @@ def collect_digests() -> Iterator[dict[str, Digest]]:
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, collect_digests() as digests:
+    >>>     >>> with tempfile.TemporaryDirectory() as folder, collect_digests() as digests:
     ...     write_text(f"{folder}/a", "abc")
     ...     [digest.sha256[:8] for digest in digests.values()]
     ['ba7816bf']
@@ -144,7 +143,7 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}")
+    temporary = _temporary(target)
     digests = _collected
     digest = None
     try:
@@ -222,6 +221,20 @@ class Work:
     folder: Path
 
 
+def unnamed_file(path: str | os.PathLike[str]) -> io.BufferedRandom:
+    """Open a file without a name, for reading and writing, on the disk where `path` will lie.
+
+    It is gone when it is closed, also when the process is killed. It has a name for a moment: where
+    the process is killed in between, `atomic_open` of `path` cleans up.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(target)
+    file = temporary.open("x+b")
+    temporary.unlink(missing_ok=True)
+    return file
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` to `path` atomically."""
     with atomic_open(path) as file:
@@ -237,6 +250,11 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
             if entry.name.startswith(prefix) and entry.name.endswith(_SUFFIX):
                 with suppress(OSError):
                     Path(entry.path).unlink()
+
+
+def _temporary(target: Path) -> Path:
+    """Return a new name that `remove_leftovers` of the target knows."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}")
 
 
 def _sync_folder(folder: Path) -> None:

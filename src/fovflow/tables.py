@@ -29,6 +29,7 @@ from fovflow.records import (
     write_json,
     write_yaml,
 )
+from fovflow.rowfile import FileColumn
 
 Kind = type[bool] | type[int] | type[float] | type[str]
 
@@ -37,13 +38,13 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 """Kinds of columns that cannot be seen from the values where there are none."""
 
-_CHUNK = 8192
+_CHUNK = 4096
 _DTYPES: dict[Kind, type] = {bool: np.bool_, int: np.int64, float: np.float64, str: np.object_}
 _INT_CHARACTERS = frozenset("0123456789-")
 _FLOAT_CHARACTERS = frozenset("0123456789+-.eEinfaN")
 
 
-def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) -> None:
+def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike | FileColumn]) -> None:
     """Write a table atomically.
 
     Parameters
@@ -53,6 +54,7 @@ def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) ->
     columns : mapping of str to array-like
         One-dimensional columns of one length: booleans, integers, floats (written as float64) or
         text (str; None is an empty field). Columns of no rows give a file of the header alone.
+        Columns of a `fovflow.rowfile.RowFile` are read part by part.
 
     Raises
     ------
@@ -72,8 +74,8 @@ def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) ->
             file.write("\n".join(map(",".join, zip(*fields, strict=True))) + "\n")
 
 
-def _column(name: str, values: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(values)
+def _column(name: str, values: ArrayLike | FileColumn) -> NDArray[Any] | FileColumn:
+    array = values if isinstance(values, FileColumn) else np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "biufUOT":
         raise ValueError(
             f"column {name!r}: needs one dimension of booleans, numbers or text, not "
@@ -163,9 +165,10 @@ def read_csv(
         if not mixed - text:
             break
         text |= mixed  # read again: these columns hold text, though some parts look like numbers
+    chunks.reverse()  # each is let go of once it is joined
     return {
-        column: _joined(parts, str if column in text else kinds.get(column, float))
-        for column, parts in zip(header, chunks, strict=True)
+        column: _joined(chunks.pop(), str if column in text else kinds.get(column, float))
+        for column in header
     }
 
 

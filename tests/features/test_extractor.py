@@ -207,7 +207,7 @@ def test_wrong_options_are_named(options, words):
 
 def test_parameters_agree_with_the_config_model():
     parameters = inspect.signature(get_extractor).parameters
-    data = {"fov", "pc", "fl", "time", "pixel_um"}
+    data = {"fov", "pc", "fl", "time", "pixel_um", "rows"}
     assert set(ExtractConfig.model_fields) == set(parameters) - data
     for name in ("erosion_px", "background_weight", "saturation"):
         assert ExtractConfig.model_fields[name].default == parameters[name].default

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from tracking.scenes import boxes, drop, ids_at, rows_of, walking_discs
@@ -251,3 +253,32 @@ def test_no_pixel_size_is_needed_without_lengths():
     stack = boxes({1: (1, 1, 4, 4)}, {2: (1, 2, 4, 4)})
     _, links = track_stack(stack, max_distance_um=0, drift=False)
     assert links["cell"].tolist() == [1, 1]
+
+
+def peak_of_tracking(frames):
+    """Return the peak of memory (bytes) while a grid of 400 small cells is tracked."""
+    grid = {k + 1: (4 * (k // 20), 4 * (k % 20), 3, 3) for k in range(400)}
+    (labels,) = boxes(grid)
+    tracemalloc.start()
+    try:
+        tracker = get_tracker("iou", pixel_um=1.0)
+        for t in range(frames):
+            tracker.add(t, labels)
+        assert tracker.finish().links["cell"].size == 400 * frames
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_grows_by_little_more_than_the_links():
+    per_row = (peak_of_tracking(150) - peak_of_tracking(50)) / (400 * 100)
+    assert per_row < 8 * 30  # the links have 11 columns
+
+
+def test_a_tracker_that_has_finished_takes_no_frame():
+    (labels,) = boxes({1: (10, 10, 10, 10)})
+    tracker = get_tracker("iou", pixel_um=1.0)
+    tracker.add(0, labels)
+    assert tracker.finish() is tracker.finish()
+    with pytest.raises(RuntimeError, match="has finished"):
+        tracker.add(1, labels)

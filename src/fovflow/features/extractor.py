@@ -12,9 +12,9 @@ from fovflow.errors import ConfigError, FovflowError
 from fovflow.features.cells import CellFinder, Cells
 from fovflow.features.protocol import Feature, Kind, evaluate
 from fovflow.features.registry import DEFAULT_FEATURES, choose_features
+from fovflow.features.rowstore import Columns, MemoryRows, RowStore
 from fovflow.features.views import FluorescenceCells, PhaseCells, Region
 
-Columns = dict[str, NDArray[Any]]
 Saturation = float | Mapping[int, float] | None
 
 _LEADING: dict[str, type] = {
@@ -43,6 +43,7 @@ class Extractor:
         erosion_px: int,
         background_weight: float,
         saturation: Saturation,
+        rows: RowStore,
     ):
         self._fov = fov
         self._pc = pc
@@ -55,7 +56,7 @@ class Extractor:
         self._saturation = saturation
         self._find = CellFinder()
         self._frames: set[int] = set()
-        self._rows: list[Columns] = []
+        self._rows = rows
         self._table: Columns | None = None
 
     def add(
@@ -105,18 +106,16 @@ class Extractor:
     def finish(self) -> Columns:
         """Return the table: columns of one length, sorted by cell, then frame.
 
-        No frame can be added afterwards.
+        Columns are arrays, or what the store of the rows gives in their place. No frame can be
+        added afterwards.
         """
         if self._table is None:
-            # Column by column, and each is let go of: the table stands in memory only once.
-            rows, self._rows = self._rows, []
             dtypes = self._dtypes()
-            keys = [_joined([part[name] for part in rows], np.int64) for name in ("frame", "cell")]
-            order = np.lexsort(keys)
-            self._table = {
-                name: _joined([part.pop(name) for part in rows], dtype)[order]
-                for name, dtype in dtypes.items()
-            }
+            of_all = {"fov": self._fov, "good": True, "flags": ""}
+            rows = self._rows.columns({n: d for n, d in dtypes.items() if n not in of_all})
+            for name, value in of_all.items():
+                rows[name] = np.full(len(rows["cell"]), value, dtypes[name])
+            self._table = {name: rows[name] for name in dtypes}
         return self._table
 
     def _dtypes(self) -> dict[str, type]:
@@ -168,13 +167,11 @@ class Extractor:
         n = len(cells)
         x, y = cells.centroid
         rows: Columns = {
-            "fov": np.full(n, self._fov), "cell": cells.ids, "frame": np.full(n, t),
-            "time": np.full(n, self._time[t]), "good": np.ones(n, bool),
+            "cell": cells.ids, "frame": np.full(n, t), "time": np.full(n, self._time[t]),
             "position_x": x, "position_y": y,
             **dict(zip(("bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1"), cells.box, strict=True)),
             "position_x_um": x * self._pixel_um, "position_y_um": y * self._pixel_um,
             "area_um2": cells.area * self._pixel_um**2,
-            "flags": np.full(n, "", object),
         }  # fmt: skip
         region = Region(cells, self._erosion_px) if self._fl else None
         for kind, channel in self._channels():
@@ -195,10 +192,6 @@ class Extractor:
         return self._saturation
 
 
-def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
-    return np.concatenate([np.zeros(0, dtype), *parts])
-
-
 def get_extractor(
     *,
     fov: int,
@@ -210,6 +203,7 @@ def get_extractor(
     erosion_px: int = 0,
     background_weight: float = 1.0,
     saturation: Saturation = None,
+    rows: RowStore | None = None,
 ) -> Extractor:
     """Make an extractor for the frames of one FOV.
 
@@ -236,6 +230,9 @@ def get_extractor(
     saturation : float or mapping of int to float, optional
         Counts from which a pixel is saturated, for all channels or per channel index; the
         default is the greatest value of an integer raw dtype.
+    rows : RowStore, optional
+        Where the rows are kept until the end, such as a `fovflow.rowfile.RowFile`; in memory by
+        default.
 
     Raises
     ------
@@ -282,4 +279,5 @@ def get_extractor(
         erosion_px=int(erosion_px),
         background_weight=float(background_weight),
         saturation=saturation,
+        rows=MemoryRows() if rows is None else rows,
     )

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 BASE_MEMORY_MB = 220
-"""Resident memory of a job before it holds a frame: Python, NumPy, OpenCV, a reader."""
+"""Resident memory of a job before it holds a frame: Python, NumPy, OpenCV, a reader; and what
+`track` and `extract` keep of some hundred thousand rows, one per cell and frame."""
 
 FRAMES_IN_MEMORY = {"copy": 6, "segment": 14, "correct": 12, "track": 8, "extract": 10}
 """Frames of four bytes per pixel that a step holds at once, rounded up."""

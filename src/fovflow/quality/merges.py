@@ -23,16 +23,13 @@ def merged(rows: Rows, gain: float) -> BoolArray:
         return flags
     area = areas[0].astype(np.float64)
     lost, now = _disappearances(rows)
-    before = np.full(len(rows), -1)  # the row of the same cell in the acquired frame before
-    after = np.flatnonzero(rows.step == 1)
-    before[after + 1] = after
     back = np.where(rows.step[lost] > 0, rows.frame[np.minimum(lost + 1, len(rows) - 1)], -1)
-    ends = rows.cells.spread(rows.cells.stop)
     for event, row in _hosts(rows, lost, now):
-        if before[row] < 0:
+        if row == 0 or rows.step[row - 1] != 1:  # not found in the acquired frame before
             continue
-        least = area[before[row]] + gain * area[lost[event]]
-        following = slice(row, int(ends[row]))
+        least = area[row - 1] + gain * area[lost[event]]
+        end = rows.cells.stop[np.searchsorted(rows.cells.stop, row, side="right")]
+        following = slice(row, int(end))
         holds = area[following] >= least
         if back[event] >= 0:
             holds &= rows.frame[following] < back[event]
@@ -60,8 +57,8 @@ def _disappearances(rows: Rows) -> tuple[IntArray, IntArray]:
 def _hosts(rows: Rows, lost: IntArray, now: IntArray) -> list[tuple[int, int]]:
     """Return pairs: an event, and a row of its frame whose box holds the lost cell's centroid."""
     x0, y0, x1, y1 = (rows.column(f"bbox_{edge}") for edge in ("x0", "y0", "x1", "y1"))
-    x: FloatArray = rows.column("position_x")
-    y: FloatArray = rows.column("position_y")
+    x: FloatArray = rows.column("position_x")[lost]
+    y: FloatArray = rows.column("position_y")[lost]
     by_frame = np.argsort(rows.frame, kind="stable")
     sorted_frames = rows.frame[by_frame]
     by_time = np.argsort(now, kind="stable")
@@ -71,7 +68,7 @@ def _hosts(rows: Rows, lost: IntArray, now: IntArray) -> list[tuple[int, int]]:
         low, high = np.searchsorted(sorted_frames, [frame, frame + 1])
         there = by_frame[low:high]
         # A box covers the pixels x0 to x1 - 1, that is, x0 - 1/2 to x1 - 1/2.
-        px, py = x[lost[events], None] + 0.5, y[lost[events], None] + 0.5
+        px, py = x[events, None] + 0.5, y[events, None] + 0.5
         inside = (px >= x0[there]) & (px < x1[there]) & (py >= y0[there]) & (py < y1[there])
         which, host = np.nonzero(inside)
         pairs += zip(events[which].tolist(), there[host].tolist(), strict=True)

@@ -16,7 +16,7 @@ BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 13
 _NEEDED = ("cell", "frame", "position_x", "position_y", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
 
 
@@ -34,8 +34,8 @@ class Rows:
 
     Attributes
     ----------
-    order : numpy.ndarray
-        Place of each sorted row in `columns`.
+    order : numpy.ndarray or slice
+        Place of each sorted row in `columns`: all of them, where they are sorted there.
     cells : Groups
         Which rows belong to which cell.
     acquired : numpy.ndarray
@@ -54,9 +54,9 @@ class Rows:
         self._columns = columns
         self.shape = shape
         cell, frame = (np.asarray(columns[name]) for name in ("cell", "frame"))
-        self.order = np.lexsort((frame, cell))
-        self.cell: IntArray = cell[self.order].astype(np.int64)
-        self.frame: IntArray = frame[self.order].astype(np.int64)
+        self.order = slice(None) if _sorted(cell, frame) else np.lexsort((frame, cell))
+        self.cell: IntArray = cell[self.order].astype(np.int64, copy=False)
+        self.frame: IntArray = frame[self.order].astype(np.int64, copy=False)
         begins = np.flatnonzero(np.append(True, self.cell[1:] != self.cell[:-1])[: self.cell.size])
         self.cells = Groups(np.diff(begins, append=self.cell.size))
         self.acquired = np.array([t for t in range(shape[0]) if t not in missing], np.int64)
@@ -83,6 +83,11 @@ class Rows:
     def whole_cells(self, flags: BoolArray) -> BoolArray:
         """Return flags that hold for all rows of each cell that has one."""
         return np.asarray(self.cells.spread(self.cells.count(flags) > 0))
+
+
+def _sorted(cell: NDArray[Any], frame: NDArray[Any]) -> bool:
+    same = cell[1:] == cell[:-1]
+    return bool(np.all((cell[1:] > cell[:-1]) | same & (frame[1:] >= frame[:-1])))
 
 
 def running_median(values: FloatArray, groups: Groups, window: int) -> FloatArray:

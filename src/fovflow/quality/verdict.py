@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fovflow.errors import ConfigError
 from fovflow.quality import rules
@@ -38,7 +38,7 @@ NEEDS: dict[str, str] = {
 REJECT = ("min_frames", "border", "saturation", "invalid", "area_jump", "merge")
 NOTE = ("focus", "gap", "lineage")
 
-Columns = dict[str, NDArray[Any]]
+Columns = dict[str, Any]
 
 
 def judge(
@@ -100,9 +100,9 @@ def judge(
 
     Returns
     -------
-    dict of str to numpy.ndarray
-        All columns in their order; `good` bool and `flags` text (names joined by ``;`` in the
-        order of `RULES`) are new.
+    dict of str to array-like
+        All columns in their order, as they were given; new are the arrays `good`, bool, and
+        `flags`, text (names joined by ``;`` in the order of `RULES`).
 
     Raises
     ------
@@ -175,24 +175,22 @@ def _any(rows: Rows, flagged: Mapping[str, BoolArray], names: Sequence[str]) -> 
 def _filled(
     columns: Mapping[str, ArrayLike], rows: Rows, flagged: dict[str, BoolArray], good: BoolArray
 ) -> Columns:
-    code = np.zeros(len(rows), np.int64)
+    code = np.zeros(len(rows), np.uint16)
     for bit, name in enumerate(RULES):
         if name in flagged:
-            code |= flagged[name].astype(np.int64) << bit
-    codes, which = np.unique(code, return_inverse=True)
+            code |= flagged[name].astype(np.uint16) << bit
     texts = np.array(
         [
             ";".join(n for bit, n in enumerate(RULES) if value >> bit & 1)
-            for value in codes.tolist()
+            for value in range(1 << len(RULES))
         ],
         object,
     )
-    filled = {name: np.asarray(columns[name]) for name in columns}
-    filled["good"] = np.empty(len(rows), bool)
-    filled["good"][rows.order] = good
-    filled["flags"] = np.empty(len(rows), object)
-    filled["flags"][rows.order] = texts[which]
-    return filled
+    good_as_given, flags = np.empty(len(rows), bool), np.empty(len(rows), object)
+    good_as_given[rows.order] = good
+    flags[rows.order] = texts[code]
+    filled = {name: columns[name] for name in columns}
+    return {**filled, "good": good_as_given, "flags": flags}
 
 
 def ledger(columns: Mapping[str, ArrayLike]) -> dict[str, Any]:
@@ -212,8 +210,10 @@ def ledger(columns: Mapping[str, ArrayLike]) -> dict[str, Any]:
         verdicts; ``not_evaluated``: rules whose feature the table does not have.
     """
     cell, good = np.asarray(columns["cell"]), np.asarray(columns["good"], bool)
-    flags = np.asarray(columns["flags"], object)
-    texts, which = np.unique(flags.astype(str), return_inverse=True)
+    known: dict[str, int] = {}
+    flags = map(str, np.asarray(columns["flags"], object))
+    which = np.fromiter((known.setdefault(text, len(known)) for text in flags), np.int32, good.size)
+    texts = np.array(list(known), object)
     reasons = {}
     for name in RULES:
         carries = np.array([name in text.split(";") for text in texts.tolist()], bool)[which]

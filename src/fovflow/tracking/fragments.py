@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,13 +53,13 @@ def join_fragments(
     owner = np.arange(chains.head.size)
     origin = _origins(chains, found)
     into = _hosts(chains, covered)
-    members = _members(chains)
+    members = _Members(chains)
     lives = {
         head: _life(chains, members[head], origin, into)
         for head in set(origin)
         | {int(chains.head[lost]) for lost in into if chains.following[lost] < 0}
     }
-    for head in sorted(lives, key=lambda h: (len(members[h]), h)):
+    for head in sorted(lives, key=lambda h: (len(lives[h].detections), h)):
         whole = _whole(chains, members, lives[head], max_detections)
         if whole >= 0:
             owner[head] = whole
@@ -71,12 +70,17 @@ def join_fragments(
         owner = further
 
 
-def _members(chains: Chains) -> Mapping[int, list[int]]:
-    """Return the detections of each chain, by its head, in order of time."""
-    members: dict[int, list[int]] = defaultdict(list)
-    for detection, head in enumerate(chains.head.tolist()):
-        members[head].append(detection)
-    return members
+class _Members:
+    """The detections of each chain, by its head, in order of time."""
+
+    def __init__(self, chains: Chains):
+        self._detections = np.argsort(chains.head, kind="stable")
+        self._heads = chains.head[self._detections]
+
+    def __getitem__(self, head: int) -> list[int]:
+        low, high = np.searchsorted(self._heads, [head, head + 1])
+        found: list[int] = self._detections[low:high].tolist()
+        return found
 
 
 def _origins(chains: Chains, found: Sequence[Candidate]) -> dict[int, int]:
@@ -114,9 +118,7 @@ def _life(
     return _Life(detections, start, end, longest)
 
 
-def _whole(
-    chains: Chains, members: Mapping[int, list[int]], life: _Life, max_detections: int
-) -> int:
+def _whole(chains: Chains, members: _Members, life: _Life, max_detections: int) -> int:
     """Return the chain that a chain is a piece of, -1 for none."""
     if life.longest > max_detections:
         return -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,8 +26,10 @@ from fovflow.tracking.linking import Cover, KeptFrame, link
 from fovflow.tracking.reach import Reach
 from fovflow.tracking.runs import FrameObjects, IntArray, encode
 
-_PER_FRAME = ("previous", "pixels", "iou", "confidence", "area", "y", "x")
-_FLOATS = ("iou", "confidence", "y", "x")
+_PER_OBJECT = {
+    "previous": np.int64, "pixels": np.int64, "iou": np.float64, "confidence": np.float64,
+    "area": np.int64, "y": np.float64, "x": np.float64,
+}  # fmt: skip
 
 
 class IouTracker:
@@ -86,18 +89,22 @@ class IouTracker:
         self._order = FrameOrder()
         self._labels: dict[int, IntArray] = {}
         self._drift: list[tuple[int, int]] = []
-        self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _PER_FRAME}
+        # Arrays that grow in place: many small ones would leave holes in memory.
+        self._columns = {name: array(np.dtype(kind).char) for name, kind in _PER_OBJECT.items()}
         self._kept: list[KeptFrame] = []
         self._last_seen: tuple[FrameObjects, tuple[int, int]] | None = None
         self._candidates: list[Candidate] = []
         self._covers: list[Cover] = []
         self._count = 0
+        self._lineage: Lineage | None = None
 
     def add(self, t: int, labels: NDArray[Any]) -> None:
         """Take the labels of frame `t`, (Y, X) integers; frames come in ascending order.
 
         A frame that is left out counts as never acquired, and not as a gap.
         """
+        if self._lineage is not None:
+            raise RuntimeError("a frame is added to a tracker that has finished")
         objects = encode(labels)
         self._order.check(t, objects)
         here = self._locate(objects)
@@ -122,7 +129,7 @@ class IouTracker:
             "x": objects.x - here[1],
         }
         for name, column in values.items():
-            self._columns[name].append(column)
+            self._columns[name].frombytes(column.astype(_PER_OBJECT[name]).tobytes())
         self._labels[t] = objects.label
         n = len(objects)
         kept = KeptFrame(objects, self._count, here, np.ones(n, bool), np.zeros(n, bool))
@@ -142,40 +149,55 @@ class IouTracker:
         return here
 
     def finish(self) -> Lineage:
-        """Return all cells, numbered by first frame, then by raster order in it."""
-        found = detections(self._labels)
-        columns = {
-            name: np.concatenate([np.zeros(0, np.float64 if name in _FLOATS else np.int64), *parts])
-            for name, parts in self._columns.items()
+        """Return all cells, numbered by first frame, then by raster order in it.
+
+        No frame can be added afterwards.
+        """
+        if self._lineage is None:
+            found = detections(self._labels)
+            self._labels = {}
+            columns, cell, n_cells, listed = self._settled(found.frame_index)
+            drift = np.array(self._drift, np.int64).reshape(-1, 2)
+            self._lineage = build(found, cell, n_cells, columns, drift, listed=listed)
+        return self._lineage
+
+    def _settled(
+        self, frame_index: IntArray
+    ) -> tuple[dict[str, Column], IntArray, int, NDArray[np.bool_]]:
+        """Return what `build` wants: columns, cells, their number, and what has a row.
+
+        What was gathered frame by frame is let go of.
+        """
+        columns: dict[str, Column] = {
+            name: np.frombuffer(values, _PER_OBJECT[name]) for name, values in self._columns.items()
         }
-        chains = _chains(columns, found.frame_index)
+        self._columns = {}
+        chains = _chains(columns, frame_index)
         covered = [(c.lost, c.into) for c in self._covers]
         owner = join_fragments(chains, self._candidates, covered, self._max_piece)
         piece = owner[chains.head] != chains.head
-        columns["merged"], swallowed = _merges(chains, owner, self._covers)
-        accepted, columns["split"] = decide(
-            chains, self._candidates, swallowed, owner, accept=self._divisions
-        )
+        merged, swallowed = _merges(chains, owner, self._covers)
+        accepted, split = decide(chains, self._candidates, swallowed, owner, accept=self._divisions)
         previous = columns["previous"].copy()
         parent = np.full(previous.size, -1, np.int64)
+        iou, confidence = columns["iou"], columns["confidence"]
         for division in accepted:
             for daughter in division.daughters:
                 previous[daughter], parent[daughter] = -1, division.parent
-                columns["confidence"][daughter] = division.score
-            columns["iou"][division.daughters[1]] = division.newborn_iou
+                confidence[daughter] = division.score
+            iou[division.daughters[1]] = division.newborn_iou
         cell, n_cells = number_cells(previous, ~piece)
         beside = _beside(chains, owner, np.flatnonzero(piece))
         cell[piece] = cell[beside]
-        np.add.at(columns["split"], beside, 1)
+        np.add.at(split, beside, 1)
         before = np.where(previous < 0, parent, previous)
-        columns["previous"] = before
-        columns["parent"] = np.where(parent < 0, 0, cell[parent])
-        columns["distance_px"] = np.hypot(
-            columns["y"] - columns["y"][before], columns["x"] - columns["x"][before]
-        )
-        columns["distance_px"][before < 0] = np.nan
-        drift = np.array(self._drift, np.int64).reshape(-1, 2)
-        return build(found, cell, n_cells, columns, drift, listed=~piece)
+        distance = np.hypot(chains.y - chains.y[before], chains.x - chains.x[before])
+        distance[before < 0] = np.nan
+        of_cells = {
+            "previous": before, "parent": np.where(parent < 0, 0, cell[parent]), "iou": iou,
+            "confidence": confidence, "distance_px": distance, "merged": merged, "split": split,
+        }  # fmt: skip
+        return of_cells, cell, n_cells, ~piece
 
 
 def _merges(
@@ -197,13 +219,13 @@ def _merges(
 
 def _beside(chains: Chains, owner: IntArray, pieces: IntArray) -> IntArray:
     """Return, per piece, the detection of its cell in the same frame."""
-    place = {
-        (head, t): k
-        for k, (head, t) in enumerate(zip(chains.head.tolist(), chains.frame.tolist(), strict=True))
-    }
-    whole = owner[chains.head[pieces]].tolist()
-    frames = chains.frame[pieces].tolist()
-    return np.array([place[key] for key in zip(whole, frames, strict=True)], np.int64)
+    whole = owner[chains.head[pieces]]
+    near = np.flatnonzero(np.isin(chains.head, whole))
+    frames = int(chains.frame.max(initial=0)) + 1
+    key = chains.head[near] * frames + chains.frame[near]
+    order = np.argsort(key)
+    place = np.searchsorted(key[order], whole * frames + chains.frame[pieces])
+    return near[order[place]]
 
 
 def _chains(columns: dict[str, Column], frame_index: IntArray) -> Chains:

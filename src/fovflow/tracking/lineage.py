@@ -221,6 +221,7 @@ def build(
     columns : dict
         (n,) ``previous`` (index of the detection before, or of the parent's last one; -1 for
         none), ``parent`` (cell), ``iou``, ``confidence``, ``distance_px``, ``merged``, ``split``.
+        They are taken out of it, so that memory holds each once.
     drift : numpy.ndarray
         (frames, 2) cumulative drift (y, x) in pixels.
     listed : numpy.ndarray, optional
@@ -228,7 +229,7 @@ def build(
     """
     rows = np.flatnonzero((cell > 0) if listed is None else (cell > 0) & listed)
     rows = rows[np.argsort(cell[rows], kind="stable")]
-    previous = columns["previous"][rows]
+    previous = columns.pop("previous")[rows]
     known = previous >= 0
     before = np.where(known, previous, 0)
     frame = found.frame
@@ -239,15 +240,16 @@ def build(
         "label": found.label[rows],
         "previous_frame": np.where(known, frame[before], -1) if rows.size else rows,
         "gap": np.where(known, steps - 1, 0),
-        **{name: columns[name][rows] for name in list(COLUMNS)[5:]},
     }
+    for name in list(COLUMNS)[len(table) :]:
+        table[name] = columns.pop(name)[rows]
     luts = {}
     for k, t in enumerate(found.frames):
         part = slice(int(found.offsets[k]), int(found.offsets[k + 1]))
         luts[t] = (found.label[part], cell[part])
     return Lineage(
         n_cells=n_cells,
-        links={name: table[name].astype(kind) for name, kind in COLUMNS.items()},
+        links={name: table[name].astype(kind, copy=False) for name, kind in COLUMNS.items()},
         drift={
             "frame": np.asarray(found.frames, np.int64),
             "y": drift[:, 0].astype(np.int64),
