@@ -31,6 +31,10 @@ JOBS = ".jobs"
 """File in ``runs/`` that every job at work has locked together with the others."""
 
 
+_joined: dict[Path, int] = {}
+"""Descriptors that this process holds as a job, by file."""
+
+
 class Claim:
     """The right to be the only run on an output folder.
 
@@ -135,7 +139,7 @@ class Claim:
 
 
 def join(runs: str | os.PathLike[str]) -> int | None:
-    """Tell that this process is a job of the run at work, until it ends.
+    """Tell that this process is a job of the run at work, until it ends; once is enough.
 
     Parameters
     ----------
@@ -147,10 +151,18 @@ def join(runs: str | os.PathLike[str]) -> int | None:
     int or None
         The descriptor that holds the lock; None where there are no locks.
     """
+    path = Path(runs) / JOBS
+    held = _joined.get(path)
     try:
-        return _lock(Path(runs) / JOBS, fcntl.LOCK_SH, make=False)[0]
+        if held is not None and os.path.samestat(os.fstat(held), path.stat()):
+            return held
+        descriptor, _ = _lock(path, fcntl.LOCK_SH, make=False)
     except OSError:
         return None
+    _release(held)
+    if descriptor is not None:
+        _joined[path] = descriptor
+    return descriptor
 
 
 def left_locked(outdir: str | os.PathLike[str]) -> str:
