@@ -67,7 +67,7 @@ class Project:
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
         (self.folder / "config" / "config.yaml").write_text(text, encoding="utf-8")
 
-    def run(self, *options: str, cores: int = 2, timeout: float = 300) -> Finished:
+    def run(self, *options: str, cores: int = 2, timeout: float = 1800) -> Finished:
         """Run ``snakemake --cores N`` in the folder."""
         self.write_config()
         command = [

@@ -16,6 +16,9 @@ import numpy as np
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError
 
+MOST_MERGED = 10_000
+"""Most keys of one mapping in YAML, those that are merged into it included."""
+
 REMAKE = "delete the file and run the pipeline again: it is remade"
 
 
@@ -39,10 +42,41 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
             raise _garbage(name, "YAML", error) from error
 
 
+def parse_yaml(text: str) -> Any:
+    """Parse YAML of plain values as `yaml.safe_load` does, within bounds.
+
+    Raises
+    ------
+    yaml.YAMLError, ValueError, RecursionError
+        For what is no such YAML, merges more than `MOST_MERGED` keys, or is nested too deeply.
+    """
+    import yaml
+
+    loader = _bounded(yaml.SafeLoader)(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def _bounded(base: Any) -> Any:
+    """Return a loader that stops where merged keys (``<<``) would multiply without end."""
+    import yaml
+
+    class Loader(base):  # type: ignore[misc]
+        def flatten_mapping(self, node: Any) -> None:
+            super().flatten_mapping(node)
+            if len(node.value) > MOST_MERGED:
+                what = f"more than {MOST_MERGED} keys"
+                raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
+    return Loader
+
+
 def _strict_loader() -> Any:
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    class Loader(_bounded(getattr(yaml, "CSafeLoader", yaml.SafeLoader))):  # type: ignore[misc]
         """The safe loader, with repeated keys as errors."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:

@@ -22,7 +22,7 @@ import numpy as np
 MEMORY = 3 << 30
 """Address space of the reading process, in bytes; its libraries alone take about a third."""
 
-SECONDS = 20
+SECONDS = 120
 """Time that one file may take."""
 
 BOMB = 1 << 29

@@ -19,6 +19,9 @@ from fovflow.runs.view import JobView
 from paths import ROOT
 from workflow_project import Project
 
+HANGS_S = 900.0
+"""Time, in seconds, after which something hangs, also on a slow and busy machine."""
+
 STEP_S = 0.3
 """Longest time, in seconds, that a kill waits after the start of the job that it waits for."""
 
@@ -76,7 +79,7 @@ class Running:
         """Send a signal to Snakemake and all its jobs, as Ctrl-C or a dying machine does."""
         os.killpg(self.process.pid, number)
 
-    def end(self, timeout: float = 120) -> tuple[int, str]:
+    def end(self, timeout: float = HANGS_S) -> tuple[int, str]:
         """Return exit status and screen after the end of the process."""
         status = self.process.wait(timeout)
         return status, self._log.read_text(encoding="utf-8", errors="replace")
@@ -176,7 +179,8 @@ class Killer:
     def _wait_for_orphans(self, running: Running) -> None:
         """Wait for jobs that outlived the engine: fovflow refuses to run beside them."""
         pids = [job.pid for job in running.jobs]
-        for _ in range(3000):
+        until = time.monotonic() + HANGS_S
+        while time.monotonic() < until:
             if not any(Path(f"/proc/{pid}").exists() for pid in pids):
                 return
             time.sleep(0.02)

@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from faults.killing import Killer, Running, locked
+from faults.killing import HANGS_S, Killer, Running, locked
 
 from fovflow.runs.verify import verify
 from workflow_project import Project
@@ -99,10 +100,7 @@ def test_a_second_run_and_jobs_that_outlive_a_killed_one_are_told_of(quiet, fres
         assert running.process.poll() is None
         running.process.kill()
         running.end()
-        for _ in range(500):  # the other job ends in peace
-            if not [j for j in running.jobs if j.pid != job.pid and alive(j.pid)]:
-                break
-            time.sleep(0.02)
+        wait_for(lambda: not [j for j in running.jobs if j.pid != job.pid and alive(j.pid)])
         refused = fresh.run()
         assert refused.status == 1
         assert f"the run {name} was killed, but jobs of it are still at work on results" in (
@@ -113,14 +111,17 @@ def test_a_second_run_and_jobs_that_outlive_a_killed_one_are_told_of(quiet, fres
     finally:
         running.clear()
         os.kill(job.pid, signal.SIGCONT)
-    for _ in range(500):
-        if not alive(job.pid):
-            break
-        time.sleep(0.02)
+    wait_for(lambda: not alive(job.pid))
     assert fresh.run("--unlock").status == 0
     again = fresh.run()
     assert again.status == 0, again.text
     check_like(fresh, quiet, again.text)
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + HANGS_S
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

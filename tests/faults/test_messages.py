@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from faults.hostile_files import described, grey, ome, tiff
+from faults.hostile_files import BOMB, described, grey, ome, tiff, zarr_image
+from faults.hostile_series import image
 from faults.odd_inputs import UNITS, movie
+from faults.test_hostile_text import MERGES
 
 from fovflow.adapter.entry import check_interpreter
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.config import load_config, parse_config
 from fovflow.errors import FovflowError
 from fovflow.illumination import read_image
+from fovflow.readers import open_raw
 from fovflow.readers.fingerprint import check_unchanged, fingerprint, stamp
 from fovflow.runs.claim import Claim, join, left_locked
 from fovflow.runs.store import CURRENT, RunFolder
@@ -86,6 +90,39 @@ def tagged() -> None:
     load_config("tags.yaml")
 
 
+def merging() -> None:
+    Path("bomb.yaml").write_text(MERGES)
+    load_config("bomb.yaml")
+
+
+def series(kind: str) -> str:
+    image(Path("raw/series/a_t0.tif"))
+    other = Path("raw/series/a_t1.tif")
+    if kind == "link":
+        other.symlink_to(other.name)
+    else:
+        image(other, (9, 9))
+    return plan("raw/series")
+
+
+def bomb() -> None:
+    array = zarr_image(Path("raw/bomb.zarr"), compressor={"id": "lz4"})
+    (array / "0.0.0").write_bytes(struct.pack("<i", BOMB) + bytes(20))
+    with open_raw("raw/bomb.zarr") as raw:
+        raw.read(0, 0, 0)
+
+
+def entities() -> str:
+    entity = '<!DOCTYPE OME [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
+    described(Path("raw/entity.ome.tif"), ome("<TiffData/>", head=entity))
+    return plan("raw/entity.ome.tif")
+
+
+def pickling() -> None:
+    zarr_image(Path("raw/code.zarr"), filters=[{"id": "pickle"}])
+    open_raw("raw/code.zarr")
+
+
 def blocked() -> None:
     Path("results").write_text("a file")
     plan()
@@ -139,6 +176,7 @@ PRODUCERS: tuple[Callable[[], object], ...] = (
     lambda: parse_config({"datasets": {"a": {}}}),
     lambda: load_config("absent.yaml"),
     tagged,
+    merging,
     lambda: plan(fovs="3-5"),
     lambda: plan(frames="0-99"),
     lambda: plan(channels={"pc": 0, "fl": ["mCherry"]}),
@@ -157,6 +195,11 @@ PRODUCERS: tuple[Callable[[], object], ...] = (
     lambda: plan("raw/colour.tif"),
     lambda: plan("raw/signed.tif"),
     lambda: plan("raw/set.ome.tif"),
+    entities,
+    lambda: series("shape"),
+    lambda: series("link"),
+    bomb,
+    pickling,
     changed,
     damaged_stack,
     lambda: read_image("dark.npy", (24, 24)),

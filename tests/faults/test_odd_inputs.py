@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from faults.hostile_packs import bombs
 from faults.killing import Running
 from faults.odd_inputs import HOSTILE_NAME, UNITS, movie, write, write_bad_files, write_odd_files
 
@@ -22,6 +23,11 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Finished]:
     """A run over all odd and bad files at once, into a folder behind a symbolic link."""
     folder = tmp_path_factory.mktemp("odd")
     datasets = write_odd_files(folder / "raw") | write_bad_files(folder / "raw")
+    made = simulate(MovieParams(seed=5, positions=2, frames=2, height=40, width=48, cells=1))
+    write_movie(made, folder / "raw" / "bomb.zarr")
+    bomb = folder / "raw" / "bomb.zarr" / "1" / "0" / "c" / "1" / "0" / "0" / "0"
+    bomb.write_bytes(bombs()["zstd silent"][1])
+    datasets["bomb"] = {"path": "raw/bomb.zarr"}
     (folder / "elsewhere ü").mkdir()
     (folder / "my results").symlink_to(folder / "elsewhere ü")
     project = Project(folder, outdir="my results", datasets=datasets)
@@ -47,12 +53,21 @@ def test_each_bad_file_costs_its_dataset_and_is_told_in_one_sentence(odd):
         "folder: cannot be processed: the folder raw/folder holds no images",
     ):
         assert sentence in done.text
-    good = [name for name in project.config["datasets"] if file(project, name, "x").parent.exists()]
+    made = [name for name in project.config["datasets"] if file(project, name, "x").parent.exists()]
+    good = [name for name in made if name != "bomb"]
     assert len(good) == 6
     for name in good:
         content = read_yaml(project.folder / "my results" / name / "processing_results.yaml")
         assert content["fovs"] == {"0": {"status": "complete"}}, name
         assert f"{name}: 1 of 1 FOVs complete" in done.text
+
+
+def test_a_chunk_that_explodes_costs_its_fov(odd):
+    project, done = odd
+    content = read_yaml(project.folder / "my results" / "bomb" / "processing_results.yaml")
+    states = {name: fov["status"] for name, fov in content["fovs"].items()}
+    assert states == {"0": "complete", "1": "failed"}
+    assert "bomb, FOV 1: copy failed at frame 1: cannot read position 1, frame 1" in done.text
 
 
 def test_links_spaces_and_letters_do_not_matter(odd):

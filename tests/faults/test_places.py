@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from faults.killing import HANGS_S
 
 from paths import ROOT
 from workflow_project import Project
@@ -38,7 +39,7 @@ def in_private_mounts(folder: Path, script: str) -> dict[str, str]:
     run = f"{command} > out/$1.txt 2>&1 && s=0 || s=$?"
     define = f"pipeline() {{ {run}; echo $s > out/$1.status; }}\n"
     subprocess.run(
-        [*ISOLATE, "sh", "-e", "-c", define + script], cwd=folder, check=True, timeout=300
+        [*ISOLATE, "sh", "-e", "-c", define + script], cwd=folder, check=True, timeout=HANGS_S
     )
     files = sorted((folder / "out").glob("*.*"))
     return {path.name: path.read_text(encoding="utf-8") for path in files if path.is_file()}

@@ -82,7 +82,7 @@ def test_a_long_job_measures_what_it_uses(tmp_path, monkeypatch):
     job = AttemptRecorder("segment", WILDCARDS, tmp_path, resources_every_s=0.01)
     job.start()
     path = run.job_file("segment.sim.fov_001", 1)
-    for _ in range(500):
+    for _ in range(10_000):
         if "resources" in path.read_text():
             break
         time.sleep(0.01)

@@ -192,7 +192,7 @@ def on_a_terminal(project: Project, *options: str) -> tuple[int, str]:
             break
         parts.append(part)
     os.close(master)
-    return process.wait(60), b"".join(parts).decode("utf-8", "replace")
+    return process.wait(600), b"".join(parts).decode("utf-8", "replace")
 
 
 def test_a_terminal_shows_the_run_live_and_one_sentence_per_error(slow: Project):

@@ -77,7 +77,7 @@ def test_an_alert_is_sent(server, tmp_path):
     before = time.monotonic()
     watcher.poll()
     took = time.monotonic() - before
-    assert server.taken.wait(20)
+    assert server.taken.wait(300)
     watcher.finish()
     assert took < 5  # the server is not waited for
     assert "Subject: fovflow: dim" in server.lines

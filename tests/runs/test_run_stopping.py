@@ -26,7 +26,7 @@ def run(tmp_path, monkeypatch):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()
@@ -95,7 +95,7 @@ def script(code, tmp_path, **environment):
         capture_output=True,
         text=True,
         env={**__import__("os").environ, **environment},
-        timeout=60,
+        timeout=600,
     )
 
 
@@ -107,7 +107,7 @@ def test_an_alert_may_stop_the_run_cleanly(tmp_path):
             run.add_alert("bad", metric="m", rule="is above", threshold=1, on_alert="stop_run")
             run.init()
             run.log_metrics({"m": 2})
-            time.sleep(30)
+            time.sleep(600)
             run.log_event("never")
         """,
         tmp_path,
@@ -141,7 +141,7 @@ def test_an_alert_of_a_job_stops_the_job_and_is_in_its_records(tmp_path):
         run.add_alert("bad", metric="m", rule="is below", threshold=0, on_alert="stop_job")
         run.log_metrics({"m": -1})
         try:
-            time.sleep(30)
+            time.sleep(600)
         except KeyboardInterrupt:
             print("stopped")
         """,

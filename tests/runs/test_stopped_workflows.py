@@ -32,12 +32,12 @@ class Started:
         )  # fmt: skip
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(1200):
+        for _ in range(12_000):
             if holds():
                 return
             assert self.process.poll() is None, self.process.communicate()[0]
             time.sleep(0.05)
-        pytest.fail("it did not happen within a minute")
+        pytest.fail("it did not happen within ten minutes")
 
     def segmenting(self) -> bool:
         """Tell whether a segmentation is under way."""
@@ -45,7 +45,7 @@ class Started:
         return any('"progress"' in path.read_text() for path in jobs)
 
     def end(self) -> tuple[int, str]:
-        text, _ = self.process.communicate(timeout=60)
+        text, _ = self.process.communicate(timeout=600)
         return self.process.returncode, text
 
 

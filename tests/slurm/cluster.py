@@ -157,7 +157,7 @@ class Cluster:
     def command(self, *words: str, check: bool = True) -> str:
         """Run one of SLURM's commands; return what it prints."""
         done = subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, timeout=30, check=False
+            words, env=self.environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert not check or done.returncode == 0, f"{words}: {done.stderr}"
         return done.stdout

@@ -51,7 +51,7 @@ def test_a_whole_run_makes_the_same_bytes_with_one_job_for_each_fov(
     run.wait_until(lambda: list((project.folder / "results").glob("runs/*/run.json")), "record")
     watch = command(project, "watch", "results")
     assert run.wait() == 0, run.text
-    seen, _ = watch.communicate(timeout=30)
+    seen, _ = watch.communicate(timeout=300)
     assert watch.returncode == 0, seen
     assert "alert cells" in seen
     made = project.outputs()
@@ -85,9 +85,9 @@ def test_a_whole_run_makes_the_same_bytes_with_one_job_for_each_fov(
         assert cost["what"] == f"sim, FOV {int(job['comment'].split('_fov_')[1][:3])}"
         assert len(cost["jobs"]) == 6
         assert 0 < cost["cpu_s"] < cost["seconds"] < 60
-    shown, _ = command(project, "runs", "show", "--json").communicate(timeout=30)
+    shown, _ = command(project, "runs", "show", "--json").communicate(timeout=300)
     assert json.loads(shown)["cluster_jobs"] == costs
-    shown, _ = command(project, "runs", "show").communicate(timeout=30)
+    shown, _ = command(project, "runs", "show").communicate(timeout=300)
     assert "jobs of the cluster: 2, " in shown
     assert "MB asked for" in shown
 

@@ -69,12 +69,12 @@ class Running:
         return [int(line) for line in file.read_text().split()] if file.exists() else []
 
     def wait_until(self, holds: Callable[[], object]) -> None:
-        for _ in range(1200):
+        for _ in range(9000):
             if holds():
                 return
             assert self.process.poll() is None, self.text
             time.sleep(0.1)
-        pytest.fail(f"it did not happen within two minutes\n{self.text}")
+        pytest.fail(f"it did not happen within a quarter of an hour\n{self.text}")
 
     def end(self) -> None:
         for group in (self.process.pid, *self.jobs):

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from fovflow.config.model import Config, DatasetConfig
 from fovflow.errors import ConfigError
+from fovflow.records import parse_yaml
 
 _REMEDY = "see config/README.md for every key"
 _LABEL = re.compile(
@@ -57,13 +58,13 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        content = parse_yaml(text)
     except FileNotFoundError:
         raise ConfigError(
             f"there is no config file {os.fspath(path)}",
             remedy="give one with --configfile, or make a project with: fovflow init",
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(
             f"the config file {os.fspath(path)} cannot be read",
             found=" ".join(str(error).split()),
@@ -129,11 +130,15 @@ def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     """
     name = os.fspath(path)
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return _read_table(name)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
             f"cannot read the table {name}", found=str(error), remedy="give the path of a TSV file"
         ) from error
+
+
+def _read_table(name: str) -> dict[str, dict[str, Any]]:
+    text = Path(name).read_text(encoding="utf-8-sig")
     rows = csv.DictReader(
         io.StringIO("".join(line for line in text.splitlines(True) if not line.startswith("#"))),
         delimiter="\t",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def _glob(root: Path, parts: list[str]) -> list[Path]:
 
 
 def _tiffs_below(folder: Path) -> tuple[Path, ...]:
-    """Return the TIFF files in a folder and its subfolders; hidden ones and links are left out."""
+    """Return the TIFF files in a folder and its subfolders; no hidden and linked ones."""
     names = []
     for where, folders, files in os.walk(folder):
         depth = len(Path(where).relative_to(folder).parts)
@@ -131,9 +132,17 @@ def _tiffs_below(folder: Path) -> tuple[Path, ...]:
         names += [
             str((Path(where) / name).relative_to(folder))
             for name in files
-            if name[0] != "." and name.lower().endswith(_TIFF_SUFFIXES)
+            if name[0] != "." and name.lower().endswith(_TIFF_SUFFIXES) and _regular(where, name)
         ]
     return tuple(folder / name for name in sorted(names, key=natural_key))
+
+
+def _regular(folder: str, name: str) -> bool:
+    """Tell whether a file is a regular one, and no pipe or device; those not found are told of."""
+    try:
+        return stat.S_ISREG((Path(folder) / name).stat().st_mode)
+    except OSError:
+        return True
 
 
 def _absent(given: Path, root: Path, part: str) -> FovflowError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,14 +13,12 @@ import numpy as np
 from fovflow.errors import FovflowError
 from fovflow.readers.limits import MAX_PLANE_BYTES, check_dtype, check_plane
 from fovflow.readers.scales import positive, to_s, to_um
+from fovflow.readers.zarr_codecs import Packing, packing
 
-_CODECS_V2 = {"blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "delta", "shuffle"}
-_CODECS_V3 = {"bytes", "transpose", "blosc", "gzip", "zstd", "crc32c", "sharding_indexed"} | {
-    f"numcodecs.{name}" for name in (*_CODECS_V2, "crc32", "crc32c", "fletcher32")
-}
-_DEFLATE = {"zlib", "gzip", "numcodecs.zlib", "numcodecs.gzip"}
 _AXES = {"t": "T", "c": "C", "z": "Z", "y": "Y", "x": "X"}
 _MAX_JSON_BYTES = 64 << 20
+_MAX_LOOSE_BYTES = 64 << 20
+"""Chunks up to this size may be larger than their array."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Image:
         Of Zarr.
     key_start : str
         What the names of chunks start with: ``""``, ``"c/"`` or ``"c."``.
-    deflated : bool
-        Whether chunks are packed with zlib or gzip, outside of shards.
+    packing : Packing
+        How chunks are packed.
     """
 
     array: Path
@@ -53,7 +52,7 @@ class Image:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     key_start: str
-    deflated: bool
+    packing: Packing
     dtype: str
     channels: tuple[str, ...]
     pixel_um: float | None
@@ -100,7 +99,7 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
         dataset = scales["datasets"][0]
         array = below(root, (group.path / str(dataset["path"])).relative_to(root).as_posix())
         axes, units = _axes(scales)
-        shape, chunks, dtype, key_start, deflated = _array(array)
+        shape, chunks, dtype, key_start, packed = _array(array)
         if len(axes) != len(shape):
             raise ValueError(f"axes {axes} for an array of shape {shape}")  # noqa: TRY301
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -129,7 +128,7 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
         shape=shape,
         chunks=chunks,
         key_start=key_start,
-        deflated=deflated,
+        packing=packed,
         dtype=dtype,
         channels=channels,
         pixel_um=positive(spaced("X", to_um, scale)),
@@ -185,24 +184,23 @@ def _transforms(
 
 def _array(
     path: Path,
-) -> tuple[tuple[int, ...], tuple[int, ...], str, str, bool]:
-    """Return shape, chunks, dtype, start of the names of chunks, and whether they are deflated."""
+) -> tuple[tuple[int, ...], tuple[int, ...], str, str, Packing]:
+    """Return shape, chunks, dtype, start of the names of chunks, and how they are packed."""
     if (path / "zarr.json").is_file():
         meta = _load(path / "zarr.json")
-        codecs = list(meta["codecs"])
+        packed = packing(path, list(meta["codecs"]), 3)
         dtype = str(meta["data_type"])
         grid = meta["chunk_grid"]
         if grid["name"] != "regular":
             raise ValueError(f"chunk grid {grid['name']!r}")
         chunks = grid["configuration"]["chunk_shape"]
-        _check_codecs(path, codecs, _CODECS_V3)
         encoding = meta.get("chunk_key_encoding") or {"name": "default"}
         separator = (encoding.get("configuration") or {}).get("separator", "/")
         key_start = f"c{separator}" if encoding["name"] == "default" else ""
     elif (path / ".zarray").is_file():
         meta = _load(path / ".zarray")
         codecs = [meta.get("compressor"), *(meta.get("filters") or ())]
-        _check_codecs(path, [codec for codec in codecs if codec], _CODECS_V2)
+        packed = packing(path, [codec for codec in codecs if codec], 2)
         if meta.get("order", "C") not in ("C", "F") or not isinstance(meta["dtype"], str):
             raise ValueError(f"dtype {meta['dtype']!r}, order {meta.get('order')!r}")
         dtype, chunks = meta["dtype"], meta["chunks"]
@@ -215,22 +213,10 @@ def _array(
     name = check_dtype(path, np.dtype(dtype))
     for planes in (shape[-2:], chunks):
         check_plane(path, planes, name, MAX_PLANE_BYTES)
-    packers = {str(codec.get("id") or codec.get("name")) for codec in codecs if codec}
-    return shape, chunks, name, key_start, bool(packers & _DEFLATE)
-
-
-def _check_codecs(path: Path, codecs: list[Any], allowed: set[str]) -> None:
-    """Refuse codecs that are not plain compressors: some of them run code when decoding."""
-    for codec in codecs:
-        name = str(codec.get("id") or codec.get("name"))
-        if name not in allowed:
-            raise FovflowError(
-                f"{path} is stored with a codec that is not read",
-                found=name,
-                remedy=f"write it again with one of {', '.join(sorted(allowed))}",
-            )
-        inner = (codec.get("configuration") or {}).get("codecs", ())
-        _check_codecs(path, list(inner), allowed)
+    size = np.dtype(name).itemsize
+    if math.prod(chunks) * size > max(_MAX_LOOSE_BYTES, 2 * math.prod(shape) * size):
+        raise ValueError(f"shape {shape} in chunks of {chunks}")
+    return shape, chunks, name, key_start, packed
 
 
 def _load(path: Path) -> dict[str, Any]:

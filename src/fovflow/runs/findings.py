@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -107,8 +108,8 @@ def read_object(path: Path) -> tuple[dict[str, Any] | None, str, list[str]]:
     twice: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in items]
-        twice.extend(sorted({key for key in keys if keys.count(key) > 1}))
+        counts = Counter(key for key, _ in items)
+        twice.extend(sorted(key for key, count in counts.items() if count > 1))
         return dict(items)
 
     try:

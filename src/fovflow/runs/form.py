@@ -131,7 +131,7 @@ def from_line(line: str) -> dict[str, Any] | None:
     """Return the event of a line; None for a line that was cut off or is of another form."""
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and event.get("v") == VERSION else None
 

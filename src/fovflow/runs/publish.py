@@ -205,7 +205,7 @@ class State:
         self._done: dict[str, Digest] = {}
         with suppress(OSError):
             for line in path.read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(ValueError, KeyError, TypeError, RecursionError):
                     entry = json.loads(line)
                     self._done[entry["path"]] = Digest(entry["bytes"], entry["sha256"])
 
