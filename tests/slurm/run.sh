@@ -13,7 +13,7 @@ if [ -n "$(missing)" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         export DEBIAN_FRONTEND=noninteractive
         echo "installing ${packages[*]}"
-        timeout -s KILL 240 sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"' sh \
+        timeout -s KILL 1200 sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"' sh \
             "${packages[@]}" >/dev/null 2>&1
     fi
     left=$(missing)
@@ -25,7 +25,7 @@ fi
 
 folder=$(mktemp -d -t fovflow-slurm-XXXXXX)
 FOVFLOW_TEST_SLURM=1 FOVFLOW_TEST_SLURM_FOLDER=$folder \
-    timeout -s KILL 360 "$PYTHON" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/slurm "$@"
+    timeout -s KILL 1800 "$PYTHON" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/slurm "$@"
 status=$?
 [ $status = 137 ] && echo "tests on a SLURM cluster: ended, six minutes are over"
 "$PYTHON" tests/slurm/cluster.py "$folder"  # what a time-out has left
