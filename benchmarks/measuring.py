@@ -85,9 +85,22 @@ class Cost:
 
 
 def run_measured(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    given: str = "",
 ) -> Cost:
     """Run a command to its end; its children count where it has waited for them.
+
+    Parameters
+    ----------
+    command : sequence of str
+    folder : pathlib.Path
+        Where it runs.
+    environment : mapping of str to str, optional
+        What is added to this process's.
+    given : str
+        What it reads from its standard input.
 
     Raises
     ------
@@ -99,6 +112,7 @@ def run_measured(
         command,
         cwd=folder,
         env={**os.environ, **(environment or {})},
+        input=given,
         capture_output=True,
         text=True,
         check=False,

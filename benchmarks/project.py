@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from benchmarks.measuring import Cost, run_measured
 from benchmarks.rendering import Scene, write_raw
 from fovflow.driver import snakemake_command
+from fovflow.records import read_json
 
 NAME = "bench"
 STEPS = ("copy", "segment", "correct", "track", "extract")
@@ -23,6 +25,23 @@ _LAUNCH = (
     "runpy.run_module('snakemake', run_name='__main__', alter_sys=True)"
 )
 """Start Snakemake with or without records: the same program but for that."""
+_MOVE = """
+import hashlib, json, os, sys
+files = json.load(sys.stdin)
+buffer = memoryview(bytearray(8 << 20))
+for name in files["read"]:
+    with open(name, "rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+for size in files["write"]:
+    digest = hashlib.sha256()
+    with open("moved", "wb", buffering=0) as file:
+        for left in range(size, 0, -len(buffer)):
+            digest.update(buffer[: min(left, len(buffer))])
+            file.write(buffer[: min(left, len(buffer))])
+        os.fsync(file.fileno())
+"""
+"""Read some files; write, hash and flush others of some sizes."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +119,18 @@ class Project:
     def remove(self) -> None:
         """Remove the whole folder."""
         shutil.rmtree(self.folder)
+
+    def moving_s(self, step: str) -> float:
+        """Return the CPU time of reading, hashing and writing what a step's jobs read and write."""
+        read, write = [], []
+        for path in sorted(self.results.rglob(f"logs/fov_*/{step}*.json")):
+            record = read_json(path)
+            read += [str(path.parents[2] / name) for name in record["inputs"]]
+            write += [output["bytes"] for output in record["outputs"].values()]
+        given = json.dumps({"read": [r for r in read if Path(r).exists()], "write": write})
+        cost = run_measured([sys.executable, "-c", _MOVE], self.folder, given=given)
+        (self.folder / "moved").unlink(missing_ok=True)
+        return cost.cpu_s
 
     def events(self) -> int:
         """Return how many events the last run recorded."""

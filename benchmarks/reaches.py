@@ -67,9 +67,13 @@ def default_arrays(found: Figures) -> dict[str, Figures]:
 def _steps(found: Figures) -> Iterator[Reach]:
     jobs = {row["step"]: row for row in found.get("jobs", ())}
     if jobs:
-        total = sum(jobs[step]["job_ms"]["least"] for step in WORK)
-        yield Reach("segment + correct + track + extract, CPU per frame", STEPS_MS, total,
-                    "{:.0f} ms")  # fmt: skip
+        what = "segment + correct + track + extract, CPU per frame, {}"
+        alone = default_arrays(found)
+        sums = {"in jobs": sum(jobs[step]["job_ms"]["least"] for step in WORK)}
+        if alone:
+            sums["on arrays"] = sum(alone[step]["arrays_ms"]["least"] for step in WORK)
+        for where, total in sums.items():
+            yield Reach(what.format(where), STEPS_MS, total, "{:.0f} ms")
     for row in found.get("arrays", ()):
         ratio = row["faster_than_reference"]
         if row["step"] in FASTER and ratio is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks import copying, correct, extract, segment, track
 from benchmarks.contest import Contest
 from benchmarks.measuring import Sample
-from benchmarks.project import STEPS, Project
+from benchmarks.project import STEPS, Project, Run
 from benchmarks.rendering import Scene, stacks
 from fovflow.segmentation import get_segmenter
 from fovflow.simulation import MovieParams
@@ -50,29 +50,39 @@ def measure_jobs(few: Scene, many: Scene, folder: Path, rounds: int) -> list[dic
 
     Two movies that differ only in their number of frames run through the pipeline in turn. The
     difference of a job's CPU times over the difference in frames is the cost of a frame; what
-    remains is the fixed cost of a job.
+    remains is the fixed cost of a job. The same difference of plainly moving the job's bytes is
+    the cost that no step can avoid.
     """
-    projects = {scene.frames: Project(folder, scene) for scene in (few, many)}
-    runs = [{n: project.run() for n, project in projects.items()} for _ in range(rounds)]
-    for project in projects.values():
+    projects = [Project(folder, scene) for scene in (few, many)]
+    runs: list[list[Run]] = []
+    moving: list[list[dict[str, float]]] = []
+    for _ in range(rounds):
+        runs.append([project.run() for project in projects])
+        moving.append([{step: p.moving_s(step) for step in STEPS} for p in projects])
+    for project in projects:
         project.remove()
-    rows = []
-    for step in STEPS:
-        short, long = (
-            Sample.of([pair[scene.frames].cpu_s(step) for pair in runs]) for scene in (few, many)
-        )
+
+    def per_frame(seconds: list[list[float]]) -> Sample:
+        short, long = (Sample.of(column) for column in zip(*seconds, strict=True))
         more = many.frames - few.frames
-        per_frame = Sample(
+        return Sample(
             (long.least - short.least) / more, (long.median - short.median) / more, rounds
         )
+
+    rows = []
+    for step in STEPS:
+        job = per_frame([[run.cpu_s(step) for run in pair] for pair in runs])
+        moved = per_frame([[times[step] for times in pair] for pair in moving])
+        shortest = min(run.cpu_s(step) for run, _ in runs)
         rows.append(
             {
                 "step": step,
-                "job_ms": per_frame.times(1e3),
-                "fixed_s": short.least - few.frames * per_frame.least,
-                "peak_mib": max(pair[many.frames].peak_mib(step) for pair in runs),
-                "peak_mib_few": max(pair[few.frames].peak_mib(step) for pair in runs),
-                "cells_per_s": many.cells / per_frame.least if per_frame.least > 0 else None,
+                "job_ms": job.times(1e3),
+                "moving_ms": moved.times(1e3),
+                "fixed_s": shortest - few.frames * job.least,
+                "peak_mib": max(run.peak_mib(step) for _, run in runs),
+                "peak_mib_few": max(run.peak_mib(step) for run, _ in runs),
+                "cells_per_s": many.cells / job.least if job.least > 0 else None,
             }
         )
     return rows

@@ -97,6 +97,7 @@ def test_a_second_run_and_jobs_that_outlive_a_killed_one_are_told_of(quiet, fres
         who = f"the run {name} (host {socket.gethostname()}, pid {running.process.pid}, since 20"
         assert "another run is at work on the output folder results; found: " + who in second.text
         assert "Traceback" not in second.text
+        assert who in fresh.run("--quiet").text
         assert running.process.poll() is None
         running.process.kill()
         running.end()

@@ -48,6 +48,7 @@ def test_every_step_and_run_is_measured(tiny):
     for row in found["jobs"]:
         assert 20 < row["peak_mib"] < 2000
         assert 20 < row["peak_mib_few"] < 2000
+        assert row["moving_ms"]["rounds"] == row["job_ms"]["rounds"]
     run = found["run"]
     assert run["jobs"] == 7, "five steps, results, report"
     assert run["wall_s"] == pytest.approx(run["work_s"] + run["overhead_s"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 from fovflow.errors import FovflowError
 from fovflow.runs.claim import Claim, left_locked
@@ -17,10 +18,13 @@ class FolderGuard:
     Parameters
     ----------
     outdir : path-like
+    unheard : bool
+        Whether the engine says nothing at all, not even errors (``--quiet all``): the sentence
+        then goes to the screen from here.
     """
 
-    def __init__(self, outdir: str | os.PathLike[str]):
-        self._outdir = outdir
+    def __init__(self, outdir: str | os.PathLike[str], *, unheard: bool = False):
+        self._outdir, self._unheard = outdir, unheard
         self._claim: Claim | None = None
         self._refusal = ""
 
@@ -58,4 +62,8 @@ class FolderGuard:
             record.msg, record.args = left_locked(self._outdir), ()
         elif error == "WorkflowError" and self._refusal:
             record.msg, record.args = self._refusal, ()
+        else:
+            return True
+        if self._unheard:
+            print(record.msg, file=sys.stderr, flush=True)
         return True

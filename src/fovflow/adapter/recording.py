@@ -100,7 +100,7 @@ class EngineListener:
         self._display = display or os.environ.get(DISPLAY) or "auto"
         self._recorder: Recorder | None = None
         self._interruptions: Interruptions | None = None
-        self.guard = FolderGuard(pipeline.config.outdir)
+        self.guard = FolderGuard(pipeline.config.outdir, unheard=self._quiet("ALL"))
         self._stream: Any = None
         self._filter = LiveFilter()
         self._is_module = not workflow.modifier.is_main_snakefile()
