@@ -2,7 +2,9 @@
 
 import signal
 
-# A shell starts what runs in its background with Ctrl-C ignored, and children inherit that: tests
-# that press it would wait in vain.
+# A shell starts what runs in its background with Ctrl-C ignored, and `nohup` ignores the end of the
+# terminal; children inherit that, and tests that send these signals would wait in vain.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

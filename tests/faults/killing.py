@@ -67,7 +67,7 @@ class Running:
         run = self.run
         return 1 if run is None else sum(run.read_record()["jobs"].values()) - 1
 
-    def wait_until(self, holds: Callable[[], bool]) -> bool:
+    def wait_until(self, holds: Callable[[], object]) -> bool:
         """Wait until something holds; False where the run ended before."""
         while not holds():
             if self.process.poll() is not None:

@@ -60,20 +60,28 @@ def check_results(
             report.find(name, f"names {path!r}, which lies outside the folder")
         elif not (place / path).exists():
             report.find(name, f"names {path}, which is not there")
-    statuses = content.get("fovs")
+    _check_fovs(content.get("fovs"), records, name, report)
+    return content
+
+
+def _check_fovs(statuses: Any, records: list[JobRecord], name: str, report: Report) -> None:
+    """Check each FOV's status against the records of its jobs."""
+    failures: dict[str, list[JobRecord]] = {}
+    for record in records:
+        if record.status == "failed":
+            failures.setdefault(record.key.fov, []).append(record)
     for fov, entry in statuses.items() if isinstance(statuses, dict) else ():
         status = entry.get("status") if isinstance(entry, dict) else None
         if status not in FOV_STATUSES:
             report.find(name, f"wrong status {status!r} of FOV {fov}")
             continue
-        failed = [r for r in records if r.status == "failed" and r.key.fov == f"{int(fov):03d}"]
+        failed = failures.get(f"{int(fov):03d}", [])
         if failed and status == "complete":
             report.find(name, f"says that FOV {fov} is complete, but {failed[0].file} failed")
         elif status == "failed" and not failed:
             report.find(name, f"says that FOV {fov} failed, but no job of it did")
         elif status != "complete":
             report.note(name, f"FOV {fov} is {status}")
-    return content
 
 
 def _paths(value: Any) -> list[str]:
