@@ -156,8 +156,8 @@ def test_a_change_of_conditions_resets_the_threshold():
     blocks = np.random.default_rng(1).uniform(2, 20, (20, 25)).repeat(8, 0).repeat(8, 1)
     uneven = (1000 + blocks * (noise(sigma=1.0) - 1000)).astype(np.uint16)
     assert segmenter(image)[1].flag == ""
-    assert segmenter(uneven)[1].flag == "threshold reset"
-    assert segmenter(uneven)[1].flag == ""
+    assert segmenter(uneven)[1].flag == "no clear background; threshold reset"
+    assert segmenter(uneven)[1].flag == "no clear background"
 
 
 def test_missing_and_constant_frames_leave_the_memory_alone():
@@ -211,3 +211,16 @@ def test_a_real_tiny_frame():
     labels, _ = get_segmenter("threshold", pixel_um=0.168, min_area_um2=1.0, smooth_um=0.2)(image)
     assert labels.max() == 1
     assert 80 < np.count_nonzero(labels) < 160
+
+
+def test_a_frame_full_of_cells_has_no_clear_background():
+    rng = np.random.default_rng(5)
+    background = rng.normal(1000, 15, (200, 200))
+    texture = np.exp(rng.normal(5, 2, (25, 25)).repeat(8, 0).repeat(8, 1))  # each cell its own
+    cells = background + texture * rng.normal(0, 1, (200, 200))
+    segmenter = get_segmenter("logstd", pixel_um=0.65)
+    sparse = background.copy()
+    sparse[80:120, 80:120] = cells[80:120, 80:120]
+    flags = [segmenter(np.clip(i, 0, 65535).astype(np.uint16))[1] for i in (sparse, cells)]
+    assert [stats.flag.split("; ")[0] for stats in flags] == ["", "no clear background"]
+    assert flags[0].sigma < 0.3 < 0.5 < flags[1].sigma

@@ -34,6 +34,10 @@ BIN = 0.01
 LOWEST = -1.25
 """Lower edge of the first bin; the least possible value is ½·ln(1/12) = −1.2425."""
 
+CLEAR_SPREAD = 0.5
+"""Spread (natural log units) beyond which the histogram's peak is no background: noise has 0.1 to
+0.3, cells that cover nearly all of the frame about 1."""
+
 _BINS = 1300
 _STRIP_PIXELS = 1 << 17  # codes of one strip stay in the processor's cache
 _ROUNDING = 6.75  # 81 times the variance 1/12 that rounding to whole counts adds
@@ -191,6 +195,8 @@ class LogStdSegmenter:
             self._buffer = np.empty(image.shape, np.float32)
         texture = averaged_log_std(frame, unit, self._window, self._buffer)
         mode, sigma = background_level(texture, frame.invalid)
+        if sigma > CLEAR_SPREAD:
+            flags.append("no clear background")
         offset, reset = self._offset.update(self._n_sigma * sigma)
         if reset:
             flags.append("threshold reset")

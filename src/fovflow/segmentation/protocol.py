@@ -27,7 +27,8 @@ class FrameStats:
         How many of these objects come from splitting touching cells.
     flag : str
         Empty, or why the frame is suspect: ``missing``, ``constant``, ``nan``, ``saturated``,
-        ``all foreground``, ``threshold reset``; several are joined by ``"; "``.
+        ``all foreground``, ``threshold reset``, ``no clear background``; several are joined by
+        ``"; "``.
     """
 
     threshold: float = math.nan

@@ -33,7 +33,7 @@ NEEDS_PIXEL_SIZE: dict[str, bool] = {
 }
 """Whether a built-in method needs `pixel_um`."""
 
-ALGORITHM_REVISION: dict[str, int] = {"classic": 1, "logstd": 2, "threshold": 1, "cellpose": 1}
+ALGORITHM_REVISION: dict[str, int] = {"classic": 1, "logstd": 3, "threshold": 1, "cellpose": 1}
 """Rises whenever a method's output changes for the same input; a trigger for running again."""
 
 
