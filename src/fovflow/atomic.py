@@ -41,7 +41,8 @@ def collect_digests() -> Iterator[dict[str, Digest]]:
 
     Examples
     --------
-    >>>     >>> with tempfile.TemporaryDirectory() as folder, collect_digests() as digests:
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, collect_digests() as digests:
     ...     write_text(f"{folder}/a", "abc")
     ...     [digest.sha256[:8] for digest in digests.values()]
     ['ba7816bf']

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import os
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -28,14 +26,6 @@ FRAMES = np.arange(2 * 1 * 1 * 8 * 8, dtype=np.uint16).reshape(2, 1, 1, 8, 8)
 def nd2_file(path: Path) -> Path:
     write_nd2(path, FRAMES, channels=["Phase"], pixel_um=1.0)
     return path
-
-
-@pytest.mark.parametrize(
-    "module", ["", ".locate", ".scales", ".series_names", ".times", ".limits", ".describe"]
-)
-def test_examples_in_docstrings(module: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"fovflow.readers{module}"))
-    assert found.failed == 0
 
 
 def test_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
