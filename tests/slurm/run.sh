@@ -25,7 +25,7 @@ fi
 
 folder=$(mktemp -d -t fovflow-slurm-XXXXXX)
 FOVFLOW_TEST_SLURM=1 FOVFLOW_TEST_SLURM_FOLDER=$folder \
-    timeout -s KILL 1800 "$PYTHON" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/slurm "$@"
+    timeout -s KILL 360 "$PYTHON" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/slurm "$@"
 status=$?
 [ $status = 137 ] && echo "tests on a SLURM cluster: ended, six minutes are over"
 "$PYTHON" tests/slurm/cluster.py "$folder"  # what a time-out has left

@@ -30,7 +30,6 @@ LOCK = ".lock"
 JOBS = ".jobs"
 """File in ``runs/`` that every job at work has locked together with the others."""
 
-
 _joined: dict[Path, int] = {}
 """Descriptors that this process holds as a job, by file."""
 
