@@ -113,7 +113,8 @@ def refresh_header(
     ------
     FovflowError
         If the raw file is needed and absent or unreadable. A raw file that is gone while its plan
-        is there is no error here: what was copied from it is still good.
+        is there is no error here: what was copied from it is still good. It is one where the
+        configuration names another file than the plan was made from.
     """
     from fovflow.readers.fingerprint import stamp
 
@@ -127,10 +128,11 @@ def refresh_header(
         files = stamp(path, pattern)
     except FovflowError as error:
         gone = error
-    if gone and not known:
+    earlier = _read_stamp(mark)
+    if gone and not (known and _same_place(earlier, path, pattern)):
         raise gone
     now = {"path": path, "pattern": pattern, "files": files}
-    if known and _read_stamp(mark) == now:
+    if known and earlier == now:
         return known
     header = known if known and gone else RawHeader.read(path, pattern)
     if write:
@@ -145,6 +147,11 @@ def refresh_header(
                 remedy="choose another outdir, or mend its permissions or the disk's free space",
             ) from error
     return header
+
+
+def _same_place(earlier: Mapping[str, Any] | None, path: str, pattern: str | None) -> bool:
+    """Tell whether a stamp is of these files; one that is absent or damaged may be."""
+    return earlier is None or (earlier.get("path"), earlier.get("pattern")) == (path, pattern)
 
 
 def _known_header(plan: Path) -> RawHeader | None:
