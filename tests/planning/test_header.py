@@ -59,7 +59,7 @@ def test_jobs_read_the_plan_and_never_the_raw_file(raw, tmp_path):
     assert refresh_header(layout, "a", str(raw), None, write=True) == header
     with pytest.raises(FovflowError, match=r"raw\.nd2"):
         refresh_header(layout, "b", str(raw), None, write=True)
-    with pytest.raises(FovflowError, match="another.nd2"):  # whose plan this is not
+    with pytest.raises(FovflowError, match=r"another\.nd2"):  # whose plan this is not
         refresh_header(layout, "a", str(raw.with_name("another.nd2")), None, write=True)
     assert refresh_header(layout, "a", str(raw), None, write=True) == header
 
