@@ -25,12 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fovflow.atomic import write_text
-from fovflow.features import get_extractor
-from fovflow.quality import judge
-from fovflow.segmentation import segment_stack
-from fovflow.simulation import MovieParams, simulate
-from fovflow.simulation.score import (
+from fovflow.accuracy import (
     complete_tracks,
     division_f1,
     match_frames,
@@ -38,6 +33,11 @@ from fovflow.simulation.score import (
     seg_score,
     tra_score,
 )
+from fovflow.atomic import write_text
+from fovflow.features import get_extractor
+from fovflow.quality import judge
+from fovflow.segmentation import segment_stack
+from fovflow.simulation import MovieParams, simulate
 from fovflow.tracking import track_stack
 
 DATA = Path(

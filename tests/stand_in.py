@@ -22,7 +22,7 @@ import numpy as np
 
 from fovflow.adapter.job import job
 from fovflow.adapter.pipeline import Pipeline
-from fovflow.driver import snakemake_command
+from fovflow.adapter.starting import snakemake_command
 from fovflow.layout import Layout, fov_name
 from fovflow.planning import RawHeader
 from fovflow.readers.fingerprint import stamp

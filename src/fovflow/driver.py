@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,42 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fovflow.adapter.starting import snakemake_command
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.fovresult import FovResult
 from fovflow.results import Results, load_results
 
 _STOP = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 """Signals that end Snakemake and its jobs, each with the seconds that it gets."""
-
-
-def workflow_folder() -> Path:
-    """Return the folder of the Snakefile: inside the installed package, or the clone's top."""
-    package = Path(__file__).resolve().parent
-    for folder in (package / "workflow", package.parents[1]):
-        if (folder / "Snakefile").is_file():
-            return folder
-    raise FovflowError(
-        "the workflow is not installed with the package",
-        found=f"no Snakefile in {package / 'workflow'}",
-        remedy="install fovflow from its wheel, or work in a clone",
-    )
-
-
-def snakemake_command(arguments: Sequence[str]) -> list[str]:
-    """Return the command line that runs Snakemake on this package's workflow.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        Options and targets for Snakemake. Without ``--cores`` or a profile that says otherwise
-        all cores are used.
-    """
-    given = list(arguments)
-    chooses = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--unlock")
-    if not any(item.split("=")[0] in chooses or item[:2] in ("-c", "-j") for item in given):
-        given = ["--cores", "all", *given]
-    snakefile = workflow_folder() / "Snakefile"
-    return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *given]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from segmentation.scenes import PIXEL_UM, ellipses, noise, phase
 
+from fovflow.accuracy import complete_tracks, seg_score
 from fovflow.segmentation import get_segmenter, segment_stack
 from fovflow.segmentation.frames import check_frame
 from fovflow.segmentation.logstd import averaged_log_std
 from fovflow.simulation import MovieParams, simulate
-from fovflow.simulation.score import complete_tracks, seg_score
 from fovflow.tracking import track_stack
 from paths import shared_data
 

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 from segmentation.scenes import PIXEL_UM, bright_discs, ellipses
 
 import fovflow.plugins
+from fovflow.accuracy import seg_score
 from fovflow.config import segment as models
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.segmentation import BUILTIN, NEEDS_PIXEL_SIZE, get_segmenter, segment_stack
 from fovflow.segmentation.cellpose import CellposeSegmenter
 from fovflow.segmentation.threshold import li_threshold, otsu_threshold
-from fovflow.simulation.score import seg_score
 
 NUCLEI = [(30, 30, 9, 9), (30, 47, 9, 9), (100, 60, 10, 12), (120, 150, 9, 11)]
 

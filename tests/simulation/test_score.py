@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fovflow.simulation.score import (
+from fovflow.accuracy import (
     complete_tracks,
     detection_counts,
     division_f1,

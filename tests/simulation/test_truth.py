@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fovflow.accuracy import compare, format_comparison
 from fovflow.errors import FovflowError
 from fovflow.simulation import Movie, MovieParams, load_truth, simulate, write_truth
-from fovflow.simulation.score import compare, format_comparison
 from fovflow.tables import write_csv
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from tracking.scenes import boxes, drop, ids_at, rows_of
 
+from fovflow.accuracy import complete_tracks, division_f1
 from fovflow.simulation import MovieParams, simulate
-from fovflow.simulation.score import complete_tracks, division_f1
 from fovflow.tracking import track_stack
 
 MOTHER = (30, 30, 16, 24)

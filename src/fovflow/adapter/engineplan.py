@@ -17,7 +17,7 @@ from typing import Any
 
 import fovflow
 from fovflow.adapter.pipeline import Pipeline
-from fovflow.driver import workflow_folder
+from fovflow.adapter.starting import workflow_folder
 from fovflow.runs.jobview import JobView
 from fovflow.runs.runplan import RunPlan, Watch
 from fovflow.runs.store import RunFolder

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fovflow.adapter.pipeline import Pipeline
-from fovflow.driver import workflow_folder
+from fovflow.adapter.starting import workflow_folder
 from fovflow.runs.manifest_records import Circumstances, write_manifest
 
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fovflow.adapter.starting import workflow_folder
 from fovflow.config import parse_config
-from fovflow.driver import workflow_folder
 from fovflow.errors import FovflowError
 from fovflow.readers.fingerprint import fingerprint, raw_files
 from fovflow.runs.provenance import capture_environment, capture_workflow

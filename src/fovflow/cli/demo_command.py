@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from fovflow.driver import snakemake_command
+from fovflow.adapter.starting import snakemake_command
 
 EXAMPLE = "fovflow demo demo"
 NAME = "demo"
@@ -71,8 +71,8 @@ def _lay_out(folder: Path, movie: Path) -> None:
 
 def _compare(results: Path, truth: Path) -> bool:
     """Print how the results compare with the truth; return whether any cell was found."""
+    from fovflow.accuracy import compare, format_comparison
     from fovflow.results import load_results
-    from fovflow.simulation.score import compare, format_comparison
 
     comparison = compare(load_results(results), truth)
     print("\n" + format_comparison(comparison) + "\n")

@@ -9,8 +9,8 @@ import re
 import shutil
 from pathlib import Path
 
+from fovflow.adapter.starting import workflow_folder
 from fovflow.cli.paper import lay_out_paper
-from fovflow.driver import workflow_folder
 from fovflow.errors import FovflowError
 
 EXAMPLE = "fovflow init my_project --raw data/plate1.nd2"

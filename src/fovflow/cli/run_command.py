@@ -9,7 +9,7 @@ import subprocess
 from types import FrameType
 
 from fovflow.adapter.signals import held
-from fovflow.driver import snakemake_command
+from fovflow.adapter.starting import snakemake_command
 
 EXAMPLE = "fovflow run --cores 4 --configfile config/config.yaml"
 PASSES_ON = True

@@ -6,12 +6,10 @@ Written independently of the fitted models, so that one checks the other.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fovflow.simulation.params import MovieParams
+from fovflow.simulation.shape import Float
 from fovflow.simulation.streams import stream
-
-Float = NDArray[np.float64]
 
 PARAMETERS = ("t0_h", "ktl", "delta", "beta", "km")
 """Onset (h), translation (counts/h), mRNA decay, protein decay and maturation rates (1/h)."""

@@ -33,9 +33,8 @@ from numpy.typing import NDArray
 
 from fovflow.atomic import atomic_open
 from fovflow.errors import ConfigError
-from fovflow.simulation import nd2records as records
 from fovflow.simulation.litevariant import encode
-from fovflow.simulation.nd2records import Order, Phases
+from fovflow.simulation.nd2records import TEXT, Order, Phases, attributes, loops, picture
 from fovflow.simulation.source import About, Frames, Source, describe
 
 MAGIC = 0x0ABECEDA
@@ -103,15 +102,13 @@ def write_nd2(
     with atomic_open(path, "wb") as file:
         chunks = _Chunks(file)
         chunks.write(
-            b"ImageAttributesLV!", encode("SLxImageAttributes", records.attributes(source, written))
+            b"ImageAttributesLV!", encode("SLxImageAttributes", attributes(source, written))
         )
-        loop = records.loops(source, order, phases)
+        loop = loops(source, order, phases)
         if loop is not None:
             chunks.write(b"ImageMetadataLV!", encode("SLxExperiment", loop))
-        chunks.write(
-            b"ImageMetadataSeqLV|0!", encode("SLxPictureMetadata", records.picture(source))
-        )
-        chunks.write(b"ImageTextInfoLV!", encode("SLxImageTextInfo", records.TEXT))
+        chunks.write(b"ImageMetadataSeqLV|0!", encode("SLxPictureMetadata", picture(source)))
+        chunks.write(b"ImageTextInfoLV!", encode("SLxImageTextInfo", TEXT))
         for i, (p, t) in enumerate(sequence[:written]):
             if (p, t) not in absent:
                 chunks.write_frame(i, source.frame(p, t), _milliseconds(source, p, t))
