@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.measuring import Cost, run_measured
 from benchmarks.rendering import Scene, write_raw
-from fovflow.adapter.starting import snakemake_command
+from fovflow.adapter.engine import snakemake_command
 from fovflow.records import read_json
 
 NAME = "bench"

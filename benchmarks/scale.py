@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.starting import snakemake_command
+from fovflow.adapter.engine import snakemake_command
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

@@ -11,15 +11,15 @@ SOURCE = (
 if (SOURCE / "fovflow").is_dir():
     sys.path.insert(0, str(SOURCE))
 
-from fovflow.adapter.signals import meet_interrupts
+from fovflow.adapter.engine import meet_interrupts
 
 meet_interrupts()  # what follows takes a moment
 
 from fovflow.adapter.outcome import describe_outcome, record_failure
 from fovflow.adapter.entry import plan_pipeline
-from fovflow.adapter.reporting import report_inputs, report_options
+from fovflow.adapter.pipeline import report_inputs, report_options
 from fovflow.adapter.recording import say
-from fovflow.adapter.targets import last_files, targets, trace_targets
+from fovflow.adapter.pipeline import last_files, targets, trace_targets
 
 PIPELINE = plan_pipeline(config, workflow)
 LAYOUT = PIPELINE.layout

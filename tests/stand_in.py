@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from fovflow.adapter.engine import snakemake_command
 from fovflow.adapter.job import job
 from fovflow.adapter.pipeline import Pipeline
-from fovflow.adapter.starting import snakemake_command
 from fovflow.layout import Layout, fov_name
 from fovflow.planning import RawHeader
 from fovflow.readers.fingerprint import stamp

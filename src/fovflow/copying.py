@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.readers.protocol import RawReader
+from fovflow.readers.base import RawReader
 
 
 def choose_z(choice: int | str | dict[str, int | str], index: int, name: str) -> int | str:

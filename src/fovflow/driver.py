@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.starting import snakemake_command
+from fovflow.adapter.engine import snakemake_command
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.fovresult import FovResult
-from fovflow.results import Results, load_results
+from fovflow.results import FovResult, Results, load_results
 
 _STOP = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 """Signals that end Snakemake and its jobs, each with the seconds that it gets."""

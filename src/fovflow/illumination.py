@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fovflow.copying import choose_z, crop_plane, read_plane
 from fovflow.errors import FovflowError
-from fovflow.readers.protocol import RawReader
+from fovflow.readers.base import RawReader
 
 MAX_FRAMES = 96
 """Frames, spread evenly over FOVs and time, that a flat-field is estimated from."""

@@ -1,8 +1,10 @@
-"""Units and selections: times, and ranges such as ``0-5, 7``."""
+"""Units and selections: lengths, times, and ranges such as ``0-5, 7``."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from fovflow.errors import ConfigError
@@ -66,3 +68,90 @@ def format_ranges(indices: tuple[int, ...] | list[int] | range) -> str:
         else:
             runs.append([index, index])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+_UM = {
+    "m": "1e6",
+    "mm": "1e3",
+    "cm": "1e4",
+    "inch": "25400",
+    "in": "25400",
+    "um": "1",
+    "micron": "1",
+    "microns": "1",
+    "nm": "1e-3",
+    "pm": "1e-6",
+    "å": "1e-4",
+    "angstrom": "1e-4",
+}
+_S = {
+    "s": "1",
+    "sec": "1",
+    "ms": "1e-3",
+    "us": "1e-6",
+    "ns": "1e-9",
+    "min": "60",
+    "h": "3600",
+    "hr": "3600",
+    "d": "86400",
+}
+_PREFIXES = {"milli": "m", "micro": "u", "nano": "n", "pico": "p", "centi": "c"}
+_WORDS = {
+    "meter": "m",
+    "metre": "m",
+    "second": "s",
+    "sec": "s",
+    "minute": "min",
+    "hour": "h",
+    "day": "d",
+}
+
+
+def to_um(value: float | str | None, unit: str | None) -> float | None:
+    """Return a length in µm; None if it is no finite number or its unit is not known.
+
+    Examples
+    --------
+    >>> to_um(650, "nm"), to_um(0.5, "micrometer"), to_um(1, "pixel")
+    (0.65, 0.5, None)
+    """
+    return _convert(value, unit, _UM)
+
+
+def to_s(value: float | str | None, unit: str | None) -> float | None:
+    """Return a time in seconds; None if it is no finite number or its unit is not known.
+
+    Examples
+    --------
+    >>> to_s(5, "minute"), to_s("250", "ms")
+    (300.0, 0.25)
+    """
+    return _convert(value, unit, _S)
+
+
+def positive(value: float | None) -> float | None:
+    """Return `value` if it is above zero, else None: files write 0 where they know nothing."""
+    return value if value is not None and value > 0 else None
+
+
+def _convert(value: float | str | None, unit: str | None, table: dict[str, str]) -> float | None:
+    factor = table.get(_short(unit or ""))
+    if value is None or factor is None:
+        return None
+    try:
+        number = Decimal(str(value)) * Decimal(factor)  # exact: 1.6e-06 m are 1.6 µm
+    except InvalidOperation:
+        return None
+    return float(number) if number.is_finite() else None
+
+
+def _short(unit: str) -> str:
+    """Return the symbol of a unit that is written in any of its usual forms."""
+    text = unicodedata.normalize("NFKC", unit.replace("\\u00B5", "µ").strip())
+    text = text.replace("μ", "u").replace("µ", "u")
+    lower = text.lower()
+    for word, symbol in _WORDS.items():
+        for stem, prefix in {"": "", **_PREFIXES}.items():
+            if lower in (stem + word, stem + word + "s"):
+                return prefix + symbol
+    return lower

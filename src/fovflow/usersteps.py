@@ -16,8 +16,8 @@ from typing import Any
 
 from fovflow.atomic import atomic_files
 from fovflow.errors import FovflowError
-from fovflow.fovresult import FovResult
 from fovflow.layout import STACKS
+from fovflow.results import FovResult
 
 FROM = "from_"
 """Before the names of steps among a rule's inputs, so that they clash with nothing."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fovflow.copying import choose_z, crop_plane, frame_table, read_plane
-from fovflow.readers.protocol import Channel, FrameTimes, Position, RawInfo
+from fovflow.readers.base import Channel, FrameTimes, Position, RawInfo
 
 
 class FakeRaw:

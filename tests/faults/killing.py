@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from fovflow.runs.reader import read_run
-from fovflow.runs.store import RunFolder, list_runs
+from fovflow.runs.store import RunFolder, list_runs, read_run
 from fovflow.runs.view import JobView
 from paths import ROOT
 from workflow_project import Project

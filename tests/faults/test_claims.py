@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from fovflow.errors import FovflowError
-from fovflow.runs.claim import Claim, join
-from fovflow.runs.claimfile import CLAIM
-from fovflow.runs.form import now
+from fovflow.events import now
+from fovflow.runs.claim import CLAIM, Claim, join
 from fovflow.runs.store import CURRENT, LOST_AFTER_S, RunFolder
 
 GONE = 2**22 + 1

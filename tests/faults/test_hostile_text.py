@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.events import EventTail, from_line, read_events
 from fovflow.records import MOST_MERGED, parse_yaml, read_json, read_yaml
-from fovflow.runs.eventfile import EventTail, read_events
-from fovflow.runs.findings import read_object
-from fovflow.runs.form import from_line
+from fovflow.runs.verify import read_object
 
 MEMORY = 1 << 30
 """Address space of the process that reads configurations, in bytes."""
@@ -48,7 +47,7 @@ HOSTILE = {
 READ_ALL = """
 import json, resource, sys
 from pathlib import Path
-from fovflow.adapter.usage import peak_memory_mib
+from fovflow.adapter.attempt import peak_memory_mib
 from fovflow.config import load_config
 from fovflow.errors import FovflowError
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)

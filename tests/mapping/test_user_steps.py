@@ -10,7 +10,7 @@ from fovflow.atomic import atomic_files
 from fovflow.config import parse_config
 from fovflow.config.steps import StepConfig
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.fovresult import FovResult
+from fovflow.results import FovResult
 from fovflow.usersteps import run_step, script_digest, step_fov
 
 STEP = {"name": "nuclei", "script": "s.py", "function": "find", "outputs": ["nuclei.csv"]}

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fovflow.readers.nd2_container import MAGIC, ChunkFile
-from fovflow.simulation.nd2writer import write_nd2
+from fovflow.readers.nd2 import MAGIC, ChunkFile
+from fovflow.simulation.nd2 import write_nd2
 
 STAGE = [(10.0, 5.0, "A1"), (20.0, 5.0, None), (30.0, 5.0, "")]
 

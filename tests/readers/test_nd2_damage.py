@@ -12,13 +12,13 @@ from readers.nd2_files import STAGE, patch, rewrite, save
 
 import fovflow
 from fovflow.errors import FovflowError
-from fovflow.readers.nd2_container import MAGIC, ChunkFile
+from fovflow.readers.nd2 import MAGIC, ChunkFile
 
 
 def test_metadata_that_unpack_to_too_much(
     frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fovflow.readers.nd2_container.MAX_METADATA_BYTES", 1 << 20)
+    monkeypatch.setattr("fovflow.readers.nd2.MAX_METADATA_BYTES", 1 << 20)
     plain, bomb = save(tmp_path, frames), tmp_path / "bomb.nd2"
     packed = zlib.compress(bytes(8 << 20))
 

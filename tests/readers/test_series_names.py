@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fovflow.errors import FovflowError
 from fovflow.readers.locate import natural_key
-from fovflow.readers.series_names import NameFields, detect_fields, match_pattern
+from fovflow.readers.names import NameFields, detect_fields, match_pattern
 
 
 def fields(*names: str) -> list[tuple[str, str, str, str]]:

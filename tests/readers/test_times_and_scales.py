@@ -10,9 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fovflow.errors import FovflowError
-from fovflow.readers.limits import check_dtype, check_plane, check_sizes
-from fovflow.readers.scales import to_s, to_um
-from fovflow.readers.times import choose_times, phase_times, worst_source
+from fovflow.readers.base import (
+    check_dtype,
+    check_plane,
+    check_sizes,
+    choose_times,
+    phase_times,
+    worst_source,
+)
+from fovflow.units import to_s, to_um
 
 PATH = Path("movie.nd2")
 

@@ -12,9 +12,8 @@ import pytest
 import fovflow
 from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
-from fovflow.fovstatus import Made, fov_status
 from fovflow.layout import Layout
-from fovflow.results import load_results, results_paths, write_results
+from fovflow.results import Made, fov_status, load_results, results_paths, write_results
 from fovflow.tables import read_yaml
 
 CHANNELS = {"pc": 0, "fl": [1, 2], "seg": 0}

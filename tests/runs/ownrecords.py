@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fovflow.runs.eventfile import read_events
-from fovflow.runs.form import check_event
+from fovflow.events import check_event, read_events
 
 
 def events_of(folder: str | os.PathLike[str], kind: str) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fovflow.runs.eventfile import EventFile
-from fovflow.runs.jobrecords import JobKey
+from fovflow.events import EventFile
+from fovflow.runs.jobs import JobKey
 from fovflow.runs.manifest_records import Circumstances, write_manifest
 from fovflow.runs.store import RunFolder, job_name
 from fovflow.tables import read_json, write_json, write_yaml

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fovflow.adapter.attempt import AttemptRecorder, run_of_job
-from fovflow.runs.eventfile import read_events
+from fovflow.events import read_events
 from fovflow.runs.store import CURRENT, ENVIRONMENT, JOB_EVENTS, RunFolder
 
 WILDCARDS = {"dataset": "sim", "fov": "001"}

@@ -10,16 +10,21 @@ from typing import Any
 
 import pytest
 
-from fovflow.adapter.again import NotAgainError, check_worth, may_pass
-from fovflow.adapter.nodes import AT_ONCE, ATTEMPT, attempt_of_engine, pass_to_nodes
-from fovflow.adapter.submissions import Submissions, refusal, run_name
-from fovflow.runs import clusterjobs
-from fovflow.runs.clusterjobs import ClusterJob, ClusterJobs, HandedIn
-from fovflow.runs.cost import cluster_costs
-from fovflow.runs.enginejobs import EngineJobs
-from fovflow.runs.form import make_event
-from fovflow.runs.slurm import SlurmState, why_it_ended
-from fovflow.runs.view import RunView
+from fovflow.adapter.engine import (
+    AT_ONCE,
+    ATTEMPT,
+    Submissions,
+    attempt_of_engine,
+    pass_to_nodes,
+    refusal,
+    run_name,
+)
+from fovflow.adapter.job import NotAgainError, check_worth, may_pass
+from fovflow.events import make_event
+from fovflow.runs import slurm as clusterjobs
+from fovflow.runs.recorder import EngineJobs
+from fovflow.runs.slurm import ClusterJob, ClusterJobs, HandedIn, SlurmState, why_it_ended
+from fovflow.runs.view import RunView, cluster_costs
 
 AT = "2026-01-01T00:00:{:02d}.000000+00:00"
 RULES = ("copy", "segment", "track")

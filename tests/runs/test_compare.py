@@ -11,9 +11,8 @@ from runs.recorded import DATASET
 from fovflow.cli import runs_compare
 from fovflow.errors import FovflowError
 from fovflow.runs.compare import compare_runs, format_comparison
-from fovflow.runs.reader import find_run
-from fovflow.runs.runoutputs import outputs_of
-from fovflow.runs.store import RunFolder
+from fovflow.runs.jobs import outputs_of
+from fovflow.runs.store import RunFolder, find_run
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ import pytest
 from runs.crate_validator import fill_cache, issues
 from runs.recorded import DATASET, Recorded, at, digest
 
-from fovflow.runs.findings import read_object
-from fovflow.runs.jobrecords import Attempt, JobKey, JobRecord
+from fovflow.runs.crate import file_path
+from fovflow.runs.jobs import Attempt, JobKey, JobRecord
 from fovflow.runs.manifest_records import crate_jobs
-from fovflow.runs.manifest_terms import file_path
-from fovflow.runs.verify import verify
+from fovflow.runs.verify import read_object, verify
 
 COMPLETED = "http://schema.org/CompletedActionStatus"
 FAILED = "http://schema.org/FailedActionStatus"

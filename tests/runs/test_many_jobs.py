@@ -8,8 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fovflow.runs.reader import RunReader
-from fovflow.runs.store import ENVIRONMENT, RunFolder
+from fovflow.runs.store import ENVIRONMENT, RunFolder, RunReader
 
 JOBS = 64
 EVENTS = 1000

@@ -10,9 +10,8 @@ from runs.recorded import DATASET, Recorded, at, digest
 
 from fovflow.cli import main
 from fovflow.errors import FovflowError
-from fovflow.runs.eventfile import EventFile
-from fovflow.runs.publish import ATTEMPTS, items_of, publish
-from fovflow.runs.publish_place import Place
+from fovflow.events import EventFile
+from fovflow.runs.publish import ATTEMPTS, Place, items_of, publish
 from fovflow.runs.verify import verify
 
 

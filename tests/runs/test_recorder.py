@@ -14,13 +14,11 @@ from typing import Any
 
 import pytest
 
-from fovflow.adapter.signals import Interruptions
-from fovflow.runs.announcer import Announcer
-from fovflow.runs.eventfile import EventFile
-from fovflow.runs.form import now
+from fovflow.adapter.engine import Interruptions
+from fovflow.events import EventFile, now
 from fovflow.runs.recorder import Recorder
-from fovflow.runs.runplan import RunPlan
-from fovflow.runs.store import CURRENT, ENVIRONMENT, list_runs
+from fovflow.runs.screen import Announcer
+from fovflow.runs.store import CURRENT, ENVIRONMENT, RunPlan, list_runs
 from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
 
 WILDCARDS = {"dataset": "sim", "fov": "001"}

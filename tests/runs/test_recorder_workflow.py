@@ -18,9 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.runs.eventfile import read_events
-from fovflow.runs.reader import read_run
-from fovflow.runs.store import list_runs
+from fovflow.events import read_events
+from fovflow.runs.store import list_runs, read_run
 from paths import ROOT
 from workflow_project import Project
 

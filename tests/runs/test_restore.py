@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from fovflow.adapter.today import describe_today
+from fovflow.adapter.recording import describe_today
 from fovflow.cli import main
 from fovflow.errors import FovflowError
-from fovflow.runs.reader import find_run
 from fovflow.runs.restore import check_reproduction, restoration
+from fovflow.runs.store import find_run
 from fovflow.tables import read_yaml
 from workflow_project import make_project
 

@@ -12,9 +12,9 @@ from runs.alerting import NOW, stamp
 
 from fovflow.alertform import Alert
 from fovflow.errors import ConfigError
+from fovflow.events import EventFile, read_events
 from fovflow.runs import notification, patterns
 from fovflow.runs.alerts import AlertWatcher
-from fovflow.runs.eventfile import EventFile, read_events
 from fovflow.runs.store import RunFolder
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from fovflow import Run
 from fovflow.config.execution import ExecutionConfig
-from fovflow.runs.eventfile import read_events
+from fovflow.events import read_events
 from fovflow.runs.store import list_runs
 from pages import Reader
 from paths import ROOT

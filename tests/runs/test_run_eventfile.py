@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from fovflow.runs.eventfile import EventFile, EventTail, read_events
+from fovflow.events import EventFile, EventTail, read_events
 from fovflow.runs.store import RunFolder
 
 

@@ -15,7 +15,7 @@ from runs.ownrecords import events_of
 import fovflow
 from fovflow.config import parse_config
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.runs.form import seconds_of
+from fovflow.events import seconds_of
 from fovflow.runs.store import JOB_EVENTS, RunFolder, list_runs
 
 
@@ -194,7 +194,7 @@ def test_a_copy_never_replaces_what_appears_meanwhile(keys, tmp_path, monkeypatc
     source.write_text("new")
     with fovflow.execution(keys) as exe:
         target = exe.folder / "outputs" / "T" / "a.txt"
-        from fovflow.runs import outputs
+        from fovflow.runs import artifacts as outputs
 
         def slow_copy(source, draft):
             draft.write_text("new")

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from fovflow import Run
-from fovflow.runs.eventfile import read_events
-from fovflow.runs.form import check_event
+from fovflow.events import check_event, read_events
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder
 
 

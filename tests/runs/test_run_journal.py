@@ -6,9 +6,8 @@ import threading
 
 import pytest
 
-from fovflow.runs import journal as module
-from fovflow.runs.eventfile import read_events
-from fovflow.runs.journal import Journal
+from fovflow import events as module
+from fovflow.events import Journal, read_events
 
 
 class Disk:

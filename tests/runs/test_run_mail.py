@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from fovflow.events import EventFile
 from fovflow.runs.alerts import AlertWatcher
-from fovflow.runs.eventfile import EventFile
 from fovflow.runs.mail import send_mail
 from fovflow.runs.store import RunFolder
 

@@ -11,8 +11,12 @@ import pytest
 from fovflow import __version__
 from fovflow.readers.fingerprint import fingerprint
 from fovflow.runs import provenance
-from fovflow.runs.gitstate import without_credentials
-from fovflow.runs.provenance import capture_environment, capture_inputs, capture_workflow
+from fovflow.runs.provenance import (
+    capture_environment,
+    capture_inputs,
+    capture_workflow,
+    without_credentials,
+)
 
 IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 

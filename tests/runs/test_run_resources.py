@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from fovflow.runs.form import make_event
+from fovflow.events import make_event
 from fovflow.runs.resources import ResourceMonitor, ResourceSampler
 
 

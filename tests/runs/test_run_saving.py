@@ -12,8 +12,8 @@ import pytest
 
 from fovflow import Run
 from fovflow.errors import ConfigError
-from fovflow.runs import saving
-from fovflow.runs.eventfile import read_events
+from fovflow.events import read_events
+from fovflow.runs import artifacts as saving
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from fovflow import Run
 from fovflow.errors import ConfigError
-from fovflow.runs import runwatch
-from fovflow.runs.eventfile import read_events
+from fovflow.events import read_events
+from fovflow.runs import run as runwatch
 from fovflow.runs.store import JOB_EVENTS, RunFolder, list_runs
 
 
@@ -85,7 +85,7 @@ def script(code, tmp_path, **environment):
     head = """
         import os, time
         from fovflow import Run
-        import fovflow.runs.runwatch as watch
+        import fovflow.runs.run as watch
         watch.ALERTS_S = 0.01
     """
     program = textwrap.dedent(head) + textwrap.dedent(code)

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fovflow.runs.reader import read_run
-from fovflow.runs.store import list_runs
+from fovflow.runs.store import list_runs, read_run
 from paths import ROOT
 from workflow_project import Project
 

@@ -10,12 +10,9 @@ from pathlib import Path
 import pytest
 
 from fovflow.cli import main
-from fovflow.runs.display import render, summary
-from fovflow.runs.eventfile import EventFile
-from fovflow.runs.form import make_event, seconds_of
-from fovflow.runs.reader import RunReader, find_run, read_run
-from fovflow.runs.screen import Screen, ScreenStream
-from fovflow.runs.store import RunFolder
+from fovflow.events import EventFile, make_event, seconds_of
+from fovflow.runs.screen import Screen, ScreenStream, render, summary
+from fovflow.runs.store import RunFolder, RunReader, find_run, read_run
 from fovflow.runs.view import RunView
 
 START = "2026-01-01T10:00:00.000000+00:00"

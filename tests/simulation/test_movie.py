@@ -8,7 +8,7 @@ import pytest
 
 from fovflow.errors import ConfigError
 from fovflow.simulation import Movie, MovieParams, simulate
-from fovflow.simulation.scene import LEAST_VISIBLE_PX
+from fovflow.simulation.optics import LEAST_VISIBLE_PX
 
 BUSY = MovieParams(
     seed=4,

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from fovflow.errors import ConfigError
-from fovflow.simulation.litevariant import Signed, encode
-from fovflow.simulation.nd2writer import write_nd2
+from fovflow.simulation.nd2 import Signed, encode, write_nd2
 
 SHAPE = (4, 3, 2, 10, 14)
 POSITIONS = [(0.0, 0.0, "A1"), (100.5, -50.0, "Ä 2"), (200.0, 50.0, None)]

@@ -7,7 +7,7 @@ import pytest
 
 from fovflow.errors import ConfigError
 from fovflow.simulation import Movie, MovieParams, simulate
-from fovflow.simulation.kinetics import amount
+from fovflow.simulation.population import amount
 
 
 def presence(movie: Movie, p: int = 0) -> dict[int, list[int]]:

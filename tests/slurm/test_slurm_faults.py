@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.runs.reader import read_run
-from fovflow.runs.store import RunFolder, list_runs
+from fovflow.runs.store import RunFolder, list_runs, read_run
 from fovflow.tables import read_yaml
 from slurm.cluster import Cluster
 from slurm.conftest import ClusterRun

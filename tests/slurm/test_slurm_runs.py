@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.runs.cost import cluster_costs
-from fovflow.runs.reader import read_run
-from fovflow.runs.store import list_runs
+from fovflow.runs.store import list_runs, read_run
+from fovflow.runs.view import cluster_costs
 from slurm.cluster import Cluster
 from slurm.conftest import ClusterRun
 from workflow_project import Project

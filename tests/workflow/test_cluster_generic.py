@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.runs.cost import cluster_costs
-from fovflow.runs.reader import read_run
+from fovflow.runs.store import read_run
+from fovflow.runs.view import cluster_costs
 from paths import ROOT
 from workflow_project import Project, make_project
 

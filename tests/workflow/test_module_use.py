@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fovflow.adapter.entry import check_interpreter
-from fovflow.adapter.today import describe_today
+from fovflow.adapter.recording import describe_today
 from fovflow.errors import FovflowError
 from fovflow.runs.restore import restoration
 from fovflow.runs.store import list_runs

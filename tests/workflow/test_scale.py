@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.adapter.pipeline import Pipeline
-from fovflow.adapter.reporting import report_inputs
-from fovflow.adapter.targets import last_files, missing_files, targets
+from fovflow.adapter.pipeline import Pipeline, last_files, missing_files, report_inputs, targets
 from fovflow.tables import read_yaml
 from stand_in import DATASET, LAYOUT, finish, widen_plan, write_project
 

@@ -9,7 +9,7 @@ import pytest
 from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.settings.types import MaxJobsPerTimespan, SchedulingSettings
 
-from fovflow.adapter.scheduling import calm_scheduler
+from fovflow.adapter.engine import calm_scheduler
 
 
 @pytest.fixture(autouse=True)

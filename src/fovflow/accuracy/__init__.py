@@ -8,15 +8,17 @@ Functions that take ``truth, found`` also take the `Matches` of `match_frames` i
 
 from __future__ import annotations
 
-from fovflow.simulation.comparison import compare, format_comparison
-from fovflow.simulation.intensity import intensity_errors
-from fovflow.simulation.matching import Matches, match_frames
-from fovflow.simulation.segscore import DetectionCounts, detection_counts, seg_score
-from fovflow.simulation.trackscore import (
+from fovflow.accuracy.comparison import compare, format_comparison
+from fovflow.accuracy.matching import Matches, match_frames
+from fovflow.accuracy.scores import (
+    DetectionCounts,
     complete_tracks,
+    detection_counts,
     division_f1,
+    intensity_errors,
     match_divisions,
     match_tracks,
+    seg_score,
     tra_score,
 )
 

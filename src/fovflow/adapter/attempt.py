@@ -1,8 +1,4 @@
-"""What a job writes about itself into the run that it belongs to.
-
-Recording never disturbs the job: the first failure is said once on the error stream, and the job
-goes on without it.
-"""
+"""What a job writes about itself into its run, and what it has used of its machine."""
 
 from __future__ import annotations
 
@@ -17,10 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.nodes import attempt_of_engine
-from fovflow.adapter.usage import peak_memory_mib
+from fovflow.adapter.engine import attempt_of_engine
+from fovflow.events import EventFile
 from fovflow.runs.claim import join
-from fovflow.runs.eventfile import EventFile
 from fovflow.runs.store import (
     ENVIRONMENT,
     JOB_EVENTS,
@@ -29,6 +24,29 @@ from fovflow.runs.store import (
     current_run,
     job_name,
 )
+
+
+def peak_memory_mib() -> float:
+    """Return this process's peak resident memory in MiB; NaN where the system does not tell.
+
+    Linux's own account of the process is read: `resource.getrusage` would count the parent's
+    memory at the fork, too.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return math.nan
+
+
+def one_pool_of_threads(threads: int) -> None:
+    """Give OpenCV as many threads as the job has cores; Snakemake tells BLAS itself."""
+    cv2 = sys.modules.get("cv2")
+    if cv2 is None:
+        os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
+    else:
+        cv2.setNumThreads(threads)
+
 
 RESOURCES_AFTER_S = 3.0
 """Age of a job, in seconds, from which it measures what it uses; shorter ones are not slowed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
-from fovflow.adapter.nodes import pass_to_nodes
+from fovflow.adapter.engine import pass_to_nodes
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.errors import FovflowError
 
@@ -58,9 +58,8 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
 
         join(Path(pipeline.config.outdir) / "runs")
     else:
+        from fovflow.adapter.engine import calm_scheduler, hold_interrupts
         from fovflow.adapter.recording import record_run
-        from fovflow.adapter.scheduling import calm_scheduler
-        from fovflow.adapter.signals import hold_interrupts
 
         record_run(pipeline, workflow)
         hold_interrupts()

@@ -1,9 +1,4 @@
-"""The frame of every job: progress, records of success and failure.
-
-A job's log holds what it did and, when it fails, the traceback; the screen gets one plain
-sentence, and a small record of the error is kept for ``processing_results.yaml``. The run that the
-job belongs to gets its events.
-"""
+"""The frame of every job: progress, log, records of success and failure, retries."""
 
 from __future__ import annotations
 
@@ -14,19 +9,104 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.again import NotAgainError, check_worth, may_pass
-from fovflow.adapter.attempt import AttemptRecorder
-from fovflow.adapter.joblog import clear_screen, open_log, sentence_of
-from fovflow.adapter.signals import heard
-from fovflow.adapter.usage import one_pool_of_threads, peak_memory_mib
+from fovflow.adapter.attempt import AttemptRecorder, one_pool_of_threads, peak_memory_mib
+from fovflow.adapter.engine import heard
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
+from fovflow.errors import FovflowError
 from fovflow.layout import STAMP_NAME
 from fovflow.tables import read_json
+
+LIVE = "FOVFLOW_LIVE"
+"""Environment variable that tells jobs that the screen shows the run live."""
+
+
+def open_log(path: Path) -> None:
+    """Send what is logged and warned about to the job's log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    logging.raiseExceptions = False  # a full disk is told in one sentence, by what it stopped
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    warnings.simplefilter("default")
+
+
+def clear_screen() -> str:
+    """Return what clears the live display off the screen, where there is one."""
+    return "\r\x1b[J" if os.environ.get(LIVE) and sys.stderr.isatty() else ""
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return what a person is told of an error."""
+    if isinstance(error, FovflowError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory; to do: fewer --cores, or a machine with more memory"
+    if isinstance(error, OSError):
+        name = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror or error}{name}"
+    return f"unexpected {type(error).__name__}: {error}; to do: report it, with the log"
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether an error need not come again: memory, disk, network, file system."""
+    return isinstance(error, MemoryError | OSError)
+
+
+class NotAgainError(Exception):
+    """The attempt before has failed in a way that this one would, too.
+
+    Parameters
+    ----------
+    message : str
+    own : bool
+        Whether it was this very job that failed, and not another of its field of view.
+    """
+
+    def __init__(self, message: str, *, own: bool):
+        super().__init__(message)
+        self.own = own
+
+
+def check_worth(own: Path, run: str, attempt: int) -> None:
+    """Raise where an earlier attempt of the same run failed with an error that comes again.
+
+    Parameters
+    ----------
+    own : pathlib.Path
+        Status record of the job; those of the other steps of its field of view lie beside it.
+    run : str
+        Id of the run; nothing is known of jobs that are not part of one.
+    attempt : int
+        Number of this attempt.
+
+    Raises
+    ------
+    NotAgainError
+        With the error of that attempt.
+    """
+    if attempt < 2 or not run:
+        return
+    for file in sorted(own.parent.glob("*.json")):
+        try:
+            record = read_json(file)
+        except FovflowError:
+            continue
+        if not isinstance(record, dict) or record.get("status") != "failed":
+            continue
+        if record.get("run") == run and not record.get("may_pass"):
+            raise NotAgainError(
+                f"not tried again: {record.get('step')} has failed in this run with an error that "
+                f"comes again: {record.get('error')}",
+                own=file.name == own.name,
+            )
+
 
 PROGRESS_EVERY = 30
 """Frames between two reports of progress, where the configuration does not say otherwise."""

@@ -1,23 +1,24 @@
-"""What came of a run: the results file of each dataset, and a plain summary for the screen."""
+"""What came of a run: results file and manifest of each dataset, and a plain summary."""
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.forget import forget
-from fovflow.adapter.pipeline import Pipeline
-from fovflow.adapter.reporting import record_report
-from fovflow.fovstatus import fov_status
+from fovflow.adapter.engine import forget, workflow_folder
+from fovflow.adapter.pipeline import Pipeline, record_report
 from fovflow.records import through_json
-from fovflow.results import results_paths, write_results
+from fovflow.results import fov_status, results_paths, write_results
+from fovflow.runs.manifest_records import Circumstances, write_manifest
 from fovflow.units import format_ranges
 
 STEPS = ("copy", "segment", "correct", "track", "extract")
 
 
 def dataset_status(pipeline: Pipeline, dataset: str) -> dict[int, dict[str, Any]]:
-    """Return the status of each FOV of a dataset; see `fovflow.fovstatus.fov_status`."""
+    """Return the status of each FOV of a dataset; see `fovflow.results.fov_status`."""
     options = {step: pipeline.parameters(step, dataset) for step in STEPS}
     return {
         fov: fov_status(
@@ -32,8 +33,6 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
 
     It is called by the post-run rule, when a run ends badly, and by the command line.
     """
-    from fovflow.adapter.manifest import update_manifest
-
     plan, layout = pipeline.datasets[dataset], pipeline.layout
     assert plan.header is not None
     channels = {"pc": plan.pc, "fl": list(plan.fl), "seg": plan.seg}
@@ -120,3 +119,34 @@ def _in_words(status: dict[str, Any]) -> str:
     if status["status"] == "outdated":
         return f"made with other parameters from step {status['step']} on; run again"
     return f"not made yet from step {status['step']} on; run again"
+
+
+def update_manifests(pipeline: Pipeline) -> None:
+    """Write the manifest of each dataset of which there is anything; see `update_manifest`."""
+    for name, plan in pipeline.datasets.items():
+        if plan.fovs and Path(pipeline.layout.dataset(name)).is_dir():
+            update_manifest(pipeline, name)
+
+
+def update_manifest(pipeline: Pipeline, dataset: str) -> None:
+    """Write a dataset's manifest from what is recorded now; safe to repeat.
+
+    It is called with the results file, and when the run ends. A failure is said on the error
+    stream and disturbs nothing.
+    """
+    circumstances = Circumstances(
+        config=pipeline.config.model_dump(mode="json", by_alias=True),
+        workflow_folder=workflow_folder(),
+        engine=("Snakemake", _engine_version()),
+    )
+    try:
+        write_manifest(pipeline.layout.outdir, dataset, circumstances)
+    except Exception as error:  # records are no reason for results to fail
+        print(f"{dataset}: cannot write the manifest: {error}", file=sys.stderr, flush=True)
+
+
+def _engine_version() -> str:
+    try:
+        return version("snakemake")
+    except PackageNotFoundError:
+        return "unknown"

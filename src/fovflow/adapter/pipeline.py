@@ -5,17 +5,121 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.usersteps import UserSteps
+from fovflow.adapter.engine import forget
 from fovflow.config import Config, parse_config
+from fovflow.config.steps import TABLES, StepConfig
 from fovflow.errors import FovflowError
-from fovflow.fovstatus import Made
 from fovflow.illumination import MAX_FRAMES
-from fovflow.layout import Layout, fov_name
+from fovflow.layout import STACKS, Layout, fov_name
 from fovflow.planning import DatasetPlan, needs, plan_dataset, refresh_header
+from fovflow.results import Made
+from fovflow.usersteps import FROM, script_digest
+
+
+class UserSteps:
+    """The steps of a configuration.
+
+    Parameters
+    ----------
+    config : Config
+    layout : Layout
+    datasets : mapping of str to DatasetPlan
+    """
+
+    def __init__(self, config: Config, layout: Layout, datasets: Mapping[str, DatasetPlan]):
+        self.config = config
+        self.layout = layout
+        self.datasets = datasets
+        self._digests = {step.script: script_digest(step.script) for step in config.steps}
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of the outputs of each step."""
+        return {step.name: step.outputs for step in self.config.steps}
+
+    def inputs(self, step: StepConfig) -> Callable[[Any], dict[str, Any]]:
+        """Return the input function of a step's rule."""
+        return lambda wildcards: self._inputs(step, wildcards.dataset, wildcards.fov)
+
+    def _inputs(self, step: StepConfig, dataset: str, fov: str) -> dict[str, Any]:
+        found: dict[str, Any] = {"times": self.layout.times(dataset, fov)}
+        for name in step.inputs:
+            if name in STACKS:
+                channels = self._channels(name, self.datasets[dataset])
+                found[name] = [self.layout.stack(name, dataset, fov, c) for c in channels]
+            elif name in TABLES:
+                found[name] = getattr(self.layout, name)(dataset, fov)
+            else:
+                earlier, _, output = name.partition("/")
+                names = (output,) if output else self.names()[earlier]
+                files = found.setdefault(FROM + earlier, [])
+                files += [self.layout.output(dataset, fov, each) for each in names]
+        inspected = self.layout.output(dataset, fov, "traces_inspected.csv")
+        if "traces" in found and Path(inspected).exists():
+            found["inspected"] = inspected
+        return found
+
+    def _channels(self, kind: str, plan: DatasetPlan) -> tuple[int, ...]:
+        if kind in ("fl", "fl_corrected"):
+            return plan.fl
+        if kind == "pc":
+            return () if plan.pc is None else (plan.pc,)
+        return (plan.seg,)
+
+    def options(self, step: StepConfig) -> Callable[[Any], dict[str, Any]]:
+        """Return the function of a step's parameters: a change of these reruns it."""
+        return lambda wildcards: self.fov_options(step, wildcards.dataset, int(wildcards.fov))
+
+    def fov_options(self, step: StepConfig, dataset: str, fov: int) -> dict[str, Any]:
+        """Return the parameters of a step for one FOV."""
+        return {
+            **self._code(step),
+            "args": step.arguments(dataset, fov),
+            "metadata": self.datasets[dataset].metadata(self.config.time_units),
+        }
+
+    def _code(self, step: StepConfig) -> dict[str, Any]:
+        return {
+            "script": step.script,
+            "sha256": self._digests[step.script],
+            "function": step.function,
+        }
+
+    def all_options(self, dataset: str, fov: int) -> dict[str, Any]:
+        """Return the parameters of every step for one FOV, by step."""
+        return {step.name: self.fov_options(step, dataset, fov) for step in self.config.steps}
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what the results file tells of the steps; empty where there are none."""
+        told = {
+            step.name: {**self._code(step), "args": step.args, "fov_args": step.fov_args}
+            for step in self.config.steps
+        }
+        return {"steps": told} if told else {}
+
+    def made(self, dataset: str, fov: int) -> list[Made]:
+        """Return the files that the steps make of one FOV."""
+        number = fov_name(fov)
+        return [
+            Made(
+                step.name,
+                self.layout.record(step.name, dataset, number),
+                self.layout.output(dataset, number, name),
+            )
+            for step in self.config.steps
+            for name in step.outputs
+        ]
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each script that is not there: its jobs will fail."""
+        return [
+            f"warning: step {step.name}: there is no script {step.script}"
+            for step in self.config.steps
+            if self._digests[step.script] is None
+        ]
 
 
 class Pipeline:
@@ -243,3 +347,98 @@ def _check_folder(outdir: Path) -> None:
         raise FovflowError(
             f"cannot write into the output folder {outdir}", found="no permission", remedy=remedy
         )
+
+
+def targets(pipeline: Pipeline) -> list[str]:
+    """Return what a run makes: the results of each dataset, the report, and files that are gone.
+
+    The engine makes a file that is gone again only where it is asked for by name, since what was
+    made from it may be there.
+    """
+    layout = pipeline.layout
+    gone = missing_files(pipeline) if pipeline.is_main else []
+    results = [layout.results(name) for name, plan in pipeline.datasets.items() if plan.fovs]
+    return [*gone, *results, layout.report(), *problem_targets(pipeline)]
+
+
+def trace_targets(pipeline: Pipeline) -> list[str]:
+    """Return the traces of all FOVs."""
+    return [
+        pipeline.layout.traces(name, fov)
+        for name, plan in pipeline.datasets.items()
+        for fov in plan.fovs
+    ] + problem_targets(pipeline)
+
+
+def problem_targets(pipeline: Pipeline) -> list[str]:
+    """Return the targets that stand for datasets, or FOVs, that cannot be processed."""
+    problems = (name for name, plan in pipeline.datasets.items() if plan.problems)
+    return [pipeline.layout.problem(name) for name in problems]
+
+
+def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
+    """Return the files of a dataset's FOVs that are made last: all others are made before them."""
+    fovs = pipeline.datasets[dataset].fovs
+    return [name for fov in fovs for name in _last_of(pipeline, dataset, fov)]
+
+
+def _last_of(pipeline: Pipeline, dataset: str, fov: int) -> list[str]:
+    made = pipeline.user_steps.made(dataset, fov)
+    return [pipeline.layout.traces(dataset, fov), *(item.path for item in made)]
+
+
+def missing_files(pipeline: Pipeline) -> list[str]:
+    """Return the files that are gone while what was made from them may be there.
+
+    Of an FOV of which nothing is there its last files stand for all, and where the dataset has no
+    results yet, these ask for it already. Each FOV's folder is listed once.
+    """
+    gone: list[str] = []
+    for name, plan in pipeline.datasets.items():
+        begun = os.path.exists(pipeline.layout.results(name))  # noqa: PTH110
+        for fov in plan.fovs:
+            there = _listed(pipeline.layout.fov(name, fov))
+            if there:
+                paths = [item.path for item in pipeline.made(name, fov)]
+                gone += [path for path in paths if path.rpartition("/")[2] not in there]
+            elif begun:
+                gone += _last_of(pipeline, name, fov)
+    return gone
+
+
+def _listed(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return frozenset()
+
+
+def report_inputs(pipeline: Pipeline) -> list[str]:
+    """Return the results of all datasets: they are made again whenever traces are."""
+    plans = [plan for plan in pipeline.datasets.values() if plan.fovs]
+    return [pipeline.layout.results(plan.name) for plan in plans]
+
+
+def report_options(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what the report depends on besides files: its revision, and datasets' problems."""
+    from fovflow.report import REPORT_REVISION
+
+    problems = {n: list(plan.problems) for n, plan in pipeline.datasets.items() if plan.problems}
+    return {"revision": REPORT_REVISION, "datasets": list(pipeline.datasets), "problems": problems}
+
+
+def record_report(pipeline: Pipeline, workflow: Any) -> None:
+    """Bring the report up to date after a run that did not succeed.
+
+    As with the results files, Snakemake forgets that it was ever made, and it is dated before its
+    inputs: the next run makes it again in any case.
+    """
+    from fovflow.report import write_report
+
+    file = Path(pipeline.layout.report())
+    options = report_options(pipeline)
+    try:
+        write_report(file, pipeline.layout.outdir, options["datasets"], options["problems"])
+        forget(file, workflow, [Path(name) for name in report_inputs(pipeline)])
+    except Exception as error:  # the run has failed already: say so, and go on
+        print(f"cannot write {file}: {error}", file=sys.stderr)

@@ -1,29 +1,226 @@
-"""Switch the recording of a run on, from inside the Snakefile.
-
-A handler on Snakemake's logger notes what the engine does. It is attached by the pipeline itself:
-a ``logger:`` in a profile would break a clone that is not installed. A run begins when Snakemake
-tells how many jobs it is going to do; dry runs, ``--lint``, ``--unlock``, ``--touch``, processes of
-single jobs and "Nothing to be done" never come to that.
-"""
+"""Switch the recording of a run on, and tell what a run is made with."""
 
 from __future__ import annotations
 
 import atexit
+import hashlib
+import json
 import logging
 import os
+import platform
+import shlex
+import signal
+import socket
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.engineplan import run_plan, stop_job, stop_run
-from fovflow.adapter.guard import FolderGuard
-from fovflow.adapter.joblog import LIVE
+import fovflow
+from fovflow.adapter.engine import (
+    Interruptions,
+    Submissions,
+    hear_groups,
+    refusal,
+    run_name,
+    workflow_folder,
+)
+from fovflow.adapter.job import LIVE
 from fovflow.adapter.pipeline import Pipeline
-from fovflow.adapter.signals import Interruptions
-from fovflow.adapter.submissions import Submissions, hear_groups, refusal, run_name
-from fovflow.runs.announcer import Announcer
+from fovflow.config import parse_config
+from fovflow.errors import FovflowError
+from fovflow.readers.fingerprint import fingerprint, raw_files
+from fovflow.runs.claim import Claim, left_locked
+from fovflow.runs.provenance import capture_environment, capture_workflow
 from fovflow.runs.recorder import Recorder
-from fovflow.runs.screen import Screen, ScreenStream, live_possible
+from fovflow.runs.screen import Announcer, Screen, ScreenStream, live_possible
+from fovflow.runs.store import RunFolder, RunPlan, Watch
+from fovflow.runs.view import JobView, RunView
+from fovflow.tables import read_yaml
+
+
+class FolderGuard:
+    """Takes the output folder for one run, and says in one sentence why it cannot be had.
+
+    As a filter of Snakemake's logger it puts that sentence where Snakemake would show its code.
+
+    Parameters
+    ----------
+    outdir : path-like
+    unheard : bool
+        Whether the engine says nothing at all, not even errors (``--quiet all``): the sentence
+        then goes to the screen from here.
+    """
+
+    def __init__(self, outdir: str | os.PathLike[str], *, unheard: bool = False):
+        self._outdir, self._unheard = outdir, unheard
+        self._claim: Claim | None = None
+        self._refusal = ""
+
+    def take(self) -> None:
+        """Take the folder.
+
+        Raises
+        ------
+        snakemake.exceptions.WorkflowError
+            If another run is at work on it; the engine then ends before it locks, removes or
+            starts anything.
+        """
+        if self._claim is not None:
+            return
+        claim = Claim(self._outdir)
+        try:
+            claim.take()
+        except FovflowError as error:
+            from snakemake.exceptions import WorkflowError
+
+            self._refusal = str(error)
+            raise WorkflowError(str(error)) from None
+        self._claim = claim
+
+    def release(self) -> None:
+        """Give the folder back; safe to call twice."""
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            claim.release()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Give Snakemake's error another text, where it is about its lock or the refusal."""
+        error = getattr(record, "exception", None)
+        if error == "LockException":
+            record.msg, record.args = left_locked(self._outdir), ()
+        elif error == "WorkflowError" and self._refusal:
+            record.msg, record.args = self._refusal, ()
+        else:
+            return True
+        if self._unheard:
+            print(record.msg, file=sys.stderr, flush=True)
+        return True
+
+
+def run_plan(
+    pipeline: Pipeline, workflow: Any, jobs: dict[str, int], *, is_module: bool = False
+) -> RunPlan:
+    """Return what the recorder needs to know of a run of the pipeline.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    workflow : snakemake.workflow.Workflow
+    jobs : dict of str to int
+        Number of jobs by rule.
+    is_module : bool
+        Whether another workflow takes the pipeline as a module: the configuration files are that
+        workflow's own.
+    """
+    config = pipeline.config.model_dump(mode="json", by_alias=True)
+    text = json.dumps(config, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    settings = pipeline.config.run
+    for alert in config["run"]["alerts"]:  # arguments of a command may be secrets
+        alert["command"] = alert["command"] and alert["command"][:1]
+    return RunPlan(
+        outdir=pipeline.config.outdir,
+        name=settings.name,
+        content={
+            "kind": "pipeline",
+            "workflow_type": settings.workflow_type,
+            "description": settings.description,
+            "tags": list(settings.tags),
+            "metadata": dict(settings.metadata),
+            "command": shlex.join([*_program(), *sys.argv[1:]]),
+            "working_directory": str(Path.cwd()),
+            "module_of": os.path.relpath(workflow.main_snakefile) if is_module else None,
+            "configfiles": [] if is_module else [str(name) for name in workflow.configfiles],
+            "config": config,
+            "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "versions": _versions(),
+            "inputs": [_input(pipeline, name) for name in pipeline.datasets],
+        },
+        jobs=jobs,
+        slow=lambda: _slow(workflow_folder()),
+        watch=_watch(pipeline),
+        silent_after_s=60 * settings.silent_after_min,
+        stop_when_lost=settings.on_lost == "stop_run",
+    )
+
+
+def stop_run(view: RunView, *, remote: bool) -> None:
+    """End this process's run cleanly: nothing new starts, and jobs at work are told to stop.
+
+    Snakemake removes the outputs of jobs that were stopped.
+
+    Parameters
+    ----------
+    view : RunView
+    remote : bool
+        Whether jobs run elsewhere; the engine cancels those itself when it is interrupted.
+    """
+    if remote:
+        os.kill(os.getpid(), signal.SIGINT)
+        return
+    os.kill(os.getpid(), signal.SIGTERM)
+    for job in view.running:
+        stop_job(job)
+
+
+def stop_job(job: JobView) -> None:
+    """Tell a job on this machine to stop, as by Ctrl-C."""
+    if job.pid and job.host == socket.gethostname():
+        with suppress(OSError):
+            os.kill(job.pid, signal.SIGINT)
+
+
+def _program() -> list[str]:
+    name = Path(sys.argv[0]).name
+    return [sys.executable, "-m", "snakemake"] if name == "__main__.py" else [sys.argv[0]]
+
+
+def _versions() -> dict[str, str]:
+    import snakemake
+
+    return {
+        "fovflow": fovflow.__version__,
+        "snakemake": str(snakemake.__version__),
+        "python": platform.python_version(),
+    }
+
+
+def _input(pipeline: Pipeline, name: str) -> dict[str, Any]:
+    raw, plan = pipeline.raw(name), pipeline.datasets[name]
+    header = plan.header
+    return {
+        "dataset": name,
+        "path": raw.path,
+        "pattern": raw.pattern,
+        "format": header and header.format,
+        "bytes": header and header.n_bytes,
+        "fingerprint": header and header.fingerprint,
+        "fovs": list(plan.fovs),
+        "frames": plan.n_frames,
+        "problems": list(plan.problems),
+    }
+
+
+def _slow(folder: Path) -> dict[str, Any]:
+    from fovflow.runs.provenance import capture_environment, capture_workflow
+
+    return {"workflow": capture_workflow(folder), "environment": capture_environment()}
+
+
+def _watch(pipeline: Pipeline) -> Watch | None:
+    """Return what makes the watcher of the configuration's alerts, where there are any."""
+    settings = pipeline.config.run
+    if not settings.alerts:
+        return None
+
+    def make(run: RunFolder, on_action: Callable[[str, Any], object]) -> Any:
+        from fovflow.runs.alerts import AlertWatcher
+
+        return AlertWatcher(run, settings.alerts, on_action=on_action, smtp=settings.smtp)
+
+    return make
+
 
 DISPLAY = "FOVFLOW_DISPLAY"
 """Environment variable that chooses the display: ``live``, ``plain`` or ``auto``."""
@@ -166,7 +363,7 @@ class EngineListener:
         self._leave_screen()
         if self._interruptions is not None:
             self._interruptions.remove()
-        from fovflow.adapter.manifest import update_manifests
+        from fovflow.adapter.outcome import update_manifests
 
         if self._stands_in():
             self._conclude(recorder.view.record.get("status") == "completed")
@@ -269,3 +466,69 @@ class LiveFilter:
         if event in ("job_error", "group_error"):
             return False
         return "returned non-zero exit status" not in str(record.msg)
+
+
+def describe_today(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``workflow``, ``environment``, ``config`` and ``inputs`` as they are now.
+
+    Parameters
+    ----------
+    record : mapping
+        ``run.json`` of the run: which files and folders to look at.
+    """
+    directory = Path(str(record.get("working_directory") or Path.cwd()))
+    inputs = [item for item in record.get("inputs") or [] if isinstance(item, Mapping)]
+    return {
+        "workflow": capture_workflow(workflow_folder()),
+        "environment": capture_environment(),
+        "config": _config(record, directory),
+        "inputs": [_input_today(item, directory) for item in inputs],
+    }
+
+
+def _config(record: Mapping[str, Any], directory: Path) -> Any:
+    """Return today's configuration, resolved; the recorded one where its files are gone."""
+    names = [directory / name for name in record.get("configfiles") or []]
+    if not names or not all(name.exists() for name in names):
+        return record.get("config")
+    merged: dict[str, Any] = {}
+    for name in names:
+        content = read_yaml(name)
+        _merge(merged, content if isinstance(content, Mapping) else {})
+    _merge(merged, _overrides(shlex.split(str(record.get("command") or ""))))
+    try:
+        return parse_config(merged).model_dump(mode="json", by_alias=True)
+    except FovflowError as error:
+        return {"error": str(error)}
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _overrides(words: Sequence[str]) -> dict[str, str]:
+    """Return the values of ``--config key=value …`` in a command."""
+    found: dict[str, str] = {}
+    taking = False
+    for word in words:
+        if word.startswith("-"):
+            taking = word in ("--config", "-C")
+        elif taking and "=" in word:
+            key, _, value = word.partition("=")
+            found[key] = value
+    return found
+
+
+def _input_today(item: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """Return an input as it is now; a file that is gone has no digest."""
+    now = {key: value for key, value in item.items() if key not in ("bytes", "fingerprint")}
+    pattern = item.get("pattern")
+    with suppress(FovflowError, OSError):
+        place = directory / str(item.get("path"))
+        now["bytes"] = sum(file.stat().st_size for file in raw_files(place, pattern))
+        now["fingerprint"] = fingerprint(place, pattern)
+    return now

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from fovflow.adapter.starting import workflow_folder
+from fovflow.adapter.engine import workflow_folder
 
 EXAMPLE = "fovflow bench --quick --json figures.json"
 PASSES_ON = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fovflow.runs.display import clock
+from fovflow.runs.screen import clock
 
 MOST = 20
 """Number of jobs that are shown: those that took most."""

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from fovflow.adapter.starting import snakemake_command
+from fovflow.adapter.engine import snakemake_command
 
 EXAMPLE = "fovflow demo demo"
 NAME = "demo"

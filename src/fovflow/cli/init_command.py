@@ -9,7 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
-from fovflow.adapter.starting import workflow_folder
+from fovflow.adapter.engine import workflow_folder
 from fovflow.cli.paper import lay_out_paper
 from fovflow.errors import FovflowError
 

@@ -10,7 +10,7 @@ from fovflow.errors import ConfigError, FovflowError
 from fovflow.units import parse_ranges
 
 if TYPE_CHECKING:
-    from fovflow.fovresult import FovResult
+    from fovflow.results import FovResult
 
 EXAMPLE = "fovflow overlay results/plate1 --fovs 0,3 --frames 0,10,20"
 

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Copy; return 1 if anything could not be copied."""
     from fovflow.runs.publish import publish
-    from fovflow.runs.reader import find_run
+    from fovflow.runs.store import find_run
 
     run = find_run(chosen_outdir(arguments.outdir), arguments.run)
     with bytes_bar("publish") as advance:

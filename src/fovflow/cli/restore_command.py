@@ -35,9 +35,9 @@ def main(arguments: argparse.Namespace) -> int:
     int
         0; with ``--run`` 1 if the command failed or an output came out otherwise than recorded.
     """
-    from fovflow.adapter.today import describe_today
-    from fovflow.runs.reader import find_run
+    from fovflow.adapter.recording import describe_today
     from fovflow.runs.restore import restoration
+    from fovflow.runs.store import find_run
 
     run = find_run(chosen_outdir(arguments.outdir), arguments.run)
     found = restoration(run, describe_today(run.read_record()))
@@ -59,8 +59,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _run(run: RunFolder, found: Restoration) -> int:
     """Run the command; compare what it made with what the run recorded."""
+    from fovflow.runs.jobs import outputs_of
     from fovflow.runs.restore import check_reproduction
-    from fovflow.runs.runoutputs import outputs_of
 
     then = outputs_of(run)
     try:

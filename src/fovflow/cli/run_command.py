@@ -8,8 +8,7 @@ import signal
 import subprocess
 from types import FrameType
 
-from fovflow.adapter.signals import held
-from fovflow.adapter.starting import snakemake_command
+from fovflow.adapter.engine import held, snakemake_command
 
 EXAMPLE = "fovflow run --cores 4 --configfile config/config.yaml"
 PASSES_ON = True

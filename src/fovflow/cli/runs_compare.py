@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Print the differences; return 1 if there is one that matters."""
     from fovflow.runs.compare import compare_runs, format_comparison
-    from fovflow.runs.reader import find_run
+    from fovflow.runs.store import find_run
 
     outdir = chosen_outdir(arguments.outdir)
     runs = [find_run(outdir, name) for name in (arguments.first, arguments.second)]

@@ -22,7 +22,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Print or write the document."""
     from fovflow.atomic import write_text
     from fovflow.errors import FovflowError
-    from fovflow.runs.manifest_terms import FILE_NAME
+    from fovflow.runs.crate import FILE_NAME
     from fovflow.runs.prov import to_prov
     from fovflow.tables import read_json
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from fovflow.cli.outdir import add_outdir, chosen_outdir
 from fovflow.errors import FovflowError
-from fovflow.runs.display import clock
-from fovflow.runs.ending import counts
-from fovflow.runs.form import seconds_of
-from fovflow.runs.reader import read_run
-from fovflow.runs.store import RunFolder, list_runs
+from fovflow.events import seconds_of
+from fovflow.runs.screen import clock
+from fovflow.runs.store import RunFolder, list_runs, read_run
+from fovflow.runs.view import counts
 
 EXAMPLE = "fovflow runs list results"
 

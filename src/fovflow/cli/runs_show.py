@@ -9,12 +9,9 @@ from typing import Any
 
 from fovflow.cli.costs import format_costs
 from fovflow.cli.outdir import add_outdir, chosen_outdir
-from fovflow.runs.cost import cluster_costs
-from fovflow.runs.display import clock
-from fovflow.runs.jobview import OVER, JobView
-from fovflow.runs.reader import find_run, read_run
-from fovflow.runs.store import RunFolder
-from fovflow.runs.view import RunView
+from fovflow.runs.screen import clock
+from fovflow.runs.store import RunFolder, find_run, read_run
+from fovflow.runs.view import OVER, JobView, RunView, cluster_costs
 
 EXAMPLE = "fovflow runs show brave-otter"
 SLOWEST = 10
@@ -54,7 +51,7 @@ def describe(run: RunFolder, view: RunView) -> dict[str, Any]:
         The content of ``run.json`` with the status as of now, and ``folder``, ``failures``,
         ``slowest`` (jobs), ``rules`` (jobs, seconds and peak memory by rule), ``attempts`` (of
         jobs that needed several), ``alerts``, ``messages`` and ``cluster_jobs`` (see
-        `fovflow.runs.cost.cluster_costs`).
+        `fovflow.runs.view.cluster_costs`).
     """
     jobs = view.last()
     ended = [job for job in jobs if job.status in OVER]
@@ -183,6 +180,6 @@ def _time(event: dict[str, Any]) -> str:
 
 
 def _name(job: dict[str, Any]) -> str:
-    from fovflow.runs.jobview import in_words
+    from fovflow.runs.view import in_words
 
     return f"{job['rule']} {in_words(job['wildcards'])}".strip()

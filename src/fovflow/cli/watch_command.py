@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 
 from fovflow.cli.outdir import add_outdir, chosen_outdir
-from fovflow.runs.display import render, summary
-from fovflow.runs.form import FINAL
-from fovflow.runs.reader import RunReader, find_run
-from fovflow.runs.screen import Screen, live_possible
+from fovflow.events import FINAL
+from fovflow.runs.screen import Screen, live_possible, render, summary
+from fovflow.runs.store import RunReader, find_run
 from fovflow.runs.view import RunView
 
 EXAMPLE = "fovflow watch results"

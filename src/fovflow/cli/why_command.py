@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from fovflow.adapter.starting import snakemake_command
+from fovflow.adapter.engine import snakemake_command
 from fovflow.units import format_ranges
 
 EXAMPLE = "fovflow why"

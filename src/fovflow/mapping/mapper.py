@@ -41,7 +41,7 @@ def map_fovs(
     Parameters
     ----------
     callback : callable
-        Takes a `fovflow.fovresult.FovResult`: its files are opened only when it asks for them.
+        Takes a `fovflow.results.FovResult`: its files are opened only when it asks for them.
     results : Results, path-like, or dict or iterable of these
         What `fovflow.load_results` returns, a folder with one or several datasets, or several of
         these.

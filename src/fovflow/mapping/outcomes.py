@@ -11,8 +11,8 @@ from time import perf_counter
 from typing import Any
 
 from fovflow.errors import ConfigError
-from fovflow.fovresult import FovResult
 from fovflow.layout import fov_name
+from fovflow.results import FovResult
 
 _FOV_REF = re.compile(r"^(?:(?P<dataset>.+)/)?(?:fov_)?(?P<index>\d+)$")
 

@@ -11,9 +11,8 @@ from numbers import Integral
 from typing import Any
 
 from fovflow.errors import ConfigError
-from fovflow.fovresult import FovResult
 from fovflow.mapping.outcomes import parse_fov
-from fovflow.results import Results, load_datasets
+from fovflow.results import FovResult, Results, load_datasets
 from fovflow.units import parse_ranges
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from fovflow.fovresult import FovResult
 from fovflow.mapping.outcomes import Outcome, attempt
+from fovflow.results import FovResult
 
 Task = tuple[FovResult, dict[str, Any]]
 """An FOV and the arguments of its own."""

@@ -24,7 +24,7 @@ SCHEMA_VERSION = 1
 class RawHeader:
     """What planning needs to know of a raw file; the content of ``dataset.json``.
 
-    The attributes are those of `fovflow.readers.protocol.RawInfo`, positions and channels reduced
+    The attributes are those of `fovflow.readers.base.RawInfo`, positions and channels reduced
     to their names, with the number of bytes and a fingerprint of the content.
     """
 

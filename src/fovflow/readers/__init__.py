@@ -9,9 +9,8 @@ from typing import Any
 
 from fovflow.errors import ConfigError, FovflowError, reading
 from fovflow.plugins import find
-from fovflow.readers.base import Given
+from fovflow.readers.base import Channel, FrameTimes, Given, Position, RawInfo, RawReader
 from fovflow.readers.locate import Location, locate
-from fovflow.readers.protocol import Channel, FrameTimes, Position, RawInfo, RawReader
 
 __all__ = ["Channel", "FrameTimes", "Position", "RawInfo", "RawReader", "open_raw"]
 
@@ -143,7 +142,7 @@ def _open_tiff(location: Location, given: Given, pattern: str | None) -> RawRead
 
 
 def _open_series(location: Location, given: Given, pattern: str | None) -> RawReader:
-    from fovflow.readers.tiffseries import open_series
+    from fovflow.readers.series import open_series
 
     return open_series(location, given, pattern)
 

@@ -1,4 +1,4 @@
-"""What all readers share: bounds, closed files, missing frames, one form of errors."""
+"""What every reader of raw files offers and shares: types, times, missing planes, limits."""
 
 from __future__ import annotations
 
@@ -7,16 +7,220 @@ import operator
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.readers.protocol import FrameTimes, RawInfo
-from fovflow.readers.times import regular_times, worst_source
+
+TimeSource = Literal["measured", "nominal", "config", "unknown"]
+"""Where times come from: time stamps of the frames, the period that the file announces, the
+user's ``interval_s``, or nowhere (then the seconds are NaN)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A position of the stage, that is, a field of view."""
+
+    index: int
+    name: str | None = None
+    x_um: float | None = None
+    y_um: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel; `name` is empty where the file gives none."""
+
+    index: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RawInfo:
+    """What a raw file says of itself; reading it opens headers only.
+
+    Attributes
+    ----------
+    format : str
+        Short name of the format: ``nd2``, ``ome-tiff``, ``imagej-tiff``, ``tiff-series``, …
+    axes : str
+        The file's own order of its loops, outermost first, such as ``"PTCYX"``.
+    n_frames, n_z, height, width : int
+        Sizes; a missing axis counts 1.
+    dtype : str
+        NumPy name of the pixels' type: ``uint8``, ``uint16``, ``float32``.
+    positions, channels : tuple
+    pixel_um : float or None
+        Edge length of a pixel in µm; None where the file does not say.
+    z_um : float or None
+        Distance of z planes in µm.
+    time_source : TimeSource
+        The worst source over all positions; `RawReader.times` tells it per position.
+    missing : tuple of (int, int)
+        (position, frame) pairs that the file announces but does not hold.
+    warnings : tuple of str
+        Anything about the file that a person should know, one sentence each.
+    """
+
+    format: str
+    axes: str
+    n_frames: int
+    n_z: int
+    height: int
+    width: int
+    dtype: str
+    positions: tuple[Position, ...]
+    channels: tuple[Channel, ...]
+    pixel_um: float | None = None
+    z_um: float | None = None
+    time_source: TimeSource = "unknown"
+    missing: tuple[tuple[int, int], ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameTimes:
+    """Acquisition times of one position.
+
+    Attributes
+    ----------
+    seconds : numpy.ndarray
+        (T,) float64, seconds since the start of the experiment; NaN where unknown.
+    source : TimeSource
+    """
+
+    seconds: NDArray[np.float64]
+    source: TimeSource
+
+
+@runtime_checkable
+class RawReader(Protocol):
+    """An open raw file."""
+
+    @property
+    def info(self) -> RawInfo:
+        """The file's description."""
+        ...
+
+    def read(self, p: int, t: int, c: int, z: int = 0) -> NDArray[Any]:
+        """Return one plane as a C-contiguous, native-endian (Y, X) array of the source's dtype.
+
+        Readers of formats that store channels together keep the last decoded frame, so that
+        reading all channels of a frame one after another decodes it once. A missing frame reads
+        as zeros.
+
+        Raises
+        ------
+        IndexError
+            For an index outside the file.
+        FovflowError
+            If the file cannot be read there (truncated, damaged); names file, position, frame.
+        """
+        ...
+
+    def times(self, p: int) -> FrameTimes:
+        """Return the times of position `p`."""
+        ...
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+_ORDER: tuple[TimeSource, ...] = ("measured", "config", "nominal", "unknown")
+
+
+def regular_times(n_frames: int, interval_s: float, source: TimeSource) -> FrameTimes:
+    """Return times t * `interval_s` of `n_frames` frames."""
+    return FrameTimes(np.arange(n_frames, dtype=np.float64) * interval_s, source)
+
+
+def nominal_times(n_frames: int, period_s: float | None) -> NDArray[np.float64] | None:
+    """Return times t * `period_s`; None without a period."""
+    return None if period_s is None else np.arange(n_frames, dtype=np.float64) * period_s
+
+
+def phase_times(phases: Sequence[tuple[int, float, float]]) -> NDArray[np.float64] | None:
+    """Return nominal times of an experiment whose time loop has several phases.
+
+    Parameters
+    ----------
+    phases : sequence of (count, period_s, duration_s)
+        A phase starts when the one before it has lasted its duration, or its number of frames
+        times its period where that is longer.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        (sum of counts,) float64 in seconds; None if a phase of several frames, or one that is
+        followed by another, has no period.
+    """
+    parts = []
+    start = 0.0
+    for i, (count, period, duration) in enumerate(phases):
+        if period <= 0 and (count > 1 or i < len(phases) - 1):
+            return None
+        parts.append(start + np.arange(count, dtype=np.float64) * period)
+        start += max(duration, count * period)
+    return np.concatenate(parts) if parts else None
+
+
+def choose_times(
+    recorded: NDArray[np.float64] | None,
+    held: NDArray[np.bool_],
+    nominal: NDArray[np.float64] | None,
+) -> tuple[FrameTimes, ...]:
+    """Choose the times of each position.
+
+    Recorded times are used where every frame that the file holds has one and they rise from frame
+    to frame; times that are zero throughout the file count as not recorded. Otherwise the nominal
+    ones are used, and where there are none, the times are unknown (NaN). The only frame of a
+    dataset without times is at 0 s, nominally.
+
+    Parameters
+    ----------
+    recorded : (P, T) float64 or None
+        Time stamps in seconds; NaN where there is none.
+    held : (P, T) bool
+        Which frames the file holds.
+    nominal : (T,) float64 or None
+        Times from the announced period, in seconds.
+
+    Returns
+    -------
+    tuple of FrameTimes
+        One per position. Measured times of missing frames are NaN.
+    """
+    n_positions, n_frames = held.shape
+    if nominal is None and n_frames == 1:
+        nominal = np.zeros(1)
+    if recorded is not None and not np.any(np.nan_to_num(recorded) != 0):
+        recorded = None
+    chosen = []
+    for p in range(n_positions):
+        if recorded is not None:
+            stamps = recorded[p, held[p]]
+            if stamps.size and np.isfinite(stamps).all() and (np.diff(stamps) > 0).all():
+                chosen.append(FrameTimes(np.where(held[p], recorded[p], np.nan), "measured"))
+                continue
+        if nominal is not None:
+            chosen.append(FrameTimes(nominal.copy(), "nominal"))
+        else:
+            chosen.append(FrameTimes(np.full(n_frames, np.nan), "unknown"))
+    return tuple(chosen)
+
+
+def worst_source(sources: Sequence[TimeSource]) -> TimeSource:
+    """Return the least trustworthy of several time sources."""
+    return max(sources, key=_ORDER.index, default="unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +371,159 @@ def _doubts(info: RawInfo) -> list[str]:
     if info.pixel_um is None:
         doubts.append("The pixel size is unknown; give pixel_um.")
     return doubts
+
+
+@dataclass(frozen=True)
+class Holes:
+    """Which frames are there whole.
+
+    Attributes
+    ----------
+    whole : (P, T) bool
+    missing : tuple of (int, int)
+        (position, frame) pairs that lack any of their planes.
+    notes : tuple of str
+        A sentence about frames of which only a part is there; they count as missing.
+    """
+
+    whole: NDArray[np.bool_]
+    missing: tuple[tuple[int, int], ...]
+    notes: tuple[str, ...]
+
+
+def find_holes(path: Path, held: NDArray[np.bool_]) -> Holes:
+    """Find the frames that are not whole.
+
+    Parameters
+    ----------
+    path : Path
+        Named in the error.
+    held : bool
+        (P, T, …): which planes there are.
+
+    Raises
+    ------
+    FovflowError
+        If there is no whole frame at all.
+    """
+    planes = held.reshape(*held.shape[:2], -1)
+    whole = np.asarray(planes.all(axis=2))
+    partial = int((planes.any(axis=2) & ~whole).sum())
+    notes = (f"{partial} frames lack channels or z planes and count as missing.",) * bool(partial)
+    if not whole.any():
+        raise FovflowError(
+            f"{path} holds no whole frame",
+            found=f"{int(planes.sum())} of {planes.size} announced images",
+            remedy="record it again, or leave it out",
+        )
+    missing = tuple((int(p), int(t)) for p, t in np.argwhere(~whole))
+    return Holes(whole, missing, notes)
+
+
+DTYPES = ("uint8", "uint16", "float32")
+"""Pixel types that are read; they are kept as they are."""
+
+MAX_PLANE_BYTES = 4 << 30
+"""No camera frame is larger; larger ones are stitched mosaics that need tiling first."""
+
+MAX_FRAMES = 2_000_000
+"""Positions times frames; ten times what 200 FOVs of 1,000 frames need."""
+
+MAX_CHANNELS = 256
+MAX_PLANES = 50_000_000
+MAX_METADATA_BYTES = 256 << 20
+
+MAX_RATIO = {"deflate": 1100, "other": 40_000}
+"""How many times larger decoded pixels can be than their stored form: DEFLATE reaches 1032:1,
+run-length blocks of Zstandard about 32,000:1."""
+
+
+def check_dtype(path: Path, dtype: DTypeLike) -> str:
+    """Return the NumPy name of a supported pixel type.
+
+    Raises
+    ------
+    FovflowError
+        For every type but uint8, uint16 and float32.
+    """
+    name = np.dtype(dtype).newbyteorder("=").name
+    if name not in DTYPES:
+        raise FovflowError(
+            f"{path} has pixels of an unsupported type",
+            found=name,
+            remedy="convert the file to uint8, uint16 or float32: a conversion of counts needs a "
+            "decision about scale and sign that is not made in silence",
+        )
+    return name
+
+
+def refuse_rgb(path: Path, samples: int) -> None:
+    """Raise the error for colour images of `samples` values per pixel."""
+    raise FovflowError(
+        f"{path} is a colour (RGB) image",
+        found=f"{samples} colour samples per pixel",
+        remedy="export the camera's grey channels one by one, without the display colours",
+    )
+
+
+def check_sizes(path: Path, *, positions: int, frames: int, channels: int, n_z: int) -> None:
+    """Refuse sizes that are zero, negative or beyond reason.
+
+    Raises
+    ------
+    FovflowError
+    """
+    sizes = {"positions": positions, "frames": frames, "channels": channels, "z planes": n_z}
+    found = ", ".join(f"{value} {name}" for name, value in sizes.items())
+    if min(sizes.values()) < 1:
+        raise FovflowError(
+            f"{path} announces no images", found=found, remedy="check that it is the right file"
+        )
+    if (
+        positions * frames > MAX_FRAMES
+        or channels > MAX_CHANNELS
+        or positions * frames * channels * n_z > MAX_PLANES
+    ):
+        raise FovflowError(
+            f"the header of {path} asks for absurd sizes",
+            found=found,
+            remedy="the file is damaged or no microscopy file; copy it again from its source",
+        )
+
+
+def check_plane(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    stored_bytes: int,
+    compression: str | None = None,
+) -> int:
+    """Refuse planes that the file cannot hold; return the bytes of one decoded plane.
+
+    Parameters
+    ----------
+    path : Path
+    shape : tuple of int
+        Of one stored plane: height, width and whatever is stored interleaved with them.
+    dtype : dtype-like
+    stored_bytes : int
+        Bytes that the whole dataset or file has on disk.
+    compression : {None, "deflate", "other"}
+        How planes are compressed.
+
+    Raises
+    ------
+    FovflowError
+    """
+    size = int(np.dtype(dtype).itemsize)
+    for length in shape:
+        size *= int(length)
+    ratio = 1 if compression is None else MAX_RATIO[compression]
+    if min(shape) < 1 or size > MAX_PLANE_BYTES or size > stored_bytes * ratio:
+        raise FovflowError(
+            f"the header of {path} asks for planes that it cannot hold",
+            found=f"{' x '.join(str(n) for n in shape)} pixels of {np.dtype(dtype)} in a file of "
+            f"{stored_bytes} bytes",
+            remedy="the file is damaged or cut off; copy it again from its source",
+        )
+    return size

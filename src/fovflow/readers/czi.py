@@ -12,12 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.readers.base import Given, PlaneReader, most_common_shape, odd_positions
-from fovflow.readers.holes import find_holes
-from fovflow.readers.limits import check_dtype, check_plane, check_sizes, refuse_rgb
-from fovflow.readers.protocol import Channel, Position, RawInfo
-from fovflow.readers.scales import positive, to_um
-from fovflow.readers.times import choose_times, nominal_times
+from fovflow.readers.base import (
+    Channel,
+    Given,
+    PlaneReader,
+    Position,
+    RawInfo,
+    check_dtype,
+    check_plane,
+    check_sizes,
+    choose_times,
+    find_holes,
+    most_common_shape,
+    nominal_times,
+    odd_positions,
+    refuse_rgb,
+)
+from fovflow.units import positive, to_um
 
 _DTYPES = {"Gray8": "uint8", "Gray16": "uint16", "Gray32Float": "float32"}
 _READ = frozenset("TCZXYSM")

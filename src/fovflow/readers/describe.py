@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fovflow.readers.base import RawInfo, RawReader
 from fovflow.readers.fingerprint import raw_files
-from fovflow.readers.protocol import RawInfo, RawReader
 from fovflow.units import format_ranges
 
 _SHOWN = 12

@@ -9,7 +9,7 @@ from typing import Any
 
 from fovflow.errors import FovflowError, reading
 from fovflow.readers.locate import locate
-from fovflow.readers.series_names import match_pattern
+from fovflow.readers.names import match_pattern
 
 _MIB = 1 << 20
 WHOLE_BYTES = 16 * _MIB

@@ -1,27 +1,327 @@
-"""ND2 files of Nikon NIS-Elements.
-
-The `nd2` package decodes the metadata; pixels are read straight from the container's chunks, so
-that a damaged or absent frame is noticed instead of reading as zeros.
-"""
+"""ND2 files of Nikon NIS-Elements: container, metadata, planes."""
 
 from __future__ import annotations
 
+import os
+import struct
+import warnings
 import zlib
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nd2 import ND2File
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.readers.base import Given, PlaneReader
-from fovflow.readers.holes import Holes, find_holes
-from fovflow.readers.limits import check_dtype, check_plane, check_sizes, refuse_rgb
-from fovflow.readers.nd2_container import LEGACY_MAGIC, ChunkFile
-from fovflow.readers.nd2_header import read_header
-from fovflow.readers.protocol import Channel, FrameTimes, Position, RawInfo
-from fovflow.readers.times import choose_times
+from fovflow.readers.base import (
+    MAX_METADATA_BYTES,
+    Channel,
+    FrameTimes,
+    Given,
+    Holes,
+    PlaneReader,
+    Position,
+    RawInfo,
+    check_dtype,
+    check_plane,
+    check_sizes,
+    choose_times,
+    find_holes,
+    phase_times,
+    refuse_rgb,
+)
+
+MAGIC = b"\xda\xce\xbe\x0a"
+LEGACY_MAGIC = b"\x00\x00\x00\x0cjP  "
+_MAP_MARK = b"ND2 CHUNK MAP SIGNATURE 0000001!"
+_MAP_NAME = b"ND2 FILEMAP SIGNATURE NAME 0001!"
+_HEADER = struct.Struct("<4sIQ")
+_FOOTER = struct.Struct("<32sQ")
+_ENTRY = struct.Struct("<QQ")
+_MAX_NAME = 65536
+_COMPRESSED = 76  # first byte of metadata that is packed with zlib
+
+
+class ChunkFile:
+    """An open ND2 file as a mapping of chunk names to bytes.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    offsets : dict of bytes to int
+        Where each chunk starts.
+    size : int
+        Bytes of the file.
+
+    Raises
+    ------
+    FovflowError
+        If the file is cut off or its map is damaged.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._file = path.open("rb")
+        try:
+            self.size = os.fstat(self._file.fileno()).st_size
+            self.offsets = self._read_map()
+        except (ValueError, struct.error) as error:
+            self.close()
+            raise FovflowError(
+                f"the ND2 file {path} is cut off or damaged: the map of its parts, written when "
+                "an acquisition ends, cannot be read",
+                found=str(error),
+                remedy="copy the file again from its source; if the acquisition crashed, open and "
+                "save it in the microscope's software",
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_map(self) -> dict[bytes, int]:
+        if self.size < _FOOTER.size:
+            raise ValueError(f"only {self.size} bytes")
+        self._file.seek(-_FOOTER.size, os.SEEK_END)
+        mark, location = _FOOTER.unpack(self._file.read(_FOOTER.size))
+        if mark != _MAP_MARK:
+            raise ValueError("no chunk map signature at the end of the file")
+        data = self._chunk(location, _MAP_NAME, MAX_METADATA_BYTES)
+        offsets: dict[bytes, int] = {}
+        position = 0
+        while True:
+            end = data.index(b"!", position) + 1
+            name = data[position:end]
+            if name == _MAP_MARK:
+                return offsets
+            offset, _ = _ENTRY.unpack_from(data, end)
+            offsets[name] = offset
+            position = end + _ENTRY.size
+
+    def _seek(self, offset: int, name: bytes) -> int:
+        """Go to the data of the chunk at `offset`; return their length."""
+        if not 0 <= offset <= self.size - _HEADER.size:
+            raise ValueError(f"{_text(name)} lies beyond the end of the file")
+        self._file.seek(offset)
+        magic, name_length, length = _HEADER.unpack(self._file.read(_HEADER.size))
+        if magic != MAGIC or name_length > _MAX_NAME:
+            raise ValueError(f"no chunk of the file starts where {_text(name)} should")
+        found = self._file.read(name_length)
+        if not found.startswith(name):
+            raise ValueError(f"{_text(found[:40])} stands in the place of {_text(name)}")
+        if length > self.size - self._file.tell():
+            raise ValueError(f"{_text(name)} reaches beyond the end of the file")
+        return int(length)
+
+    def _chunk(self, offset: int, name: bytes, limit: int) -> bytes:
+        length = self._seek(offset, name)
+        if length > limit:
+            raise ValueError(f"{_text(name)} of {length} bytes")
+        return self._file.read(length)
+
+    def read(self, name: bytes, limit: int = MAX_METADATA_BYTES) -> bytes:
+        """Return the data of a chunk of at most `limit` bytes.
+
+        Raises
+        ------
+        KeyError
+            If there is no such chunk.
+        ValueError
+            If it is damaged or larger.
+        """
+        return self._chunk(self.offsets[name], name, limit)
+
+    def read_into(self, name: bytes, out: NDArray[Any], skip: int) -> None:
+        """Fill the contiguous array `out` with a chunk's data after the first `skip` bytes."""
+        length = self._seek(self.offsets[name], name)
+        if length < out.nbytes + skip:
+            raise ValueError(f"{length} bytes where {out.nbytes + skip} belong")
+        self._file.seek(skip, os.SEEK_CUR)
+        if self._file.readinto(out.data.cast("B")) != out.nbytes:
+            raise ValueError("the file ends inside the frame")
+
+    def check_metadata(self, names: tuple[bytes, ...]) -> None:
+        """Refuse metadata chunks that are damaged or would unpack to absurd sizes.
+
+        Raises
+        ------
+        ValueError
+        """
+        for name in names:
+            if name not in self.offsets:
+                continue
+            data = self.read(name)
+            if data[:1] == bytes([_COMPRESSED]):
+                unpacker = zlib.decompressobj()
+                unpacker.decompress(data[12:], MAX_METADATA_BYTES)
+                if not unpacker.eof:
+                    raise ValueError(f"{_text(name)} unpacks to more than it can need")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _text(name: bytes) -> str:
+    return repr(name.split(b"\0")[0].decode("latin-1"))
+
+
+_AXES = {"TimeLoop": "T", "NETimeLoop": "T", "XYPosLoop": "P", "ZStackLoop": "Z"}
+_METADATA = (
+    b"ImageAttributesLV!",
+    b"ImageAttributes!",
+    b"ImageMetadataLV!",
+    b"ImageMetadata!",
+    b"ImageMetadataSeqLV|0!",
+    b"ImageMetadataSeq|0!",
+    b"ImageTextInfoLV!",
+    b"ImageTextInfo!",
+)
+
+
+@dataclass(frozen=True)
+class Nd2Header:
+    """What the metadata say, before it is compared with what the file holds.
+
+    Attributes
+    ----------
+    loops : tuple of (str, int)
+        Axes P, T, Z with their lengths in the file's own order, outermost first.
+    has_loops : bool
+        Whether the file describes them; without, its images are taken as frames.
+    n_channels, samples : int
+        Channels, and values stored per pixel; they differ for RGB.
+    row_bytes : int
+        Bytes from one row of pixels to the next.
+    points : tuple of (name, x_um, y_um) or None
+        One per position.
+    nominal : (T,) float64 or None
+        Times from the announced periods, in seconds.
+    """
+
+    loops: tuple[tuple[str, int], ...]
+    n_channels: int
+    names: tuple[str, ...]
+    samples: int
+    height: int
+    width: int
+    row_bytes: int
+    bits: int
+    compression: str | None
+    has_loops: bool
+    points: tuple[tuple[str | None, float, float], ...] | None
+    pixel_um: float | None
+    z_um: float | None
+    nominal: NDArray[np.float64] | None
+
+
+def read_header(path: Path, chunks: ChunkFile) -> Nd2Header:
+    """Decode the metadata of an ND2 file.
+
+    Parameters
+    ----------
+    path : Path
+    chunks : ChunkFile
+        The same file, open.
+
+    Raises
+    ------
+    FovflowError
+        If the metadata are damaged or tell of loops that are not read.
+    """
+    try:
+        chunks.check_metadata(_METADATA)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with ND2File(path) as file:
+                return _decode_header(path, file)
+    except FovflowError:
+        raise
+    except Exception as error:
+        raise FovflowError(
+            f"the metadata of the ND2 file {path} are damaged",
+            found=f"{type(error).__name__}: {error}",
+            remedy="copy the file again from its source",
+        ) from error
+
+
+def _decode_header(path: Path, file: ND2File) -> Nd2Header:
+    attributes = file.attributes
+    loops: list[tuple[str, int]] = []
+    points = nominal = None
+    for loop in file.experiment:
+        axis = _AXES.get(loop.type)
+        if axis is None or axis in dict(loops):
+            raise FovflowError(
+                f"{path} has a loop that is not understood",
+                found=", ".join(f"{each.type} of {each.count}" for each in file.experiment),
+                remedy="split the file by this loop in the microscope's software",
+            )
+        loops.append((axis, int(loop.count)))
+        parameters: Any = loop.parameters
+        if axis == "P":
+            points = tuple(
+                (each.name or None, each.stagePositionUm.x, each.stagePositionUm.y)
+                for each in parameters.points
+            )
+        elif axis == "T":
+            nominal = _nominal_times(loop.type, loop.count, parameters)
+    metadata: Any = file.metadata
+    volume = metadata.channels[0].volume
+    pixel = volume.axesCalibration[0] if volume.axesCalibrated[0] else 0.0
+    if not loops and attributes.sequenceCount > 1:
+        loops = [("T", int(attributes.sequenceCount))]
+    if "P" not in dict(loops):
+        points = _single_point(file)
+    n_channels = int(attributes.channelCount or 1)
+    return Nd2Header(
+        loops=tuple(loops),
+        n_channels=n_channels,
+        names=tuple(each.channel.name or "" for each in metadata.channels),
+        samples=int(attributes.componentCount),
+        height=int(attributes.heightPx),
+        width=int(attributes.widthPx or 0),
+        row_bytes=int(attributes.widthBytes or 0),
+        bits=int(attributes.bitsPerComponentInMemory),
+        compression=attributes.compressionType if attributes.compressionType != "none" else None,
+        has_loops=bool(file.experiment),
+        points=points,
+        pixel_um=float(pixel) if pixel > 0 else None,
+        z_um=float(volume.axesCalibration[2]) if volume.axesCalibrated[2] else None,
+        nominal=nominal,
+    )
+
+
+def _single_point(file: ND2File) -> tuple[tuple[str | None, float, float], ...] | None:
+    """Return the stage position of a file without a loop over positions."""
+    raw = file.unstructured_metadata(include={"ImageMetadataSeqLV|0", "ImageMetadataSeq|0"})
+    found: Any = next(iter(raw.values()), {})
+    found = found.get("SLxPictureMetadata", found)
+    x, y = found.get("XPos", 0.0), found.get("YPos", 0.0)
+    return ((None, float(x), float(y)),) if x or y else None
+
+
+def _nominal_times(kind: str, count: int, parameters: Any) -> NDArray[np.float64] | None:
+    """Return times in seconds from the announced period or periods; None if there is none."""
+    phases = parameters.periods if kind == "NETimeLoop" else [parameters]
+    if count > 10_000_000:  # refused later by the sizes' check
+        return None
+    return phase_times(
+        [
+            (
+                int(phase.count) if kind == "NETimeLoop" else int(count),
+                float(phase.periodMs) / 1000,
+                float(phase.durationMs) / 1000,
+            )
+            for phase in phases
+        ]
+    )
+
 
 _FRAME = b"ImageDataSeq|%d!"
 _STAMP_BYTES = 8  # each frame's chunk starts with its time as a float64

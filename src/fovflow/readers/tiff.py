@@ -12,14 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.readers.base import Given, PlaneReader
-from fovflow.readers.limits import check_sizes
-from fovflow.readers.nis_tags import NisTags, read_nis_tags
+from fovflow.readers.base import (
+    Channel,
+    Given,
+    PlaneReader,
+    Position,
+    RawInfo,
+    check_sizes,
+    choose_times,
+    nominal_times,
+)
 from fovflow.readers.ome_tiff import OmeTiffReader, is_ome
-from fovflow.readers.protocol import Channel, Position, RawInfo
-from fovflow.readers.scales import positive, to_s, to_um
-from fovflow.readers.tiff_pages import TiffPages, damaged
-from fovflow.readers.times import choose_times, nominal_times
+from fovflow.readers.tiff_pages import NisTags, TiffPages, damaged, read_nis_tags
+from fovflow.units import positive, to_s, to_um
 
 _MICROSCOPIC_UM = (0.01, 10.0)
 _STEP = re.compile(r"^[ctz]:\d+/\d+\s*(?:-\s*)?")

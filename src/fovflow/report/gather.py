@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.fovresult import FovResult
 from fovflow.layout import Layout
 from fovflow.quality import NEEDS, ledger
 from fovflow.report.features import plots_of
 from fovflow.report.illustrate import PictureBudget, pictures_of
 from fovflow.report.markup import without_folders
 from fovflow.report.summary import OBJECTS, DatasetSummary, FovSummary, FrameSeries
-from fovflow.results import FILE_NAME, load_results
+from fovflow.results import FILE_NAME, FovResult, load_results
 from fovflow.tables import KINDS, read_csv, read_json
 
 Table = dict[str, NDArray[Any]]

@@ -8,10 +8,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.fovresult import FovResult
 from fovflow.report.markup import without_folders
 from fovflow.report.pictures import picture
 from fovflow.report.summary import DatasetSummary, FovSummary, Picture
+from fovflow.results import FovResult
 from fovflow.stacks import StackReader
 from fovflow.units import format_ranges
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fovflow.alertform import Alert, is_number
-from fovflow.runs.form import seconds_of
+from fovflow.events import seconds_of
 
 
 @dataclass(frozen=True, slots=True)

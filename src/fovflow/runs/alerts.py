@@ -17,9 +17,9 @@ from typing import Any
 
 from fovflow.alertform import Alert
 from fovflow.errors import ConfigError
+from fovflow.events import EventFile, EventTail
+from fovflow.events import now as utc_now
 from fovflow.runs.alertrules import AlertState, Firing
-from fovflow.runs.eventfile import EventFile, EventTail
-from fovflow.runs.form import now as utc_now
 from fovflow.runs.notification import Notifier
 from fovflow.runs.patterns import PatternMatcher, PatternTooSlowError
 from fovflow.runs.store import RunFolder

@@ -15,8 +15,8 @@ from fovflow.config import Config
 from fovflow.errors import FovflowError, reading
 from fovflow.layout import STAMP_NAME
 from fovflow.readers.fingerprint import raw_files
-from fovflow.runs.jobrecords import LOGS
-from fovflow.runs.manifest_terms import FILE_NAME as MANIFEST
+from fovflow.runs.crate import FILE_NAME as MANIFEST
+from fovflow.runs.jobs import LOGS
 from fovflow.runs.provenance import sha256_of
 from fovflow.tables import read_csv, write_csv
 

@@ -1,28 +1,105 @@
-"""One run at a time on an output folder.
-
-A run holds an exclusive lock of the operating system on ``runs/.lock`` as long as its process
-lives, and each of its jobs a shared one on ``runs/.jobs``. A kill releases them, so that nothing
-stale stays behind; jobs that outlive a killed run are noticed. Where a file system knows no such
-locks there is a file in their place, and the records tell of jobs; for runs on other machines the
-heartbeat of the run at work tells.
-"""
+"""One run at a time on an output folder, also where the file system knows no locks."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import signal
 import socket
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.runs.claimfile import CLAIM, drop_claim, make_claim, read_claim, still_there
-from fovflow.runs.form import FINAL, now
-from fovflow.runs.orphans import slurm_orphans
-from fovflow.runs.store import RunFolder, run_at_work
+from fovflow.events import FINAL, now
+from fovflow.runs.slurm import slurm_orphans
+from fovflow.runs.store import LOST_AFTER_S, RunFolder, run_at_work
+
+CLAIM = ".claim"
+"""File in ``runs/`` of the run at work; it says which process that is."""
+
+CLOCKS_S = 10.0
+"""How far the clock of a file server may be off, in seconds."""
+
+
+def make_claim(path: Path, about: dict[str, Any]) -> bool:
+    """Make the file; False where it is that of another run that may be at work.
+
+    Parameters
+    ----------
+    path : Path
+    about : dict
+        Of this process: ``host`` and ``pid``, and what else is to be told.
+
+    Raises
+    ------
+    OSError
+        If the file can be neither made nor taken away.
+    """
+    for _ in range(2):
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                json.dump(about, file)
+        except FileExistsError:
+            if _holds(path):
+                return False
+            path.unlink(missing_ok=True)
+        else:
+            return read_claim(path) == about  # another one may have taken away this one, too
+    return False
+
+
+def drop_claim(path: Path, about: dict[str, Any]) -> None:
+    """Take the file away, if it is still the one that was made with `about`."""
+    if read_claim(path) == about:
+        with suppress(OSError):
+            path.unlink()
+
+
+def read_claim(path: Path) -> dict[str, Any]:
+    """Return what the file says; nothing where it is absent or was cut off."""
+    with suppress(OSError, ValueError, RecursionError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    return {}
+
+
+def still_there(pid: int, seen: float) -> bool:
+    """Tell whether a process of this machine that was there at a time is there now.
+
+    Another one may have got its number since.
+
+    Parameters
+    ----------
+    pid : int
+    seen : float
+        Seconds since the epoch.
+    """
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time()) <= seen + CLOCKS_S
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def _holds(path: Path) -> bool:
+    about, pid = read_claim(path), None
+    with suppress(TypeError, ValueError):
+        pid = int(about["pid"]) if about.get("host") == socket.gethostname() else None
+    try:
+        made = path.stat().st_mtime
+    except OSError:
+        return False
+    if pid is None:
+        return time.time() - made < LOST_AFTER_S
+    return still_there(pid, made)
+
 
 LOCK = ".lock"
 """File in ``runs/`` that the run at work has locked; it says which process that is."""
@@ -203,7 +280,7 @@ def _lock(path: Path, kind: int, *, make: bool = True) -> tuple[int | None, bool
 
 def _jobs_left(run: RunFolder) -> list[int]:
     """Return the processes of a run's jobs that are at work on this machine."""
-    from fovflow.runs.reader import read_run
+    from fovflow.runs.store import read_run
 
     here = socket.gethostname()
     with suppress(FovflowError, OSError):
@@ -231,3 +308,21 @@ def _where(about: dict[str, Any]) -> str:
     with suppress(ValueError):
         at = datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
     return f"host {about.get('host', 'unknown')}, pid {about.get('pid', 'unknown')}, since {at}"
+
+
+def stop_process(pid: int) -> None:
+    """Ask a process to end: this one as Ctrl-C would, another one, with its children, to terminate.
+
+    Where this process ignores Ctrl-C, as in the background of some shells, it is terminated.
+    """
+    if pid == os.getpid():
+        ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL, None)
+        os.kill(pid, signal.SIGTERM if ignored else signal.SIGINT)
+        return
+    import psutil
+
+    with suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.Error):
+                process.terminate()

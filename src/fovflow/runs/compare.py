@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fovflow.runs.runoutputs import outputs_of
+from fovflow.runs.jobs import outputs_of
 from fovflow.runs.store import RunFolder
 
 SECTIONS = ("code", "config", "environment", "inputs", "outputs")

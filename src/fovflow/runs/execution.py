@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import fovflow
 from fovflow.errors import FovflowError
 from fovflow.runs.arguments import check_text
-from fovflow.runs.outputs import Outputs, write_dataset
+from fovflow.runs.artifacts import Outputs, write_dataset
 from fovflow.runs.provenance import capture_environment, capture_inputs, capture_workflow
 from fovflow.runs.run import Run
 

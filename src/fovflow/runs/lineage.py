@@ -11,14 +11,7 @@ from typing import Any
 
 from fovflow.errors import FovflowError
 from fovflow.layout import STAMP_NAME
-from fovflow.runs.jobrecords import (
-    LOGS,
-    Attempt,
-    JobKey,
-    JobRecord,
-    last_attempts,
-    read_job_records,
-)
+from fovflow.runs.jobs import LOGS, Attempt, JobKey, JobRecord, last_attempts, read_job_records
 from fovflow.tables import read_json_object
 
 PLAN = "dataset.json"

@@ -134,7 +134,7 @@ class ResourceMonitor:
     Parameters
     ----------
     write : callable
-        ``write("resources", **keys)``, such as `fovflow.runs.eventfile.EventFile.write`.
+        ``write("resources", **keys)``, such as `fovflow.events.EventFile.write`.
     interval_s : float
         Seconds between two measurements.
     pid : int, optional

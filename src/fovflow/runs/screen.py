@@ -1,15 +1,18 @@
-"""Lines at the bottom of a terminal that are drawn again and again, with other output above.
-
-Between two drawings the cursor stands at the start of the first of these lines. Whatever another
-process writes therefore begins where it should, and the lines move below it at the next drawing.
-"""
+"""A run on the terminal: live lines at the bottom of the screen, or a plain line now and then."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
+
+from fovflow.runs.store import RunFolder
+from fovflow.runs.view import JobView, RunView
 
 _CLEAR = "\r\x1b[J"
 
@@ -114,3 +117,213 @@ def live_possible(stream: TextIO) -> bool:
         return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     except ValueError:
         return False
+
+
+MOST_JOBS = 12
+"""Jobs at work that are shown with a line of their own, at most."""
+
+_FULL, _EMPTY = "█", "░"
+
+
+def render(
+    view: RunView, width: int = 80, *, rows: int = 24, now: float | None = None, plain: bool = False
+) -> list[str]:
+    """Return a run as lines that are no longer than `width`.
+
+    Parameters
+    ----------
+    view : RunView
+    width, rows : int
+        Size of the screen.
+    now : float, optional
+        Seconds since the epoch; the clock's otherwise.
+    plain : bool
+        Use ASCII only.
+    """
+    now = time.time() if now is None else now
+    bar_width = max(8, min(30, width // 4))
+    lines = [f"{view.record.get('name', 'run')} {_whole(view, now, bar_width, plain)}"]
+    running = view.running
+    shown = running[: max(1, min(MOST_JOBS, rows - 4))]
+    name_width = max((len(_name(job)) for job in shown), default=0)
+    lines += [_job_line(job, now, name_width, width, plain) for job in shown]
+    if len(running) > len(shown):
+        lines.append(f"  and {len(running) - len(shown)} more at work")
+    return [line[: width - 1] for line in lines]
+
+
+def summary(view: RunView, now: float | None = None) -> str:
+    """Return a run on one line, for places that are no terminal."""
+    now = time.time() if now is None else now
+    text = f"{view.record.get('name', 'run')}: {_counts(view, now)}"
+    jobs = [f"{_name(job)}{_frames(job)}" for job in view.running[:4]]
+    return f"{text}; now: {'; '.join(jobs)}" if jobs else text
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as people read it.
+
+    Examples
+    --------
+    >>> clock(7), clock(83), clock(7384)
+    ('7 s', '1:23', '2:03:04')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def bar(share: float, width: int, plain: bool = False) -> str:
+    """Return a bar that is filled up to `share` (0 to 1).
+
+    Examples
+    --------
+    >>> bar(0.5, 8, plain=True)
+    '####----'
+    """
+    full = int(min(1.0, max(0.0, share)) * width)
+    return ("#" if plain else _FULL) * full + ("-" if plain else _EMPTY) * (width - full)
+
+
+def _whole(view: RunView, now: float, width: int, plain: bool) -> str:
+    done, total = view.count("completed"), view.total
+    return f"{bar(done / total if total else 0.0, width, plain)} {_counts(view, now)}"
+
+
+def _counts(view: RunView, now: float) -> str:
+    done, total = view.count("completed"), view.total
+    failed = view.count("failed")
+    status = str(view.record.get("status", "running"))
+    parts = [f"{done}/{total} jobs", clock(view.elapsed(now))]
+    left = view.remaining(now)
+    if status in ("created", "running"):
+        if left is not None and done < total:
+            parts.append(f"about {clock(left)} left")
+    else:
+        parts.append(status)
+    waiting = view.count("submitted")
+    if waiting and not view.running and status in ("created", "running"):
+        parts.append(f"{waiting} starting")
+    stopped = view.count("terminated")
+    if stopped:
+        parts.append(f"{stopped} stopped")
+    if failed:
+        parts.append(f"{failed} FAILED")
+    if view.alerts:
+        parts.append(f"{len(view.alerts)} alert{'s' if len(view.alerts) > 1 else ''}")
+    return ", ".join(parts)
+
+
+def _name(job: JobView) -> str:
+    return f"{job.rule} {job.where}".strip()
+
+
+def _frames(job: JobView) -> str:
+    if not job.total:
+        return ""
+    return f" frame {job.t} of {job.total}{f' ({job.message})' if job.message else ''}"
+
+
+def _job_line(job: JobView, now: float, name_width: int, width: int, plain: bool) -> str:
+    small = max(6, min(16, width // 8))
+    share = bar(job.t / job.total, small, plain) if job.total else " " * small
+    again = f", attempt {job.attempt}" if job.attempt > 1 else ""
+    return (
+        f"  {_name(job):<{name_width}} {share}{_frames(job)} "
+        f"{clock(job.seconds(now))}{again}".rstrip()
+    )
+
+
+PLAIN_EVERY_S = 30.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+class Announcer:
+    """Tells people of one run.
+
+    Parameters
+    ----------
+    say : callable
+        Tells a line to people where there is no screen.
+    screen : Screen, optional
+        Terminal on which the run is shown live.
+    progress_lines : bool
+        Whether lines of progress are told where there is no screen.
+    tell_failures : {"none", "silent", "all"}
+        Of which failed jobs people are told: of those that have not told themselves, or of all,
+        where the jobs run elsewhere.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        *,
+        screen: Screen | None = None,
+        progress_lines: bool = True,
+        tell_failures: str = "none",
+    ):
+        self._screen, self._say, self._progress_lines = screen, say, progress_lines
+        self._tell_failures = tell_failures
+        self._told: float | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the run is shown on a screen."""
+        return self._screen is not None
+
+    def show(self, view: RunView) -> None:
+        """Draw the run, or tell its progress in a line where the last one is long ago."""
+        if self._screen is not None:
+            columns, rows = self._screen.size
+            self._screen.draw(render(view, columns, rows=rows, plain=self._screen.plain))
+            return
+        at = time.monotonic()
+        if self._told is None:
+            self._told = at
+        elif self._progress_lines and at - self._told >= PLAIN_EVERY_S:
+            self._say(summary(view))
+            self._told = at
+
+    def failed(self, job: JobView, told: bool) -> None:
+        """Tell of a job that failed; `told` says whether it has told so itself."""
+        if self._tell_failures == "all" or (self._tell_failures == "silent" and not told):
+            log = f"\n  log: {job.log}" if job.log else ""
+            self._say(f"\n{job.where}: {job.rule} failed: {job.error}{log}\n")
+
+    def warn(self, text: str) -> None:
+        """Tell something that needs people's eyes."""
+        self._say(f"fovflow: {text}")
+
+    def close(self) -> None:
+        """Take the live lines off the screen."""
+        if self._screen is not None:
+            self._screen.close()
+
+    def end(self, view: RunView, run: RunFolder | None) -> None:
+        """Tell how the run ended, and where its records are."""
+        if not self._progress_lines:
+            return
+        text = summary(view)
+        if run is not None:
+            folder = os.path.relpath(run.path)
+            text += f"\n  records: {folder if len(folder) < len(str(run.path)) else run.path}"
+        self._say(text)
+
+    def unrecorded(self, error: BaseException) -> None:
+        """Tell that nothing is recorded from now on; the channel of lines may be what broke."""
+        text = f"fovflow: the run is not recorded further, and goes on: {_sentence(error)}"
+        (self._screen.say if self._screen is not None else _complain)(text)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)

@@ -1,30 +1,50 @@
-"""Folders of runs: made, found, their status; see `fovflow.runs.eventfile` for the events.
-
-A run's folder ``{outdir}/runs/{utc}-{adjective-noun}/`` holds
-
-- ``run.json``: what the run is and its status with history; rewritten atomically by its owner,
-- ``events.jsonl``: the owner's events,
-- ``jobs/{job}/attempt-{n}.jsonl``: the events of one attempt of one job, written by that job,
-- ``alerts.jsonl``: alerts that fired, written by the owner,
-- ``heartbeat``: touched by the owner every `BEAT_S` seconds while it lives.
-"""
+"""Folders of runs: made, named, found, and read while they are written or afterwards."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.runs.eventfile import read_events
-from fovflow.runs.form import FINAL, now
-from fovflow.runs.names import random_name
+from fovflow.events import FINAL, EventTail, now, read_events
+from fovflow.runs.view import ENDS, RunView
 from fovflow.tables import read_json, write_json
+
+ADJECTIVES = (
+    "agile", "amber", "bold", "brave", "bright", "brisk", "calm", "clear", "clever", "cool",
+    "crisp", "curious", "eager", "early", "even", "fair", "fine", "firm", "fleet", "fresh",
+    "gentle", "glad", "golden", "grand", "green", "happy", "hardy", "honest", "humble",
+    "jolly", "keen", "kind", "light", "lively", "loyal", "lucid", "lucky", "mellow", "merry",
+    "mild", "modest", "neat", "nimble", "noble", "patient", "placid", "plain", "proud",
+    "quick", "quiet", "rapid", "ready", "round", "sharp", "silent", "silver", "smart",
+    "smooth", "snug", "solid", "steady", "still", "sturdy", "sunny", "swift", "tidy",
+    "tranquil", "true", "vivid", "warm", "wise", "witty", "young", "zesty",
+)  # fmt: skip
+NOUNS = (
+    "actin", "alga", "amoeba", "aster", "axon", "badger", "beaver", "birch", "brook",
+    "calcium", "cedar", "centriole", "chromatin", "cilium", "clover", "condenser", "cortex",
+    "crane", "curlew", "daphnia", "diatom", "dolphin", "enzyme", "euglena", "falcon", "fern",
+    "fibre", "filter", "finch", "focus", "fox", "gecko", "heron", "histone", "hydra", "ibis",
+    "iris", "kinase", "lark", "lens", "lily", "lotus", "lynx", "maple", "marten", "mica",
+    "mirror", "mitosis", "moss", "myosin", "newt", "nucleus", "objective", "orchid", "osprey",
+    "otter", "owl", "paramecium", "pine", "plover", "poppy", "prism", "quartz", "raven",
+    "robin", "sequoia", "slide", "spindle", "spruce", "stentor", "swan", "tern", "thistle",
+    "tubulin", "vacuole", "volvox", "willow", "wren", "yeast", "zebrafish",
+)  # fmt: skip
+
+
+def random_name() -> str:
+    """Return a random name such as ``brave-otter``."""
+    return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
+
 
 BEAT_S = 5.0
 """Seconds between two heartbeats."""
@@ -259,3 +279,164 @@ def _slug(name: str) -> str:
     """Return a name as part of a folder's name."""
     kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")
     return kept[:80] or "run"
+
+
+Watch = Callable[[RunFolder, Callable[[str, Any], object]], Any]
+"""Makes a watcher from a run's folder and a function of an action and of what fired."""
+
+
+@dataclass(slots=True)
+class RunPlan:
+    """What a recorder needs to know of a run.
+
+    Attributes
+    ----------
+    outdir : str
+    name : str or None
+    content : dict
+        Keys of ``run.json``.
+    jobs : dict of str to int
+        Number of jobs by rule.
+    slow : callable
+        Returns further keys of ``run.json`` that take time to find.
+    watch : callable
+        Makes the watcher for alerts, with ``poll()`` and ``finish()``, from the run's folder and
+        from what acts on alerts; None where there are no alerts.
+    silent_after_s : float
+        Time without a sign of life after which people are told of a job on a cluster; 0 never.
+    stop_when_lost : bool
+        Whether the run ends where the cluster says that a job is over, and the engine still waits.
+    """
+
+    outdir: str
+    name: str | None = None
+    content: dict[str, Any] = field(default_factory=dict)
+    jobs: dict[str, int] = field(default_factory=dict)
+    slow: Callable[[], Mapping[str, Any]] = dict
+    watch: Watch | None = None
+    silent_after_s: float = 0.0
+    stop_when_lost: bool = False
+
+
+Listener = Callable[[Mapping[str, Any], tuple[str, int] | None], None]
+
+
+class RunReader:
+    """A view of a run that is brought up to date from its files.
+
+    Parameters
+    ----------
+    run : RunFolder
+    view : RunView, optional
+        The view to feed; a new one otherwise.
+    listener : callable, optional
+        Called with each new event of a job and whose it is: (job, attempt).
+    """
+
+    def __init__(
+        self, run: RunFolder, view: RunView | None = None, listener: Listener | None = None
+    ):
+        self.run = run
+        self.view = view or RunView()
+        self._listener = listener
+        self._own = [EventTail(run.path / name) for name in ("events.jsonl", "alerts.jsonl")]
+        self._tails: dict[tuple[str, int], EventTail] = {}
+        self._ended: set[tuple[str, int]] = set()
+        self._folders: dict[str, float] = {}
+
+    def poll(self) -> RunView:
+        """Read everything that is new; return the view."""
+        self.view.record = self.run.read_record()
+        if not self.view.planned and isinstance(self.view.record.get("jobs"), dict):
+            self.view.planned = dict(self.view.record["jobs"])
+        self.view.record["status"] = self.run.status()
+        for tail in self._own:
+            for event in tail.read():
+                self.view.feed(event)
+        self.poll_jobs(self._changed_jobs())
+        return self.view
+
+    def poll_jobs(self, jobs: Iterable[str]) -> None:
+        """Read what is new of these jobs, and of those whose files are open already."""
+        for job in jobs:
+            for attempt in self._attempts(job):
+                if (job, attempt) not in self._ended:
+                    self._tails.setdefault(
+                        (job, attempt), EventTail(self.run.job_file(job, attempt))
+                    )
+        for key, tail in list(self._tails.items()):
+            for event in tail.read():
+                self.view.feed(event, key)
+                if self._listener is not None:
+                    self._listener(event, key)
+                if event["type"] in ENDS:
+                    self._ended.add(key)
+            if key in self._ended:
+                del self._tails[key]
+
+    def _changed_jobs(self) -> list[str]:
+        """Return the jobs whose folders have changed since the last call."""
+        changed = []
+        try:
+            with os.scandir(self.run.path / "jobs") as entries:
+                for entry in entries:
+                    at = entry.stat().st_mtime
+                    if self._folders.get(entry.name) != at:
+                        self._folders[entry.name] = at
+                        changed.append(entry.name)
+        except OSError:
+            return []
+        return sorted(changed)
+
+    def _attempts(self, job: str) -> list[int]:
+        names = [path.name for path in (self.run.path / "jobs" / job).glob("attempt-*.jsonl")]
+        found = (name.removeprefix("attempt-").removesuffix(".jsonl") for name in names)
+        return sorted(int(number) for number in found if number.isdecimal())
+
+
+def read_run(run: RunFolder) -> RunView:
+    """Return all that is known of a run now."""
+    return RunReader(run).poll()
+
+
+def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFolder:
+    """Return a run of an output folder.
+
+    Parameters
+    ----------
+    outdir : path-like
+    wanted : str, optional
+        Its id, name, the first letters of either if no other run has them, the path of its
+        folder, or another output folder. Where it is not given, or is an output folder: the run
+        at work, else the last one.
+
+    Raises
+    ------
+    FovflowError
+        If there is no such run, or several.
+    """
+    if wanted and (Path(wanted) / "run.json").exists():
+        return RunFolder(wanted)
+    if wanted and (Path(wanted) / "runs").is_dir():
+        return find_run(wanted)
+    runs = list_runs(outdir)
+    if not runs:
+        raise FovflowError(
+            f"no run is recorded in {os.fspath(outdir)}",
+            remedy="give the output folder of a run, or run the pipeline first",
+        )
+    if not wanted:
+        active = [run for run in runs if run.status() not in FINAL]
+        return (active or runs)[-1]
+    names = {run.id: str(run.read_record().get("name", "")) for run in runs}
+    exact = [run for run in runs if wanted in (run.id, names[run.id])]
+    found = exact or [
+        run for run in runs if run.id.startswith(wanted) or names[run.id].startswith(wanted)
+    ]
+    if len(found) == 1:
+        return found[0]
+    raise FovflowError(
+        f"{len(found) or 'no'} runs are called {wanted!r}",
+        found=", ".join(run.id for run in (found or runs)[-10:]),
+        remedy="give one of these ids",
+    )

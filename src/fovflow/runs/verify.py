@@ -2,23 +2,359 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fovflow.atomic import Digest
 from fovflow.errors import FovflowError
+from fovflow.events import FINAL, STATUSES
 from fovflow.layout import STAMP_NAME
 from fovflow.results import FILE_NAME as RESULTS_NAME
-from fovflow.runs.findings import Report, climbs_out
-from fovflow.runs.jobrecords import LOGS, read_job_records
-from fovflow.runs.manifest_terms import FILE_NAME, kept_kind
+from fovflow.runs.crate import FILE_NAME, STATUS, file_path, kept_kind
+from fovflow.runs.jobs import LOGS, Attempt, JobRecord, read_attempts, read_job_records
 from fovflow.runs.pieces import digest_of_pieces, pieces_of
-from fovflow.runs.store import list_runs
-from fovflow.runs.verify_manifest import check_manifest
-from fovflow.runs.verify_records import check_records, check_results, check_run
+from fovflow.runs.store import RunFolder, list_runs
+from fovflow.tables import read_yaml
+
+CLOCK_TOLERANCE_S = 1.0
+"""Seconds by which two recorded times may contradict each other."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One thing that does not hold: the file that it is about, and a sentence."""
+
+    file: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}"
+
+
+@dataclass(slots=True)
+class Report:
+    """What a verification found.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        What does not hold.
+    notes : list of Finding
+        What a reader should know and is no fault: failed jobs, outputs without a checksum.
+    files, bytes : int
+        How much was read and compared.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return not self.findings
+
+    def find(self, file: str | Path, problem: str) -> None:
+        """Add a finding."""
+        self.findings.append(Finding(str(file), problem))
+
+    def note(self, file: str | Path, text: str) -> None:
+        """Add a note."""
+        self.notes.append(Finding(str(file), text))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return {
+            "ok": self.ok,
+            "files": self.files,
+            "bytes": self.bytes,
+            "findings": [{"file": f.file, "problem": f.problem} for f in self.findings],
+            "notes": [{"file": f.file, "note": f.problem} for f in self.notes],
+        }
+
+
+def climbs_out(path: str) -> bool:
+    """Tell whether a recorded name leaves the folder that it is relative to.
+
+    Examples
+    --------
+    >>> climbs_out("fov_000/a.npy"), climbs_out("../a.npy"), climbs_out("/a.npy")
+    (False, True, True)
+    """
+    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path
+
+
+def seconds_between(first: Any, second: Any) -> float | None:
+    """Return how many seconds `second` lies after `first`; None where either is no time."""
+    try:
+        moments = [datetime.fromisoformat(str(item)) for item in (first, second)]
+    except ValueError:
+        return None
+    aware = [m if m.tzinfo else m.replace(tzinfo=UTC) for m in moments]
+    return (aware[1] - aware[0]).total_seconds()
+
+
+def out_of_order(first: Any, second: Any) -> bool:
+    """Tell whether two times are known and the second lies before the first."""
+    if not first or not second:
+        return False
+    seconds = seconds_between(first, second)
+    return seconds is None or seconds < -CLOCK_TOLERANCE_S
+
+
+def read_object(path: Path) -> tuple[dict[str, Any] | None, str, list[str]]:
+    """Read a JSON object.
+
+    Returns
+    -------
+    (dict or None, str, list of str)
+        The object, what is wrong with the file, and keys that stand twice in one object.
+    """
+    twice: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = Counter(key for key, _ in items)
+        twice.extend(sorted(key for key, count in counts.items() if count > 1))
+        return dict(items)
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=pairs)
+    except OSError as error:
+        return None, f"cannot be read: {error.strerror or error}", []
+    except (ValueError, RecursionError) as error:
+        return None, f"is not JSON: {error}", []
+    if not isinstance(content, Mapping):
+        return None, "is no JSON object", []
+    return dict(content), "", twice
+
+
+_ACTIONS = frozenset({"CreateAction", "OrganizeAction", "ControlAction"})
+
+
+def check_manifest(
+    place: Path, prefix: str, records: list[JobRecord], report: Report
+) -> dict[str, Digest | None]:
+    """Check ``ro-crate-metadata.json``; return the digests of the files that it describes."""
+    name = f"{prefix}{FILE_NAME}"
+    if not (place / FILE_NAME).exists():
+        if (place / "dataset.json").exists():
+            report.note(name, "there is no manifest")
+        return {}
+    content, problem, twice = read_object(place / FILE_NAME)
+    graph = content.get("@graph") if content else None
+    if content is None or not isinstance(graph, list):
+        report.find(name, problem or "has no @graph")
+        return {}
+    for key in twice:
+        report.find(name, f"the key {key!r} stands twice")
+    entities = [entity for entity in graph if isinstance(entity, Mapping) and "@id" in entity]
+    if len(entities) != len(graph):
+        report.find(name, f"{len(graph) - len(entities)} entities have no @id")
+    for ident, count in Counter(str(entity["@id"]) for entity in entities).items():
+        if count > 1:
+            report.find(name, f"duplicate id {ident!r}")
+    known = {str(entity["@id"]) for entity in entities}
+    for entity in entities:
+        for key, ident in _references(entity):
+            if ident not in known and "://" not in ident:
+                report.find(name, f"dangling reference {ident!r} in {key} of {entity['@id']!r}")
+        if _ACTIONS & set(_types(entity)):
+            _check_action(entity, name, report)
+    _check_statuses(entities, records, name, report)
+    return _check_files(entities)
+
+
+def _types(entity: Mapping[str, Any]) -> list[str]:
+    types = entity.get("@type")
+    return [types] if isinstance(types, str) else list(types or [])
+
+
+def _references(entity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in entity.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Mapping) and "@id" in item:
+                yield key, str(item["@id"])
+
+
+def _check_action(entity: Mapping[str, Any], name: str, report: Report) -> None:
+    ident, status = entity["@id"], entity.get("actionStatus")
+    if status not in STATUS.values():
+        report.find(name, f"wrong status {status!r} of {ident!r}")
+    if entity.get("error") and status == STATUS["completed"]:
+        report.find(name, f"{ident!r} is completed and has an error")
+    if out_of_order(entity.get("startTime"), entity.get("endTime")):
+        report.find(name, f"times out of order: {ident!r} ends before it starts")
+
+
+def _check_statuses(
+    entities: list[Mapping[str, Any]], records: list[JobRecord], name: str, report: Report
+) -> None:
+    """Compare the status of each job's action with the job's own record."""
+    actions = {str(entity["@id"]): entity for entity in entities}
+    for record in records:
+        action = actions.get(f"#job/{record.key.name}")
+        if action is None or record.key.step == "results":  # recorded after the manifest
+            continue
+        failed = action.get("actionStatus") == STATUS["failed"]
+        if not failed and record.status == "failed":
+            report.find(name, f"{record.key.name} is not failed, but {record.file} says so")
+        if failed and record.status == "complete" and action.get("result"):
+            report.find(name, f"{record.key.name} is failed, but {record.file} says complete")
+
+
+def _check_files(entities: list[Mapping[str, Any]]) -> dict[str, Digest | None]:
+    found: dict[str, Digest | None] = {}
+    for entity in entities:
+        ident = str(entity["@id"])
+        if "File" not in _types(entity) or ident.startswith("#") or "://" in ident:
+            continue
+        size, sha256 = entity.get("contentSize"), entity.get("sha256")
+        whole = isinstance(sha256, str) and str(size).isdecimal()
+        found[file_path(ident)] = Digest(int(str(size)), str(sha256)) if whole else None
+    return found
+
+
+JOB_STATUSES = ("complete", "failed")
+FOV_STATUSES = ("complete", "failed", "incomplete", "outdated")
+
+
+def check_records(place: Path, prefix: str, report: Report) -> None:
+    """Check the form of the status records of a folder; note jobs that failed."""
+    for path in sorted((place / LOGS).rglob("*.json")):
+        name = f"{prefix}{path.relative_to(place).as_posix()}"
+        content, problem, twice = read_object(path)
+        if content is None:
+            report.find(name, problem)
+            continue
+        for key in twice:
+            report.find(name, f"the key {key!r} stands twice")
+        status = content.get("status")
+        if status not in JOB_STATUSES:
+            report.find(name, f"wrong status {status!r}; a job is {' or '.join(JOB_STATUSES)}")
+        elif status == "failed":
+            report.note(name, f"the job failed: {content.get('error') or 'no error is recorded'}")
+        elif "outputs" not in content:
+            report.note(name, "no checksums were recorded for this job's outputs")
+
+
+def check_results(
+    place: Path, prefix: str, records: list[JobRecord], report: Report
+) -> dict[str, Any]:
+    """Check the results file; return its content."""
+    file = place / RESULTS_NAME
+    name = f"{prefix}{RESULTS_NAME}"
+    if not file.exists():
+        if (place / "dataset.json").exists():
+            report.find(name, "missing; the run was stopped before it was written")
+        return {}
+    try:
+        content = read_yaml(file)
+    except FovflowError as error:
+        report.find(name, f"cannot be read: {error.found or error}")
+        return {}
+    if not isinstance(content, dict):
+        report.find(name, "is no results file")
+        return {}
+    for path in _paths(content.get("results_paths")):
+        if climbs_out(path):
+            report.find(name, f"names {path!r}, which lies outside the folder")
+        elif not (place / path).exists():
+            report.find(name, f"names {path}, which is not there")
+    _check_fovs(content.get("fovs"), records, name, report)
+    return content
+
+
+def _check_fovs(statuses: Any, records: list[JobRecord], name: str, report: Report) -> None:
+    """Check each FOV's status against the records of its jobs."""
+    failures: dict[str, list[JobRecord]] = {}
+    for record in records:
+        if record.status == "failed":
+            failures.setdefault(record.key.fov, []).append(record)
+    for fov, entry in statuses.items() if isinstance(statuses, dict) else ():
+        status = entry.get("status") if isinstance(entry, dict) else None
+        if status not in FOV_STATUSES:
+            report.find(name, f"wrong status {status!r} of FOV {fov}")
+            continue
+        failed = failures.get(f"{int(fov):03d}", [])
+        if failed and status == "complete":
+            report.find(name, f"says that FOV {fov} is complete, but {failed[0].file} failed")
+        elif status == "failed" and not failed:
+            report.find(name, f"says that FOV {fov} failed, but no job of it did")
+        elif status != "complete":
+            report.note(name, f"FOV {fov} is {status}")
+
+
+def _paths(value: Any) -> list[str]:
+    """Return all file names in the nested lists and mappings of ``results_paths``."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [path for item in value.values() for path in _paths(item)]
+    if isinstance(value, list):
+        return [path for item in value for path in _paths(item)]
+    return []
+
+
+def check_run(run: RunFolder, base: Path, report: Report) -> None:
+    """Check a run's record and those of its jobs: statuses and times."""
+    name = (run.path / "run.json").relative_to(base).as_posix()
+    content, problem, twice = read_object(run.path / "run.json")
+    if content is None:
+        report.find(name, problem)
+        return
+    for key in twice:
+        report.find(name, f"the key {key!r} stands twice")
+    if content.get("id") != run.id:
+        report.find(name, f"is the record of {content.get('id')!r}, in the folder of {run.id}")
+    _check_history(content, name, report)
+    if content.get("status") in STATUSES and content["status"] not in FINAL:
+        report.note(name, f"the run is {run.status()}")
+    failed = 0
+    for attempt in read_attempts(run):
+        file = run.job_file(attempt.job, attempt.number).relative_to(base).as_posix()
+        _check_attempt(attempt, content, file, report)
+        newest = not run.job_file(attempt.job, attempt.number + 1).exists()
+        failed += newest and attempt.status == "failed"
+    if failed and content.get("status") == "completed":
+        report.find(name, f"wrong status completed: {failed} of its jobs failed")
+
+
+def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
+    status = content.get("status")
+    if status not in STATUSES:
+        report.find(name, f"wrong status {status!r}")
+    history = content.get("history")
+    entries = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
+    if not entries or entries[-1].get("status") != status:
+        report.find(name, f"its history does not end with its status {status!r}")
+    times = [entry.get("time") for entry in entries]
+    times = [content.get("created"), *times]
+    pairs = [*pairwise(times), (content.get("started"), content.get("ended"))]
+    for first, second in pairs:
+        if out_of_order(first, second):
+            report.find(name, f"times out of order: {second} stands after {first}")
+    if status in FINAL and not content.get("ended"):
+        report.find(name, f"the run is {status} without an end")
+
+
+def _check_attempt(attempt: Attempt, run: dict[str, Any], file: str, report: Report) -> None:
+    if out_of_order(attempt.started, attempt.ended):
+        report.find(file, f"times out of order: it ended {attempt.ended}, before it started")
+    if attempt.host and attempt.host != run.get("host"):
+        return  # clocks of two machines
+    if out_of_order(run.get("created"), attempt.started):
+        report.find(file, f"times out of order: it started {attempt.started}, before its run")
+    if run.get("status") == "completed" and out_of_order(attempt.ended, run.get("ended")):
+        report.find(file, f"times out of order: it ended {attempt.ended}, after its run")
+
 
 REPORT = "report.html"
 _UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, "dataset.json"})

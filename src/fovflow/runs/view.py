@@ -1,16 +1,108 @@
-"""What is known of a run at one moment: its jobs, how far they are, what failed.
-
-A view is fed with events, whoever wrote them; see `fovflow.runs.jobview` for one job of it, and
-`fovflow.runs.reader` for how it follows the files of a run.
-"""
+"""What is known of a run and its jobs at one moment: progress, failures, end, cost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from fovflow.runs.form import seconds_of
-from fovflow.runs.jobview import STOPPED, JobView
+from fovflow.events import seconds_of
+
+STOPPED = 130
+"""Exit status of a job that was told to stop: it is terminated, and has not failed."""
+
+OVER = ("completed", "failed", "terminated")
+"""Statuses of jobs that have ended."""
+
+
+@dataclass(slots=True)
+class JobView:
+    """One attempt of one job.
+
+    Attributes
+    ----------
+    status : str
+        ``submitted`` (known to the engine, but not begun), ``running``, ``completed``, ``failed``,
+        ``terminated``.
+    started, ended : float or None
+        Seconds since the epoch.
+    t, total : int
+        Frames done, of how many; 0 of 0 where the job has not told.
+    metrics : dict
+        Latest numbers by name.
+    usage : dict
+        ``seconds``, ``cpu_s``, ``peak_mib`` where known.
+    cluster : dict
+        ``id``, ``node`` and ``cpus`` of the SLURM job that it is part of.
+    settled : bool
+        Whether the engine has had the last word on how it ended.
+    """
+
+    job: str
+    attempt: int
+    rule: str = ""
+    wildcards: dict[str, Any] = field(default_factory=dict)
+    status: str = "submitted"
+    started: float | None = None
+    ended: float | None = None
+    t: int = 0
+    total: int = 0
+    message: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, float] = field(default_factory=dict)
+    host: str = ""
+    pid: int | None = None
+    error: str = ""
+    frame: int | None = None
+    log: str = ""
+    cluster: dict[str, Any] = field(default_factory=dict)
+    settled: bool = False
+
+    @property
+    def where(self) -> str:
+        """The job's wildcards in words: ``plate1, FOV 3, channel 1``."""
+        return in_words(self.wildcards)
+
+    def seconds(self, now: float) -> float:
+        """Return how long the job has been, or was, at work."""
+        if "seconds" in self.usage:
+            return self.usage["seconds"]
+        if self.started is None:
+            return 0.0
+        return max(0.0, (self.ended or now) - self.started)
+
+
+def shared_words(wildcards: Sequence[Mapping[str, Any]]) -> str:
+    """Return in words what the wildcards of several jobs have in common.
+
+    Examples
+    --------
+    >>> shared_words([{"dataset": "a", "fov": "003"}, {"dataset": "a", "fov": "003", "channel": 1}])
+    'a, FOV 3'
+    """
+    first, *others = wildcards
+    return in_words({k: v for k, v in first.items() if all(one.get(k) == v for one in others)})
+
+
+def in_words(wildcards: Mapping[str, Any]) -> str:
+    """Return a job's wildcards in words.
+
+    Examples
+    --------
+    >>> in_words({"dataset": "plate1", "fov": "003", "channel": "1"})
+    'plate1, FOV 3, channel 1'
+    """
+    parts = []
+    for key, value in wildcards.items():
+        text = str(value)
+        if key == "dataset":
+            parts.append(text)
+        elif key == "fov":
+            parts.append(f"FOV {int(text) if text.isdecimal() else text}")
+        else:
+            parts.append(f"{key} {text}")
+    return ", ".join(parts)
+
 
 ENDS = {"job_finished": "completed", "job_failed": "failed"}
 """Status of a job by the type of the event that ends it."""
@@ -201,3 +293,107 @@ class RunView:
         at_work = sum(view.seconds(now) for view in self.running)
         at_once = max(1.0, (spent + at_work) / elapsed)
         return max(0.0, left - at_work) / at_once
+
+
+MOST_FAILURES = 1000
+"""Longest list of failures in a run's record; jobs' own records hold all."""
+
+_WORDS = {"failed": "failed", "terminated": "were stopped", "not_done": "were not begun"}
+
+
+def outcome(view: RunView, interrupted: str) -> tuple[str, str | None]:
+    """Return the final status of a run, and in words what it comes from.
+
+    Parameters
+    ----------
+    view : RunView
+    interrupted : str
+        Who asked the run to stop; empty where nobody did. A run that had done everything by then
+        is complete all the same.
+    """
+    found = counts(view)
+    parts = [f"{found[key]} {words}" for key, words in _WORDS.items() if found[key]]
+    if not parts:
+        return "completed", None
+    words = f"of {found['total']} jobs {', '.join(parts)}"
+    if interrupted:
+        return "terminated", f"{interrupted}; {words}"
+    return "failed", words
+
+
+def counts(view: RunView) -> dict[str, int]:
+    """Return the number of jobs: ``total``, ended by status, and ``not_done``."""
+    ended = {status: view.count(status) for status in OVER}
+    return {
+        "total": view.total,
+        **ended,
+        "not_done": max(0, view.total - sum(ended.values())),
+    }
+
+
+def failures(view: RunView) -> list[dict[str, Any]]:
+    """Return which jobs failed or were stopped, and why."""
+    keys = ("job", "attempt", "rule", "wildcards", "error", "frame", "log")
+    bad = [*view.failed, *view.terminated][:MOST_FAILURES]
+    return [{key: getattr(job, key) for key in keys} for job in bad]
+
+
+def cluster_costs(view: RunView) -> list[dict[str, Any]]:
+    """Return what every job of a cluster took, in the order in which they were handed in.
+
+    Times run from the start of its first step to the end of its last; what the engine needs before
+    and after is not among them.
+
+    Returns
+    -------
+    list of dict
+        ``id``, ``scheduler``, ``attempt``, ``jobs`` (names), ``what`` (in words), ``status``
+        (``completed``, ``failed``, ``running``, ``waiting``), ``node``, ``waited_s``, ``seconds``,
+        ``cpus``, ``core_hours``, ``cpu_s``, ``memory_mb`` (asked for) and ``peak_mib`` (of its
+        largest step); None where it is not known.
+    """
+    return [_cost(view, event) for event in view.handed_in]
+
+
+def _cost(view: RunView, event: dict[str, Any]) -> dict[str, Any]:
+    attempt = int(event["attempt"])
+    members = [view.jobs[name, attempt] for name in event["jobs"] if (name, attempt) in view.jobs]
+    begun = [job for job in members if job.started is not None]
+    about = next((job.cluster for job in begun if job.cluster), {})
+    starts = [job.started for job in begun if job.started is not None]
+    ends = [job.ended for job in begun if job.ended is not None]
+    seconds = round(max(ends) - min(starts), 1) if ends else None
+    cpus = about.get("cpus")
+    hours = round(seconds * cpus / 3600, 4) if seconds is not None and cpus else None
+    return {
+        "id": str(event["id"]),
+        "scheduler": event["scheduler"],
+        "attempt": attempt,
+        "jobs": list(event["jobs"]),
+        "what": shared_words([job.wildcards for job in members]) if members else "",
+        "status": _status(begun, len(event["jobs"])),
+        "node": about.get("node") or next((job.host for job in begun if job.host), None),
+        "waited_s": round(max(0.0, min(starts) - seconds_of(event["time"])), 1) if starts else None,
+        "seconds": seconds,
+        "cpus": cpus,
+        "core_hours": hours,
+        "cpu_s": _added(begun, "cpu_s"),
+        "memory_mb": (event.get("asked") or {}).get("mem_mb"),
+        "peak_mib": max(
+            (job.usage["peak_mib"] for job in begun if "peak_mib" in job.usage), default=None
+        ),
+    }
+
+
+def _status(begun: list[JobView], expected: int) -> str:
+    statuses = {job.status for job in begun}
+    if statuses & {"failed", "terminated"}:
+        return "failed"
+    if not begun:
+        return "waiting"
+    return "completed" if statuses == {"completed"} and len(begun) == expected else "running"
+
+
+def _added(jobs: list[JobView], key: str) -> float | None:
+    found = [job.usage[key] for job in jobs if key in job.usage]
+    return round(sum(found), 2) if found else None

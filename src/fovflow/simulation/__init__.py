@@ -2,7 +2,7 @@
 
 from fovflow.simulation.containers import write_movie
 from fovflow.simulation.movie import Movie, simulate
-from fovflow.simulation.nd2writer import write_nd2
+from fovflow.simulation.nd2 import write_nd2
 from fovflow.simulation.params import MovieParams
 from fovflow.simulation.truth import Truth, load_truth, write_truth
 

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import ConfigError
-from fovflow.simulation.cziwriter import write_czi
 from fovflow.simulation.movie import Movie
-from fovflow.simulation.nd2writer import write_nd2
-from fovflow.simulation.tiffwriters import write_imagej_tiff, write_ome_tiff, write_tiff_series
-from fovflow.simulation.zarrwriter import write_ome_zarr
+from fovflow.simulation.nd2 import write_nd2
+from fovflow.simulation.tiff import write_imagej_tiff, write_ome_tiff, write_tiff_series
+from fovflow.simulation.zarr_czi import write_czi, write_ome_zarr
 
 __all__ = [
     "FORMATS",

@@ -8,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.simulation import optics
-from fovflow.simulation.camera import expose
-from fovflow.simulation.kinetics import PARAMETERS, amount, draw_parameters
-from fovflow.simulation.params import MovieParams
-from fovflow.simulation.population import Population
-from fovflow.simulation.scene import Scene, draw_scene, texture_tile
-from fovflow.simulation.streams import stream
+from fovflow.simulation.optics import Scene, draw_scene, expose, texture_tile
+from fovflow.simulation.params import MovieParams, stream
+from fovflow.simulation.population import PARAMETERS, Population, amount, draw_parameters
 
 Float = NDArray[np.float64]
 Table = dict[str, NDArray[np.generic]]

@@ -1,10 +1,13 @@
-"""What a simulated movie is made of; every effect can be switched off with 0."""
+"""What a simulated movie is made of, and the random streams that it is drawn from."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+import numpy as np
 
 from fovflow.errors import ConfigError
 
@@ -216,3 +219,22 @@ class MovieParams:
 
 def _pairs(pairs: Iterable[Iterable[int]]) -> frozenset[tuple[int, int]]:
     return frozenset((int(p), int(t)) for p, t in pairs)
+
+
+def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
+    """Return the generator of one purpose.
+
+    Two streams with different purposes or keys are independent, so any frame can be rendered on
+    its own, in any order, with the same result.
+
+    Parameters
+    ----------
+    seed : int
+        The movie's seed.
+    purpose : str
+        What the numbers are for, such as ``"noise"``.
+    *keys : int
+        Position, frame, cell, channel: whatever sets this stream apart (each ≥ 0).
+    """
+    entropy = [seed, zlib.crc32(purpose.encode()), *keys]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))

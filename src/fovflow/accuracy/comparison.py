@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.accuracy.matching import Matches, match_frames
+from fovflow.accuracy.scores import (
+    complete_tracks,
+    detection_counts,
+    intensity_errors,
+    match_divisions,
+    seg_score,
+    tra_score,
+)
 from fovflow.errors import FovflowError
 from fovflow.layout import fov_name
-from fovflow.simulation.intensity import intensity_errors
-from fovflow.simulation.matching import Matches, match_frames
-from fovflow.simulation.segscore import detection_counts, seg_score
-from fovflow.simulation.trackscore import complete_tracks, match_divisions, tra_score
 from fovflow.simulation.truth import Truth, load_truth
 from fovflow.tables import read_csv
 

@@ -1,13 +1,15 @@
-"""Scores of tracking."""
+"""Scores of segmentation, tracking and intensities against a known truth."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from fovflow.simulation.matching import Ints, LabelFrames, Matches, match_frames
+from fovflow.accuracy.matching import Ints, LabelFrames, Matches, match_frames
 
 Parents = Mapping[int, int]
 """Daughter id to mother id."""
@@ -281,3 +283,180 @@ def _two_match(true: list[int], found: list[int], pairs: set[tuple[int, int]]) -
         for d in found
         if a < b and c != d
     )
+
+
+class DetectionCounts(TypedDict):
+    """Objects of all frames, counted."""
+
+    true: int
+    """True objects."""
+    found: int
+    """Found objects."""
+    matched: int
+    """True objects of which one found object covers more than half."""
+    missed: int
+    """True objects without."""
+    extra: int
+    """Found objects that match no true object."""
+    merged: int
+    """Found objects that match two or more."""
+    split: int
+    """True objects of which two or more found objects cover at least a tenth each."""
+
+
+def seg_score(truth: LabelFrames | Matches, found: LabelFrames | None = None) -> float:
+    """Return the SEG score of the Cell Tracking Challenge.
+
+    The mean over all true objects R of all frames of |R ∩ S| / |R ∪ S|, where S is the found
+    object with |R ∩ S| > |R| / 2, and of 0 where there is none (Maška et al. 2014,
+    doi:10.1093/bioinformatics/btu080).
+
+    Parameters
+    ----------
+    truth, found : LabelFrames
+        (Y, X), (T, Y, X), or iterables of frames.
+
+    Returns
+    -------
+    float
+        0 to 1; NaN if there is no true object.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> truth = np.array([[1, 1, 0, 2]])
+    >>> seg_score(truth, np.array([[5, 5, 5, 0]]))
+    0.3333333333333333
+    """
+    matches = match_frames(truth, found)
+    return float(matches.jaccard.mean()) if matches.jaccard.size else float("nan")
+
+
+def detection_counts(
+    truth: LabelFrames | Matches, found: LabelFrames | None = None
+) -> DetectionCounts:
+    """Count found, missed, extra, merged and split objects; see `DetectionCounts`."""
+    matches = match_frames(truth, found)
+    times, matched = matches.times_matched, int((matches.match >= 0).sum())
+    return {
+        "true": matches.truth_id.size,
+        "found": matches.found_id.size,
+        "matched": matched,
+        "missed": matches.truth_id.size - matched,
+        "extra": int((times == 0).sum()),
+        "merged": int((times > 1).sum()),
+        "split": int((matches.parts > 1).sum()),
+    }
+
+
+Floats = NDArray[np.float64]
+
+_BORDER_PX = 128
+_BORDER_SHARE = 8
+
+
+class IntensityErrors(TypedDict):
+    """Result of `intensity_errors`; relative errors are |found - true| / true."""
+
+    median: float
+    """Median error of all compared rows; NaN without any."""
+    median_centre: float
+    """Median error of cells away from the border."""
+    median_border: float
+    """Median error of cells near it."""
+    bias: float
+    """Median of (found - true) / true."""
+    p90: float
+    """90th percentile of the errors."""
+    rows: int
+    """Rows compared."""
+    rows_border: int
+    """Of them near the border."""
+    rows_true: int
+    """True rows that are bright enough to be compared."""
+
+
+def intensity_errors(
+    truth: Mapping[str, ArrayLike],
+    traces: Mapping[str, ArrayLike],
+    *,
+    channel: int,
+    height: int,
+    width: int,
+    least_total: float | None = None,
+) -> IntensityErrors:
+    """Compare the total intensities of found cells with those of true cells.
+
+    Per frame, a found and a true cell belong together if each is the other's nearest by centroid
+    and their distance is at most the radius of the circle of the true area. A cell is near the
+    border if its true centroid is less than min(128 px, an eighth of the frame's shorter edge)
+    from it.
+
+    Parameters
+    ----------
+    truth : mapping of str to array-like
+        The columns ``frame, x, y, area, total_ch_{channel}`` of `Movie.cells`.
+    traces : mapping of str to array-like
+        The columns ``frame, position_x, position_y, intensity_total_ch_{channel}`` of the
+        traces; a pandas.DataFrame will do.
+    channel : int
+    height, width : int
+        Of the frame (px).
+    least_total : float, optional
+        Dimmer true cells are left out (counts); by default a tenth of the 95th percentile of all.
+
+    Returns
+    -------
+    IntensityErrors
+    """
+    frame, x, y, area, total = (
+        np.asarray(truth[name], np.float64)
+        for name in ("frame", "x", "y", "area", f"total_ch_{channel}")
+    )
+    found_frame, found_x, found_y, found_total = (
+        np.asarray(traces[name], np.float64)
+        for name in ("frame", "position_x", "position_y", f"intensity_total_ch_{channel}")
+    )
+    if least_total is None:
+        least_total = 0.1 * float(np.percentile(total, 95)) if total.size else 0.0
+    partner = np.full(frame.size, -1, np.int64)
+    for t in np.unique(frame):
+        mine, theirs = np.flatnonzero(frame == t), np.flatnonzero(found_frame == t)
+        pairs = _mutual(
+            np.stack([x[mine], y[mine]], 1),
+            np.stack([found_x[theirs], found_y[theirs]], 1),
+            np.sqrt(area[mine] / np.pi),
+        )
+        for a, b in pairs:
+            partner[mine[a]] = theirs[b]
+    bright = (total >= least_total) & (total > 0)
+    used = bright & (partner >= 0)
+    signed = found_total[partner[used]] / total[used] - 1.0
+    edge = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
+    near = edge[used] < min(_BORDER_PX, min(height, width) / _BORDER_SHARE)
+    errors = np.abs(signed)
+    return {
+        "median": _quantile(errors, 0.5),
+        "median_centre": _quantile(errors[~near], 0.5),
+        "median_border": _quantile(errors[near], 0.5),
+        "bias": _quantile(signed, 0.5),
+        "p90": _quantile(errors, 0.9),
+        "rows": int(used.sum()),
+        "rows_border": int(near.sum()),
+        "rows_true": int(bright.sum()),
+    }
+
+
+def _mutual(true: Floats, found: Floats, reach: Floats) -> list[tuple[int, int]]:
+    """Return pairs of mutually nearest points within each true point's reach."""
+    if not len(true) or not len(found):
+        return []
+    distance = np.hypot(*(true[:, None] - found[None]).transpose(2, 0, 1))
+    nearest, back = distance.argmin(1), distance.argmin(0)
+    return [
+        (k, int(n)) for k, n in enumerate(nearest) if back[n] == k and distance[k, n] <= reach[k]
+    ]
+
+
+def _quantile(values: Floats, q: float) -> float:
+    return float(np.quantile(values, q)) if values.size else float("nan")

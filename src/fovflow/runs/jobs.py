@@ -1,9 +1,4 @@
-"""What is known of each job of a dataset: how it ended last, what it made, when and where it ran.
-
-Two kinds of records are read together. The status records ``logs/[fov_XXX/]{rule}[_ch_N].json`` in
-the dataset's folder say how each job ended last and give size and SHA-256 of its outputs. The runs'
-folders say which attempt of which run that was, when, and on which host.
-"""
+"""What is known of each job of a dataset: how it ended last, what it made, when and where."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ from typing import Any
 
 from fovflow.atomic import Digest
 from fovflow.errors import FovflowError
-from fovflow.runs.eventfile import read_events
+from fovflow.events import read_events
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_json
 
@@ -233,3 +228,33 @@ def _attempt(run: str, job: str, number: int, events: list[dict[str, Any]]) -> A
         },
         outputs=_digests(end.get("outputs")),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output: its name relative to the output folder, its digest, and who made it."""
+
+    path: str
+    digest: Digest | None
+    attempt: Attempt
+
+
+def outdir_of(run: RunFolder) -> Path:
+    """Return the output folder that a run belongs to."""
+    return run.path.parent.parent
+
+
+def outputs_of(run: RunFolder) -> dict[str, Output]:
+    """Return the outputs as of the end of a run, by name relative to the output folder.
+
+    These are the outputs that the run made, and those of earlier runs of the folder that it found
+    up to date: a run that was stopped and one that completed its work are told alike from one that
+    did all at once.
+    """
+    runs = [other for other in list_runs(outdir_of(run)) if other.id <= run.id]
+    found: dict[str, Output] = {}
+    for (dataset, _), attempt in newest_attempts(runs).items():
+        for name, digest in attempt.outputs.items():
+            path = os.path.normpath(os.path.join(dataset, name))  # noqa: PTH118
+            found[path] = Output(path, digest, attempt)
+    return dict(sorted(found.items()))

@@ -1,0 +1,473 @@
+"""Simulated cells: their outlines, how they grow, touch, and where they lie in the first frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.simulation.params import MovieParams, stream
+
+Float = NDArray[np.float64]
+
+ANGLES = 128
+"""Samples of r(θ) over the full circle."""
+POINTS = 64
+"""Vertices of the polygon that stands for an outline."""
+_THETA = np.arange(ANGLES) * (2 * np.pi / ANGLES)
+_MODES = np.array([2, 3, 4, 5])
+_PROCESSES = 3
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What stays the same about a cell's shape and looks."""
+
+    radius: float
+    """Radius of the circle of its area when fully grown (px)."""
+    aspect: float
+    """Long over short axis."""
+    bend: float
+    """Curvature κ times the radius."""
+    bulges: Float
+    """(4,) amplitudes of the modes 2 to 5."""
+    phases: Float
+    """(4,) their phases."""
+    rates: Float
+    """(4,) their angular frequencies (1/h)."""
+    processes: Float
+    """(3, 3) angle, amplitude and sharpness of processes."""
+    height: float
+    """Optical thickness (rad)."""
+    lean: Float
+    """(2,) direction of its thick side, and how thin it is on the other (0 to 1)."""
+    texture: Float
+    """(2,) offset of the cell in the texture tile (px)."""
+    nucleus: Float
+    """(5,) u, v of the nucleus and its semi-axes, in radii; its share of the light."""
+    granules: Float
+    """(G, 4) polar gauge, angle, radius (px) and strength of granules."""
+
+
+def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
+    """Draw the shape of one cell."""
+    rng = stream(params.seed, "shape", p, cell)
+    radius = params.cell_radius_px * np.exp(
+        np.clip(params.size_spread * rng.standard_normal(), -0.5, 0.5)
+    )
+    aspect = (
+        params.elongation * np.exp(0.22 * rng.standard_normal()) if params.elongation > 1 else 1
+    )
+    aspect = float(np.clip(aspect, 1.0, 3.2))
+    rough = params.roughness
+    bulges = rough * rng.standard_normal(4) * np.array([0.6, 0.8, 0.5, 0.35])
+    processes = np.stack(
+        [
+            rng.uniform(0, 2 * np.pi, _PROCESSES),
+            rough * 3.5 * rng.random(_PROCESSES) ** 2,
+            rng.uniform(12, 30, _PROCESSES),
+        ],
+        axis=1,
+    )
+    count = int(rng.integers(8, 26) * (params.cell_radius_px / 14.6) ** 2) + 1
+    scale = params.cell_radius_px / 14.6
+    granules = np.stack(
+        [
+            np.clip(np.abs(rng.normal(0.35, 0.2, count)), 0.05, 0.8),
+            rng.uniform(0, 2 * np.pi, count),
+            scale * rng.uniform(0.7, 1.5, count),
+            np.where(rng.random(count) < 0.06, -1.2, 1.0) * rng.uniform(0.08, 0.36, count),
+        ],
+        axis=1,
+    )
+    return Shape(
+        radius=float(radius),
+        aspect=aspect,
+        bend=float(np.clip(rough * 1.6 * rng.standard_normal(), -0.3, 0.3)) / aspect,
+        bulges=bulges,
+        phases=rng.uniform(0, 2 * np.pi, 4),
+        rates=rng.uniform(-1.2, 1.2, 4),
+        processes=processes,
+        height=float(0.25 * np.exp(0.35 * rng.standard_normal())),
+        lean=np.array([rng.uniform(0, 2 * np.pi), rng.beta(2, 2)]),
+        texture=rng.uniform(0, 256, 2),
+        nucleus=np.array(
+            [
+                *rng.uniform(-0.2, 0.2, 2),
+                rng.uniform(0.38, 0.5) * aspect**0.25,
+                rng.uniform(0.34, 0.42) * aspect**-0.25,
+                rng.uniform(0.7, 1.25),
+            ]
+        ),
+        granules=granules,
+    )
+
+
+def radii(shape: Shape, time_h: float, size: float, roundness: float) -> Float:
+    """Sample r(θ) of a cell.
+
+    Parameters
+    ----------
+    shape : Shape
+    time_h : float
+        Time (h), by which bulges wander.
+    size : float
+        Current radius over the grown radius.
+    roundness : float
+        0 for the spread cell, 1 for a rounded one.
+
+    Returns
+    -------
+    numpy.ndarray
+        (ANGLES,) radii in px; ½ ∫ r² dθ is π (size · radius)².
+    """
+    spread = 1.0 - roundness
+    a = shape.aspect ** (0.5 * spread)
+    ellipse = 1.0 / np.hypot(np.cos(_THETA) / a, np.sin(_THETA) * a)
+    turn = shape.phases + shape.rates * time_h
+    bulge = shape.bulges @ np.cos(_MODES[:, None] * _THETA + turn[:, None])
+    angle, height, sharp = shape.processes.T[:, :, None]
+    wander = angle + 0.25 * np.sin(turn[:_PROCESSES, None])
+    process = np.sum(height * np.exp(sharp * (np.cos(_THETA - wander) - 1.0)), axis=0)
+    r = ellipse * np.maximum(1.0 + spread * (bulge + process), 0.4)
+    return np.asarray(r * (size * shape.radius / np.sqrt(np.mean(r * r))))
+
+
+def bend(shape: Shape, size: float, roundness: float) -> tuple[float, float]:
+    """Return κ (1/px) and u0² (px²) of a cell."""
+    radius = size * shape.radius
+    kappa = shape.bend * (1.0 - roundness) / radius
+    return kappa, 0.25 * radius * radius * shape.aspect ** (1.0 - roundness)
+
+
+def gauge(u: Float, v: Float, table: Float, kappa: Float, u0: Float) -> tuple[Float, Float]:
+    """Return ρ and r(θ) at points of cells' own frames.
+
+    Parameters
+    ----------
+    u, v : numpy.ndarray
+        (K, M) points (px).
+    table : numpy.ndarray
+        (K, ANGLES) radii.
+    kappa, u0 : numpy.ndarray
+        (K, 1) bends.
+    """
+    w = v - kappa * (u * u - u0)
+    step = np.arctan2(w, u) * (ANGLES / (2 * np.pi))
+    low = np.floor(step)
+    part = step - low
+    index = low.astype(np.intp) % ANGLES
+    after = (index + 1) % ANGLES
+    r = np.take_along_axis(table, index, 1) * (1 - part)
+    r += np.take_along_axis(table, after, 1) * part
+    return np.hypot(u, w) / r, r
+
+
+def polygons(table: Float, kappa: Float, u0: Float, angle: Float) -> Float:
+    """Return outlines relative to the centres.
+
+    Parameters
+    ----------
+    table : numpy.ndarray
+        (N, ANGLES) radii.
+    kappa, u0, angle : numpy.ndarray
+        (N,) bends and orientations.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, POINTS, 2) x and y (px).
+    """
+    every = ANGLES // POINTS
+    r = table[:, ::every]
+    u = r * np.cos(_THETA[::every])
+    v = r * np.sin(_THETA[::every]) + kappa[:, None] * (u * u - u0[:, None])
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    return np.stack([u * cos - v * sin, u * sin + v * cos], axis=2)
+
+
+ROUND_UP = 3
+"""Frames over which a cell rounds up before it divides or dies."""
+SPREAD_OUT = 4
+"""Frames over which a new cell spreads."""
+
+_FRESH = ("divided", "settled")
+"""Origins of cells that are round at first."""
+
+
+@dataclass
+class Cell:
+    """One cell and its life; frames count from 0, `last` is inclusive."""
+
+    id: int
+    parent: int
+    first: int
+    shape: Shape
+    founder: int
+    """The ancestor whose kinetics it follows."""
+    share: float
+    """Its share of the founder's curve."""
+    origin: str
+    """``start``, ``entered``, ``settled`` or ``divided``."""
+    last: int = -1
+    fate: str = "end"
+    """``end`` of the movie, ``divided`` or ``died``."""
+    size: float = 1.0
+    """Radius at birth over the grown radius."""
+    walk: Float = field(default_factory=lambda: np.zeros((0, 3)))
+
+    def roundness(self, t: int) -> float:
+        """Return how round the cell is in frame `t`: 0 spread, towards 1 round."""
+        before = (self.last - t + 1) / ROUND_UP if self.fate != "end" else 1.0
+        after = (t - self.first + 0.3) / SPREAD_OUT if self.origin in _FRESH else 1.0
+        spread = min(max(min(before - 0.2, after), 0.0), 1.0)
+        return 0.92 * (1.0 - spread)
+
+    def size_at(self, t: int) -> float:
+        """Return the cell's radius in frame `t` over that of its shape."""
+        age = t - self.first
+        breath = 1.0 + 0.03 * np.sin(self.shape.phases[0] + 0.4 * age)
+        if self.origin == "divided":
+            breath *= self.size + (0.92 - self.size) * (1 - np.exp(-age / 25.0))
+        left = self.last - t
+        if self.fate != "end" and left < ROUND_UP:
+            breath *= 1.0 - (0.12 if self.fate == "divided" else 0.25) * (1 - left / ROUND_UP)
+        return float(breath)
+
+
+Bool = NDArray[np.bool_]
+Index = NDArray[np.intp]
+
+OVERLAP_PX = 2.5
+"""Depth to which the outlines of cells in contact interpenetrate before they are cut apart."""
+
+
+@dataclass
+class Poses:
+    """Cells of one frame: everything that sets where an outline runs.
+
+    Attributes
+    ----------
+    xy : numpy.ndarray
+        (N, 2) centres (px, world).
+    angle, kappa, u0 : numpy.ndarray
+        (N,) orientation (rad) and bend.
+    table : numpy.ndarray
+        (N, ANGLES) radii (px).
+    """
+
+    xy: Float
+    angle: Float
+    table: Float
+    kappa: Float
+    u0: Float
+
+    def __post_init__(self) -> None:
+        """Precompute the outlines."""
+        self.outline = polygons(self.table, self.kappa, self.u0, self.angle)
+        self.extent = np.sqrt((self.outline**2).sum(2).max(1, initial=0.0))
+
+
+def gaps(poses: Poses, i: Index, j: Index) -> Float:
+    """Return the signed distance of the outlines of pairs of cells.
+
+    The distance is measured along the ray from the one cell's centre to the closest vertex of
+    the other's outline, the smaller of both directions; it is negative where they overlap.
+
+    Parameters
+    ----------
+    poses : Poses
+    i, j : numpy.ndarray
+        (K,) cells of each pair.
+
+    Returns
+    -------
+    numpy.ndarray
+        (K,) px.
+    """
+    return np.minimum(_one_way(poses, i, j), _one_way(poses, j, i))
+
+
+def _one_way(poses: Poses, i: Index, j: Index) -> Float:
+    points = poses.outline[j] + (poses.xy[j] - poses.xy[i])[:, None]
+    cos, sin = np.cos(poses.angle[i])[:, None], np.sin(poses.angle[i])[:, None]
+    u = points[..., 0] * cos + points[..., 1] * sin
+    v = points[..., 1] * cos - points[..., 0] * sin
+    rho, r = gauge(u, v, poses.table[i], poses.kappa[i][:, None], poses.u0[i][:, None])
+    return np.asarray(((rho - 1.0) * r).min(1))
+
+
+def relax(
+    poses: Poses, free: Bool, bonds: Bool, apart_px: float, *, rounds: int = 8, pull: float = 1.0
+) -> None:
+    """Move cells, in place, until unbonded pairs are apart and bonded ones in contact.
+
+    Parameters
+    ----------
+    poses : Poses
+        Their `xy` is changed.
+    free : numpy.ndarray
+        (N,) which cells take part.
+    bonds : numpy.ndarray
+        (N, N) symmetric: which pairs are in contact.
+    apart_px : float
+        Least distance of unbonded pairs; negative allows overlaps.
+    rounds : int
+        Most rounds; ends when all is well.
+    pull : float
+        Share of a missing contact that is closed in one round.
+    """
+    members = np.flatnonzero(free)
+    if members.size < 2:
+        return
+    first, second = np.triu_indices(members.size, 1)
+    reach = poses.extent[members]
+    for _ in range(rounds):
+        xy = poses.xy[members]
+        away = xy[first] - xy[second]
+        distance = np.hypot(away[:, 0], away[:, 1])
+        bonded = bonds[members[first], members[second]]
+        near = bonded | (distance < reach[first] + reach[second] + max(apart_px, 0.0))
+        a, b = members[first[near]], members[second[near]]
+        if a.size == 0:
+            return
+        gap, tied = gaps(poses, a, b), bonded[near]
+        target = np.where(tied, -OVERLAP_PX, apart_px)
+        lack = target - gap
+        wrong = np.where(tied, np.abs(lack) > 0.75, lack > 0.05)
+        if not wrong.any():
+            return
+        a, b, lack = a[wrong], b[wrong], lack[wrong]
+        lack = np.where(lack < 0, pull * lack, lack + 0.1)
+        unit = away[near][wrong] / np.maximum(distance[near][wrong], 1e-6)[:, None]
+        push = 0.5 * np.clip(lack, -12.0, 12.0)[:, None] * unit
+        moves = np.zeros_like(poses.xy)
+        np.add.at(moves, a, push)
+        np.add.at(moves, b, -push)
+        poses.xy += moves
+
+
+_TRIES = 40
+
+
+def place(
+    poses: Poses,
+    size: tuple[int, int],
+    touching: float,
+    apart_px: float,
+    rng: np.random.Generator,
+) -> list[tuple[int, int]]:
+    """Place cells at random in the view, in place.
+
+    Single cells take the first of some random spots where they keep their distance, or else the
+    spot with the most room. Groups of two to four are grown by pushing a cell, from a random
+    direction, against one that lies already. At last all are relaxed.
+
+    Parameters
+    ----------
+    poses : Poses
+        Shapes and orientations; their `xy` is set.
+    size : tuple of int
+        Width and height of the view (px).
+    touching : float
+        Fraction of the cells in groups.
+    apart_px : float
+        Least distance of cells that are not in contact.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of (int, int)
+        Pairs in contact.
+    """
+    count = len(poses.angle)
+    area = np.array(size, float)
+    bonds: list[tuple[int, int]] = []
+    placed = np.zeros(count, bool)
+    for group in _groups(count, touching, rng):
+        _settle(poses, placed, group[0], area=area, apart_px=apart_px, rng=rng)
+        for k, cell in enumerate(group[1:], 1):
+            mate = group[int(rng.integers(k))]
+            _attach(poses, placed, cell, mate, area=area, rng=rng)
+            bonds.append((mate, cell))
+    tied = np.zeros((count, count), bool)
+    for a, b in bonds:
+        tied[a, b] = tied[b, a] = True
+    for _ in range(12):
+        relax(poses, placed, tied, apart_px, rounds=10)
+        inside = np.clip(poses.xy, 0.0, area - 1.0)
+        if np.array_equal(inside, poses.xy):
+            break
+        poses.xy[:] = inside
+    return bonds
+
+
+def _groups(count: int, touching: float, rng: np.random.Generator) -> list[list[int]]:
+    """Split the cells into groups in contact and single ones."""
+    together = round(touching * count)
+    together = 0 if together < 2 else together
+    groups, start = [], 0
+    while start < together:
+        size = int(rng.choice([2, 3, 4], p=[0.6, 0.28, 0.12]))
+        left = together - start
+        size = left if left <= size or left - size == 1 else size
+        groups.append(list(range(start, start + size)))
+        start += size
+    return groups + [[k] for k in range(together, count)]
+
+
+def _room(poses: Poses, placed: Bool, cell: int, apart_px: float, but: int = -1) -> float:
+    """Return the least gap to placed cells, at most `apart_px`."""
+    reach = poses.extent + poses.extent[cell] + apart_px
+    near = placed & (np.hypot(*(poses.xy - poses.xy[cell]).T) < reach)
+    near[[cell, but] if but >= 0 else [cell]] = False
+    others = np.flatnonzero(near)
+    if others.size == 0:
+        return apart_px
+    return float(min(gaps(poses, np.full(others.size, cell), others).min(), apart_px))
+
+
+def _settle(
+    poses: Poses,
+    placed: Bool,
+    cell: int,
+    *,
+    area: Float,
+    apart_px: float,
+    rng: np.random.Generator,
+) -> None:
+    best, most = rng.uniform(0, 1, 2) * area, -np.inf
+    for _ in range(_TRIES):
+        poses.xy[cell] = rng.uniform(0, 1, 2) * area
+        room = _room(poses, placed, cell, apart_px)
+        if room > most:
+            best, most = poses.xy[cell].copy(), room
+        if room >= apart_px:
+            break
+    poses.xy[cell] = best
+    placed[cell] = True
+
+
+def _attach(
+    poses: Poses, placed: Bool, cell: int, mate: int, *, area: Float, rng: np.random.Generator
+) -> None:
+    """Push `cell` against `mate` from the direction with the most room among a few."""
+    best, most = poses.xy[mate].copy(), -np.inf
+    pair = np.array([cell]), np.array([mate])
+    for turn in rng.uniform(0, 2 * np.pi, 10):
+        along = np.array([np.cos(turn), np.sin(turn)])
+        near, far = 0.0, float(poses.extent[cell] + poses.extent[mate])
+        for _ in range(10):
+            middle = 0.5 * (near + far)
+            poses.xy[cell] = poses.xy[mate] + middle * along
+            if gaps(poses, *pair)[0] > -OVERLAP_PX:
+                far = middle
+            else:
+                near = middle
+        inside = bool((poses.xy[cell] >= 0).all() and (poses.xy[cell] < area).all())
+        room = _room(poses, placed, cell, 8.0, but=mate) - (0.0 if inside else 1e3)
+        if room > most:
+            best, most = poses.xy[cell].copy(), room
+    poses.xy[cell] = best
+    placed[cell] = True
