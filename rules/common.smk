@@ -11,9 +11,9 @@ SOURCE = (
 if (SOURCE / "fovflow").is_dir():
     sys.path.insert(0, str(SOURCE))
 
-from fovflow.adapter.engine import meet_interrupts
+from fovflow.adapter.interrupts import expect_interrupts
 
-meet_interrupts()  # what follows takes a moment
+expect_interrupts()  # what follows takes a moment
 
 from fovflow.adapter.outcome import describe_outcome, record_failure
 from fovflow.adapter.entry import plan_pipeline

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fovflow.adapter.engine import Interruptions
+from fovflow.adapter.interrupts import Interruptions
 from fovflow.events import EventFile, now
 from fovflow.runs.recorder import Recorder
 from fovflow.runs.screen import Announcer

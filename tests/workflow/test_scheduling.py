@@ -9,7 +9,7 @@ import pytest
 from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.settings.types import MaxJobsPerTimespan, SchedulingSettings
 
-from fovflow.adapter.engine import calm_scheduler
+from fovflow.adapter.engine import limit_scheduler_rounds
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +35,13 @@ def workflow(limit: str | None, *, local: bool) -> SimpleNamespace:
 )
 def test_only_the_default_limit_is_taken_off_and_only_where_jobs_run_here(limit, local, left):
     flow = workflow(limit, local=local)
-    calm_scheduler(flow)
+    limit_scheduler_rounds(flow)
     found = flow.scheduling_settings.max_jobs_per_timespan
     assert (found and (found.max_jobs, found.timespan)) == left
 
 
 def test_a_hundred_jobs_that_end_begin_one_more_round(monkeypatch):
-    calm_scheduler(workflow("10/1s", local=False))
+    limit_scheduler_rounds(workflow("10/1s", local=False))
     timers: list[threading.Timer] = []
 
     def start(timer: threading.Timer) -> None:

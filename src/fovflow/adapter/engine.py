@@ -1,20 +1,71 @@
-"""Everything of Snakemake's that is patched or private, and how it is started and interrupted."""
+"""Everything of Snakemake that is private or patched, and how it is started.
+
+Nothing else of the package touches Snakemake below its documented interface. `TOUCHED` lists each
+name with the reason; a test resolves all of them, so that an upgrade which moves one is noticed.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any
 
+from fovflow.adapter.interrupts import interrupts_blocked
 from fovflow.errors import FovflowError
 from fovflow.runs.slurm import GENERIC, SLURM, HandedIn
+
+OLDEST, NEWEST = "9.20.0", "9.27.1"
+"""Versions of Snakemake with which all of this was tried."""
+
+PATCHED = {
+    "snakemake.script.PythonScript._execute_cmd": "Ctrl-C waits until a script can take it",
+    "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": (
+        "one timer for the next round of the scheduler, not one for every job that ends"
+    ),
+    "snakemake.jobs.GroupJob.log_error": (
+        "the message of a group is dropped before a logger sees it, and with it why a cluster "
+        "refused the job"
+    ),
+}
+"""Methods that are replaced, and why; the names are the engine's own, with their spelling."""
+
+PRIVATE = {
+    "snakemake.scheduling.job_scheduler.JobScheduler._open_jobs": "begins a round",
+    "snakemake.jobs.Job.dag": "resources that a cluster's job asked for",
+    "snakemake.logging.LoggerManager.plugin_handlers": "finds the handler of --logger fovflow",
+    "snakemake.logging.LoggerManager.queue_listener": (
+        "the run's record must stand before the first job: its handler leaves the queue"
+    ),
+    "snakemake.modules.WorkflowModifier.path_modifier": "refuses modules with a prefix",
+    "snakemake.modules.WorkflowModifier.is_main_snakefile": "is this workflow a module",
+    "snakemake.workflow.Workflow.configfiles": "recorded with the run",
+    "snakemake.workflow.Workflow.dryrun": "nothing is recorded of a dry run",
+    "snakemake.workflow.Workflow.execution_settings": "--no-hooks",
+    "snakemake.workflow.Workflow.global_resources": "limit of steps of one FOV on a node",
+    "snakemake.workflow.Workflow.is_main_process": "who plans and who only reads the plan",
+    "snakemake.workflow.Workflow.local_exec": "whether jobs run on this machine",
+    "snakemake.workflow.Workflow.logger_manager": "see LoggerManager",
+    "snakemake.workflow.Workflow.main_snakefile": "recorded where this is a module of it",
+    "snakemake.workflow.Workflow.modifier": "see WorkflowModifier",
+    "snakemake.workflow.Workflow.output_settings": "how much is said",
+    "snakemake.workflow.Workflow.persistence": "forgets that a file was made",
+    "snakemake.workflow.Workflow.register_resource": "limit of steps of one FOV on a node",
+    "snakemake.workflow.Workflow.remote_exec": "is this process on a cluster's node",
+    "snakemake.workflow.Workflow.scheduling_settings": "takes off the limit of jobs per second",
+    "snakemake.workflow.Workflow.subprocess_exec": "is this process a job",
+    "snakemake.workflow.Workflow.touch": "nothing is recorded of --touch",
+}
+"""Names that are used and documented nowhere, and what for."""
+
+OF_JOBS = "fovflow.adapter.job"
+"""What scripts import that are jobs of this package; others are left to themselves."""
+
+_PATCHED = "_fovflow_patched"
 
 
 def workflow_folder() -> Path:
@@ -47,143 +98,152 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *given]
 
 
-OF_JOBS = "fovflow.adapter.job"
-"""What scripts import that are jobs of this package; others are left to themselves."""
-
-_HOLDS = "_fovflow_holds"
-
-NAMES = {
-    signal.SIGINT: "stopped by the user (Ctrl-C)",
-    signal.SIGTERM: "stopped by SIGTERM",
-    signal.SIGHUP: "stopped: the terminal was closed",
-}
-
-
-class Interruptions:
-    """Signal handlers in front of the engine's own; to be installed in the main thread.
-
-    The engine's handler of SIGTERM takes a lock that the main thread may hold at that moment, so
-    that it is called in a thread of its own. A closed terminal ends the engine like Ctrl-C.
-
-    Parameters
-    ----------
-    note : callable
-        Gets the reason in words.
-    """
-
-    def __init__(self, note: Callable[[str], None]):
-        self._note = note
-        self._previous: dict[int, Any] = {}
-
-    def install(self) -> None:
-        """Put the handlers in place, where signals are not ignored."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in NAMES:
-            previous = signal.getsignal(number)
-            if previous not in (signal.SIG_IGN, None):
-                self._previous[number] = previous
-                signal.signal(number, self._handle)
-
-    def remove(self) -> None:
-        """Put the previous handlers back."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number, previous in self._previous.items():
-            if signal.getsignal(number) == self._handle:
-                signal.signal(number, previous)
-        self._previous.clear()
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._note(NAMES[signal.Signals(number)])
-        previous = self._previous.get(number, signal.SIG_DFL)
-        if number == signal.SIGTERM and callable(previous):
-            threading.Thread(target=previous, args=(number, frame), daemon=True).start()
-        elif callable(previous):
-            previous(number, frame)
-        else:
-            raise KeyboardInterrupt
-
-
-def meet_interrupts() -> None:
-    """Say in one sentence that planning was stopped; hear Ctrl-C from now on (see `held`).
-
-    Raises
-    ------
-    KeyboardInterrupt
-        At once, where Ctrl-C was held back before.
-    """
-    shown = sys.excepthook
-
-    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            print(f"{NAMES[signal.SIGINT]} before the first job", file=sys.stderr, flush=True)
-        else:
-            shown(kind, error, trace)
-
-    sys.excepthook = show
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def hold_interrupts() -> None:
-    """Let the engine start this package's scripts with Ctrl-C held back; see `heard`."""
-    from snakemake.script import PythonScript
-
-    execute = PythonScript._execute_cmd
-    if getattr(execute, _HOLDS, False):
-        return
-
-    def execute_held(script: Any, *words: Any, **keys: Any) -> Any:
-        if OF_JOBS not in str(script.source):
-            return execute(script, *words, **keys)
-        with held():
-            return execute(script, *words, **keys)
-
-    setattr(execute_held, _HOLDS, True)
-    PythonScript._execute_cmd = execute_held
-
-
-@contextmanager
-def held() -> Iterator[None]:
-    """Hold Ctrl-C back from this thread in the body, and from processes that it starts there."""
-    with _mask(signal.SIG_BLOCK):
-        yield
-
-
-@contextmanager
-def heard() -> Iterator[None]:
-    """Hear Ctrl-C in the body, also one that was held back until now.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        At once, if there was one.
-    """
-    with _mask(signal.SIG_UNBLOCK):
-        yield
-
-
-@contextmanager
-def _mask(change: int) -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    try:
-        signal.pthread_sigmask(change, {signal.SIGINT})
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-_WAITS = "_fovflow_waits"
-
-
-def calm_scheduler(workflow: Any) -> None:
-    """Let one timer at a time begin rounds of the scheduler, and none where jobs run here.
+class Engine:
+    """A workflow of Snakemake, as far as the adapter asks it anything.
 
     Parameters
     ----------
     workflow : snakemake.workflow.Workflow
-        Its limit on jobs per time is taken off where it is the default and jobs run on this
-        machine: it keeps queues of clusters from being flooded.
+        The workflow that the pipeline is part of, its own or another's.
+    """
+
+    def __init__(self, workflow: Any):
+        self._workflow = workflow
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process plans and schedules: it is no job's."""
+        return not (self._workflow.subprocess_exec or self._workflow.remote_exec)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether nothing is going to be made."""
+        return bool(self._workflow.output_settings.dryrun)
+
+    @property
+    def makes_files(self) -> bool:
+        """Whether files are going to be made: no dry run, and not only new dates of files."""
+        return not (self._workflow.touch or self._workflow.dryrun)
+
+    @property
+    def is_module(self) -> bool:
+        """Whether another workflow takes the pipeline as a module."""
+        return not self._workflow.modifier.is_main_snakefile()
+
+    @property
+    def runs_hooks(self) -> bool:
+        """Whether ``onstart``, ``onsuccess`` and ``onerror`` are wanted."""
+        return not self._workflow.execution_settings.no_hooks
+
+    @property
+    def runs_jobs_here(self) -> bool:
+        """Whether jobs run on this machine, and not on a cluster."""
+        return bool(self._workflow.local_exec)
+
+    @property
+    def main_snakefile(self) -> str:
+        """Path of the Snakefile that was started."""
+        return str(self._workflow.main_snakefile)
+
+    @property
+    def configfiles(self) -> list[str]:
+        """Configuration files as they were given."""
+        return [str(name) for name in self._workflow.configfiles]
+
+    @property
+    def output_settings(self) -> Any:
+        """How much the engine says; what its logger plugins are made with."""
+        return self._workflow.output_settings
+
+    def is_quiet(self, what: str) -> bool:
+        """Tell whether ``--quiet`` covers `what`, such as ``PROGRESS``, or everything."""
+        names = {item.name for item in self.output_settings.quiet or ()}
+        return bool(names & {what, "ALL"})
+
+    @property
+    def is_chatty(self) -> bool:
+        """Whether more than usual is to be said."""
+        settings = self.output_settings
+        return bool(settings.verbose or settings.debug_dag or settings.printshellcmds)
+
+    def renamed(self, name: str) -> str:
+        """Return what a module's ``prefix`` or ``replace_prefix`` makes of a file's name."""
+        return str(self._workflow.modifier.path_modifier.replace_prefix(name))
+
+    def plugin_handler(self, module: str) -> Any:
+        """Return the handler of a logger plugin, taken off the engine's queue; None without.
+
+        Its records come on the engine's own threads instead: the run must stand before the first
+        job.
+        """
+        manager = self._workflow.logger_manager
+        for handler in manager.plugin_handlers:
+            if type(handler).__module__ == module:
+                listener = manager.queue_listener
+                listener.handlers = tuple(item for item in listener.handlers if item is not handler)
+                return handler
+        return None
+
+    def forget(self, file: Path, inputs: list[Path]) -> None:
+        """Let a file be made again at the next run: date it before its inputs, drop its record.
+
+        Parameters
+        ----------
+        file : pathlib.Path
+            The file, which is there.
+        inputs : list of pathlib.Path
+            Those that do not exist are left out.
+        """
+        from snakemake.io import IOFile
+
+        before = min([path.stat().st_mtime for path in inputs if path.exists()], default=1.0) - 1
+        os.utime(file, (before, before))
+        self._workflow.persistence.cleanup_metadata(IOFile(str(file), rule=None))
+
+
+def log_handlers() -> Any:
+    """Return the engine's logger and the handler that writes to the screen, if there is one."""
+    from snakemake.logging import logger
+
+    screen = next((item for item in logger.handlers if item.name == "DefaultStreamHandler"), None)
+    return logger, screen
+
+
+def refuse(sentence: str) -> Exception:
+    """Return the error that ends the engine with a sentence and without a traceback."""
+    from snakemake.exceptions import WorkflowError
+
+    return WorkflowError(sentence)  # type: ignore[no-any-return]
+
+
+def block_interrupts_at_start() -> None:
+    """Let the engine start this package's scripts with Ctrl-C blocked.
+
+    A script that is told to stop while it still imports would end with a traceback; it unblocks
+    Ctrl-C when it can end with a sentence.
+    """
+    from snakemake.script import PythonScript
+
+    execute = PythonScript._execute_cmd
+    if getattr(execute, _PATCHED, False):
+        return
+
+    def execute_blocked(script: Any, *words: Any, **keys: Any) -> Any:
+        if OF_JOBS not in str(script.source):
+            return execute(script, *words, **keys)
+        with interrupts_blocked():
+            return execute(script, *words, **keys)
+
+    setattr(execute_blocked, _PATCHED, True)
+    PythonScript._execute_cmd = execute_blocked
+
+
+def limit_scheduler_rounds(workflow: Any) -> None:
+    """Let one timer at a time begin a round of the scheduler, and none where jobs run here.
+
+    The engine starts a timer for each job that ends while its limit on jobs per time is reached,
+    and each timer looks at all jobs that are left. The limit keeps queues of clusters from being
+    flooded; it is taken off where it is the default and jobs run on this machine.
     """
     from snakemake.scheduling.job_scheduler import JobScheduler
 
@@ -191,8 +251,11 @@ def calm_scheduler(workflow: Any) -> None:
     limit = getattr(settings, "max_jobs_per_timespan", None)
     if workflow.local_exec and limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         settings.max_jobs_per_timespan = None
-    if hasattr(JobScheduler, "_schedule_reevalutation"):  # the engine's own spelling
+    if hasattr(JobScheduler, "_schedule_reevalutation"):
         JobScheduler._schedule_reevalutation = _begin_round_later
+
+
+_WAITS = "_fovflow_waits"
 
 
 def _begin_round_later(scheduler: Any, delay: float) -> None:
@@ -210,6 +273,21 @@ def _begin_round_later(scheduler: Any, delay: float) -> None:
     timer.start()
 
 
+def report_group_failures(take: Callable[[tuple[int, ...], str], None]) -> None:
+    """Have `take` told which jobs failed as a group, and the executor's message."""
+    from snakemake.jobs import GroupJob
+
+    tell = getattr(GroupJob.log_error, "__wrapped__", GroupJob.log_error)
+
+    def log_error(self: Any, msg: str | None = None, *arguments: Any, **keys: Any) -> None:
+        with suppress(Exception):
+            take(tuple(int(job.jobid) for job in self.jobs), msg or "")
+        tell(self, msg, *arguments, **keys)
+
+    log_error.__wrapped__ = tell  # type: ignore[attr-defined]
+    GroupJob.log_error = log_error
+
+
 FOV_STEP = "fov_step"
 """Resource that every step of a field of view takes one of."""
 
@@ -221,12 +299,7 @@ ATTEMPT = "FOVFLOW_ATTEMPT"
 
 
 def pass_to_nodes(workflow: Any) -> None:
-    """Pass on to processes on nodes what they need to know, or take it from there.
-
-    Parameters
-    ----------
-    workflow : snakemake.workflow.Workflow
-    """
+    """Pass on to processes on nodes what they need to know, or take it from there."""
     if workflow.is_main_process:
         os.environ.pop(ATTEMPT, None)
         limit = workflow.global_resources.get(FOV_STEP)
@@ -263,7 +336,7 @@ ASKED = ("mem_mb", "runtime")
 
 
 class Submissions:
-    """Follows the engine's records."""
+    """Jobs that the engine hands in to a cluster, from its log records and sentences."""
 
     def __init__(self) -> None:
         self._groups: dict[str, tuple[int, ...]] = {}
@@ -300,39 +373,3 @@ def refusal(message: str) -> str:
     """Return why a cluster did not take a job, where a message of the engine tells it."""
     match = _REFUSED.search(message)
     return f"SLURM did not take the job: {' '.join(match[1].split())}" if match else ""
-
-
-def hear_groups(take: Callable[[tuple[int, ...], str], None]) -> None:
-    """Have `take` told which jobs failed as a group, and the executor's message.
-
-    Snakemake drops the message of a group before its logger sees it, and with it the only word of a
-    job that the cluster did not take.
-    """
-    from snakemake.jobs import GroupJob
-
-    tell = getattr(GroupJob.log_error, "__wrapped__", GroupJob.log_error)
-
-    def log_error(self: Any, msg: str | None = None, *arguments: Any, **keys: Any) -> None:
-        with suppress(Exception):
-            take(tuple(int(job.jobid) for job in self.jobs), msg or "")
-        tell(self, msg, *arguments, **keys)
-
-    log_error.__wrapped__ = tell  # type: ignore[attr-defined]
-    GroupJob.log_error = log_error
-
-
-def forget(file: Path, workflow: Any, inputs: list[Path]) -> None:
-    """Date a file before its inputs, and let Snakemake forget that it was ever made.
-
-    Parameters
-    ----------
-    file : pathlib.Path
-    workflow : snakemake.workflow.Workflow
-    inputs : list of pathlib.Path
-        Those that do not exist are left out.
-    """
-    from snakemake.io import IOFile
-
-    before = min([path.stat().st_mtime for path in inputs if path.exists()], default=1.0) - 1
-    os.utime(file, (before, before))
-    workflow.persistence.cleanup_metadata(IOFile(str(file), rule=None))

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
-from fovflow.adapter.engine import pass_to_nodes
+from fovflow.adapter.engine import (
+    Engine,
+    block_interrupts_at_start,
+    limit_scheduler_rounds,
+    pass_to_nodes,
+    refuse,
+)
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.errors import FovflowError
 
@@ -41,30 +47,27 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         If the configuration is wrong, or the workflow takes the pipeline as a module in a way that
         cannot work; Snakemake shows it without a traceback.
     """
-    from snakemake.exceptions import WorkflowError
-
     _tell_jobs_where_the_package_is()
     pass_to_nodes(workflow)
-    is_main = not (workflow.subprocess_exec or workflow.remote_exec)
+    engine = Engine(workflow)
     try:
         check_interpreter(sys.executable)
-        pipeline = Pipeline(config, is_main=is_main)
-        _check_prefix(pipeline, workflow)
+        pipeline = Pipeline(config, is_main=engine.is_main)
+        _check_prefix(pipeline, engine)
         _check_alone(pipeline, workflow)
     except FovflowError as error:
-        raise WorkflowError(str(error)) from None
-    if not is_main:
+        raise refuse(str(error)) from None
+    if not engine.is_main:
         from fovflow.runs.claim import join
 
         join(Path(pipeline.config.outdir) / "runs")
     else:
-        from fovflow.adapter.engine import calm_scheduler, hold_interrupts
         from fovflow.adapter.recording import record_run
 
         record_run(pipeline, workflow)
-        hold_interrupts()
-        calm_scheduler(workflow)
-        if workflow.output_settings.dryrun:
+        block_interrupts_at_start()
+        limit_scheduler_rounds(workflow)
+        if engine.is_dry_run:
             pipeline.tell(problems=True)
     return pipeline
 
@@ -90,10 +93,10 @@ def check_interpreter(executable: str) -> None:
         )
 
 
-def _check_prefix(pipeline: Pipeline, workflow: Any) -> None:
+def _check_prefix(pipeline: Pipeline, engine: Engine) -> None:
     """Refuse a module whose prefix changes file names: they are made here, and would not agree."""
     name = pipeline.layout.report()
-    changed = workflow.modifier.path_modifier.replace_prefix(name)
+    changed = engine.renamed(name)
     if changed != name:
         raise FovflowError(
             "fovflow is used as a module with prefix or replace_prefix",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.attempt import AttemptRecorder, one_pool_of_threads, peak_memory_mib
-from fovflow.adapter.engine import heard
+from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import STAMP_NAME
@@ -339,7 +339,7 @@ def job(snakemake: Any) -> Iterator[Job]:
         open_log(this.log)
         this.note(f"{this.step}: {this.where}")
         this.recorder.start(params=this.options, threads=this.threads)
-        with heard(), collect_digests() as digests:
+        with interrupts_unblocked(), collect_digests() as digests:
             check_worth(this.record, this.recorder.run, this.recorder.attempt)
             yield this
         this.note(f"CPU {time.process_time():.2f} s, peak memory {peak_memory_mib():.0f} MiB")

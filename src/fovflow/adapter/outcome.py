@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.engine import forget, workflow_folder
+from fovflow.adapter.engine import Engine, workflow_folder
 from fovflow.adapter.pipeline import Pipeline, record_report
 from fovflow.records import through_json
 from fovflow.results import fov_status, results_paths, write_results
@@ -84,7 +84,7 @@ def record_failure(pipeline: Pipeline, workflow: Any) -> None:
         file = Path(pipeline.layout.results(name))
         try:
             write_dataset_results(pipeline, name)
-            forget(file, workflow, [Path(pipeline.layout.plan(name))])
+            Engine(workflow).forget(file, [Path(pipeline.layout.plan(name))])
         except Exception as error:  # the run has failed already: say so, and go on
             print(f"{name}: cannot write {file}: {error}")
     record_report(pipeline, workflow)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.engine import forget
+from fovflow.adapter.engine import Engine
 from fovflow.config import Config, parse_config
 from fovflow.config.steps import TABLES, StepConfig
 from fovflow.errors import FovflowError
@@ -439,6 +439,6 @@ def record_report(pipeline: Pipeline, workflow: Any) -> None:
     options = report_options(pipeline)
     try:
         write_report(file, pipeline.layout.outdir, options["datasets"], options["problems"])
-        forget(file, workflow, [Path(name) for name in report_inputs(pipeline)])
+        Engine(workflow).forget(file, [Path(name) for name in report_inputs(pipeline)])
     except Exception as error:  # the run has failed already: say so, and go on
         print(f"cannot write {file}: {error}", file=sys.stderr)

@@ -19,13 +19,16 @@ from typing import Any
 
 import fovflow
 from fovflow.adapter.engine import (
-    Interruptions,
+    Engine,
     Submissions,
-    hear_groups,
+    log_handlers,
     refusal,
+    refuse,
+    report_group_failures,
     run_name,
     workflow_folder,
 )
+from fovflow.adapter.interrupts import Interruptions
 from fovflow.adapter.job import LIVE
 from fovflow.adapter.pipeline import Pipeline
 from fovflow.config import parse_config
@@ -73,10 +76,8 @@ class FolderGuard:
         try:
             claim.take()
         except FovflowError as error:
-            from snakemake.exceptions import WorkflowError
-
             self._refusal = str(error)
-            raise WorkflowError(str(error)) from None
+            raise refuse(str(error)) from None
         self._claim = claim
 
     def release(self) -> None:
@@ -99,20 +100,11 @@ class FolderGuard:
         return True
 
 
-def run_plan(
-    pipeline: Pipeline, workflow: Any, jobs: dict[str, int], *, is_module: bool = False
-) -> RunPlan:
+def run_plan(pipeline: Pipeline, engine: Engine, jobs: dict[str, int]) -> RunPlan:
     """Return what the recorder needs to know of a run of the pipeline.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-    workflow : snakemake.workflow.Workflow
-    jobs : dict of str to int
-        Number of jobs by rule.
-    is_module : bool
-        Whether another workflow takes the pipeline as a module: the configuration files are that
-        workflow's own.
+    `jobs` is the number of jobs by rule. Where another workflow takes the pipeline as a module, the
+    configuration files are that workflow's own, and are not recorded.
     """
     config = pipeline.config.model_dump(mode="json", by_alias=True)
     text = json.dumps(config, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -130,8 +122,8 @@ def run_plan(
             "metadata": dict(settings.metadata),
             "command": shlex.join([*_program(), *sys.argv[1:]]),
             "working_directory": str(Path.cwd()),
-            "module_of": os.path.relpath(workflow.main_snakefile) if is_module else None,
-            "configfiles": [] if is_module else [str(name) for name in workflow.configfiles],
+            "module_of": os.path.relpath(engine.main_snakefile) if engine.is_module else None,
+            "configfiles": [] if engine.is_module else engine.configfiles,
             "config": config,
             "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "versions": _versions(),
@@ -238,17 +230,17 @@ def record_run(pipeline: Pipeline, workflow: Any) -> None:
     """
     global _current  # noqa: PLW0603  (a process has one logger)
     try:
-        if workflow.output_settings.dryrun:
+        engine = Engine(workflow)
+        if engine.is_dry_run:
             return
-        from snakemake.logging import logger
-
         from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
 
+        logger, _ = log_handlers()
         for old in [item for item in logger.handlers if isinstance(item, LogHandler)]:
             logger.removeHandler(old)
-        handler = _given_handler(workflow.logger_manager)
+        handler = engine.plugin_handler(LogHandler.__module__)
         if handler is None:
-            handler = LogHandler(workflow.output_settings, LogHandlerSettings())
+            handler = LogHandler(engine.output_settings, LogHandlerSettings())
         _current = EngineListener(pipeline, workflow, getattr(handler.settings, "display", None))
         handler.connect(_current.take, _current.end)
         logger.addHandler(handler)
@@ -268,19 +260,6 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _given_handler(manager: Any) -> Any:
-    """Return the handler that ``--logger fovflow`` made, taken off Snakemake's queue.
-
-    Its records come on the engine's own threads instead: the run must stand before the first job.
-    """
-    for handler in manager.plugin_handlers:
-        if type(handler).__module__ == "snakemake_logger_plugin_fovflow":
-            listener = manager.queue_listener
-            listener.handlers = tuple(item for item in listener.handlers if item is not handler)
-            return handler
-    return None
-
-
 class EngineListener:
     """Takes Snakemake's log records and tells the recorder.
 
@@ -293,14 +272,13 @@ class EngineListener:
     """
 
     def __init__(self, pipeline: Pipeline, workflow: Any, display: str | None):
-        self._pipeline, self._workflow = pipeline, workflow
+        self._pipeline, self._workflow, self._engine = pipeline, workflow, Engine(workflow)
         self._display = display or os.environ.get(DISPLAY) or "auto"
         self._recorder: Recorder | None = None
         self._interruptions: Interruptions | None = None
-        self.guard = FolderGuard(pipeline.config.outdir, unheard=self._quiet("ALL"))
+        self.guard = FolderGuard(pipeline.config.outdir, unheard=self._engine.is_quiet("ALL"))
         self._stream: Any = None
         self._filter = LiveFilter()
-        self._is_module = not workflow.modifier.is_main_snakefile()
         self._submissions, self._cluster_name = Submissions(), ""
         self.screen: Screen | None = None
 
@@ -308,10 +286,10 @@ class EngineListener:
         """Take one record of the engine; returns at once."""
         event = str(getattr(record, "event", "") or "")
         if event == "workflow_started":
-            if not self._workflow.dryrun:
+            if not self._engine.is_dry_run:
                 self.guard.take()
         elif event == "run_info":
-            if self._recorder is None and not (self._workflow.touch or self._workflow.dryrun):
+            if self._recorder is None and self._engine.makes_files:
                 self._begin(dict(getattr(record, "stats", {})))
         elif not event:
             self._take_sentence(str(record.msg))
@@ -371,7 +349,7 @@ class EngineListener:
 
     def _stands_in(self) -> bool:
         """Tell whether the handlers' work is left to this listener."""
-        return self._is_module and not self._workflow.execution_settings.no_hooks
+        return self._engine.is_module and self._engine.runs_hooks
 
     def _conclude(self, success: bool) -> None:
         """Do what the Snakefile's handlers do, which do not run where it is a module."""
@@ -383,16 +361,16 @@ class EngineListener:
 
     def _begin(self, stats: dict[str, int]) -> None:
         stats.pop("total", None)
-        remote = not self._workflow.local_exec
+        remote = not self._engine.runs_jobs_here
         self._take_screen()
         if self._stands_in():
             say(self._pipeline.summary(problems=False))
         recorder = Recorder(
-            run_plan(self._pipeline, self._workflow, stats, is_module=self._is_module),
+            run_plan(self._pipeline, self._engine, stats),
             Announcer(
                 say,
                 screen=self.screen,
-                progress_lines=not self._quiet("PROGRESS"),
+                progress_lines=not self._engine.is_quiet("PROGRESS"),
                 tell_failures="all" if remote else "silent" if self.screen else "none",
             ),
             stop=lambda view: stop_run(view, remote=remote),
@@ -403,13 +381,13 @@ class EngineListener:
         self._interruptions.install()
         self._recorder = recorder
         if remote:
-            hear_groups(self._take_group_error)
+            report_group_failures(self._take_group_error)
 
     # ---- the screen
 
     def _take_screen(self) -> None:
         """Take over the terminal, where there is one that is to be drawn on."""
-        stream_handler = self._stream_handler()
+        stream_handler = log_handlers()[1]
         if stream_handler is None or not self._wants_live(stream_handler.stream):
             return
         self.screen = Screen(stream_handler.stream)
@@ -425,7 +403,7 @@ class EngineListener:
         if isinstance(sys.stderr, ScreenStream):
             sys.stderr.flush()
             sys.stderr = self._stream
-        stream_handler = self._stream_handler()
+        stream_handler = log_handlers()[1]
         if stream_handler is not None and self._stream is not None:
             with suppress(Exception):
                 stream_handler.setStream(self._stream)
@@ -433,22 +411,13 @@ class EngineListener:
         self._stream = None
 
     def _wants_live(self, stream: Any) -> bool:
-        settings = self._workflow.output_settings
         if self._display != "auto":
             return self._display == "live"
-        chatty = settings.verbose or settings.debug_dag or settings.printshellcmds
-        return live_possible(stream) and not chatty and not self._quiet("PROGRESS")
-
-    def _quiet(self, what: str) -> bool:
-        names = {item.name for item in self._workflow.output_settings.quiet or ()}
-        return bool(names & {what, "ALL"})
-
-    @staticmethod
-    def _stream_handler() -> Any:
-        from snakemake.logging import logger
-
-        found = (item for item in logger.handlers if item.name == "DefaultStreamHandler")
-        return next(found, None)
+        return (
+            live_possible(stream)
+            and not self._engine.is_chatty
+            and not self._engine.is_quiet("PROGRESS")
+        )
 
 
 class LiveFilter:

@@ -8,7 +8,8 @@ import signal
 import subprocess
 from types import FrameType
 
-from fovflow.adapter.engine import held, snakemake_command
+from fovflow.adapter.engine import snakemake_command
+from fovflow.adapter.interrupts import interrupts_blocked
 
 EXAMPLE = "fovflow run --cores 4 --configfile config/config.yaml"
 PASSES_ON = True
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run Snakemake; return 0, or 1 if anything failed."""
-    with held():  # Snakemake hears Ctrl-C when the workflow begins: `meet_interrupts`
+    with interrupts_blocked():  # until the workflow begins: `expect_interrupts`
         process = subprocess.Popen(snakemake_command(arguments.rest), env=os.environ.copy())
 
         def pass_on(number: int, _: FrameType | None) -> None:

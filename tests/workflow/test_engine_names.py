@@ -1,0 +1,70 @@
+"""Private names of Snakemake that the adapter uses: an upgrade that moves one is noticed here."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import snakemake.api
+
+from fovflow.adapter import engine
+
+PARAMETERS = {
+    "snakemake.script.PythonScript._execute_cmd": ["self", "cmd", "kwargs"],
+    "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": ["self", "delay"],
+    "snakemake.jobs.GroupJob.log_error": ["self", "msg", "aux_logs", "kwargs"],
+}
+"""Parameters of the methods that are replaced."""
+
+
+def owner_of(name: str) -> type:
+    module, owner, _ = name.rsplit(".", 2)
+    found = getattr(importlib.import_module(module), owner)
+    assert isinstance(found, type)
+    return found
+
+
+def has(owner: type, attribute: str) -> bool:
+    """Tell whether a class defines an attribute, also one that its methods set."""
+    if any(attribute in vars(base) or attribute in getattr(base, "__annotations__", {})
+           for base in owner.__mro__):  # fmt: skip
+        return True
+    return re.search(rf"self\.{attribute}\b[^=\n]*=(?!=)", inspect.getsource(owner)) is not None
+
+
+@pytest.mark.parametrize("name", [*engine.PATCHED, *engine.PRIVATE])
+def test_the_engine_has_the_name(name):
+    assert has(owner_of(name), name.rpartition(".")[2])
+
+
+def test_a_name_that_is_gone_is_noticed():
+    workflow = owner_of("snakemake.workflow.Workflow.dryrun")
+    assert not has(workflow, "dry_run_of_old")
+
+
+@pytest.mark.parametrize("name", engine.PATCHED)
+def test_replaced_methods_take_what_they_took(name):
+    method = inspect.unwrap(getattr(owner_of(name), name.rpartition(".")[2]))
+    assert list(inspect.signature(method).parameters) == PARAMETERS[name]
+
+
+def test_only_the_engine_room_names_private_parts():
+    source = Path(engine.__file__).parents[1]
+    words = {name.rpartition(".")[2] for name in [*engine.PATCHED, *engine.PRIVATE]}
+    own = {"dag", "configfiles", "persistence", "modifier", "touch"}  # words of other things, too
+    pattern = re.compile(r"workflow\.(?:{})\b".format("|".join(sorted(words - own))))
+    found = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if "workflow" not in path.relative_to(source).parts[:1] and pattern.search(path.read_text())
+    }
+    assert found == {"adapter/engine.py"}
+
+
+def test_the_versions_that_were_tried_are_those_that_the_package_admits():
+    admitted = Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
+    assert f'"snakemake>={engine.OLDEST.removesuffix(".0")},<10"' in admitted
+    assert snakemake.__version__ in (engine.OLDEST, engine.NEWEST)
