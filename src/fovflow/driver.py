@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.engine import snakemake_command
+from fovflow.adapter.engine import snakemake_command, workflow_folder
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.results import FovResult, Results, load_results
+
+__all__ = ["RunOutcome", "run", "snakemake_command", "workflow_folder"]
 
 _STOP = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 """Signals that end Snakemake and its jobs, each with the seconds that it gets."""
