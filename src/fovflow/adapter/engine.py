@@ -105,10 +105,16 @@ class Engine:
     ----------
     workflow : snakemake.workflow.Workflow
         The workflow that the pipeline is part of, its own or another's.
+
+    Attributes
+    ----------
+    is_module : bool
+        Whether the Snakefile that is read now is a module of another workflow.
     """
 
     def __init__(self, workflow: Any):
         self._workflow = workflow
+        self.is_module = not workflow.modifier.is_main_snakefile()
 
     @property
     def is_main(self) -> bool:
@@ -124,11 +130,6 @@ class Engine:
     def makes_files(self) -> bool:
         """Whether files are going to be made: no dry run, and not only new dates of files."""
         return not (self._workflow.touch or self._workflow.dryrun)
-
-    @property
-    def is_module(self) -> bool:
-        """Whether another workflow takes the pipeline as a module."""
-        return not self._workflow.modifier.is_main_snakefile()
 
     @property
     def runs_hooks(self) -> bool:
