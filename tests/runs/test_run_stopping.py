@@ -12,13 +12,13 @@ import pytest
 from fovflow import Run
 from fovflow.errors import ConfigError
 from fovflow.events import read_events
-from fovflow.runs import run as runwatch
+from fovflow.runs import session
 from fovflow.runs.store import JOB_EVENTS, RunFolder, list_runs
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    monkeypatch.setattr(runwatch, "ALERTS_S", 0.01)
+    monkeypatch.setattr(session, "ALERTS_S", 0.01)
     made = Run(outdir=tmp_path)
     made.config(suppress_errors=False, disable_resources_metrics=True)
     yield made

@@ -107,8 +107,8 @@ class Execution:
         outdir = Path(self._temporary.name) if self._temporary else self._outdir
         self.run = Run(outdir=outdir)
         self.run.config(suppress_errors=False)
-        self.run._joins = False  # a record of its own, also inside a job
-        self.run._content = {
+        self.run.joins = False  # a record of its own, also inside a job
+        self.run.content = {
             "kind": "execution",
             "workflow": self._workflow(),
             "workflow_type": config.workflow_type,
@@ -144,7 +144,7 @@ class Execution:
         """Record in words how far the work is."""
         text = check_text("message", message, empty=False)
         self._open()
-        self.run._write("status", status="running", message=text)
+        self.run.session.write("status", status="running", message=text)
 
     def output_path(self, type: str, name: str | os.PathLike[str]) -> Path:
         """Return the path of a new output, to be written by the script.
@@ -189,7 +189,7 @@ class Execution:
             through a link), or the file is absent.
         """
         target, about = self._open().register(path, type, mode, rename)
-        self.run._write("artifact", **about)
+        self.run.session.write("artifact", **about)
         return target
 
     def create_dataset(
@@ -217,7 +217,7 @@ class Execution:
             name=name or self.run.name, version=version, description=description,
         )  # fmt: skip
         assert self._outputs is not None
-        self.run._write("artifact", **self._outputs.describe(path, "dataset"))
+        self.run.session.write("artifact", **self._outputs.describe(path, "dataset"))
         return path
 
     def _open(self) -> Outputs:
@@ -231,13 +231,11 @@ class Execution:
         try:
             made, absent = outputs.written()
             for about in made:
-                self.run._write("artifact", **about)
+                self.run.session.write("artifact", **about)
             for name in absent:
                 text = f"the output {name} was announced and not made"
-                self.run._write("message", message=text, level="warning")
-            self.run._open_session().folder.update(
-                duration_s=round(time.monotonic() - self._started, 3)
-            )
+                self.run.session.write("message", message=text, level="warning")
+            self.run.session.folder.update(duration_s=round(time.monotonic() - self._started, 3))
         except (FovflowError, OSError) as error:
             if not quiet:
                 raise

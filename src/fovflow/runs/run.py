@@ -3,236 +3,83 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import socket
 import sys
+import threading
+import time as clock
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self
 
 from fovflow.alertform import Alert
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import FINAL
-from fovflow.runs.alertrules import Firing
-from fovflow.runs.alerts import AlertWatcher
 from fovflow.runs.arguments import (
     check_choice,
     check_metadata,
+    check_metrics,
     check_pid,
     check_positive,
     check_tags,
     check_text,
+    check_timestamp,
     in_seconds,
+    safe_name,
 )
-from fovflow.runs.claim import stop_process
-from fovflow.runs.periodic import Periodic
-from fovflow.runs.resources import ResourceMonitor
-from fovflow.runs.runlog import (
-    RunLog,
+from fovflow.runs.artifacts import (
+    check_category,
+    check_file,
+    check_filetype,
+    files_below,
+    object_name,
+    stored_name,
+)
+from fovflow.runs.session import (
+    Session,
     Settings,
+    Watch,
     claim,
     inside_job,
     join_job,
     join_run,
     new_session,
-    recorded,
     take_over,
 )
-from fovflow.runs.store import BEAT_S
 
-ALERTS_S = 1.0
-"""Seconds between two looks at what was logged, for alerts."""
-
-
-class RunWatch(RunLog):
-    """Watch over the process while it works."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pid = os.getpid()
-        self._alerts: dict[str, Alert] = {}
-        self._watcher: AlertWatcher | None = None
-        self._monitor: ResourceMonitor | None = None
-        self._periodic = Periodic("fovflow-run")
-
-    @recorded
-    def set_pid(self, pid: int) -> None:
-        """Measure another process than this one, and stop that one where an alert asks for it."""
-        self._pid = check_pid(pid)
-        self._measure()
-
-    def add_alert(  # noqa: PLR0917  (the order that other trackers have)
-        self,
-        name: str,
-        source: str = "metrics",
-        frequency: float | None = None,
-        window: float | None = None,
-        rule: str | None = None,
-        metric: str | None = None,
-        threshold: float | None = None,
-        range_low: float | None = None,
-        range_high: float | None = None,
-        notification: str | Iterable[str] = "none",
-        pattern: str | None = None,
-        *,
-        frequency_s: float | None = None,
-        window_s: float | None = None,
-        on_alert: str = "notify",
-        file: str | os.PathLike[str] | None = None,
-        command: Iterable[str] | None = None,
-    ) -> bool:
-        """Define an alert, before or after `init`; one that is defined twice is one alert.
-
-        Parameters
-        ----------
-        name : str
-        source : {"metrics", "events", "resources"}
-        frequency, frequency_s : float, optional
-            Time between two evaluations, in minutes or in seconds; 10 s by default.
-        window, window_s : float, optional
-            Time over which values are averaged, in minutes or in seconds; by default every value
-            is looked at.
-        rule : {"is above", "is below", "is outside range", "is inside range"}
-        metric : str
-            Name of the metric, or one of `fovflow.alertform.RESOURCES`.
-        threshold, range_low, range_high : float
-            Limits of the rule; 0 is one like any other.
-        notification : str or list of str
-            ``none`` or ``log`` (the run's records only), ``file``, ``command``, ``email``.
-        pattern : str
-            Regular expression, for events.
-        on_alert : {"notify", "stop_job", "stop_run"}
-        file : path-like, optional
-        command : list of str, optional
-
-        Returns
-        -------
-        bool
-            Whether the alert is new.
-
-        Raises
-        ------
-        ConfigError
-            If the parts do not fit together, or there is another alert of that name.
-        """
-        asked = [notification] if isinstance(notification, str) else list(notification)
-        every = in_seconds("frequency", frequency_s, frequency)
-        alert = Alert(
-            name=check_text("name", name, empty=False),
-            source=source,
-            metric=metric,
-            rule=rule,
-            threshold=threshold,
-            range_low=range_low,
-            range_high=range_high,
-            pattern=pattern,
-            window_s=in_seconds("window", window_s, window),
-            on_alert=on_alert,
-            notification=tuple(asked),
-            file=None if file is None else os.fspath(file),
-            command=None if command is None else tuple(map(str, command)),
-            **({} if every is None else {"frequency_s": every}),
-        )
-        if "email" in alert.notification and self._settings.smtp is None:
-            raise ConfigError(
-                f"alert {name!r}: there is no mail server", remedy="give one with config(smtp={…})"
-            )
-        known = self._alerts.get(alert.name)
-        if known is not None and known != alert:
-            raise ConfigError(f"there is another alert {name!r} already", remedy="rename one")
-        self._alerts[alert.name] = alert
-        if known is None and self._is_active():
-            self._watch_for(alert)
-        return known is None
-
-    def _begin_watch(self) -> None:
-        """Start what an owner does while the run goes on."""
-        folder = self._open_session().folder
-        folder.beat()
-        self._periodic.add(BEAT_S, folder.beat)
-        self._measure()
-
-    def _watch_for(self, alert: Alert) -> None:
-        session = self._open_session()
-        self._write("alert_defined", alert=alert.plain())
-        if self._watcher is None:
-            place: dict[str, Any] = {}
-            if not session.owner:
-                place = {"record": self._write, "only": session.journal.path}
-            self._watcher = AlertWatcher(
-                session.folder, on_action=self._act, smtp=self._settings.smtp, **place
-            )
-            self._periodic.add(ALERTS_S, self._look_at_alerts)
-        self._watcher.add(alert)
-
-    def _look_at_alerts(self) -> None:
-        if self._watcher is not None:
-            self._note(self._watcher.poll())
-
-    def _note(self, fired: list[Firing]) -> None:
-        """Say in the run's events what fired; a job's file has it already."""
-        for firing in fired:
-            if self._open_session().owner:
-                text = f"alert {firing.name}: {firing.message}"
-                self._write("message", message=text, level="alert")
-
-    def _act(self, action: str, firing: Firing) -> None:
-        """Stop what is watched: cleanly, with all records written."""
-        session = self._open_session()
-        if session.owner:
-            with self._lock:
-                session.folder.set_status("terminated", f"alert {firing.name}: {firing.message}")
-        elif action == "stop_run":
-            return  # the record of it is what the run's own watcher acts on
-        stop_process(self._pid)
-
-    def _measure(self) -> None:
-        """Measure the process that is set, in place of the one before."""
-        session = self._open_session()
-        own_job = not session.owner and self._pid == os.getpid()  # the job is measured already
-        if self._settings.disable_resources_metrics or own_job:
-            return
-        if self._monitor is not None:
-            self._monitor.stop()
-        self._monitor = ResourceMonitor(
-            self._write, interval_s=self._settings.resources_metrics_interval, pid=self._pid
-        )
-        self._monitor.start()
-
-    def _end_watch(self) -> None:
-        """Look once more, and stop everything that goes on beside."""
-        if self._monitor is not None:
-            self._monitor.stop()
-        self._periodic.stop()
-        if self._watcher is not None:
-            self._note(self._watcher.finish())
-
-
-def checked_mail(smtp: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the settings of a mail server, checked."""
-    if smtp is None:
-        return None
-    from pydantic import ValidationError
-
-    from fovflow.config.run import SmtpConfig
-
-    with suppress(AttributeError):
-        smtp = smtp.model_dump()  # type: ignore[attr-defined]
-    try:
-        return SmtpConfig.model_validate(smtp).model_dump()
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"smtp.{key}: {first['msg']}") from error
-
+P = ParamSpec("P")
 
 SETTABLE = ("running", "completed", "failed", "terminated")
 _TRACEBACK_LINES = 30
 
 
-class Run(RunWatch):
+def recorded(
+    method: Callable[Concatenate[Run, P], object],
+) -> Callable[Concatenate[Run, P], bool]:
+    """Turn a method into one that does nothing without an active run, and honours the settings.
+
+    It returns whether something was recorded.
+    """
+
+    def call(self: Run, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        if not self._is_active():
+            return False
+        try:
+            method(self, *args, **kwargs)
+        except (FovflowError, OSError) as error:
+            self._report(method.__name__, error)
+            return False
+        return True
+
+    functools.update_wrapper(call, method)
+    return call
+
+
+class Run:
     """Track a piece of work: metrics, events, files, resources, alerts, and how it ended.
 
     Alone, it makes a run of its own in ``{outdir}/runs``. Inside a job of the pipeline it writes
@@ -245,6 +92,13 @@ class Run(RunWatch):
         talks to no tracking server while a run goes on.
     outdir : path-like
         Output folder.
+
+    Attributes
+    ----------
+    joins : bool
+        Whether it writes to the records of the job or run that it is inside of.
+    content : dict
+        Keys of the record of a run of its own.
 
     Examples
     --------
@@ -259,7 +113,6 @@ class Run(RunWatch):
     """
 
     def __init__(self, mode: str = "offline", *, outdir: str | os.PathLike[str] = "results"):
-        super().__init__()
         if mode == "online":
             raise ConfigError(
                 "mode 'online' needs a tracking server, and fovflow talks to none while a run goes "
@@ -269,7 +122,17 @@ class Run(RunWatch):
         self._enabled = check_choice("mode", mode, ("offline", "disabled")) == "offline"
         self._outdir = outdir
         self._process = os.getpid()
-        self._content: dict[str, Any] = {"kind": "script"}
+        self._settings = Settings()
+        self._session: Session | None = None
+        self._watch: Watch | None = None
+        self._alerts: dict[str, Alert] = {}
+        self._tags: list[str] = []
+        self._steps = 0
+        self._closed = False
+        self._said: set[str] = set()
+        self._lock = threading.RLock()
+        self.content: dict[str, Any] = {"kind": "script"}
+        self.joins = True
 
     @property
     def name(self) -> str:
@@ -365,14 +228,12 @@ class Run(RunWatch):
         self._tags = chosen
         queue = self._settings.queue()
         try:
-            if self._joins:
-                self._session = self._session or join_job(queue) or join_run(queue)
-            if self._session is None and not (self._joins and inside_job()):
-                keys = {**self._content, **given, "metadata": about, "tags": chosen}
-                self._session = new_session(
-                    self._outdir, keys.pop("name"), queue, **keys,
-                    **({} if running else {"waiting": True}),
-                )  # fmt: skip
+            if self.joins and self._session is None:
+                self._open(join_job(queue) or join_run(queue))
+            if self._session is None and not (self.joins and inside_job()):
+                keys = {**self.content, **given, "metadata": about, "tags": chosen}
+                waiting = {} if running else {"waiting": True}
+                self._open(new_session(self._outdir, keys.pop("name"), queue, **keys, **waiting))
                 self._begin(running=running)
             elif self._session is not None:
                 self._introduce({**about, **{k: v for k, v in given.items() if v}})
@@ -386,21 +247,279 @@ class Run(RunWatch):
             return False
         if self._session is not None or self._closed:
             raise ConfigError("reconnect() comes in place of init()")
-        self._session = take_over(self._outdir, name, self._settings.queue())
-        record = self._session.folder.update(
-            waiting=False, host=socket.gethostname(), pid=os.getpid()
-        )
+        session = take_over(self._outdir, name, self._settings.queue())
+        self._open(session)
+        record = session.folder.update(waiting=False, host=socket.gethostname(), pid=os.getpid())
         self._tags = list(record.get("tags") or [])
-        events = self._session.folder.events()
+        events = session.folder.events()
         self._steps = sum(event["type"] == "metrics" for event in events)
         self._begin(running=True)
         return True
 
     @recorded
+    def log_metrics(
+        self,
+        metrics: Mapping[str, Any],
+        step: int | None = None,
+        time: float | None = None,
+        timestamp: Any = None,
+    ) -> None:
+        """Record numbers by name.
+
+        Parameters
+        ----------
+        metrics : mapping of str to int or float
+            Infinities and NaN are recorded as null.
+        step : int, optional
+            By default the number of earlier calls: 0, 1, 2, ….
+        time : float, optional
+            Seconds since `init`; measured by default.
+        timestamp : str or datetime, optional
+            ``YYYY-MM-DD hh:mm:ss.ffffff`` in UTC; now by default.
+        """
+        numbers = check_metrics(metrics)
+        at = check_timestamp(timestamp)
+        given = {} if step is None else check_metrics({"step": step})
+        elapsed: float = round(clock.monotonic() - self.session.started, 6)
+        if time is not None:
+            elapsed = check_metrics({"time": time})["time"]
+        with self._lock:
+            count, self._steps = self._steps, self._steps + 1
+        self._write(
+            "metrics", time=at, metrics=numbers, step=given.get("step", count), elapsed_s=elapsed
+        )
+
+    @recorded
+    def log_event(self, message: str, timestamp: Any = None) -> None:
+        """Record something that a person should read, with a time stamp as for `log_metrics`."""
+        text = check_text("message", message)
+        self._write("message", time=check_timestamp(timestamp), message=text)
+
+    @recorded
+    def update_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Add or change names and values: text, numbers, booleans or None."""
+        checked = check_metadata(metadata)
+        session = self.session
+        if not session.owner:
+            self._write("metadata", metadata=checked)
+            return
+        with self._lock:
+            before = session.folder.read_record().get("metadata") or {}
+            session.folder.update(metadata={**before, **checked})
+
+    @recorded
+    def update_tags(self, tags: Iterable[str]) -> None:
+        """Add tags; each stands once."""
+        new = check_tags(tags)
+        session = self.session
+        with self._lock:
+            self._tags = list(dict.fromkeys([*self._tags, *new]))
+            if session.owner:
+                session.folder.update(tags=self._tags)
+        if not session.owner:
+            self._write("tags", tags=self._tags)
+
+    @recorded
+    def save(  # noqa: PLR0917  (the order that other trackers have)
+        self,
+        thing: Any,
+        category: str = "output",
+        filetype: str | None = None,
+        preserve_path: bool = False,
+        name: str | None = None,
+        allow_pickle: bool = False,
+    ) -> None:
+        """Keep a file or a Python object with the run.
+
+        Parameters
+        ----------
+        thing : path-like or object
+            Text and paths name a file, which is copied; an input of 256 MiB or more is recorded
+            by path and digest only. NumPy arrays become npy, tables csv, dicts, lists and numbers
+            json, figures png; anything else is a pickle, if that is allowed.
+        category : {"input", "output", "code"}
+        filetype : str, optional
+            MIME type; told from the name or kind by default.
+        preserve_path : bool
+            Keep a file under its path as given, made relative, and not under its name alone.
+        name : str, optional
+            Name to keep it under; objects need one. Other content under a name that is taken gets
+            a number: ``loss-2.json``.
+        allow_pickle : bool
+            Allow pickles to be written; they are never read.
+        """
+        check_category(category)
+        check_filetype(filetype)
+        if isinstance(thing, str | os.PathLike):
+            path = check_file(thing)
+            own = stored_name(path, preserve_path=preserve_path)
+            kept = safe_name("name", name) if name else own
+            self._keep_file(path, category, filetype, kept)
+            return
+        cabinet = self.session.cabinet
+        with self._lock:
+            about = cabinet.keep_object(
+                thing,
+                category,
+                filetype=filetype,
+                name=object_name(thing, name),
+                allow_pickle=allow_pickle,
+            )
+        self._write("artifact", **about)
+
+    @recorded
+    def save_directory(
+        self,
+        directory: str | os.PathLike[str],
+        category: str = "output",
+        filetype: str | None = None,
+        preserve_path: bool = False,
+    ) -> None:
+        """Keep all files of a folder and its folders, under their names below it; see `save`."""
+        check_category(category)
+        check_filetype(filetype)
+        root = Path(directory)
+        if not root.is_dir():
+            raise FovflowError(f"there is no folder {root}", remedy="save a folder that is there")
+        for path in list(files_below(root, self.session.folder.path)):
+            name = stored_name(path, preserve_path=preserve_path, root=root)
+            self._keep_file(check_file(path), category, filetype, name)
+
+    @recorded
+    def save_all(
+        self,
+        items: Iterable[str | os.PathLike[str]],
+        category: str = "output",
+        filetype: str | None = None,
+        preserve_path: bool = False,
+    ) -> None:
+        """Keep files and folders; see `save` and `save_directory`."""
+        for item in [items] if isinstance(items, str | os.PathLike) else list(items):
+            if Path(item).is_dir():
+                self.save_directory(item, category, filetype, preserve_path)
+            else:
+                self.save(os.fspath(item), category, filetype, preserve_path)
+
+    @recorded
+    def set_folder_details(
+        self,
+        path: str,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Iterable[str] | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Describe a group of runs, as named by ``folder`` of `init`; kept in this run's record."""
+        given = {
+            "metadata": check_metadata(metadata),
+            "tags": check_tags(tags),
+            "description": None if description is None else check_text("description", description),
+        }
+        key = check_text("path", path, empty=False)
+        session = self.session
+        if not session.owner:
+            self._write("metadata", metadata={f"folder {key}": given})
+            return
+        with self._lock:
+            known = session.folder.read_record().get("folders") or {}
+            details = {**known.get(key, {}), **{k: v for k, v in given.items() if v}}
+            session.folder.update(folders={**known, key: details})
+
+    @recorded
+    def set_pid(self, pid: int) -> None:
+        """Measure another process than this one, and stop that one where an alert asks for it."""
+        pid = check_pid(pid)
+        if self._watch is not None:
+            self._watch.measure(pid)
+
+    def add_alert(  # noqa: PLR0917  (the order that other trackers have)
+        self,
+        name: str,
+        source: str = "metrics",
+        frequency: float | None = None,
+        window: float | None = None,
+        rule: str | None = None,
+        metric: str | None = None,
+        threshold: float | None = None,
+        range_low: float | None = None,
+        range_high: float | None = None,
+        notification: str | Iterable[str] = "none",
+        pattern: str | None = None,
+        *,
+        frequency_s: float | None = None,
+        window_s: float | None = None,
+        on_alert: str = "notify",
+        file: str | os.PathLike[str] | None = None,
+        command: Iterable[str] | None = None,
+    ) -> bool:
+        """Define an alert, before or after `init`; one that is defined twice is one alert.
+
+        Parameters
+        ----------
+        name : str
+        source : {"metrics", "events", "resources"}
+        frequency, frequency_s : float, optional
+            Time between two evaluations, in minutes or in seconds; 10 s by default.
+        window, window_s : float, optional
+            Time over which values are averaged, in minutes or in seconds; by default every value
+            is looked at.
+        rule : {"is above", "is below", "is outside range", "is inside range"}
+        metric : str
+            Name of the metric, or one of `fovflow.alertform.RESOURCES`.
+        threshold, range_low, range_high : float
+            Limits of the rule; 0 is one like any other.
+        notification : str or list of str
+            ``none`` or ``log`` (the run's records only), ``file``, ``command``, ``email``.
+        pattern : str
+            Regular expression, for events.
+        on_alert : {"notify", "stop_job", "stop_run"}
+        file : path-like, optional
+        command : list of str, optional
+
+        Returns
+        -------
+        bool
+            Whether the alert is new.
+
+        Raises
+        ------
+        ConfigError
+            If the parts do not fit together, or there is another alert of that name.
+        """
+        asked = [notification] if isinstance(notification, str) else list(notification)
+        every = in_seconds("frequency", frequency_s, frequency)
+        alert = Alert(
+            name=check_text("name", name, empty=False),
+            source=source,
+            metric=metric,
+            rule=rule,
+            threshold=threshold,
+            range_low=range_low,
+            range_high=range_high,
+            pattern=pattern,
+            window_s=in_seconds("window", window_s, window),
+            on_alert=on_alert,
+            notification=tuple(asked),
+            file=None if file is None else os.fspath(file),
+            command=None if command is None else tuple(map(str, command)),
+            **({} if every is None else {"frequency_s": every}),
+        )
+        if "email" in alert.notification and self._settings.smtp is None:
+            raise ConfigError(
+                f"alert {name!r}: there is no mail server", remedy="give one with config(smtp={…})"
+            )
+        known = self._alerts.get(alert.name)
+        if known is not None and known != alert:
+            raise ConfigError(f"there is another alert {name!r} already", remedy="rename one")
+        self._alerts[alert.name] = alert
+        if known is None and self._is_active() and self._watch is not None:
+            self._watch.watch_for(alert)
+        return known is None
+
+    @recorded
     def set_status(self, status: str) -> None:
         """Set the status: running, completed, failed or terminated; the last three stay."""
         check_choice("status", status, SETTABLE)
-        session = self._open_session()
+        session = self.session
         if not session.owner:
             self._write("message", message=f"status: {status}", level="info")
             return
@@ -434,7 +553,8 @@ class Run(RunWatch):
         session = self._session
         atexit.unregister(self._close_at_exit)
         try:
-            self._end_watch()
+            if self._watch is not None:
+                self._watch.end()
             if session.owner and self.status != "created":
                 with self._lock:
                     session.folder.set_status(status, message)
@@ -470,15 +590,60 @@ class Run(RunWatch):
                 print(f"fovflow.Run: {problem}", file=sys.stderr)
         self.close(status, summary)
 
+    def _keep_file(self, path: Path, category: str, filetype: str | None, name: str) -> None:
+        cabinet = self.session.cabinet
+        with self._lock:
+            about = cabinet.keep_file(path, category, filetype=filetype, name=name)
+        self._write("artifact", **about)
+
+    @property
+    def session(self) -> Session:
+        """The open session; FovflowError where the run is closed or has not begun."""
+        if self._session is None or self._closed:
+            raise FovflowError("the run is closed", remedy="log before close()")
+        return self._session
+
+    def _open(self, session: Session | None) -> None:
+        self._session = session
+        self._watch = Watch(session, self._settings, self._lock) if session else None
+
+    def _is_active(self) -> bool:
+        """Tell whether there is a run to write to; inside a job that is the job's."""
+        if self._session is None and self._enabled and self.joins and not self._closed:
+            with self._lock, suppress(OSError):
+                self._open(self._session or join_job(self._settings.queue()))
+        return self._session is not None
+
+    def _write(self, kind: str, **keys: Any) -> None:
+        self.session.write(kind, **keys)
+
+    def _report(self, what: str, error: Exception) -> None:
+        """Raise an error, or say and record it, once for each."""
+        if not self._settings.suppress_errors:
+            raise error
+        text = f"{what}: {error}"
+        if text in self._said:
+            return
+        self._said.add(text)
+        with suppress(OSError, ValueError):
+            print(f"fovflow.Run: {text}", file=sys.stderr, flush=True)
+        if self._session is not None and not self._closed:
+            with suppress(OSError, ValueError):
+                self._session.write("message", message=text, level="error")
+
     def _begin(self, *, running: bool) -> None:
-        session = self._open_session()
+        session, watch = self.session, self._watch
+        assert watch is not None
         if running:
             with self._lock:
                 session.folder.set_status("running")
-            self._begin_watch()
+            watch.begin()
         atexit.register(self._close_at_exit)
+        self._watch_alerts(watch)
+
+    def _watch_alerts(self, watch: Watch) -> None:
         for alert in self._alerts.values():
-            self._watch_for(alert)
+            watch.watch_for(alert)
 
     def _introduce(self, about: dict[str, Any]) -> None:
         """Say in the job's records who joined."""
@@ -486,8 +651,8 @@ class Run(RunWatch):
             self._write("metadata", metadata=about)
         if self._tags:
             self._write("tags", tags=self._tags)
-        for alert in self._alerts.values():
-            self._watch_for(alert)
+        if self._watch is not None:
+            self._watch_alerts(self._watch)
 
     def _record(self) -> dict[str, Any]:
         return self._session.folder.read_record() if self._session else {}
@@ -501,3 +666,21 @@ class Run(RunWatch):
             self.close("terminated", kind.__name__)
         else:
             self.close("failed", f"{kind.__name__}: {getattr(sys, 'last_value', '')}")
+
+
+def checked_mail(smtp: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the settings of a mail server, checked."""
+    if smtp is None:
+        return None
+    from pydantic import ValidationError
+
+    from fovflow.config.run import SmtpConfig
+
+    with suppress(AttributeError):
+        smtp = smtp.model_dump()  # type: ignore[attr-defined]
+    try:
+        return SmtpConfig.model_validate(smtp).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"smtp.{key}: {first['msg']}") from error

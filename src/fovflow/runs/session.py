@@ -1,0 +1,293 @@
+"""An open run: where its records are written, and what goes on beside the work."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fovflow.alertform import Alert
+from fovflow.errors import FovflowError
+from fovflow.events import Journal
+from fovflow.runs.alertrules import Firing
+from fovflow.runs.alerts import AlertWatcher
+from fovflow.runs.artifacts import Cabinet
+from fovflow.runs.claim import stop_process
+from fovflow.runs.resources import ResourceMonitor
+from fovflow.runs.store import BEAT_S, ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
+
+ALERTS_S = 1.0
+"""Seconds between two looks at what was logged, for alerts."""
+
+CLAIM = ".owner"
+"""File that the process which takes a waiting run makes, so that only one does."""
+
+
+@dataclass(slots=True)
+class Session:
+    """An open run.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    journal : Journal
+    cabinet : Cabinet
+    owner : bool
+        Whether the run is ours; else we write into the file of a job of it.
+    started : float
+        `time.monotonic` when it was opened.
+    """
+
+    folder: RunFolder
+    journal: Journal
+    cabinet: Cabinet
+    owner: bool
+    started: float = field(default_factory=time.monotonic)
+
+    def write(self, kind: str, **keys: Any) -> None:
+        """Append an event."""
+        self.journal.write(kind, **keys)
+
+
+def new_session(
+    outdir: str | os.PathLike[str], name: str | None, queue: dict[str, Any], **content: Any
+) -> Session:
+    """Make a run of our own."""
+    return own_session(RunFolder.create(outdir, name=name, **content), queue)
+
+
+def own_session(folder: RunFolder, queue: dict[str, Any]) -> Session:
+    """Open a run as its owner."""
+    journal = Journal(folder.path / "events.jsonl", **queue)
+    return Session(folder, journal, Cabinet(folder.path / "artifacts", folder.path), owner=True)
+
+
+def inside_job() -> bool:
+    """Tell whether this process belongs to a job or run of the pipeline, recorded or not."""
+    return JOB_EVENTS in os.environ or ENVIRONMENT in os.environ
+
+
+def join_job(queue: dict[str, Any]) -> Session | None:
+    """Open the file of the job that this process belongs to; None where there is none."""
+    named = os.environ.get(JOB_EVENTS)
+    if not named:
+        return None
+    path = Path(named)
+    if not path.parent.is_dir():
+        return None
+    folder = RunFolder(path.parents[2])
+    return _inside(folder, path, queue)
+
+
+def join_run(queue: dict[str, Any]) -> Session | None:
+    """Open a file of our own in the run that the environment names; None where none is at work."""
+    named = os.environ.get(ENVIRONMENT)
+    if not named:
+        return None
+    folder = RunFolder(named)
+    try:
+        if folder.status() not in ("created", "running"):
+            return None
+    except FovflowError:
+        return None
+    script = Path(sys.argv[0] if sys.argv else "").stem or "python"
+    _, path = folder.new_attempt(f"script.{script}")
+    return _inside(folder, path, queue)
+
+
+def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) -> Session:
+    """Open a run that waits in the state ``created``, by its name or id, the newest first.
+
+    Raises
+    ------
+    FovflowError
+        If there is none of that name, it is in another state, or someone else has it.
+    """
+    named = [run for run in list_runs(outdir) if name in (run.id, run.read_record()["name"])]
+    if not named:
+        known = [run.id for run in list_runs(outdir)]
+        raise FovflowError(
+            f"there is no run {name!r} in {Path(outdir) / 'runs'}",
+            found=", ".join(known[-5:]) or "no runs",
+            remedy="give the name or id of a run that was made with init(running=False)",
+        )
+    folder = named[-1]
+    status = folder.read_record()["status"]
+    if status != "created" or not claim(folder):
+        raise FovflowError(
+            f"the run {folder.id} does not wait for a process to take it over",
+            found=f"status {status}" if status != "created" else "another process has it",
+            remedy="only runs that were made with init(running=False) can be taken, once",
+        )
+    return own_session(folder, queue)
+
+
+def claim(folder: RunFolder) -> bool:
+    """Take a waiting run; False where another process did."""
+    try:
+        (folder.path / CLAIM).open("x").close()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _inside(folder: RunFolder, path: Path, queue: dict[str, Any]) -> Session:
+    cabinet = Cabinet(path.with_suffix(""), folder.path)
+    return Session(folder, Journal(path, **queue), cabinet, owner=False)
+
+
+@dataclass(slots=True)
+class Settings:
+    """How a run behaves; see `fovflow.Run.config`."""
+
+    suppress_errors: bool = True
+    queue_blocking: bool = False
+    queue_size: int = 10_000
+    disable_resources_metrics: bool = False
+    resources_metrics_interval: float = 30.0
+    smtp: Mapping[str, Any] | None = None
+
+    def queue(self) -> dict[str, Any]:
+        """Return what a `Journal` is made with."""
+        return {"size": self.queue_size, "blocking": self.queue_blocking}
+
+
+class Periodic:
+    """Call functions at intervals, in one daemon thread, until stopped.
+
+    A function that fails is not called again; why is said once on the error stream.
+    """
+
+    def __init__(self, name: str):
+        self._tasks: list[tuple[float, Callable[[], object], float]] = []
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._changed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def add(self, interval_s: float, function: Callable[[], object]) -> None:
+        """Call `function` every `interval_s` seconds from now on."""
+        with self._lock:
+            self._tasks.append((interval_s, function, time.monotonic() + interval_s))
+        self._changed.set()
+        if not self._thread.is_alive() and not self._end.is_set():
+            self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End the thread after what it is doing; safe to call twice and from within it."""
+        self._end.set()
+        self._changed.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            with self._lock:
+                soonest = min((due for _, _, due in self._tasks), default=time.monotonic() + 60)
+            self._changed.wait(max(soonest - time.monotonic(), 0))
+            self._changed.clear()
+            if not self._end.is_set():
+                self._do_what_is_due()
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            due = [task for task in self._tasks if task[2] <= now]
+            self._tasks = [task for task in self._tasks if task[2] > now]
+        for interval, function, _ in due:
+            try:
+                function()
+            except Exception as error:  # what goes on beside the work must not disturb it
+                with suppress(OSError, ValueError):
+                    print(f"fovflow: the run is watched no further: {error}", file=sys.stderr)
+                continue
+            with self._lock:
+                self._tasks.append((interval, function, time.monotonic() + interval))
+
+
+class Watch:
+    """Beside the work of an open run: its heartbeat, what its process uses, and its alerts.
+
+    Parameters
+    ----------
+    session : Session
+    settings : Settings
+    lock : context manager
+        Held while the run's record is changed.
+    """
+
+    def __init__(self, session: Session, settings: Settings, lock: AbstractContextManager[Any]):
+        self._session, self._settings, self._lock = session, settings, lock
+        self._pid = os.getpid()
+        self._watcher: AlertWatcher | None = None
+        self._monitor: ResourceMonitor | None = None
+        self._periodic = Periodic("fovflow-run")
+
+    def begin(self) -> None:
+        """Start what the owner of a run does while it goes on."""
+        folder = self._session.folder
+        folder.beat()
+        self._periodic.add(BEAT_S, folder.beat)
+        self.measure(self._pid)
+
+    def measure(self, pid: int) -> None:
+        """Measure this process, in place of the one before."""
+        self._pid = pid
+        own_job = not self._session.owner and pid == os.getpid()  # the job is measured already
+        if self._settings.disable_resources_metrics or own_job:
+            return
+        if self._monitor is not None:
+            self._monitor.stop()
+        interval_s = self._settings.resources_metrics_interval
+        self._monitor = ResourceMonitor(self._session.write, interval_s=interval_s, pid=pid)
+        self._monitor.start()
+
+    def watch_for(self, alert: Alert) -> None:
+        """Record an alert's definition, and look for it from now on."""
+        session = self._session
+        session.write("alert_defined", alert=alert.plain())
+        if self._watcher is None:
+            place: dict[str, Any] = {}
+            if not session.owner:
+                place = {"record": session.write, "only": session.journal.path}
+            self._watcher = AlertWatcher(
+                session.folder, on_action=self._act, smtp=self._settings.smtp, **place
+            )
+            self._periodic.add(ALERTS_S, self._look_at_alerts)
+        self._watcher.add(alert)
+
+    def end(self) -> None:
+        """Look once more, and stop everything."""
+        if self._monitor is not None:
+            self._monitor.stop()
+        self._periodic.stop()
+        if self._watcher is not None:
+            self._note(self._watcher.finish())
+
+    def _look_at_alerts(self) -> None:
+        if self._watcher is not None:
+            self._note(self._watcher.poll())
+
+    def _note(self, fired: list[Firing]) -> None:
+        """Say in the run's events what fired; a job's file has it already."""
+        for firing in fired:
+            if self._session.owner:
+                text = f"alert {firing.name}: {firing.message}"
+                self._session.write("message", message=text, level="alert")
+
+    def _act(self, action: str, firing: Firing) -> None:
+        """Stop what is watched: cleanly, with all records written."""
+        if self._session.owner:
+            with self._lock:
+                self._session.folder.set_status(
+                    "terminated", f"alert {firing.name}: {firing.message}"
+                )
+        elif action == "stop_run":
+            return  # the record of it is what the run's own watcher acts on
+        stop_process(self._pid)
