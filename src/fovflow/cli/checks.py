@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from fovflow.cli.common import (
@@ -67,6 +66,8 @@ def checksums(
     *, what: str, folders: list[str], write: bool, given: str | None, configfile: str, json: bool
 ) -> int:
     """Write the list, or compare; return 1 if anything differs from the list."""
+    from dataclasses import asdict
+
     from fovflow.config.load import load_config
     from fovflow.errors import ConfigError
     from fovflow.runs import checksums

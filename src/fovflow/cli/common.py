@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from fovflow.runs.store import RunFolder
@@ -20,8 +18,7 @@ Argument = Callable[[argparse.ArgumentParser], object]
 CONFIG = "config/config.yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command of the terminal.
 
     Attributes
@@ -112,6 +109,8 @@ def print_result(
 ) -> None:
     """Print what a command found: `content` as JSON, or for people what `text` returns."""
     if as_json:
+        import json
+
         print(json.dumps(content, indent=2, ensure_ascii=ascii_only, default=str), flush=True)
     else:
         found = text()
