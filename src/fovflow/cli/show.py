@@ -70,10 +70,10 @@ def _statuses_of_results(outdir: Path) -> list[dict[str, Any]]:
     found = []
     for results in map(load_results, folders):
         fovs: dict[str, dict[str, str]] = {}
-        with_missing_files = {path.parent.name for path in results.missing}
+        with_missing_files = {path.parent for path in results.missing}
         for fov in results.fovs.values():
             entry = {"status": fov.status, "step": fov.step, "error": fov.error}
-            if fov.status == "complete" and f"fov_{fov.index:03d}" in with_missing_files:
+            if fov.status == "complete" and fov.path in with_missing_files:
                 error = "files that the results name are missing"
                 entry = {"status": "incomplete", "error": error}
             fovs[str(fov.index)] = {key: value for key, value in entry.items() if value}
@@ -250,7 +250,7 @@ def overlay(
         for t in parse_ranges(frames, "--frames") if frames else some:
             if t >= len(labels):
                 raise ConfigError(f"--frames: no frame {t}", found=f"{len(labels)} frames")
-            path = place / f"{results.dataset}_fov_{index:03d}_frame_{t:04d}.png"
+            path = place / f"{results.dataset}_{fov.path.name}_frame_{t:04d}.png"
             write_png(path, draw_overlay(images[t], labels[t]))
             print(path)
     return 0
