@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json as json_text
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -360,9 +360,7 @@ def export(folder: str, format: str, to: str | None) -> int:
     content = read_json(manifest)
     if not isinstance(content, dict) or not isinstance(content.get("@graph"), list):
         raise FovflowError(f"{manifest} is no RO-Crate: it has no list @graph")
-    text = (
-        json_text.dumps(to_prov(content, place.resolve().name), indent=1, ensure_ascii=False) + "\n"
-    )
+    text = dumps(to_prov(content, place.resolve().name), indent=1, ensure_ascii=False) + "\n"
     if to is None:
         print(text, end="")
     else:
