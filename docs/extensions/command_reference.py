@@ -16,7 +16,7 @@ def command_reference() -> str:
     """Return a section for each command and each of its subcommands."""
     lines = ["| command | what it does |", "|---|---|"]
     lines += [
-        f"| [`fovflow {name}`](#fovflow-{name}) | {what} |" for name, what in COMMANDS.items()
+        f"| [`fovflow {name}`](#fovflow-{name}) | {what} |" for name, (_, what) in COMMANDS.items()
     ]
     for name in COMMANDS:
         lines += ["", *_section(command_parser(name), 2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
@@ -53,7 +54,7 @@ def parse_ranges(text: str | int, what: str = "fovs") -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def format_ranges(indices: tuple[int, ...] | list[int] | range) -> str:
+def format_ranges(indices: Sequence[int]) -> str:
     """Write indices as inclusive ranges: the inverse of `parse_ranges`.
 
     Examples
@@ -68,6 +69,22 @@ def format_ranges(indices: tuple[int, ...] | list[int] | range) -> str:
         else:
             runs.append([index, index])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def format_fovs(indices: Sequence[int]) -> str:
+    """Return FOVs in words.
+
+    Examples
+    --------
+    >>> format_fovs([3]), format_fovs([0, 1, 2, 7])
+    ('FOV 3', 'FOVs 0-2, 7')
+    """
+    return f"{'FOV' if len(indices) == 1 else 'FOVs'} {format_ranges(indices)}"
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes in MB, such as ``2.3 MB``."""
+    return f"{size / 1e6:.1f} MB"
 
 
 _UM = {

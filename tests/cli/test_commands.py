@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from fovflow.cli import COMMANDS, main
-from fovflow.cli.init_command import with_datasets
-from fovflow.cli.why_command import format_jobs, in_words, read_dry_run
+from fovflow.cli.project import with_datasets
+from fovflow.cli.run import format_jobs, in_words, read_dry_run
 from fovflow.config import load_config
 from fovflow.simulation import MovieParams, simulate, write_movie
 from paths import ROOT

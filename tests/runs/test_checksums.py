@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from fovflow.cli import main
-from fovflow.cli.paper import pinned_versions
+from fovflow.cli.project import pinned_versions
 from fovflow.config import parse_config
 from fovflow.errors import FovflowError
 from fovflow.runs.checksums import (

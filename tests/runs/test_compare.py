@@ -8,7 +8,7 @@ import json
 import pytest
 from runs.recorded import DATASET
 
-from fovflow.cli import runs_compare
+from fovflow.cli.runs import compare as runs_compare
 from fovflow.errors import FovflowError
 from fovflow.runs.compare import compare_runs, format_comparison
 from fovflow.runs.jobs import outputs_of

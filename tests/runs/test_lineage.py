@@ -7,7 +7,7 @@ import json
 import pytest
 from runs.recorded import DATASET, Recorded, digest
 
-from fovflow.cli import runs_lineage
+from fovflow.cli.runs import lineage as runs_lineage
 from fovflow.errors import FovflowError
 from fovflow.runs.lineage import format_lineage, trace
 

@@ -12,7 +12,7 @@ from fovflow.adapter.pipeline import Pipeline, record_report
 from fovflow.records import through_json
 from fovflow.results import fov_status, results_paths, write_results
 from fovflow.runs.manifest_records import Circumstances, write_manifest
-from fovflow.units import format_ranges
+from fovflow.units import format_fovs
 
 STEPS = ("copy", "segment", "correct", "track", "extract")
 
@@ -102,10 +102,7 @@ def describe_outcome(pipeline: Pipeline) -> str:
         for fov, status in statuses.items():
             if status["status"] != "complete":
                 groups.setdefault(_in_words(status), []).append(fov)
-        lines += [
-            f"  {'FOV' if len(fovs) == 1 else 'FOVs'} {format_ranges(fovs)}: {words}"
-            for words, fovs in groups.items()
-        ]
+        lines += [f"  {format_fovs(fovs)}: {words}" for words, fovs in groups.items()]
         lines += [f"{name}: {problem}" for problem in plan.problems]
         if complete:
             lines.append(f"  results: {pipeline.layout.results(name)}")

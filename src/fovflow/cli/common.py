@@ -1,0 +1,139 @@
+"""What the commands share: their form, arguments that several of them have, and how they print."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from fovflow.runs.store import RunFolder
+
+Argument = Callable[[argparse.ArgumentParser], object]
+"""Adds itself to a parser."""
+
+CONFIG = "config/config.yaml"
+
+
+class Command(NamedTuple):
+    """A command of the terminal.
+
+    Attributes
+    ----------
+    run : callable
+        Takes the values of the arguments by name; returns the exit status.
+    example : str
+    arguments : tuple of callable
+    description : str, optional
+        In place of the line that the table of commands has.
+    usage : str, optional
+    passes_on : bool
+        Whether unknown options and arguments are accepted; they are the value of ``rest``.
+    """
+
+    run: Callable[..., int]
+    example: str
+    arguments: tuple[Argument, ...]
+    description: str | None = None
+    usage: str | None = None
+    passes_on: bool = False
+
+    def texts(self, summary: str) -> dict[str, Any]:
+        """Return the texts of the command's parser, for `argparse.ArgumentParser`."""
+        return {
+            "usage": self.usage,
+            "description": self.description or f"{summary[0].upper()}{summary[1:]}.",
+            "epilog": f"example:\n  {self.example}",
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+        }
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Define the arguments."""
+        for add in self.arguments:
+            add(parser)
+
+    def main(self, arguments: argparse.Namespace) -> int:
+        """Run the command on parsed arguments; return the exit status."""
+        return self.run(**vars(arguments))
+
+
+def command(
+    example: str, *arguments: Argument, **options: Any
+) -> Callable[[Callable[..., int]], Command]:
+    """Make a function the command of its name; `options` are further attributes of `Command`."""
+    return lambda run: Command(run, example, arguments, **options)
+
+
+def argument(*names: str, **options: Any) -> Argument:
+    """Return an argument, as `argparse.ArgumentParser.add_argument` takes it."""
+    return lambda parser: parser.add_argument(*names, **options)
+
+
+_OUTDIR = "output folder (default: the configuration's, else results)"
+OUTDIR = argument("outdir", nargs="?", help=_OUTDIR)
+OUTDIR_OPTION = argument("--outdir", help=_OUTDIR)
+CONFIGFILE = argument("--configfile", default=CONFIG, help=f"configuration (default: {CONFIG})")
+RUN = argument("run", metavar="RUN", help="id, name, path of a run's folder, or an output folder")
+JSON = argument("--json", action="store_true", help="print JSON")
+
+
+def chosen_outdir(given: str | None, configfile: str = CONFIG) -> Path:
+    """Return the output folder: the one that was given, the configuration's, or ``results``."""
+    if given is not None:
+        return Path(given)
+    if Path(configfile).exists():
+        from fovflow.tables import read_yaml
+
+        content = read_yaml(configfile)
+        if isinstance(content, dict) and isinstance(content.get("outdir"), str):
+            return Path(content["outdir"])
+    return Path("results")
+
+
+def chosen_run(outdir: str | None, wanted: str | None) -> RunFolder:
+    """Return the run that was asked for; see `fovflow.runs.store.find_run`."""
+    from fovflow.runs.store import find_run
+
+    return find_run(chosen_outdir(outdir), wanted)
+
+
+def print_result(
+    as_json: bool,
+    content: object,
+    text: Callable[[], str | Iterable[str]],
+    *,
+    ascii_only: bool = False,
+) -> None:
+    """Print what a command found: `content` as JSON, or for people what `text` returns."""
+    if as_json:
+        import json
+
+        print(json.dumps(content, indent=2, ensure_ascii=ascii_only, default=str), flush=True)
+    else:
+        found = text()
+        print(found if isinstance(found, str) else "\n".join(found), flush=True)
+
+
+@contextmanager
+def bytes_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal while the body runs.
+
+    Yields
+    ------
+    callable
+        Takes the bytes done since the last call, and the bytes that there are altogether.
+    """
+    from tqdm import tqdm
+
+    with tqdm(
+        desc=what, unit="B", unit_scale=True, disable=None, leave=False, file=sys.stderr
+    ) as bar:
+
+        def advance(step: int, total: int) -> None:
+            bar.total = total
+            bar.update(step)
+
+        yield advance

@@ -1,0 +1,120 @@
+"""Commands on raw data: inspect, simulate."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fovflow.cli.common import JSON, argument, command, print_result
+
+if TYPE_CHECKING:
+    from fovflow.simulation import MovieParams
+
+
+@command(
+    "fovflow inspect data/plate1.nd2",
+    argument("file", help="raw file, OME-Zarr folder, or quoted pattern of a TIFF series"),
+    argument("--pattern", help="for a series: such as '{position}/{channel}_{time}.tif'"),
+    argument(
+        "--estimate", action="store_true", help="tell the memory, disk and files of a whole run"
+    ),
+    JSON,
+)
+def inspect(file: str, pattern: str | None, estimate: bool, json: bool) -> int:
+    """Print what a raw file holds."""
+    from fovflow.planning import needs
+    from fovflow.readers import open_raw
+    from fovflow.readers.describe import describe, format_description
+
+    with open_raw(file, pattern=pattern) as raw:
+        description = describe(raw, file, pattern)
+        info = raw.info
+    found = needs.estimate(
+        len(info.positions), info.n_frames, info.height, info.width, len(info.channels)
+    )
+    print_result(
+        json,
+        description | ({"estimate": found} if estimate else {}),
+        lambda: [
+            format_description(description),
+            *(["", needs.format_estimate(found)] * estimate),
+        ],
+    )
+    return 0
+
+
+_OPTIONS = {
+    "seed": "seed: the same seed gives the same file",
+    "positions": "number of fields of view",
+    "frames": "number of frames",
+    "height": "rows, in pixels",
+    "width": "columns, in pixels",
+    "cells": "cells per field of view",
+    "touching": "share of the cells that touch a neighbour, 0 to 1",
+    "births": "cells per field of view that appear",
+    "deaths": "cells per field of view that disappear",
+    "divisions": "divisions per field of view",
+    "shading": "fall of the illumination towards the corners, 0 to 1",
+    "bleaching": "share of the cells' light lost with each frame, 0 to 1",
+}
+
+
+def _movie_options(parser: argparse.ArgumentParser) -> None:
+    from fovflow.simulation import MovieParams
+
+    defaults = MovieParams()
+    for name, text in _OPTIONS.items():
+        default = getattr(defaults, name)
+        parser.add_argument(
+            f"--{name}", type=type(default), default=default, help=f"{text} (default: {default})"
+        )
+
+
+@command(
+    "fovflow simulate movie.nd2 --positions 3 --frames 24 --cells 30",
+    argument(
+        "file",
+        help="file to write: .nd2, .ome.tif, .tif, .ome.zarr or .czi; without a suffix a series",
+    ),
+    argument("--format", help="format, where the name does not tell it"),
+    _movie_options,
+    argument("--truth", help="folder for masks, tracks and kinetics as simulated"),
+)
+def simulate(file: str, format: str | None, truth: str | None, **settings: Any) -> int:
+    """Write a simulated movie and its truth."""
+    from fovflow.simulation import MovieParams
+
+    written = write_simulation(
+        MovieParams(**settings), Path(file), Path(truth) if truth else None, format
+    )
+    more = f" and {len(written) - 1} more" if len(written) > 1 else ""
+    print(f"movie: {written[0]}{more}")
+    if truth:
+        print(f"truth: {Path(truth)}")
+    return 0
+
+
+def write_simulation(
+    params: MovieParams, path: Path, truth: Path | None, format: str | None = None
+) -> list[Path]:
+    """Simulate a movie; write its truth, if a folder is given, and then its raw file.
+
+    How far that is shows on the terminal.
+
+    Returns
+    -------
+    list of Path
+        What the raw file consists of.
+    """
+    from fovflow.mapping.progress import Progress
+    from fovflow.simulation import simulate, write_movie, write_truth
+
+    movie = simulate(params)
+    total = params.positions * params.frames
+    if truth is not None:
+        with Progress(total, "truth", unit="frame") as progress:
+            write_truth(movie, truth, partial(progress.count, ok=True))
+    with Progress(total, "movie", unit="frame") as progress:
+        return write_movie(movie, path, format, partial(progress.count, ok=True))

@@ -1,0 +1,391 @@
+"""``fovflow runs``: the records of runs."""
+
+from __future__ import annotations
+
+import argparse
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fovflow.cli.common import (
+    JSON,
+    OUTDIR,
+    OUTDIR_OPTION,
+    argument,
+    chosen_outdir,
+    chosen_run,
+    command,
+    print_result,
+)
+from fovflow.errors import FovflowError
+from fovflow.units import megabytes
+
+if TYPE_CHECKING:
+    from fovflow.runs.store import RunFolder
+    from fovflow.runs.view import JobView, RunView
+
+SLOWEST = 10
+"""Number of slowest jobs that are shown."""
+
+COSTLIEST = 20
+"""Number of jobs of a cluster that are shown: those that took most."""
+
+
+@command("fovflow runs list results", OUTDIR, JSON)
+def list_runs(outdir: str | None, json: bool) -> int:
+    """Print the runs of an output folder, oldest first."""
+    from fovflow.runs import store
+
+    found = map(run_entry, store.list_runs(chosen_outdir(outdir)))
+    entries = [entry for entry in found if entry is not None]
+    print_result(json, entries, lambda: format_runs(entries))
+    return 0
+
+
+def run_entry(run: RunFolder) -> dict[str, Any] | None:
+    """Return what the list tells of a run; None where its record cannot be read."""
+    from fovflow.events import seconds_of
+    from fovflow.runs.store import read_run
+    from fovflow.runs.view import counts
+
+    try:
+        record = run.read_record()
+        status = run.status()
+    except (FovflowError, KeyError, OSError):
+        return None
+    started, ended = record.get("started"), record.get("ended")
+    found = record.get("counts")
+    if not found:  # the run has not written down how it ended
+        view = read_run(run)
+        found = counts(view) if view.total else None
+    return {
+        "id": record.get("id") or run.id,
+        "name": record.get("name"),
+        "status": status,
+        "started": started,
+        "ended": ended,
+        "created": record.get("created"),
+        "seconds": round(seconds_of(ended) - seconds_of(started), 3) if started and ended else None,
+        "kind": record.get("kind"),
+        "workflow_type": record.get("workflow_type"),
+        "description": record.get("description"),
+        "tags": record.get("tags") or [],
+        "counts": found,
+        "command": record.get("command"),
+        "folder": str(run.path),
+    }
+
+
+def format_runs(entries: list[dict[str, Any]]) -> str:
+    """Return the list as a table for people."""
+    from fovflow.runs.screen import clock
+
+    if not entries:
+        return "no runs are recorded here"
+    rows = [("name", "status", "started (UTC)", "time", "jobs", "id")]
+    for entry in entries:
+        found = entry["counts"]
+        jobs = f"{found['completed']}/{found['total']}" if found else ""
+        started = _date(entry["started"] or entry["created"] or "")
+        spent = "" if entry["seconds"] is None else clock(entry["seconds"])
+        rows.append((str(entry["name"]), entry["status"], started, spent, jobs, entry["id"]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _date(stamp: object) -> str:
+    """Return a time stamp of the records without its fraction and zone."""
+    return str(stamp)[:19].replace("T", " ")
+
+
+@command(
+    "fovflow runs show brave-otter",
+    argument(
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="id or name, or the first letters of one, a run's folder, or an output folder "
+        "(default: the run at work, else the last one)",
+    ),
+    OUTDIR_OPTION,
+    JSON,
+)
+def show(run: str | None, outdir: str | None, json: bool) -> int:
+    """Print everything that a person wants to know of one run."""
+    from fovflow.runs.store import read_run
+
+    recorded = chosen_run(outdir, run)
+    content = describe(recorded, read_run(recorded))
+    print_result(json, content, lambda: format_run(content))
+    return 0
+
+
+def describe(run: RunFolder, view: RunView) -> dict[str, Any]:
+    """Return the record of a run with what its events tell.
+
+    Returns
+    -------
+    dict
+        The content of ``run.json`` with the status as of now, and ``folder``, ``failures``,
+        ``slowest`` (jobs), ``rules`` (jobs, seconds and peak memory by rule), ``attempts`` (of
+        jobs that needed several), ``alerts``, ``messages`` and ``cluster_jobs`` (see
+        `fovflow.runs.view.cluster_costs`).
+    """
+    from fovflow.runs.view import OVER, cluster_costs
+
+    jobs = view.last()
+    ended = [job for job in jobs if job.status in OVER]
+    slowest = sorted(ended, key=lambda job: (-job.seconds(0.0), job.job))[:SLOWEST]
+    again = {job.job for job in jobs if job.attempt > 1}
+    return {
+        **view.record,
+        "folder": str(run.path),
+        "counts": {
+            "total": view.total,
+            **{status: view.count(status) for status in (*OVER, "running")},
+        },
+        "failures": [_job(job) for job in (*view.failed, *view.terminated)],
+        "slowest": [_job(job) for job in slowest],
+        "rules": _rules(ended, list(view.planned)),
+        "attempts": [_job(job) for key, job in sorted(view.jobs.items()) if key[0] in again],
+        "alerts": view.alerts,
+        "messages": view.messages,
+        "cluster_jobs": cluster_costs(view),
+    }
+
+
+def _job(job: JobView) -> dict[str, Any]:
+    about = ("job", "attempt", "rule", "wildcards", "status")
+    usage = {key: job.usage.get(key) for key in ("cpu_s", "peak_mib")}
+    more = ("host", "error", "frame", "log", "metrics")
+    return {
+        **{key: getattr(job, key) for key in about},
+        "seconds": round(job.seconds(0.0), 3),
+        **usage,
+        **{key: getattr(job, key) for key in more},
+    }
+
+
+def _rules(jobs: list[JobView], order: list[str]) -> dict[str, dict[str, Any]]:
+    """Return what the jobs of each rule took, in the order of the plan."""
+    found: dict[str, dict[str, Any]] = {}
+    places = {rule: place for place, rule in enumerate(order)}
+    for job in sorted(jobs, key=lambda job: places.get(job.rule, len(places))):
+        entry = found.setdefault(job.rule, {"jobs": 0, "seconds": 0.0, "peak_mib": None})
+        entry["jobs"] += 1
+        entry["seconds"] = round(entry["seconds"] + job.seconds(0.0), 3)
+        peak = job.usage.get("peak_mib")
+        if peak is not None:
+            entry["peak_mib"] = max(peak, entry["peak_mib"] or 0.0)
+    return found
+
+
+def format_run(content: dict[str, Any]) -> str:
+    """Return a run as text for people."""
+    lines = [f"{content.get('name')} ({content.get('id')}): {content.get('status')}"]
+    for key in ("description", "workflow_type", "command", "working_directory", "folder"):
+        if content.get(key):
+            lines.append(f"  {key.replace('_', ' ')}: {content[key]}")
+    if content.get("tags"):
+        lines.append(f"  tags: {', '.join(content['tags'])}")
+    lines += [f"  {key}: {value}" for key, value in (content.get("metadata") or {}).items()]
+    workflow = content.get("workflow") or {}
+    known = [f"{name} {version}" for name, version in (content.get("versions") or {}).items()]
+    if workflow.get("commit"):
+        known.append(f"commit {workflow['commit'][:12]}{' with changes' * bool(workflow['dirty'])}")
+    lines += [f"  made with: {', '.join(known)}"] if known else []
+    lines += _section("status", _history(content), always=True)
+    lines += _section("inputs", _inputs(content))
+    lines += _section(*_jobs(content), always=True)
+    lines += _section("errors", _failures(content))
+    slowest = [f"{job['seconds']:9.2f} s  {_name(job)}" for job in content["slowest"]]
+    lines += _section("slowest jobs", slowest)
+    again = [
+        f"{_name(job)}, attempt {job['attempt']}: {job['status']} {job['error']}".rstrip()
+        for job in content["attempts"]
+    ]
+    lines += _section("jobs with several attempts", again)
+    lines += _section(*_costs(content["cluster_jobs"]))
+    alerts = [
+        f"{_time(event)}  {event['name']}: {event.get('message', '')} ({event.get('action')})"
+        for event in content["alerts"]
+    ]
+    lines += _section("alerts", alerts)
+    messages = [f"{_time(event)}  {event['message']}" for event in content["messages"]]
+    return "\n".join([*lines, *_section("messages", messages)])
+
+
+def _section(title: str, content: list[str], *, always: bool = False) -> list[str]:
+    """Return a title and indented lines; nothing where there are no lines, unless `always`."""
+    return ["", title, *(f"  {line}" for line in content)] if content or always else []
+
+
+def _history(content: dict[str, Any]) -> list[str]:
+    return [
+        f"{_date(entry['time'])} UTC  {entry['status']}"
+        f"{': ' + entry['message'] if entry.get('message') else ''}"
+        for entry in content.get("history") or []
+    ]
+
+
+def _inputs(content: dict[str, Any]) -> list[str]:
+    lines = []
+    for entry in content.get("inputs") or []:
+        text = f"{entry.get('dataset') or entry.get('name') or ''}: {entry.get('path')}"
+        size = entry.get("bytes")
+        text += f", {megabytes(size)}" if isinstance(size, int) else ""
+        digest = entry.get("fingerprint") or entry.get("sha256") or entry.get("digest")
+        lines.append(f"{text}, {digest}" if digest else text)
+        lines += [f"  {problem}" for problem in entry.get("problems") or []]
+    return lines
+
+
+def _jobs(content: dict[str, Any]) -> tuple[str, list[str]]:
+    """Return the numbers of jobs, and a line on those of each rule."""
+    from fovflow.runs.screen import clock
+    from fovflow.runs.view import OVER
+
+    counts = content["counts"]
+    under_way = "under way when it was lost" if content["status"] == "lost" else "running"
+    ended = ", ".join(f"{counts[key]} {key}" for key in OVER)
+    lines = []
+    for rule, entry in content["rules"].items():
+        seconds = entry["seconds"]
+        spent = f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
+        peak = f", at most {entry['peak_mib']:.0f} MiB" if entry["peak_mib"] else ""
+        lines.append(f"{rule}: {entry['jobs']} in {spent} of work{peak}")
+    return f"jobs: {counts['total']} planned, {ended}, {counts['running']} {under_way}", lines
+
+
+def _failures(content: dict[str, Any]) -> list[str]:
+    lines = []
+    for job in content["failures"]:
+        frame = f" at frame {job['frame']}" if job["frame"] is not None else ""
+        lines.append(f"{_name(job)}{frame}: {job['error']}")
+        lines += [f"  log: {job['log']}"] if job["log"] else []
+    return lines
+
+
+def _costs(costs: list[dict[str, Any]]) -> tuple[str, list[str]]:
+    """Return what the jobs of a cluster took together, and a line on each of the costliest."""
+    hours = sum(cost["core_hours"] or 0.0 for cost in costs)
+    shown = sorted(costs, key=lambda cost: -(cost["core_hours"] or 0.0))[:COSTLIEST]
+    lines = [_cost(cost) for cost in shown]
+    if len(costs) > len(shown):
+        lines.append(f"and {len(costs) - len(shown)} more, in --json")
+    return f"jobs of the cluster: {len(costs)}, {hours:.2f} core-hours of steps", lines
+
+
+def _cost(cost: dict[str, Any]) -> str:
+    from fovflow.runs.screen import clock
+
+    parts = [f"{cost['id']}  {cost['what']}, attempt {cost['attempt']}: {cost['status']}"]
+    if cost["waited_s"] is not None:
+        parts.append(f"began after {clock(cost['waited_s'])}")
+    if cost["seconds"] is not None:
+        place = f" on {cost['node']}" if cost["node"] else ""
+        parts.append(f"{clock(cost['seconds'])}{place}")
+    if cost["cpu_s"] is not None:
+        cores = cost["cpus"] and f" of {cost['cpus']} core{'s' if cost['cpus'] > 1 else ''}"
+        parts.append(f"CPU {cost['cpu_s']:.1f} s{cores or ''}")
+    if cost["peak_mib"] is not None:
+        asked = cost["memory_mb"] and f" of {cost['memory_mb']} MB asked for"
+        parts.append(f"at most {cost['peak_mib']:.0f} MiB{asked or ''}")
+    return ", ".join(parts)
+
+
+def _time(event: dict[str, Any]) -> str:
+    return _date(event["time"])[11:]
+
+
+def _name(job: dict[str, Any]) -> str:
+    from fovflow.runs.view import in_words
+
+    return f"{job['rule']} {in_words(job['wildcards'])}".strip()
+
+
+_WHICH = "a run: id, name, path of its folder, or an output folder (its last run)"
+
+
+@command(
+    "fovflow runs compare brave-otter results_of_a_colleague",
+    argument("first", metavar="A", help=_WHICH),
+    argument("second", metavar="B", help="another"),
+    OUTDIR_OPTION,
+    JSON,
+)
+def compare(first: str, second: str, outdir: str | None, json: bool) -> int:
+    """Print what two runs do not share; return 1 if any of it matters."""
+    from fovflow.runs.compare import compare_runs, format_comparison
+
+    found = compare_runs(chosen_run(outdir, first), chosen_run(outdir, second))
+    print_result(json, found.to_json(), lambda: format_comparison(found))
+    return 0 if found.same else 1
+
+
+@command(
+    "fovflow runs lineage results/plate1/fov_003/plate1_fov_003_traces.csv",
+    argument("file", metavar="FILE", help="a file in a dataset's folder"),
+    JSON,
+)
+def lineage(file: str, json: bool) -> int:
+    """Print where a file comes from, and what was made from it."""
+    from fovflow.runs.lineage import format_lineage, trace
+
+    found = trace(file)
+    print_result(json, found.to_json(), lambda: format_lineage(found))
+    return 0
+
+
+@command(
+    "fovflow runs export results/plate1 --to plate1_prov.json",
+    argument("folder", metavar="FOLDER", help="a dataset's folder with its manifest"),
+    argument("--format", choices=["prov-json"], default="prov-json", help="(default: prov-json)"),
+    argument("--to", metavar="FILE", help="file to write (default: print it)"),
+)
+def export(folder: str, format: str, to: str | None) -> int:
+    """Print or write a dataset's manifest in the words of W3C PROV."""
+    from fovflow.atomic import write_text
+    from fovflow.runs.crate import FILE_NAME
+    from fovflow.runs.prov import to_prov
+    from fovflow.tables import read_json
+
+    place = Path(folder)
+    manifest = place / FILE_NAME
+    if not manifest.exists():
+        raise FovflowError(
+            f"there is no {FILE_NAME} in {place}",
+            remedy="give the folder of a dataset, such as results/plate1",
+        )
+    content = read_json(manifest)
+    if not isinstance(content, dict) or not isinstance(content.get("@graph"), list):
+        raise FovflowError(f"{manifest} is no RO-Crate: it has no list @graph")
+    text = dumps(to_prov(content, place.resolve().name), indent=1, ensure_ascii=False) + "\n"
+    if to is None:
+        print(text, end="")
+    else:
+        write_text(to, text)
+        print(f"written: {to}")
+    return 0
+
+
+PARTS = {
+    "list": (list_runs, "list the runs of an output folder"),
+    "show": (show, "show one run: status, errors, jobs, attempts, alerts"),
+    "compare": (compare, "show what two runs do not share, and if it matters"),
+    "lineage": (lineage, "show where a file comes from, back to the raw data"),
+    "export": (export, "write a dataset's manifest as W3C PROV"),
+}
+"""The subcommands, and what they do."""
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
+    parts = parser.add_subparsers(dest="part", required=True, metavar="SUBCOMMAND")
+    for name, (part, what) in PARTS.items():
+        part.add_arguments(parts.add_parser(name, help=what, **part.texts(what)))
+
+
+@command("fovflow runs list results", _add_parts)
+def runs(part: str, **arguments: Any) -> int:
+    """Run a subcommand."""
+    return PARTS[part][0].run(**arguments)

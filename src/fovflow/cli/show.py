@@ -1,0 +1,269 @@
+"""Commands that show what a run did and made: status, watch, report, overlay."""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fovflow.cli.common import (
+    CONFIGFILE,
+    JSON,
+    OUTDIR,
+    argument,
+    chosen_run,
+    command,
+    print_result,
+)
+from fovflow.errors import ConfigError, FovflowError
+from fovflow.units import format_fovs, parse_ranges
+
+if TYPE_CHECKING:
+    from fovflow.results import FovResult
+    from fovflow.runs.store import RunFolder
+    from fovflow.runs.view import JobView, RunView
+
+
+@command("fovflow status results", OUTDIR, CONFIGFILE, JSON)
+def status(outdir: str | None, configfile: str, json: bool) -> int:
+    """Print the status; return 1 if anything is not complete."""
+    found = _statuses(outdir, configfile)
+    print_result(json, found, lambda: format_status(found))
+    fine = all(fov["status"] == "complete" for dataset in found for fov in dataset["fovs"].values())
+    return 0 if fine and not any(dataset["problems"] for dataset in found) else 1
+
+
+def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
+    """Return one entry per dataset, from the configuration if it is there and of this folder."""
+    from fovflow.adapter.outcome import dataset_status
+    from fovflow.adapter.pipeline import Pipeline
+    from fovflow.tables import read_yaml
+
+    if Path(configfile).exists():
+        pipeline = Pipeline(read_yaml(configfile), is_main=False)
+        if outdir is None or Path(outdir).resolve() == Path(pipeline.config.outdir).resolve():
+            return [
+                {
+                    "dataset": name,
+                    "fovs": {str(k): v for k, v in dataset_status(pipeline, name).items()},
+                    "problems": list(plan.problems),
+                }
+                for name, plan in pipeline.datasets.items()
+            ]
+    return _statuses_of_results(Path(outdir or "results"))
+
+
+def _statuses_of_results(outdir: Path) -> list[dict[str, Any]]:
+    from fovflow.results import FILE_NAME, load_results
+
+    folders = sorted(path.parent for path in outdir.glob(f"*/{FILE_NAME}"))
+    if (outdir / FILE_NAME).exists():
+        folders.append(outdir)
+    if not folders:
+        raise FovflowError(
+            f"{outdir} holds no results",
+            found="no processing_results.yaml",
+            remedy="give the output folder of a run, or run the pipeline first",
+        )
+    found = []
+    for results in map(load_results, folders):
+        fovs: dict[str, dict[str, str]] = {}
+        with_missing_files = {path.parent for path in results.missing}
+        for fov in results.fovs.values():
+            entry = {"status": fov.status, "step": fov.step, "error": fov.error}
+            if fov.status == "complete" and fov.path in with_missing_files:
+                error = "files that the results name are missing"
+                entry = {"status": "incomplete", "error": error}
+            fovs[str(fov.index)] = {key: value for key, value in entry.items() if value}
+        problems = list(results.content.get("problems") or [])
+        found.append({"dataset": results.dataset, "fovs": fovs, "problems": problems})
+    return found
+
+
+def format_status(found: list[dict[str, Any]]) -> str:
+    """Return the status as a table for people."""
+    lines = []
+    for dataset in found:
+        fovs = dataset["fovs"]
+        groups: dict[str, list[int]] = {}
+        for index, fov in fovs.items():
+            step = f" at {fov['step']}" if fov.get("step") else ""
+            error = f": {fov['error']}" if fov.get("error") else ""
+            text = "complete" if fov["status"] == "complete" else f"{fov['status']}{step}{error}"
+            groups.setdefault(text, []).append(int(index))
+        complete = len(groups.pop("complete", []))
+        lines.append(f"{dataset['dataset']}: {complete} of {len(fovs)} FOVs complete")
+        lines += [f"  {format_fovs(indices)}: {text}" for text, indices in groups.items()]
+        lines += [f"  {problem}" for problem in dataset["problems"]]
+    return "\n".join(lines)
+
+
+LIVE_EVERY_S = 0.5
+PLAIN_EVERY_S = 10.0
+
+
+@command(
+    "fovflow watch results",
+    OUTDIR,
+    argument("--run", help="id or name of a run (default: the one at work, else last)"),
+    argument("--once", action="store_true", help="show it as it is now, and end"),
+)
+def watch(outdir: str | None, run: str | None, once: bool) -> int:
+    """Show the run until it ends; return 0 unless it ended badly."""
+    from fovflow.events import FINAL
+    from fovflow.runs.screen import Screen, render
+    from fovflow.runs.store import read_run
+
+    recorded = chosen_run(outdir, run)
+    if once:
+        view, screen = read_run(recorded), Screen(sys.stdout)
+        lines = render(view, screen.size[0], plain=screen.plain)
+        lines += [_failure(job) for job in view.failed]
+        print("\n".join([*lines, *_how_it_ended(view)]))
+    else:
+        view = _follow(recorded)
+    return 1 if view.record["status"] in FINAL - {"completed"} else 0
+
+
+def _follow(recorded: RunFolder) -> RunView:
+    """Show a run until it ends: live on a terminal, as a line now and then elsewhere.
+
+    Each failure and each alert is told once.
+    """
+    from fovflow.events import FINAL
+    from fovflow.runs.screen import Screen, live_possible, render, summary
+    from fovflow.runs.store import RunReader
+
+    reader = RunReader(recorded)
+    screen = Screen(sys.stdout) if live_possible(sys.stdout) else None
+    say = screen.say if screen else partial(print, flush=True)
+    failures: set[tuple[str, int]] = set()
+    alerts = 0
+    due = 0.0
+    try:
+        while True:
+            view = reader.poll()
+            for job in view.failed:
+                if (job.job, job.attempt) not in failures:
+                    failures.add((job.job, job.attempt))
+                    say(_failure(job))
+            for event in view.alerts[alerts:]:
+                say(f"alert {event['name']}: {event.get('message', '')}")
+            alerts = len(view.alerts)
+            if screen:
+                columns, rows = screen.size
+                lines = render(view, columns, rows=rows, plain=screen.plain)
+            else:
+                lines = [summary(view)]
+            if view.record["status"] in FINAL:
+                break
+            if screen:
+                screen.draw(lines)
+            elif time.monotonic() >= due:
+                say("\n".join(lines))
+                due = time.monotonic() + PLAIN_EVERY_S
+            time.sleep(LIVE_EVERY_S)
+    finally:
+        if screen:
+            screen.close()
+    say("\n".join([*lines, *_how_it_ended(view)]))
+    return view
+
+
+def _failure(job: JobView) -> str:
+    at = "" if job.frame is None else f" at frame {job.frame}"
+    log = f"\n  log: {job.log}" if job.log else ""
+    return f"{job.where}: {job.rule} failed{at}: {job.error}{log}"
+
+
+def _how_it_ended(view: RunView) -> list[str]:
+    from fovflow.events import FINAL
+
+    history = view.record.get("history") or [{}]
+    message = history[-1].get("message")
+    ended = view.record["status"] in FINAL
+    lines = [f"{view.record['status']}: {message}"] if ended and message else []
+    if view.record["status"] == "lost":
+        lines.append("lost: the process was killed, or its machine went down; run it again")
+    return lines
+
+
+@command(
+    "fovflow report results",
+    argument(
+        "outdir",
+        nargs="?",
+        help="output folder, or one dataset's folder in it (default: the configuration's, else "
+        "results)",
+    ),
+    CONFIGFILE,
+    argument("--out", help="file to write (default: OUTDIR/report.html)"),
+)
+def report(outdir: str | None, configfile: str, out: str | None) -> int:
+    """Write the page and print where it is."""
+    from fovflow.config import parse_config
+    from fovflow.report import write_report
+    from fovflow.results import FILE_NAME
+    from fovflow.tables import read_yaml
+
+    if not outdir and Path(configfile).exists():
+        outdir = parse_config(read_yaml(configfile)).outdir
+    folder = Path(outdir or "results")
+    page = Path(out or folder / "report.html")
+    if (folder / FILE_NAME).is_file():
+        place = folder.resolve()
+        write_report(page, place.parent, [place.name])
+    else:
+        write_report(page, folder)
+    print(page)
+    return 0
+
+
+@command(
+    "fovflow overlay results/plate1 --fovs 0,3 --frames 0,10,20",
+    argument("folder", help="result folder of a dataset"),
+    argument("--fovs", default="0", help='FOVs, such as "0-3" (default: 0)'),
+    argument("--frames", help='frames, such as "0,10" (default: first, middle, last)'),
+    argument("--channel", type=int, help="channel to draw on (default: phase contrast)"),
+    argument("--out", help="folder for the pictures (default: FOLDER/overlays)"),
+)
+def overlay(
+    folder: str, fovs: str, frames: str | None, channel: int | None, out: str | None
+) -> int:
+    """Write one PNG per FOV and frame."""
+    from fovflow.overlay import draw_overlay, write_png
+    from fovflow.results import load_results
+
+    results = load_results(folder)
+    place = Path(out) if out else results.folder / "overlays"
+    for index in parse_ranges(fovs, "--fovs"):
+        fov = results.fovs.get(index)
+        if fov is None:
+            raise ConfigError(
+                f"--fovs: there is no FOV {index}", found=", ".join(map(str, results.fovs))
+            )
+        labels = fov.stack("seg_labeled" if "seg_labeled" in fov.stacks else "seg")
+        images = _images(fov, channel)
+        some = sorted({0, len(labels) // 2, len(labels) - 1})
+        for t in parse_ranges(frames, "--frames") if frames else some:
+            if t >= len(labels):
+                raise ConfigError(f"--frames: no frame {t}", found=f"{len(labels)} frames")
+            path = place / f"{results.dataset}_{fov.path.name}_frame_{t:04d}.png"
+            write_png(path, draw_overlay(images[t], labels[t]))
+            print(path)
+    return 0
+
+
+def _images(fov: FovResult, channel: int | None) -> Any:
+    """Return the stack to draw on: the phase contrast, or the channel that was asked for."""
+    for kind in ("pc", "fl"):
+        found = fov.stacks.get(kind, {})
+        chosen = next(iter(found), None) if channel is None else channel
+        if chosen in found:
+            return fov.stack(kind, chosen)
+    raise FovflowError(
+        f"FOV {fov.index} has no image stack{'' if channel is None else f' of channel {channel}'}",
+        remedy="keep the pc or fl stacks (config: keep), or choose another --channel",
+    )
