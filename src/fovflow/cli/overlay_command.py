@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Write one PNG per FOV and frame."""
-    from fovflow.overlay import draw_overlay, write_png
+    from fovflow.overlay import draw_overlay, first_middle_last, write_png
     from fovflow.results import load_results
 
     results = load_results(arguments.folder)
@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
         frames = (
             parse_ranges(arguments.frames, "--frames")
             if arguments.frames
-            else sorted({0, len(labels) // 2, len(labels) - 1})
+            else first_middle_last(range(len(labels)))
         )
         for t in frames:
             if t >= len(labels):
