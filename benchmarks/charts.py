@@ -5,14 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from xml.etree.ElementTree import Element
 
-from fovflow.report.axes import number, ticks
-from fovflow.report.markup import Child, Html, tag
+from fovflow.report.charts import number, ticks
 
 WIDTH, HEIGHT = 460, 330
 LEFT, RIGHT, TOP, BOTTOM = 86, 30, 62, 52
 INK, SOFT, GRID = "#1f2a33", "#5b6b78", "#dfe5ea"
 BLUE, PALE, RED = "#2a6f97", "#a9cfe4", "#c1443c"
+
+Content = str | Element | list[Element]
+
+
+def tag(name: str, *content: Content, **attributes: object) -> Element:
+    """Return an SVG element; attributes that are None are left out, ``_`` becomes a hyphen."""
+    given = {
+        key.replace("_", "-"): str(value) for key, value in attributes.items() if value is not None
+    }
+    element = Element(name, given)
+    for part in content:
+        if isinstance(part, str):
+            element.text = part
+        else:
+            element.extend(part if isinstance(part, list) else [part])
+    return element
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,7 @@ class Axis:
 def label(
     words: str, x: float, y: float, *, size: int = 14, fill: str = INK, anchor: str = "start",
     bold: bool = False,
-) -> Html:  # fmt: skip
+) -> Element:  # fmt: skip
     """Return text; `anchor` is ``start``, ``middle`` or ``end``."""
     weight = "600" if bold else None
     return tag("text", words, x=x, y=y, font_size=size, fill=fill, text_anchor=anchor,
@@ -54,7 +70,7 @@ def label(
                paint_order="stroke")  # fmt: skip
 
 
-def panel(title: str, subtitle: str, column: int, row: int, *content: Child) -> Html:
+def panel(title: str, subtitle: str, column: int, row: int, *content: Content) -> Element:
     """Return one chart at its place in a grid of charts."""
     return tag(
         "g",
@@ -71,7 +87,7 @@ def bars(
     aims: Sequence[float | None] = (),
     log: bool = False,
     unit: str,
-) -> list[Html]:
+) -> list[Element]:
     """Return horizontal bars.
 
     Parameters
@@ -117,14 +133,14 @@ def lines(
     aim: float | None = None,
     log_y: bool = False,
     percent: bool = False,
-) -> list[Html]:
+) -> list[Element]:
     """Return a line with a point and its value for each measurement; x is logarithmic."""
     values = [value for _, value in points]
     low_x, high_x = points[0][0] / 1.25, points[-1][0] * 1.25
     x = Axis(low_x, high_x, LEFT - 20, WIDTH - RIGHT, log=True)
     high = max([*values, aim or 0.0]) * (1.9 if log_y else 1.2)
     y = Axis(min(values) / 2 if log_y else 0.0, high, HEIGHT - BOTTOM, TOP, log_y)
-    drawn: list[Html] = []
+    drawn: list[Element] = []
     for value in y.marks():
         at = y(value)
         words = f"{value:.0%}" if percent else number(value)
@@ -148,7 +164,7 @@ def lines(
     return drawn
 
 
-def _uprights(x: Axis, unit: str) -> list[Html]:
+def _uprights(x: Axis, unit: str) -> list[Element]:
     base = HEIGHT - BOTTOM
     drawn = []
     for value in x.marks():
@@ -158,11 +174,11 @@ def _uprights(x: Axis, unit: str) -> list[Html]:
     return drawn
 
 
-def _stroke(x1: float, y1: float, x2: float, y2: float, colour: str) -> Html:
+def _stroke(x1: float, y1: float, x2: float, y2: float, colour: str) -> Element:
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=colour)
 
 
-def _aim_mark(x: float, y1: float, y2: float, x2: float | None = None) -> Html:
+def _aim_mark(x: float, y1: float, y2: float, x2: float | None = None) -> Element:
     dashes = "6 4" if x2 or y2 - y1 > 60 else None
     return tag("line", x1=x, y1=y1, x2=x if x2 is None else x2, y2=y2, stroke=RED,
                stroke_width=2.5, stroke_dasharray=dashes)  # fmt: skip

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree.ElementTree import Element, tostring
 
 from benchmarks import reaches
-from benchmarks.charts import BLUE, HEIGHT, PALE, SOFT, WIDTH, bars, label, lines, panel
-from fovflow.report.markup import Html, tag
+from benchmarks.charts import BLUE, HEIGHT, PALE, SOFT, WIDTH, bars, label, lines, panel, tag
 
 Figures = dict[str, Any]
 _HEAD = 66
@@ -19,7 +19,7 @@ def draw(found: Figures) -> str:
     panels = [_cpu(found), _faster(found), _memory(found)]
     panels += [make(found) for what, make in _GROWTH.items() if what in grown]
     width, height = 3 * WIDTH, _HEAD + 2 * HEIGHT + 20
-    return tag(
+    drawn = tag(
         "svg",
         tag("rect", x=0, y=0, width=width, height=height, fill="#ffffff"),
         _heading(found),
@@ -29,10 +29,11 @@ def draw(found: Figures) -> str:
         width=width,
         height=height,
         font_family="Helvetica, Arial, 'DejaVu Sans', sans-serif",
-    ) + "\n"  # fmt: skip
+    )
+    return tostring(drawn, encoding="unicode") + "\n"
 
 
-def _heading(found: Figures) -> list[Html]:
+def _heading(found: Figures) -> list[Element]:
     machine, scene = found["machine"], found["scenes"]["many"]
     words = (
         f"fovflow: {scene['size']} × {scene['size']}, {scene['cells']} cells, one phase and one "
@@ -42,7 +43,7 @@ def _heading(found: Figures) -> list[Html]:
     return [label(words, 20, 30, size=21, bold=True), label(below, 20, 52, size=14, fill=SOFT)]
 
 
-def _cpu(found: Figures) -> Html:
+def _cpu(found: Figures) -> Element:
     arrays = reaches.default_arrays(found)
     rows, total = [], 0.0
     for row in found["jobs"]:
@@ -60,7 +61,7 @@ def _cpu(found: Figures) -> Html:
     return panel("CPU per frame", words, 0, 0, bars(rows, unit="ms, in a job"), key)
 
 
-def _faster(found: Figures) -> Html:
+def _faster(found: Figures) -> Element:
     rows, aims = [], []
     for step, row in reaches.default_arrays(found).items():
         ratio = row["faster_than_reference"]
@@ -71,21 +72,21 @@ def _faster(found: Figures) -> Html:
     return panel("Against the plain float64 version", "SciPy and NumPy, same result", 1, 0, drawn)
 
 
-def _memory(found: Figures) -> Html:
+def _memory(found: Figures) -> Element:
     rows = [(row["step"], (row["peak_mib"],), f"{row['peak_mib']}") for row in found["jobs"]]
     aim = reaches.PEAK_MIB
     words = f"reach {aim:.0f} MiB"
     return panel("Peak memory of a job", words, 2, 0, bars(rows, aims=[aim], unit="MiB"))
 
 
-def _sizes(found: Figures) -> Html:
+def _sizes(found: Figures) -> Element:
     points = [(r["size"], r["cpu_ms_per_frame"]) for r in found["growth"]["size"]]
     drawn = lines(points, x_title="rows and columns (px)", log_y=True)
     words = f"ms, engine and all jobs, {found['growth']['size'][0]['frames']} frames"
     return panel("CPU per frame of a whole run", words, 0, 1, drawn)
 
 
-def _frames(found: Figures) -> Html:
+def _frames(found: Figures) -> Element:
     rows = found["growth"]["frames"]
     points = [(r["frames"], r["peak_mib"]) for r in rows]
     size, cells = rows[0]["size"], rows[0]["cells"]
@@ -94,7 +95,7 @@ def _frames(found: Figures) -> Html:
     return panel("Peak memory as T grows", words, 1, 1, drawn)
 
 
-def _fovs(found: Figures) -> Html:
+def _fovs(found: Figures) -> Element:
     rows = found["growth"]["fovs"]
     points = [(r["fovs"], r["overhead_share"]) for r in rows]
     words = f"share of the run, {rows[0]['frames']} frames of {rows[0]['size']} × {rows[0]['size']}"

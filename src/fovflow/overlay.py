@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -72,29 +72,26 @@ def draw_overlay(
             x, y, w, h = cv2.boundingRect(mask)
             where = (x + w // 2 - 6, y + h // 2 + 4)
             for shade, width in (((0, 0, 0), 3), (colour, 1)):
-                cv2.putText(
-                    canvas,
-                    str(label),
-                    where,
-                    cv2.FONT_HERSHEY_SIMPLEX,
-                    size,
-                    shade,
-                    width,
-                    cv2.LINE_AA,
-                )
+                font = cv2.FONT_HERSHEY_SIMPLEX
+                cv2.putText(canvas, str(label), where, font, size, shade, width, cv2.LINE_AA)
     return canvas
 
 
-def png_bytes(picture: NDArray[np.uint8]) -> bytes:
-    """Encode a picture as PNG."""
-    fine, data = cv2.imencode(".png", picture)
-    if not fine:
-        raise FovflowError(f"a picture of shape {picture.shape} cannot be encoded as PNG")
-    return bytes(data)
+def first_middle_last(frames: Sequence[int]) -> list[int]:
+    """Return the first, the middle and the last of ascending frames, each once.
+
+    Examples
+    --------
+    >>> first_middle_last(range(36))
+    [0, 18, 35]
+    """
+    return sorted({frames[i] for i in (0, len(frames) // 2, -1)}) if frames else []
 
 
 def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
     """Write a picture as a PNG file, atomically."""
-    data = png_bytes(picture)
-    with atomic_open(Path(path), "wb") as file:
-        file.write(data)
+    fine, data = cv2.imencode(".png", picture)
+    if not fine:
+        raise FovflowError(f"a picture of shape {picture.shape} cannot be encoded as PNG")
+    with atomic_open(path, "wb") as file:
+        file.write(data.tobytes())

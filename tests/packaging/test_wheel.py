@@ -30,6 +30,8 @@ def test_the_wheel_carries_the_workflow_and_nothing_of_the_tests(wheel):
     ):
         assert f"fovflow/workflow/{part}" in names
     assert "fovflow/py.typed" in names
+    for part in ("page.html.j2", "dataset.html.j2", "fovs.html.j2", "charts.html.j2", "style.css"):
+        assert f"fovflow/report/templates/{part}" in names
     assert "snakemake_logger_plugin_fovflow/__init__.py" in names
     assert "fovflow = fovflow.cli:main" in text
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]

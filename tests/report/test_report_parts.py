@@ -1,30 +1,30 @@
-"""Parts of the report: markup, axes, samples, charts and pictures."""
+"""Parts of the report: templates, scales, samples, charts and pictures."""
 
 from __future__ import annotations
 
 import html
 import re
 import tracemalloc
+from importlib.resources import files
 
 import cv2
+import jinja2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fovflow.overlay import colour_of, draw_overlay
-from fovflow.report import axes, charts
-from fovflow.report.features import plots_of
-from fovflow.report.illustrate import PictureBudget
-from fovflow.report.markup import Html, join, tag, text, without_folders
-from fovflow.report.pictures import indexed_png, picture
-from fovflow.report.sample import TraceSample
-from fovflow.report.summary import FrameSeries, TracePlot
+from fovflow.report import charts
+from fovflow.report.gather import FrameSeries, without_folders
+from fovflow.report.page import templates
+from fovflow.report.pictures import PictureBudget, indexed_png, picture
+from fovflow.report.traces import TracePlot, TraceSample, plots_of
 
 
 @given(st.text())
 def test_any_text_is_escaped_and_comes_back(words):
-    escaped = text(words)
+    escaped = templates().from_string("{{ words }}").render(words=words)
     assert not re.search(r"[<>\"']", escaped)
     expected = words.encode("utf-8", "replace").decode("utf-8")
     expected = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", expected)
@@ -32,11 +32,33 @@ def test_any_text_is_escaped_and_comes_back(words):
     escaped.encode("utf-8")
 
 
-def test_elements_escape_children_and_attributes_but_not_html():
-    made = tag("p", "<", [Html("<br/>"), ["&"]], None, class_='"x"', data_a=1, hidden=True, id=None)
-    assert made == '<p class="&quot;x&quot;" data-a="1" hidden>&lt;<br/>&amp;</p>'
-    assert join("a", iter(["<"])) == "a&lt;"
-    assert tag("circle", cx=1) == '<circle cx="1"/>'
+def test_templates_escape_text_and_attributes_but_not_what_macros_made():
+    source = """
+      {% macro made(words) %}<br/>{{ words }}{% endmacro %}
+      <p class="{{ words }}">{{ words }}{{ made(words) }}{{ number }}</p>"""
+    page = templates().from_string(source).render(words='<"&', number=1)
+    escaped = "&lt;&quot;&amp;"
+    assert page.strip() == f'<p class="{escaped}">{escaped}<br/>{escaped}1</p>'
+
+
+def test_a_value_that_a_template_is_not_given_is_an_error():
+    with pytest.raises(jinja2.UndefinedError):
+        templates().from_string("{{ absent }}").render()
+
+
+def test_no_template_lets_markup_through_unescaped():
+    names = [file.name for file in (files("fovflow.report") / "templates").iterdir()]
+    assert "page.html.j2" in names
+    for name in names:
+        source = (files("fovflow.report") / "templates" / name).read_text("utf-8")
+        assert "safe" not in source
+        assert "autoescape" not in source
+        assert templates().get_template(name)
+
+
+def drawn_by(template: str, macro: str, *given) -> str:
+    """Return what a macro of a template draws."""
+    return getattr(templates().get_template(f"{template}.html.j2").module, macro)(*given)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +82,7 @@ def test_folders_of_absolute_paths_are_left_out(sentence, short):
 )
 def test_ticks_are_round_few_and_inside(low, span, wanted):
     high = low + span
-    found = axes.ticks(low, high, wanted)
+    found = charts.ticks(low, high, wanted)
     if high - low <= 1e-6 * abs(low):
         return
     assert 1 <= len(found) <= wanted + 2
@@ -69,11 +91,11 @@ def test_ticks_are_round_few_and_inside(low, span, wanted):
 
 
 def test_ranges_hold_zero_and_cut_rare_extremes_only():
-    assert axes.value_range(np.array([])) == (0.0, 1.0)
-    assert axes.value_range(np.array([0.0, 0.0])) == (0.0, 1.0)
-    assert axes.value_range(np.array([10.0, 100.0])) == pytest.approx((0.0, 105.0))
+    assert charts.value_range(np.array([])) == (0.0, 1.0)
+    assert charts.value_range(np.array([0.0, 0.0])) == (0.0, 1.0)
+    assert charts.value_range(np.array([10.0, 100.0])) == pytest.approx((0.0, 105.0))
     values = np.append(np.linspace(0, 100, 1000), 1e6)
-    low, high = axes.value_range(values)
+    low, high = charts.value_range(values)
     assert low == 0
     assert 100 < high < 130
 
@@ -140,7 +162,7 @@ def test_lines_are_broken_where_a_cell_has_no_good_row():
     part = table(1, 7)
     part["good"] = ~np.isin(part["frame"], [3, 5])
     sample.add(part, "value")
-    drawn = charts.traces(TracePlot("value", "v", "v", sample), "min", 0)
+    drawn = drawn_by("charts", "traces", TracePlot("value", "v", "v", sample), "min", 0)
     cells = drawn.split('class="cells">')[1].split("</g>")[0]
     assert cells.count("<path") == 1
     assert cells.count("<circle") == 2
@@ -150,14 +172,15 @@ def test_lines_are_broken_where_a_cell_has_no_good_row():
 def test_small_charts_break_at_missing_frames():
     values = np.array([1.0, 2.0, np.nan, 4.0, np.nan, 5.0, 6.0])
     series = FrameSeries("cells", values, {2: "missing", 4: "missing", 5: "saturated"})
-    drawn = charts.sparkline(series)
+    drawn = drawn_by("charts", "sparkline", series)
     line = drawn.split('class="line">')[1]
     assert (line.count("<path"), line.count("<circle")) == (2, 1)
     assert "cells: 1 to 6" in drawn
     assert drawn.count('class="missing"') == 2
     assert "frame 5: saturated" in drawn
-    assert charts.sparkline(FrameSeries("x", np.full(3, np.nan), {})) == ""
-    assert "no frame has a value" in charts.frame_chart(FrameSeries("x", np.empty(0), {}))
+    without = FrameSeries("x", np.full(3, np.nan), {})
+    assert drawn_by("charts", "sparkline", without) == ""
+    assert "no frame has a value" in drawn_by("charts", "frames", FrameSeries("x", np.empty(0), {}))
 
 
 def test_an_indexed_png_has_the_outlines_colours_and_the_greys():

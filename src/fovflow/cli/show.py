@@ -233,7 +233,7 @@ def overlay(
     folder: str, fovs: str, frames: str | None, channel: int | None, out: str | None
 ) -> int:
     """Write one PNG per FOV and frame."""
-    from fovflow.overlay import draw_overlay, write_png
+    from fovflow.overlay import draw_overlay, first_middle_last, write_png
     from fovflow.results import load_results
 
     results = load_results(folder)
@@ -246,7 +246,7 @@ def overlay(
             )
         labels = fov.stack("seg_labeled" if "seg_labeled" in fov.stacks else "seg")
         images = _images(fov, channel)
-        some = sorted({0, len(labels) // 2, len(labels) - 1})
+        some = first_middle_last(range(len(labels)))
         for t in parse_ranges(frames, "--frames") if frames else some:
             if t >= len(labels):
                 raise ConfigError(f"--frames: no frame {t}", found=f"{len(labels)} frames")

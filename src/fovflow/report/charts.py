@@ -1,16 +1,21 @@
-"""Charts as inline SVG: traces of cells, and numbers per frame."""
+"""Charts of traces and of numbers per frame: scales, and the places of what is drawn as SVG.
+
+The template ``charts.html.j2`` draws them.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.report import axes
-from fovflow.report.markup import Html, join, tag
-from fovflow.report.sample import Line
-from fovflow.report.summary import FrameSeries, TracePlot
+from fovflow.report.gather import FrameSeries
+from fovflow.report.traces import TraceSample
 
 LINES = 200
 """Cells that are drawn one by one in a plot of traces, at most."""
@@ -21,119 +26,85 @@ POINTS = 160
 _WIDTH = 1200
 _HEIGHT, _WIDE_HEIGHT = 600, 500
 _LEFT, _RIGHT, _TOP, _BOTTOM = 104, 16, 64, 92
-_SMALL = (600, 150)
+
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+Stroke = str | tuple[int, int]
+"""Path data of a line, or the place of a dot where it has one point alone."""
 
 
-def traces(plot: TracePlot, time_units: str, colour: int, *, wide: bool = False) -> Html:
-    """Return a plot of the good cells' values over time with their quartiles.
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return about `count` round numbers from `low` to `high`, both inside the range.
 
-    Parameters
-    ----------
-    plot : TracePlot
-    time_units : str
-    colour : int
-        Number of the series' colour, 0 to 3.
-    wide : bool
-        Whether it has the page's whole width.
+    Examples
+    --------
+    >>> ticks(0, 350)
+    [0.0, 100.0, 200.0, 300.0]
     """
-    lines, summary = plot.sample.lines(LINES), plot.sample.summary()
-    if not lines:
-        return tag("p", "No good cell has a value here.", class_="empty")
-    times = np.concatenate([line.time for line in lines])
-    low, high = float(min(times.min(), 0)), float(times.max())
-    x = axes.Scale(low, high if high > low else low + 1, _LEFT, _WIDTH - _RIGHT)
-    bottom, top = axes.value_range(plot.sample.values())
-    height = _WIDE_HEIGHT if wide else _HEIGHT
-    y = axes.Scale(bottom, top, height - _BOTTOM, _TOP)
-    drawn = [_cell(line, x, y) for line in lines]
-    return tag(
-        "svg",
-        tag("title", f"{plot.title} over time"),
-        _grid(x, y, height, f"time ({time_units})" if time_units else "time", plot.axis),
-        _clipped(
-            height,
-            tag("path", d=_area(summary.time, summary.lower, summary.upper, x, y), class_="band"),
-            tag("g", drawn, class_="cells"),
-            _median(summary.time, summary.median, x, y),
-        ),
-        viewBox=f"0 0 {_WIDTH} {height}",
-        class_=f"traces series-{colour % 4}",
-        role="img",
-    )
+    span = high - low
+    if not (math.isfinite(span) and span > 0):
+        return [low] if math.isfinite(low) else []
+    rough = span / max(count, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(s * power for s in _STEPS if s * power >= rough * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
 
 
-def _clipped(total: int, *drawn: Html) -> Html:
-    """Return what is drawn inside the axes: an SVG of its own cuts off what is outside."""
-    left, top = _LEFT - 4, _TOP - 6
-    width, height = _WIDTH - _RIGHT - left + 6, total - _BOTTOM - top + 6
-    return tag(
-        "svg",
-        *drawn,
-        x=left,
-        y=top,
-        width=width,
-        height=height,
-        viewBox=f"{left} {top} {width} {height}",
-    )
+def number(value: float) -> str:
+    """Return a number short enough for an axis: ``12.5``, ``40k``, ``1.2M``.
+
+    Examples
+    --------
+    >>> [number(x) for x in (0, 0.25, 1500, 40000, 2.5e6, float("nan"))]
+    ['0', '0.25', '1500', '40k', '2.5M', '–']
+    """
+    if not math.isfinite(value):
+        return "–"
+    for limit, unit, suffix in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / unit:.4g}{suffix}"
+    if value and abs(value) < 1e-3:
+        return f"{value:.1e}"
+    return f"{round(value, 6):.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def _grid(x: axes.Scale, y: axes.Scale, height: int, x_title: str, y_title: str) -> Html:
-    marks: list[Html] = []
-    for value in axes.ticks(y.low, y.high):
-        at = int(y(value))
-        marks.append(tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=at, y2=at, class_="grid"))
-        marks.append(tag("text", axes.number(value), x=_LEFT - 12, y=at + 8, text_anchor="end"))
-    for value in axes.ticks(x.low, x.high, 7):
-        at, base = int(x(value)), height - _BOTTOM
-        marks.append(tag("line", x1=at, x2=at, y1=base, y2=base + 8, class_="tick"))
-        marks.append(tag("text", axes.number(value), x=at, y=base + 34, text_anchor="middle"))
-    marks.append(
-        tag(
-            "text",
-            x_title,
-            x=(_LEFT + _WIDTH - _RIGHT) // 2,
-            y=height - 18,
-            text_anchor="middle",
-            class_="axis",
-        )
-    )
-    marks.append(
-        tag(
-            "text",
-            y_title,
-            x=0,
-            y=30,
-            class_="axis",
-        )
-    )
-    return tag("g", marks, class_="scale")
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A linear map of values in [low, high] to whole chart units from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, values: Any) -> NDArray[np.int64]:
+        """Return the positions, rounded; values far outside are held near the range."""
+        span = (self.high - self.low) or 1.0
+        share = np.clip((np.asarray(values, np.float64) - self.low) / span, -0.5, 1.5)
+        return np.rint(self.start + share * (self.end - self.start)).astype(np.int64)
 
 
-def _cell(line: Line, x: axes.Scale, y: axes.Scale) -> list[Html]:
-    """Return a cell's line; it is broken where the cell has no good row in between."""
-    every = max(1, -(-line.time.size // POINTS))
-    breaks = np.flatnonzero(np.diff(line.frame) > 1) + 1
-    drawn = []
-    for start, stop in zip([0, *breaks.tolist()], [*breaks.tolist(), line.time.size], strict=True):
-        chosen = [*range(start, stop - 1, every), stop - 1]
-        at_x, at_y = x(line.time[chosen]), y(line.value[chosen])
-        if len(chosen) == 1:
-            drawn.append(tag("circle", cx=int(at_x[0]), cy=int(at_y[0]), r=2))
-        else:
-            drawn.append(tag("path", d=path(at_x, at_y)))
-    return drawn
+def value_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return a range of the axis that holds 0 and all values but rare extremes.
+
+    From the 0.5th to the 99.5th percentile, or to the least and greatest value where these are
+    not much further out; 5 % of room on each side that is not 0.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, p_low, p_high, high = np.percentile(finite, [0, 0.5, 99.5, 100]).tolist()
+    span = max(p_high, 0.0) - min(p_low, 0.0)
+    high = high if high <= p_high + 0.3 * span else p_high + 0.1 * span
+    low = low if low >= p_low - 0.3 * span else p_low - 0.1 * span
+    room = 0.05 * (max(high, 0.0) - min(low, 0.0))
+    low, high = (low - room if low < 0 else 0.0), (high + room if high > 0 else 0.0)
+    return (low, high) if high > low else (0.0, 1.0)
 
 
-def _median(
-    time: NDArray[np.float64], value: NDArray[np.float64], x: axes.Scale, y: axes.Scale
-) -> Html:
-    if time.size == 1:
-        return tag("circle", cx=int(x(time[0])), cy=int(y(value[0])), r=8, class_="median")
-    line = path(x(time), y(value))
-    return join(tag("path", d=line, class_="halo"), tag("path", d=line, class_="median"))
-
-
-def path(x: NDArray[np.int64], y: NDArray[np.int64]) -> Html:
+def path(x: NDArray[np.int64], y: NDArray[np.int64]) -> str:
     """Return the path data of a line in steps, which are shorter to write than places.
 
     Examples
@@ -142,130 +113,134 @@ def path(x: NDArray[np.int64], y: NDArray[np.int64]) -> Html:
     'M0 5l10 0 10-3'
     """
     if not x.size:
-        return Html("")
+        return ""
     steps = np.stack([np.diff(x), np.diff(y)], axis=1).ravel().tolist()
     text = "".join(f" {step}" if step >= 0 else str(step) for step in steps).lstrip()
-    return Html(f"M{int(x[0])} {int(y[0])}" + (f"l{text}" if text else ""))
+    return f"M{int(x[0])} {int(y[0])}" + (f"l{text}" if text else "")
 
 
-def _area(
-    time: NDArray[np.float64],
-    lower: NDArray[np.float64],
-    upper: NDArray[np.float64],
-    x: axes.Scale,
-    y: axes.Scale,
-) -> Html:
-    there = np.concatenate([time, time[::-1]])
-    return Html(path(x(there), y(np.concatenate([lower, upper[::-1]]))) + "z")
+def _stroke(x: NDArray[np.int64], y: NDArray[np.int64]) -> Stroke:
+    return path(x, y) if x.size > 1 else (int(x[0]), int(y[0]))
 
 
-def frame_chart(series: FrameSeries) -> Html:
-    """Return a small chart of a number per frame, with its range and its flagged frames."""
-    width, height = _SMALL
-    finite = series.values[np.isfinite(series.values)]
-    if not finite.size:
-        return tag("p", f"{series.title}: no frame has a value.", class_="empty")
-    low, high = float(finite.min()), float(finite.max())
-    last = series.values.size - 1
-    return tag(
-        "figure",
-        tag(
-            "figcaption",
-            tag("b", series.title),
-            tag("span", _range_words(low, high)),
-        ),
-        tag(
-            "svg",
-            tag("title", f"{series.title} over frames 0 to {last}"),
-            _marks(series, width, height),
-            _line(series.values, width, height),
-            viewBox=f"0 0 {width} {height}",
-            class_="frames",
-            role="img",
-        ),
-        tag("div", tag("span", "frame 0"), tag("span", str(last)), class_="ends"),
-        class_="chart",
+@dataclass(frozen=True, slots=True)
+class TraceChart:
+    """Traces of good cells over time, placed.
+
+    Attributes
+    ----------
+    width, height : int
+    x, y : Scale
+    cells : list of Stroke
+        Lines of cells; a cell's line is broken where it has no good row.
+    band : str
+        Path data of the area between the quartiles.
+    median : Stroke
+    """
+
+    width: int
+    height: int
+    x: Scale
+    y: Scale
+    cells: list[Stroke]
+    band: str
+    median: Stroke
+
+
+def trace_chart(sample: TraceSample, *, wide: bool = False) -> TraceChart | None:
+    """Return a chart of the good cells' values and their quartiles; None where there are none.
+
+    Parameters
+    ----------
+    sample : TraceSample
+    wide : bool
+        Whether it has the page's whole width.
+    """
+    lines, summary = sample.lines(LINES), sample.summary()
+    if not lines:
+        return None
+    times = np.concatenate([line.time for line in lines])
+    low, high = float(min(times.min(), 0)), float(times.max())
+    x = Scale(low, high if high > low else low + 1, _LEFT, _WIDTH - _RIGHT)
+    height = _WIDE_HEIGHT if wide else _HEIGHT
+    y = Scale(*value_range(sample.values()), height - _BOTTOM, _TOP)
+    cells: list[Stroke] = []
+    for line in lines:
+        every = max(1, -(-line.time.size // POINTS))
+        for rows in _split(line.frame):
+            chosen = np.append(rows[:-1:every], rows[-1])
+            cells.append(_stroke(x(line.time[chosen]), y(line.value[chosen])))
+    there = np.concatenate([summary.time, summary.time[::-1]])
+    band = path(x(there), y(np.concatenate([summary.lower, summary.upper[::-1]]))) + "z"
+    return TraceChart(
+        _WIDTH, height, x, y, cells, band, _stroke(x(summary.time), y(summary.median))
     )
 
 
-def _range_words(low: float, high: float) -> str:
-    return axes.number(low) if low == high else f"{axes.number(low)} to {axes.number(high)}"
+def _split(frames: NDArray[Any]) -> list[NDArray[np.intp]]:
+    """Return the indices of ascending frames, split where one does not follow the last."""
+    return np.split(np.arange(frames.size), np.flatnonzero(np.diff(frames) > 1) + 1)
 
 
-def sparkline(series: FrameSeries) -> Html:
-    """Return a line of a number per frame, without scale, with its flagged frames."""
-    finite = series.values[np.isfinite(series.values)]
+@dataclass(frozen=True, slots=True)
+class FrameChart:
+    """A number per frame, placed.
+
+    Attributes
+    ----------
+    low, high : float
+        Least and greatest value.
+    line : list of Stroke
+        Broken where a frame has no value.
+    marks : list of FrameMark
+    """
+
+    low: float
+    high: float
+    line: list[Stroke]
+    marks: list[FrameMark]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMark:
+    """A bar behind the line at frames `first` to `last`, which have one flag."""
+
+    first: int
+    last: int
+    flag: str
+    left: int
+    width: int
+
+
+def frame_chart(series: FrameSeries, width: int, height: int) -> FrameChart | None:
+    """Return a small chart of a number per frame; None where no frame has a value."""
+    values = series.values
+    finite = values[np.isfinite(values)]
     if not finite.size:
-        return Html("")
+        return None
     low, high = float(finite.min()), float(finite.max())
-    return tag(
-        "svg",
-        tag("title", f"{series.title}: {_range_words(low, high)}"),
-        _marks(series, 240, 40),
-        _line(series.values, 240, 40),
-        viewBox="0 0 240 40",
-        class_="spark",
-        role="img",
-    )
-
-
-def _line(values: NDArray[np.float64], width: int, height: int) -> Html:
-    """Return the line; it is broken where a frame has no value, and lone points are dots."""
-    most, margin = width // 2, _margin(height)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = 14 if height > 100 else 5
+    x = Scale(0, max(values.size - 1, 1), margin, width - margin)
     frames = np.arange(values.size)
-    if values.size > most:
-        frames = np.unique(np.linspace(0, values.size - 1, most).round().astype(np.intp))
-    x = axes.Scale(0, max(values.size - 1, 1), margin, width - margin)(frames)
-    flat = low == high
-    y = axes.Scale(low, high, height - margin, margin)(np.nan_to_num(values[frames], nan=low))
-    if flat:
-        y[:] = height // 2
-    fine = np.isfinite(values[frames])
-    edges = np.flatnonzero(np.diff(fine.astype(np.int8), prepend=0, append=0))
-    pieces = []
-    for start, stop in edges.reshape(-1, 2).tolist():
-        if stop - start == 1:
-            pieces.append(tag("circle", cx=int(x[start]), cy=int(y[start]), r=2))
-        else:
-            pieces.append(tag("path", d=path(x[start:stop], y[start:stop])))
-    return tag("g", pieces, class_="line")
-
-
-def _margin(height: int) -> int:
-    return 14 if height > 100 else 5
-
-
-def _marks(series: FrameSeries, width: int, height: int) -> Html:
-    """Return a bar at each run of frames with one flag: grey where the frame is missing."""
-    total = max(series.values.size - 1, 1)
-    margin = _margin(height)
-    x = axes.Scale(0, total, margin, width - margin)
-    half = max(2, round((width - 2 * margin) / total / 2))
-    bars: list[Html] = []
+    if values.size > width // 2:
+        frames = np.unique(np.linspace(0, values.size - 1, width // 2).round().astype(np.intp))
+    drawn = np.flatnonzero(np.isfinite(values[frames]))
+    at_x = x(frames)
+    at_y = Scale(low, high, height - margin, margin)(np.nan_to_num(values[frames], nan=low))
+    if low == high:
+        at_y[:] = height // 2
+    line = [_stroke(at_x[drawn[rows]], at_y[drawn[rows]]) for rows in _split(drawn) if rows.size]
+    half = max(2, round((width - 2 * margin) / x.high / 2))
+    marks = []
     for first, last, flag in _runs(series.flags):
-        left, right = int(x(first)) - half, int(x(last)) + half
-        words = f"frame {first}" if first == last else f"frames {first} to {last}"
-        kind = "missing" if "missing" in flag else "flagged"
-        bars.append(
-            tag(
-                "rect",
-                tag("title", f"{words}: {flag}"),
-                x=left,
-                y=0,
-                width=right - left,
-                height=height,
-                class_=kind,
-            )
-        )
-    return tag("g", bars)
+        left = int(x(first)) - half
+        marks.append(FrameMark(first, last, flag, left, int(x(last)) + half - left))
+    return FrameChart(low, high, line, marks)
 
 
-def _runs(flags: Any) -> list[tuple[int, int, str]]:
-    runs: list[tuple[int, int, str]] = []
-    for frame in sorted(flags):
-        if runs and runs[-1][1] == frame - 1 and runs[-1][2] == flags[frame]:
-            runs[-1] = (runs[-1][0], frame, flags[frame])
-        else:
-            runs.append((frame, frame, flags[frame]))
-    return runs
+def _runs(flags: Mapping[int, str]) -> Iterator[tuple[int, int, str]]:
+    """Yield the first and the last of frames in a row with one flag, and the flag."""
+    places = enumerate(sorted(flags))
+    for (_, flag), run in groupby(places, lambda place: (place[1] - place[0], flags[place[1]])):
+        frames = [frame for _, frame in run]
+        yield frames[0], frames[-1], flag

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +15,112 @@ from numpy.typing import NDArray
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.quality import NEEDS, ledger
-from fovflow.report.features import plots_of
-from fovflow.report.illustrate import PictureBudget, pictures_of
-from fovflow.report.markup import without_folders
-from fovflow.report.summary import OBJECTS, DatasetSummary, FovSummary, FrameSeries
+from fovflow.report.pictures import Picture, PictureBudget
+from fovflow.report.traces import TracePlot, plots_of
 from fovflow.results import FILE_NAME, FovResult, load_results
 from fovflow.tables import KINDS, read_csv, read_json
 
+OBJECTS = "cells per frame"
+
 Table = dict[str, NDArray[Any]]
+
+_FOLDERS = re.compile(r"(?<![\w.~/…])/(?:[^\s/;,:'\"()<>]+/)+")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSeries:
+    """A number per frame of one FOV, with the frames that carry a flag.
+
+    Attributes
+    ----------
+    title : str
+        What it is, with its unit.
+    values : numpy.ndarray
+        (T,) float64, NaN where the frame has none.
+    flags : dict of int to str
+        Flag of each flagged frame.
+    """
+
+    title: str
+    values: NDArray[np.float64]
+    flags: Mapping[int, str]
+
+
+@dataclass(slots=True)
+class FovSummary:
+    """One FOV. Numbers of cells are those of complete FOVs; others have None."""
+
+    index: int
+    status: str
+    step: str = ""
+    error: str = ""
+    at_frame: int | None = None
+    frames: int | None = None
+    missing: int | None = None
+    cells: int | None = None
+    good_cells: int | None = None
+    median_frames: float | None = None
+    reasons: dict[str, int] = field(default_factory=dict)
+    frame_flags: dict[str, int] = field(default_factory=dict)
+    series: list[FrameSeries] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def objects(self) -> FrameSeries | None:
+        """The number of cells per frame, where it is known."""
+        return next((series for series in self.series if series.title == OBJECTS), None)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Cells and rows of all complete FOVs: detected, kept, and the flags that they carry."""
+
+    cells: int = 0
+    cells_kept: int = 0
+    rows: int = 0
+    rows_kept: int = 0
+    unexplained: int = 0
+    reason_cells: Counter[str] = field(default_factory=Counter)
+    reason_rows: Counter[str] = field(default_factory=Counter)
+    not_evaluated: set[str] = field(default_factory=set)
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Add one FOV's ledger, as `fovflow.quality.ledger` returns it."""
+        self.cells += entry["cells"]["detected"]
+        self.cells_kept += entry["cells"]["kept"]
+        self.rows += entry["rows"]["detected"]
+        self.rows_kept += entry["rows"]["kept"]
+        self.unexplained += entry["unexplained"]
+        self.reason_cells.update({n: v["cells"] for n, v in entry["reasons"].items()})
+        self.reason_rows.update({n: v["rows"] for n, v in entry["reasons"].items()})
+        if entry["rows"]["detected"]:
+            self.not_evaluated.update(entry["not_evaluated"])
+
+
+@dataclass(slots=True)
+class DatasetSummary:
+    """One dataset.
+
+    Attributes
+    ----------
+    content : dict
+        Its ``processing_results.yaml``; empty where there is none.
+    picture_note : str
+        Why there are no pictures, or not of all FOVs.
+    """
+
+    name: str
+    content: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    fovs: list[FovSummary] = field(default_factory=list)
+    ledger: Ledger = field(default_factory=Ledger)
+    plots: list[TracePlot] = field(default_factory=list)
+    picture_note: str = ""
+
+    def number_of(self, status: str) -> int:
+        """Return how many FOVs have this status."""
+        return sum(fov.status == status for fov in self.fovs)
 
 
 def find_datasets(outdir: Path) -> list[str]:
@@ -59,7 +160,7 @@ def _dataset(
         summary.content = results.content
         found = found or [str(text) for text in results.content.get("problems") or ()]
         summary.plots = plots_of(results.content)
-        chosen = budget.choose(summary, results.fovs)
+        chosen, summary.picture_note = budget.choose(results.fovs)
         for fov in results.fovs.values():
             summary.fovs.append(_fov(outdir, fov, summary, budget if fov.index in chosen else None))
     elif not found:
@@ -94,8 +195,9 @@ def _fov(
     if table is not None:
         _cells(summary, dataset, table)
     if budget is not None:
-        summary.pictures = pictures_of(fov, summary, table, budget, notes)
-    summary.note = "; ".join(notes)
+        flags = summary.series[0].flags if summary.series else {}
+        summary.pictures = budget.pictures(fov, flags, table, notes)
+    summary.note = without_folders("; ".join(notes))
     return summary
 
 
@@ -114,7 +216,7 @@ def _read(
     try:
         return read_csv(path, kinds={**KINDS, "flag": str}, columns=columns)
     except FovflowError as error:
-        notes.append(without_folders(str(error)))
+        notes.append(str(error))
         return None
 
 
@@ -170,3 +272,14 @@ def _cells(summary: FovSummary, dataset: DatasetSummary, table: Table) -> None:
     for plot in dataset.plots:
         if plot.column in table:
             plot.sample.add(table, plot.column)
+
+
+def without_folders(sentence: str) -> str:
+    """Return a sentence with the folders of absolute paths left out: names of files stay.
+
+    Examples
+    --------
+    >>> without_folders("cannot open /home/me/data/plate1.nd2; found: nothing")
+    'cannot open …/plate1.nd2; found: nothing'
+    """
+    return _FOLDERS.sub("…/", sentence)

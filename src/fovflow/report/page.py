@@ -1,22 +1,42 @@
-"""The report as one HTML page that needs nothing else: no network, no script."""
+"""The report as one HTML page that needs nothing else: no network, no script.
+
+Its markup stands in ``templates/``, its words here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
 
 import fovflow
-from fovflow.report import axes
-from fovflow.report.dataset import dataset_section
-from fovflow.report.markup import Html, join, tag
-from fovflow.report.summary import DatasetSummary
-from fovflow.report.words import plural, status_words
+from fovflow.quality import RULES
+from fovflow.report.charts import LINES, frame_chart, number, ticks, trace_chart
+from fovflow.report.gather import DatasetSummary, FovSummary, without_folders
 from fovflow.units import format_ranges
 
+MOST_ROWS = 2000
+"""FOVs of a dataset in the table, at most: a page of more rows is slow to open."""
+
+_STEPS = {
+    "copy": "copying the frames",
+    "segment": "finding the cells",
+    "correct": "correcting the background",
+    "track": "following the cells over time",
+    "extract": "measuring the cells",
+}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_BETWEEN_TAGS = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
 
 
-def page(datasets: Sequence[DatasetSummary]) -> Html:
+def page(datasets: Sequence[DatasetSummary]) -> str:
     """Return the whole report; the same datasets give the same bytes.
 
     Parameters
@@ -24,52 +44,106 @@ def page(datasets: Sequence[DatasetSummary]) -> Html:
     datasets : sequence of DatasetSummary
         In the order in which they are shown.
     """
-    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    names = ", ".join(dataset.name for dataset in datasets)
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", name="generator", content=f"fovflow {fovflow.__version__}"),
-        tag("title", f"{names} · fovflow report" if names else "fovflow report"),
-        tag("style", Html(style)),
-    )
-    body = tag(
-        "body",
-        _header(datasets),
-        tag("main", [dataset_section(d, i) for i, d in enumerate(datasets)]),
-        tag("footer", f"Made by fovflow {fovflow.__version__} from the files beside this page."),
-    )
-    return join(Html("<!DOCTYPE html>\n"), tag("html", head, body, lang="en"), Html("\n"))
-
-
-def _header(datasets: Sequence[DatasetSummary]) -> Html:
     fovs = [fov for dataset in datasets for fov in dataset.fovs]
     complete = sum(fov.status == "complete" for fov in fovs)
     failed = sum(fov.status == "failed" for fov in fovs)
-    cells = sum(dataset.ledger.cells for dataset in datasets)
-    kept = sum(dataset.ledger.cells_kept for dataset in datasets)
-    rows = sum(dataset.ledger.rows_kept for dataset in datasets)
     problems = sum(bool(dataset.problems) for dataset in datasets)
-    return tag(
-        "header",
-        tag("p", "fovflow", tag("span", f" {fovflow.__version__}"), class_="brand"),
-        tag("h1", _headline(len(fovs), complete, failed, problems)),
-        tag(
-            "dl",
-            _tile(axes.count(len(datasets)), plural(len(datasets), "dataset")),
-            _tile(f"{axes.count(complete)} of {axes.count(len(fovs))}", "FOVs complete"),
-            _tile(axes.count(failed), "failed", "bad") if failed else None,
-            _tile(axes.count(cells), "cells detected"),
-            _tile(axes.count(kept), f"good cells · {axes.percent(kept, cells)}", "good"),
-            _tile(axes.count(rows), "good measurements"),
-            class_="tiles",
-        ),
-        _contents(datasets) if len(datasets) > 1 else None,
-        [_alarm(dataset, i) for i, dataset in enumerate(datasets)],
+    template = templates().get_template("page.html.j2")
+    return template.render(
+        version=fovflow.__version__,
+        policy=_POLICY,
+        datasets=datasets,
+        headline=_headline(len(fovs), complete, failed, problems),
+        fovs=len(fovs),
+        complete=complete,
+        failed=failed,
     )
+
+
+@cache
+def templates() -> jinja2.Environment:
+    """Return the templates, with the functions that they call; all values are escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
+        keep_trailing_newline=True,
+    )
+    functions = (
+        count, facts, failures, flags_of, flat, format_ranges, frame_chart, number, percent,
+        plural, rows_shown, rule_words, status_words, ticks, trace_chart,
+    )  # fmt: skip
+    made.globals |= {function.__name__: function for function in functions}
+    made.globals |= {"LINES": LINES, "STEPS": _STEPS}
+    return made
+
+
+def _source(name: str) -> str:
+    """Return a template without the line breaks between its tags: they are not in the page."""
+    return _BETWEEN_TAGS.sub("", (files("fovflow.report") / "templates" / name).read_text("utf-8"))
+
+
+def _shown(value: object) -> Markup:
+    """Return a value as HTML text: escaped, without control characters and lone surrogates."""
+    if isinstance(value, Markup):
+        return value
+    plain = str(value).encode("utf-8", "replace").decode("utf-8")
+    return Markup(escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", plain)))
+
+
+def count(value: int | None) -> str:
+    r"""Return a count with thin spaces between thousands; a dash where it is not known.
+
+    Examples
+    --------
+    >>> count(12345)
+    '12\u202f345'
+    """
+    return "–" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share in percent; a dash where there is no whole."""
+    if not whole:
+        return "–"
+    share = 100 * part / whole
+    if 0 < share < 1:
+        return "< 1\N{NO-BREAK SPACE}%"
+    if 99 < share < 100:
+        return "> 99\N{NO-BREAK SPACE}%"
+    return f"{share:.0f}\N{NO-BREAK SPACE}%"
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """Return the word that fits the number.
+
+    Examples
+    --------
+    >>> plural(1, "cell"), plural(0, "cell")
+    ('cell', 'cells')
+    """
+    return one if number == 1 else many or f"{one}s"
+
+
+def rule_words(rule: str) -> str:
+    """Return what a quality rule says of a cell."""
+    return RULES.get(rule, rule).rstrip(".")
+
+
+def status_words(fov: FovSummary) -> str:
+    """Return what became of an FOV as a sentence without its end."""
+    doing = _STEPS.get(fov.step, fov.step)
+    if fov.status == "complete":
+        return "complete"
+    if fov.status == "failed":
+        at = "" if fov.at_frame is None else f", at frame {fov.at_frame}"
+        return f"failed while {doing} (step {fov.step}{at}): {fov.error}"
+    if fov.status == "outdated":
+        return f"made with other parameters from the step {fov.step} on; run again"
+    if fov.status == "incomplete":
+        return f"not made yet from the step {fov.step} on; run again"
+    return fov.status
 
 
 def _headline(fovs: int, complete: int, failed: int, problems: int) -> str:
@@ -86,46 +160,65 @@ def _headline(fovs: int, complete: int, failed: int, problems: int) -> str:
     return "All fields of view are complete" if fovs > 1 else "The field of view is complete"
 
 
-def _tile(value: str, label: str, kind: str = "") -> Html:
-    return tag("div", tag("dd", value), tag("dt", label), class_=f"tile {kind}".strip())
-
-
-def _contents(datasets: Sequence[DatasetSummary]) -> Html:
-    links = []
-    for i, dataset in enumerate(datasets):
-        whole = dataset.number_of("complete") == len(dataset.fovs) and not dataset.problems
-        links.append(
-            tag(
-                "a",
-                tag("b", dataset.name),
-                tag(
-                    "span",
-                    f"{dataset.number_of('complete')} of {len(dataset.fovs)} FOVs · "
-                    f"{axes.count(dataset.ledger.cells_kept)} good cells",
-                ),
-                href=f"#dataset-{i}",
-                class_="whole" if whole else "part",
-            )
-        )
-    return tag("nav", links, aria_label="Datasets")
-
-
-def _alarm(dataset: DatasetSummary, i: int) -> Html | None:
-    """Return what went wrong in a dataset, each reason once, or None."""
+def failures(dataset: DatasetSummary) -> dict[str, list[int]]:
+    """Return why FOVs of a dataset are not complete, each reason once, and which they are."""
     groups: dict[str, list[int]] = {}
     for fov in dataset.fovs:
         if fov.status != "complete":
             groups.setdefault(status_words(fov), []).append(fov.index)
-    if not groups and not dataset.problems:
-        return None
-    items = [
-        tag("li", tag("b", f"{plural(len(fovs), 'FOV')} {format_ranges(fovs)} "), reason)
-        for reason, fovs in groups.items()
+    return groups
+
+
+def facts(content: Mapping[str, Any]) -> str:
+    """Return what a dataset's results file says of its frames and channels, in one line."""
+    frames, size = content.get("frames") or {}, content.get("size") or {}
+    pixel, total = content.get("pixel_um"), frames.get("count", 0)
+    channels = (content.get("channel_names") or {}).items()
+    told = [
+        f"{total} {plural(total, 'frame')}" if frames else "",
+        f"{size.get('width')} × {size.get('height')} px, {size.get('dtype')}" if size else "",
+        f"{pixel:.4g} µm per px" if isinstance(pixel, int | float) else "",
+        ", ".join(f"channel {i}: {name}" if name else f"channel {i}" for i, name in channels),
+        str((content.get("raw") or {}).get("format", "")),
     ]
-    items += [tag("li", problem) for problem in dataset.problems]
-    return tag(
-        "aside",
-        tag("h2", tag("a", dataset.name, href=f"#dataset-{i}")),
-        tag("ul", items),
-        class_="alarm",
-    )
+    return " · ".join(filter(None, told))
+
+
+def flags_of(dataset: DatasetSummary) -> list[tuple[str, bool]]:
+    """Return the flags that rows carry, and whether each rejects: these and frequent ones first."""
+    qc = ((dataset.content.get("params") or {}).get("extract") or {}).get("qc") or {}
+    rejecting, rows = set(qc.get("reject") or ()), dataset.ledger.reason_rows
+    order = sorted(rows, key=lambda rule: (rule not in rejecting, -rows[rule], rule))
+    return [(rule, rule in rejecting) for rule in order]
+
+
+def rows_shown(fovs: list[FovSummary]) -> list[FovSummary]:
+    """Return the FOVs of the table: all, or as many as may be, in their order."""
+    if len(fovs) <= MOST_ROWS:
+        return fovs
+    complete = [fov for fov in fovs if fov.status == "complete"]
+    chosen = [fov for fov in fovs if fov.status != "complete"][:MOST_ROWS]
+    room = min(MOST_ROWS - len(chosen), len(complete))
+    chosen += [complete[i * len(complete) // room] for i in range(room)]
+    return sorted(chosen, key=lambda fov: fov.index)
+
+
+def flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested parameters as pairs of a dotted name and a value in words."""
+    if isinstance(values, Mapping):
+        pairs = []
+        for key, value in values.items():
+            name = prefix if key == "arguments" else f"{prefix}{key}."
+            pairs += flat(value, name)
+        return pairs
+    return [(prefix.rstrip("."), _value(values))]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(item) for item in value) or "none"
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return without_folders(str(value))

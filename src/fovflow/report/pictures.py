@@ -1,23 +1,160 @@
-"""Small pictures of frames with the outlines of their cells, as indexed PNG."""
+"""Pictures of frames with the outlines of their cells, within the size that a report may have."""
 
 from __future__ import annotations
 
+import base64
+import math
 import struct
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.overlay import colour_of, draw_overlay
-from fovflow.report.summary import CellLabel, Picture
+from fovflow.errors import FovflowError
+from fovflow.overlay import colour_of, draw_overlay, first_middle_last
+from fovflow.results import FovResult
+from fovflow.stacks import StackReader
+from fovflow.units import format_ranges
+
+FOVS_PER_DATASET = 12
+FOVS_PER_REPORT = 48
+BYTES_PER_REPORT = 10_000_000
+"""Bytes of all PNG files together; a third more as text in the report."""
 
 WIDTH = 480
 """Greatest width, and height, of a picture in pixels."""
 
 _GREYS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CellLabel:
+    """An id to write into a picture: place in pixels of the frame, verdict, reasons."""
+
+    cell: int
+    x: float
+    y: float
+    good: bool
+    flags: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame with the outlines of its cells.
+
+    Attributes
+    ----------
+    frame : int
+    png : bytes
+    width, height : int
+        Size of the PNG in its pixels.
+    scale : float
+        Pixels of the PNG per pixel of the frame.
+    labels : tuple of CellLabel
+    """
+
+    frame: int
+    png: bytes
+    width: int
+    height: int
+    scale: float
+    labels: tuple[CellLabel, ...]
+
+    @property
+    def base64(self) -> str:
+        """The PNG as text, for a ``data:`` address."""
+        return base64.b64encode(self.png).decode("ascii")
+
+    @property
+    def font_size(self) -> float:
+        """Height of the ids in pixels of the PNG: smaller where there are many."""
+        return min(14.0, max(8.0, 66.0 / math.sqrt(max(len(self.labels), 1))))
+
+    def place(self, label: CellLabel) -> tuple[float, float]:
+        """Return the middle of an id's base line in pixels of the PNG, so that it lies inside."""
+        size = self.font_size
+        half = size * 0.3 * len(str(label.cell))
+        x = min(max((label.x + 0.5) * self.scale, half), self.width - half)
+        y = min(max((label.y + 0.5) * self.scale, size * 0.5), self.height - size * 0.5)
+        return x, y + size * 0.35
+
+
+class PictureBudget:
+    """How many FOVs of each dataset have pictures, and how many bytes are left for them."""
+
+    def __init__(self, datasets: int):
+        self.fovs = max(1, min(FOVS_PER_DATASET, FOVS_PER_REPORT // max(datasets, 1)))
+        self.bytes = BYTES_PER_REPORT
+
+    def choose(self, fovs: Mapping[int, FovResult]) -> tuple[set[int], str]:
+        """Return the FOVs of a dataset to show, spread evenly, and a note on what is left out."""
+        complete = [fov for fov in fovs.values() if fov.status == "complete"]
+        able = [fov.index for fov in complete if _stacks(fov)]
+        if complete and not able:
+            return set(), (
+                "No pictures: the stacks were not kept after the run. To see the outlines of the "
+                "cells, let the configuration's key keep name pc and seg_labeled, and run again."
+            )
+        if len(able) <= self.fovs:
+            return set(able), ""
+        able = [able[i * len(able) // self.fovs] for i in range(self.fovs)]
+        return set(able), (
+            f"{len(able)} of {len(complete)} complete FOVs are shown, spread evenly: "
+            f"{format_ranges(able)}."
+        )
+
+    def pictures(
+        self,
+        fov: FovResult,
+        flags: Mapping[int, str],
+        table: Mapping[str, NDArray[Any]] | None,
+        notes: list[str],
+    ) -> list[Picture]:
+        """Return pictures of the first, the middle and the last frame that were acquired.
+
+        Parameters
+        ----------
+        fov : FovResult
+            One of those that `choose` chose.
+        flags : mapping of int to str
+            Flag of each flagged frame.
+        table : mapping of str to numpy.ndarray, optional
+            The FOV's traces, where they can be read.
+        notes : list of str
+            Why there are no pictures, or no more, is added.
+        """
+        named = table if "seg_labeled" in fov.stacks else None
+        image, label = _stacks(fov)
+        made: list[Picture] = []
+        try:
+            with StackReader(image) as images, StackReader(label) as labels:
+                if images.shape != labels.shape:
+                    notes.append("no pictures: image and labels differ in shape")
+                    return []
+                acquired = [t for t in range(len(images)) if "missing" not in flags.get(t, "")]
+                for t in first_middle_last(acquired):
+                    if self.bytes <= 0:
+                        notes.append("no more pictures: the report would be too large")
+                        break
+                    made.append(picture(t, images.frame(t), labels.frame(t), named))
+                    self.bytes -= len(made[-1].png)
+        except (FovflowError, OSError) as error:
+            notes.append(f"no pictures: {error}")
+        return made
+
+
+def _stacks(fov: FovResult) -> list[Path]:
+    """Return the stack to draw on and that of the cells; empty where either is not there."""
+    pairs = (("pc", "fl"), ("seg_labeled", "seg"))
+    found = [
+        [path for kind in kinds for path in fov.stacks.get(kind, {}).values()] for kinds in pairs
+    ]
+    return [paths[0] for paths in found] if all(found) else []
 
 
 def picture(
@@ -55,14 +192,14 @@ def picture(
         width=width,
         height=height,
         scale=scale,
-        labels=() if table is None else _labels(frame, table),
+        labels=() if table is None else _cell_labels(frame, table),
     )
 
 
-def _labels(frame: int, table: Mapping[str, NDArray[Any]]) -> tuple[CellLabel, ...]:
+def _cell_labels(frame: int, table: Mapping[str, NDArray[Any]]) -> tuple[CellLabel, ...]:
     here = np.flatnonzero(table["frame"] == frame)
-    columns = [table[name][here].tolist() for name in ("cell", "position_x", "position_y")]
-    columns += [table["good"][here].tolist(), table["flags"][here].tolist()]
+    names = ("cell", "position_x", "position_y", "good", "flags")
+    columns = [table[name][here].tolist() for name in names]
     return tuple(
         CellLabel(int(cell), float(x), float(y), bool(good), str(flags))
         for cell, x, y, good, flags in zip(*columns, strict=True)

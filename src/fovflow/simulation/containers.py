@@ -106,12 +106,6 @@ def write_movie(
     if kind not in _WRITERS:
         raise ConfigError(f"unknown format {kind!r}", remedy=f"use one of {', '.join(FORMATS)}")
     params = movie.params
-    if params.missing:
-        if kind == "imagej-tiff":
-            raise ConfigError(
-                "an ImageJ TIFF cannot leave out missing frames", remedy="use OME-TIFF or ND2"
-            )
-        options = {"missing": params.missing, **options}
     times = np.stack([movie.times(p) for p in range(params.positions)], axis=1)
     rendered: set[tuple[int, int]] = set()  # the first frame is asked for twice
 
@@ -131,5 +125,5 @@ def write_movie(
         positions=movie.positions(),
         times_s=times,
         period_s=params.interval_s,
-        **options,
+        **{"missing": params.missing, **options},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Literal, Unpack
@@ -230,7 +230,6 @@ def write_nd2(
     order: Order = "TP",
     n_written: int | None = None,
     phases: Phases | None = None,
-    missing: Iterable[tuple[int, int]] = (),
     **about: Unpack[About],
 ) -> list[Path]:
     """Write an ND2 file, frame by frame.
@@ -248,8 +247,6 @@ def write_nd2(
         announce all of them.
     phases : sequence of (int, float), optional
         Count and period (s) of each phase of a time loop with several; the counts sum to T.
-    missing : iterable of (int, int)
-        (position, frame) pairs whose chunks are left out.
 
     Returns
     -------
@@ -269,7 +266,6 @@ def write_nd2(
         raise ConfigError(f"order {order!r} is neither TP nor PT")
     if not 0 <= written <= total:
         raise ConfigError(f"n_written {written} is not within 0 to {total}")
-    absent = frozenset(missing)
     sequence = [
         divmod(i, n_positions)[::-1] if order == "TP" else divmod(i, n_frames) for i in range(total)
     ]
@@ -284,7 +280,7 @@ def write_nd2(
         chunks.write(b"ImageMetadataSeqLV|0!", encode("SLxPictureMetadata", picture(source)))
         chunks.write(b"ImageTextInfoLV!", encode("SLxImageTextInfo", TEXT))
         for i, (p, t) in enumerate(sequence[:written]):
-            if (p, t) not in absent:
+            if (p, t) not in source.missing:
                 chunks.write_frame(i, source.frame(p, t), _milliseconds(source, p, t))
         if source.times_s is not None:
             times = [_milliseconds(source, p, t) for p, t in sequence[:written]]

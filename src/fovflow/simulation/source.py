@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Required, TypedDict, Unpack
 
@@ -24,25 +24,7 @@ DTYPES = ("uint8", "uint16", "float32")
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Frames and their description, checked.
-
-    Attributes
-    ----------
-    frames : Frames
-    shape : tuple of int
-        (T, P, C, Y, X).
-    dtype : numpy.dtype
-        uint8, uint16 or float32.
-    channels : tuple of str
-    pixel_um : float
-        Edge length of a pixel (µm).
-    positions : tuple of StagePosition or None
-        None where the stage's positions are unknown.
-    times_s : numpy.ndarray or None
-        (T, P) times of the frames (s); None where unknown.
-    period_s : float
-        Nominal time between frames (s); 0 where unknown.
-    """
+    """Frames and their description, checked; the attributes are the parameters of `describe`."""
 
     frames: Frames
     shape: Shape
@@ -52,6 +34,11 @@ class Source:
     positions: tuple[StagePosition, ...] | None
     times_s: NDArray[np.float64] | None
     period_s: float
+    missing: frozenset[tuple[int, int]]
+
+    def held(self, p: int) -> list[int]:
+        """Return the frames of a position that are written."""
+        return [t for t in range(self.shape[0]) if (p, t) not in self.missing]
 
     def frame(self, p: int, t: int) -> NDArray[Any]:
         """Return one frame as a C-contiguous, native-endian (C, Y, X) array."""
@@ -82,6 +69,7 @@ class About(TypedDict, total=False):
     positions: Sequence[StagePosition] | None
     times_s: NDArray[Any] | None
     period_s: float
+    missing: Iterable[tuple[int, int]]
 
 
 def describe(frames: Frames, **about: Unpack[About]) -> Source:
@@ -103,6 +91,9 @@ def describe(frames: Frames, **about: Unpack[About]) -> Source:
         (T, P) times of the frames (s).
     period_s : float
         Nominal time between frames (s); 0, the default, where it is unknown.
+    missing : iterable of (int, int), optional
+        (position, frame) pairs that were never acquired: they are left out of the file, and read
+        as 0.
 
     Raises
     ------
@@ -140,6 +131,7 @@ def describe(frames: Frames, **about: Unpack[About]) -> Source:
         None if positions is None else tuple(positions),
         times,
         float(about.get("period_s", 0.0)),
+        frozenset(about.get("missing", ())),
     )
 
 

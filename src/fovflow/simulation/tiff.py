@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Unpack
 from xml.sax.saxutils import quoteattr
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.atomic import atomic_open
+from fovflow.errors import ConfigError
 from fovflow.simulation.source import About, Frames, Source, describe
 
 _OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 _OME_TYPES = {"uint8": "uint8", "uint16": "uint16", "float32": "float"}
 _UM_PER_CM = 10_000.0
 _SOFTWARE = "fovflow"
-Missing = Iterable[tuple[int, int]]
 
 
 def write_ome_tiff(
     path: str | os.PathLike[str],
     frames: Frames,
     *,
-    missing: Missing = (),
     split: bool = False,
     **about: Unpack[About],
 ) -> list[Path]:
@@ -36,8 +34,6 @@ def write_ome_tiff(
 
     Parameters
     ----------
-    missing : iterable of (int, int)
-        (position, frame) pairs whose planes are announced but not in the file.
     split : bool
         One file per position, ``{stem}_s{p:02d}.ome.tif``, each complete in itself.
 
@@ -49,25 +45,24 @@ def write_ome_tiff(
     import tifffile
 
     source = describe(frames, **about)
-    absent = frozenset(missing)
-    every = range(source.shape[1])
-    path = Path(path)
+    path, every = Path(path), range(source.shape[1])
     stem = path.name.removesuffix(".tiff").removesuffix(".tif").removesuffix(".ome")
-    parts = (
-        {path.with_name(f"{stem}_s{p:02d}.ome.tif"): [p] for p in every}
-        if split
-        else {path: list(every)}
-    )
+    parts = {path: list(every)}
+    if split:
+        parts = {path.with_name(f"{stem}_s{p:02d}.ome.tif"): [p] for p in every}
     for target, members in parts.items():
-        xml = _ome_xml(source, members, absent).encode()
+        xml = _ome_xml(source, members).encode()
         with atomic_open(target, "wb") as file:
             big = _bytes(source) * len(members) > 2**32 - 2**25
             with tifffile.TiffWriter(file, bigtiff=big, ome=False) as writer:
-                for p in members:
-                    planes = sum((p, t) not in absent for t in range(source.shape[0]))
-                    if planes:
-                        _write_planes(writer, source, p, absent, planes, description=xml)
-                        xml = b""
+                for p in filter(source.held, members):
+                    writer.write(
+                        _planes(source, p),
+                        shape=(len(source.held(p)) * source.shape[2], *source.shape[3:]),
+                        description=xml or None,
+                        **_plane_options(source),
+                    )
+                    xml = b""
     return list(parts)
 
 
@@ -76,40 +71,25 @@ def _bytes(source: Source) -> int:
     return t * c * (y * x * source.dtype.itemsize + 1024)
 
 
-def _write_planes(
-    writer: Any,
-    source: Source,
-    p: int,
-    absent: frozenset[tuple[int, int]],
-    frames: int,
-    *,
-    description: bytes,
-) -> None:
-    """Write all planes of a position, one page each."""
-    _, _, c, y, x = source.shape
+def _plane_options(source: Source) -> dict[str, Any]:
+    """Return what TiffWriter.write is told of single planes."""
     per_cm = _UM_PER_CM / source.pixel_um
-    writer.write(
-        _planes(source, p, absent),
-        shape=(frames * c, y, x),
-        dtype=source.dtype,
-        photometric="minisblack",
-        metadata=None,
-        description=description or None,
-        resolution=(per_cm, per_cm),
-        resolutionunit="CENTIMETER",
-        software=_SOFTWARE,
-    )
+    return {
+        "dtype": source.dtype,
+        "photometric": "minisblack",
+        "metadata": None,
+        "resolution": (per_cm, per_cm),
+        "resolutionunit": "CENTIMETER",
+        "software": _SOFTWARE,
+    }
 
 
-def _planes(
-    source: Source, p: int, absent: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[NDArray[Any]]:
-    for t in range(source.shape[0]):
-        if (p, t) not in absent:
-            yield from source.frame(p, t)
+def _planes(source: Source, p: int) -> Iterator[NDArray[Any]]:
+    for t in source.held(p):
+        yield from source.frame(p, t)
 
 
-def _ome_xml(source: Source, members: list[int], absent: frozenset[tuple[int, int]]) -> str:
+def _ome_xml(source: Source, members: list[int]) -> str:
     """Return the OME-XML of some positions, whose planes follow each other in one file."""
     n_frames, _, n_channels, height, width = source.shape
     parts = [f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{_OME}" Creator="{_SOFTWARE}">']
@@ -128,7 +108,7 @@ def _ome_xml(source: Source, members: list[int], absent: frozenset[tuple[int, in
             f'PhysicalSizeY="{source.pixel_um!r}" PhysicalSizeYUnit="µm"{increment}>'
         )
         parts += [_ome_channel(source, k, c) for c in range(n_channels)]
-        held = [t for t in range(n_frames) if (p, t) not in absent]
+        held = source.held(p)
         if len(held) == n_frames:
             parts.append(f'<TiffData IFD="{ifd}" PlaneCount="{n_frames * n_channels}"/>')
         else:
@@ -186,6 +166,10 @@ def write_imagej_tiff(
     import tifffile
 
     source = describe(frames, **about)
+    if source.missing:
+        raise ConfigError(
+            "an ImageJ TIFF cannot leave out missing frames", remedy="use OME-TIFF or ND2"
+        )
     n_frames, n_positions, n_channels, height, width = source.shape
     path = Path(path)
     written = []
@@ -216,7 +200,6 @@ def write_tiff_series(
     path: str | os.PathLike[str],
     frames: Frames,
     *,
-    missing: Missing = (),
     name: str | None = None,
     **about: Unpack[About],
 ) -> list[Path]:
@@ -229,8 +212,6 @@ def write_tiff_series(
     ----------
     path : path-like
         The folder; made if need be.
-    missing : iterable of (int, int)
-        (position, frame) pairs whose files are left out.
     name : str, optional
         Start of the file names; by default the folder's name.
 
@@ -244,24 +225,12 @@ def write_tiff_series(
     source = describe(frames, **about)
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    name, absent = name or folder.name, frozenset(missing)
-    per_cm = _UM_PER_CM / source.pixel_um
     written = []
     for p in range(source.shape[1]):
-        for t in range(source.shape[0]):
-            if (p, t) in absent:
-                continue
+        for t in source.held(p):
             for c, plane in enumerate(source.frame(p, t)):
-                target = folder / f"{name}_s{p:02d}_t{t:03d}_c{c}.tif"
+                target = folder / f"{name or folder.name}_s{p:02d}_t{t:03d}_c{c}.tif"
                 with target.open("wb") as file:
-                    tifffile.imwrite(
-                        file,
-                        np.ascontiguousarray(plane),
-                        photometric="minisblack",
-                        metadata=None,
-                        resolution=(per_cm, per_cm),
-                        resolutionunit="CENTIMETER",
-                        software=_SOFTWARE,
-                    )
+                    tifffile.imwrite(file, plane, **_plane_options(source))
                 written.append(target)
     return written

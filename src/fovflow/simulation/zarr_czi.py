@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -21,7 +20,6 @@ def write_ome_zarr(
     path: str | os.PathLike[str],
     frames: Frames,
     *,
-    missing: Iterable[tuple[int, int]] = (),
     version: str = "0.5",
     **about: Unpack[About],
 ) -> list[Path]:
@@ -36,8 +34,6 @@ def write_ome_zarr(
     ----------
     path : path-like
         The folder; must not exist yet.
-    missing : iterable of (int, int)
-        (position, frame) pairs whose chunks are left out; they read as 0.
     version : {"0.4", "0.5"}
         0.4 is stored as Zarr 2, 0.5 as Zarr 3.
 
@@ -59,15 +55,15 @@ def write_ome_zarr(
         raise ConfigError(f"OME-Zarr {version!r} is neither 0.4 nor 0.5")
     if folder.exists():
         raise ConfigError(f"{folder} exists already", remedy="give another name or remove it")
-    absent, count = frozenset(missing), source.shape[1]
+    count = source.shape[1]
     root = zarr.open_group(str(folder), mode="w-", zarr_format=_ZARR_FORMAT[version])
     if count == 1:
-        _write_image(root, source, 0, absent, version)
+        _write_image(root, source, 0, version)
         return [folder]
     _describe(root, {"bioformats2raw.layout": _LAYOUT}, version)
     _describe(root.create_group("OME"), {"series": [str(p) for p in range(count)]}, version)
     for p in range(count):
-        _write_image(root.create_group(str(p)), source, p, absent, version)
+        _write_image(root.create_group(str(p)), source, p, version)
     return [folder]
 
 
@@ -79,9 +75,7 @@ def _describe(group: Any, attributes: dict[str, Any], version: str) -> None:
         group.attrs["ome"] = {"version": version, **attributes}
 
 
-def _write_image(
-    group: Any, source: Source, p: int, absent: frozenset[tuple[int, int]], version: str
-) -> None:
+def _write_image(group: Any, source: Source, p: int, version: str) -> None:
     n_frames, _, n_channels, height, width = source.shape
     named: dict[str, Any] = {"dimension_names": ["t", "c", "y", "x"]} if version != "0.4" else {}
     array = group.create_array(
@@ -94,9 +88,8 @@ def _write_image(
         **named,
     )
     _describe(group, _image_attributes(source, p, version), version)
-    for t in range(n_frames):
-        if (p, t) not in absent:
-            array[t] = source.frame(p, t)
+    for t in source.held(p):
+        array[t] = source.frame(p, t)
 
 
 def _image_attributes(source: Source, p: int, version: str) -> dict[str, Any]:
@@ -140,20 +133,13 @@ _BETWEEN_PX = 64
 def write_czi(
     path: str | os.PathLike[str],
     frames: Frames,
-    *,
-    missing: Iterable[tuple[int, int]] = (),
     **about: Unpack[About],
 ) -> list[Path]:
     """Write a CZI, one scene per position.
 
     It carries channel names and pixel size; the library writes neither the times of frames nor
     the stage. A CZI holds random identifiers and its date, so two are never the same bytes.
-    Parameters as in `source.describe`, and:
-
-    Parameters
-    ----------
-    missing : iterable of (int, int)
-        (position, frame) pairs whose planes are left out; they read as 0.
+    Parameters as in `source.describe`.
 
     Returns
     -------
@@ -172,24 +158,18 @@ def write_czi(
         raise FovflowError(
             "CZI files need the package pylibCZIrw", remedy='install "fovflow[czi]"'
         ) from error
-    target, absent = Path(path), frozenset(missing)
+    target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    n_frames, n_positions, _, _, width = source.shape
+    _, n_positions, _, _, width = source.shape
     with czi.create_czi(str(temporary), exist_ok=True) as writer:
         for p in range(n_positions):
             corner = (p * (width + _BETWEEN_PX), 0)
-            for t in range(n_frames):
-                if (p, t) in absent:
-                    continue
+            for t in source.held(p):
                 for c, plane in enumerate(source.frame(p, t)):
-                    writer.write(
-                        plane[..., None],
-                        location=corner,
-                        plane={"C": c, "T": t, "Z": 0},
-                        scene=p,
-                    )
+                    at = {"C": c, "T": t, "Z": 0}
+                    writer.write(plane[..., None], location=corner, plane=at, scene=p)
         writer.write_metadata(
             document_name=target.stem,
             channel_names=dict(enumerate(source.channels)),

@@ -1,0 +1,168 @@
+"""What is plotted of the traces: which feature, and its good rows of all FOVs in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fovflow.features.registry import DEFAULT_FEATURES, FEATURES
+
+CAPACITY_ROWS = 2_000_000
+"""Rows that are held at once for one plot; beyond this, every second cell is let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One cell's good rows: times and values, (n,) float32, in the order of time."""
+
+    time: NDArray[np.float32]
+    value: NDArray[np.float32]
+    frame: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Quartiles of the cells per frame: (n,) float64 each, frames without cells left out."""
+
+    time: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    median: NDArray[np.float64]
+    upper: NDArray[np.float64]
+
+
+class TraceSample:
+    """Collect the good rows of one feature, FOV by FOV.
+
+    All are kept up to `capacity` rows; beyond, every second cell is dropped, again and again, so
+    that memory is bounded and the choice depends on the order of cells alone.
+
+    Parameters
+    ----------
+    capacity : int
+        Rows to hold at most.
+
+    Attributes
+    ----------
+    cells : int
+        Good cells that were offered.
+    every : int
+        One cell in so many is kept.
+    """
+
+    def __init__(self, capacity: int = CAPACITY_ROWS):
+        self.cells = 0
+        self.every = 1
+        self._capacity = capacity
+        self._lines: list[Line] = []
+        self._rows = 0
+
+    def add(self, table: dict[str, NDArray[Any]], column: str) -> None:
+        """Add the good rows of one FOV's traces; rows without a finite value are left out."""
+        values = np.asarray(table[column], np.float32)
+        time = np.asarray(table["time"], np.float32)
+        cell, frame = np.asarray(table["cell"]), np.asarray(table["frame"], np.int32)
+        use = np.flatnonzero(np.asarray(table["good"], bool) & np.isfinite(values))
+        if not use.size:
+            return
+        order = use[np.lexsort((frame[use], cell[use]))]
+        for rows in np.split(order, np.flatnonzero(np.diff(cell[order])) + 1):
+            if self.cells % self.every == 0:
+                self._lines.append(Line(time[rows], values[rows], frame[rows]))
+                self._rows += rows.size
+            self.cells += 1
+            while self._rows > self._capacity and len(self._lines) > 1:
+                self.every *= 2
+                self._lines = self._lines[::2]
+                self._rows = sum(line.value.size for line in self._lines)
+
+    def lines(self, most: int) -> list[Line]:
+        """Return at most `most` cells, spread evenly over all that are kept."""
+        kept = len(self._lines)
+        chosen = range(kept) if kept <= most else [i * kept // most for i in range(most)]
+        return [self._lines[i] for i in chosen]
+
+    def values(self) -> NDArray[np.float32]:
+        """Return all kept values, (n,)."""
+        return _joined([line.value for line in self._lines], np.float32)
+
+    def summary(self) -> Summary:
+        """Return the quartiles of the kept cells in each frame."""
+        frames = _joined([line.frame for line in self._lines], np.int32)
+        times = _joined([line.time for line in self._lines], np.float32)
+        values = self.values()
+        order = np.argsort(frames, kind="stable")
+        starts = np.flatnonzero(np.diff(frames[order], prepend=-1))
+        rows = []
+        for where in np.split(order, starts[1:]) if order.size else []:
+            quartiles = np.percentile(values[where].astype(np.float64), [25, 50, 75])
+            rows.append((float(np.median(times[where])), *quartiles.tolist()))
+        columns = np.array(rows, np.float64).reshape(-1, 4).T
+        return Summary(*columns)
+
+
+def _joined(parts: list[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class TracePlot:
+    """A plot to draw: its column, words for the axis, and the cells' values."""
+
+    column: str
+    title: str
+    axis: str
+    sample: TraceSample
+
+
+_NO_INTENSITY = frozenset(
+    {"background_mean", "saturated_fraction", "invalid_fraction", "intensity_px"}
+)
+_TITLES = {"intensity_total": "total intensity", "intensity_mean": "mean intensity"}
+
+
+def plots_of(content: Mapping[str, Any]) -> list[TracePlot]:
+    """Return one plot per fluorescence channel; without any, that of the cells' area.
+
+    Parameters
+    ----------
+    content : mapping
+        A dataset's ``processing_results.yaml``.
+    """
+    channels = content.get("channels") or {}
+    names = content.get("channel_names") or {}
+    chosen = _chosen(content)
+    plots = []
+    for channel in channels.get("fl") or ():
+        feature = _intensity(chosen.get("fl") or DEFAULT_FEATURES["fl"])
+        if feature is not None:
+            name = names.get(channel, f"channel {channel}")
+            plots.append(_plot(f"{feature}_ch_{channel}", feature, str(name)))
+    if not plots and "area" in (chosen.get("pc") or DEFAULT_FEATURES["pc"]):
+        if content.get("pixel_um"):
+            plots.append(TracePlot("area_um2", "Area of cells", "area (µm²)", TraceSample()))
+        elif channels.get("pc") is not None:
+            plots.append(_plot(f"area_ch_{channels['pc']}", "area", "cells"))
+    return plots
+
+
+def _chosen(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    extract = (content.get("params") or {}).get("extract") or {}
+    return (extract.get("arguments") or {}).get("features") or {}
+
+
+def _intensity(features: Sequence[str]) -> str | None:
+    """Return the feature to plot: the total intensity, else the first that is an intensity."""
+    if "intensity_total" in features:
+        return "intensity_total"
+    return next((name for name in features if name not in _NO_INTENSITY), None)
+
+
+def _plot(column: str, feature: str, name: str) -> TracePlot:
+    words = _TITLES.get(feature, feature.replace("_", " "))
+    unit = FEATURES[feature].unit if feature in FEATURES else "1"
+    axis = words if unit == "1" else f"{words} ({unit})"
+    return TracePlot(column, f"{name}: {words}", axis, TraceSample())
