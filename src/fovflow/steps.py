@@ -16,7 +16,7 @@ def needs_pixel_size(config: Config) -> bool:
     from fovflow.segmentation import NEEDS_PIXEL_SIZE as SEGMENT
     from fovflow.tracking import NEEDS_PIXEL_SIZE as TRACK
 
-    if config.segment.method in SEGMENT or config.track.method in TRACK:
+    if SEGMENT.get(config.segment.method, False) or config.track.method in TRACK:
         return True
     set_um = [
         name

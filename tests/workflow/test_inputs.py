@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 
 import fovflow
 from fovflow.simulation import MovieParams, simulate, write_movie
@@ -121,6 +122,31 @@ def test_cells_can_be_found_in_a_fluorescence_channel(tmp_path):
     paths = read_yaml(other.results / "processing_results.yaml")["results_paths"]["0"]
     assert paths["seg"][0] == 1
     assert "pc" not in paths
+
+
+def test_classic_methods_run_on_a_tiff_without_a_pixel_size(tmp_path):
+    movie = simulate(MovieParams(seed=5, positions=1, frames=4, height=160, width=176, cells=4))
+    planes = np.stack([movie.frame(0, t)[:2] for t in range(4)])
+    raw = tmp_path / "raw" / "sim.tif"
+    raw.parent.mkdir()
+    tifffile.imwrite(raw, planes, imagej=True, metadata={"axes": "TCYX"})
+    project = Project(
+        tmp_path,
+        datasets={"sim": {"path": "raw/sim.tif", "interval_s": 600}},
+        segment={"method": "classic"},
+        correct={"method": "constant"},
+        track={"method": "classic"},
+    )
+    done = project.run()
+    assert done.status == 0, done.text
+    traces = read_csv(project.file(0, "traces.csv"))
+    assert set(traces["frame"].tolist()) == {0, 1, 2, 3}
+    assert (traces["area_ch_0"] > 0).all()
+    assert np.isnan(np.asarray(traces["area_um2"], float)).all()
+    project.config["segment"] = {"method": "logstd"}
+    refused = project.run()
+    assert refused.status == 1
+    assert "add pixel_um to the dataset" in refused.text
 
 
 def test_dark_frames_flat_fields_and_bleaching(finished_project, tmp_path):
