@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from fovflow.config.methods import (
+    CORRECTORS,
+    EXTRACT_REVISION,
+    QC_REVISION,
+    SEGMENTERS,
+    TRACKERS,
+    TilesCorrect,
+)
 from fovflow.config.model import Config
 from fovflow.planning.dataset import DatasetPlan
+from fovflow.plugins import Registry
 
 _FILES = ("dark", "flat_field")
 """Keys of `correct` that may name files: the rule gives those as inputs."""
@@ -13,18 +22,13 @@ _FILES = ("dark", "flat_field")
 
 def needs_pixel_size(config: Config) -> bool:
     """Tell whether a chosen method has parameters in µm that are set."""
-    from fovflow.segmentation import NEEDS_PIXEL_SIZE as SEGMENT
-    from fovflow.tracking import NEEDS_PIXEL_SIZE as TRACK
-
-    if SEGMENT.get(config.segment.method, False) or config.track.method in TRACK:
+    chosen = ((SEGMENTERS, config.segment), (CORRECTORS, config.correct), (TRACKERS, config.track))
+    if any(methods.needs_pixel_size(section.method) for methods, section in chosen):
         return True
-    set_um = [
-        name
-        for section in (config.correct, config.extract, config.qc)
-        for name in type(section).model_fields
-        if name.endswith("_um") and getattr(section, name)
-    ]
-    return bool(set_um)
+    sections = config.model_dump(include={"correct", "extract", "qc"}).values()
+    return any(
+        name.endswith("_um") and value for section in sections for name, value in section.items()
+    )
 
 
 def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, Any]:
@@ -57,9 +61,9 @@ def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     }
 
 
-def _method(section: Any, plan: DatasetPlan, revisions: dict[str, int]) -> dict[str, Any]:
+def _method(config: Config, step: str, plan: DatasetPlan, methods: Registry[Any]) -> dict[str, Any]:
     """Return a method's name, its options and its pixel size."""
-    options = section.model_dump()
+    options = config.model_dump(include={step})[step]
     plugin = options.pop("options", None)
     lengths = [key for key, value in options.items() if "_um" in key and value is not None]
     needed = plugin is not None or bool(lengths)  # else a changed pixel size is no reason to rerun
@@ -69,20 +73,16 @@ def _method(section: Any, plan: DatasetPlan, revisions: dict[str, int]) -> dict[
             **(plugin or {}),
             "pixel_um": plan.pixel_um if needed else None,
         },
-        "revision": revisions.get(section.method, 0),
+        "revision": methods.revision(options["method"]),
     }
 
 
 def _segment(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    from fovflow.segmentation import ALGORITHM_REVISION
-
-    return _method(config.segment, plan, ALGORITHM_REVISION)
+    return _method(config, "segment", plan, SEGMENTERS)
 
 
 def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    from fovflow.background import ALGORITHM_REVISION
-
-    made = _method(config.correct, plan, ALGORITHM_REVISION)
+    made = _method(config, "correct", plan, CORRECTORS)
     arguments = made["arguments"]
     made["bleach"] = arguments.pop("bleach", "none")
     for key in _FILES:
@@ -92,15 +92,10 @@ def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
 
 
 def _track(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    from fovflow.tracking import ALGORITHM_REVISION
-
-    return _method(config.track, plan, ALGORITHM_REVISION)
+    return _method(config, "track", plan, TRACKERS)
 
 
 def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    from fovflow.features import ALGORITHM_REVISION
-    from fovflow.quality import ALGORITHM_REVISION as QC_REVISION
-
     return {
         "arguments": {
             **config.extract.model_dump(),
@@ -110,13 +105,11 @@ def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
         },
         "qc": config.qc.arguments(),
         "time_units": config.time_units,
-        "revision": [ALGORITHM_REVISION, QC_REVISION],
+        "revision": [EXTRACT_REVISION, QC_REVISION],
     }
 
 
 def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    from fovflow.background import ALGORITHM_REVISION
-
     copy = _copy(config, plan)
     dark = getattr(config.correct, "dark", 0.0)
     return {
@@ -124,10 +117,10 @@ def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
         "arguments": {
             "dark": dark if isinstance(dark, int | float) else 0.0,
             "pixel_um": plan.pixel_um,
-            "tile_px": getattr(config.correct, "tile_px", 256),
+            "tile_px": getattr(config.correct, "tile_px", TilesCorrect.tile_px),
             "tile_um": getattr(config.correct, "tile_um", None),
         },
-        "revision": ALGORITHM_REVISION["tiles"],
+        "revision": CORRECTORS.revision("tiles"),
     }
 
 

@@ -3,9 +3,7 @@
 import inspect
 from dataclasses import fields
 
-from fovflow.config.correct import TilesCorrect
-from fovflow.config.segment import LogStdSegment
-from fovflow.config.track import ClassicTrack, IouTrack
+from fovflow.config.methods import ClassicTrack, IouTrack, LogStdSegment, TilesCorrect
 from fovflow.features import extract_traces
 from fovflow.quality import judge
 from reference.background import background_stack
@@ -24,7 +22,7 @@ def keywords(function):
 
 def configured(model):
     """Names and defaults of a configuration's section, but for the method's name."""
-    return {name: f.default for name, f in model.model_fields.items() if name != "method"}
+    return {field.name: field.default for field in fields(model) if field.name != "method"}
 
 
 def test_segmentation():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from agreement.movies import blobs
 
-from fovflow.config.qc import QcConfig
+from fovflow.config.extract import QcConfig
 from fovflow.quality import judge
 from reference import features, quality, tracking
 

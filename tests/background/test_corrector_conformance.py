@@ -10,14 +10,13 @@ from background.scenes import cells, photograph, shading
 
 from fovflow import plugins
 from fovflow.background import (
-    ALGORITHM_REVISION,
-    BUILTIN,
     BackgroundStats,
     correct_stack,
     get_corrector,
 )
 from fovflow.background.corrector import Estimate, SurfaceCorrector
 from fovflow.background.preparation import Preparation
+from fovflow.config.methods import CORRECTORS
 from fovflow.errors import ConfigError, FovflowError
 
 SHAPE = (300, 340)
@@ -36,7 +35,7 @@ class LowestCorrection(SurfaceCorrector):
         return Estimate(np.full(frame.values.shape, level, np.float32))
 
 
-@pytest.fixture(params=[*BUILTIN, "lowest"])
+@pytest.fixture(params=[*CORRECTORS, "lowest"])
 def method(request, monkeypatch):
     entry = EntryPoint("lowest", f"{__name__}:LowestCorrection", "fovflow.correctors")
     monkeypatch.setattr(EntryPoint, "load", lambda self: LowestCorrection)
@@ -189,7 +188,7 @@ def test_stack_is_its_frames(method, scene):
         assert np.array_equal(corrected[t], corrector(stack[t], seg[t])[0])
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", CORRECTORS)
 def test_dark_and_flat_field_undo_the_camera(name, scene):
     """Counts = dark + flat × scene, so that the scene's correction must come out."""
     _, labels, _ = scene
@@ -204,7 +203,7 @@ def test_dark_and_flat_field_undo_the_camera(name, scene):
     assert stats.background_level == pytest.approx(reference.background_level, abs=1e-2)
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", CORRECTORS)
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -240,7 +239,7 @@ def test_lengths_in_um(name, scene):
     assert np.array_equal(corrected, expected)
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", CORRECTORS)
 def test_dilation_excludes_a_square_around_cells(name):
     labels = np.zeros(SHAPE, np.uint16)
     labels[0, 0] = labels[150, 170] = 1
@@ -260,7 +259,7 @@ def test_constant_frames_become_zero(name, value):
     assert stats.flag == ("saturated" if value == 65535 else "")
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", CORRECTORS)
 def test_frames_that_are_all_nan(name):
     corrected, stats = make(name)(np.full(SHAPE, np.nan, np.float32))
     assert np.isnan(corrected).all()
@@ -276,8 +275,9 @@ def test_stacks_that_do_not_fit_are_told():
 
 
 def test_every_method_has_a_revision():
-    assert set(ALGORITHM_REVISION) == set(BUILTIN)
-    assert all(revision >= 1 for revision in ALGORITHM_REVISION.values())
+    assert {name: CORRECTORS[name].revision for name in CORRECTORS} == dict.fromkeys(
+        ("tiles", "classic", "constant", "none"), 1
+    )
 
 
 def test_unknown_method_names_those_that_there_are():

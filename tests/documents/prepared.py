@@ -65,6 +65,7 @@ PREPARED: dict[str, Callable[[Path, Path], Path]] = {
     "README.md": with_raw_data,
     "docs/tutorial.md": beside_the_demo,
     "docs/algorithms/features.md": empty,
+    "docs/algorithms/segmentation.md": empty,
     "docs/live.md": in_an_unfinished_demo,
     "docs/provenance.md": in_the_demo,
     "docs/readers.md": with_raw_data,

@@ -15,7 +15,7 @@ import pytest
 
 import fovflow
 from fovflow.cli import COMMANDS, command_parser
-from fovflow.config.schema import config_schema
+from fovflow.config import config_schema
 
 ARRAY_ROOMS = ("segmentation", "background", "tracking", "features", "quality")
 

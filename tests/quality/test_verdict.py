@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from fovflow.config.qc import QcConfig, Rule
+from fovflow.config.extract import QcConfig, Rule
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.quality import RULES, judge, ledger
 

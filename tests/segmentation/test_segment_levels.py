@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from segmentation.scenes import ellipses, noise
 
 from fovflow.errors import ConfigError
+from fovflow.segmentation import get_segmenter
 from fovflow.segmentation.levels import SteadyOffset, mode_and_spread
 from fovflow.segmentation.outline import Outline, halo_brightness, remove_halos
 from fovflow.segmentation.pixels import disc, grow_within, odd_side
@@ -64,8 +65,8 @@ def test_a_jump_drops_the_memory():
 def test_memory_of_one_and_of_none():
     offset = SteadyOffset(1)
     assert [offset.update(value) for value in (1.0, 9.0)] == [(1.0, False), (9.0, False)]
-    with pytest.raises(ConfigError, match="1 or more"):
-        SteadyOffset(0)
+    with pytest.raises(ConfigError, match="memory must be 1 or more"):
+        get_segmenter("logstd", pixel_um=1.0, memory=0)
 
 
 @pytest.mark.parametrize(("length", "side"), [(0.3, 1), (1.0, 1), (2.0, 3), (3.07, 5), (5.0, 5)])

@@ -1,5 +1,6 @@
 """The other methods, the registry, and the parameter models."""
 
+import dataclasses
 import inspect
 import subprocess
 import sys
@@ -12,9 +13,15 @@ from segmentation.scenes import PIXEL_UM, bright_discs, ellipses
 
 import fovflow.plugins
 from fovflow.accuracy import seg_score
-from fovflow.config import segment as models
+from fovflow.config import section as sections
+from fovflow.config.methods import (
+    SEGMENTERS,
+    CellposeSegment,
+    ClassicSegment,
+    LogStdSegment,
+)
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.segmentation import BUILTIN, NEEDS_PIXEL_SIZE, get_segmenter, segment_stack
+from fovflow.segmentation import get_segmenter, segment_stack
 from fovflow.segmentation.cellpose import CellposeSegmenter
 from fovflow.segmentation.threshold import li_threshold, otsu_threshold
 
@@ -113,9 +120,8 @@ def test_cellpose_labels_are_limited_and_numbered():
     found[5:20, 30:45] = 9
     found[30, 30] = 4
     network = Network(found)
-    segmenter = CellposeSegmenter(
-        pixel_um=0.5, diameter_um=10.0, min_area_um2=20.0, network=network
-    )
+    settings = CellposeSegment(diameter_um=10.0, min_area_um2=20.0)
+    segmenter = CellposeSegmenter(settings, pixel_um=0.5, network=network)
     labels, stats = segmenter(bright_discs(ellipses([(10, 10, 5, 5)], (60, 60))))
     assert np.array_equal(labels, np.select([found == 9, found == 1], [1, 2]))
     assert stats.n_objects == 2
@@ -124,14 +130,18 @@ def test_cellpose_labels_are_limited_and_numbered():
 
 
 def test_cellpose_with_labels_of_another_shape():
-    segmenter = CellposeSegmenter(pixel_um=0.5, network=Network(np.zeros((3, 60, 60), int)))
+    segmenter = CellposeSegmenter(
+        CellposeSegment(), pixel_um=0.5, network=Network(np.zeros((3, 60, 60), int))
+    )
     with pytest.raises(FovflowError, match="do not fit the frame"):
         segmenter(bright_discs(ellipses([(10, 10, 5, 5)], (60, 60))))
 
 
 def test_cellpose_with_too_many_objects():
     found = np.arange(300 * 300).reshape(300, 300)
-    segmenter = CellposeSegmenter(pixel_um=1.0, min_area_um2=0.0, network=Network(found))
+    segmenter = CellposeSegmenter(
+        CellposeSegment(min_area_um2=0.0), pixel_um=1.0, network=Network(found)
+    )
     with pytest.raises(FovflowError, match="more objects than the 65535"):
         segmenter(np.arange(90_000, dtype=np.float32).reshape(300, 300))
 
@@ -196,7 +206,7 @@ def test_a_plug_in_that_returns_no_labels(monkeypatch):
     assert np.array_equal(labels, truth)
 
 
-@pytest.mark.parametrize("method", [m for m, needed in NEEDS_PIXEL_SIZE.items() if needed])
+@pytest.mark.parametrize("method", [m for m in SEGMENTERS if SEGMENTERS[m].needs_pixel_size])
 @pytest.mark.parametrize("pixel_um", [None, 0.0, -1.0, float("nan"), float("inf")])
 def test_methods_that_need_the_pixel_size(method, pixel_um):
     with pytest.raises(ConfigError, match=f"{method} needs the pixel size"):
@@ -237,25 +247,21 @@ def test_a_stack_names_the_frame_that_is_at_fault():
         )
 
 
-@pytest.mark.parametrize("method", BUILTIN)
-def test_the_models_agree_with_the_parameters(method):
-    fields = models.BUILTIN[method].model_fields
+@pytest.mark.parametrize("method", SEGMENTERS)
+def test_every_parameter_is_described_and_reaches_the_kernel(method):
+    settings = SEGMENTERS[method].settings
+    fields = {field.name: field for field in dataclasses.fields(settings)}
     assert fields["method"].default == method
-    expected = {name: field.default for name, field in fields.items() if name != "method"}
-    constructor = BUILTIN[method].__init__
-    given = {
-        name: parameter.default
-        for name, parameter in inspect.signature(constructor).parameters.items()
-        if name not in ("self", "args", "kwargs", "pixel_um", "network")
-    }
-    assert given == expected
-    assert all(field.description for field in fields.values())
+    assert SEGMENTERS[method].parameters == [name for name in fields if name != "method"]
+    assert all(field.metadata["description"] for field in fields.values())
+    taken = list(inspect.signature(SEGMENTERS[method].load()).parameters)
+    assert taken == ["settings", "pixel_um", *SEGMENTERS[method].data]
 
 
 def test_models_choose_by_method():
-    config = TypeAdapter(models.SegmentConfig)
-    assert config.validate_python({}) == models.LogStdSegment()
-    assert config.validate_python({"method": "classic"}) == models.ClassicSegment()
+    config = TypeAdapter(sections.SegmentConfig)
+    assert config.validate_python({}) == LogStdSegment()
+    assert config.validate_python({"method": "classic"}) == ClassicSegment()
     fixed = config.validate_python({"method": "threshold", "rule": "fixed", "level": 90})
     assert fixed.level == 90.0
     assert config.validate_python({"method": "mine", "options": {"a": 1}}).options == {"a": 1}

@@ -8,11 +8,9 @@ import pytest
 from segmentation.scenes import PIXEL_UM, bright_discs, ellipses, noise, phase, raster_order
 
 import fovflow.plugins
+from fovflow.config.methods import SEGMENTERS
 from fovflow.errors import FovflowError
 from fovflow.segmentation import (
-    ALGORITHM_REVISION,
-    BUILTIN,
-    NEEDS_PIXEL_SIZE,
     FrameStats,
     get_segmenter,
     segment_stack,
@@ -195,7 +193,10 @@ def test_what_is_no_frame_is_refused(make, image, method):
 
 
 def test_every_method_has_a_revision_and_says_whether_it_needs_the_pixel_size():
-    assert set(BUILTIN) == set(ALGORITHM_REVISION) == set(NEEDS_PIXEL_SIZE)
+    revisions = {name: SEGMENTERS[name].revision for name in SEGMENTERS}
+    assert revisions == {"classic": 1, "logstd": 3, "threshold": 1, "cellpose": 1}
+    needing = [name for name in SEGMENTERS if SEGMENTERS[name].needs_pixel_size]
+    assert needing == ["logstd", "threshold", "cellpose"]
 
 
 def test_stacks_frame_by_frame(method, make):

@@ -1,9 +1,10 @@
-import inspect
+import dataclasses
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from fovflow.config.track import ClassicTrack, IouTrack, LaptrackTrack, PluginTrack, TrackConfig
+from fovflow.config.methods import TRACKERS, ClassicTrack, IouTrack, LaptrackTrack
+from fovflow.config.section import PluginTrack, TrackConfig
 from fovflow.tracking.classic import ClassicTracker
 from fovflow.tracking.iou import IouTracker
 from fovflow.tracking.laptrack_adapter import LapTracker
@@ -12,16 +13,20 @@ section = TypeAdapter(TrackConfig)
 
 
 @pytest.mark.parametrize(
-    ("model", "tracker"),
-    [(ClassicTrack, ClassicTracker), (IouTrack, IouTracker), (LaptrackTrack, LapTracker)],
+    ("method", "settings", "tracker"),
+    [
+        ("classic", ClassicTrack, ClassicTracker),
+        ("iou", IouTrack, IouTracker),
+        ("laptrack", LaptrackTrack, LapTracker),
+    ],
 )
-def test_models_and_trackers_have_the_same_parameters(model, tracker):
-    arguments = inspect.signature(tracker).parameters
-    defaults = {name: arg.default for name, arg in arguments.items() if name != "pixel_um"}
-    fields = {name: field.default for name, field in model.model_fields.items()}
-    del fields["method"]
-    assert fields == defaults
-    assert all(field.description for field in model.model_fields.values())
+def test_trackers_take_the_settings_of_their_method(method, settings, tracker):
+    registered = TRACKERS[method]
+    assert registered.settings is settings
+    assert registered.load() is tracker
+    fields = dataclasses.fields(settings)
+    assert registered.parameters == [field.name for field in fields if field.name != "method"]
+    assert all(field.metadata["description"] for field in fields)
 
 
 def test_the_method_chooses_the_model():

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tracking.scenes import boxes, drop, shuffle_labels, walking_discs
 
+from fovflow.config.methods import TRACKERS
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.tracking import (
-    ALGORITHM_REVISION,
     COLUMNS,
-    NEEDS_PIXEL_SIZE,
     Lineage,
     get_tracker,
     track_stack,
@@ -168,8 +167,8 @@ def test_the_same_mistakes_raise_the_same_errors(method):
 
 
 def test_a_method_that_needs_it_asks_for_the_pixel_size(method):
-    assert method in ALGORITHM_REVISION
-    if method in NEEDS_PIXEL_SIZE:
+    assert TRACKERS[method].revision == {"classic": 1, "iou": 2, "laptrack": 1}[method]
+    if TRACKERS[method].needs_pixel_size:
         with pytest.raises(ConfigError, match="pixel size"):
             get_tracker(method)
     else:

@@ -12,7 +12,8 @@ from fovflow.background.corrector import ALL_COVERED, Estimate, SurfaceCorrector
 from fovflow.background.preparation import Preparation, WorkingFrame
 from fovflow.background.spline import Matrix, SplineSurface, not_a_knot_matrix
 from fovflow.background.tilegrid import block_values, overall_median, overlapping_medians
-from fovflow.background.tilesize import TILE_PX, tile_pixels
+from fovflow.background.tilesize import tile_pixels
+from fovflow.config.methods import ClassicCorrect
 from fovflow.errors import FovflowError
 
 _CUBIC_NEEDS = 4
@@ -26,12 +27,9 @@ class ClassicCorrection(SurfaceCorrector):
 
     Parameters
     ----------
-    shape, pixel_um, dark, flat_field, dilation_um
+    settings : ClassicCorrect
+    **frames
         See `Preparation`.
-    tile_px : int
-        Tile size in pixels.
-    tile_um : float or None
-        Tile size in µm; overrides `tile_px`.
 
     Raises
     ------
@@ -39,21 +37,9 @@ class ClassicCorrection(SurfaceCorrector):
         For frames of at most twice the tile size along an axis: a cubic needs four tiles.
     """
 
-    def __init__(
-        self,
-        *,
-        shape: tuple[int, int],
-        pixel_um: float | None = None,
-        dark: float | NDArray[Any] = 0.0,
-        flat_field: NDArray[Any] | None = None,
-        dilation_um: float | None = None,
-        tile_px: int = TILE_PX,
-        tile_um: float | None = None,
-    ):
-        super().__init__(
-            Preparation(shape, pixel_um, dark=dark, flat_field=flat_field, dilation_um=dilation_um)
-        )
-        tile = tile_pixels(tile_px, tile_um, pixel_um)
+    def __init__(self, settings: ClassicCorrect, **frames: Any):
+        super().__init__(Preparation(dilation_um=settings.dilation_um, **frames))
+        tile = tile_pixels(settings.tile_px, settings.tile_um, self._prepare.pixel_um)
         self._edges_y, rows = _axis(self._prepare.shape[0], tile)
         self._edges_x, columns = _axis(self._prepare.shape[1], tile)
         self._surface = SplineSurface(rows, columns)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fovflow.background.spline import SplineSurface
 from fovflow.background.surfacefit import SurfaceFit
 from fovflow.background.tiles import TilesCorrection
-from fovflow.background.tilesize import TILE_PX, tile_pixels
+from fovflow.background.tilesize import tile_pixels
+from fovflow.config.methods import TilesCorrect
 from fovflow.errors import FovflowError
 
 _LOWEST = 0.05
@@ -26,7 +27,7 @@ def estimate_flat_field(
     dark: float | NDArray[Any] = 0.0,
     pixel_um: float | None = None,
     dilation_um: float | None = None,
-    tile_px: int = TILE_PX,
+    tile_px: int = TilesCorrect.tile_px,
     tile_um: float | None = None,
     max_frames: int = 256,
 ) -> NDArray[np.float32]:
@@ -76,14 +77,8 @@ def estimate_flat_field(
             continue
         if corrector is None:
             size = (frame.shape[0], frame.shape[1])
-            corrector = TilesCorrection(
-                shape=size,
-                pixel_um=pixel_um,
-                dark=dark,
-                dilation_um=dilation_um,
-                tile_px=tile_px,
-                tile_um=tile_um,
-            )
+            settings = TilesCorrect(dilation_um=dilation_um, tile_px=tile_px, tile_um=tile_um)
+            corrector = TilesCorrection(settings, shape=size, pixel_um=pixel_um, dark=dark)
         _, stats = corrector(frame, mask)
         values = corrector.tile_values
         level = float(values.mean())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fovflow.background.corrector import ALL_COVERED, Estimate, SurfaceCorrector
 from fovflow.background.preparation import Preparation, WorkingFrame
 from fovflow.background.tilegrid import median_in_place
+from fovflow.config.methods import ConstantCorrect, NoCorrect
 
 
 class NoCorrection(SurfaceCorrector):
@@ -17,22 +18,13 @@ class NoCorrection(SurfaceCorrector):
 
     Parameters
     ----------
-    shape, pixel_um, dark, flat_field, dilation_um
+    settings : NoCorrect
+    **frames
         See `Preparation`; the excluded pixels matter for the statistics only.
     """
 
-    def __init__(
-        self,
-        *,
-        shape: tuple[int, int],
-        pixel_um: float | None = None,
-        dark: float | NDArray[Any] = 0.0,
-        flat_field: NDArray[Any] | None = None,
-        dilation_um: float | None = None,
-    ):
-        super().__init__(
-            Preparation(shape, pixel_um, dark=dark, flat_field=flat_field, dilation_um=dilation_um)
-        )
+    def __init__(self, settings: NoCorrect, **frames: Any):
+        super().__init__(Preparation(dilation_um=settings.dilation_um, **frames))
 
     def _estimate(self, frame: WorkingFrame) -> Estimate:
         return Estimate(self._background)
@@ -46,22 +38,13 @@ class ConstantCorrection(SurfaceCorrector):
 
     Parameters
     ----------
-    shape, pixel_um, dark, flat_field, dilation_um
+    settings : ConstantCorrect
+    **frames
         See `Preparation`.
     """
 
-    def __init__(
-        self,
-        *,
-        shape: tuple[int, int],
-        pixel_um: float | None = None,
-        dark: float | NDArray[Any] = 0.0,
-        flat_field: NDArray[Any] | None = None,
-        dilation_um: float | None = None,
-    ):
-        super().__init__(
-            Preparation(shape, pixel_um, dark=dark, flat_field=flat_field, dilation_um=dilation_um)
-        )
+    def __init__(self, settings: ConstantCorrect, **frames: Any):
+        super().__init__(Preparation(dilation_um=settings.dilation_um, **frames))
         self._last_level: float | None = None
 
     def _estimate(self, frame: WorkingFrame) -> Estimate:

@@ -71,24 +71,25 @@ class Preparation:
         (Y, X) of every frame.
     pixel_um : float or None
         Edge length of a pixel in µm; needed for `dilation_um` only.
+    dilation_um : float or None
+        Distance around cells that is excluded, in µm; None means 10 pixels.
     dark : float or numpy.ndarray
         Dark level in counts, one number or (Y, X).
     flat_field : numpy.ndarray or None
         (Y, X), positive; divided by its mean before use.
-    dilation_um : float or None
-        Distance around cells that is excluded, in µm; None means 10 pixels.
     """
 
     def __init__(
         self,
         shape: tuple[int, int],
-        pixel_um: float | None,
+        pixel_um: float | None = None,
         *,
+        dilation_um: float | None = None,
         dark: float | NDArray[Any] = 0.0,
         flat_field: NDArray[Any] | None = None,
-        dilation_um: float | None = None,
     ):
         self.shape = (int(shape[0]), int(shape[1]))
+        self.pixel_um = pixel_um
         if min(self.shape) < 1:
             raise ConfigError("a frame without pixels cannot be corrected", found=f"shape {shape}")
         self._dark = _checked_dark(dark, self.shape)

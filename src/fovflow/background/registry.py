@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.background.classic import ClassicCorrection
-from fovflow.background.plain import ConstantCorrection, NoCorrection
 from fovflow.background.protocol import Corrector
-from fovflow.background.tiles import TilesCorrection
-from fovflow.errors import ConfigError, FovflowError
-from fovflow.plugins import find
-
-BUILTIN: dict[str, Callable[..., Corrector]] = {
-    "tiles": TilesCorrection,
-    "classic": ClassicCorrection,
-    "constant": ConstantCorrection,
-    "none": NoCorrection,
-}
-"""Built-in methods by name."""
-
-ALGORITHM_REVISION: dict[str, int] = {"tiles": 1, "classic": 1, "constant": 1, "none": 1}
-"""Raised when a method's output changes for the same input and parameters."""
+from fovflow.config.methods import CORRECTORS
+from fovflow.errors import FovflowError
 
 
 def get_corrector(
@@ -60,10 +44,7 @@ def get_corrector(
     FovflowError
         If the method cannot work on this shape.
     """
-    factory = find("correctors", method, BUILTIN)
-    _check_names(method, factory, params)
-    corrector: Corrector = factory(shape=shape, pixel_um=pixel_um, **params)
-    return corrector
+    return CORRECTORS.make(method, params, shape=shape, pixel_um=pixel_um)
 
 
 def correct_stack(
@@ -116,16 +97,3 @@ def correct_stack(
     for t, frame in enumerate(stack):
         corrector(frame, None if seg is None else seg[t], out=corrected[t])
     return corrected
-
-
-def _check_names(method: str, factory: Callable[..., Any], params: dict[str, Any]) -> None:
-    accepted = inspect.signature(factory).parameters
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values()):
-        return
-    known = [name for name in accepted if name not in {"shape", "pixel_um"}]
-    for name in params:
-        if name not in known:
-            raise ConfigError(
-                f"correct: the method {method!r} has no parameter {name!r}",
-                remedy=f"it has {', '.join(known)}",
-            )

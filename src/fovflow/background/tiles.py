@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fovflow.background.corrector import ALL_COVERED, CROWDED, Estimate, SurfaceCorrector
 from fovflow.background.plain import low_value
@@ -14,7 +13,8 @@ from fovflow.background.preparation import MAD_TO_SIGMA, Preparation, WorkingFra
 from fovflow.background.spline import Matrix, SplineSurface
 from fovflow.background.surfacefit import SurfaceFit, TileData
 from fovflow.background.tilegrid import sample_median
-from fovflow.background.tilesize import TILE_PX, tile_pixels
+from fovflow.background.tilesize import tile_pixels
+from fovflow.config.methods import TilesCorrect
 
 _WIDEST_ROW_STEP = 4
 _ROWS_PER_STEP = 512
@@ -42,33 +42,18 @@ class TilesCorrection(SurfaceCorrector):
 
     Parameters
     ----------
-    shape, pixel_um, dark, flat_field, dilation_um
+    settings : TilesCorrect
+    **frames
         See `Preparation`.
-    tile_px : int
-        Tile size in pixels: shading on shorter distances is not followed.
-    tile_um : float or None
-        Tile size in µm; overrides `tile_px`.
 
     Notes
     -----
     Defined in docs/algorithms/background.md.
     """
 
-    def __init__(
-        self,
-        *,
-        shape: tuple[int, int],
-        pixel_um: float | None = None,
-        dark: float | NDArray[Any] = 0.0,
-        flat_field: NDArray[Any] | None = None,
-        dilation_um: float | None = None,
-        tile_px: int = TILE_PX,
-        tile_um: float | None = None,
-    ):
-        super().__init__(
-            Preparation(shape, pixel_um, dark=dark, flat_field=flat_field, dilation_um=dilation_um)
-        )
-        tile = tile_pixels(tile_px, tile_um, pixel_um)
+    def __init__(self, settings: TilesCorrect, **frames: Any):
+        super().__init__(Preparation(dilation_um=settings.dilation_um, **frames))
+        tile = tile_pixels(settings.tile_px, settings.tile_um, self._prepare.pixel_um)
         self._row_step = max(1, min(_WIDEST_ROW_STEP, self._prepare.shape[0] // _ROWS_PER_STEP))
         self._thin_fit = SurfaceFit(self._prepare.shape, tile, self._row_step)
         self._fit = SurfaceFit(self._prepare.shape, tile)

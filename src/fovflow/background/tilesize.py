@@ -5,9 +5,6 @@ from __future__ import annotations
 from fovflow.background.preparation import to_pixels
 from fovflow.errors import ConfigError
 
-TILE_PX = 256
-"""Default tile size in pixels."""
-
 SMALLEST_TILE_PX = 8
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fovflow.config.model import Config, DatasetConfig
-from fovflow.config.schema import config_schema
+from fovflow.config.section import fields_of
 
 _WIDTH = 96
 _SECTIONS = ("copy", "segment", "correct", "track", "extract", "qc", "run")
@@ -47,7 +47,7 @@ def template() -> str:
         parts.append(_comment(field.description or "", 0))
         if key == "datasets":
             parts.append(_EXAMPLE)
-        elif isinstance(field.default, BaseModel) and key in (*_SECTIONS, "channels"):
+        elif fields_of(type(field.default)) and key in (*_SECTIONS, "channels"):
             parts.append(f"{key}:")
             parts += [_entry(k, f, 2) for k, f in _fields(type(field.default), field.default)]
             others = [m for m in _methods(field.annotation) if m != _method_of(field.default)]
@@ -96,7 +96,7 @@ def reference() -> str:
             continue
         lines += [f"## `{key}`", "", field.description or "", ""]
         for model in models:
-            method = model.model_fields.get("method")
+            method = fields_of(model).get("method")
             if method is not None and isinstance(method.default, str):
                 title = f"`method: {method.default}`"
                 default = isinstance(field.default, model)
@@ -104,11 +104,36 @@ def reference() -> str:
             elif method is not None:
                 lines += ["### A plug-in's method", ""]
             lines += [*_docstring(model), *_table(_fields(model, None)), ""]
-            for part, inner in model.model_fields.items():
+            for part, inner in fields_of(model).items():
                 for nested in _models(inner.annotation):
                     lines += [f"### `{key}.{part}`", "", *_docstring(nested)]
                     lines += [*_table(_fields(nested, None)), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON schema of ``config.yaml``, for editors and for checks."""
+    schema = Config.model_json_schema(by_alias=True)
+    for section in schema["properties"].values():
+        _separate_plugins(section.get("oneOf", []), schema["$defs"])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "fovflow configuration",
+    }
+
+
+def _separate_plugins(branches: list[dict[str, Any]], definitions: dict[str, Any]) -> None:
+    """Say that a plug-in's method is none of the built-in ones, so that one branch fits at most."""
+    methods = [
+        definitions[branch["$ref"].rpartition("/")[2]]["properties"]["method"]
+        for branch in branches
+        if "$ref" in branch
+    ]
+    builtin = [method["const"] for method in methods if "const" in method]
+    for method in methods:
+        if "const" not in method:
+            method["not"] = {"enum": builtin}
 
 
 def schema() -> str:
@@ -123,15 +148,13 @@ def _is_scalar(key: str) -> bool:
     return key in ("frames",)
 
 
-def _docstring(model: type[BaseModel]) -> list[str]:
+def _docstring(model: type) -> list[str]:
     first = (model.__doc__ or "").strip().split("\n\n")[0]
     return [" ".join(first.split()), ""] if first else []
 
 
-def _fields(
-    model: type[BaseModel], values: BaseModel | None
-) -> Iterator[tuple[str, tuple[FieldInfo, Any]]]:
-    first = sorted(model.model_fields.items(), key=lambda item: item[0] != "method")
+def _fields(model: type, values: Any) -> Iterator[tuple[str, tuple[FieldInfo, Any]]]:
+    first = sorted(fields_of(model).items(), key=lambda item: item[0] != "method")
     for name, field in first:
         value = (
             field.get_default(call_default_factory=True)
@@ -167,7 +190,7 @@ def _table(fields: Iterator[tuple[str, tuple[FieldInfo, Any]]]) -> list[str]:
     for key, (field, value) in fields:
         if field.is_required():
             shown = "must be given"
-        elif isinstance(value, BaseModel):
+        elif fields_of(type(value)):
             shown = "see below" if key != "frames" else "`all`"
         else:
             shown = f"`{_flow(value)}`"
@@ -176,9 +199,9 @@ def _table(fields: Iterator[tuple[str, tuple[FieldInfo, Any]]]) -> list[str]:
     return rows
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def _models(annotation: Any) -> list[type]:
     """Return all models inside a type annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if fields_of(annotation):
         return [annotation]
     if typing.get_origin(annotation) is types.GenericAlias:
         return []
@@ -191,9 +214,8 @@ def _methods(annotation: Any) -> list[str]:
     return [name for name in names if name]
 
 
-def _method_of(model: type[BaseModel] | BaseModel) -> str:
-    kind = model if isinstance(model, type) else type(model)
-    method = kind.model_fields.get("method")
+def _method_of(model: Any) -> str:
+    method = fields_of(model if isinstance(model, type) else type(model)).get("method")
     return method.default if method is not None and isinstance(method.default, str) else ""
 
 

@@ -1,10 +1,10 @@
-"""Parameters of step 5, extract."""
+"""Parameters of step 5: which features are measured, and which rows are good."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from fovflow.config.section import Section
@@ -78,3 +78,128 @@ class ExtractConfig(Section):
         description="Counts from which a pixel is saturated, one number or a mapping of channel "
         "index to number (4095 for a 12-bit camera); null is the greatest value of the raw dtype.",
     )
+
+
+Rule = Literal[
+    "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "focus", "gap", "lineage"
+]
+
+_CLASSIC: dict[str, Any] = {
+    "reject": ("min_frames", "border"),
+    "note": (),
+    "verdict": "cell",
+    "min_frames": 30,
+    "min_frames_fraction": None,
+    "border_px": 50.0,
+    "border_um": None,
+    "border_measure": "centroid",
+}
+
+
+class QcConfig(Section):
+    """Rules that decide which rows of the traces are good."""
+
+    preset: Literal["default", "classic"] = Field(
+        default="default",
+        description="Where values come from that are not given: the defaults here, or classic: a "
+        "cell is good when it is found in 30 frames and its centroid never is within 50 px of the "
+        "frame's border.",
+    )
+    reject: tuple[Rule, ...] = Field(
+        default=("min_frames", "border", "saturation", "invalid", "area_jump", "merge"),
+        description="Rules that make rows bad; their names stand in the column flags.",
+    )
+    note: tuple[Rule, ...] = Field(
+        default=("focus", "gap", "lineage"),
+        description="Rules whose names stand in flags without making a row bad.",
+    )
+    verdict: Literal["row", "cell"] = Field(
+        default="row",
+        description="row: a rule makes the rows bad where it holds; cell: the whole cell.",
+    )
+    min_frames: int = Field(
+        default=30, ge=1, description="Rule min_frames: good frames that a cell needs (frames)."
+    )
+    min_frames_fraction: float | None = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Rule min_frames: share of the movie's frames that is enough where it is fewer "
+        "than min_frames, so that short movies keep their cells; null for no such share.",
+    )
+    border_px: float = Field(
+        default=2.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Rule border: rows closer than this to the frame's border (pixels).",
+    )
+    border_um: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Rule border: the same in µm; wins over border_px where given.",
+    )
+    border_measure: Literal["box", "centroid"] = Field(
+        default="box",
+        description="Rule border: whether the bounding box or the centroid is measured.",
+    )
+    max_saturated_fraction: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Rule saturation: share of a cell's pixels that may be saturated.",
+    )
+    max_invalid_fraction: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Rule invalid: share of a cell's pixels that may be NaN or infinite.",
+    )
+    area_jump_ratio: float = Field(
+        default=1.5,
+        gt=1,
+        allow_inf_nan=False,
+        description="Rule area_jump: ratio to the median area around above which, or below the "
+        "inverse of which, a row is flagged.",
+    )
+    area_jump_window: int = Field(
+        default=9, ge=3, le=999, description="Rule area_jump: rows around that are compared (rows)."
+    )
+    merge_gain: float = Field(
+        default=0.5,
+        gt=0,
+        le=10,
+        description="Rule merge: growth, as a share of a lost neighbour's area, that shows a "
+        "merge.",
+    )
+    focus_ratio: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Rule focus: share of the usual sharpness below which a frame is flagged.",
+    )
+    focus_window: int = Field(
+        default=31,
+        ge=3,
+        le=9999,
+        description="Rule focus: frames around that are compared (frames).",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("preset") == "classic":
+            return {**_CLASSIC, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> QcConfig:
+        named = [*self.reject, *self.note]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"each rule once, in reject or in note: {twice[0]} stands twice")
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `fovflow.quality.judge`."""
+        return self.model_dump(exclude={"preset"})

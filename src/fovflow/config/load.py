@@ -10,7 +10,7 @@ import re
 import reprlib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fovflow.config.model import Config, DatasetConfig
+from fovflow.config.section import fields_of
 from fovflow.errors import ConfigError
 from fovflow.records import parse_yaml
 
@@ -26,6 +27,9 @@ _LABEL = re.compile(
     r"(str|int|float|bool|constrained-\w+|(literal|tuple|list|dict|function-\w+)\[.*)$"
 )
 """What pydantic calls branches of a union that are no models."""
+
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""Types of pydantic's error for a key that there is not, in models and in dataclasses."""
 
 _WORDS = (
     ("a valid dictionary", "a mapping of keys to values"),
@@ -177,7 +181,7 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]
         if any(len(other) > len(keys) and other[: len(keys)] == keys for other in all_keys):
             continue  # a branch of a union that did not fit, where another one nearly did
         key = ".".join(keys)
-        if item["type"] == "extra_forbidden":
+        if item["type"] in _UNKNOWN:
             lines[key] = [_unknown_key(key, branches)]
         elif item["type"] == "missing":
             lines[key] = [f"{key}: this key must be given"]
@@ -217,7 +221,7 @@ def _walk(
             keys.append(str(part))
             before, here = here, [branch for inner in following for branch in _branches(inner)]
         else:
-            if kind == "extra_forbidden" and place == len(loc):
+            if kind in _UNKNOWN and place == len(loc):
                 keys.append(str(part))
                 before = here
             here = [branch for branch in here if _label(branch) == part] or here
@@ -242,8 +246,8 @@ def _branches(annotation: Any) -> list[Any]:
 
 def _below(kind: Any, part: int | str) -> list[Any]:
     """Return the annotation behind a key or index of `kind`."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return [f.annotation for name, f in kind.model_fields.items() if (f.alias or name) == part]
+    if fields := fields_of(kind):
+        return [f.annotation for name, f in fields.items() if (f.alias or name) == part]
     arguments = typing.get_args(kind)
     if typing.get_origin(kind) is dict and not str(part).startswith("dict["):
         return [arguments[1]]
@@ -254,22 +258,17 @@ def _below(kind: Any, part: int | str) -> list[Any]:
 
 def _label(kind: Any) -> str | None:
     """Return the label that pydantic gives a branch of a union."""
-    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+    fields = fields_of(kind)
+    if not fields:
         return None
-    method = kind.model_fields.get("method")
+    method = fields.get("method")
     return method.default if method and isinstance(method.default, str) else kind.__name__
-
-
-def _models(kinds: Iterable[Any]) -> list[type[BaseModel]]:
-    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def _unknown_key(key: str, branches: list[Any]) -> str:
     known = list(
         dict.fromkeys(
-            spec.alias or name
-            for kind in _models(branches)
-            for name, spec in kind.model_fields.items()
+            spec.alias or name for kind in branches for name, spec in fields_of(kind).items()
         )
     )
     near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)

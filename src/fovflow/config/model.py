@@ -13,14 +13,11 @@ from pydantic import (
     model_validator,
 )
 
-from fovflow.config.correct import CorrectConfig, TilesCorrect
-from fovflow.config.extract import ExtractConfig
-from fovflow.config.qc import QcConfig
+from fovflow.config.extract import ExtractConfig, QcConfig
+from fovflow.config.methods import IouTrack, LogStdSegment, TilesCorrect
 from fovflow.config.run import RunConfig
-from fovflow.config.section import Section
-from fovflow.config.segment import LogStdSegment, SegmentConfig
+from fovflow.config.section import CorrectConfig, Section, SegmentConfig, TrackConfig
 from fovflow.config.steps import StepConfig, check_steps
-from fovflow.config.track import IouTrack, TrackConfig
 from fovflow.errors import ConfigError
 from fovflow.layout import RESERVED, STACKS
 from fovflow.units import TimeUnit, parse_ranges

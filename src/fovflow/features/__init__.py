@@ -5,7 +5,6 @@ from __future__ import annotations
 from fovflow.features.extractor import Extractor, get_extractor
 from fovflow.features.protocol import Cell, Feature
 from fovflow.features.registry import (
-    ALGORITHM_REVISION,
     DEFAULT_FEATURES,
     FEATURES,
     choose_features,
@@ -14,7 +13,6 @@ from fovflow.features.registry import (
 from fovflow.features.traces import extract_traces
 
 __all__ = [
-    "ALGORITHM_REVISION",
     "Cell",
     "DEFAULT_FEATURES",
     "Extractor",

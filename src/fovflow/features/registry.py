@@ -9,9 +9,6 @@ from fovflow.features import intensities, shapes
 from fovflow.features.protocol import Feature, Kind
 from fovflow.plugins import find
 
-ALGORITHM_REVISION = 1
-"""Raised whenever the same input would give other numbers."""
-
 DEFAULT_FEATURES: dict[str, tuple[str, ...]] = {
     "pc": ("area", "aspect_ratio", "circularity", "perimeter", "eccentricity", "solidity",
            "sharpness"),

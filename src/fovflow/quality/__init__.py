@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fovflow.quality.verdict import ALGORITHM_REVISION, NEEDS, RULES, judge, ledger
+from fovflow.quality.verdict import NEEDS, RULES, judge, ledger
 
-__all__ = ["ALGORITHM_REVISION", "NEEDS", "RULES", "judge", "ledger"]
+__all__ = ["NEEDS", "RULES", "judge", "ledger"]

@@ -13,9 +13,6 @@ from fovflow.quality import rules
 from fovflow.quality.merges import merged, swallowed
 from fovflow.quality.rows import BoolArray, Rows
 
-ALGORITHM_REVISION = 1
-"""Raised whenever the same table would get other verdicts."""
-
 RULES: dict[str, str] = {
     "min_frames": "The cell is found in too few frames.",
     "border": "The cell is at the border of the frame.",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import ConfigError, FovflowError, reading
-from fovflow.plugins import find
+from fovflow.plugins import entry_points, find
 from fovflow.readers.base import Channel, FrameTimes, Given, Position, RawInfo, RawReader
 from fovflow.readers.locate import Location, locate
 

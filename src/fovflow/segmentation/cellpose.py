@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.config.methods import CellposeSegment
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.segmentation.frames import check_frame
 from fovflow.segmentation.objects import Labels, number_objects
-from fovflow.segmentation.pixels import check_pixel_um, check_positive
+from fovflow.segmentation.pixels import check_pixel_um
 from fovflow.segmentation.protocol import FrameStats
 
 
@@ -30,54 +31,28 @@ class CellposeSegmenter:
 
     Parameters
     ----------
+    settings : CellposeSegment
     pixel_um : float
         Edge length of a pixel (µm).
-    model : str
-        Name of a model or path of its weights.
-    diameter_um : float, optional
-        Mean diameter of a cell (µm); the network's own estimate where None.
-    flow_threshold, cellprob_threshold : float
-        The network's thresholds.
-    min_area_um2, max_area_um2 : float
-        Limits of an object's area (µm²); no upper limit where None.
-    use_gpu : bool
-        Whether a graphics processor is used where there is one.
-    allow_download : bool
-        Whether weights that are not on this machine may be downloaded.
     network : Network, optional
-        A loaded model, used instead of `model`.
+        A loaded model, used instead of the settings' `model`.
     """
 
     def __init__(
-        self,
-        *,
-        pixel_um: float | None,
-        model: str = "cyto3",
-        diameter_um: float | None = None,
-        flow_threshold: float = 0.4,
-        cellprob_threshold: float = 0.0,
-        min_area_um2: float = 100.0,
-        max_area_um2: float | None = None,
-        use_gpu: bool = False,
-        allow_download: bool = False,
-        network: Network | None = None,
+        self, settings: CellposeSegment, pixel_um: float | None, network: Network | None = None
     ):
         px = check_pixel_um(pixel_um, "cellpose")
-        check_positive(
-            "cellpose",
-            diameter_um=diameter_um,
-            flow_threshold=flow_threshold,
-            min_area_um2=min_area_um2,
-            max_area_um2=max_area_um2,
+        self._network = network or load_network(
+            settings.model, settings.use_gpu, settings.allow_download
         )
-        self._network = network or load_network(model, use_gpu, allow_download)
+        diameter, most = settings.diameter_um, settings.max_area_um2
         self._options: dict[str, Any] = {
-            "diameter": None if diameter_um is None else diameter_um / px,
-            "flow_threshold": flow_threshold,
-            "cellprob_threshold": cellprob_threshold,
+            "diameter": None if diameter is None else diameter / px,
+            "flow_threshold": settings.flow_threshold,
+            "cellprob_threshold": settings.cellprob_threshold,
         }
-        self._least = min_area_um2 / px**2
-        self._most = np.inf if max_area_um2 is None else max_area_um2 / px**2
+        self._least = settings.min_area_um2 / px**2
+        self._most = np.inf if most is None else most / px**2
 
     def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
         """Segment one (Y, X) frame of uint8, uint16 or float32."""

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.config.methods import ClassicSegment
 from fovflow.segmentation.contrast import scaled_variance
 from fovflow.segmentation.frames import Frame, check_frame
 from fovflow.segmentation.objects import Labels, Mask, components, fill_all_holes, number_objects
@@ -26,7 +27,7 @@ class ClassicSegmenter:
     influence each other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ClassicSegment, pixel_um: float | None = None):
         self._log_std = np.empty((0, 0))  # used again: fresh memory costs as much as the filters
 
     def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fovflow.config.methods import LogStdSegment, ThresholdSegment
 from fovflow.segmentation.objects import (
     Components,
     Labels,
@@ -51,6 +52,33 @@ class Limits:
     smoothing: float
     split: bool
     necks: Necks
+
+    @classmethod
+    def of(
+        cls,
+        settings: LogStdSegment | ThresholdSegment,
+        px: float,
+        *,
+        smoothing_um: float = 0.0,
+        new_ratio: float = 1.0,
+    ) -> Limits:
+        """Turn a method's settings, in µm, into pixels of the edge length `px` (µm)."""
+        most, least_cut = settings.max_area_um2, settings.min_cut_area_um2
+        return cls(
+            least=max(1.0, settings.min_area_um2 / px**2),
+            least_cut=max(1.0, min(least_cut, settings.min_area_um2) / px**2),
+            most=math.inf if most is None else most / px**2,
+            hole=settings.max_hole_um2 / px**2,
+            smoothing=smoothing_um / px,
+            split=settings.split,
+            necks=Necks(
+                settings.neck_ratio,
+                max(settings.neck_ratio, settings.kept_neck_ratio),
+                settings.min_radius_um / px,
+                settings.max_solidity,
+                new_ratio,
+            ),
+        )
 
     def too_small(self, part: Mask, window: Window, shape: tuple[int, ...]) -> bool:
         """Whether an object is too small for its place, in the frame or cut by its border."""

@@ -8,8 +8,6 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import ConfigError
-
 SMOOTHING = 9
 """Bins over which a histogram is averaged before its mode is taken."""
 
@@ -68,10 +66,6 @@ class SteadyOffset:
     RESET = 0.5
 
     def __init__(self, memory: int):
-        if memory < 1:
-            raise ConfigError(
-                "segment: memory must be 1 or more", found=str(memory), remedy="give 1 for none"
-            )
         self._recent: deque[float] = deque(maxlen=memory)
 
     def update(self, offset: float) -> tuple[float, bool]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.config.methods import LogStdSegment
 from fovflow.segmentation.contrast import WINDOW, float_grid, scaled_variance
 from fovflow.segmentation.frames import Frame, check_frame
 from fovflow.segmentation.instances import Limits, make_objects
@@ -17,7 +18,6 @@ from fovflow.segmentation.objects import Labels, Mask, fill_small_holes
 from fovflow.segmentation.outline import Outline, halo_brightness, remove_halos
 from fovflow.segmentation.pixels import (
     check_pixel_um,
-    check_positive,
     close_mask,
     disc,
     odd_side,
@@ -26,7 +26,6 @@ from fovflow.segmentation.pixels import (
 from fovflow.segmentation.protocol import FrameStats
 from fovflow.segmentation.shading import surroundings
 from fovflow.segmentation.sheet import Sheet, Window
-from fovflow.segmentation.split import Necks
 
 BIN = 0.01
 """Width of a histogram bin (natural log units)."""
@@ -52,132 +51,32 @@ class LogStdSegmenter:
 
     Parameters
     ----------
+    settings : LogStdSegment
     pixel_um : float
         Edge length of a pixel (µm).
-    n_sigma : float
-        Threshold above the background's mode, in units of its spread.
-    window_um : float
-        Side of the window over which the log of the local standard deviation is averaged (µm).
-    close_um, open_um : float
-        Radii of closing and opening of the mask (µm).
-    halo_fraction : float
-        What is brighter than this part of the brightest halos is halo.
-    halo_um : float
-        Greatest width of a halo's foot (µm).
-    bright_um : float
-        Bright regions in which a square of this side fits are cells and no halos (µm).
-    background_um : float
-        Side of the blocks from which the surroundings' level is made (µm).
-    outline_um : float
-        Distance of growing back to the outline, and radius of its smoothing (µm).
-    min_contrast, faint_area_um2 : float
-        Objects smaller than `faint_area_um2` (µm²) of which nine tenths of the pixels differ from
-        the surroundings by less than `min_contrast` times the brightness of a halo are debris.
-    min_area_um2, max_area_um2 : float
-        Limits of an object's area (µm²); no upper limit where None.
-    min_cut_area_um2 : float
-        Least area of an object that the frame's border cuts (µm²), if that is less.
-    max_hole_um2 : float
-        Greatest hole that is filled (µm²).
-    split : bool
-        Whether touching cells are split.
-    neck_ratio : float
-        Components are split where they are narrower than this part of both sides' widths.
-    kept_neck_ratio : float
-        The same for parts that go on from different objects of the frame before, if greater.
-    new_neck_ratio : float
-        The same for parts of what was one object in the frame before, if less.
-    min_radius_um : float
-        Least inscribed radius of a part (µm).
-    max_solidity : float
-        Components that fill more than this part of their convex hull are left whole.
-    memory : int
-        Frames over whose offsets the threshold is steadied; 1 = none.
     """
 
-    def __init__(
-        self,
-        *,
-        pixel_um: float | None,
-        n_sigma: float = 4.0,
-        window_um: float = 2.0,
-        close_um: float = 2.0,
-        open_um: float = 1.5,
-        halo_fraction: float = 0.3,
-        halo_um: float = 3.0,
-        bright_um: float = 10.0,
-        background_um: float = 5.0,
-        outline_um: float = 2.0,
-        min_contrast: float = 2.0,
-        faint_area_um2: float = 500.0,
-        min_area_um2: float = 50.0,
-        min_cut_area_um2: float = 12.0,
-        max_area_um2: float | None = None,
-        max_hole_um2: float = 200.0,
-        split: bool = True,
-        neck_ratio: float = 0.55,
-        kept_neck_ratio: float = 0.9,
-        new_neck_ratio: float = 0.3,
-        min_radius_um: float = 6.0,
-        max_solidity: float = 0.92,
-        memory: int = 5,
-    ):
+    def __init__(self, settings: LogStdSegment, pixel_um: float | None):
         px = check_pixel_um(pixel_um, "logstd")
-        check_positive(
-            "logstd",
-            n_sigma=n_sigma,
-            window_um=window_um,
-            close_um=close_um,
-            open_um=open_um,
-            halo_fraction=halo_fraction,
-            halo_um=halo_um,
-            bright_um=bright_um,
-            background_um=background_um,
-            outline_um=outline_um,
-            min_contrast=min_contrast,
-            faint_area_um2=faint_area_um2,
-            min_area_um2=min_area_um2,
-            min_cut_area_um2=min_cut_area_um2,
-            max_area_um2=max_area_um2,
-            max_hole_um2=max_hole_um2,
-            neck_ratio=neck_ratio,
-            kept_neck_ratio=kept_neck_ratio,
-            new_neck_ratio=new_neck_ratio,
-            min_radius_um=min_radius_um,
-            max_solidity=max_solidity,
+        self._n_sigma = settings.n_sigma
+        self._window = odd_side(settings.window_um / px)
+        self._closing = disc(settings.close_um / px)
+        self._opening = disc(settings.open_um / px)
+        self._block = max(4, round(settings.background_um / px))
+        self._min_contrast = settings.min_contrast
+        self._faint_area = settings.faint_area_um2 / px**2
+        self._limits = Limits.of(
+            settings, px, smoothing_um=settings.outline_um, new_ratio=settings.new_neck_ratio
         )
-        self._n_sigma = n_sigma
-        self._window = odd_side(window_um / px)
-        self._closing = disc(close_um / px)
-        self._opening = disc(open_um / px)
-        self._block = max(4, round(background_um / px))
-        self._min_contrast = min_contrast
-        self._faint_area = faint_area_um2 / px**2
-        hole = max_hole_um2 / px**2
         self._outline = Outline(
-            fraction=halo_fraction,
-            halo=halo_um / px,
-            bright=bright_um / px,
-            opening=open_um / px,
-            regrow=outline_um / px,
-            hole=hole,
+            fraction=settings.halo_fraction,
+            halo=settings.halo_um / px,
+            bright=settings.bright_um / px,
+            opening=settings.open_um / px,
+            regrow=settings.outline_um / px,
+            hole=self._limits.hole,
         )
-        self._limits = Limits(
-            least=max(1.0, min_area_um2 / px**2),
-            least_cut=max(1.0, min(min_cut_area_um2, min_area_um2) / px**2),
-            most=math.inf if max_area_um2 is None else max_area_um2 / px**2,
-            hole=hole,
-            smoothing=outline_um / px,
-            split=split,
-            necks=Necks(
-                neck_ratio,
-                max(neck_ratio, kept_neck_ratio),
-                min_radius_um / px,
-                max_solidity,
-                new_neck_ratio,
-            ),
-        )
-        self._offset = SteadyOffset(memory)
+        self._offset = SteadyOffset(settings.memory)
         self._before: Labels | None = None
         self._buffer = np.empty((0, 0), np.float32)  # fresh memory costs as much as the filters
 

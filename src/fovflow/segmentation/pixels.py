@@ -29,23 +29,6 @@ def check_pixel_um(pixel_um: float | None, method: str) -> float:
     return float(pixel_um)
 
 
-def check_positive(method: str, **values: float | None) -> None:
-    """Refuse lengths, areas and factors below 0; None passes.
-
-    Raises
-    ------
-    ConfigError
-        Names all that are wrong.
-    """
-    wrong = {name: v for name, v in values.items() if v is not None and not 0 <= v < float("inf")}
-    if wrong:
-        raise ConfigError(
-            f"segment: {method}: {', '.join(wrong)} must be 0 or more",
-            found=", ".join(f"{name} = {value}" for name, value in wrong.items()),
-            remedy="correct these settings",
-        )
-
-
 def disc(radius: float) -> NDArray[np.uint8]:
     """Return all offsets with dx² + dy² ≤ radius² (px) as a structuring element.
 

@@ -8,33 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import ConfigError, FovflowError
-from fovflow.plugins import find
-from fovflow.segmentation.cellpose import CellposeSegmenter
-from fovflow.segmentation.classic import ClassicSegmenter
-from fovflow.segmentation.logstd import LogStdSegmenter
+from fovflow.config.methods import SEGMENTERS
+from fovflow.errors import FovflowError
 from fovflow.segmentation.objects import Labels, number_objects
 from fovflow.segmentation.protocol import FrameStats, Segmenter
-from fovflow.segmentation.threshold import ThresholdSegmenter
-
-BUILTIN: dict[str, Any] = {
-    "classic": ClassicSegmenter,
-    "logstd": LogStdSegmenter,
-    "threshold": ThresholdSegmenter,
-    "cellpose": CellposeSegmenter,
-}
-"""The methods that the package brings."""
-
-NEEDS_PIXEL_SIZE: dict[str, bool] = {
-    "classic": False,
-    "logstd": True,
-    "threshold": True,
-    "cellpose": True,
-}
-"""Whether a built-in method needs `pixel_um`."""
-
-ALGORITHM_REVISION: dict[str, int] = {"classic": 1, "logstd": 3, "threshold": 1, "cellpose": 1}
-"""Rises whenever a method's output changes for the same input; a trigger for running again."""
 
 
 def get_segmenter(method: str, *, pixel_um: float | None, **params: Any) -> Segmenter:
@@ -44,33 +21,19 @@ def get_segmenter(method: str, *, pixel_um: float | None, **params: Any) -> Segm
     ----------
     method : str
         ``classic``, ``logstd``, ``threshold``, ``cellpose`` or a plug-in's name (entry point
-        group ``fovflow.segmenters``: a callable that takes `pixel_um` and its own parameters as
-        keywords and returns a segmenter).
+        group ``fovflow.segmenters``; see docs/algorithms/segmentation.md).
     pixel_um : float or None
-        Edge length of a pixel (µm); see `NEEDS_PIXEL_SIZE`.
+        Edge length of a pixel (µm); all methods but ``classic`` need it.
     **params
-        The method's own parameters.
+        The method's own parameters; see `fovflow.config.methods`.
 
     Raises
     ------
     ConfigError
         For unknown methods and parameters, for values out of range, for a missing pixel size.
     """
-    factory = find("segmenters", method, BUILTIN)
-    if method not in BUILTIN:
-        return CheckedSegmenter(method, factory(pixel_um=pixel_um, **params))
-    known = _parameters(factory)
-    unknown = sorted(set(params) - known)
-    if unknown:
-        raise ConfigError(
-            f"segment: method {method} has no parameter {', '.join(unknown)}",
-            found=", ".join(sorted(known)) or "none",
-            remedy="use these parameters, or choose another method",
-        )
-    segmenter: Segmenter = (
-        factory(pixel_um=pixel_um, **params) if NEEDS_PIXEL_SIZE[method] else factory(**params)
-    )
-    return segmenter
+    segmenter = SEGMENTERS.make(method, params, pixel_um=pixel_um)
+    return segmenter if method in SEGMENTERS else CheckedSegmenter(method, segmenter)
 
 
 def segment_stack(
@@ -157,9 +120,3 @@ class CheckedSegmenter:
         if labels.dtype.kind == "b":
             labels = labels.astype(np.uint8)
         return number_objects(labels), stats
-
-
-def _parameters(factory: Any) -> set[str]:
-    code = factory.__init__.__code__
-    names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
-    return set(names) - {"pixel_um"}

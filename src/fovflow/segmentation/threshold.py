@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import ConfigError
+from fovflow.config.methods import ThresholdSegment
 from fovflow.segmentation.frames import Frame, check_frame
 from fovflow.segmentation.instances import Limits, make_objects
 from fovflow.segmentation.levels import mode_and_spread
 from fovflow.segmentation.objects import Labels, fill_small_holes
-from fovflow.segmentation.pixels import check_pixel_um, check_positive
+from fovflow.segmentation.pixels import check_pixel_um
 from fovflow.segmentation.protocol import FrameStats
-from fovflow.segmentation.split import Necks
-
-Rule = Literal["otsu", "li", "fixed"]
 
 BINS = 1024
 """Bins of the histogram between the least and the greatest grey level."""
@@ -32,88 +29,19 @@ class ThresholdSegmenter:
 
     Parameters
     ----------
+    settings : ThresholdSegment
     pixel_um : float
         Edge length of a pixel (µm).
-    rule : {"otsu", "li", "fixed"}
-        How the threshold is found.
-    level : float, optional
-        The threshold in counts; needed by ``fixed`` and by no other rule.
-    dark : bool
-        Whether objects are darker than the threshold.
-    smooth_um : float
-        Standard deviation of the Gaussian filter that is applied first (µm).
-    min_area_um2, max_area_um2 : float
-        Limits of an object's area (µm²); no upper limit where None.
-    min_cut_area_um2 : float
-        Least area of an object that the frame's border cuts (µm²), if that is less.
-    max_hole_um2 : float
-        Greatest hole that is filled (µm²).
-    split : bool
-        Whether touching objects are split.
-    neck_ratio : float
-        Components are split where they are narrower than this part of both sides' widths.
-    kept_neck_ratio : float
-        The same for parts that go on from different objects of the frame before, if greater.
-    min_radius_um : float
-        Least inscribed radius of a part (µm).
-    max_solidity : float
-        Components that fill more than this part of their convex hull are left whole.
     """
 
-    def __init__(
-        self,
-        *,
-        pixel_um: float | None,
-        rule: Rule = "otsu",
-        level: float | None = None,
-        dark: bool = False,
-        smooth_um: float = 1.0,
-        min_area_um2: float = 20.0,
-        min_cut_area_um2: float = 5.0,
-        max_area_um2: float | None = None,
-        max_hole_um2: float = 100.0,
-        split: bool = True,
-        neck_ratio: float = 0.75,
-        kept_neck_ratio: float = 0.9,
-        min_radius_um: float = 2.0,
-        max_solidity: float = 0.97,
-    ):
+    def __init__(self, settings: ThresholdSegment, pixel_um: float | None):
         px = check_pixel_um(pixel_um, "threshold")
-        check_positive(
-            "threshold",
-            smooth_um=smooth_um,
-            min_area_um2=min_area_um2,
-            min_cut_area_um2=min_cut_area_um2,
-            max_area_um2=max_area_um2,
-            max_hole_um2=max_hole_um2,
-            neck_ratio=neck_ratio,
-            kept_neck_ratio=kept_neck_ratio,
-            min_radius_um=min_radius_um,
-            max_solidity=max_solidity,
-        )
-        if rule not in ("otsu", "li", "fixed") or (rule == "fixed") != (level is not None):
-            raise ConfigError(
-                "segment: threshold: rule is otsu, li or fixed, and fixed alone has a level",
-                found=f"rule = {rule}, level = {level}",
-                remedy="give level with rule fixed, and leave it out otherwise",
-            )
-        self._rule = rule
-        self._level = level
-        self._dark = dark
+        self._rule = settings.rule
+        self._level = settings.level
+        self._dark = settings.dark
         self._before: Labels | None = None
-        self._sigma = smooth_um / px
-        hole = max_hole_um2 / px**2
-        self._limits = Limits(
-            least=max(1.0, min_area_um2 / px**2),
-            least_cut=max(1.0, min(min_cut_area_um2, min_area_um2) / px**2),
-            most=math.inf if max_area_um2 is None else max_area_um2 / px**2,
-            hole=hole,
-            smoothing=0.0,
-            split=split,
-            necks=Necks(
-                neck_ratio, max(neck_ratio, kept_neck_ratio), min_radius_um / px, max_solidity
-            ),
-        )
+        self._sigma = settings.smooth_um / px
+        self._limits = Limits.of(settings, px)
 
     def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
         """Segment one (Y, X) frame of uint8, uint16 or float32."""

@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import ConfigError
-from fovflow.plugins import find
-from fovflow.tracking.classic import ClassicTracker
-from fovflow.tracking.iou import IouTracker
+from fovflow.config.methods import TRACKERS
 from fovflow.tracking.lineage import COLUMNS, Lineage, relabel
 from fovflow.tracking.protocol import Tracker
 
 __all__ = [
-    "ALGORITHM_REVISION",
     "COLUMNS",
-    "NEEDS_PIXEL_SIZE",
     "Lineage",
     "Tracker",
     "get_tracker",
     "relabel",
     "track_stack",
 ]
-
-ALGORITHM_REVISION: dict[str, int] = {"classic": 1, "iou": 2, "laptrack": 1}
-"""Raised whenever a method's result changes for the same input and parameters."""
-
-NEEDS_PIXEL_SIZE: frozenset[str] = frozenset({"iou", "laptrack"})
-"""Methods that have lengths in µm among their parameters."""
-
-
-def _classic(*, pixel_um: float | None = None, **params: Any) -> Tracker:
-    return ClassicTracker(**params)
-
-
-def _laptrack(**params: Any) -> Tracker:
-    from fovflow.tracking.laptrack_adapter import LapTracker
-
-    tracker: Tracker = LapTracker(**params)
-    return tracker
-
-
-_BUILTIN: dict[str, Callable[..., Tracker]] = {
-    "classic": _classic,
-    "iou": IouTracker,
-    "laptrack": _laptrack,
-}
 
 
 def get_tracker(method: str = "iou", *, pixel_um: float | None = None, **params: Any) -> Tracker:
@@ -61,9 +30,9 @@ def get_tracker(method: str = "iou", *, pixel_um: float | None = None, **params:
         ``iou``, ``classic``, ``laptrack`` (needs the extra of that name), or the name of a
         plug-in under the entry point group ``fovflow.trackers``.
     pixel_um : float, optional
-        Edge length of a pixel (µm); `NEEDS_PIXEL_SIZE` names the methods that need it.
+        Edge length of a pixel (µm); all methods but ``classic`` need it.
     **params
-        The method's own parameters; see `fovflow.config.track`.
+        The method's own parameters; see `fovflow.config.methods`.
 
     Raises
     ------
@@ -82,29 +51,7 @@ def get_tracker(method: str = "iou", *, pixel_um: float | None = None, **params:
     >>> lineage.n_cells, lineage.lut(1).tolist()
     (1, [0, 0, 0, 0, 0, 0, 0, 1])
     """
-    make = find("trackers", method, _BUILTIN)
-    _check_names(method, params)
-    tracker: Tracker = make(pixel_um=pixel_um, **params)
-    return tracker
-
-
-def _check_names(method: str, params: dict[str, Any]) -> None:
-    """Refuse parameters that a built-in method does not have."""
-    kinds: dict[str, Callable[..., Tracker]] = {"classic": ClassicTracker, "iou": IouTracker}
-    if method == "laptrack":
-        from fovflow.tracking.laptrack_adapter import LapTracker
-
-        kinds["laptrack"] = LapTracker
-    if method not in kinds:
-        return
-    known = [name for name in inspect.signature(kinds[method]).parameters if name != "pixel_um"]
-    unknown = [name for name in params if name not in known]
-    if unknown:
-        raise ConfigError(
-            f"tracking by {method} has no parameter {unknown[0]!r}",
-            found=", ".join(unknown),
-            remedy=f"its parameters are: {', '.join(known)}",
-        )
+    return TRACKERS.make(method, params, pixel_um=pixel_um)
 
 
 def track_stack(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import ConfigError
+from fovflow.config.methods import ClassicTrack
 from fovflow.tracking.assignment import assign
 from fovflow.tracking.lineage import FrameOrder, Lineage, build, detections, number_cells
 from fovflow.tracking.runs import FloatArray, FrameObjects, IntArray, encode
@@ -18,19 +18,11 @@ class ClassicTracker:
 
     Parameters
     ----------
-    min_iou : float
-        Least intersection over union of two bounding boxes that may be linked (0 to 1).
-
-    Raises
-    ------
-    ConfigError
-        If `min_iou` is out of bounds.
+    settings : ClassicTrack
     """
 
-    def __init__(self, *, min_iou: float = 0.1):
-        if not 0 <= min_iou <= 1:
-            raise ConfigError("min_iou must lie between 0 and 1", found=str(min_iou))
-        self._min_iou = min_iou
+    def __init__(self, settings: ClassicTrack, pixel_um: float | None = None):
+        self._min_iou = settings.min_iou
         self._order = FrameOrder()
         self._labels: dict[int, IntArray] = {}
         self._columns: dict[str, list[NDArray[Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.config.methods import IouTrack
 from fovflow.errors import ConfigError
 from fovflow.tracking.divisions import Candidate, Chains, candidates, decide
 from fovflow.tracking.drift import estimate
@@ -39,53 +41,31 @@ class IouTracker:
 
     Parameters
     ----------
+    settings : IouTrack
     pixel_um : float, optional
         Edge length of a pixel in µm; needed unless both lengths in µm are 0.
-    min_iou : float
-        Least intersection over union of two masks that may be linked (above 0, to 1).
-    max_gap : int
-        Most frames in a row in which a cell may be missed and still be the same cell.
-    reach_um : float
-        Distance of the centroids up to which a cell without enough overlap is linked (µm), where
-        cells move little; four typical steps where they move more.
-    max_distance_um : float
-        Largest such distance however far cells move (µm); 0 for no such links.
-    fragments : bool
-        Whether pieces that come off a cell for a short time get its id.
-    divisions : bool
-        Whether divisions are looked for.
-    drift : bool
-        Whether a shift that most cells share is compensated.
-    max_drift_um : float
-        Largest shift per frame and axis (µm).
 
     Raises
     ------
     ConfigError
-        If a parameter is out of bounds or the pixel size is needed and not given.
+        If the pixel size is needed and not given.
     """
 
-    def __init__(
-        self,
-        *,
-        pixel_um: float | None = None,
-        min_iou: float = 0.1,
-        max_gap: int = 3,
-        reach_um: float = 20.0,
-        max_distance_um: float = 60.0,
-        fragments: bool = True,
-        divisions: bool = True,
-        drift: bool = True,
-        max_drift_um: float = 50.0,
-    ):
-        lengths = (reach_um, max_distance_um, max_drift_um if drift else 0.0)
-        _check(pixel_um, min_iou, max_gap, lengths)
-        reach_px, max_distance_px, self._max_drift_px = (
-            length / pixel_um if pixel_um else 0.0 for length in lengths
-        )
-        self._reach = Reach(reach_px, max_distance_px)
-        self._min_iou, self._max_gap, self._divisions = min_iou, max_gap, divisions
-        self._max_piece = max_gap + 1 if fragments else 0
+    def __init__(self, settings: IouTrack, pixel_um: float | None = None):
+        max_drift_um = settings.max_drift_um if settings.drift else 0.0
+        if pixel_um is not None and not pixel_um > 0:
+            raise ConfigError("pixel_um must be above 0", found=str(pixel_um))
+        if pixel_um is None and (settings.max_distance_um or max_drift_um):
+            raise ConfigError(
+                "tracking by iou needs the pixel size",
+                remedy="give pixel_um, or set max_distance_um to 0 and drift to False",
+            )
+        px = pixel_um or math.inf
+        self._reach = Reach(settings.reach_um / px, settings.max_distance_um / px)
+        self._max_drift_px = max_drift_um / px
+        self._min_iou, self._max_gap = settings.min_iou, settings.max_gap
+        self._divisions = settings.divisions
+        self._max_piece = settings.max_gap + 1 if settings.fragments else 0
         self._order = FrameOrder()
         self._labels: dict[int, IntArray] = {}
         self._drift: list[tuple[int, int]] = []
@@ -244,22 +224,3 @@ def _chains(columns: dict[str, Column], frame_index: IntArray) -> Chains:
         x=columns["x"],
         pixels=columns["pixels"],
     )
-
-
-def _check(
-    pixel_um: float | None, min_iou: float, max_gap: int, lengths: tuple[float, float, float]
-) -> None:
-    """Refuse parameters that make no sense."""
-    if not 0 < min_iou <= 1:
-        raise ConfigError("min_iou must lie above 0 and at most at 1", found=str(min_iou))
-    if max_gap < 0:
-        raise ConfigError("max_gap must be 0 or more frames", found=str(max_gap))
-    if min(lengths) < 0:
-        raise ConfigError("distances must be 0 or more µm", found=", ".join(map(str, lengths)))
-    if pixel_um is not None and not pixel_um > 0:
-        raise ConfigError("pixel_um must be above 0", found=str(pixel_um))
-    if pixel_um is None and (lengths[1] or lengths[2]):
-        raise ConfigError(
-            "tracking by iou needs the pixel size",
-            remedy="give pixel_um, or set max_distance_um to 0 and drift to False",
-        )

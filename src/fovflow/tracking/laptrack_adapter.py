@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.config.methods import LaptrackTrack
 from fovflow.errors import ConfigError
 from fovflow.tracking.lineage import FrameOrder, Lineage, build, detections, number_cells
 from fovflow.tracking.runs import FloatArray, IntArray, encode
@@ -19,49 +20,29 @@ class LapTracker:
 
     Parameters
     ----------
+    settings : LaptrackTrack
     pixel_um : float
         Edge length of a pixel (µm).
-    max_distance_um : float
-        Largest distance of centroids from frame to frame (µm).
-    max_gap : int
-        Most frames in a row in which a cell may be missed.
-    gap_distance_um : float
-        Largest distance of centroids across a gap (µm).
-    split_distance_um : float
-        Largest distance of a daughter from its parent (µm); 0 for no divisions.
 
     Raises
     ------
     ConfigError
-        If laptrack is not installed, the pixel size is not given or a parameter is out of bounds.
+        If laptrack is not installed or the pixel size is not given.
     """
 
-    def __init__(
-        self,
-        *,
-        pixel_um: float | None = None,
-        max_distance_um: float = 15.0,
-        max_gap: int = 3,
-        gap_distance_um: float = 15.0,
-        split_distance_um: float = 0.0,
-    ):
+    def __init__(self, settings: LaptrackTrack, pixel_um: float | None = None):
         if pixel_um is None or not pixel_um > 0:
             raise ConfigError(
                 "tracking by laptrack needs the pixel size",
                 found=str(pixel_um),
                 remedy="give pixel_um above 0",
             )
-        if min(max_distance_um, gap_distance_um) <= 0 or split_distance_um < 0 or max_gap < 0:
-            raise ConfigError(
-                "tracking by laptrack needs distances above 0 µm, and 0 or more for "
-                "split_distance_um and max_gap",
-                found=f"{max_distance_um}, {gap_distance_um}, {split_distance_um}, {max_gap}",
-            )
+        gap, split = settings.gap_distance_um, settings.split_distance_um
         self._linker = _linker(
-            (max_distance_um / pixel_um) ** 2,
-            (gap_distance_um / pixel_um) ** 2 if max_gap else False,
-            max_gap,
-            (split_distance_um / pixel_um) ** 2 if split_distance_um else False,
+            (settings.max_distance_um / pixel_um) ** 2,
+            (gap / pixel_um) ** 2 if settings.max_gap else False,
+            settings.max_gap,
+            (split / pixel_um) ** 2 if split else False,
         )
         self._order = FrameOrder()
         self._labels: dict[int, IntArray] = {}
