@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fovflow.segmentation.objects import fill_small_holes
-from fovflow.segmentation.pixels import close_mask, disc, grow_within, open_mask
+from fovflow.segmentation.masks import close_mask, disc, fill_small_holes, grow_within, open_mask
 from reference import morphology
 
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 30))

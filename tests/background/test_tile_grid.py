@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fovflow.background.gridaxis import Axis
-from fovflow.background.spline import bspline_basis, not_a_knot_matrix
+from fovflow.background.classic import not_a_knot_matrix
 from fovflow.background.tilegrid import (
+    Axis,
     block_medians,
     block_values,
+    bspline_basis,
     median_in_place,
     overall_median,
     overlapping_medians,

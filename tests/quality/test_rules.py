@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from fovflow.quality import judge
-from fovflow.quality.rows import Rows, running_median
-from fovflow.quality.rules import frames_needed
+from fovflow.quality.rules import Rows, frames_needed, running_median
 
 SHAPE = (40, 200, 300)
 

@@ -7,10 +7,9 @@ from segmentation.scenes import ellipses, noise
 
 from fovflow.errors import ConfigError
 from fovflow.segmentation import get_segmenter
+from fovflow.segmentation.halos import Outline, halo_brightness, remove_halos, surroundings
 from fovflow.segmentation.levels import SteadyOffset, mode_and_spread
-from fovflow.segmentation.outline import Outline, halo_brightness, remove_halos
-from fovflow.segmentation.pixels import disc, grow_within, odd_side
-from fovflow.segmentation.shading import surroundings
+from fovflow.segmentation.masks import disc, grow_within, odd_side
 
 
 def test_mode_and_spread_by_hand():

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from fovflow.errors import FovflowError
 from fovflow.segmentation.instances import Limits, make_objects
-from fovflow.segmentation.objects import fill_all_holes, fill_small_holes, number_objects
+from fovflow.segmentation.masks import fill_all_holes, fill_small_holes, number_objects
 from fovflow.segmentation.split import Necks
 
 masks = st.tuples(st.integers(1, 14), st.integers(1, 14)).flatmap(

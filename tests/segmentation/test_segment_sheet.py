@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fovflow.segmentation.pixels import disc, grow_within
+from fovflow.segmentation.masks import disc, grow_within
 from fovflow.segmentation.sheet import Sheet, separate_windows
 from reference import morphology
 

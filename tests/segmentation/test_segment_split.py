@@ -1,7 +1,7 @@
 import numpy as np
 from segmentation.scenes import ellipses
 
-from fovflow.segmentation.objects import fill_and_trace
+from fovflow.segmentation.masks import fill_and_trace
 from fovflow.segmentation.split import Necks, find_cores, hull_pixels, split_component
 
 

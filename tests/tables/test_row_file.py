@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fovflow import rowfile
-from fovflow.features.rowstore import MemoryRows
+from fovflow.features.extractor import MemoryRows
 from fovflow.quality import judge, ledger
 from fovflow.rowfile import RowFile
 from fovflow.tables import read_csv, write_csv

@@ -4,7 +4,7 @@ from tracking.scenes import boxes, disc
 
 from fovflow.tracking import get_tracker
 from fovflow.tracking.drift import estimate
-from fovflow.tracking.runs import encode
+from fovflow.tracking.overlaps import encode
 
 
 def scattered(rng, n, shift=(0, 0), spread=0.0, shape=(300, 300)):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fovflow.errors import FovflowError
-from fovflow.tracking.runs import encode, overlaps
+from fovflow.tracking.overlaps import encode, overlaps
 
 frames = st.tuples(st.integers(1, 9), st.integers(1, 17)).flatmap(
     lambda shape: arrays(np.uint16, shape, elements=st.integers(0, 4))

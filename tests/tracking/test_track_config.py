@@ -7,7 +7,7 @@ from fovflow.config.methods import TRACKERS, ClassicTrack, IouTrack, LaptrackTra
 from fovflow.config.section import PluginTrack, TrackConfig
 from fovflow.tracking.classic import ClassicTracker
 from fovflow.tracking.iou import IouTracker
-from fovflow.tracking.laptrack_adapter import LapTracker
+from fovflow.tracking.laptrack import LapTracker
 
 section = TypeAdapter(TrackConfig)
 

@@ -17,7 +17,7 @@ from fovflow.tracking import (
     get_tracker,
     track_stack,
 )
-from fovflow.tracking.lineage import relabel
+from fovflow.tracking.tracks import relabel
 
 METHODS = ["classic", "iou", "laptrack"]
 

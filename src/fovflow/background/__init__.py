@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fovflow.background.bleach import BleachFit, bleaching_factors, fit_bleaching
+from fovflow.background.corrector import BackgroundStats, Corrector
 from fovflow.background.flatfield import estimate_flat_field
-from fovflow.background.protocol import BackgroundStats, Corrector
-from fovflow.background.registry import correct_stack, get_corrector
+from fovflow.background.stack import correct_stack, get_corrector
 
 __all__ = [
     "BackgroundStats",

@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.background.corrector import ALL_COVERED, Estimate, SurfaceCorrector
-from fovflow.background.preparation import Preparation, WorkingFrame
-from fovflow.background.spline import Matrix, SplineSurface, not_a_knot_matrix
-from fovflow.background.tilegrid import block_values, overall_median, overlapping_medians
-from fovflow.background.tilesize import tile_pixels
+from fovflow.background.preparation import Preparation, WorkingFrame, tile_pixels
+from fovflow.background.tilegrid import (
+    Matrix,
+    SplineSurface,
+    block_values,
+    overall_median,
+    overlapping_medians,
+)
 from fovflow.config.methods import ClassicCorrect
 from fovflow.errors import FovflowError
 
@@ -69,3 +73,56 @@ def _axis(length: int, tile: int) -> tuple[NDArray[np.int64], Matrix]:
             remedy="use correct.method: tiles, or a smaller correct.tile_px",
         )
     return edges, not_a_knot_matrix(centres, np.arange(length, dtype=np.float64))
+
+
+def not_a_knot_matrix(sites: Matrix, points: Matrix) -> Matrix:
+    """Return the matrix of cubic interpolation with not-a-knot ends.
+
+    Parameters
+    ----------
+    sites : numpy.ndarray
+        At least four increasing positions of the values.
+    points : numpy.ndarray
+        Positions of evaluation; the spline is held constant beyond the outer sites.
+
+    Returns
+    -------
+    numpy.ndarray
+        (points, sites) float64; times the values it gives the spline at the points.
+
+    Notes
+    -----
+    Written with the second derivatives M at the sites (C. de Boor, A Practical Guide to Splines,
+    1978, chapter IV); not-a-knot: the third derivative is continuous at the second and the
+    second last site.
+    """
+    count = len(sites)
+    step = np.diff(sites)
+    curvature = np.zeros((count, count))
+    slopes = np.zeros((count, count))
+    for i in range(1, count - 1):
+        curvature[i, i - 1 : i + 2] = step[i - 1], 2 * (step[i - 1] + step[i]), step[i]
+        slopes[i, i - 1 : i + 2] = (
+            6 / step[i - 1],
+            -6 / step[i - 1] - 6 / step[i],
+            6 / step[i],
+        )
+    curvature[0, :3] = -step[1], step[0] + step[1], -step[0]
+    curvature[-1, -3:] = -step[-1], step[-2] + step[-1], -step[-2]
+    second = np.linalg.solve(curvature, slopes)
+
+    at = np.clip(points, sites[0], sites[-1])
+    interval = np.clip(np.searchsorted(sites, at, side="right") - 1, 0, count - 2)
+    width = step[interval]
+    right = (at - sites[interval]) / width
+    left = 1 - right
+    identity = np.eye(count)
+    bend_left = ((left**3 - left) * width**2 / 6)[:, None]
+    bend_right = ((right**3 - right) * width**2 / 6)[:, None]
+    matrix: Matrix = (
+        left[:, None] * identity[interval]
+        + right[:, None] * identity[interval + 1]
+        + bend_left * second[interval]
+        + bend_right * second[interval + 1]
+    )
+    return matrix

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.background.spline import SplineSurface
+from fovflow.background.preparation import tile_pixels
 from fovflow.background.surfacefit import SurfaceFit
+from fovflow.background.tilegrid import SplineSurface
 from fovflow.background.tiles import TilesCorrection
-from fovflow.background.tilesize import tile_pixels
 from fovflow.config.methods import TilesCorrect
 from fovflow.errors import FovflowError
 

@@ -1,4 +1,4 @@
-"""From a raw frame and its labels to the working frame and its free pixels."""
+"""From a raw frame and its labels to the working frame, its free pixels and its tiles."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.background.protocol import Image
 from fovflow.errors import ConfigError, FovflowError
+
+Image = NDArray[Any]
 
 DILATION_PX = 10
 """Default distance around cells that is excluded, in pixels."""
@@ -214,3 +215,26 @@ def _checked_gain(flat_field: NDArray[Any], shape: tuple[int, int]) -> NDArray[n
         )
     gain: NDArray[np.float32] = (flat.mean() / flat).astype(np.float32)
     return gain
+
+
+SMALLEST_TILE_PX = 8
+
+
+def tile_pixels(tile_px: int, tile_um: float | None, pixel_um: float | None) -> int:
+    """Return the tile size in pixels; `tile_um` goes before `tile_px`.
+
+    Raises
+    ------
+    ConfigError
+        If the tile is smaller than 8 px, or in µm without a pixel size.
+    """
+    name, size = "tile_px", int(tile_px)
+    if tile_um is not None:
+        name, size = "tile_um", to_pixels(tile_um, pixel_um, "tile_um")
+    if size < SMALLEST_TILE_PX:
+        raise ConfigError(
+            f"correct.{name} gives a tile that is too small",
+            found=f"{size} px",
+            remedy=f"choose at least {SMALLEST_TILE_PX} px; 256 px is usual",
+        )
+    return size

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.background.gridaxis import Axis
 from fovflow.background.preparation import MAD_TO_SIGMA, WorkingFrame, subtract
-from fovflow.background.spline import Matrix, difference_penalty
 from fovflow.background.tilegrid import (
+    Axis,
+    Matrix,
     block_medians,
     block_values,
     column_sums,
@@ -258,3 +258,20 @@ class SurfaceFit:
         fitted: Any = np.linalg.solve(normal, design.T @ means.ravel())
         coefficients: Matrix = fitted.reshape(self.coefficients)
         return coefficients
+
+
+def difference_penalty(count: int, weights: dict[int, float]) -> Matrix:
+    """Return ``sum(weight * D.T @ D)`` over differences D of the given orders.
+
+    Parameters
+    ----------
+    count : int
+        Number of coefficients.
+    weights : dict of int to float
+        Weight of each order of difference.
+    """
+    total = np.zeros((count, count))
+    for order, weight in weights.items():
+        difference = np.diff(np.eye(count), order, axis=0)
+        total += weight * difference.T @ difference
+    return total

@@ -9,11 +9,15 @@ import numpy as np
 
 from fovflow.background.corrector import ALL_COVERED, CROWDED, Estimate, SurfaceCorrector
 from fovflow.background.plain import low_value
-from fovflow.background.preparation import MAD_TO_SIGMA, Preparation, WorkingFrame, subtract
-from fovflow.background.spline import Matrix, SplineSurface
+from fovflow.background.preparation import (
+    MAD_TO_SIGMA,
+    Preparation,
+    WorkingFrame,
+    subtract,
+    tile_pixels,
+)
 from fovflow.background.surfacefit import SurfaceFit, TileData
-from fovflow.background.tilegrid import sample_median
-from fovflow.background.tilesize import tile_pixels
+from fovflow.background.tilegrid import Matrix, SplineSurface, sample_median
 from fovflow.config.methods import TilesCorrect
 
 _WIDEST_ROW_STEP = 4

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fovflow.plugins import Bounds, Method, Registry, Sentences, Settings, setting
 
 if TYPE_CHECKING:
-    from fovflow.background.protocol import Corrector
-    from fovflow.segmentation.protocol import Segmenter
-    from fovflow.tracking.protocol import Tracker
+    from fovflow.background.corrector import Corrector
+    from fovflow.segmentation.frames import Segmenter
+    from fovflow.tracking.tracks import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,7 +313,7 @@ TRACKERS: Registry[Tracker] = Registry(
     {
         "classic": Method("fovflow.tracking.classic:ClassicTracker", ClassicTrack, False, 1),
         "iou": Method("fovflow.tracking.iou:IouTracker", IouTrack, True, 2),
-        "laptrack": Method("fovflow.tracking.laptrack_adapter:LapTracker", LaptrackTrack, True, 1),
+        "laptrack": Method("fovflow.tracking.laptrack:LapTracker", LaptrackTrack, True, 1),
     },
     Sentences(
         "tracking by {method} has no parameter {first!r}",

@@ -1,16 +1,119 @@
-"""The rules: each takes the rows and its parameters and returns one flag per row."""
+"""The quality rules: each takes a table of traces and returns one flag per row."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from fovflow.errors import FovflowError
 from fovflow.features.groups import Groups
-from fovflow.quality.rows import BoolArray, Rows, running_median
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+_CHUNK = 1 << 13
+_NEEDED = ("cell", "frame", "position_x", "position_y", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
+
+
+class Rows:
+    """Rows sorted by cell, then frame.
+
+    Parameters
+    ----------
+    columns : mapping of str to array-like
+        The columns of one FOV's traces, in any order of rows.
+    shape : tuple of int
+        (T, Y, X) of the movie.
+    missing : collection of int
+        Frames that were not acquired.
+
+    Attributes
+    ----------
+    order : numpy.ndarray or slice
+        Place of each sorted row in `columns`: all of them, where they are sorted there.
+    cells : Groups
+        Which rows belong to which cell.
+    acquired : numpy.ndarray
+        Sorted indices of the frames that were acquired.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, ArrayLike],
+        shape: tuple[int, int, int],
+        missing: frozenset[int] = frozenset(),
+    ):
+        absent = [name for name in _NEEDED if name not in columns]
+        if absent:
+            raise FovflowError(f"the traces have no column {absent[0]!r}", found=", ".join(columns))
+        self._columns = columns
+        self.shape = shape
+        cell, frame = (np.asarray(columns[name]) for name in ("cell", "frame"))
+        self.order = slice(None) if _sorted(cell, frame) else np.lexsort((frame, cell))
+        self.cell: IntArray = cell[self.order].astype(np.int64, copy=False)
+        self.frame: IntArray = frame[self.order].astype(np.int64, copy=False)
+        begins = np.flatnonzero(np.append(True, self.cell[1:] != self.cell[:-1])[: self.cell.size])
+        self.cells = Groups(np.diff(begins, append=self.cell.size))
+        self.acquired = np.array([t for t in range(shape[0]) if t not in missing], np.int64)
+
+    def __len__(self) -> int:
+        return self.cell.size
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return one column, in sorted order."""
+        return np.asarray(self._columns[name])[self.order]
+
+    def of_feature(self, feature: str) -> list[NDArray[Any]]:
+        """Return the columns of a feature, one per channel that has it."""
+        return [self.column(n) for n in self._columns if n.startswith(f"{feature}_ch_")]
+
+    @cached_property
+    def step(self) -> IntArray:
+        """Acquired frames from each row to the next of its cell: 1 without a gap, 0 for none."""
+        place = np.searchsorted(self.acquired, self.frame)
+        step = np.zeros(len(self), np.int64)
+        step[:-1] = np.where(self.cell[1:] == self.cell[:-1], place[1:] - place[:-1], 0)
+        return step
+
+    def whole_cells(self, flags: BoolArray) -> BoolArray:
+        """Return flags that hold for all rows of each cell that has one."""
+        return np.asarray(self.cells.spread(self.cells.count(flags) > 0))
+
+
+def _sorted(cell: NDArray[Any], frame: NDArray[Any]) -> bool:
+    same = cell[1:] == cell[:-1]
+    return bool(np.all((cell[1:] > cell[:-1]) | same & (frame[1:] >= frame[:-1])))
+
+
+def running_median(values: FloatArray, groups: Groups, window: int) -> FloatArray:
+    """Return the median over the `window` values around each one, within its group.
+
+    At the ends of a group the window is cut off; NaNs do not count.
+    """
+    offsets = np.arange(window) - window // 2
+    lowest, highest = groups.spread(groups.start), groups.spread(groups.stop)
+    result = np.full(values.size, np.nan)
+    for begin in range(0, values.size, _CHUNK):
+        part = slice(begin, min(begin + _CHUNK, values.size))
+        places = np.arange(part.start, part.stop)[:, None] + offsets
+        inside = (places >= lowest[part, None]) & (places < highest[part, None])
+        around = np.where(inside, values.take(places, mode="clip"), np.nan)
+        around.sort(axis=1)  # NaNs go last
+        count = np.count_nonzero(~np.isnan(around), axis=1)
+        row = np.arange(count.size)
+        middle = (
+            around[row, np.maximum(count - 1, 0) // 2]
+            + around[row, np.minimum(count // 2, window - 1)]
+        )
+        result[part] = middle / 2
+    return result
+
 
 BorderMeasure = Literal["box", "centroid"]
 
@@ -103,3 +206,68 @@ def in_lineage(rows: Rows, links: Mapping[str, ArrayLike]) -> BoolArray:
     daughter = np.asarray(links.get("cell", []), np.int64)[: parent.size]
     related = np.concatenate([parent[parent > 0], daughter[parent > 0]])
     return np.isin(rows.cell, related)
+
+
+def merged(rows: Rows, gain: float) -> BoolArray:
+    """Flag rows whose mask has probably swallowed another cell.
+
+    Cell B is found in a frame and not in the next acquired one; there, the box of cell A holds
+    the place of B's centroid, and A's area has grown by at least `gain` times B's area. A is
+    flagged from there on, as long as its area stays so great and B stays away.
+    """
+    flags = np.zeros(len(rows), bool)
+    areas = rows.of_feature("area")
+    if not areas:
+        return flags
+    area = areas[0].astype(np.float64)
+    lost, now = _disappearances(rows)
+    back = np.where(rows.step[lost] > 0, rows.frame[np.minimum(lost + 1, len(rows) - 1)], -1)
+    for event, row in _hosts(rows, lost, now):
+        if row == 0 or rows.step[row - 1] != 1:  # not found in the acquired frame before
+            continue
+        least = area[row - 1] + gain * area[lost[event]]
+        end = rows.cells.stop[np.searchsorted(rows.cells.stop, row, side="right")]
+        following = slice(row, int(end))
+        holds = area[following] >= least
+        if back[event] >= 0:
+            holds &= rows.frame[following] < back[event]
+        flags[row : row + (holds.size if holds.all() else int(np.argmin(holds)))] = True
+    return flags
+
+
+def swallowed(rows: Rows, links: Mapping[str, ArrayLike]) -> BoolArray:
+    """Flag rows whose object has swallowed other cells according to the tracker's links."""
+    if "merged" not in links:
+        return np.zeros(len(rows), bool)
+    hit = np.asarray(links["merged"]) > 0
+    cell, frame = (np.asarray(links[name], np.int64)[hit] for name in ("cell", "frame"))
+    frames = rows.shape[0] + 1
+    return np.isin(rows.cell * frames + rows.frame, cell * frames + frame)
+
+
+def _disappearances(rows: Rows) -> tuple[IntArray, IntArray]:
+    """Return the rows whose cell is not found in the next acquired frame, and that frame."""
+    place = np.searchsorted(rows.acquired, rows.frame)
+    lost = np.flatnonzero((rows.step != 1) & (place + 1 < rows.acquired.size))
+    return lost, rows.acquired[place[lost] + 1]
+
+
+def _hosts(rows: Rows, lost: IntArray, now: IntArray) -> list[tuple[int, int]]:
+    """Return pairs: an event, and a row of its frame whose box holds the lost cell's centroid."""
+    x0, y0, x1, y1 = (rows.column(f"bbox_{edge}") for edge in ("x0", "y0", "x1", "y1"))
+    x: FloatArray = rows.column("position_x")[lost]
+    y: FloatArray = rows.column("position_y")[lost]
+    by_frame = np.argsort(rows.frame, kind="stable")
+    sorted_frames = rows.frame[by_frame]
+    by_time = np.argsort(now, kind="stable")
+    frames, starts = np.unique(now[by_time], return_index=True)
+    pairs: list[tuple[int, int]] = []
+    for frame, events in zip(frames, np.split(by_time, starts[1:]), strict=False):
+        low, high = np.searchsorted(sorted_frames, [frame, frame + 1])
+        there = by_frame[low:high]
+        # A box covers the pixels x0 to x1 - 1, that is, x0 - 1/2 to x1 - 1/2.
+        px, py = x[events, None] + 0.5, y[events, None] + 0.5
+        inside = (px >= x0[there]) & (px < x1[there]) & (py >= y0[there]) & (py < y1[there])
+        which, host = np.nonzero(inside)
+        pairs += zip(events[which].tolist(), there[host].tolist(), strict=True)
+    return pairs

@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike
 
 from fovflow.errors import ConfigError
 from fovflow.quality import rules
-from fovflow.quality.merges import merged, swallowed
-from fovflow.quality.rows import BoolArray, Rows
+from fovflow.quality.rules import BoolArray, Rows, merged, swallowed
 
 RULES: dict[str, str] = {
     "min_frames": "The cell is found in too few frames.",

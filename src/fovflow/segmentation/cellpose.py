@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import CellposeSegment
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.segmentation.frames import check_frame
-from fovflow.segmentation.objects import Labels, number_objects
-from fovflow.segmentation.pixels import check_pixel_um
-from fovflow.segmentation.protocol import FrameStats
+from fovflow.segmentation.frames import FrameStats, check_frame
+from fovflow.segmentation.masks import Labels, check_pixel_um, number_objects
 
 
 class Network(Protocol):

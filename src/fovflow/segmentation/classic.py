@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import ClassicSegment
 from fovflow.segmentation.contrast import scaled_variance
-from fovflow.segmentation.frames import Frame, check_frame
-from fovflow.segmentation.objects import Labels, Mask, components, fill_all_holes, number_objects
-from fovflow.segmentation.protocol import FrameStats
+from fovflow.segmentation.frames import Frame, FrameStats, check_frame
+from fovflow.segmentation.masks import Labels, Mask, components, fill_all_holes, number_objects
 
 BINS = 200
 SIGMAS = 3.0

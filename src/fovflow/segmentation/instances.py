@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 
 from fovflow.config.methods import LogStdSegment, ThresholdSegment
-from fovflow.segmentation.objects import (
+from fovflow.segmentation.masks import (
     Components,
     Labels,
     Mask,
     check_number,
+    disc,
     fill_and_trace,
     first_pixels,
 )
-from fovflow.segmentation.pixels import disc
 from fovflow.segmentation.sheet import Sheet, Window
 from fovflow.segmentation.split import Necks, hull_pixels, split_component
 

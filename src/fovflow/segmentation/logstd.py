@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import LogStdSegment
 from fovflow.segmentation.contrast import WINDOW, float_grid, scaled_variance
-from fovflow.segmentation.frames import Frame, check_frame
+from fovflow.segmentation.frames import Frame, FrameStats, check_frame
+from fovflow.segmentation.halos import Outline, halo_brightness, remove_halos, surroundings
 from fovflow.segmentation.instances import Limits, make_objects
 from fovflow.segmentation.levels import SteadyOffset, mode_and_spread
-from fovflow.segmentation.objects import Labels, Mask, fill_small_holes
-from fovflow.segmentation.outline import Outline, halo_brightness, remove_halos
-from fovflow.segmentation.pixels import (
+from fovflow.segmentation.masks import (
+    Labels,
+    Mask,
     check_pixel_um,
     close_mask,
     disc,
+    fill_small_holes,
     odd_side,
     open_mask,
 )
-from fovflow.segmentation.protocol import FrameStats
-from fovflow.segmentation.shading import surroundings
 from fovflow.segmentation.sheet import Sheet, Window
 
 BIN = 0.01

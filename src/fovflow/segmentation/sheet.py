@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.segmentation.objects import Mask
+from fovflow.segmentation.masks import Mask
 
 Window = tuple[slice, slice]
 Boxes = NDArray[np.int64]

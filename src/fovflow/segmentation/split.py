@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.segmentation.objects import Components, Labels, Mask
+from fovflow.segmentation.masks import Components, Labels, Mask
 
 Distance = NDArray[np.float32]
 

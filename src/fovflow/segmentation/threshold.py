@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import ThresholdSegment
-from fovflow.segmentation.frames import Frame, check_frame
+from fovflow.segmentation.frames import Frame, FrameStats, check_frame
 from fovflow.segmentation.instances import Limits, make_objects
 from fovflow.segmentation.levels import mode_and_spread
-from fovflow.segmentation.objects import Labels, fill_small_holes
-from fovflow.segmentation.pixels import check_pixel_um
-from fovflow.segmentation.protocol import FrameStats
+from fovflow.segmentation.masks import Labels, check_pixel_um, fill_small_holes
 
 BINS = 1024
 """Bins of the histogram between the least and the greatest grey level."""

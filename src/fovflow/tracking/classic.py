@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import ClassicTrack
 from fovflow.tracking.assignment import assign
-from fovflow.tracking.lineage import FrameOrder, Lineage, build, detections, number_cells
-from fovflow.tracking.runs import FloatArray, FrameObjects, IntArray, encode
+from fovflow.tracking.overlaps import FloatArray, FrameObjects, IntArray, encode
+from fovflow.tracking.tracks import FrameOrder, Lineage, build, detections, number_cells
 
 
 class ClassicTracker:

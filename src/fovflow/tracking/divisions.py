@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fovflow.tracking.linking import COVERED, KeptFrame
-from fovflow.tracking.runs import BoolArray, FloatArray, FrameObjects, IntArray, overlaps
+from fovflow.tracking.overlaps import BoolArray, FloatArray, FrameObjects, IntArray, overlaps
 
 NEAR = 1.0
 """Largest distance of a new object from a possible parent, in diameters of the parent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fovflow.tracking.runs import FloatArray, FrameObjects, IntArray
+from fovflow.tracking.overlaps import FloatArray, FrameObjects, IntArray
 
 _LEAST_CELLS = 3
 _SIMILAR_AREA = 0.7

@@ -15,7 +15,9 @@ from fovflow.errors import ConfigError
 from fovflow.tracking.divisions import Candidate, Chains, candidates, decide
 from fovflow.tracking.drift import estimate
 from fovflow.tracking.fragments import join_fragments
-from fovflow.tracking.lineage import (
+from fovflow.tracking.linking import Cover, KeptFrame, Reach, link
+from fovflow.tracking.overlaps import FrameObjects, IntArray, encode
+from fovflow.tracking.tracks import (
     Column,
     FrameOrder,
     Lineage,
@@ -24,9 +26,6 @@ from fovflow.tracking.lineage import (
     detections,
     number_cells,
 )
-from fovflow.tracking.linking import Cover, KeptFrame, link
-from fovflow.tracking.reach import Reach
-from fovflow.tracking.runs import FrameObjects, IntArray, encode
 
 _PER_OBJECT = {
     "previous": np.int64, "pixels": np.int64, "iou": np.float64, "confidence": np.float64,

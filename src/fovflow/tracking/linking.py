@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fovflow.tracking.assignment import assign
-from fovflow.tracking.reach import Reach
-from fovflow.tracking.runs import BoolArray, FloatArray, FrameObjects, IntArray, overlaps
+from fovflow.tracking.overlaps import BoolArray, FloatArray, FrameObjects, IntArray, overlaps
 
 GAP_DISCOUNT = 0.9
 """Factor on the weight of a link per frame in which the cell was not seen."""
@@ -233,3 +233,36 @@ def _write_back(pairs: _Pairs, partner: IntArray, kept: Sequence[KeptFrame]) -> 
         here = slice(int(start), int(start) + len(k.objects))
         k.open[:] = pairs.open[here]
         k.absorbed[:] = pairs.absorbed[here]
+
+
+MEMORY = 5
+"""Frames whose links tell how far cells move."""
+STEPS = 4.0
+"""Reach in typical steps; the steps of a random walk exceed it in one of ten thousand cases."""
+
+
+class Reach:
+    """The largest distance of a link without enough overlap, steadied over time.
+
+    Parameters
+    ----------
+    least_px, most_px : float
+        Bounds of the reach in pixels; `most_px` wins.
+    """
+
+    def __init__(self, least_px: float, most_px: float):
+        self._least, self._most = least_px, most_px
+        self._steps: deque[FloatArray] = deque(maxlen=MEMORY)
+
+    def update(self, steps: FloatArray) -> float:
+        """Take the distances of a frame's links by overlap; return the reach in pixels.
+
+        Parameters
+        ----------
+        steps : numpy.ndarray
+            (k,) distances of the centroids of cells that were seen in the frame before, in pixels.
+        """
+        self._steps.append(steps)
+        known = np.concatenate(self._steps)
+        typical = float(np.median(known)) if known.size else 0.0
+        return min(self._most, max(self._least, STEPS * typical))

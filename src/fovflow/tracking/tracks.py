@@ -1,16 +1,16 @@
-"""The outcome of tracking: look-up tables that rename each frame's labels, and the links."""
+"""The outcome of tracking: which cell each label of each frame is, and the links between them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.tracking.runs import FrameObjects, IntArray
+from fovflow.tracking.overlaps import FrameObjects, IntArray
 
 Column = NDArray[Any]
 
@@ -293,3 +293,22 @@ class FrameOrder:
             )
         self._shape = objects.shape
         self.last = t
+
+
+class Tracker(Protocol):
+    """Follows the cells of one FOV. Masks are never altered, only renamed.
+
+    A plug-in registers a callable under the entry point group ``fovflow.trackers``; it is called
+    as ``plugin(pixel_um=…, **options)`` and returns a tracker.
+    """
+
+    def add(self, t: int, labels: NDArray[Any]) -> None:
+        """Take the labels of frame `t`, (Y, X) integers, 0 = background.
+
+        Frames come in ascending order; a frame that was never acquired is left out.
+        """
+        ...
+
+    def finish(self) -> Lineage:
+        """Return the lineage of all frames that were added."""
+        ...

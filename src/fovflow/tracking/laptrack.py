@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import LaptrackTrack
 from fovflow.errors import ConfigError
-from fovflow.tracking.lineage import FrameOrder, Lineage, build, detections, number_cells
-from fovflow.tracking.runs import FloatArray, IntArray, encode
+from fovflow.tracking.overlaps import FloatArray, IntArray, encode
+from fovflow.tracking.tracks import FrameOrder, Lineage, build, detections, number_cells
 
 Edges = list[tuple[int, int]]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import SEGMENTERS
 from fovflow.errors import FovflowError
-from fovflow.segmentation.objects import Labels, number_objects
-from fovflow.segmentation.protocol import FrameStats, Segmenter
+from fovflow.segmentation.frames import FrameStats, Segmenter
+from fovflow.segmentation.masks import Labels, number_objects
 
 
 def get_segmenter(method: str, *, pixel_um: float | None, **params: Any) -> Segmenter:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.background.protocol import Corrector
+from fovflow.background.corrector import Corrector
 from fovflow.config.methods import CORRECTORS
 from fovflow.errors import FovflowError
 

@@ -1,4 +1,4 @@
-"""Label frames as horizontal runs: a few thousand intervals in place of millions of pixels."""
+"""Label frames as horizontal runs of pixels, and the overlaps of their objects."""
 
 from __future__ import annotations
 
