@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any
 
 from fovflow.errors import ConfigError
@@ -19,6 +19,9 @@ RESOURCES = ("cpu_percent", "rss_mib", "read_mib", "written_mib", "gpu_percent",
 
 PATTERN_LENGTH = 500
 """Longest pattern, in characters."""
+
+TEXT_LENGTH = 10_000
+"""Characters of a text in which a pattern is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,28 @@ class Alert:
         inside = self.range_low <= value <= self.range_high
         return inside if self.rule == "is inside range" else not inside
 
+    def found_in(self, text: str) -> bool:
+        """Tell whether the pattern is found in the first `TEXT_LENGTH` characters of a text.
+
+        Examples
+        --------
+        >>> Alert("a", source="events", pattern="lost|gone").found_in("frame 3 is lost")
+        True
+        """
+        assert self.pattern is not None
+        data = text[:TEXT_LENGTH].encode(errors="replace")
+        return _compiled(self.pattern).search(data) is not None
+
+
+@cache
+def _compiled(pattern: str) -> Any:
+    """Return a pattern for RE2, whose time grows linearly with the text whatever the pattern."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern.encode(), options)
+
 
 def _problem(alert: Alert) -> str | None:
     """Return what is wrong with a definition, in words."""
@@ -115,10 +140,16 @@ def _event_problem(alert: Alert) -> str | None:
         return "the source events needs a pattern"
     if len(alert.pattern) > PATTERN_LENGTH:
         return f"the pattern is longer than {PATTERN_LENGTH} characters"
+    import re2
+
     try:
-        re.compile(alert.pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"the pattern {alert.pattern!r} is no regular expression: {error}"
+        _compiled(alert.pattern)
+    except (re2.error, UnicodeEncodeError) as error:
+        why = error.args[0].decode() if isinstance(error, re2.error) else str(error)
+        return (
+            f"the pattern {alert.pattern!r} is no regular expression of RE2: {why}; write it "
+            r"without look-around, back references, \Z, and repetitions above 1000"
+        )
     return None
 
 

@@ -67,7 +67,7 @@ class AlertConfig(Section):
     pattern: str | None = Field(
         None,
         max_length=500,
-        description="Regular expression that is looked for in messages and errors, for events.",
+        description="Regular expression (RE2) looked for in messages and errors, for events.",
     )
     window_s: float | None = Field(
         None,

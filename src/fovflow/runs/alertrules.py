@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,12 +47,9 @@ class AlertState:
     Parameters
     ----------
     alert : Alert
-    matches : callable
-        ``matches(pattern, text)`` tells whether a pattern is found in a text.
     """
 
     alert: Alert
-    matches: Callable[[str, str], bool]
     firing: bool = False
     _new: list[tuple[float, float, str]] = field(default_factory=list)
     _window: deque[tuple[float, float, str]] = field(default_factory=deque)
@@ -113,7 +110,7 @@ class AlertState:
         alert, kind = self.alert, event.get("type")
         if alert.pattern is not None:
             text = event_text(event)
-            return None if text is None else (float(self.matches(alert.pattern, text)), text)
+            return None if text is None else (float(alert.found_in(text)), text)
         if kind != alert.source:
             return None
         values = event.get("metrics") if kind == "metrics" else event

@@ -21,7 +21,6 @@ from fovflow.events import EventFile, EventTail
 from fovflow.events import now as utc_now
 from fovflow.runs.alertrules import AlertState, Firing
 from fovflow.runs.notification import Notifier
-from fovflow.runs.patterns import PatternMatcher, PatternTooSlowError
 from fovflow.runs.store import RunFolder
 
 ALERTS_FILE = "alerts.jsonl"
@@ -72,7 +71,6 @@ class AlertWatcher:
         self._record = record
         self._file: EventFile | None = None
         self._only = None if only is None else Path(only)
-        self._matcher = PatternMatcher()
         settings = smtp if smtp is None or isinstance(smtp, Mapping) else smtp.model_dump()
         self._notifier = Notifier(self.folder.id, settings)
         self._watched: dict[Path, _Watched] = {}
@@ -139,7 +137,6 @@ class AlertWatcher:
             fired += self._look(watched, watched.tail.read(), time.time(), last=True)
         self._watched.clear()
         self._notifier.finish()
-        self._matcher.close()
         if self._file is not None:
             self._file.close()
         return fired
@@ -153,13 +150,9 @@ class AlertWatcher:
         for name, alert in self.alerts.items():
             state = watched.states.get(name)
             if state is None:
-                state = watched.states[name] = AlertState(alert, self._matcher.matches)
-            try:
-                for event in events:
-                    state.feed(event)
-            except PatternTooSlowError as error:
-                self._give_up(name, str(error))
-                continue
+                state = watched.states[name] = AlertState(alert)
+            for event in events:
+                state.feed(event)
             for value, message in state.evaluate(now, last=last):
                 fired.append(
                     Firing(
@@ -211,10 +204,6 @@ class AlertWatcher:
             self._on_action(firing.action, firing)
         except Exception as error:
             self._say(f"the alert {firing.name!r} could not {firing.action}: {error}")
-
-    def _give_up(self, name: str, why: str) -> None:
-        self.alerts = {key: alert for key, alert in self.alerts.items() if key != name}
-        self._say(f"the alert {name!r} is not watched for any more: {why}")
 
     def _watch(self, path: Path, job: str) -> None:
         if path not in self._watched and path not in self._ended:
