@@ -8,17 +8,17 @@ import sys
 import pytest
 from runs.alerting import NOW, stamp
 
-from fovflow.alertform import TEXT_LENGTH, Alert
+from fovflow.config.alerts import TEXT_LENGTH, Alert
 from fovflow.errors import ConfigError
-from fovflow.runs.alertrules import AlertState
+from fovflow.runs.alerts import AlertState
 
 
 def pattern(text):
-    return Alert("e", source="events", pattern=text)
+    return Alert.of({"name": "e", "source": "events", "pattern": text})
 
 
 def test_a_pattern_over_a_window_fires_until_the_window_is_clear():
-    state = AlertState(Alert("e", source="events", pattern="bad", window_s=60, frequency_s=1))
+    state = AlertState(Alert(name="e", source="events", pattern="bad", window_s=60, frequency_s=1))
 
     def say(text, at):
         state.feed({"type": "message", "message": text, "time": stamp(at)})
@@ -67,7 +67,7 @@ def test_a_pattern_that_could_take_exponential_time_is_answered(expression):
     "expression",
     [
         "(?=a)b", "(?<!a)b", r"(a)\1", "(?P<x>a)(?P=x)", r"a\Z", "a++", "x{2000}",
-        "(x{1000}){1000}", "(", "[", "*a", "\ud800",
+        "(x{1000}){1000}", "(", "[", "*a",
     ],
 )  # fmt: skip
 def test_patterns_that_are_not_known_are_told_with_what_to_do(expression):
@@ -78,12 +78,17 @@ def test_patterns_that_are_not_known_are_told_with_what_to_do(expression):
     assert "write it without look-around, back references, \\Z, and repetitions above" in text
 
 
+def test_a_pattern_that_is_no_text_is_refused():
+    with pytest.raises(ConfigError, match="alert 'e': pattern"):
+        pattern("\ud800")
+
+
 def test_refused_patterns_say_nothing_on_the_error_stream_and_others_load_nothing():
     code = (
-        "import sys\nfrom fovflow.alertform import Alert\n"
-        "Alert('a', metric='m', rule='is above', threshold=0)\n"
+        "import sys\nfrom fovflow.config.alerts import Alert\n"
+        "Alert(name='a', metric='m', rule='is above', threshold=0)\n"
         "assert 're2' not in sys.modules\n"
-        "try:\n    Alert('a', source='events', pattern='(')\n"
+        "try:\n    Alert(name='a', source='events', pattern='(')\n"
         "except Exception:\n    print('told')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

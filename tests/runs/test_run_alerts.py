@@ -10,7 +10,7 @@ import time
 import pytest
 from runs.alerting import NOW, stamp
 
-from fovflow.alertform import Alert
+from fovflow.config.alerts import Alert
 from fovflow.errors import ConfigError
 from fovflow.events import EventFile, read_events
 from fovflow.runs import notification
@@ -82,7 +82,7 @@ def test_it_fires_once_per_crossing_and_again_only_after_recovering(folder, even
     ],
 )
 def test_rules_and_their_limits(rule, limits, fires, quiet):
-    alert = Alert("a", metric="m", rule=rule, **limits)
+    alert = Alert(name="a", metric="m", rule=rule, **limits)
     assert [alert.holds(value) for value in fires] == [True] * len(fires)
     assert [alert.holds(value) for value in quiet] == [False] * len(quiet)
 

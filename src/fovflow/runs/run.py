@@ -8,15 +8,11 @@ import socket
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from fovflow.alertform import Alert
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import FINAL
-from fovflow.runs.alertrules import Firing
-from fovflow.runs.alerts import AlertWatcher
 from fovflow.runs.arguments import (
     check_choice,
     check_metadata,
@@ -41,6 +37,10 @@ from fovflow.runs.runlog import (
     take_over,
 )
 from fovflow.runs.store import BEAT_S
+
+if TYPE_CHECKING:
+    from fovflow.config.alerts import Alert
+    from fovflow.runs.alerts import AlertWatcher, Firing
 
 ALERTS_S = 1.0
 """Seconds between two looks at what was logged, for alerts."""
@@ -96,7 +96,7 @@ class RunWatch(RunLog):
             is looked at.
         rule : {"is above", "is below", "is outside range", "is inside range"}
         metric : str
-            Name of the metric, or one of `fovflow.alertform.RESOURCES`.
+            Name of the metric, or one of `fovflow.config.alerts.RESOURCES`.
         threshold, range_low, range_high : float
             Limits of the rule; 0 is one like any other.
         notification : str or list of str
@@ -117,24 +117,26 @@ class RunWatch(RunLog):
         ConfigError
             If the parts do not fit together, or there is another alert of that name.
         """
+        from fovflow.config.alerts import Alert
+
         asked = [notification] if isinstance(notification, str) else list(notification)
-        every = in_seconds("frequency", frequency_s, frequency)
-        alert = Alert(
-            name=check_text("name", name, empty=False),
-            source=source,
-            metric=metric,
-            rule=rule,
-            threshold=threshold,
-            range_low=range_low,
-            range_high=range_high,
-            pattern=pattern,
-            window_s=in_seconds("window", window_s, window),
-            on_alert=on_alert,
-            notification=tuple(asked),
-            file=None if file is None else os.fspath(file),
-            command=None if command is None else tuple(map(str, command)),
-            **({} if every is None else {"frequency_s": every}),
-        )
+        given = {
+            "name": check_text("name", name, empty=False),
+            "source": source,
+            "metric": metric,
+            "rule": rule,
+            "threshold": threshold,
+            "range_low": range_low,
+            "range_high": range_high,
+            "pattern": pattern,
+            "window_s": in_seconds("window", window_s, window),
+            "frequency_s": in_seconds("frequency", frequency_s, frequency),
+            "on_alert": on_alert,
+            "notification": asked,
+            "file": None if file is None else os.fspath(file),
+            "command": None if command is None else [str(part) for part in command],
+        }
+        alert = Alert.of({key: value for key, value in given.items() if value is not None})
         if "email" in alert.notification and self._settings.smtp is None:
             raise ConfigError(
                 f"alert {name!r}: there is no mail server", remedy="give one with config(smtp={…})"
@@ -158,6 +160,8 @@ class RunWatch(RunLog):
         session = self._open_session()
         self._write("alert_defined", alert=alert.plain())
         if self._watcher is None:
+            from fovflow.runs.alerts import AlertWatcher
+
             place: dict[str, Any] = {}
             if not session.owner:
                 place = {"record": self._write, "only": session.journal.path}
@@ -208,24 +212,6 @@ class RunWatch(RunLog):
         self._periodic.stop()
         if self._watcher is not None:
             self._note(self._watcher.finish())
-
-
-def checked_mail(smtp: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the settings of a mail server, checked."""
-    if smtp is None:
-        return None
-    from pydantic import ValidationError
-
-    from fovflow.config.run import SmtpConfig
-
-    with suppress(AttributeError):
-        smtp = smtp.model_dump()  # type: ignore[attr-defined]
-    try:
-        return SmtpConfig.model_validate(smtp).model_dump()
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"smtp.{key}: {first['msg']}") from error
 
 
 SETTABLE = ("running", "completed", "failed", "terminated")
@@ -323,9 +309,13 @@ class Run(RunWatch):
             raise ConfigError("config() comes before init()")
         check_positive("queue_size", queue_size, whole=True)
         check_positive("resources_metrics_interval", resources_metrics_interval)
+        if smtp is not None:
+            from fovflow.config.alerts import SmtpConfig
+
+            smtp = SmtpConfig.of(smtp).model_dump()
         self._settings = Settings(
             bool(suppress_errors), bool(queue_blocking), queue_size,
-            bool(disable_resources_metrics), float(resources_metrics_interval), checked_mail(smtp),
+            bool(disable_resources_metrics), float(resources_metrics_interval), smtp,
         )  # fmt: skip
 
     def init(  # noqa: PLR0917  (the order that other trackers have)
