@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fovflow.atomic import digest_of
 from fovflow.config import Config
 from fovflow.errors import FovflowError, reading
 from fovflow.layout import STAMP_NAME
 from fovflow.readers.fingerprint import raw_files
 from fovflow.runs.crate import FILE_NAME as MANIFEST
 from fovflow.runs.jobs import LOGS
-from fovflow.runs.provenance import sha256_of
 from fovflow.tables import read_csv, write_csv
 
 RAW_LIST = "raw_data.csv"
@@ -172,11 +172,9 @@ def _hashed(files: list[tuple[str, Path]], advance: Advance | None) -> list[List
     found = []
     total = sum(_size(path) for _, path in files)
     for used_by, path in sorted(files, key=lambda item: (item[0], item[1].as_posix())):
-        size = _size(path)
         with reading(path):
-            found.append(ListedFile(path.as_posix(), size, sha256_of(path), used_by))
-        if advance is not None:
-            advance(size, total)
+            digest = digest_of(path, lambda piece: advance and advance(len(piece), total))
+        found.append(ListedFile(path.as_posix(), digest.bytes, digest.sha256, used_by))
     return found
 
 
