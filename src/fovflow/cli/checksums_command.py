@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--write", action="store_true", help="write the list; without it, compare with the list"
     )
     parser.add_argument(
-        "--list", metavar="FILE", help="the list (default: raw_data.csv or outputs.csv)"
+        "--list", metavar="FILE", help="the list (default: raw_data.sha256 or outputs.sha256)"
     )
     parser.add_argument(
         "--configfile", default=CONFIG, metavar="FILE", help=f"configuration (default: {CONFIG})"
@@ -39,10 +39,9 @@ def main(arguments: argparse.Namespace) -> int:
     from fovflow.errors import ConfigError
     from fovflow.runs import checksums
 
-    name = (
-        arguments.list
-        or {"raw": checksums.RAW_LIST, "outputs": checksums.OUTPUT_LIST}[arguments.what]
-    )
+    name = {"raw": checksums.RAW_LIST, "outputs": checksums.OUTPUT_LIST}[arguments.what]
+    former = arguments.list or checksums.default_list(name)
+    name = arguments.list or name if arguments.write else former
     if arguments.what == "raw" and arguments.folders:
         raise ConfigError("raw takes no folders", remedy="the configuration names the raw data")
     listed = None if arguments.write else checksums.read_list(name)
@@ -54,8 +53,8 @@ def main(arguments: argparse.Namespace) -> int:
             found = checksums.outputs(map(Path, folders), advance=advance)
     problems = [] if listed is None else checksums.differences(listed, found, name=name)
     if listed is None:
-        checksums.write_list(name, found)
-    amount = f"{len(found)} files, {sum(item.bytes for item in found) / 1e6:.1f} MB"
+        checksums.write_list(name, found, former)
+    amount = f"{len(found)} files, {sum(item.bytes or 0 for item in found) / 1e6:.1f} MB"
     if arguments.json:
         content = {"list": name, "problems": problems, "files": [asdict(item) for item in found]}
         print(json.dumps(content, indent=2, ensure_ascii=False))
