@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +21,6 @@ FROM = "from_"
 """Before the names of steps among a rule's inputs, so that they clash with nothing."""
 
 _LOGGER = logging.getLogger("fovflow")
-
-
-def script_digest(path: str | os.PathLike[str]) -> str | None:
-    """Return the SHA-256 of a script's content; None where it cannot be read."""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError:
-        return None
 
 
 def step_fov(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.engine import Engine
+from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
 from fovflow.config.steps import TABLES, StepConfig
 from fovflow.errors import FovflowError
@@ -17,7 +18,7 @@ from fovflow.illumination import MAX_FRAMES
 from fovflow.layout import STACKS, Layout, fov_name
 from fovflow.planning import DatasetPlan, needs, plan_dataset, refresh_header
 from fovflow.results import Made
-from fovflow.usersteps import FROM, script_digest
+from fovflow.usersteps import FROM
 
 
 class UserSteps:
@@ -34,7 +35,7 @@ class UserSteps:
         self.config = config
         self.layout = layout
         self.datasets = datasets
-        self._digests = {step.script: script_digest(step.script) for step in config.steps}
+        self._digests = {step.script: sha256_or_none(step.script) for step in config.steps}
 
     def names(self) -> dict[str, tuple[str, ...]]:
         """Return the names of the outputs of each step."""

@@ -55,7 +55,7 @@ def verify(folder: str, json: bool) -> int:
         "--list",
         dest="given",
         metavar="FILE",
-        help="the list (default: raw_data.csv or outputs.csv)",
+        help="the list (default: raw_data.sha256 or outputs.sha256)",
     ),
     argument(
         "--configfile", default=CONFIG, metavar="FILE", help=f"configuration (default: {CONFIG})"
@@ -72,7 +72,9 @@ def checksums(
     from fovflow.errors import ConfigError
     from fovflow.runs import checksums
 
-    name = given or {"raw": checksums.RAW_LIST, "outputs": checksums.OUTPUT_LIST}[what]
+    default = {"raw": checksums.RAW_LIST, "outputs": checksums.OUTPUT_LIST}[what]
+    former = given or checksums.default_list(default)
+    name = given or default if write else former
     if what == "raw" and folders:
         raise ConfigError("raw takes no folders", remedy="the configuration names the raw data")
     listed = None if write else checksums.read_list(name)
@@ -84,9 +86,9 @@ def checksums(
             found = checksums.outputs(map(Path, places), advance=advance)
     problems = [] if listed is None else checksums.differences(listed, found, name=name)
     if listed is None:
-        checksums.write_list(name, found)
+        checksums.write_list(name, found, former)
     verdict = "listed" if listed is None else "differ" if problems else "as listed"
-    amount = f"{len(found)} files, {megabytes(sum(item.bytes for item in found))}"
+    amount = f"{len(found)} files, {megabytes(sum(item.bytes or 0 for item in found))}"
     print_result(
         json,
         {"list": name, "problems": problems, "files": [asdict(item) for item in found]},

@@ -15,9 +15,10 @@ from pydantic import (
     field_validator,
 )
 
+from fovflow.config.alerts import Terms
 from fovflow.config.load import describe_errors, parse_config
 from fovflow.config.model import Config
-from fovflow.config.run import Terms, check_workflow_type
+from fovflow.config.run import check_workflow_type
 from fovflow.config.section import Section
 from fovflow.errors import ConfigError
 

@@ -24,7 +24,7 @@ def send_mail(smtp: Mapping[str, Any], subject: str, text: str) -> None:
     Parameters
     ----------
     smtp : mapping
-        The keys of `fovflow.config.run.SmtpConfig`.
+        The keys of `fovflow.config.alerts.SmtpConfig`.
     subject, text : str
 
     Raises

@@ -16,10 +16,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from fovflow.alertform import Alert
-from fovflow.runs.alertrules import Firing
+from fovflow.config.alerts import Alert, SmtpConfig
+
+if TYPE_CHECKING:
+    from fovflow.runs.alerts import Firing
+
 
 QUIET_S = 60.0
 """Shortest time in seconds between two commands or e-mails of one alert."""
@@ -46,11 +49,11 @@ class Notifier:
     ----------
     run : str
         The run's id, for the messages.
-    smtp : mapping, optional
-        Mail server, as in `fovflow.config.run.SmtpConfig`.
+    smtp : SmtpConfig, optional
+        Mail server.
     """
 
-    def __init__(self, run: str, smtp: Mapping[str, Any] | None = None):
+    def __init__(self, run: str, smtp: SmtpConfig | None = None):
         self.run = run
         self.smtp = smtp
         self._processes: list[tuple[subprocess.Popen[bytes], float]] = []
@@ -125,7 +128,7 @@ class Notifier:
             self._start([_filled(part, fill) for part in alert.command], b"")
         if "email" in alert.notification and self.smtp:
             content = {
-                "smtp": dict(self.smtp),
+                "smtp": self.smtp.model_dump(),
                 "subject": f"fovflow: {alert.name}{more}",
                 "text": f"{text}\n\nrun: {self.run}\ntime: {firing.time}\n"
                 f"action: {firing.action}\n",

@@ -10,17 +10,18 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fovflow.alertform import Alert
 from fovflow.errors import FovflowError
 from fovflow.events import Journal
-from fovflow.runs.alertrules import Firing
-from fovflow.runs.alerts import AlertWatcher
 from fovflow.runs.artifacts import Cabinet
 from fovflow.runs.claim import stop_process
 from fovflow.runs.resources import ResourceMonitor
 from fovflow.runs.store import BEAT_S, ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
+
+if TYPE_CHECKING:
+    from fovflow.config.alerts import Alert
+    from fovflow.runs.alerts import AlertWatcher, Firing
 
 ALERTS_S = 1.0
 """Seconds between two looks at what was logged, for alerts."""
@@ -253,6 +254,8 @@ class Watch:
         session = self._session
         session.write("alert_defined", alert=alert.plain())
         if self._watcher is None:
+            from fovflow.runs.alerts import AlertWatcher
+
             place: dict[str, Any] = {}
             if not session.owner:
                 place = {"record": session.write, "only": session.journal.path}

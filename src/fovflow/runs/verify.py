@@ -12,14 +12,13 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fovflow.atomic import Digest
+from fovflow.atomic import Digest, digest_of
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, STATUSES
 from fovflow.layout import STAMP_NAME
 from fovflow.results import FILE_NAME as RESULTS_NAME
 from fovflow.runs.crate import FILE_NAME, STATUS, file_path, kept_kind
 from fovflow.runs.jobs import LOGS, Attempt, JobRecord, read_attempts, read_job_records
-from fovflow.runs.pieces import digest_of_pieces, pieces_of
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_yaml
 
@@ -521,7 +520,7 @@ def _compare_file(
     path: Path, name: str, entry: Expected, report: Report, advance: Callable[[int], Any]
 ) -> None:
     try:
-        digest = digest_of_pieces(pieces_of(path), each=lambda piece: advance(len(piece)))
+        digest = digest_of(path, each=lambda piece: advance(len(piece)))
     except OSError as error:
         report.find(name, f"cannot be read: {error.strerror or error}")
         return
