@@ -115,7 +115,7 @@ def _content(config: Any) -> dict[str, Any]:
     if isinstance(config, Config):
         return _of_pipeline(config)
     if isinstance(config, str | os.PathLike):
-        from fovflow.tables import read_yaml
+        from fovflow.records import read_yaml
 
         config = read_yaml(Path(config))
     if not isinstance(config, Mapping):
