@@ -36,9 +36,9 @@ PATCHED = {
 
 PRIVATE = {
     "snakemake.api.WorkflowApi._workflow": "the rules, for the script of one job by itself",
-    "snakemake.dag.DAG": "see Job",
-    "snakemake.iocontainers.Snakemake": "what the script of one job by itself is given",
-    "snakemake.jobs.Job": "files and parameters of one job by itself",
+    "snakemake.dag.DAG.__init__": "see Job",
+    "snakemake.iocontainers.Snakemake.__init__": "what the script of one job by itself is given",
+    "snakemake.jobs.Job.__init__": "files and parameters of one job by itself",
     "snakemake.scheduling.job_scheduler.JobScheduler._open_jobs": "begins a round",
     "snakemake.jobs.Job.dag": "resources that a cluster's job asked for",
     "snakemake.logging.LoggerManager.plugin_handlers": "finds the handler of --logger fovflow",
