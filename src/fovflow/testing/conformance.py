@@ -473,7 +473,7 @@ class FeatureConformance:
         extractor.add(0, labels, image, {1: (image, image.astype(np.float32) - 20)})
         table = extractor.finish()
         assert table["cell"].tolist() == np.unique(labels[labels > 0]).tolist()
-        values = table[f"{self.name}_ch_{0 if self.kind == 'pc' else 1}"]
+        values: Array = table[f"{self.name}_ch_{0 if self.kind == 'pc' else 1}"]
         assert values.dtype == self.feature.dtype
         return values
 
@@ -481,12 +481,12 @@ class FeatureConformance:
         """Return a frame with a round cell, which the edge may cut; one pixel for radius 0."""
         rows, columns = np.ogrid[: self.shape[0], : self.shape[1]]
         inside = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
-        return np.where(inside, cell, 0).astype(np.uint16)
+        return np.asarray(np.where(inside, cell, 0), np.uint16)
 
     @property
     def pair(self) -> Array:
         """A frame with the cells 1 and 2."""
-        return np.asarray(self.disk(7, 7, 4) + self.disk(16, 20, 5, 2))
+        return np.maximum(self.disk(7, 7, 4), self.disk(16, 20, 5, 2))
 
     def test_it_says_what_it_is(self) -> None:
         feature = self.feature
