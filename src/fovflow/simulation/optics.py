@@ -134,9 +134,8 @@ def draw_scene(
         _keep_largest(scene.labels, patches[k][0], snapshot.ids[k])
     edge = _edge_distance(scene.labels)
     for k in seen:
-        _fill(
-            scene, shapes[snapshot.ids[k]], patches[k], snapshot=snapshot, k=k, edge=edge, tile=tile
-        )
+        shape = shapes[snapshot.ids[k]]
+        _fill(scene, shape, patches[k], snapshot=snapshot, k=k, edge=edge, tile=tile)
     return scene
 
 
@@ -157,13 +156,8 @@ def _patch(snapshot: Snapshot, k: int, xy: NDArray[np.float64], canvas: tuple[in
     rho, _ = gauge(
         u.reshape(1, -1), v.reshape(1, -1), poses.table[k : k + 1], poses.kappa[k], poses.u0[k]
     )
-    single = np.float32
-    return (
-        (slice(y0, y1), slice(x0, x1)),
-        rho.reshape(u.shape).astype(single),
-        u.astype(single),
-        v.astype(single),
-    )
+    images = [np.asarray(values.reshape(u.shape), np.float32) for values in (rho, u, v)]
+    return (slice(y0, y1), slice(x0, x1)), images[0], images[1], images[2]
 
 
 def _split(labels: Labels, bonds: frozenset[tuple[int, int]]) -> None:
@@ -216,13 +210,8 @@ def _fill(
         return
     radius = np.float32(shape.radius * snapshot.size[k])
     spread = np.float32(1.0 - snapshot.roundness[k])
-    grain = cv2.remap(
-        tile,
-        u + np.float32(shape.texture[0]),
-        v + np.float32(shape.texture[1]),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_WRAP,
-    )
+    at = (u + np.float32(shape.texture[0]), v + np.float32(shape.texture[1]))
+    grain = cv2.remap(tile, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     nucleus_u, nucleus_v, half_u, half_v, glow = shape.nucleus
     inside = np.hypot((u / radius - nucleus_u) / half_u, (v / radius - nucleus_v) / half_v)
     core = 1.0 / (1.0 + np.exp(np.clip((inside - 1.0) * 9.0, -30, 30)))
