@@ -79,11 +79,11 @@ class Alert(Section):
         "notify", description="What happens: notify only, or stop the job or the run cleanly, too."
     )
     notification: Annotated[
-        tuple[Literal["none", "log", "file", "command", "email"], ...],
+        tuple[Literal["none", "log", "file", "command", "email", "apprise"], ...],
         BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[Text, ...]),
     ] = Field(
         ("log",),
-        description="Who is told, besides alerts.jsonl of the run: a file, a command, email.",
+        description="Who is told, besides alerts.jsonl of the run: file, command, email, apprise.",
     )
     file: str | None = Field(
         None, min_length=1, description="File to which notification file appends one line of JSON."

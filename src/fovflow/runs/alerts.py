@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +20,7 @@ from fovflow.config.alerts import Alert, SmtpConfig, is_number
 from fovflow.errors import ConfigError
 from fovflow.events import EventFile, EventTail, seconds_of
 from fovflow.events import now as utc_now
-from fovflow.runs.notification import Notifier
+from fovflow.runs.notify import Notifier, say
 from fovflow.runs.store import RunFolder
 
 ALERTS_FILE = "alerts.jsonl"
@@ -176,6 +175,8 @@ class AlertWatcher:
         ask for ``stop_run`` come here, too.
     smtp : SmtpConfig or mapping, optional
         Mail server for notifications.
+    apprise_env : str, optional
+        Name of the environment variable with addresses for notifications through apprise.
     record : callable, optional
         ``record("alert", **keys)`` takes what fired; by default it goes to ``alerts.jsonl``.
     only : path-like, optional
@@ -189,6 +190,7 @@ class AlertWatcher:
         *,
         on_action: Callable[[str, Firing], object] | None = None,
         smtp: Any = None,
+        apprise_env: str | None = None,
         record: Callable[..., object] | None = None,
         only: str | os.PathLike[str] | None = None,
     ):
@@ -198,7 +200,8 @@ class AlertWatcher:
         self._record = record
         self._file: EventFile | None = None
         self._only = None if only is None else Path(only)
-        self._notifier = Notifier(self.folder.id, None if smtp is None else SmtpConfig.of(smtp))
+        mail = None if smtp is None else SmtpConfig.of(smtp)
+        self._notifier = Notifier(self.folder.id, mail, apprise_env)
         self._watched: dict[Path, _Watched] = {}
         self._ended: set[Path] = set()
         self._settled: dict[str, int] = {}
@@ -349,5 +352,4 @@ class AlertWatcher:
     def _say(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            with suppress(OSError, ValueError):
-                print(f"fovflow: {text}", file=sys.stderr, flush=True)
+            say(text)

@@ -153,6 +153,7 @@ class Settings:
     disable_resources_metrics: bool = False
     resources_metrics_interval: float = 30.0
     smtp: Mapping[str, Any] | None = None
+    apprise_env: str | None = None
 
     def queue(self) -> dict[str, Any]:
         """Return what a `Journal` is made with."""
@@ -260,7 +261,11 @@ class Watch:
             if not session.owner:
                 place = {"record": session.write, "only": session.journal.path}
             self._watcher = AlertWatcher(
-                session.folder, on_action=self._act, smtp=self._settings.smtp, **place
+                session.folder,
+                on_action=self._act,
+                smtp=self._settings.smtp,
+                apprise_env=self._settings.apprise_env,
+                **place,
             )
             self._periodic.add(ALERTS_S, self._look_at_alerts)
         self._watcher.add(alert)
