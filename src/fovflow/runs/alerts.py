@@ -20,40 +20,12 @@ from fovflow.config.alerts import Alert, SmtpConfig, is_number
 from fovflow.errors import ConfigError
 from fovflow.events import EventFile, EventTail, seconds_of
 from fovflow.events import now as utc_now
-from fovflow.runs.notify import Notifier, say
+from fovflow.runs.notify import Firing, Notifier, say
 from fovflow.runs.store import RunFolder
 
 ALERTS_FILE = "alerts.jsonl"
 _SETTLED_S = 10.0
 """Age of a folder's last change from which no file can have been added unseen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """That an alert fired.
-
-    Attributes
-    ----------
-    name, source : str
-        The alert's.
-    action : {"notify", "stop_job", "stop_run"}
-    job : str
-        In which job; empty for the run itself.
-    time : str
-        When that was evaluated, in UTC, ISO 8601.
-    value : float or None
-        The value, or the window's average; None for events.
-    message : str
-        What happened, in words.
-    """
-
-    name: str
-    source: str
-    action: str
-    job: str
-    time: str
-    value: float | None
-    message: str
 
 
 @dataclass(slots=True)

@@ -16,13 +16,12 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fovflow.config.alerts import Alert, SmtpConfig
-    from fovflow.runs.alerts import Firing
 
 QUIET_S = 60.0
 """Shortest time in seconds between two messages of one alert."""
@@ -33,6 +32,34 @@ PATIENCE_S = 60.0
 MAIL_TIMEOUT_S = 20.0
 
 _NAMES = re.compile(r"\{(name|message|value|job|run)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """That an alert fired.
+
+    Attributes
+    ----------
+    name, source : str
+        The alert's.
+    action : {"notify", "stop_job", "stop_run"}
+    job : str
+        In which job; empty for the run itself.
+    time : str
+        When that was evaluated, in UTC, ISO 8601.
+    value : float or None
+        The value, or the window's average; None for events.
+    message : str
+        What happened, in words.
+    """
+
+    name: str
+    source: str
+    action: str
+    job: str
+    time: str
+    value: float | None
+    message: str
 
 
 class Notifier:

@@ -21,7 +21,8 @@ from fovflow.runs.store import BEAT_S, ENVIRONMENT, JOB_EVENTS, RunFolder, list_
 
 if TYPE_CHECKING:
     from fovflow.config.alerts import Alert
-    from fovflow.runs.alerts import AlertWatcher, Firing
+    from fovflow.runs.alerts import AlertWatcher
+    from fovflow.runs.notify import Firing
 
 ALERTS_S = 1.0
 """Seconds between two looks at what was logged, for alerts."""
