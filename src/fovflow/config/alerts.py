@@ -5,7 +5,6 @@ The configuration, `fovflow.Run.add_alert` and the watcher take `Alert`.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
@@ -200,11 +199,6 @@ def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     return re2.compile(pattern.encode(), options)
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value is a finite number; booleans are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _sentence(error: ValidationError, model: type[BaseModel]) -> str:

@@ -6,17 +6,17 @@ and then, in the process that runs a script as well as in one that looks after m
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import fsum, inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from fovflow.config.alerts import Alert, SmtpConfig, is_number
+from fovflow.config.alerts import Alert, SmtpConfig
 from fovflow.errors import ConfigError
 from fovflow.events import EventFile, EventTail, seconds_of
 from fovflow.events import now as utc_now
@@ -41,7 +41,7 @@ class AlertState:
     firing: bool = False
     _new: list[tuple[float, float, str]] = field(default_factory=list)
     _window: deque[tuple[float, float, str]] = field(default_factory=deque)
-    _due: float = -math.inf
+    _due: float = -inf
 
     def feed(self, event: Mapping[str, Any]) -> None:
         """Take note of an event, if it is of the alert's kind."""
@@ -64,29 +64,24 @@ class AlertState:
         self._due = now + self.alert.frequency_s
         new, self._new = self._new, []
         if self.alert.window_s is not None:
-            return self._of_window(new, now - self.alert.window_s)
+            self._window.extend(new)
+            while self._window and self._window[0][0] < now - self.alert.window_s:
+                self._window.popleft()
+            new = [self._summary()] if self._window else []  # an empty window is no data
+        pattern = self.alert.pattern is not None
         return [
-            (None, text) if self.alert.pattern else (value, text)
+            (None if pattern else value, text)
             for _, value, text in new
-            if self._crosses(bool(value) if self.alert.pattern else self.alert.holds(value))
+            if self._crosses(value > 0 if pattern else self.alert.holds(value))
         ]
 
-    def _of_window(
-        self, new: list[tuple[float, float, str]], begin: float
-    ) -> list[tuple[float | None, str]]:
-        """Return what the window's content means; an empty one is no data and changes nothing."""
-        self._window.extend(new)
-        while self._window and self._window[0][0] < begin:
-            self._window.popleft()
-        inside = [value for _, value, _ in self._window]
-        if not inside:
-            return []
-        if self.alert.pattern:
-            texts = [text for _, value, text in self._window if value]
-            return [(None, texts[-1])] if self._crosses(bool(texts)) else []
-        mean = math.fsum(inside) / len(inside)
+    def _summary(self) -> tuple[float, float, str]:
+        """Return the window's average; of a pattern, whether and where it was found last."""
+        if self.alert.pattern is not None:
+            return max(reversed(self._window), key=lambda item: item[1])
+        mean = fsum(value for _, value, _ in self._window) / len(self._window)
         text = f"{self.alert.metric} {self.alert.rule}, on average: {mean:g}"
-        return [(mean, text)] if self._crosses(self.alert.holds(mean)) else []
+        return self._window[-1][0], mean, text
 
     def _crosses(self, holds: bool) -> bool:
         fires = holds and not self.firing
@@ -103,7 +98,7 @@ class AlertState:
             return None
         values = event.get("metrics") if kind == "metrics" else event
         value: Any = values.get(str(alert.metric)) if isinstance(values, Mapping) else None
-        if not is_number(value):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
             return None
         return float(value), f"{alert.metric} {alert.rule}: {float(value):g}"
 
