@@ -13,7 +13,7 @@ from runs.alerting import NOW, stamp
 from fovflow.config.alerts import Alert
 from fovflow.errors import ConfigError
 from fovflow.events import EventFile, read_events
-from fovflow.runs import notification
+from fovflow.runs import notify
 from fovflow.runs.alerts import AlertWatcher
 from fovflow.runs.store import RunFolder
 
@@ -257,7 +257,7 @@ def test_a_file_and_a_command_are_told(folder, events, tmp_path, watch):
 def test_a_storm_of_alerts_gives_few_commands(folder, events, tmp_path, monkeypatch, watch):
     started = []
     monkeypatch.setattr(
-        notification.Notifier, "_start", lambda self, command, given: started.append(command)
+        notify.Notifier, "_start", lambda self, command, given: started.append(command)
     )
     alert = above(notification=["command"], command=["say", "{message}"])
     watcher = watch([alert])
@@ -271,7 +271,7 @@ def test_a_storm_of_alerts_gives_few_commands(folder, events, tmp_path, monkeypa
 def test_a_command_that_is_absent_or_hangs_disturbs_nothing(
     folder, events, monkeypatch, capfd, watch
 ):
-    monkeypatch.setattr(notification, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(notify, "PATIENCE_S", 0.0)
     absent = above(notification=("command",), command=("/nonexistent/x",))
     hangs = above(
         name="b",

@@ -91,8 +91,12 @@ VALUE = {"name": "x", "metric": "m", "rule": "is above", "threshold": 1}
         ({**VALUE, "window": 3}, "unknown key"),
         ({**VALUE, "notification": "file"}, "go together"),
         ({**VALUE, "command": ["ls"]}, "go together"),
-        ({**VALUE, "notification": "pigeon"}, "'none', 'log', 'file', 'command' or 'email'"),
+        (
+            {**VALUE, "notification": "pigeon"},
+            "'none', 'log', 'file', 'command', 'email' or 'apprise'",
+        ),
         ({**VALUE, "notification": "email"}, "smtp"),
+        ({**VALUE, "notification": "apprise"}, "apprise only together with apprise_env"),
         ({**VALUE, "on_alert": "explode"}, "'notify', 'stop_job' or 'stop_run'"),
     ],
 )

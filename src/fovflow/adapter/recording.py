@@ -209,7 +209,13 @@ def _watch(pipeline: Pipeline) -> Watch | None:
     def make(run: RunFolder, on_action: Callable[[str, Any], object]) -> Any:
         from fovflow.runs.alerts import AlertWatcher
 
-        return AlertWatcher(run, settings.alerts, on_action=on_action, smtp=settings.smtp)
+        return AlertWatcher(
+            run,
+            settings.alerts,
+            on_action=on_action,
+            smtp=settings.smtp,
+            apprise_env=settings.apprise_env,
+        )
 
     return make
 

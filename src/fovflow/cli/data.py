@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,13 +107,13 @@ def write_simulation(
     list of Path
         What the raw file consists of.
     """
-    from fovflow.mapping.progress import Progress
+    from fovflow.progress import Progress
     from fovflow.simulation import simulate, write_movie, write_truth
 
     movie = simulate(params)
     total = params.positions * params.frames
     if truth is not None:
         with Progress(total, "truth", unit="frame") as progress:
-            write_truth(movie, truth, partial(progress.count, ok=True))
+            write_truth(movie, truth, progress.count)
     with Progress(total, "movie", unit="frame") as progress:
-        return write_movie(movie, path, format, partial(progress.count, ok=True))
+        return write_movie(movie, path, format, progress.count)

@@ -5,7 +5,6 @@ The configuration, `fovflow.Run.add_alert` and the watcher take `Alert`.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
@@ -79,11 +78,11 @@ class Alert(Section):
         "notify", description="What happens: notify only, or stop the job or the run cleanly, too."
     )
     notification: Annotated[
-        tuple[Literal["none", "log", "file", "command", "email"], ...],
+        tuple[Literal["none", "log", "file", "command", "email", "apprise"], ...],
         BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[Text, ...]),
     ] = Field(
         ("log",),
-        description="Who is told, besides alerts.jsonl of the run: a file, a command, email.",
+        description="Who is told, besides alerts.jsonl of the run: file, command, email, apprise.",
     )
     file: str | None = Field(
         None, min_length=1, description="File to which notification file appends one line of JSON."
@@ -200,11 +199,6 @@ def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     return re2.compile(pattern.encode(), options)
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value is a finite number; booleans are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _sentence(error: ValidationError, model: type[BaseModel]) -> str:

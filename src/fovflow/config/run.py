@@ -63,6 +63,13 @@ class RunConfig(Section):
         None, description="Mail server for notification email; keys in config/README.md."
     )
 
+    apprise_env: str | None = Field(
+        None,
+        min_length=1,
+        description="Name of the environment variable that holds the addresses for notification "
+        "apprise, such as slack://…, separated by spaces; needs fovflow[notify].",
+    )
+
     @field_validator("workflow_type")
     @classmethod
     def _check_type(cls, value: str, info: ValidationInfo) -> str:
@@ -78,9 +85,12 @@ class RunConfig(Section):
         return value
 
     @model_validator(mode="after")
-    def _check_mail(self) -> Self:
-        if self.smtp is None and any("email" in alert.notification for alert in self.alerts):
+    def _check_ways(self) -> Self:
+        ways = {way for alert in self.alerts for way in alert.notification}
+        if "email" in ways and self.smtp is None:
             raise ValueError("notification email only together with the mail server smtp")
+        if "apprise" in ways and self.apprise_env is None:
+            raise ValueError("notification apprise only together with apprise_env")
         return self
 
 

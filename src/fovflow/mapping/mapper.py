@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from fovflow.mapping.outcomes import Outcome, Outcomes, attempt, named
 from fovflow.mapping.processes import Processes
-from fovflow.mapping.progress import Progress
 from fovflow.mapping.selection import (
     Call,
     Task,
@@ -25,6 +24,7 @@ from fovflow.mapping.selection import (
     open_datasets,
     select_fovs,
 )
+from fovflow.progress import Progress
 
 _LOGGER = logging.getLogger("fovflow.mapping")
 

@@ -6,55 +6,26 @@ and then, in the process that runs a script as well as in one that looks after m
 
 from __future__ import annotations
 
-import math
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import fsum, inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from fovflow.config.alerts import Alert, SmtpConfig, is_number
+from fovflow.config.alerts import Alert, SmtpConfig
 from fovflow.errors import ConfigError
 from fovflow.events import EventFile, EventTail, seconds_of
 from fovflow.events import now as utc_now
-from fovflow.runs.notification import Notifier
+from fovflow.runs.notify import Firing, Notifier, say
 from fovflow.runs.store import RunFolder
 
 ALERTS_FILE = "alerts.jsonl"
 _SETTLED_S = 10.0
 """Age of a folder's last change from which no file can have been added unseen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """That an alert fired.
-
-    Attributes
-    ----------
-    name, source : str
-        The alert's.
-    action : {"notify", "stop_job", "stop_run"}
-    job : str
-        In which job; empty for the run itself.
-    time : str
-        When that was evaluated, in UTC, ISO 8601.
-    value : float or None
-        The value, or the window's average; None for events.
-    message : str
-        What happened, in words.
-    """
-
-    name: str
-    source: str
-    action: str
-    job: str
-    time: str
-    value: float | None
-    message: str
 
 
 @dataclass(slots=True)
@@ -70,7 +41,7 @@ class AlertState:
     firing: bool = False
     _new: list[tuple[float, float, str]] = field(default_factory=list)
     _window: deque[tuple[float, float, str]] = field(default_factory=deque)
-    _due: float = -math.inf
+    _due: float = -inf
 
     def feed(self, event: Mapping[str, Any]) -> None:
         """Take note of an event, if it is of the alert's kind."""
@@ -93,29 +64,24 @@ class AlertState:
         self._due = now + self.alert.frequency_s
         new, self._new = self._new, []
         if self.alert.window_s is not None:
-            return self._of_window(new, now - self.alert.window_s)
+            self._window.extend(new)
+            while self._window and self._window[0][0] < now - self.alert.window_s:
+                self._window.popleft()
+            new = [self._summary()] if self._window else []  # an empty window is no data
+        pattern = self.alert.pattern is not None
         return [
-            (None, text) if self.alert.pattern else (value, text)
+            (None if pattern else value, text)
             for _, value, text in new
-            if self._crosses(bool(value) if self.alert.pattern else self.alert.holds(value))
+            if self._crosses(value > 0 if pattern else self.alert.holds(value))
         ]
 
-    def _of_window(
-        self, new: list[tuple[float, float, str]], begin: float
-    ) -> list[tuple[float | None, str]]:
-        """Return what the window's content means; an empty one is no data and changes nothing."""
-        self._window.extend(new)
-        while self._window and self._window[0][0] < begin:
-            self._window.popleft()
-        inside = [value for _, value, _ in self._window]
-        if not inside:
-            return []
-        if self.alert.pattern:
-            texts = [text for _, value, text in self._window if value]
-            return [(None, texts[-1])] if self._crosses(bool(texts)) else []
-        mean = math.fsum(inside) / len(inside)
+    def _summary(self) -> tuple[float, float, str]:
+        """Return the window's average; of a pattern, whether and where it was found last."""
+        if self.alert.pattern is not None:
+            return max(reversed(self._window), key=lambda item: item[1])
+        mean = fsum(value for _, value, _ in self._window) / len(self._window)
         text = f"{self.alert.metric} {self.alert.rule}, on average: {mean:g}"
-        return [(mean, text)] if self._crosses(self.alert.holds(mean)) else []
+        return self._window[-1][0], mean, text
 
     def _crosses(self, holds: bool) -> bool:
         fires = holds and not self.firing
@@ -132,7 +98,7 @@ class AlertState:
             return None
         values = event.get("metrics") if kind == "metrics" else event
         value: Any = values.get(str(alert.metric)) if isinstance(values, Mapping) else None
-        if not is_number(value):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
             return None
         return float(value), f"{alert.metric} {alert.rule}: {float(value):g}"
 
@@ -176,6 +142,8 @@ class AlertWatcher:
         ask for ``stop_run`` come here, too.
     smtp : SmtpConfig or mapping, optional
         Mail server for notifications.
+    apprise_env : str, optional
+        Name of the environment variable with addresses for notifications through apprise.
     record : callable, optional
         ``record("alert", **keys)`` takes what fired; by default it goes to ``alerts.jsonl``.
     only : path-like, optional
@@ -189,6 +157,7 @@ class AlertWatcher:
         *,
         on_action: Callable[[str, Firing], object] | None = None,
         smtp: Any = None,
+        apprise_env: str | None = None,
         record: Callable[..., object] | None = None,
         only: str | os.PathLike[str] | None = None,
     ):
@@ -198,7 +167,8 @@ class AlertWatcher:
         self._record = record
         self._file: EventFile | None = None
         self._only = None if only is None else Path(only)
-        self._notifier = Notifier(self.folder.id, None if smtp is None else SmtpConfig.of(smtp))
+        mail = None if smtp is None else SmtpConfig.of(smtp)
+        self._notifier = Notifier(self.folder.id, mail, apprise_env)
         self._watched: dict[Path, _Watched] = {}
         self._ended: set[Path] = set()
         self._settled: dict[str, int] = {}
@@ -349,5 +319,4 @@ class AlertWatcher:
     def _say(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            with suppress(OSError, ValueError):
-                print(f"fovflow: {text}", file=sys.stderr, flush=True)
+            say(text)

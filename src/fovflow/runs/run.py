@@ -165,6 +165,7 @@ class Run:
         resources_metrics_interval: float = 30,
         *,
         smtp: Mapping[str, Any] | None = None,
+        apprise_env: str | None = None,
     ) -> None:
         """Set how the run behaves; call it before `init`.
 
@@ -183,6 +184,8 @@ class Run:
             Seconds between two measurements.
         smtp : mapping, optional
             Mail server for e-mails, as ``run: smtp:`` in the configuration.
+        apprise_env : str, optional
+            Name of the environment variable that holds addresses for apprise.
         """
         if self._session is not None or self._closed:
             raise ConfigError("config() comes before init()")
@@ -195,6 +198,7 @@ class Run:
         self._settings = Settings(
             bool(suppress_errors), bool(queue_blocking), queue_size,
             bool(disable_resources_metrics), float(resources_metrics_interval), smtp,
+            None if apprise_env is None else check_text("apprise_env", apprise_env, empty=False),
         )  # fmt: skip
 
     def init(  # noqa: PLR0917  (the order that other trackers have)
@@ -474,7 +478,8 @@ class Run:
         threshold, range_low, range_high : float
             Limits of the rule; 0 is one like any other.
         notification : str or list of str
-            ``none`` or ``log`` (the run's records only), ``file``, ``command``, ``email``.
+            ``none`` or ``log`` (the run's records only), ``file``, ``command``, ``email``,
+            ``apprise``.
         pattern : str
             Regular expression, for events.
         on_alert : {"notify", "stop_job", "stop_run"}
@@ -514,6 +519,11 @@ class Run:
         if "email" in alert.notification and self._settings.smtp is None:
             raise ConfigError(
                 f"alert {name!r}: there is no mail server", remedy="give one with config(smtp={…})"
+            )
+        if "apprise" in alert.notification and self._settings.apprise_env is None:
+            raise ConfigError(
+                f"alert {name!r}: there are no addresses for apprise",
+                remedy="name an environment variable that holds them with config(apprise_env=…)",
             )
         known = self._alerts.get(alert.name)
         if known is not None and known != alert:

@@ -21,7 +21,8 @@ from fovflow.runs.store import BEAT_S, ENVIRONMENT, JOB_EVENTS, RunFolder, list_
 
 if TYPE_CHECKING:
     from fovflow.config.alerts import Alert
-    from fovflow.runs.alerts import AlertWatcher, Firing
+    from fovflow.runs.alerts import AlertWatcher
+    from fovflow.runs.notify import Firing
 
 ALERTS_S = 1.0
 """Seconds between two looks at what was logged, for alerts."""
@@ -153,6 +154,7 @@ class Settings:
     disable_resources_metrics: bool = False
     resources_metrics_interval: float = 30.0
     smtp: Mapping[str, Any] | None = None
+    apprise_env: str | None = None
 
     def queue(self) -> dict[str, Any]:
         """Return what a `Journal` is made with."""
@@ -260,7 +262,11 @@ class Watch:
             if not session.owner:
                 place = {"record": session.write, "only": session.journal.path}
             self._watcher = AlertWatcher(
-                session.folder, on_action=self._act, smtp=self._settings.smtp, **place
+                session.folder,
+                on_action=self._act,
+                smtp=self._settings.smtp,
+                apprise_env=self._settings.apprise_env,
+                **place,
             )
             self._periodic.add(ALERTS_S, self._look_at_alerts)
         self._watcher.add(alert)
