@@ -14,8 +14,8 @@ from typing import Any
 
 from fovflow.atomic import atomic_files
 from fovflow.errors import FovflowError
-from fovflow.layout import STACKS
 from fovflow.results import FovResult
+from fovflow.stages import STACKS
 
 FROM = "from_"
 """Before the names of steps among a rule's inputs, so that they clash with nothing."""

@@ -30,9 +30,9 @@ from fovflow.adapter.engine import (
 )
 from fovflow.adapter.interrupts import Interruptions
 from fovflow.adapter.job import LIVE
-from fovflow.adapter.pipeline import Pipeline
 from fovflow.config import parse_config
 from fovflow.errors import FovflowError
+from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import fingerprint, raw_files
 from fovflow.runs.claim import Claim, left_locked
 from fovflow.runs.provenance import capture_environment, capture_workflow

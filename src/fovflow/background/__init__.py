@@ -8,6 +8,8 @@ from fovflow.background.protocol import BackgroundStats, Corrector
 from fovflow.background.registry import (
     ALGORITHM_REVISION,
     BUILTIN,
+    background_levels,
+    correct_frames,
     correct_stack,
     get_corrector,
 )
@@ -18,7 +20,9 @@ __all__ = [
     "BackgroundStats",
     "BleachFit",
     "Corrector",
+    "background_levels",
     "bleaching_factors",
+    "correct_frames",
     "correct_stack",
     "estimate_flat_field",
     "fit_bleaching",

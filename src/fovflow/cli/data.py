@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 )
 def inspect(file: str, pattern: str | None, estimate: bool, json: bool) -> int:
     """Print what a raw file holds."""
-    from fovflow.planning import needs
+    from fovflow.planning import resources
     from fovflow.readers import open_raw
     from fovflow.readers.describe import describe, format_description
 
     with open_raw(file, pattern=pattern) as raw:
         description = describe(raw, file, pattern)
         info = raw.info
-    found = needs.estimate(
+    found = resources.estimate(
         len(info.positions), info.n_frames, info.height, info.width, len(info.channels)
     )
     print_result(
@@ -38,7 +38,7 @@ def inspect(file: str, pattern: str | None, estimate: bool, json: bool) -> int:
         description | ({"estimate": found} if estimate else {}),
         lambda: [
             format_description(description),
-            *(["", needs.format_estimate(found)] * estimate),
+            *(["", resources.format_estimate(found)] * estimate),
         ],
     )
     return 0

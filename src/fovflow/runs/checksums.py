@@ -16,10 +16,9 @@ from typing import Any
 from fovflow.atomic import atomic_open, digest_of
 from fovflow.config import Config
 from fovflow.errors import FovflowError, reading
-from fovflow.layout import STAMP_NAME
+from fovflow.layout import LOGS, STAMP_NAME
 from fovflow.readers.fingerprint import raw_files
 from fovflow.runs.crate import FILE_NAME as MANIFEST
-from fovflow.runs.jobs import LOGS
 from fovflow.tables import read_csv
 
 RAW_LIST = "raw_data.sha256"

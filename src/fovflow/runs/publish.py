@@ -14,8 +14,9 @@ from typing import Any
 from fovflow.atomic import Digest, digest_of
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL
+from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.runs.crate import FILE_NAME
-from fovflow.runs.jobs import LOGS, outdir_of, outputs_of
+from fovflow.runs.jobs import outdir_of, outputs_of
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.store import RunFolder
 
@@ -94,8 +95,7 @@ ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5
 """Pause before the second attempt; each further one is twice as long."""
 
-REPORT = "report.html"
-_ROOT_NAMES = ("processing_results.yaml", "dataset.json", ".raw_stamp.json", FILE_NAME)
+_ROOT_NAMES = (RESULTS_NAME, PLAN_NAME, STAMP_NAME, FILE_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,8 @@ def items_of(run: RunFolder) -> list[Item]:
         if (outdir / path).is_file()
     }
     datasets = sorted({output.attempt.dataset for output in outputs.values()} - {""})
-    if REPORT in found and not (outdir / LOGS / "report.json").exists():
-        found[REPORT] = Item(REPORT)  # made again by no job
+    if REPORT_NAME in found and not (outdir / LOGS / "report.json").exists():
+        found[REPORT_NAME] = Item(REPORT_NAME)  # made again by no job
     for folder in [outdir, *(outdir / dataset for dataset in datasets)]:
         for path in _companions(folder):
             name = path.relative_to(outdir).as_posix()

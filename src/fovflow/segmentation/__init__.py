@@ -6,6 +6,7 @@ from fovflow.segmentation.registry import (
     BUILTIN,
     NEEDS_PIXEL_SIZE,
     get_segmenter,
+    segment_frames,
     segment_stack,
 )
 
@@ -16,5 +17,6 @@ __all__ = [
     "NEEDS_PIXEL_SIZE",
     "Segmenter",
     "get_segmenter",
+    "segment_frames",
     "segment_stack",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ __all__ = [
     "Lineage",
     "Tracker",
     "get_tracker",
+    "link_frames",
     "relabel",
+    "relabel_frames",
     "track_stack",
 ]
 
@@ -128,10 +130,33 @@ def track_stack(
         One row per cell and frame; see `COLUMNS`.
     """
     tracker = get_tracker(method, pixel_um=pixel_um, **params)
-    for t, labels in enumerate(seg):
-        tracker.add(t, labels)
-    lineage = tracker.finish()
+    lineage = link_frames(tracker, seg, [False] * len(seg))
     labeled = np.empty(seg.shape, lineage.dtype)
-    for t, labels in enumerate(seg):
-        labeled[t] = lineage.relabel(t, labels)
+    for t, frame in enumerate(relabel_frames(lineage, seg)):
+        labeled[t] = frame
     return labeled, lineage.links
+
+
+def link_frames(
+    tracker: Tracker, labels: Iterable[NDArray[Any]], missing: Iterable[bool]
+) -> Lineage:
+    """Send frames through a tracker one by one, and return the lineage.
+
+    Parameters
+    ----------
+    tracker : Tracker
+    labels : iterable of numpy.ndarray
+        (Y, X) labels of one FOV's frames, in their order.
+    missing : iterable of bool
+        Whether each frame was never acquired.
+    """
+    for t, (frame, absent) in enumerate(zip(labels, missing, strict=True)):
+        if not absent:
+            tracker.add(t, frame)
+    return tracker.finish()
+
+
+def relabel_frames(lineage: Lineage, labels: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Yield each frame with cell ids in place of labels; see `Lineage.relabel`."""
+    for t, frame in enumerate(labels):
+        yield lineage.relabel(t, frame)

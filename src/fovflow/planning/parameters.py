@@ -6,6 +6,7 @@ from typing import Any
 
 from fovflow.config.model import Config
 from fovflow.planning.dataset import DatasetPlan
+from fovflow.stages import STAGES
 
 _FILES = ("dark", "flat_field")
 """Keys of `correct` that may name files: the rule gives those as inputs."""
@@ -34,7 +35,7 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
     ----------
     config : Config
     step : str
-        ``copy``, ``segment``, ``correct``, ``track``, ``extract``, ``flat_field`` or ``results``.
+        One of the steps in `fovflow.stages.STAGES`, or ``results``.
     plan : DatasetPlan
 
     Returns
@@ -43,7 +44,10 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
         ``arguments`` go to the step's function; ``revision`` changes when an algorithm's output
         does. A rule runs again when any of it changes.
     """
-    return _MAKERS[step](config, plan)
+    if step in _MAKERS:
+        return _MAKERS[step](config, plan)
+    stage = STAGES[step]
+    return _arguments(getattr(config, stage.settings[0]), plan, stage.revision)
 
 
 def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
@@ -57,8 +61,8 @@ def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     }
 
 
-def _method(section: Any, plan: DatasetPlan, revisions: dict[str, int]) -> dict[str, Any]:
-    """Return a method's name, its options and its pixel size."""
+def _arguments(section: Any, plan: DatasetPlan, revision: int) -> dict[str, Any]:
+    """Return the keys of a section as arguments, and the pixel size where any is a length in µm."""
     options = section.model_dump()
     plugin = options.pop("options", None)
     lengths = [key for key, value in options.items() if "_um" in key and value is not None]
@@ -69,20 +73,20 @@ def _method(section: Any, plan: DatasetPlan, revisions: dict[str, int]) -> dict[
             **(plugin or {}),
             "pixel_um": plan.pixel_um if needed else None,
         },
-        "revision": revisions.get(section.method, 0),
+        "revision": revision,
     }
 
 
 def _segment(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     from fovflow.segmentation import ALGORITHM_REVISION
 
-    return _method(config.segment, plan, ALGORITHM_REVISION)
+    return _arguments(config.segment, plan, ALGORITHM_REVISION.get(config.segment.method, 0))
 
 
 def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     from fovflow.background import ALGORITHM_REVISION
 
-    made = _method(config.correct, plan, ALGORITHM_REVISION)
+    made = _arguments(config.correct, plan, ALGORITHM_REVISION.get(config.correct.method, 0))
     arguments = made["arguments"]
     made["bleach"] = arguments.pop("bleach", "none")
     for key in _FILES:
@@ -94,7 +98,7 @@ def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
 def _track(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     from fovflow.tracking import ALGORITHM_REVISION
 
-    return _method(config.track, plan, ALGORITHM_REVISION)
+    return _arguments(config.track, plan, ALGORITHM_REVISION.get(config.track.method, 0))
 
 
 def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
 
 
 def _results(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    steps = ("copy", "segment", "correct", "track", "extract")
+    steps = [stage.name for stage in STAGES.values() if stage.per_fov]
     return {
         **{step: step_parameters(config, step, plan) for step in steps},
         "problems": plan.problems,
