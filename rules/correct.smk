@@ -29,8 +29,9 @@ rule flat_field:
 rule correct:
     input:
         unpack(PIPELINE.illumination),
-        unpack(PIPELINE.inputs("seg", "times")),
+        unpack(PIPELINE.inputs("seg")),
         stack=file_of("fl"),
+        times=file_of("times"),
     output:
         corrected=output_of("fl_corrected"),
         frames=output_of("correct_frames"),

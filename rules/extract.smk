@@ -3,8 +3,10 @@
 
 rule extract:
     input:
-        unpack(PIPELINE.inputs("seg_labeled", "times", "tracks", "fl", "fl_corrected")),
+        unpack(PIPELINE.inputs("seg_labeled", "fl", "fl_corrected")),
         phase=PIPELINE.phase,
+        times=file_of("times"),
+        tracks=file_of("tracks"),
     output:
         traces=output_of("traces"),
     log:

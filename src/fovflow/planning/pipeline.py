@@ -169,14 +169,18 @@ class Pipeline:
 
     # ---- files
 
-    def outputs(self, dataset: str, fov: int) -> list[StepOutput]:
-        """Return every file of one FOV that stays, in the order of the steps."""
+    def outputs(self, dataset: str, fov: int, *, last: bool = False) -> list[StepOutput]:
+        """Return every file of one FOV that stays, in the order of the steps.
+
+        With `last` only those that are made last: all others are made before them.
+        """
         if dataset not in self._outputs:
             self._outputs[dataset] = list(self._outputs_of(dataset))
         number = fov_name(fov)
         return [
-            StepOutput(made.step, *(name.replace("{fov}", number) for name in made[1:]))
-            for made in self._outputs[dataset]
+            StepOutput(step, record.replace("{fov}", number), path.replace("{fov}", number))
+            for step, record, path in self._outputs[dataset]
+            if not last or self.stages[step].is_last
         ]
 
     def _outputs_of(self, dataset: str) -> Iterator[StepOutput]:
@@ -191,11 +195,6 @@ class Pipeline:
                     for own in (channel,) if stage.role else plan.indices(file.role):
                         path = layout.place(file.path, dataset, "{fov}", own)
                         yield StepOutput(stage.name, record, path)
-
-    def last_outputs(self, dataset: str, fov: int) -> list[str]:
-        """Return the files of one FOV that are made last: all others are made before them."""
-        made = self.outputs(dataset, fov)
-        return [output.path for output in made if self.stages[output.step].is_last]
 
     # ---- parameters and resources
 
@@ -341,7 +340,7 @@ def problem_targets(pipeline: Pipeline) -> list[str]:
 def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
     """Return the files of a dataset's FOVs that are made last: all others are made before them."""
     fovs = pipeline.datasets[dataset].fovs
-    return [name for fov in fovs for name in pipeline.last_outputs(dataset, fov)]
+    return [output.path for fov in fovs for output in pipeline.outputs(dataset, fov, last=True)]
 
 
 def missing_files(pipeline: Pipeline) -> list[str]:
@@ -355,11 +354,10 @@ def missing_files(pipeline: Pipeline) -> list[str]:
         begun = os.path.exists(pipeline.layout.results(name))  # noqa: PTH110
         for fov in plan.fovs:
             there = _listed(pipeline.layout.fov(name, fov))
-            if there:
-                paths = [output.path for output in pipeline.outputs(name, fov)]
+            if there or begun:
+                outputs = pipeline.outputs(name, fov, last=not there)
+                paths = [output.path for output in outputs]
                 gone += [path for path in paths if path.rpartition("/")[2] not in there]
-            elif begun:
-                gone += pipeline.last_outputs(name, fov)
     return gone
 
 
