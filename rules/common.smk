@@ -15,11 +15,11 @@ from fovflow.adapter.interrupts import expect_interrupts
 
 expect_interrupts()  # what follows takes a moment
 
-from fovflow.adapter.outcome import describe_outcome, record_failure
 from fovflow.adapter.entry import plan_pipeline
-from fovflow.adapter.pipeline import report_inputs, report_options
+from fovflow.adapter.outcome import describe_outcome, record_failure, report_options
 from fovflow.adapter.recording import say
-from fovflow.adapter.pipeline import last_files, targets, trace_targets
+from fovflow.planning.pipeline import last_files, report_inputs, targets, trace_targets
+from fovflow.stages import STACKS
 
 PIPELINE = plan_pipeline(config, workflow)
 LAYOUT = PIPELINE.layout
@@ -52,9 +52,33 @@ def fov_group(wildcards):
     return None if workflow.dryrun else f"{wildcards.dataset}_fov_{wildcards.fov}"
 
 
-def bulky(kind, name):
-    """Mark a stack as temporary where the config does not keep its kind."""
-    return name if kind in PIPELINE.kept else temp(name)
+def file_of(kind, channel="{channel}"):
+    """Return the name of a step's file, with wildcards."""
+    return LAYOUT.file(kind, "{dataset}", "{fov}", channel)
+
+
+def output_of(kind, channel="{channel}"):
+    """Return the name of a step's output; temporary where the config does not keep its kind."""
+    name, is_stack = file_of(kind, channel), kind in STACKS
+    return temp(name) if is_stack and kind not in PIPELINE.kept else name
+
+
+def log_of(step):
+    """Return the name of the log of a step's jobs."""
+    return LAYOUT.log(*job_of(step))
+
+
+def benchmark_of(step):
+    """Return the file with the time and memory of a step's job, as Snakemake measures them."""
+    return LAYOUT.benchmark(*job_of(step))
+
+
+def job_of(step):
+    stage = PIPELINE.stages[step]
+    fov, rest = "{fov}" if stage.per_fov else None, (
+        "_ch_{channel}" if stage.role else ""
+    )
+    return step, "{dataset}", fov, rest
 
 
 def growing(amount):
@@ -62,32 +86,33 @@ def growing(amount):
     return lambda wildcards, attempt: round(amount * (1 + 0.5 * (attempt - 1)))
 
 
-def minutes(step):
-    """Return the time limit of a step's job in minutes, from frame size and number of frames."""
-    return lambda wildcards, attempt: growing(
-        PIPELINE.runtime_min(step, wildcards.dataset)
-    )(wildcards, attempt)
-
-
-def memory_of(amount):
+def memory(amount):
     """Return the memory of a job in MB, half as much again at each new attempt."""
     return lambda wildcards, attempt: growing(
         amount + (0 if workflow.local_exec else ENGINE_MB)
     )(wildcards, attempt)
 
 
-def memory(step):
-    """Return the memory of a step's job in MB, from its frame size."""
-    return lambda wildcards, attempt: memory_of(
-        PIPELINE.memory_mb(step, wildcards.dataset)
-    )(wildcards, attempt)
-
-
-def disk(step):
-    """Return the disk space of a step's outputs in MB."""
-    return lambda wildcards: PIPELINE.disk_mb(step, wildcards.dataset)
+def resources_of(step):
+    """Return what a step's jobs need, from the size and number of frames."""
+    stage = PIPELINE.stages[step]
+    found = {
+        "mem_mb": lambda wildcards, attempt: memory(
+            PIPELINE.memory_mb(step, wildcards.dataset)
+        )(wildcards, attempt),
+        "runtime": lambda wildcards, attempt: growing(
+            PIPELINE.runtime_min(step, wildcards.dataset)
+        )(wildcards, attempt),
+    }
+    if stage.per_fov:
+        found["fov_step"] = 1
+    if any(file.kind in STACKS for file in stage.files):
+        found["disk_mb"] = lambda wildcards: PIPELINE.disk_mb(step, wildcards.dataset)
+    return found
 
 
 def parameters(step):
     """Return the step's own parameters: only a change of these reruns it."""
-    return lambda wildcards: PIPELINE.parameters(step, wildcards.dataset)
+    return lambda wildcards: PIPELINE.parameters(
+        step, wildcards.dataset, wildcards.get("fov")
+    )

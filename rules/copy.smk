@@ -12,15 +12,12 @@ for NUMBER, (CHANNELS, DATASETS) in enumerate(PIPELINE.channel_sets().items()):
         input:
             plan=LAYOUT.plan("{dataset}"),
         output:
-            stacks=[
-                bulky(kind, LAYOUT.stack(kind, "{dataset}", "{fov}", channel))
-                for kind, channel in CHANNELS
-            ],
-            times=LAYOUT.times("{dataset}", "{fov}"),
+            stacks=[output_of(kind, channel) for kind, channel in CHANNELS],
+            times=output_of("times"),
         log:
-            LAYOUT.log("copy", "{dataset}", "{fov}"),
+            log_of("copy"),
         benchmark:
-            LAYOUT.benchmark("copy", "{dataset}", "{fov}")
+            benchmark_of("copy")
         wildcard_constraints:
             dataset=PIPELINE.constraint(DATASETS),
         priority: 1
@@ -29,10 +26,7 @@ for NUMBER, (CHANNELS, DATASETS) in enumerate(PIPELINE.channel_sets().items()):
         conda:
             "../envs/fovflow.yaml"
         resources:
-            mem_mb=memory("copy"),
-            runtime=minutes("copy"),
-            fov_step=1,
-            disk_mb=disk("copy"),
+            **resources_of("copy"),
         params:
             step="copy",
             channels=[channel for _, channel in CHANNELS],

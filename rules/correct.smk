@@ -8,17 +8,16 @@ rule flat_field:
         unpack(PIPELINE.dark),
         plan=LAYOUT.plan("{dataset}"),
     output:
-        LAYOUT.flat_field("{dataset}", "{channel}"),
+        output_of("flat_field"),
     log:
-        LAYOUT.log("flat_field", "{dataset}", rest="_ch_{channel}"),
+        log_of("flat_field"),
     benchmark:
-        LAYOUT.benchmark("flat_field", "{dataset}", rest="_ch_{channel}")
+        benchmark_of("flat_field")
     priority: 3
     conda:
         "../envs/fovflow.yaml"
     resources:
-        mem_mb=memory("copy"),
-        runtime=minutes("flat_field"),
+        **resources_of("flat_field"),
     params:
         options=parameters("flat_field"),
     message:
@@ -30,29 +29,23 @@ rule flat_field:
 rule correct:
     input:
         unpack(PIPELINE.illumination),
-        stack=LAYOUT.stack("fl", "{dataset}", "{fov}", "{channel}"),
-        labels=lambda wildcards: PIPELINE.segmented("seg", wildcards),
-        times=LAYOUT.times("{dataset}", "{fov}"),
+        unpack(PIPELINE.inputs("seg")),
+        stack=file_of("fl"),
+        times=file_of("times"),
     output:
-        corrected=bulky(
-            "fl_corrected",
-            LAYOUT.stack("fl_corrected", "{dataset}", "{fov}", "{channel}"),
-        ),
-        frames=LAYOUT.correct_frames("{dataset}", "{fov}", "{channel}"),
+        corrected=output_of("fl_corrected"),
+        frames=output_of("correct_frames"),
     log:
-        LAYOUT.log("correct", "{dataset}", "{fov}", "_ch_{channel}"),
+        log_of("correct"),
     benchmark:
-        LAYOUT.benchmark("correct", "{dataset}", "{fov}", "_ch_{channel}")
+        benchmark_of("correct")
     priority: 3
     group:
         fov_group
     conda:
         "../envs/fovflow.yaml"
     resources:
-        mem_mb=memory("correct"),
-        runtime=minutes("correct"),
-        fov_step=1,
-        disk_mb=disk("correct"),
+        **resources_of("correct"),
     params:
         options=parameters("correct"),
     message:

@@ -3,22 +3,23 @@
 
 rule extract:
     input:
-        unpack(PIPELINE.extract_inputs),
+        unpack(PIPELINE.inputs("seg_labeled", "fl", "fl_corrected")),
+        phase=PIPELINE.phase,
+        times=file_of("times"),
+        tracks=file_of("tracks"),
     output:
-        traces=LAYOUT.traces("{dataset}", "{fov}"),
+        traces=output_of("traces"),
     log:
-        LAYOUT.log("extract", "{dataset}", "{fov}"),
+        log_of("extract"),
     benchmark:
-        LAYOUT.benchmark("extract", "{dataset}", "{fov}")
+        benchmark_of("extract")
     priority: 5
     group:
         fov_group
     conda:
         "../envs/fovflow.yaml"
     resources:
-        mem_mb=memory("extract"),
-        runtime=minutes("extract"),
-        fov_step=1,
+        **resources_of("extract"),
     params:
         options=parameters("extract"),
     message:

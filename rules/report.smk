@@ -15,7 +15,7 @@ rule report:
     conda:
         "../envs/fovflow.yaml"
     resources:
-        mem_mb=memory_of(400),
+        mem_mb=memory(400),
         runtime=growing(30),
     params:
         options=report_options(PIPELINE),

@@ -15,7 +15,7 @@ rule results:
     conda:
         "../envs/fovflow.yaml"
     resources:
-        mem_mb=memory_of(300),
+        mem_mb=memory(300),
         runtime=growing(30),
     params:
         options=parameters("results"),

@@ -3,25 +3,22 @@
 
 rule segment:
     input:
-        stack=PIPELINE.source,
-        times=LAYOUT.times("{dataset}", "{fov}"),
+        stack=PIPELINE.copied,
+        times=file_of("times"),
     output:
-        labels=bulky("seg", LAYOUT.stack("seg", "{dataset}", "{fov}", "{channel}")),
-        frames=LAYOUT.segment_frames("{dataset}", "{fov}", "{channel}"),
+        labels=output_of("seg"),
+        frames=output_of("segment_frames"),
     log:
-        LAYOUT.log("segment", "{dataset}", "{fov}", "_ch_{channel}"),
+        log_of("segment"),
     benchmark:
-        LAYOUT.benchmark("segment", "{dataset}", "{fov}", "_ch_{channel}")
+        benchmark_of("segment")
     priority: 2
     group:
         fov_group
     conda:
         "../envs/fovflow.yaml"
     resources:
-        mem_mb=memory("segment"),
-        runtime=minutes("segment"),
-        fov_step=1,
-        disk_mb=disk("segment"),
+        **resources_of("segment"),
     params:
         options=parameters("segment"),
     message:

@@ -6,13 +6,13 @@ for STEP in PIPELINE.config.steps:
         name:
             STEP.name
         input:
-            unpack(PIPELINE.user_steps.inputs(STEP)),
+            unpack(PIPELINE.user_inputs(STEP)),
         output:
             [LAYOUT.output("{dataset}", "{fov}", name) for name in STEP.outputs],
         log:
-            LAYOUT.log(STEP.name, "{dataset}", "{fov}"),
+            log_of(STEP.name),
         benchmark:
-            LAYOUT.benchmark(STEP.name, "{dataset}", "{fov}")
+            benchmark_of(STEP.name)
         priority: 6
         group:
             fov_group
@@ -20,13 +20,11 @@ for STEP in PIPELINE.config.steps:
             "../envs/fovflow.yaml"
         threads: STEP.threads
         resources:
-            mem_mb=memory_of(STEP.mem_mb),
-            runtime=growing(STEP.runtime_min),
-            fov_step=1,
+            **resources_of(STEP.name),
         params:
             step=STEP.name,
             outputs=list(STEP.outputs),
-            options=PIPELINE.user_steps.options(STEP),
+            options=parameters(STEP.name),
         message:
             f"{{wildcards.dataset}}, FOV {{wildcards.fov}}: {STEP.name}"
         script:

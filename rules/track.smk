@@ -8,18 +8,15 @@ for SEGMENTED, DATASETS in PIPELINE.segmented_channels().items():
             if len(PIPELINE.segmented_channels()) == 1
             else f"track_ch_{SEGMENTED}"
         input:
-            labels=LAYOUT.stack("seg", "{dataset}", "{fov}", SEGMENTED),
-            times=LAYOUT.times("{dataset}", "{fov}"),
+            labels=file_of("seg", SEGMENTED),
+            times=file_of("times"),
         output:
-            labeled=bulky(
-                "seg_labeled",
-                LAYOUT.stack("seg_labeled", "{dataset}", "{fov}", SEGMENTED),
-            ),
-            tracks=LAYOUT.tracks("{dataset}", "{fov}"),
+            labeled=output_of("seg_labeled", SEGMENTED),
+            tracks=output_of("tracks"),
         log:
-            LAYOUT.log("track", "{dataset}", "{fov}"),
+            log_of("track"),
         benchmark:
-            LAYOUT.benchmark("track", "{dataset}", "{fov}")
+            benchmark_of("track")
         wildcard_constraints:
             dataset=PIPELINE.constraint(DATASETS),
         priority: 4
@@ -28,10 +25,7 @@ for SEGMENTED, DATASETS in PIPELINE.segmented_channels().items():
         conda:
             "../envs/fovflow.yaml"
         resources:
-            mem_mb=memory("track"),
-            runtime=minutes("track"),
-            fov_step=1,
-            disk_mb=disk("track"),
+            **resources_of("track"),
         params:
             step="track",
             options=parameters("track"),

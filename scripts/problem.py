@@ -1,7 +1,6 @@
 """Say why a dataset, or FOVs that the configuration names, cannot be processed."""
 
-from fovflow.adapter.job import job
-from fovflow.errors import FovflowError
+from fovflow.adapter.job import run
+from fovflow.processing import problem
 
-with job(snakemake):
-    raise FovflowError("; ".join(snakemake.params.problems))
+run(snakemake, problem)

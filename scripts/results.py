@@ -1,9 +1,6 @@
 """Post-run: assemble a dataset's processing_results.yaml."""
 
-from fovflow.adapter.job import job
-from fovflow.adapter.outcome import write_dataset_results
-from fovflow.adapter.pipeline import Pipeline
+from fovflow.adapter.job import run
+from fovflow.adapter.outcome import make_results
 
-with job(snakemake):
-    pipeline = Pipeline(snakemake.config, is_main=False)
-    write_dataset_results(pipeline, snakemake.wildcards.dataset)
+run(snakemake, make_results)

@@ -22,9 +22,9 @@ import numpy as np
 
 from fovflow.adapter.engine import snakemake_command
 from fovflow.adapter.job import job
-from fovflow.adapter.pipeline import Pipeline
 from fovflow.layout import Layout, fov_name
 from fovflow.planning import RawHeader
+from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import stamp
 from fovflow.runs.store import ENVIRONMENT, RunFolder
 from fovflow.simulation import MovieParams, simulate, write_movie

@@ -8,13 +8,15 @@ import io
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 _SUFFIX = ".part"
+_PIECE = 1 << 18
+"""Bytes that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,36 @@ class _Hashed(io.BufferedIOBase):
         return digest_of(path)
 
 
-def digest_of(path: str | os.PathLike[str]) -> Digest:
-    """Return size and SHA-256 of a file, read in pieces."""
-    with Path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Digest(os.fstat(file.fileno()).st_size, digest)
+def digest_of(
+    content: str | os.PathLike[str] | IO[bytes], each: Callable[[bytes], object] | None = None
+) -> Digest:
+    """Return size and SHA-256 of a file, or of what is left of an open one, read in pieces.
+
+    Parameters
+    ----------
+    content : path-like or binary file
+    each : callable, optional
+        Gets each piece, such as the ``write`` of a file that becomes a copy.
+    """
+    if isinstance(content, str | os.PathLike):
+        with Path(content).open("rb", buffering=0) as file:
+            return digest_of(file, each)
+    sha256, size = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(_PIECE))
+    while count := content.readinto(buffer):  # type: ignore[attr-defined]
+        sha256.update(buffer[:count])
+        size += count
+        if each is not None:
+            each(bytes(buffer[:count]))
+    return Digest(size, sha256.hexdigest())
+
+
+def sha256_or_none(path: str | os.PathLike[str]) -> str | None:
+    """Return the SHA-256 of a file's content; None where it cannot be read."""
+    try:
+        return digest_of(path).sha256
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -1,13 +1,16 @@
-"""Step 1: planes of the raw file as frames of npy stacks."""
+"""Planes of the raw file as frames: chosen along z, projected, cropped; and their times."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.errors import FovflowError
 from fovflow.readers.base import RawReader
+from fovflow.stages import FLAT_FIELD_FRAMES
 
 
 def choose_z(choice: int | str | dict[str, int | str], index: int, name: str) -> int | str:
@@ -107,3 +110,30 @@ def frame_table(
         "time_source": np.full(len(source), origin),
         "missing": np.array([int(t) in missing for t in source], dtype=bool),
     }
+
+
+def sampled_frames(
+    raw: RawReader, channel: int, options: Mapping[str, Any], note: Callable[[str], None]
+) -> Iterator[NDArray[Any]]:
+    """Yield at most `FLAT_FIELD_FRAMES` frames of a channel, spread evenly over FOVs and time.
+
+    Missing frames and frames that cannot be read are left out; `note` is told of the latter.
+    """
+    first, last, step = options["frames"]
+    positions = range(len(raw.info.positions))
+    per_fov = max(1, FLAT_FIELD_FRAMES // len(positions))
+    source = range(first, last + 1, step)
+    chosen = sorted({round(i) for i in np.linspace(0, len(source) - 1, min(per_fov, len(source)))})
+    stride = -(-len(positions) * len(chosen) // FLAT_FIELD_FRAMES)
+    pairs = [(p, source[i]) for p in positions for i in chosen][::stride]
+    missing = set(raw.info.missing)
+    z = choose_z(options["z"], channel, raw.info.channels[channel].name)
+    for p, t in pairs:
+        if (p, t) in missing:
+            continue
+        try:
+            plane = read_plane(raw, p, t, channel, z)
+        except FovflowError as error:
+            note(f"left out: {error}")
+            continue
+        yield crop_plane(plane, options["crop"])

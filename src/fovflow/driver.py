@@ -168,8 +168,7 @@ def _without_own_fovs(datasets: Any) -> Any:
 
 
 def _outcome(content: dict[str, Any], returncode: int) -> RunOutcome:
-    from fovflow.adapter.outcome import dataset_status
-    from fovflow.adapter.pipeline import Pipeline
+    from fovflow.planning.pipeline import Pipeline
 
     pipeline = Pipeline(content, is_main=False)
     results: dict[str, Results] = {}
@@ -183,7 +182,7 @@ def _outcome(content: dict[str, Any], returncode: int) -> RunOutcome:
         known = results[name].fovs if name in results else {}
         bad = [
             _failure(known.get(fov) or FovResult(index=fov, status="", dataset=name), status)
-            for fov, status in dataset_status(pipeline, name).items()
+            for fov, status in pipeline.statuses(name).items()
             if status["status"] != "complete"
         ]
         if bad:

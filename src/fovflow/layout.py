@@ -1,4 +1,4 @@
-"""Names of all files, in one place.
+"""Names of all files, in one place: written and read back.
 
 Everything of a dataset lies in ``{outdir}/{dataset}/``, everything of a field of view in
 ``{outdir}/{dataset}/fov_{fov}/``. Every function takes strings as well as numbers, so that
@@ -7,16 +7,30 @@ Snakemake wildcards such as ``"{fov}"`` pass through unchanged.
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-RESERVED = frozenset({"analysis", "logs", "report.html", "runs"})
+from fovflow.stages import FILES, of_fov
+
+PLAN_NAME = "dataset.json"
+STAMP_NAME = ".raw_stamp.json"
+RESULTS_NAME = "processing_results.yaml"
+REPORT_NAME = "report.html"
+LOGS = "logs"
+
+RESERVED = frozenset({"analysis", LOGS, REPORT_NAME, "runs"})
 """Names in the output folder that no dataset may have."""
 
-STACKS = ("pc", "fl", "seg", "fl_corrected", "seg_labeled")
-"""Kinds of npy stacks, in the order in which they are made."""
 
+class FileName(NamedTuple):
+    """What a name says: the kind of file, the dataset, and the FOV and channel that it has."""
 
-STAMP_NAME = ".raw_stamp.json"
+    kind: str
+    dataset: str
+    fov: str
+    channel: str
 
 
 def fov_name(fov: int | str) -> str:
@@ -30,6 +44,61 @@ def fov_name(fov: int | str) -> str:
     return fov if isinstance(fov, str) else f"{fov:03d}"
 
 
+def parse(path: str) -> FileName | None:
+    """Return what the name of a step's file says; None for other names.
+
+    Parameters
+    ----------
+    path : str
+        With the folder of the FOV, where the file is of one.
+
+    Examples
+    --------
+    >>> parse("fov_003/plate1_fov_003_fl_corrected_ch_1.npy")
+    FileName(kind='fl_corrected', dataset='plate1', fov='003', channel='1')
+    """
+    for kind, pattern in _patterns().items():
+        match = pattern.fullmatch(path)
+        if match:
+            found = match.groupdict()
+            return FileName(kind, found["dataset"], found.get("fov", ""), found.get("channel", ""))
+    return None
+
+
+def inspected(traces: str) -> str:
+    """Return the name of a person's verdicts on the cells of a table of traces."""
+    return f"{traces.removesuffix('.csv')}_inspected.csv"
+
+
+@cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    """Return a pattern for each kind of file, with the groups that its name has."""
+    groups = {"dataset": "[^/]+", "fov": r"\d{3,}", "channel": r"\d+"}
+    patterns = {}
+    for kind, file in FILES.items():
+        text = re.escape(file.path)
+        for name, inside in groups.items():
+            place = re.escape(f"{{{name}}}")
+            text = text.replace(place, f"(?P<{name}>{inside})", 1).replace(place, f"(?P={name})")
+        patterns[kind] = re.compile(f"(?:.*/)?{text}")
+    return patterns
+
+
+def parse_record(path: str) -> tuple[str, str, str]:
+    """Return step, FOV and channel of a job from its record's name; empty where it has none.
+
+    Examples
+    --------
+    >>> parse_record("logs/fov_003/segment_ch_0.json"), parse_record("logs/results.json")
+    (('segment', '003', '0'), ('results', '', ''))
+    """
+    folder, _, name = path.rpartition("/")
+    inside = re.fullmatch(r"fov_(\d{3,})", folder.rpartition("/")[2])
+    match = re.fullmatch(r"(.+?)(?:_ch_(\d+))?", name.removesuffix(".json"))
+    step, channel = match.groups("") if match else (name, "")
+    return step, inside[1] if inside else "", channel
+
+
 class Layout:
     """File names below one output folder.
 
@@ -40,7 +109,7 @@ class Layout:
 
     Examples
     --------
-    >>> Layout("results").traces("plate1", 3)
+    >>> Layout("results").file("traces", "plate1", 3)
     'results/plate1/fov_003/plate1_fov_003_traces.csv'
     """
 
@@ -55,45 +124,50 @@ class Layout:
         """Folder of a field of view."""
         return f"{self.outdir}/{dataset}/fov_{fov_name(fov)}"
 
-    def _file(self, dataset: str, fov: int | str, rest: str) -> str:
-        number = fov_name(fov)
-        return f"{self.outdir}/{dataset}/fov_{number}/{dataset}_fov_{number}_{rest}"
+    def file(self, kind: str, dataset: str, fov: int | str = "", channel: int | str = "") -> str:
+        """File of one of the kinds in `fovflow.stages.FILES`."""
+        return self.place(FILES[kind].path, dataset, fov, channel)
 
     def stack(self, kind: str, dataset: str, fov: int | str, channel: int | str) -> str:
-        """Npy stack of one of the kinds in `STACKS`."""
-        return self._file(dataset, fov, f"{kind}_ch_{channel}.npy")
+        """Npy stack of one of the kinds in `fovflow.stages.STACKS`."""
+        return self.file(kind, dataset, fov, channel)
 
     def times(self, dataset: str, fov: int | str) -> str:
         """Table of the frames: source frame, time, where the time is from, missing or not."""
-        return self._file(dataset, fov, "times.csv")
+        return self.file("times", dataset, fov)
 
     def segment_frames(self, dataset: str, fov: int | str, channel: int | str) -> str:
         """Per-frame table of the segmentation: threshold, objects, …."""
-        return self._file(dataset, fov, f"seg_ch_{channel}_frames.csv")
+        return self.file("segment_frames", dataset, fov, channel)
 
     def correct_frames(self, dataset: str, fov: int | str, channel: int | str) -> str:
         """Per-frame table of the background: level, noise, …."""
-        return self._file(dataset, fov, f"fl_corrected_ch_{channel}_frames.csv")
+        return self.file("correct_frames", dataset, fov, channel)
 
     def tracks(self, dataset: str, fov: int | str) -> str:
         """Table of links between detections."""
-        return self._file(dataset, fov, "tracks.csv")
+        return self.file("tracks", dataset, fov)
 
     def traces(self, dataset: str, fov: int | str) -> str:
         """Traces, one row per cell and frame."""
-        return self._file(dataset, fov, "traces.csv")
+        return self.file("traces", dataset, fov)
 
     def output(self, dataset: str, fov: int | str, name: str) -> str:
         """Output of a user step."""
-        return self._file(dataset, fov, name)
+        return self.place(of_fov(name), dataset, fov)
 
     def flat_field(self, dataset: str, channel: int | str) -> str:
         """Flat-field of a fluorescence channel, estimated over all FOVs."""
-        return f"{self.outdir}/{dataset}/{dataset}_flat_field_ch_{channel}.npy"
+        return self.file("flat_field", dataset, channel=channel)
+
+    def place(self, path: str, dataset: str, fov: int | str, channel: int | str = "") -> str:
+        """File whose name relative to the dataset's folder is `path`; see `StageFile`."""
+        name = path.format(dataset=dataset, fov=fov_name(fov), channel=channel)
+        return f"{self.outdir}/{dataset}/{name}"
 
     def plan(self, dataset: str) -> str:
         """Plan file: what the raw file's header says."""
-        return f"{self.outdir}/{dataset}/dataset.json"
+        return f"{self.outdir}/{dataset}/{PLAN_NAME}"
 
     def stamp(self, dataset: str) -> str:
         """Path, size and modification time of the raw file when the plan was made."""
@@ -105,11 +179,11 @@ class Layout:
 
     def results(self, dataset: str) -> str:
         """Results file of a dataset, ``processing_results.yaml``."""
-        return f"{self.outdir}/{dataset}/processing_results.yaml"
+        return f"{self.outdir}/{dataset}/{RESULTS_NAME}"
 
     def report(self) -> str:
         """Page that shows all datasets, ``report.html``."""
-        return f"{self.outdir}/report.html"
+        return f"{self.outdir}/{REPORT_NAME}"
 
     def log(
         self, rule: str, dataset: str | None = None, fov: int | str | None = None, rest: str = ""
@@ -130,7 +204,7 @@ class Layout:
     def _job_file(
         self, rule: str, dataset: str | None, fov: int | str | None, rest: str, suffix: str
     ) -> str:
-        folder = f"{self.outdir if dataset is None else self.dataset(dataset)}/logs"
+        folder = f"{self.outdir if dataset is None else self.dataset(dataset)}/{LOGS}"
         if fov is not None:
             folder = f"{folder}/fov_{fov_name(fov)}"
         return f"{folder}/{rule}{rest}.{suffix}"

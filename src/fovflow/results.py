@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fovflow
 from fovflow.errors import FovflowError
-from fovflow.layout import STACKS, Layout, fov_name
+from fovflow.layout import RESULTS_NAME, Layout, fov_name, inspected, parse
 from fovflow.records import read_json_object, through_json
+from fovflow.stages import FILES, STACKS
 from fovflow.tables import read_yaml, write_yaml
-
-_STACK = re.compile(
-    r"_fov_\d+_(?P<kind>pc|fl|seg|fl_corrected|seg_labeled)_ch_(?P<channel>\d+)\.npy$"
-)
-
-
-def discover(place: Path) -> dict[str, Any]:
-    """Make the content of a results file from the ``fov_*`` folders that there are."""
-    fovs: dict[str, Any] = {}
-    channels: dict[str, Any] = {"pc": None, "fl": []}
-    for folder in sorted(place.glob("fov_*")):
-        number = folder.name.removeprefix("fov_")
-        if not number.isdecimal():
-            continue
-        paths: dict[str, Any] = {}
-        for file in sorted(folder.iterdir()):
-            name = f"{folder.name}/{file.name}"
-            match = _STACK.search(file.name)
-            if match:
-                kind, channel = match["kind"], int(match["channel"])
-                if kind in ("fl", "fl_corrected"):
-                    paths.setdefault(kind, []).append([channel, name])
-                    channels["fl"] = sorted({*channels["fl"], channel})
-                else:
-                    paths[kind] = [channel, name]
-                    channels["pc"] = channel if kind == "pc" else channels["pc"]
-            elif file.name.endswith(f"_fov_{number}_traces.csv"):
-                paths["traces_csv"] = [[0, name]]
-        fovs[str(int(number))] = paths
-    return {"dataset": place.name, "channels": channels, "time_units": "", "results_paths": fovs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +97,11 @@ class FovResult:
 
     def times(self) -> Any:
         """Return the frames' times as a pandas.DataFrame: ``frame``, ``time_s``, ``missing``, …."""
-        import pandas as pd
-
-        return pd.read_csv(self._table("times"))
+        return self.table("times")
 
     def tracks(self) -> Any:
         """Return the links between detections as a pandas.DataFrame."""
-        import pandas as pd
-
-        return pd.read_csv(self._table("tracks"))
+        return self.table("tracks")
 
     def output(self, step: str, name: str | None = None) -> Path:
         """Return the path of a user step's output.
@@ -158,17 +124,20 @@ class FovResult:
             )
         return found[name]
 
-    def _table(self, kind: str) -> Path:
-        for path in sorted(self.path.glob(f"*_fov_{fov_name(self.index)}_{kind}.csv")):
-            return path
+    def table(self, kind: str) -> Any:
+        """Return the one table of that kind, such as ``tracks``, as a pandas.DataFrame."""
+        import pandas as pd
+
+        name = Path(FILES[kind].path).name.format(dataset="*", fov=fov_name(self.index))
+        for path in sorted(self.path.glob(name)):
+            return pd.read_csv(path)
         raise FovflowError(
             f"FOV {self.index} has no table of {kind}",
-            found=f"no file …_{kind}.csv in {self.path}",
+            found=f"no file {name} in {self.path}",
             remedy="run the pipeline again",
         )
 
 
-FILE_NAME = "processing_results.yaml"
 SCHEMA_VERSION = 1
 _NOT_METADATA = frozenset({"results_paths", "fovs", "counts", "problems", "output_dir"})
 
@@ -197,30 +166,25 @@ def results_paths(
         Names of the outputs of each user step.
     """
     folder = layout.dataset(dataset)
-    number = fov_name(fov)
-
-    def entry(kind: str, channel: int) -> list[Any] | None:
-        name = layout.stack(kind, dataset, number, channel)
-        if kind not in kept or not Path(name).exists():
-            return None
-        return [channel, os.path.relpath(name, folder)]
-
+    channels_of = {"pc": [channels["pc"]], "fl": channels["fl"], "seg": [channels["seg"]]}
+    channels_of[""] = channels["fl"] or channels_of["seg"]  # a table of all is listed for each
     paths: dict[str, Any] = {}
-    for kind in STACKS:
-        if kind in ("fl", "fl_corrected"):
-            found = [entry(kind, channel) for channel in channels["fl"]]
-            paths[kind] = [item for item in found if item]
-        else:
-            channel = channels["pc"] if kind == "pc" else channels["seg"]
-            found_one = None if channel is None else entry(kind, channel)
-            if found_one:
-                paths[kind] = found_one
-    traces = layout.traces(dataset, number)
-    if Path(traces).exists():
-        name = os.path.relpath(traces, folder)
-        paths["traces_csv"] = [[channel, name] for channel in channels["fl"] or [channels["seg"]]]
+    for kind, file in FILES.items():
+        if not file.listed:
+            continue
+        entries = [
+            [channel, os.path.relpath(name, folder)]
+            for channel in channels_of[file.role]
+            if channel is not None
+            and (kind in kept or not file.pixel_bytes)
+            and Path(name := layout.file(kind, dataset, fov, channel)).exists()
+        ]
+        if file.role == "fl":
+            paths[file.listed] = entries
+        elif entries:
+            paths[file.listed] = entries[0] if file.role else entries
     for step, names in (steps or {}).items():
-        files = {name: Path(layout.output(dataset, number, name)) for name in names}
+        files = {name: Path(layout.output(dataset, fov, name)) for name in names}
         paths.setdefault("steps", {})[step] = {
             name: os.path.relpath(file, folder) for name, file in files.items() if file.exists()
         }
@@ -319,7 +283,7 @@ def load_datasets(folder: str | os.PathLike[str]) -> dict[str, Results]:
 
 
 def _load_dataset(place: Path) -> Results:
-    file = place / FILE_NAME
+    file = place / RESULTS_NAME
     content = read_yaml(file) if file.exists() else discover(place)
     if not isinstance(content, dict) or not isinstance(content.get("results_paths"), dict):
         raise FovflowError(
@@ -342,8 +306,34 @@ def _load_dataset(place: Path) -> Results:
     )
 
 
+def discover(place: Path) -> dict[str, Any]:
+    """Make the content of a results file from the ``fov_*`` folders that there are."""
+    fovs: dict[str, Any] = {}
+    channels: dict[str, Any] = {"pc": None, "fl": []}
+    for folder in sorted(place.glob("fov_*")):
+        number = folder.name.removeprefix("fov_")
+        if not number.isdecimal():
+            continue
+        paths = fovs.setdefault(str(int(number)), {})
+        for path in sorted(folder.iterdir()):
+            name = f"{folder.name}/{path.name}"
+            found = parse(name)
+            if found is None or not FILES[found.kind].listed:
+                continue
+            file, channel = FILES[found.kind], int(found.channel or 0)
+            if file.role in ("pc", "seg"):
+                paths[file.listed] = [channel, name]
+            else:
+                paths.setdefault(file.listed, []).append([channel, name])
+            if file.role == "pc":
+                channels["pc"] = channel
+            elif file.role == "fl":
+                channels["fl"] = sorted({*channels["fl"], channel})
+    return {"dataset": place.name, "channels": channels, "time_units": "", "results_paths": fovs}
+
+
 def _find_datasets(folder: Path) -> list[Path]:
-    if folder.name == FILE_NAME:
+    if folder.name == RESULTS_NAME:
         return [folder.parent]
     if not folder.is_dir():
         raise FovflowError(f"there is no folder {folder}", remedy="give a dataset's result folder")
@@ -358,7 +348,7 @@ def _find_datasets(folder: Path) -> list[Path]:
 
 
 def _is_dataset(folder: Path) -> bool:
-    return (folder / FILE_NAME).exists() or any(folder.glob("fov_*"))
+    return (folder / RESULTS_NAME).exists() or any(folder.glob("fov_*"))
 
 
 def _fov_result(
@@ -373,17 +363,15 @@ def _fov_result(
     paths = content["results_paths"].get(key, {})
     stacks: dict[str, dict[int, Path]] = {}
     for kind in STACKS:
-        entries = paths.get(kind) or []
+        entries = paths.get(FILES[kind].listed) or []
         for channel, name in [entries] if entries and not isinstance(entries[0], list) else entries:
             found = _locate(place, name, missing)
             if found:
                 stacks.setdefault(kind, {})[int(channel)] = found
-    traces = None
-    if paths.get("traces_csv"):
-        traces = _locate(place, paths["traces_csv"][0][1], missing)
-    if traces:
-        inspected = traces.with_name(f"{traces.stem}_inspected.csv")
-        traces = inspected if inspected.exists() else traces
+    listed = paths.get(FILES["traces"].listed)
+    traces = _locate(place, listed[0][1], missing) if listed else None
+    if traces and (verdicts := Path(inspected(str(traces)))).exists():
+        traces = verdicts
     outputs = {
         step: {str(n): path for n, rel in files.items() if (path := _locate(place, rel, missing))}
         for step, files in (paths.get("steps") or {}).items()
@@ -411,21 +399,20 @@ def _locate(place: Path, name: str, missing: list[Path]) -> Path | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A file that a run makes: the step, the record of its job, and its name."""
+class StepOutput(NamedTuple):
+    """A file that a step makes of one FOV: the step, the record of its job, and its name."""
 
     step: str
     record: str
     path: str
 
 
-def fov_status(made: list[Made], options: Mapping[str, Any]) -> dict[str, Any]:
+def fov_status(outputs: Sequence[StepOutput], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the status of one FOV.
 
     Parameters
     ----------
-    made : list of Made
+    outputs : sequence of StepOutput
         Every file that stays, in the order of the steps.
     options : mapping of str to object
         Today's parameters of each step.
@@ -437,15 +424,15 @@ def fov_status(made: list[Made], options: Mapping[str, Any]) -> dict[str, Any]:
         ``step``, where files were made with other parameters; or ``incomplete`` with the first
         ``step`` whose files are missing and that has left no error (not run yet, or killed).
     """
-    records = {item.record: read_json_object(item.record) for item in made}
-    for item in made:  # on a cluster, a failed step takes the files of those before with it
+    records = {item.record: read_json_object(item.record) for item in outputs}
+    for item in outputs:  # on a cluster, a failed step takes the files of those before with it
         record = records[item.record]
         if record.get("status") == "failed":
             error = {"status": "failed", "step": item.step, "error": record.get("error", "")}
             if record.get("frame") is not None:
                 error["frame"] = record["frame"]
             return error
-    for item in made:
+    for item in outputs:
         record = records[item.record]
         if not Path(item.path).exists():
             return {"status": "incomplete", "step": item.step}

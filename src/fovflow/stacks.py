@@ -205,3 +205,64 @@ def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:
     """Write one (Y, X) image as an npy file, atomically."""
     with atomic_open(path, "wb") as file:
         np.save(file, np.ascontiguousarray(image), allow_pickle=False)
+
+
+def read_image(path: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Read a dark frame or a flat-field from an npy or TIFF file.
+
+    Parameters
+    ----------
+    path : str
+        File of one (Y, X) image.
+    shape : tuple of int
+        The shape that it must have, as frames have it after cropping.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) float32.
+
+    Raises
+    ------
+    FovflowError
+        If the file cannot be read, has another shape, or holds values that are not finite.
+    """
+    try:
+        found, image = _open_image(Path(path), tuple(shape))
+    except Exception as error:
+        raise FovflowError(
+            f"cannot read the image {path}", found=str(error), remedy="give an npy or TIFF file"
+        ) from error
+    finite = image is None or bool(np.isfinite(image).all())
+    if image is None or not finite:
+        raise FovflowError(
+            f"the image {path} does not fit",
+            found=f"shape {found}" + ("" if finite else ", not finite"),
+            remedy=f"give an image of finite numbers of shape {tuple(shape)}",
+        )
+    return image
+
+
+def _open_image(
+    path: Path, shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], NDArray[np.float32] | None]:
+    """Return the shape that a file announces, and its pixels where it is the one that is wanted.
+
+    No header makes more memory be reserved than an image of `shape` takes.
+    """
+    if path.suffix == ".npy":
+        from numpy.lib.format import open_memmap
+
+        mapped: NDArray[Any] = open_memmap(path, mode="r")
+        found = tuple(n for n in mapped.shape if n != 1 or mapped.shape == shape)
+        return found, mapped.reshape(shape).astype(np.float32) if found == shape else None
+    from fovflow.readers.tiff_pages import TiffPages
+
+    pages = TiffPages(path)
+    try:
+        page: Any = pages.tif.pages[0]
+        size = (page.imagelength, page.imagewidth) if page.samplesperpixel == 1 else page.shape
+        found = (*((pages.count,) if pages.count > 1 else ()), *map(int, size))
+        return found, page.asarray().reshape(shape).astype(np.float32) if found == shape else None
+    finally:
+        pages.close()

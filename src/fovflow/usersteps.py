@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -16,21 +14,13 @@ from typing import Any
 
 from fovflow.atomic import atomic_files
 from fovflow.errors import FovflowError
-from fovflow.layout import STACKS
 from fovflow.results import FovResult
+from fovflow.stages import STACKS
 
 FROM = "from_"
 """Before the names of steps among a rule's inputs, so that they clash with nothing."""
 
 _LOGGER = logging.getLogger("fovflow")
-
-
-def script_digest(path: str | os.PathLike[str]) -> str | None:
-    """Return the SHA-256 of a script's content; None where it cannot be read."""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError:
-        return None
 
 
 def step_fov(

@@ -117,7 +117,7 @@ def test_simulate_writes_movie_and_truth(tmp_path, capsys):
 
 
 def test_simulate_tells_how_far_it_is(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("fovflow.mapping.progress.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("fovflow.progress.LINE_EVERY_S", 0.0)
     options = ["--positions", "2", "--frames", "2", "--height", "64", "--width", "64"]
     movie, truth = str(tmp_path / "movie.nd2"), str(tmp_path / "truth")
     assert main(["simulate", movie, "--cells", "1", "--truth", truth, *options]) == 0

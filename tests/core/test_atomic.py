@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fovflow.atomic import Digest, atomic_open, collect_digests, write_text
+from fovflow.atomic import (
+    Digest,
+    atomic_open,
+    collect_digests,
+    digest_of,
+    sha256_or_none,
+    write_text,
+)
 from fovflow.stacks import StackWriter, write_image
 
 
@@ -58,6 +66,24 @@ def test_a_writer_whose_temporary_file_was_taken_over_fails_and_keeps_the_other_
 def hashed(path: Path) -> Digest:
     data = path.read_bytes()
     return Digest(len(data), hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 18) - 1, 1 << 18, (1 << 19) + 7])
+def test_a_file_is_digested_in_pieces_that_a_copy_can_be_made_of(tmp_path, size):
+    data = np.random.default_rng(size).integers(0, 256, size, dtype=np.uint8).tobytes()
+    (tmp_path / "a").write_bytes(data)
+    digest = Digest(size, hashlib.sha256(data).hexdigest())
+    pieces: list[bytes] = []
+    assert digest_of(tmp_path / "a") == digest
+    assert digest_of(str(tmp_path / "a"), pieces.append) == digest
+    assert b"".join(pieces) == data
+    with (tmp_path / "a").open("rb") as file:
+        file.seek(size // 2)
+        rest = data[size // 2 :]
+        assert digest_of(file) == Digest(len(rest), hashlib.sha256(rest).hexdigest())
+    assert digest_of(io.BytesIO(data)) == digest
+    assert sha256_or_none(tmp_path / "a") == digest.sha256
+    assert sha256_or_none(tmp_path / "absent") is sha256_or_none(tmp_path) is None
 
 
 def test_digests_are_taken_of_what_is_written(tmp_path, monkeypatch):

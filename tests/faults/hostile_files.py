@@ -193,9 +193,8 @@ def write_arrays(folder: Path) -> None:
 def read(path: Path) -> str:
     """Read all that a file has; return what came of it in one line."""
     from fovflow.errors import FovflowError
-    from fovflow.illumination import read_image
     from fovflow.readers import open_raw
-    from fovflow.stacks import StackReader
+    from fovflow.stacks import StackReader, read_image
 
     try:
         if path.suffix == ".npy":

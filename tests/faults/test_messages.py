@@ -17,16 +17,15 @@ from faults.odd_inputs import UNITS, movie
 from faults.test_hostile_text import MERGES
 
 from fovflow.adapter.entry import check_interpreter
-from fovflow.adapter.pipeline import Pipeline
 from fovflow.config import load_config, parse_config
 from fovflow.errors import FovflowError
-from fovflow.illumination import read_image
+from fovflow.planning.pipeline import Pipeline
 from fovflow.readers import open_raw
 from fovflow.readers.fingerprint import check_unchanged, fingerprint, stamp
 from fovflow.runs.claim import Claim, join, left_locked
 from fovflow.runs.store import CURRENT, RunFolder
 from fovflow.simulation import MovieParams, simulate, write_movie
-from fovflow.stacks import StackReader
+from fovflow.stacks import StackReader, read_image
 from paths import ROOT
 
 PAGE = ROOT / "docs" / "troubleshooting.md"

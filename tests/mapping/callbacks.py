@@ -42,6 +42,21 @@ def slow_first(fov):
     return fov.index
 
 
+def killed_while_sending(fov):
+    """Return 64 MB, of which a part can be on its way when the process is killed."""
+    if fov.index == 1:
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return [bytes(64_000_000), time.sleep(0.009)]
+    return fov.index
+
+
+def large_or_die(fov):
+    """Keep the parent busy with large values while other workers die."""
+    if fov.index % 3 == 2:
+        os._exit(3)
+    return bytes(30_000_000)
+
+
 def odd_fails(fov):
     if fov.index % 2:
         raise ValueError(f"odd {fov.index}")

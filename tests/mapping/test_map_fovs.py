@@ -16,6 +16,8 @@ from mapping.callbacks import (
     begin_slowly,
     count_rows,
     die,
+    killed_while_sending,
+    large_or_die,
     make_results,
     odd_fails,
     slow_first,
@@ -114,6 +116,19 @@ def test_a_worker_that_dies_costs_its_own_fov_only(plate, how, message):
     assert [outcome.ok for outcome in outcomes.values()] == [i not in (1, 4) for i in range(7)]
     assert str(outcomes[1].error).startswith(message)
     assert outcomes[4].traceback
+
+
+def test_a_worker_that_is_killed_while_it_sends_costs_its_own_fov_only(plate):
+    outcomes = map_fovs(killed_while_sending, plate, range(5), workers=2, parallelism="process")
+    assert [i for i in range(5) if not outcomes[i].ok] == [1]
+    assert str(outcomes[1].error).startswith("the worker process was killed")
+    assert [outcomes[i].value for i in (0, 2, 3, 4)] == [0, 2, 3, 4]
+
+
+def test_a_worker_that_dies_while_others_send_large_values_costs_its_own_fov_only(plate):
+    outcomes = map_fovs(large_or_die, plate, range(6), workers=2, parallelism="process")
+    assert [i for i in range(6) if not outcomes[i].ok] == [2, 5]
+    assert {len(value) for value in outcomes.values_only().values()} == {30_000_000}
 
 
 def test_values_and_errors_that_cannot_travel_are_failures_of_their_fov(plate):

@@ -144,21 +144,6 @@ def test_a_terminal_gets_a_bar_that_counts_failures(folder):
     assert "looking: plate/fov_001 failed\r\nTraceback" in text
 
 
-def test_quick_maps_are_silent_elsewhere_and_slow_ones_tell_lines(capsys, monkeypatch):
-    from fovflow.mapping import progress
-
-    with progress.Progress(3, "looking") as quick:
-        quick.count(ok=True)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
-    with progress.Progress(3, "looking") as slow:
-        slow.count(ok=False)
-    assert capsys.readouterr().err.startswith("looking: 1 of 3 FOVs, 1 failed, ")
-    with progress.Progress(3, "looking", shown=False) as hidden:
-        hidden.count(ok=True)
-    assert capsys.readouterr().err == ""
-
-
 def test_tasks_do_not_pile_up_in_processes(folder):
     """What a worker gets beforehand is one task: large arguments do not fill pipes or memory."""
     code = (

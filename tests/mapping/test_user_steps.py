@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.atomic import atomic_files
+from fovflow.atomic import atomic_files, sha256_or_none
 from fovflow.config import parse_config
 from fovflow.config.steps import StepConfig
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.results import FovResult
-from fovflow.usersteps import run_step, script_digest, step_fov
+from fovflow.usersteps import run_step, step_fov
 
 STEP = {"name": "nuclei", "script": "s.py", "function": "find", "outputs": ["nuclei.csv"]}
 FOV = FovResult(index=3, status="unknown", dataset="plate")
@@ -158,7 +158,7 @@ def test_scripts_and_functions_that_are_not_there(tmp_path):
         run_step(str(tmp_path / "absent.py"), "find", FOV, target, {})
     script = tmp_path / "s.py"
     script.write_text("from pathlib import Path\n\n\ndef find(fov, outputs, level):\n    pass\n")
-    assert script_digest(script) != script_digest(tmp_path) is None
+    assert sha256_or_none(script) != sha256_or_none(tmp_path) is None
     with pytest.raises(FovflowError, match=r"has no function search; found: find; to do"):
         run_step(str(script), "search", FOV, target, {})
     with pytest.raises(FovflowError, match=r"does not take the arguments; found: .*'level'"):

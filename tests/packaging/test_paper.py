@@ -80,11 +80,11 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_lists_and_the_table_hold_what_they_say(paper):
-    (raw,) = read_list(paper / "raw_data.csv")
+    (raw,) = read_list(paper / "raw_data.sha256")
     data = (paper / "raw" / "plate.nd2").read_bytes()
     assert (raw.file, raw.used_by) == ("raw/plate.nd2", "plate")
     assert (raw.bytes, raw.sha256) == (len(data), hashlib.sha256(data).hexdigest())
-    listed = {item.file: item.sha256 for item in read_list(paper / "outputs.csv")}
+    listed = {item.file: item.sha256 for item in read_list(paper / "outputs.sha256")}
     assert listed == sums(paper)
     kinds = {Path(name).suffix for name in listed}
     assert kinds == {".npy", ".csv", ".yaml", ".json", ".html"}
@@ -112,7 +112,7 @@ def test_another_user_gets_the_same_bytes_from_the_wheel(paper, reviewer, public
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "everything holds" in done.stdout
-    assert re.search(r"outputs\.csv: \d+ files, .* as listed", done.stdout)
+    assert re.search(r"outputs\.sha256: \d+ files, .* as listed", done.stdout)
     assert sums(copy) == sums(paper)
     assert {path.stat().st_uid for path in (copy / "results").rglob("*")} == {reviewer.uid}
     if not reviewer.become:
@@ -124,7 +124,7 @@ def test_changed_raw_data_stop_everything_and_a_changed_output_is_named(paper, t
     shutil.copytree(paper, copy)
     tools = {"become": [], "python": Path(sys.executable), "LC_ALL": "C.UTF-8"}
     tools["fovflow"] = Path(sys.executable).with_name("fovflow")
-    table = copy / "outputs.csv"
+    table = copy / "outputs.sha256"
     first = read_list(table)[0]
     table.write_text(table.read_text().replace(first.sha256, "0" * 64))
     done = make(copy, "check", **tools)
@@ -145,7 +145,9 @@ def test_the_documented_example_is_the_folder_that_init_makes(tmp_path, capsys):
     documented = {line.split()[0].rstrip("/") for line in block.splitlines()}
     assert main(["init", str(tmp_path / "paper"), "--paper"]) == 0
     made = {path.relative_to(tmp_path / "paper").as_posix() for path in _files(tmp_path / "paper")}
-    assert {name for name in documented if name not in ("raw_data.csv", "outputs.csv")} == made
+    assert {
+        name for name in documented if name not in ("raw_data.sha256", "outputs.sha256")
+    } == made
     assert "make record" in capsys.readouterr().out
 
 

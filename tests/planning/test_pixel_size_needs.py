@@ -11,8 +11,8 @@ import tifffile
 
 from fovflow.config import parse_config
 from fovflow.planning import RawHeader, plan_dataset
+from fovflow.planning.parameters import needs_pixel_size
 from fovflow.simulation import MovieParams, simulate, write_movie
-from fovflow.steps import needs_pixel_size
 
 SEGMENT = {"classic": False, "logstd": True, "threshold": True, "cellpose": True}
 TRACK = {"classic": False, "iou": True, "laptrack": True}

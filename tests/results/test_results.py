@@ -13,7 +13,7 @@ import fovflow
 from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
-from fovflow.results import Made, fov_status, load_results, results_paths, write_results
+from fovflow.results import StepOutput, fov_status, load_results, results_paths, write_results
 from fovflow.tables import read_yaml
 
 CHANNELS = {"pc": 0, "fl": [1, 2], "seg": 0}
@@ -148,9 +148,10 @@ def test_absent_and_ambiguous_folders_are_named(folder):
         load_results(folder)
 
 
-def made(tmp_path: Path, *steps: str) -> list[Made]:
+def made(tmp_path: Path, *steps: str) -> list[StepOutput]:
     return [
-        Made(step, str(tmp_path / f"{step}.json"), str(tmp_path / f"{step}.npy")) for step in steps
+        StepOutput(step, str(tmp_path / f"{step}.json"), str(tmp_path / f"{step}.npy"))
+        for step in steps
     ]
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 from runs.alerting import NOW, stamp
 
-from fovflow.alertform import Alert
-from fovflow.runs import patterns
-from fovflow.runs.alertrules import AlertState
-from fovflow.runs.patterns import PatternMatcher, PatternTooSlowError
+from fovflow.config.alerts import TEXT_LENGTH, Alert
+from fovflow.errors import ConfigError
+from fovflow.runs.alerts import AlertState
+
+
+def pattern(text):
+    return Alert.of({"name": "e", "source": "events", "pattern": text})
 
 
 def test_a_pattern_over_a_window_fires_until_the_window_is_clear():
-    alert = Alert("e", source="events", pattern="bad", window_s=60, frequency_s=1)
-    state = AlertState(alert, PatternMatcher().matches)
+    state = AlertState(Alert(name="e", source="events", pattern="bad", window_s=60, frequency_s=1))
 
     def say(text, at):
         state.feed({"type": "message", "message": text, "time": stamp(at)})
@@ -32,19 +35,61 @@ def test_a_pattern_over_a_window_fires_until_the_window_is_clear():
 
 
 def test_patterns_match_only_the_beginning_of_long_texts():
-    matcher = PatternMatcher()
-    text = "x" * patterns.TEXT_LENGTH + "lost"
-    assert not matcher.matches("lost", text)
-    assert not matcher.matches("lost+", text)
-    assert matcher.matches("x+\nü", "xx\nü")
-    matcher._process.kill()
-    matcher._process.wait()
-    assert matcher.matches("x+", "x")  # it is started again
-    matcher.close()
-    matcher.close()
+    text = "x" * TEXT_LENGTH + "lost"
+    assert not pattern("lost").found_in(text)
+    assert not pattern("lost+").found_in(text)
+    assert pattern("^x+$").found_in(text)
 
 
-def test_a_matcher_that_cannot_start_is_an_error_of_the_pattern(monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/nonexistent")
-    with pytest.raises(PatternTooSlowError, match="cannot be matched"):
-        PatternMatcher().matches("a+", "a")
+@pytest.mark.parametrize(
+    ("expression", "text", "found"),
+    [
+        ("x+\nü", "xx\nü", True),
+        ("ü{2}", "üü", True),
+        ("^.$", "ü", True),
+        ("(?i)LOST", "lost", True),
+        (r"frame \d+ (was|is) lost\b", "frame 12 is lost.", True),
+        ("[[:alpha:]]{3}|[^a]", "aa", False),
+        ("lost", "a lone surrogate \ud800, lost", True),
+        ("\0", "a\0b", True),
+    ],
+)
+def test_patterns_of_many_kinds(expression, text, found):
+    assert pattern(expression).found_in(text) is found
+
+
+@pytest.mark.parametrize("expression", ["(a|a)*b", "(a+a+)+b", "(a*)*b", "a?" * 100 + "b"])
+def test_a_pattern_that_could_take_exponential_time_is_answered(expression):
+    assert not pattern(expression).found_in("a" * TEXT_LENGTH)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(?=a)b", "(?<!a)b", r"(a)\1", "(?P<x>a)(?P=x)", r"a\Z", "a++", "x{2000}",
+        "(x{1000}){1000}", "(", "[", "*a",
+    ],
+)  # fmt: skip
+def test_patterns_that_are_not_known_are_told_with_what_to_do(expression):
+    with pytest.raises(ConfigError) as caught:
+        pattern(expression)
+    text = str(caught.value)
+    assert f"the pattern {expression!r} is no regular expression of RE2: " in text
+    assert "write it without look-around, back references, \\Z, and repetitions above" in text
+
+
+def test_a_pattern_that_is_no_text_is_refused():
+    with pytest.raises(ConfigError, match="alert 'e': pattern"):
+        pattern("\ud800")
+
+
+def test_refused_patterns_say_nothing_on_the_error_stream_and_others_load_nothing():
+    code = (
+        "import sys\nfrom fovflow.config.alerts import Alert\n"
+        "Alert(name='a', metric='m', rule='is above', threshold=0)\n"
+        "assert 're2' not in sys.modules\n"
+        "try:\n    Alert(name='a', source='events', pattern='(')\n"
+        "except Exception:\n    print('told')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("told\n", "")

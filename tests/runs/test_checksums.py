@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,13 +54,17 @@ def test_raw_data_are_listed_with_what_uses_them_and_the_source_is_kept(folder, 
         ListedFile("raw µ/a.nd2", raw.stat().st_size, sha(raw), "0"),
         ListedFile("dark.npy", dark.stat().st_size, sha(dark), "correct.dark"),
     ]
-    assert read_list("raw_data.csv") == expected
-    lines = Path("raw_data.csv").read_text(encoding="utf-8").splitlines()
-    Path("raw_data.csv").write_text("\n".join([lines[0], lines[1] + "doi:10/x", lines[2]]) + "\n")
+    assert read_list("raw_data.sha256") == expected
+    text = Path("raw_data.sha256").read_text(encoding="utf-8")
+    assert text == (
+        f"# {raw.stat().st_size} bytes; used by: 0; source:\n{sha(raw)}  raw µ/a.nd2\n"
+        f"# {dark.stat().st_size} bytes; used by: correct.dark; source:\n{sha(dark)}  dark.npy\n"
+    )
+    Path("raw_data.sha256").write_text(text.replace("source:", "source: doi:10/x", 1))
     assert main(["checksums", "raw"]) == 0
-    assert "raw_data.csv: 2 files" in capsys.readouterr().out
+    assert "raw_data.sha256: 2 files" in capsys.readouterr().out
     assert main(["checksums", "raw", "--write"]) == 0
-    assert [item.source for item in read_list("raw_data.csv")] == ["doi:10/x", ""]
+    assert [item.source for item in read_list("raw_data.sha256")] == ["doi:10/x", ""]
 
 
 def test_one_changed_bit_of_raw_data_is_named(folder, capsys):
@@ -92,9 +99,10 @@ def test_absent_raw_data_and_other_tables_are_told_in_one_sentence(folder, capsy
     config = parse_config({"datasets": {"a": {"path": "gone.nd2"}}})
     with pytest.raises(FovflowError, match=r"gone\.nd2"):
         raw_data(config)
-    Path("raw_data.csv").write_text("file,bytes\na,1\n")
-    assert main(["checksums", "raw"]) == 1
-    assert "raw_data.csv is no list of checksums" in capsys.readouterr().err
+    for text in ("file,bytes\na,1\n", f"{'0' * 64}  a\nsomething else\n"):
+        Path("raw_data.sha256").write_text(text)
+        assert main(["checksums", "raw"]) == 1
+        assert "raw_data.sha256 is no list of checksums" in capsys.readouterr().err
     assert main(["checksums", "raw", "results"]) == 2
     with pytest.raises(FovflowError, match="there is no folder results"):
         outputs(["results"])
@@ -113,6 +121,69 @@ def test_records_of_a_run_are_no_outputs(tmp_path):
     assert sorted(item.file for item in found) == sorted(f"{tmp_path}/{name}" for name in kept)
     write_list(tmp_path / "list.csv", found)
     assert read_list(tmp_path / "list.csv") == found
+
+
+AWKWARD = ("a b.csv", "#c", " d ", "e\\n.csv", "f\ng", "h\ri", "\\j", "µ", "k\r")
+
+
+def sha256sum(*arguments: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    if shutil.which("sha256sum") is None:
+        pytest.skip("there is no sha256sum")
+    command = ["sha256sum", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False)
+
+
+def test_sha256sum_takes_a_list_of_files_of_any_name(folder, monkeypatch):
+    results = folder / "out"
+    names = [*AWKWARD, os.fsdecode(b"\xff")]
+    results.mkdir()
+    for name in names:
+        (results / name).write_text(name, errors="surrogateescape")
+    assert main(["checksums", "outputs", "out", "--write"]) == 0
+    told = sha256sum("--strict", "--warn", "--quiet", "-c", "outputs.sha256", folder=folder)
+    assert (told.returncode, told.stdout, told.stderr) == (0, b"", b"")
+    listed = read_list("outputs.sha256")
+    assert sorted(item.file for item in listed) == sorted(f"out/{name}" for name in names)
+    assert main(["checksums", "outputs", "out"]) == 0
+    (results / "f\ng").write_text("other")
+    assert sha256sum("--status", "-c", "outputs.sha256", folder=folder).returncode == 1
+    assert main(["checksums", "outputs", "out"]) == 1
+
+
+def test_a_list_that_sha256sum_made_is_read(folder, capsys):
+    for name in AWKWARD:
+        (folder / name).write_text(name)
+    files = ["raw µ/a.nd2", "dark.npy"]
+    made = sha256sum("-b", *files, *AWKWARD, folder=folder).stdout
+    (folder / "theirs").write_bytes(made)
+    assert read_list("theirs") == [
+        ListedFile(name, None, sha(folder / name)) for name in [*files, *AWKWARD]
+    ]
+    (folder / "theirs").write_bytes(sha256sum(*files, folder=folder).stdout.replace(b"\n", b"\r\n"))
+    assert main(["checksums", "raw", "--list", "theirs"]) == 0
+    (folder / "dark.npy").write_bytes(b"")
+    capsys.readouterr()
+    assert main(["checksums", "raw", "--list", "theirs"]) == 1
+    assert capsys.readouterr().out.startswith("dark.npy: other content")
+
+
+def test_a_list_of_a_former_version_is_read_and_its_sources_are_taken_over(folder, capsys):
+    raw, dark = folder / "raw µ" / "a.nd2", folder / "dark.npy"
+    Path("raw_data.csv").write_text(
+        "used_by,file,bytes,sha256,source\n"
+        f"0,raw µ/a.nd2,{raw.stat().st_size},{sha(raw)},doi:10/x\n"
+        f"correct.dark,dark.npy,{dark.stat().st_size},{sha(dark)},\n",
+        encoding="utf-8",
+    )
+    assert main(["checksums", "raw"]) == 0
+    assert "raw_data.csv: 2 files" in capsys.readouterr().out
+    assert main(["checksums", "raw", "--write"]) == 0
+    assert "raw_data.sha256: 2 files" in capsys.readouterr().out
+    assert read_list("raw_data.sha256") == read_list("raw_data.csv")
+    assert read_list("raw_data.sha256")[0].source == "doi:10/x"
+    dark.write_bytes(b"")
+    assert main(["checksums", "raw"]) == 1
+    assert capsys.readouterr().out.startswith("dark.npy: has 0 bytes where raw_data.sha256 says")
 
 
 def test_the_pinned_versions_are_those_of_the_dependencies_only():

@@ -65,7 +65,7 @@ def test_a_folder_without_run_records_has_a_valid_manifest(recorded, cache):
 
 
 def test_too_many_jobs_are_told_by_step_with_a_table(tmp_path, cache, monkeypatch):
-    for module in ("manifest_records", "manifest_actions"):
+    for module in ("manifest_records", "manifest"):
         monkeypatch.setattr(f"fovflow.runs.{module}.JOB_LIMIT", 4)
     recorded = Recorded(tmp_path, failed=1)
     assert issues(recorded.folder, cache) == []

@@ -10,10 +10,10 @@ import time
 import pytest
 from runs.alerting import NOW, stamp
 
-from fovflow.alertform import Alert
+from fovflow.config.alerts import Alert
 from fovflow.errors import ConfigError
 from fovflow.events import EventFile, read_events
-from fovflow.runs import notification, patterns
+from fovflow.runs import notify
 from fovflow.runs.alerts import AlertWatcher
 from fovflow.runs.store import RunFolder
 
@@ -82,7 +82,7 @@ def test_it_fires_once_per_crossing_and_again_only_after_recovering(folder, even
     ],
 )
 def test_rules_and_their_limits(rule, limits, fires, quiet):
-    alert = Alert("a", metric="m", rule=rule, **limits)
+    alert = Alert(name="a", metric="m", rule=rule, **limits)
     assert [alert.holds(value) for value in fires] == [True] * len(fires)
     assert [alert.holds(value) for value in quiet] == [False] * len(quiet)
 
@@ -175,16 +175,15 @@ def test_events_by_pattern(folder, events, watch):
     watcher.finish()
 
 
-def test_a_pattern_that_takes_exponential_time_is_given_up(
-    folder, events, monkeypatch, capfd, watch
-):
-    monkeypatch.setattr(patterns, "TIMEOUT_S", 0.2)
+def test_a_pattern_that_could_take_exponential_time_holds_nothing_up(folder, events, capfd, watch):
     slow = {"name": "slow", "source": "events", "pattern": "(a|a)*b"}
     watcher = watch([slow, {**slow, "name": "quick", "pattern": "aa+$"}])
     events.write("message", message="a" * 60)
     assert [firing.name for firing in watcher.poll(NOW)] == ["quick"]
-    assert "'slow' is not watched for any more" in capfd.readouterr().err
-    assert list(watcher.alerts) == ["quick"]
+    events.write("message", message="a" * 60 + "b")
+    assert [firing.name for firing in watcher.poll(NOW + 100)] == ["slow"]
+    assert capfd.readouterr().err == ""
+    assert list(watcher.alerts) == ["slow", "quick"]
     watcher.finish()
 
 
@@ -258,7 +257,7 @@ def test_a_file_and_a_command_are_told(folder, events, tmp_path, watch):
 def test_a_storm_of_alerts_gives_few_commands(folder, events, tmp_path, monkeypatch, watch):
     started = []
     monkeypatch.setattr(
-        notification.Notifier, "_start", lambda self, command, given: started.append(command)
+        notify.Notifier, "_start", lambda self, command, given: started.append(command)
     )
     alert = above(notification=["command"], command=["say", "{message}"])
     watcher = watch([alert])
@@ -272,7 +271,7 @@ def test_a_storm_of_alerts_gives_few_commands(folder, events, tmp_path, monkeypa
 def test_a_command_that_is_absent_or_hangs_disturbs_nothing(
     folder, events, monkeypatch, capfd, watch
 ):
-    monkeypatch.setattr(notification, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(notify, "PATIENCE_S", 0.0)
     absent = above(notification=("command",), command=("/nonexistent/x",))
     hangs = above(
         name="b",

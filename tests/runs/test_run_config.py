@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import inspect
+from typing import get_args
 
 import pytest
 
-from fovflow.alertform import PATTERN_LENGTH, RESOURCES, Alert
+from fovflow import Run
 from fovflow.config import parse_config
-from fovflow.config.run import WORKFLOW_TYPES, AlertConfig
+from fovflow.config.alerts import PATTERN_LENGTH, RESOURCES, RULES, Alert
+from fovflow.config.run import WORKFLOW_TYPES, RunConfig
 from fovflow.errors import ConfigError
 
 DATA = {"datasets": {"a": {"path": "a.nd2"}}}
@@ -18,16 +20,15 @@ def parse(**run):
     return parse_config({**DATA, "run": run}).run
 
 
-def test_the_keys_and_defaults_of_alerts_are_those_of_the_definition():
-    given = {name: spec.default for name, spec in AlertConfig.model_fields.items()}
-    own = {item.name: item.default for item in fields(Alert)}
-    assert list(given) == list(own)
-    assert {k: v for k, v in given.items() if k != "name"} == {
-        k: v for k, v in own.items() if k != "name"
-    }
-    assert str(PATTERN_LENGTH) in str(AlertConfig.model_fields["pattern"].metadata)
-    described = AlertConfig.model_fields["metric"].description.replace("\n", " ")
+def test_the_configuration_and_calls_have_one_definition_of_an_alert():
+    (item,) = get_args(RunConfig.model_fields["alerts"].annotation)[:1]
+    assert item is Alert
+    given = set(inspect.signature(Run.add_alert).parameters) - {"self", "frequency", "window"}
+    assert given == set(Alert.model_fields)
+    assert str(PATTERN_LENGTH) in str(Alert.model_fields["pattern"].metadata)
+    described = Alert.model_fields["metric"].description.replace("\n", " ")
     assert all(name in described for name in RESOURCES)
+    assert get_args(get_args(Alert.model_fields["rule"].annotation)[0]) == RULES
 
 
 def test_a_whole_section():
@@ -90,8 +91,12 @@ VALUE = {"name": "x", "metric": "m", "rule": "is above", "threshold": 1}
         ({**VALUE, "window": 3}, "unknown key"),
         ({**VALUE, "notification": "file"}, "go together"),
         ({**VALUE, "command": ["ls"]}, "go together"),
-        ({**VALUE, "notification": "pigeon"}, "'none', 'log', 'file', 'command' or 'email'"),
+        (
+            {**VALUE, "notification": "pigeon"},
+            "'none', 'log', 'file', 'command', 'email' or 'apprise'",
+        ),
         ({**VALUE, "notification": "email"}, "smtp"),
+        ({**VALUE, "notification": "apprise"}, "apprise only together with apprise_env"),
         ({**VALUE, "on_alert": "explode"}, "'notify', 'stop_job' or 'stop_run'"),
     ],
 )
@@ -113,3 +118,23 @@ def test_a_password_can_not_be_given():
         parse(smtp={**smtp, "password": "hush"})
     with pytest.raises(ConfigError, match="addresses of one line"):
         parse(smtp={**smtp, "sender": "a@example.org\nBcc: c@example.org"})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"rule": "is abov"}, "rule is 'is abov'; allowed: is above, is below, is outside range, "),
+        ({"notification": ("pigeon",)}, "notification is 'pigeon'; allowed: none, log, file, com"),
+        ({"frequency_s": 0}, "frequency_s and window_s are positive numbers of seconds"),
+        ({"window_s": float("inf")}, "frequency_s and window_s are positive numbers of seconds"),
+        ({"threshold": True}, "threshold is True, which is no finite number"),
+        ({"threshold": "5"}, "threshold is '5', which is no finite number"),
+        ({"threshold": float("nan")}, "threshold is nan, which is no finite number"),
+        ({"colour": 1}, "unknown key colour; known: name, source, metric, "),
+        ({"range_low": 0}, "the rule 'is above' has no range_low"),
+    ],
+)
+def test_a_wrong_alert_of_a_call_is_told_in_one_sentence(change, sentence):
+    with pytest.raises(ConfigError) as caught:
+        Alert.of({**VALUE, **change})
+    assert str(caught.value).startswith(f"alert 'x': {sentence}")

@@ -73,6 +73,7 @@ def test_definitions_are_checked_at_once(run):
         ({**above, "source": "metric"}, "source is 'metric'"),
         ({**above, "threshold": None}, "needs threshold"),
         ({**above, "notification": "email"}, "no mail server"),
+        ({**above, "notification": "apprise"}, "no addresses for apprise"),
         ({"source": "events", "pattern": "("}, "no regular expression"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -43,9 +43,3 @@ def bright_discs(truth, seed=0):
     """Return a uint16 frame of a nuclear marker."""
     frame = noise(truth.shape, 200, 5, seed) + 800 * (truth > 0)
     return np.rint(cv2.GaussianBlur(frame, (0, 0), 1.0)).astype(np.uint16)
-
-
-def raster_order(labels):
-    """Return the ids in the order of their first pixels."""
-    ids, first = np.unique(labels, return_index=True)
-    return [int(i) for i in ids[np.argsort(first)] if i > 0]

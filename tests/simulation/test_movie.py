@@ -286,3 +286,8 @@ def test_all_faults_of_the_settings_are_told_at_once() -> None:
     for word in ("frames", "touching", "exotic", "bit_depth", "missing (5, 0)", "read_noise",
                  "do not fit", "onset_h"):  # fmt: skip
         assert word in str(caught.value)
+
+
+def test_a_pixel_size_of_zero_is_told() -> None:
+    with pytest.raises(ConfigError, match="pixel_um is not above 0"):
+        MovieParams(pixel_um=0.0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fovflow.accuracy.matching import Matches, match_frames
 from fovflow.accuracy.scores import (
+    Divisions,
     complete_tracks,
     detection_counts,
     intensity_errors,
@@ -113,10 +114,8 @@ def _cells_found(matches: Matches) -> int:
 
 def _sums(parts: list[dict[str, Any]]) -> dict[str, Any]:
     detections = [part["detections"] for part in parts]
-    divisions = [part["divisions"] for part in parts]
-    true, found, matched = (
-        sum(getattr(d, name) for d in divisions) for name in ("true", "found", "matched")
-    )
+    counted = ("true", "found", "matched")
+    divisions = Divisions(*(sum(getattr(part["divisions"], n) for part in parts) for n in counted))
     objects = sum(d["true"] for d in detections)
     seg = sum(part["seg"] * part["detections"]["true"] for part in parts if part["cells_true"])
     tra = [part["tra"] for part in parts if part["cells_true"]]
@@ -128,10 +127,10 @@ def _sums(parts: list[dict[str, Any]]) -> dict[str, Any]:
         "tra": float(np.mean(tra)) if tra else float("nan"),
         "tracks_true": sum(part["cells_true"] for part in parts),
         "tracks_complete": sum(part["tracks_complete"] for part in parts),
-        "divisions_true": true,
-        "divisions_found": found,
-        "divisions_matched": matched,
-        "divisions_f1": 2 * matched / (true + found) if true + found else float("nan"),
+        "divisions_true": divisions.true,
+        "divisions_found": divisions.found,
+        "divisions_matched": divisions.matched,
+        "divisions_f1": divisions.f1,
     }
 
 
@@ -146,19 +145,14 @@ def _intensity(results: Any, truth: Truth, fovs: list[int], channel: int) -> dic
         true = truth.cells(p)
         truths.append({**true, "frame": true["frame"] + k * step})
         traces.append({**found, "frame": found["frame"] + k * step})
-    columns = ("frame", "x", "y", "area", f"total_ch_{channel}")
-    return dict(
-        intensity_errors(
-            {c: np.concatenate([np.zeros(0), *(t[c] for t in truths)]) for c in columns},
-            {
-                c: np.concatenate([np.zeros(0), *(t[c] for t in traces)])
-                for c in ("frame", "position_x", "position_y", name)
-            },
-            channel=channel,
-            height=truth.params.height,
-            width=truth.params.width,
-        )
+    true_columns = ("frame", "x", "y", "area", f"total_ch_{channel}")
+    found_columns = ("frame", "position_x", "position_y", name)
+    true, found = (
+        {c: np.concatenate([np.zeros(0), *(table[c] for table in tables)]) for c in columns}
+        for tables, columns in ((truths, true_columns), (traces, found_columns))
     )
+    height, width = truth.params.height, truth.params.width
+    return dict(intensity_errors(true, found, channel=channel, height=height, width=width))
 
 
 def format_comparison(comparison: dict[str, Any]) -> str:
@@ -180,26 +174,16 @@ def format_comparison(comparison: dict[str, Any]) -> str:
         ("tracking TRA", _number(c["tra"])),
     ]
     if c["divisions_true"] or c["divisions_found"]:
-        lines.append(
-            (
-                "divisions",
-                f"{c['divisions_matched']} of {c['divisions_true']} "
-                f"({c['divisions_found']} found, F1 {_number(c['divisions_f1'])})",
-            )
-        )
+        words = f"{c['divisions_found']} found, F1 {_number(c['divisions_f1'])}"
+        lines.append(("divisions", f"{c['divisions_matched']} of {c['divisions_true']} ({words})"))
     for channel, errors in c["intensity"].items():
-        lines.append(
-            (
-                f"intensity error ch {channel}",
-                f"median {_percent(errors['median'])} (centre "
-                f"{_percent(errors['median_centre'])}, border "
-                f"{_percent(errors['median_border'])})",
-            )
-        )
+        names = ("median", "median_centre", "median_border")
+        whole, centre, border = (_percent(errors[name]) for name in names)
+        words = f"median {whole} (centre {centre}, border {border})"
+        lines.append((f"intensity error ch {channel}", words))
     width = max(len(name) for name, _ in lines)
-    return "\n".join(
-        ["compared with the truth:", *(f"  {name:<{width}}  {text}" for name, text in lines)]
-    )
+    told = [f"  {name:<{width}}  {text}" for name, text in lines]
+    return "\n".join(["compared with the truth:", *told])
 
 
 def _number(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,24 +82,14 @@ def match_frames(truth: LabelFrames | Matches, found: LabelFrames | None = None)
         _match(t, np.asarray(a), np.asarray(b))
         for t, (a, b) in enumerate(zip(_frames(truth), _frames(found), strict=True))
     ]
-    offsets = np.cumsum([0] + [part.found_id.size for part in frames])
-    match = [
-        np.where(part.match >= 0, part.match + offset, -1)
-        for part, offset in zip(frames, offsets, strict=False)
-    ]
-    return Matches(
-        _join([part.truth_frame for part in frames]),
-        _join([part.truth_id for part in frames]),
-        _join(match),
-        np.concatenate([np.zeros(0), *(part.jaccard for part in frames)]),
-        _join([part.parts for part in frames]),
-        _join([part.found_frame for part in frames]),
-        _join([part.found_id for part in frames]),
-    )
-
-
-def _join(parts: list[Ints]) -> Ints:
-    return np.concatenate([np.zeros(0, np.int64), *parts])
+    if not frames:
+        return _match(0, np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64))
+    offset = 0
+    for part in frames:
+        part.match[part.match >= 0] += offset
+        offset += part.found_id.size
+    names = [field.name for field in fields(Matches)]
+    return Matches(*(np.concatenate([getattr(part, name) for part in frames]) for name in names))
 
 
 def _frames(frames: LabelFrames) -> Iterable[Labels]:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fovflow.accuracy.matching import Ints, LabelFrames, Matches, match_frames
+from fovflow.accuracy.matching import Floats, Ints, LabelFrames, Matches, match_frames
 
 Parents = Mapping[int, int]
 """Daughter id to mother id."""
 
 _SPLIT, _MISSED, _EXTRA = 5.0, 10.0, 1.0
+_BORDER_PX, _BORDER_SHARE = 128, 8
 _EDGE_DELETED, _EDGE_ADDED, _EDGE_CHANGED = 1.0, 1.5, 1.0
 
 
@@ -246,13 +247,8 @@ def division_f1(
     tolerance: int = 1,
 ) -> float:
     """Return the F1 score of `match_divisions`."""
-    return match_divisions(
-        truth,
-        labeled,
-        truth_parents=truth_parents,
-        found_parents=found_parents,
-        tolerance=tolerance,
-    ).f1
+    parents = {"truth_parents": truth_parents, "found_parents": found_parents}
+    return match_divisions(truth, labeled, tolerance=tolerance, **parents).f1
 
 
 def _divisions(frame: Ints, ids: Ints, parents: Parents) -> list[tuple[int, int, list[int]]]:
@@ -347,12 +343,6 @@ def detection_counts(
         "merged": int((times > 1).sum()),
         "split": int((matches.parts > 1).sum()),
     }
-
-
-Floats = NDArray[np.float64]
-
-_BORDER_PX = 128
-_BORDER_SHARE = 8
 
 
 class IntensityErrors(TypedDict):

@@ -35,6 +35,10 @@ PATCHED = {
 """Methods that are replaced, and why; the names are the engine's own, with their spelling."""
 
 PRIVATE = {
+    "snakemake.api.WorkflowApi._workflow": "the rules, for the script of one job by itself",
+    "snakemake.dag.DAG.__init__": "see Job",
+    "snakemake.iocontainers.Snakemake.__init__": "what the script of one job by itself is given",
+    "snakemake.jobs.Job.__init__": "files and parameters of one job by itself",
     "snakemake.scheduling.job_scheduler.JobScheduler._open_jobs": "begins a round",
     "snakemake.jobs.Job.dag": "resources that a cluster's job asked for",
     "snakemake.logging.LoggerManager.plugin_handlers": "finds the handler of --logger fovflow",
@@ -374,3 +378,63 @@ def refusal(message: str) -> str:
     """Return why a cluster did not take a job, where a message of the engine tells it."""
     match = _REFUSED.search(message)
     return f"SLURM did not take the job: {' '.join(match[1].split())}" if match else ""
+
+
+def job_by_itself(
+    step: str, configfile: str | os.PathLike[str], **wildcards: str | None
+) -> tuple[Any, Path]:
+    """Return the object ``snakemake`` that the script of a job is given, and the script's path.
+
+    The workflow is read as by a job of the engine: nothing is run or recorded.
+
+    Parameters
+    ----------
+    step : str
+        Name of a rule, or of the step that several rules share, such as ``copy``.
+    configfile : path-like
+        Relative to the working directory, as are all paths of the workflow.
+    **wildcards
+        Values by name; those that the rule does not have are left out.
+
+    Raises
+    ------
+    FovflowError
+        If the workflow cannot be read, or has no such job.
+    """
+    from snakemake.api import SnakemakeApi
+    from snakemake.dag import DAG
+    from snakemake.exceptions import WorkflowError
+    from snakemake.iocontainers import Snakemake
+    from snakemake.jobs import Job
+    from snakemake.settings import types
+
+    with SnakemakeApi(types.OutputSettings(quiet={types.Quietness.ALL})) as api:
+        opened = api.workflow(
+            types.ResourceSettings(cores=1),
+            types.ConfigSettings(configfiles=[Path(configfile)]),
+            workflow_settings=types.WorkflowSettings(exec_mode=types.ExecMode.SUBPROCESS),
+            snakefile=workflow_folder() / "Snakefile",
+        )
+        try:
+            opened.dag()
+            workflow = opened._workflow
+        except WorkflowError as error:
+            raise FovflowError(f"the workflow cannot be read: {error}") from None
+        given = {name: value for name, value in wildcards.items() if value is not None}
+        for rule in workflow.rules:
+            if step not in (rule.name, rule.params.get("step")) or rule.script is None:
+                continue
+            chosen = {name: given[name] for name in rule.wildcard_names & set(given)}
+            forms = {**workflow.wildcard_constraints, **rule.wildcard_constraints}
+            fits = (re.fullmatch(forms.get(name, ".*"), value) for name, value in chosen.items())
+            if set(chosen) == rule.wildcard_names and all(fits):
+                job = Job(rule, DAG(workflow, rules=workflow.rules), chosen)
+                script = Path(str(rule.basedir.get_path_or_uri(secret_free=True))) / rule.script
+                parts = (job.input, job.output, job.params, job.wildcards, job.threads)
+                more = (job.resources, job.log, workflow.config, rule.name, None)
+                return Snakemake(*parts, *more, str(script.parent)), script.resolve()
+    raise FovflowError(
+        f"the workflow has no job {step} of {', '.join(f'{k} {v}' for k, v in given.items())}",
+        found=", ".join(sorted({str(rule.name) for rule in workflow.rules if rule.script})),
+        remedy="name one of these rules, and the dataset, FOV and channel of one of its jobs",
+    )

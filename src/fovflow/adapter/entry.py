@@ -17,8 +17,8 @@ from fovflow.adapter.engine import (
     pass_to_nodes,
     refuse,
 )
-from fovflow.adapter.pipeline import Pipeline
 from fovflow.errors import FovflowError
+from fovflow.planning.pipeline import Pipeline
 
 _PLANNED = "_fovflow_pipeline"
 """Attribute of a Snakemake workflow that holds the pipeline which was planned for it."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from fovflow.adapter.attempt import AttemptRecorder, one_pool_of_threads, peak_m
 from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.errors import FovflowError
-from fovflow.layout import STAMP_NAME
 from fovflow.tables import read_json
 
 LIVE = "FOVFLOW_LIVE"
@@ -132,6 +131,10 @@ class Job:
         Its wildcards.
     frame : int or None
         The frame at work, for error messages.
+    input, output, params, wildcards, config : object
+        As Snakemake gives them to the script.
+    options : dict
+        Parameters of the step.
     """
 
     def __init__(self, snakemake: Any):
@@ -144,9 +147,10 @@ class Job:
         self.threads = int(snakemake.threads)
         self.log = Path(snakemake.log[0])
         self.record = self.log.with_suffix(".json")
+        self.input, self.output = getattr(snakemake, "input", ()), snakemake.output
+        self.params, self.wildcards = snakemake.params, wildcards
+        self.config = getattr(snakemake, "config", {})
         self.options = snakemake.params.get("options", {})
-        self._outputs = [str(name) for name in snakemake.output]
-        self._inputs = [str(name) for name in getattr(snakemake, "input", ())]
         self._logger = logging.getLogger("fovflow")
         self._every = max(1, int(_number(snakemake, "progress_every", PROGRESS_EVERY)))
         self.recorder = AttemptRecorder(
@@ -268,15 +272,15 @@ class Job:
 
     def inputs(self) -> list[str] | None:
         """Return the inputs' names relative to the dataset; None where they are too many."""
-        if len(self._inputs) > MOST_INPUTS:
+        if len(self.input) > MOST_INPUTS:
             return None
         folder = self.folder.absolute()
-        return sorted({os.path.relpath(name, folder) for name in self._inputs})
+        return sorted({os.path.relpath(name, folder) for name in map(str, self.input)})
 
     def outputs(self, digests: Mapping[str, Digest]) -> dict[str, dict[str, Any]]:
         """Return ``{bytes, sha256}`` of each output, by name relative to the dataset."""
         made: dict[str, dict[str, Any]] = {}
-        for name in self._outputs:
+        for name in map(str, self.output):
             absolute = os.path.abspath(name)  # noqa: PTH100  (links are kept)
             if not os.path.isfile(absolute):  # noqa: PTH113
                 continue
@@ -296,29 +300,19 @@ class Job:
     def _write_record(self, content: dict[str, Any]) -> None:
         write_text(self.record, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
-    def raw_file(self, snakemake: Any) -> dict[str, Any]:
-        """Return what `fovflow.open_raw` needs to open the dataset's raw file.
 
-        It is taken from the stamp beside the plan and not from a parameter of the rule: raw data
-        that were moved are no reason to copy them again.
-        """
-        content = read_json(Path(snakemake.input.plan).with_name(STAMP_NAME))
-        return {"path": content["path"], "pattern": content["pattern"]}
+def run(snakemake: Any, work: Callable[[Job], None]) -> None:
+    """Do the work of a script as a job.
 
-    def check_raw_file(self, snakemake: Any) -> None:
-        """Make sure that what was read of the raw file belongs to the plan; see `raw_file`.
-
-        Raises
-        ------
-        FovflowError
-            If its content has changed since the run began.
-        """
-        from fovflow.readers.fingerprint import check_unchanged
-
-        plan = Path(snakemake.input.plan)
-        stamp = read_json(plan.with_name(STAMP_NAME))
-        digest = str(read_json(plan)["fingerprint"])
-        check_unchanged(stamp["path"], stamp["pattern"], stamp["files"], digest)
+    Parameters
+    ----------
+    snakemake : object
+        The object that Snakemake gives to scripts.
+    work : callable
+        One of the functions in `fovflow.processing`.
+    """
+    with job(snakemake) as this:
+        work(this)
 
 
 @contextmanager

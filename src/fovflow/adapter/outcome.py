@@ -8,24 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.engine import Engine, workflow_folder
-from fovflow.adapter.pipeline import Pipeline, record_report
+from fovflow.adapter.job import Job
+from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
-from fovflow.results import fov_status, results_paths, write_results
+from fovflow.results import results_paths, write_results
 from fovflow.runs.manifest_records import Circumstances, write_manifest
+from fovflow.stages import STAGES
 from fovflow.units import format_fovs
 
-STEPS = ("copy", "segment", "correct", "track", "extract")
+
+def make_results(job: Job) -> None:
+    """Write a dataset's results file and manifest: the work of a script."""
+    write_dataset_results(Pipeline(job.config, is_main=False), job.wildcards.dataset)
 
 
-def dataset_status(pipeline: Pipeline, dataset: str) -> dict[int, dict[str, Any]]:
-    """Return the status of each FOV of a dataset; see `fovflow.results.fov_status`."""
-    options = {step: pipeline.parameters(step, dataset) for step in STEPS}
-    return {
-        fov: fov_status(
-            pipeline.made(dataset, fov), options | pipeline.user_steps.all_options(dataset, fov)
-        )
-        for fov in pipeline.datasets[dataset].fovs
-    }
+def make_report(job: Job) -> None:
+    """Write the report: the work of a script."""
+    from fovflow.report import write_report
+
+    page = Path(job.output[0])
+    write_report(page, page.parent, job.options["datasets"], job.options["problems"])
 
 
 def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
@@ -36,7 +38,7 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
     plan, layout = pipeline.datasets[dataset], pipeline.layout
     assert plan.header is not None
     channels = {"pc": plan.pc, "fl": list(plan.fl), "seg": plan.seg}
-    statuses = dataset_status(pipeline, dataset)
+    statuses = pipeline.statuses(dataset)
     content = {
         "dataset": dataset,
         "output_dir": ".",
@@ -44,8 +46,12 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
         "kept": sorted(pipeline.kept),
         "counts": _counts(statuses),
         "params": through_json(
-            {step: pipeline.parameters(step, dataset) for step in STEPS}
-            | pipeline.user_steps.parameters()
+            {
+                step: pipeline.parameters(step, dataset)
+                for step, stage in STAGES.items()
+                if stage.per_fov
+            }
+            | pipeline.user_parameters()
         ),
         "results_paths": {
             str(fov): results_paths(
@@ -54,7 +60,7 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
                 fov,
                 channels,
                 pipeline.kept,
-                steps=pipeline.user_steps.names(),
+                steps={name: step.outputs for name, step in pipeline.user_steps.items()},
             )
             for fov in plan.fovs
         },
@@ -94,7 +100,7 @@ def describe_outcome(pipeline: Pipeline) -> str:
     """Return a plain summary: FOVs that are complete, those that are not and why, and where."""
     lines = [""]
     for name, plan in pipeline.datasets.items():
-        statuses = dataset_status(pipeline, name)
+        statuses = pipeline.statuses(name)
         complete = sum(status["status"] == "complete" for status in statuses.values())
         if statuses:
             lines.append(f"{name}: {complete} of {len(statuses)} FOVs complete")
@@ -147,3 +153,28 @@ def _engine_version() -> str:
         return version("snakemake")
     except PackageNotFoundError:
         return "unknown"
+
+
+def report_options(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what the report depends on besides files: its revision, and datasets' problems."""
+    from fovflow.report import REPORT_REVISION
+
+    problems = {n: list(plan.problems) for n, plan in pipeline.datasets.items() if plan.problems}
+    return {"revision": REPORT_REVISION, "datasets": list(pipeline.datasets), "problems": problems}
+
+
+def record_report(pipeline: Pipeline, workflow: Any) -> None:
+    """Bring the report up to date after a run that did not succeed.
+
+    As with the results files, Snakemake forgets that it was ever made, and it is dated before its
+    inputs: the next run makes it again in any case.
+    """
+    from fovflow.report import write_report
+
+    file = Path(pipeline.layout.report())
+    options = report_options(pipeline)
+    try:
+        write_report(file, pipeline.layout.outdir, options["datasets"], options["problems"])
+        Engine(workflow).forget(file, [Path(name) for name in report_inputs(pipeline)])
+    except Exception as error:  # the run has failed already: say so, and go on
+        print(f"cannot write {file}: {error}", file=sys.stderr)

@@ -30,9 +30,9 @@ from fovflow.adapter.engine import (
 )
 from fovflow.adapter.interrupts import Interruptions
 from fovflow.adapter.job import LIVE
-from fovflow.adapter.pipeline import Pipeline
 from fovflow.config import parse_config
 from fovflow.errors import FovflowError
+from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import fingerprint, raw_files
 from fovflow.runs.claim import Claim, left_locked
 from fovflow.runs.provenance import capture_environment, capture_workflow
@@ -209,7 +209,13 @@ def _watch(pipeline: Pipeline) -> Watch | None:
     def make(run: RunFolder, on_action: Callable[[str, Any], object]) -> Any:
         from fovflow.runs.alerts import AlertWatcher
 
-        return AlertWatcher(run, settings.alerts, on_action=on_action, smtp=settings.smtp)
+        return AlertWatcher(
+            run,
+            settings.alerts,
+            on_action=on_action,
+            smtp=settings.smtp,
+            apprise_env=settings.apprise_env,
+        )
 
     return make
 

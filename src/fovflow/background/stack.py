@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.background.corrector import Corrector
+from fovflow.background.corrector import BackgroundStats, Corrector, Surface
+from fovflow.background.preparation import Image
 from fovflow.config.methods import CORRECTORS
 from fovflow.errors import FovflowError
 
@@ -44,7 +47,8 @@ def get_corrector(
     FovflowError
         If the method cannot work on this shape.
     """
-    return CORRECTORS.make(method, params, shape=shape, pixel_um=pixel_um)
+    corrector: Corrector = CORRECTORS.make(method, params, shape=shape, pixel_um=pixel_um)
+    return corrector
 
 
 def correct_stack(
@@ -94,6 +98,65 @@ def correct_stack(
         method, shape=(stack.shape[1], stack.shape[2]), pixel_um=pixel_um, **params
     )
     corrected = np.empty(stack.shape, np.float32)
-    for t, frame in enumerate(stack):
-        corrector(frame, None if seg is None else seg[t], out=corrected[t])
+    labels, n = [None] * len(stack) if seg is None else seg, len(stack)
+    frames = correct_frames(corrector, stack, labels, [False] * n, [1.0] * n)
+    for t, (frame, _) in enumerate(frames):
+        corrected[t] = frame
     return corrected
+
+
+def background_levels(
+    corrector: Corrector,
+    images: Iterable[Image],
+    labels: Iterable[Image],
+    missing: Iterable[bool],
+) -> NDArray[np.float64]:
+    """Return the background level of each frame, (T,) in counts; NaN for missing frames.
+
+    Parameters are those of `correct_frames`.
+    """
+    return np.array(
+        [
+            math.nan if absent else corrector(image, cells)[1].background_level
+            for image, cells, absent in zip(images, labels, missing, strict=True)
+        ]
+    )
+
+
+def correct_frames(
+    corrector: Corrector,
+    images: Iterable[Image],
+    labels: Iterable[Image | None],
+    missing: Iterable[bool],
+    factors: Iterable[float],
+) -> Iterator[tuple[Surface, BackgroundStats | None]]:
+    """Subtract the background of frames one by one.
+
+    Parameters
+    ----------
+    corrector : Corrector
+    images : iterable of numpy.ndarray
+        (Y, X) frames of one FOV and channel, in their order.
+    labels : iterable of numpy.ndarray or None
+        (Y, X) labels of each, 0 = background.
+    missing : iterable of bool
+        Whether each was never acquired.
+    factors : iterable of float
+        Factor that each corrected frame is multiplied by; see `bleaching_factors`.
+
+    Yields
+    ------
+    corrected : numpy.ndarray
+        (Y, X) float32, overwritten by the next frame; zeros for a missing one.
+    stats : BackgroundStats or None
+        None for a missing frame.
+    """
+    frame: Surface | None = None
+    for image, cells, absent, factor in zip(images, labels, missing, factors, strict=True):
+        if absent:
+            yield np.zeros(image.shape, np.float32), None
+            continue
+        frame, stats = corrector(image, cells, out=frame)
+        if factor != 1:
+            frame *= np.float32(factor)
+        yield frame, stats

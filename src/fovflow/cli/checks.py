@@ -11,12 +11,12 @@ from fovflow.cli.common import (
     OUTDIR_OPTION,
     RUN,
     argument,
-    bytes_bar,
     chosen_outdir,
     chosen_run,
     command,
     print_result,
 )
+from fovflow.progress import Progress
 from fovflow.units import megabytes
 
 
@@ -34,8 +34,8 @@ def verify(folder: str, json: bool) -> int:
     """Print what does not hold, one line each; return 1 if there is anything."""
     from fovflow.runs.verify import format_report, verify
 
-    with bytes_bar("verify") as advance:
-        report = verify(folder, advance=advance)
+    with Progress(0, "verify", unit="B", leave=False) as progress:
+        report = verify(folder, advance=progress.advance)
     print_result(json, report.to_json(), lambda: format_report(report))
     return 0 if report.ok else 1
 
@@ -55,7 +55,7 @@ def verify(folder: str, json: bool) -> int:
         "--list",
         dest="given",
         metavar="FILE",
-        help="the list (default: raw_data.csv or outputs.csv)",
+        help="the list (default: raw_data.sha256 or outputs.sha256)",
     ),
     argument(
         "--configfile", default=CONFIG, metavar="FILE", help=f"configuration (default: {CONFIG})"
@@ -72,21 +72,23 @@ def checksums(
     from fovflow.errors import ConfigError
     from fovflow.runs import checksums
 
-    name = given or {"raw": checksums.RAW_LIST, "outputs": checksums.OUTPUT_LIST}[what]
+    default = {"raw": checksums.RAW_LIST, "outputs": checksums.OUTPUT_LIST}[what]
+    former = given or checksums.default_list(default)
+    name = given or default if write else former
     if what == "raw" and folders:
         raise ConfigError("raw takes no folders", remedy="the configuration names the raw data")
     listed = None if write else checksums.read_list(name)
-    with bytes_bar(name) as advance:
+    with Progress(0, name, unit="B", leave=False) as progress:
         if what == "raw":
-            found = checksums.raw_data(load_config(configfile), advance=advance)
+            found = checksums.raw_data(load_config(configfile), advance=progress.advance)
         else:
             places = folders or [str(chosen_outdir(None, configfile))]
-            found = checksums.outputs(map(Path, places), advance=advance)
+            found = checksums.outputs(map(Path, places), advance=progress.advance)
     problems = [] if listed is None else checksums.differences(listed, found, name=name)
     if listed is None:
-        checksums.write_list(name, found)
+        checksums.write_list(name, found, former)
     verdict = "listed" if listed is None else "differ" if problems else "as listed"
-    amount = f"{len(found)} files, {megabytes(sum(item.bytes for item in found))}"
+    amount = f"{len(found)} files, {megabytes(sum(item.bytes or 0 for item in found))}"
     print_result(
         json,
         {"list": name, "problems": problems, "files": [asdict(item) for item in found]},
@@ -107,9 +109,9 @@ def publish(run: str, destination: str, outdir: str | None, json: bool) -> int:
     from fovflow.runs.publish import publish
 
     recorded = chosen_run(outdir, run)
-    with bytes_bar("publish") as advance:
+    with Progress(0, "publish", unit="B", leave=False) as progress:
         outcome = publish(
-            recorded, destination, advance=lambda _, step, total: advance(step, total)
+            recorded, destination, advance=lambda _, step, total: progress.advance(step, total)
         )
     if not json:
         for path, reason in outcome.failed.items():

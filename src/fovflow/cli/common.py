@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,25 +113,3 @@ def print_result(
     else:
         found = text()
         print(found if isinstance(found, str) else "\n".join(found), flush=True)
-
-
-@contextmanager
-def bytes_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal while the body runs.
-
-    Yields
-    ------
-    callable
-        Takes the bytes done since the last call, and the bytes that there are altogether.
-    """
-    from tqdm import tqdm
-
-    with tqdm(
-        desc=what, unit="B", unit_scale=True, disable=None, leave=False, file=sys.stderr
-    ) as bar:
-
-        def advance(step: int, total: int) -> None:
-            bar.total = total
-            bar.update(step)
-
-        yield advance

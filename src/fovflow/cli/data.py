@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
 )
 def inspect(file: str, pattern: str | None, estimate: bool, json: bool) -> int:
     """Print what a raw file holds."""
-    from fovflow.planning import needs
+    from fovflow.planning import resources
     from fovflow.readers import open_raw
     from fovflow.readers.describe import describe, format_description
 
     with open_raw(file, pattern=pattern) as raw:
         description = describe(raw, file, pattern)
         info = raw.info
-    found = needs.estimate(
+    found = resources.estimate(
         len(info.positions), info.n_frames, info.height, info.width, len(info.channels)
     )
     print_result(
@@ -39,7 +38,7 @@ def inspect(file: str, pattern: str | None, estimate: bool, json: bool) -> int:
         description | ({"estimate": found} if estimate else {}),
         lambda: [
             format_description(description),
-            *(["", needs.format_estimate(found)] * estimate),
+            *(["", resources.format_estimate(found)] * estimate),
         ],
     )
     return 0
@@ -108,13 +107,13 @@ def write_simulation(
     list of Path
         What the raw file consists of.
     """
-    from fovflow.mapping.progress import Progress
+    from fovflow.progress import Progress
     from fovflow.simulation import simulate, write_movie, write_truth
 
     movie = simulate(params)
     total = params.positions * params.frames
     if truth is not None:
         with Progress(total, "truth", unit="frame") as progress:
-            write_truth(movie, truth, partial(progress.count, ok=True))
+            write_truth(movie, truth, progress.count)
     with Progress(total, "movie", unit="frame") as progress:
-        return write_movie(movie, path, format, partial(progress.count, ok=True))
+        return write_movie(movie, path, format, progress.count)

@@ -37,8 +37,7 @@ def status(outdir: str | None, configfile: str, json: bool) -> int:
 
 def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
     """Return one entry per dataset, from the configuration if it is there and of this folder."""
-    from fovflow.adapter.outcome import dataset_status
-    from fovflow.adapter.pipeline import Pipeline
+    from fovflow.planning.pipeline import Pipeline
     from fovflow.tables import read_yaml
 
     if Path(configfile).exists():
@@ -47,7 +46,7 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
             return [
                 {
                     "dataset": name,
-                    "fovs": {str(k): v for k, v in dataset_status(pipeline, name).items()},
+                    "fovs": {str(k): v for k, v in pipeline.statuses(name).items()},
                     "problems": list(plan.problems),
                 }
                 for name, plan in pipeline.datasets.items()
@@ -56,10 +55,11 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
 
 
 def _statuses_of_results(outdir: Path) -> list[dict[str, Any]]:
-    from fovflow.results import FILE_NAME, load_results
+    from fovflow.layout import RESULTS_NAME
+    from fovflow.results import load_results
 
-    folders = sorted(path.parent for path in outdir.glob(f"*/{FILE_NAME}"))
-    if (outdir / FILE_NAME).exists():
+    folders = sorted(path.parent for path in outdir.glob(f"*/{RESULTS_NAME}"))
+    if (outdir / RESULTS_NAME).exists():
         folders.append(outdir)
     if not folders:
         raise FovflowError(
@@ -204,15 +204,15 @@ def _how_it_ended(view: RunView) -> list[str]:
 def report(outdir: str | None, configfile: str, out: str | None) -> int:
     """Write the page and print where it is."""
     from fovflow.config import parse_config
+    from fovflow.layout import REPORT_NAME, RESULTS_NAME
     from fovflow.report import write_report
-    from fovflow.results import FILE_NAME
     from fovflow.tables import read_yaml
 
     if not outdir and Path(configfile).exists():
         outdir = parse_config(read_yaml(configfile)).outdir
     folder = Path(outdir or "results")
-    page = Path(out or folder / "report.html")
-    if (folder / FILE_NAME).is_file():
+    page = Path(out or folder / REPORT_NAME)
+    if (folder / RESULTS_NAME).is_file():
         place = folder.resolve()
         write_report(page, place.parent, [place.name])
     else:

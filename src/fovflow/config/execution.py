@@ -15,9 +15,10 @@ from pydantic import (
     field_validator,
 )
 
+from fovflow.config.alerts import Terms
 from fovflow.config.load import describe_errors, parse_config
 from fovflow.config.model import Config
-from fovflow.config.run import Terms, check_workflow_type
+from fovflow.config.run import check_workflow_type
 from fovflow.config.section import Section
 from fovflow.errors import ConfigError
 
@@ -114,7 +115,7 @@ def _content(config: Any) -> dict[str, Any]:
     if isinstance(config, Config):
         return _of_pipeline(config)
     if isinstance(config, str | os.PathLike):
-        from fovflow.tables import read_yaml
+        from fovflow.records import read_yaml
 
         config = read_yaml(Path(config))
     if not isinstance(config, Mapping):

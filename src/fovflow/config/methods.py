@@ -8,14 +8,9 @@ heavy is imported, so that planning loads no kernel and a job no more than it ne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fovflow.plugins import Bounds, Method, Registry, Sentences, Settings, setting
-
-if TYPE_CHECKING:
-    from fovflow.background.corrector import Corrector
-    from fovflow.segmentation.frames import Segmenter
-    from fovflow.tracking.tracks import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +256,7 @@ class LaptrackTrack(Settings):
     )
 
 
-SEGMENTERS: Registry[Segmenter] = Registry(
+SEGMENTERS: Registry[Any] = Registry(
     "segmenters",
     {
         "classic": Method(
@@ -290,7 +285,7 @@ SEGMENTERS: Registry[Segmenter] = Registry(
 
 _IMAGES = ("dark", "flat_field")
 
-CORRECTORS: Registry[Corrector] = Registry(
+CORRECTORS: Registry[Any] = Registry(
     "correctors",
     {
         "tiles": Method(
@@ -308,7 +303,7 @@ CORRECTORS: Registry[Corrector] = Registry(
 )
 """Methods of the step correct; their kernels check values when they turn lengths into pixels."""
 
-TRACKERS: Registry[Tracker] = Registry(
+TRACKERS: Registry[Any] = Registry(
     "trackers",
     {
         "classic": Method("fovflow.tracking.classic:ClassicTracker", ClassicTrack, False, 1),

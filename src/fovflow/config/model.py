@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -19,7 +19,8 @@ from fovflow.config.run import RunConfig
 from fovflow.config.section import CorrectConfig, Section, SegmentConfig, TrackConfig
 from fovflow.config.steps import StepConfig, check_steps
 from fovflow.errors import ConfigError
-from fovflow.layout import RESERVED, STACKS
+from fovflow.layout import RESERVED
+from fovflow.stages import STACKS
 from fovflow.units import TimeUnit, parse_ranges
 
 _DATASET_NAME = re.compile(r"^\w([\w .+-]*[\w+-])?$")
@@ -165,7 +166,10 @@ class CopyConfig(Section):
     )
 
 
-Stack = Literal["pc", "fl", "seg", "fl_corrected", "seg_labeled"]
+if TYPE_CHECKING:
+    Stack = str
+else:
+    Stack = Literal[STACKS]
 Keep = Annotated[
     Literal["all"] | tuple[Stack, ...],
     BeforeValidator(_as_list, json_schema_input_type=str | tuple[Stack, ...]),
@@ -188,8 +192,8 @@ class Config(Section):
     time_units: TimeUnit = Field("min", description="Unit of times in tables: s, min or h.")
     keep: Keep = Field(
         "all",
-        description="Which bulky stacks stay after the run: all, or a list of pc, fl, seg, "
-        "fl_corrected, seg_labeled; the others are removed as soon as nothing needs them.",
+        description="Which bulky stacks stay after the run: all, or a list of "
+        f"{', '.join(STACKS)}; the others are removed as soon as nothing needs them.",
     )
     container: str | None = Field(
         None,

@@ -8,18 +8,14 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator
 
 from fovflow.config.section import Section
-from fovflow.layout import STACKS
-
-TABLES = ("traces", "tracks", "times")
-"""Tables of an FOV that a user step may use."""
+from fovflow.stages import STACKS, STAGES, TABLES, step_of_rule
 
 _TAKEN = frozenset(
     {
-        "all", "analyse", "copy", "correct", "extract", "fit", "flat_field", "manifest", "merge",
-        "problem", "qc", "report", "results", "segment", "total", "track", *TABLES, *STACKS,
+        "all", "analyse", "fit", "manifest", "merge", "problem", "qc", "report", "results", "total",
+        *STAGES, *TABLES, *STACKS,
     }
 )  # fmt: skip
-_TAKEN_PATTERN = re.compile(r"(copy|track_ch)_\d+")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _OUTPUT = re.compile(r"[\w+-][\w.+-]{0,99}", re.ASCII)
 _OWN_FILE = re.compile(
@@ -50,8 +46,8 @@ class StepConfig(Section):
     )
     inputs: tuple[str, ...] = Field(
         ("traces",),
-        description="What it uses: traces, tracks, times, pc, fl, seg, fl_corrected, seg_labeled, "
-        "an earlier step's name, or one of its outputs as step/output.",
+        description=f"What it uses: {', '.join((*TABLES, *STACKS))}, an earlier step's name, or "
+        "one of its outputs as step/output.",
     )
     outputs: tuple[str, ...] = Field(
         min_length=1,
@@ -78,7 +74,7 @@ class StepConfig(Section):
     def _check_name(cls, value: str) -> str:
         if not _NAME.fullmatch(value):
             raise ValueError("up to 40 lower-case letters, digits and _, the first a letter")
-        if value in _TAKEN or _TAKEN_PATTERN.fullmatch(value):
+        if value in _TAKEN or step_of_rule(value) != value:
             raise ValueError("another name than those that fovflow uses itself")
         return value
 

@@ -10,7 +10,7 @@ from fovflow.features.registry import (
     choose_features,
     find_features,
 )
-from fovflow.features.traces import extract_traces
+from fovflow.features.traces import extract_traces, measure_frames
 
 __all__ = [
     "Cell",
@@ -22,4 +22,5 @@ __all__ = [
     "extract_traces",
     "find_features",
     "get_extractor",
+    "measure_frames",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fovflow.errors import ConfigError
-from fovflow.features.extractor import Saturation, get_extractor
+from fovflow.features.extractor import Extractor, Saturation, get_extractor
 from fovflow.features.registry import DEFAULT_FEATURES
 
 if TYPE_CHECKING:
@@ -85,15 +85,42 @@ def extract_traces(
         background_weight=background_weight,
         saturation=saturation,
     )
-    for t in range(frames):
-        if t not in missing:
-            extractor.add(
-                t,
-                labeled[t],
-                None if phase is None else phase[t],
-                {c: (raw[c][t], corrected[c][t] if c in corrected else None) for c in raw},
-            )
-    return pd.DataFrame(extractor.finish())
+    views = (
+        (
+            labeled[t],
+            None if phase is None else phase[t],
+            {c: (raw[c][t], corrected[c][t] if c in corrected else None) for c in raw},
+        )
+        for t in range(frames)
+    )
+    return pd.DataFrame(measure_frames(extractor, views, [t in missing for t in range(frames)]))
+
+
+def measure_frames(
+    extractor: Extractor,
+    frames: Iterable[
+        tuple[
+            NDArray[Any],
+            NDArray[Any] | None,
+            Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]],
+        ]
+    ],
+    missing: Iterable[bool],
+) -> dict[str, Any]:
+    """Measure the cells of frames one by one, and return the table; see `Extractor`.
+
+    Parameters
+    ----------
+    extractor : Extractor
+    frames : iterable of tuple
+        Labels, phase contrast and (raw, corrected) by channel of each frame, in their order.
+    missing : iterable of bool
+        Whether each frame was never acquired: it gives no rows.
+    """
+    for t, (views, absent) in enumerate(zip(frames, missing, strict=True)):
+        if not absent:
+            extractor.add(t, *views)
+    return extractor.finish()
 
 
 def _check(

@@ -1,15 +1,21 @@
-"""`map_fovs`: call a function with many fields of view."""
+"""`map_fovs`: call a function with many fields of view, in threads or in processes."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from queue import SimpleQueue
+from time import monotonic
 from typing import Any, Literal
 
-from fovflow.mapping.outcomes import Outcome, Outcomes, named
-from fovflow.mapping.processes import ProcessPool
-from fovflow.mapping.progress import Progress
+from fovflow.mapping.outcomes import Outcome, Outcomes, attempt, named
+from fovflow.mapping.processes import Processes
 from fovflow.mapping.selection import (
+    Call,
+    Task,
     arguments_of,
     check_callback,
     check_choice,
@@ -18,7 +24,7 @@ from fovflow.mapping.selection import (
     open_datasets,
     select_fovs,
 )
-from fovflow.mapping.threads import ThreadPool
+from fovflow.progress import Progress
 
 _LOGGER = logging.getLogger("fovflow.mapping")
 
@@ -99,22 +105,86 @@ def map_fovs(
     check_callback(callback, tasks, kwargs)
     if not tasks:
         return Outcomes()
-    kind = ThreadPool if parallelism == "thread" else ProcessPool
-    pool = kind(callback, tasks, kwargs, workers)
+    count = min(workers, len(tasks))
+    processes = Processes(callback, tasks, kwargs, count) if parallelism == "process" else None
+    here = nullcontext(lambda fov, own: attempt(callback, fov, {**own, **kwargs}))
+    threads = _Threads([here] * count if processes is None else processes.workers, tasks)
     found: dict[int, Outcome] = {}
     what = task_desc or function_name(callback)
     try:
         with Progress(len(tasks), what, shown=show_progress) as progress:
-            for index, outcome in pool:
+            for index, outcome in threads:
                 found[index] = outcome
                 progress.count(ok=outcome.ok)
                 if not outcome.ok:
                     name = tasks[index][0].name
                     if on_error == "raise":
-                        pool.stop(wait=True)
+                        threads.stop()
+                        if processes is None:
+                            threads.join()
                         raise named(name, outcome)
                     with progress.aside():
                         _LOGGER.error("%s: %s failed\n%s", what, name, outcome.traceback)
     finally:
-        pool.stop()
+        threads.stop()
+        if processes is not None:
+            processes.stop(threads.join)
     return Outcomes({tasks[i][0].name: found[i] for i in range(len(tasks))})
+
+
+class _Threads:
+    """Threads that take FOVs one by one; iterate to get (index of the task, outcome) as they come.
+
+    A thread takes the next task when it has done its last one: nothing queues up. The threads are
+    daemons, so that a stopped program need not wait for callbacks that cannot be interrupted.
+
+    Parameters
+    ----------
+    calls : sequence of context managers
+        One for each thread; what it enters returns the outcome of an FOV and its own arguments.
+    tasks : sequence of Task
+    """
+
+    def __init__(self, calls: Iterable[AbstractContextManager[Call]], tasks: Sequence[Task]):
+        self._total = len(tasks)
+        self._waiting = iter(enumerate(tasks))
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._done: SimpleQueue[tuple[int, Outcome] | BaseException] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, args=(call,), name=f"map_fovs-{i}", daemon=True)
+            for i, call in enumerate(calls)
+        ]
+
+    def __iter__(self) -> Iterator[tuple[int, Outcome]]:
+        for thread in self._threads:
+            thread.start()
+        for _ in range(self._total):
+            found = self._done.get()
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+
+    def stop(self) -> None:
+        """Begin no further FOV."""
+        self._stopped.set()
+
+    def join(self, seconds: float = math.inf) -> None:
+        """Wait for those at work."""
+        until = monotonic() + seconds
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(None if seconds == math.inf else max(0.0, until - monotonic()))
+
+    def _work(self, entered: AbstractContextManager[Call]) -> None:
+        try:
+            with entered as call:
+                while not self._stopped.is_set():
+                    with self._lock:
+                        following = next(self._waiting, None)
+                    if following is None:
+                        return
+                    index, task = following
+                    self._done.put((index, call(*task)))
+        except BaseException as error:
+            self._done.put(error)

@@ -11,9 +11,15 @@ from numbers import Integral
 from typing import Any
 
 from fovflow.errors import ConfigError
-from fovflow.mapping.outcomes import parse_fov
+from fovflow.mapping.outcomes import Outcome, parse_fov
 from fovflow.results import FovResult, Results, load_datasets
 from fovflow.units import parse_ranges
+
+Task = tuple[FovResult, dict[str, Any]]
+"""An FOV and the arguments of its own."""
+
+Call = Callable[[FovResult, dict[str, Any]], Outcome]
+"""Returns what came of such a task."""
 
 
 def open_datasets(results: Any) -> dict[str, Results]:
@@ -78,9 +84,14 @@ def select_fovs(datasets: Mapping[str, Results], fovs: Any) -> list[FovResult]:
         For FOVs that do not exist, that are named twice, or that are in several datasets.
     """
     if fovs is None or (isinstance(fovs, str) and fovs == "all"):
-        return [fov for dataset in datasets.values() for fov in dataset.fovs.values()]
-    if isinstance(fovs, FovResult | str | Integral):
-        fovs = _listed(fovs)
+        return _all(datasets)
+    if isinstance(fovs, str):  # ranges such as "0-5, 7", or a name
+        try:
+            fovs = list(parse_ranges(fovs))
+        except ConfigError:
+            fovs = [fovs]
+    elif isinstance(fovs, FovResult | Integral):
+        fovs = [fovs]
     elif not isinstance(fovs, Iterable):
         raise ConfigError(
             "fovs: no list of FOVs", found=type(fovs).__name__, remedy="give a list such as [0, 3]"
@@ -92,16 +103,6 @@ def select_fovs(datasets: Mapping[str, Results], fovs: Any) -> list[FovResult]:
             "fovs: named twice", found=", ".join(twice), remedy="name each FOV at most once"
         )
     return chosen
-
-
-def _listed(fovs: Any) -> list[Any]:
-    """Return a single FOV, or ranges such as ``"0-5, 7"``, as a list."""
-    if isinstance(fovs, str):
-        try:
-            return list(parse_ranges(fovs))
-        except ConfigError:
-            return [fovs]
-    return [fovs]
 
 
 def find_fov(datasets: Mapping[str, Results], ref: Any) -> FovResult:
@@ -218,22 +219,14 @@ def check_callback(
     except (ValueError, TypeError):  # some built-in functions do not tell
         return
     for fov, own in tasks:
-        why = misfit(signature, fov, {**own, **shared})
-        if why:
+        try:
+            signature.bind(fov, **own, **shared)
+        except TypeError as error:
             raise ConfigError(
                 f"callback: {function_name(callback)} does not take the arguments of {fov.name}",
-                found=why,
+                found=str(error),
                 remedy=f"its arguments are {signature}: the FOV, then what is given by name",
-            )
-
-
-def misfit(signature: inspect.Signature, *args: Any) -> str:
-    """Return why positional arguments and a last mapping of names do not fit; empty if they do."""
-    try:
-        signature.bind(*args[:-1], **args[-1])
-    except TypeError as error:
-        return str(error)
-    return ""
+            ) from error
 
 
 def function_name(callback: Callable[..., Any]) -> str:

@@ -9,6 +9,7 @@ from fovflow.config.model import Config, CropConfig, DatasetConfig
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.planning.channels import find_channel, resolve_channels
 from fovflow.planning.header import RawHeader
+from fovflow.stages import Role
 from fovflow.units import format_ranges, parse_ranges
 
 
@@ -56,6 +57,14 @@ class DatasetPlan:
         """(kind, index) of every copied channel; kind is ``pc`` or ``fl``."""
         first = () if self.pc is None else (("pc", self.pc),)
         return (*first, *(("fl", channel) for channel in self.fl))
+
+    def indices(self, role: Role) -> tuple[int, ...] | tuple[str]:
+        """Return the indices of the channels of a role; one empty text for no role."""
+        if role == "fl":
+            return self.fl
+        if role == "pc":
+            return () if self.pc is None else (self.pc,)
+        return (self.seg,) if role == "seg" else ("",)
 
     @property
     def n_frames(self) -> int:

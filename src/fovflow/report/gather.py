@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.layout import Layout
+from fovflow.layout import RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
 from fovflow.report.pictures import Picture, PictureBudget
 from fovflow.report.traces import TracePlot, plots_of
-from fovflow.results import FILE_NAME, FovResult, load_results
+from fovflow.results import FovResult, load_results
 from fovflow.tables import KINDS, read_csv, read_json
 
 OBJECTS = "cells per frame"
@@ -132,7 +132,7 @@ def find_datasets(outdir: Path) -> list[str]:
     return sorted(
         path.name
         for path in outdir.iterdir()
-        if (path / FILE_NAME).is_file() or (path / "logs" / "problem.json").is_file()
+        if (path / RESULTS_NAME).is_file() or (path / "logs" / "problem.json").is_file()
     )
 
 
@@ -151,7 +151,7 @@ def _dataset(
     folder = outdir / name
     summary = DatasetSummary(name=name)
     found = [*problems]
-    if (folder / FILE_NAME).is_file():
+    if (folder / RESULTS_NAME).is_file():
         try:
             results = load_results(folder)
         except FovflowError as error:

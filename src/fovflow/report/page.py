@@ -19,18 +19,12 @@ import fovflow
 from fovflow.quality import RULES
 from fovflow.report.charts import LINES, frame_chart, number, ticks, trace_chart
 from fovflow.report.gather import DatasetSummary, FovSummary, without_folders
+from fovflow.stages import STAGES
 from fovflow.units import format_ranges
 
 MOST_ROWS = 2000
 """FOVs of a dataset in the table, at most: a page of more rows is slow to open."""
 
-_STEPS = {
-    "copy": "copying the frames",
-    "segment": "finding the cells",
-    "correct": "correcting the background",
-    "track": "following the cells over time",
-    "extract": "measuring the cells",
-}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BETWEEN_TAGS = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
@@ -75,7 +69,7 @@ def templates() -> jinja2.Environment:
         plural, rows_shown, rule_words, status_words, ticks, trace_chart,
     )  # fmt: skip
     made.globals |= {function.__name__: function for function in functions}
-    made.globals |= {"LINES": LINES, "STEPS": _STEPS}
+    made.globals |= {"LINES": LINES, "STEPS": {name: stage.words for name, stage in STAGES.items()}}
     return made
 
 
@@ -133,7 +127,7 @@ def rule_words(rule: str) -> str:
 
 def status_words(fov: FovSummary) -> str:
     """Return what became of an FOV as a sentence without its end."""
-    doing = _STEPS.get(fov.step, fov.step)
+    doing = STAGES[fov.step].words if fov.step in STAGES else fov.step
     if fov.status == "complete":
         return "complete"
     if fov.status == "failed":

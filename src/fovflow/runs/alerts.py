@@ -7,26 +7,118 @@ and then, in the process that runs a script as well as in one that looks after m
 from __future__ import annotations
 
 import os
-import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import fsum, inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from fovflow.alertform import Alert
+from fovflow.config.alerts import Alert, SmtpConfig
 from fovflow.errors import ConfigError
-from fovflow.events import EventFile, EventTail
+from fovflow.events import EventFile, EventTail, seconds_of
 from fovflow.events import now as utc_now
-from fovflow.runs.alertrules import AlertState, Firing
-from fovflow.runs.notification import Notifier
-from fovflow.runs.patterns import PatternMatcher, PatternTooSlowError
+from fovflow.runs.notify import Firing, Notifier, say
 from fovflow.runs.store import RunFolder
 
 ALERTS_FILE = "alerts.jsonl"
 _SETTLED_S = 10.0
 """Age of a folder's last change from which no file can have been added unseen."""
+
+
+@dataclass(slots=True)
+class AlertState:
+    """One alert in one file of events: fires at each crossing, again only after recovering.
+
+    Parameters
+    ----------
+    alert : Alert
+    """
+
+    alert: Alert
+    firing: bool = False
+    _new: list[tuple[float, float, str]] = field(default_factory=list)
+    _window: deque[tuple[float, float, str]] = field(default_factory=deque)
+    _due: float = -inf
+
+    def feed(self, event: Mapping[str, Any]) -> None:
+        """Take note of an event, if it is of the alert's kind."""
+        found = self._value(event)
+        if found is not None:
+            self._new.append((_seconds(str(event.get("time"))), *found))
+
+    def evaluate(self, now: float, *, last: bool = False) -> list[tuple[float | None, str]]:
+        """Return value and message of each crossing; nothing before the next one is due.
+
+        Parameters
+        ----------
+        now : float
+            Seconds since the epoch, at which a window ends.
+        last : bool
+            Whether nothing follows: evaluate in any case.
+        """
+        if now < self._due and not last:
+            return []
+        self._due = now + self.alert.frequency_s
+        new, self._new = self._new, []
+        if self.alert.window_s is not None:
+            self._window.extend(new)
+            while self._window and self._window[0][0] < now - self.alert.window_s:
+                self._window.popleft()
+            new = [self._summary()] if self._window else []  # an empty window is no data
+        pattern = self.alert.pattern is not None
+        return [
+            (None if pattern else value, text)
+            for _, value, text in new
+            if self._crosses(value > 0 if pattern else self.alert.holds(value))
+        ]
+
+    def _summary(self) -> tuple[float, float, str]:
+        """Return the window's average; of a pattern, whether and where it was found last."""
+        if self.alert.pattern is not None:
+            return max(reversed(self._window), key=lambda item: item[1])
+        mean = fsum(value for _, value, _ in self._window) / len(self._window)
+        text = f"{self.alert.metric} {self.alert.rule}, on average: {mean:g}"
+        return self._window[-1][0], mean, text
+
+    def _crosses(self, holds: bool) -> bool:
+        fires = holds and not self.firing
+        self.firing = holds
+        return fires
+
+    def _value(self, event: Mapping[str, Any]) -> tuple[float, str] | None:
+        """Return the number of an event that the alert looks at, and a text for people."""
+        alert, kind = self.alert, event.get("type")
+        if alert.pattern is not None:
+            text = event_text(event)
+            return None if text is None else (float(alert.found_in(text)), text)
+        if kind != alert.source:
+            return None
+        values = event.get("metrics") if kind == "metrics" else event
+        value: Any = values.get(str(alert.metric)) if isinstance(values, Mapping) else None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+            return None
+        return float(value), f"{alert.metric} {alert.rule}: {float(value):g}"
+
+
+def event_text(event: Mapping[str, Any]) -> str | None:
+    """Return the text of an event that patterns are looked for in; None where it has none."""
+    key = {"message": "message", "status": "message", "job_failed": "error"}.get(
+        str(event.get("type"))
+    )
+    if key is None or event.get("level") == "alert":  # alerts do not set off others
+        return None
+    text = event.get(key)
+    return text if isinstance(text, str) and text else None
+
+
+def _seconds(stamp: str) -> float:
+    try:
+        return seconds_of(stamp)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 @dataclass(slots=True)
@@ -44,12 +136,14 @@ class AlertWatcher:
     Parameters
     ----------
     run_folder : path-like or RunFolder
-    alerts : iterable of Alert, mapping or `fovflow.config.run.AlertConfig`
+    alerts : iterable of Alert or mapping
     on_action : callable, optional
         ``on_action(action, firing)`` with ``"stop_job"`` or ``"stop_run"``; jobs' own alerts that
         ask for ``stop_run`` come here, too.
-    smtp : mapping or `fovflow.config.run.SmtpConfig`, optional
+    smtp : SmtpConfig or mapping, optional
         Mail server for notifications.
+    apprise_env : str, optional
+        Name of the environment variable with addresses for notifications through apprise.
     record : callable, optional
         ``record("alert", **keys)`` takes what fired; by default it goes to ``alerts.jsonl``.
     only : path-like, optional
@@ -63,6 +157,7 @@ class AlertWatcher:
         *,
         on_action: Callable[[str, Firing], object] | None = None,
         smtp: Any = None,
+        apprise_env: str | None = None,
         record: Callable[..., object] | None = None,
         only: str | os.PathLike[str] | None = None,
     ):
@@ -72,9 +167,8 @@ class AlertWatcher:
         self._record = record
         self._file: EventFile | None = None
         self._only = None if only is None else Path(only)
-        self._matcher = PatternMatcher()
-        settings = smtp if smtp is None or isinstance(smtp, Mapping) else smtp.model_dump()
-        self._notifier = Notifier(self.folder.id, settings)
+        mail = None if smtp is None else SmtpConfig.of(smtp)
+        self._notifier = Notifier(self.folder.id, mail, apprise_env)
         self._watched: dict[Path, _Watched] = {}
         self._ended: set[Path] = set()
         self._settled: dict[str, int] = {}
@@ -139,7 +233,6 @@ class AlertWatcher:
             fired += self._look(watched, watched.tail.read(), time.time(), last=True)
         self._watched.clear()
         self._notifier.finish()
-        self._matcher.close()
         if self._file is not None:
             self._file.close()
         return fired
@@ -153,13 +246,9 @@ class AlertWatcher:
         for name, alert in self.alerts.items():
             state = watched.states.get(name)
             if state is None:
-                state = watched.states[name] = AlertState(alert, self._matcher.matches)
-            try:
-                for event in events:
-                    state.feed(event)
-            except PatternTooSlowError as error:
-                self._give_up(name, str(error))
-                continue
+                state = watched.states[name] = AlertState(alert)
+            for event in events:
+                state.feed(event)
             for value, message in state.evaluate(now, last=last):
                 fired.append(
                     Firing(
@@ -172,21 +261,15 @@ class AlertWatcher:
         return fired
 
     def _tell(self, firing: Firing) -> None:
-        keys: dict[str, Any] = {"message": firing.message, "action": firing.action}
-        if firing.job:
-            keys["job"] = firing.job
-        if firing.value is not None:
-            keys["value"] = firing.value
+        names = ("time", "name", "source", "message", "action", "job", "value")
+        keys = {name: getattr(firing, name) for name in names}
+        keys = {name: value for name, value in keys.items() if value not in (None, "")}
         try:
             if self._record is None:
                 self._file = self._file or EventFile(self.folder.path / ALERTS_FILE)
-                self._file.write(
-                    "alert", time=firing.time, name=firing.name, source=firing.source, **keys
-                )
+                self._file.write("alert", **keys)
             else:
-                self._record(
-                    "alert", time=firing.time, name=firing.name, source=firing.source, **keys
-                )
+                self._record("alert", **keys)
         except (OSError, ValueError) as error:
             self._say(f"the alert {firing.name!r} is not recorded: {error}")
         self._notifier.send(self.alerts[firing.name], firing)
@@ -212,10 +295,6 @@ class AlertWatcher:
         except Exception as error:
             self._say(f"the alert {firing.name!r} could not {firing.action}: {error}")
 
-    def _give_up(self, name: str, why: str) -> None:
-        self.alerts = {key: alert for key, alert in self.alerts.items() if key != name}
-        self._say(f"the alert {name!r} is not watched for any more: {why}")
-
     def _watch(self, path: Path, job: str) -> None:
         if path not in self._watched and path not in self._ended:
             self._watched[path] = _Watched(EventTail(path), job)
@@ -240,5 +319,4 @@ class AlertWatcher:
     def _say(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            with suppress(OSError, ValueError):
-                print(f"fovflow: {text}", file=sys.stderr, flush=True)
+            say(text)

@@ -15,7 +15,6 @@ from fovflow.atomic import Digest, atomic_open, digest_of, write_text
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.records import not_json
 from fovflow.runs.arguments import check_choice, safe_name
-from fovflow.runs.pieces import digest_of_pieces, pieces_of
 from fovflow.tables import write_json
 
 CATEGORIES = ("input", "output", "code")
@@ -146,7 +145,7 @@ def check_file(path: str | os.PathLike[str]) -> Path:
 def copy_stream(source: Path, target: Path) -> Digest:
     """Copy a file in pieces, whole or not at all; return the digest of what was copied."""
     with atomic_open(target, "wb") as file:
-        return digest_of_pieces(pieces_of(source), each=file.write)
+        return digest_of(source, each=file.write)
 
 
 def object_name(thing: Any, name: str | None) -> str:

@@ -7,23 +7,32 @@ same raw data, the second whether they got the same files.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from fovflow.atomic import atomic_open, digest_of
 from fovflow.config import Config
 from fovflow.errors import FovflowError, reading
-from fovflow.layout import STAMP_NAME
+from fovflow.layout import LOGS, STAMP_NAME
 from fovflow.readers.fingerprint import raw_files
 from fovflow.runs.crate import FILE_NAME as MANIFEST
-from fovflow.runs.jobs import LOGS
-from fovflow.runs.provenance import sha256_of
-from fovflow.tables import read_csv, write_csv
+from fovflow.tables import read_csv
 
-RAW_LIST = "raw_data.csv"
-OUTPUT_LIST = "outputs.csv"
+RAW_LIST = "raw_data.sha256"
+OUTPUT_LIST = "outputs.sha256"
 _RECORDS = frozenset({"runs", LOGS, "provenance"})
 """Folders of records, which tell of one run and differ between runs."""
+_ABOUT = re.compile(
+    r"# (?P<bytes>\d+) bytes(?:; used by: (?P<used_by>.*?); source: ?(?P<source>.*))?"
+)
+_LINE = re.compile(r"(\\?)([0-9A-Fa-f]{64}) [ *](.+)")
+_ESCAPED = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
+_MEANING = {short: long for long, short in _ESCAPED.items()}
+_SPECIAL = re.compile(r"[\\\n\r]")
+_ESCAPE = re.compile(r"\\[\\nr]")
 _COLUMNS = ("used_by", "file", "bytes", "sha256", "source")
 
 
@@ -35,7 +44,8 @@ class ListedFile:
     ----------
     file : str
         Its name, with ``/``.
-    bytes : int
+    bytes : int or None
+        None where a list does not tell.
     sha256 : str
         In lower-case hexadecimal digits.
     used_by : str
@@ -45,7 +55,7 @@ class ListedFile:
     """
 
     file: str
-    bytes: int
+    bytes: int | None
     sha256: str
     used_by: str = ""
     source: str = ""
@@ -103,33 +113,82 @@ def outputs(
 
 
 def read_list(path: str | os.PathLike[str]) -> list[ListedFile]:
-    """Read a list that `write_list` wrote.
+    """Read a list that `write_list`, an earlier version (a CSV table) or ``sha256sum`` wrote.
 
     Raises
     ------
     FovflowError
         If it is absent or no such list.
     """
+    with reading(path):
+        text = Path(path).read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    found: list[ListedFile] = []
+    about: dict[str, Any] = {}
+    for line in filter(None, (line.removesuffix("\r") for line in text.split("\n"))):
+        if line.startswith("#"):
+            match = _ABOUT.fullmatch(line)
+            about = match.groupdict("") if match else {}
+        elif match := _LINE.fullmatch(line):
+            escaped, sha256, file = match.groups()
+            if escaped:
+                file = _ESCAPE.sub(lambda part: _MEANING[part[0]], file)
+            size = int(about.pop("bytes")) if about else None
+            found.append(ListedFile(file, size, sha256.lower(), **about))
+            about = {}
+        elif not found:
+            return _read_table(path)
+        else:
+            raise _no_list(path, repr(line[:80]))
+    return found
+
+
+def _read_table(path: str | os.PathLike[str]) -> list[ListedFile]:
+    """Read a list in the form of earlier versions."""
     table = read_csv(path, kinds={**dict.fromkeys(_COLUMNS, str), "bytes": int})
     missing = [name for name in ("file", "bytes", "sha256") if name not in table]
     if missing or table["bytes"].dtype.kind != "i":
-        raise FovflowError(
-            f"{os.fspath(path)} is no list of checksums",
-            found=f"the columns {', '.join(table)}",
-            remedy="make it with: fovflow checksums raw --write",
-        )
+        raise _no_list(path, f"the columns {', '.join(table)}")
     columns = {name: table[name].tolist() for name in _COLUMNS if name in table}
     rows = zip(*columns.values(), strict=True)
     return [ListedFile(**dict(zip(columns, row, strict=True))) for row in rows]
 
 
-def write_list(path: str | os.PathLike[str], files: Sequence[ListedFile]) -> None:
-    """Write a list atomically; the column ``source`` of a list that is there already is kept."""
-    known = {}
-    if Path(path).exists():
-        known = {item.file: item.source for item in read_list(path)}
-    files = [replace(item, source=item.source or known.get(item.file, "")) for item in files]
-    write_csv(path, {name: [getattr(item, name) for item in files] for name in _COLUMNS})
+def _no_list(path: str | os.PathLike[str], found: str) -> FovflowError:
+    return FovflowError(
+        f"{os.fspath(path)} is no list of checksums",
+        found=found,
+        remedy="make it with: fovflow checksums raw --write",
+    )
+
+
+def default_list(name: str) -> str:
+    """Return the list that is there: `name`, or the CSV table of an earlier version."""
+    former = Path(name).with_suffix(".csv")
+    return str(former) if former.exists() and not Path(name).exists() else name
+
+
+def write_list(
+    path: str | os.PathLike[str],
+    files: Sequence[ListedFile],
+    former: str | os.PathLike[str] | None = None,
+) -> None:
+    """Write a list atomically, as ``sha256sum -c`` takes it.
+
+    Before each file stands a comment with its size, what uses it, and its source; sources of the
+    list that is there already (of `former`, where its name was another one) are kept.
+    """
+    former = path if former is None else former
+    known = {item.file: item.source for item in read_list(former)} if Path(former).exists() else {}
+    lines = []
+    for item in files:
+        source = " ".join((item.source or known.get(item.file, "")).split())
+        given = item.used_by or source
+        uses = f"; used by: {item.used_by}; source: {source}".rstrip() if given else ""
+        name = _SPECIAL.sub(lambda part: _ESCAPED[part[0]], item.file)
+        mark = "\\" if name != item.file else ""
+        lines += [f"# {item.bytes} bytes{uses}", f"{mark}{item.sha256}  {name}"]
+    with atomic_open(path, "wb") as file:
+        file.writelines(f"{line}\n".encode(errors="surrogateescape") for line in lines)
 
 
 def differences(
@@ -144,7 +203,7 @@ def differences(
             problems.append(f"{file}: in {name}, but not here")
         elif file not in then:
             problems.append(f"{file}: here, but not in {name}")
-        elif now[file].bytes != then[file].bytes:
+        elif then[file].bytes not in (None, now[file].bytes):
             problems.append(
                 f"{file}: has {now[file].bytes} bytes where {name} says {then[file].bytes}"
             )
@@ -172,11 +231,9 @@ def _hashed(files: list[tuple[str, Path]], advance: Advance | None) -> list[List
     found = []
     total = sum(_size(path) for _, path in files)
     for used_by, path in sorted(files, key=lambda item: (item[0], item[1].as_posix())):
-        size = _size(path)
         with reading(path):
-            found.append(ListedFile(path.as_posix(), size, sha256_of(path), used_by))
-        if advance is not None:
-            advance(size, total)
+            digest = digest_of(path, lambda piece: advance and advance(len(piece), total))
+        found.append(ListedFile(path.as_posix(), digest.bytes, digest.sha256, used_by))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +9,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from fovflow.atomic import Digest
+from fovflow.layout import parse
 from fovflow.runs.jobs import JobKey
+from fovflow.stages import FILES, STACKS
 
 NO_LICENSE = "No licence is stated: ask the owner of the data."
 
@@ -132,20 +133,6 @@ _MEDIA = {
     ".smk": "text/plain",
 }
 
-_KINDS = (
-    (r"_pc_ch_\d+\.npy$", "phase-contrast stack, (T, Y, X)"),
-    (r"_fl_ch_\d+\.npy$", "fluorescence stack, (T, Y, X)"),
-    (r"_seg_ch_\d+\.npy$", "label stack, one id per cell and frame, (T, Y, X)"),
-    (r"_seg_labeled_ch_\d+\.npy$", "label stack, one id per cell over time, (T, Y, X)"),
-    (r"_fl_corrected_ch_\d+\.npy$", "background-corrected fluorescence stack, (T, Y, X)"),
-    (r"_flat_field_ch_\d+\.npy$", "flat-field, (Y, X)"),
-    (r"_times\.csv$", "times of the frames"),
-    (r"_seg_ch_\d+_frames\.csv$", "segmentation, frame by frame"),
-    (r"_fl_corrected_ch_\d+_frames\.csv$", "background, frame by frame"),
-    (r"_tracks\.csv$", "links between detections"),
-    (r"_traces\.csv$", "traces, one row per cell and frame"),
-)
-
 
 def reference(ident: str) -> dict[str, str]:
     """Return a reference to the entity `ident`."""
@@ -176,7 +163,8 @@ def encoding_format(path: str) -> str:
 
 def kind_of(path: str) -> str | None:
     """Return what an output is, from its name; None for names of other origin."""
-    return next((words for pattern, words in _KINDS if re.search(pattern, path)), None)
+    found = parse(path)
+    return FILES[found.kind].words if found else None
 
 
 def kept_kind(path: str) -> str | None:
@@ -184,11 +172,11 @@ def kept_kind(path: str) -> str | None:
 
     Examples
     --------
-    >>> kept_kind("fov_000/a_fov_000_fl_corrected_ch_1.npy"), kept_kind("fov_000/a_tracks.csv")
-    ('fl_corrected', None)
+    >>> kept_kind("fov_000/a_fov_000_fl_corrected_ch_1.npy")
+    'fl_corrected'
     """
-    match = re.search(r"_fov_\d{3,}_(pc|fl|seg|fl_corrected|seg_labeled)_ch_\d+\.npy$", path)
-    return match[1] if match else None
+    found = parse(path)
+    return found.kind if found and found.kind in STACKS else None
 
 
 def timestamp(time: str | None) -> str | None:

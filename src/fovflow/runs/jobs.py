@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +11,10 @@ from typing import Any
 from fovflow.atomic import Digest
 from fovflow.errors import FovflowError
 from fovflow.events import read_events
+from fovflow.layout import LOGS, parse_record
 from fovflow.runs.store import RunFolder, list_runs
+from fovflow.stages import step_of_rule
 from fovflow.tables import read_json
-
-LOGS = "logs"
-_RECORD = re.compile(r"^(?P<step>.+?)(?:_ch_(?P<channel>\d+))?$")
-_FOLDER = re.compile(r"^fov_(?P<fov>\d{3,})$")
-_NUMBERED_RULE = re.compile(r"^(copy)_\d+$|^(track)_ch_\d+$")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -114,14 +110,11 @@ def read_job_record(folder: Path, path: Path) -> JobRecord | None:
         return None
     if not isinstance(content, dict) or not isinstance(content.get("status"), str):
         return None
-    match = _RECORD.match(path.stem)
-    inside = _FOLDER.match(path.parent.name)
-    assert match
     inputs = content.get("inputs")
     frame = content.get("frame")
     return JobRecord(
         file=path.relative_to(folder).as_posix(),
-        key=JobKey(match["step"], inside["fov"] if inside else "", match["channel"] or ""),
+        key=JobKey(*parse_record(path.as_posix())),
         status=content["status"],
         options=content.get("options"),
         outputs=_digests(content.get("outputs")),
@@ -178,10 +171,10 @@ def job_key(rule: str, wildcards: Mapping[str, Any]) -> JobKey:
     >>> job_key("copy_1", {"dataset": "plate1", "fov": "003"}).name
     'copy.fov_003'
     """
-    match = _NUMBERED_RULE.match(rule)
-    step = (match[1] or match[2]) if match else rule
     fov, channel = wildcards.get("fov"), wildcards.get("channel")
-    return JobKey(step, "" if fov is None else str(fov), "" if channel is None else str(channel))
+    return JobKey(
+        step_of_rule(rule), "" if fov is None else str(fov), "" if channel is None else str(channel)
+    )
 
 
 def _digests(outputs: Any) -> dict[str, Digest | None]:

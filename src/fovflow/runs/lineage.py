@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.layout import STAMP_NAME
-from fovflow.runs.jobs import LOGS, Attempt, JobKey, JobRecord, last_attempts, read_job_records
+from fovflow.layout import LOGS, PLAN_NAME, STAMP_NAME
+from fovflow.runs.jobs import Attempt, JobKey, JobRecord, last_attempts, read_job_records
 from fovflow.tables import read_json_object
-
-PLAN = "dataset.json"
 
 
 @dataclass(slots=True)
@@ -114,7 +112,7 @@ class Records:
 
     def raw(self, depth: int) -> Step:
         """Return the raw data as the first step."""
-        stamp, plan = (read_json_object(self.folder / name) for name in (STAMP_NAME, PLAN))
+        stamp, plan = (read_json_object(self.folder / name) for name in (STAMP_NAME, PLAN_NAME))
         return Step("raw data", depth, outputs={str(stamp.get("path")): plan.get("fingerprint")})
 
 
@@ -133,7 +131,7 @@ def trace(file: str | os.PathLike[str]) -> Lineage:
     """
     folder, path = _folder_of(Path(file))
     known = Records(folder)
-    if path not in known.maker and path not in known.users and path != PLAN:
+    if path not in known.maker and path not in known.users and path != PLAN_NAME:
         raise FovflowError(
             f"no job made or used {file}",
             found=f"{len(known.maker)} files in the records of {folder}",
@@ -179,7 +177,7 @@ def _back(known: Records, path: str) -> Iterator[Step]:
                 else []
             )
         front, depth = following, depth + 1
-    if seen or path == PLAN:
+    if seen or path == PLAN_NAME:
         yield known.raw(depth)
 
 

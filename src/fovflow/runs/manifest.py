@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fovflow.atomic import Digest
+from fovflow.layout import PLAN_NAME
 from fovflow.runs.crate import (
     CONTEXT,
     FILE_NAME,
@@ -28,16 +29,9 @@ from fovflow.runs.crate import (
     tidy,
     timestamp,
 )
+from fovflow.stages import STAGES, position
 
-STEPS = ("plan", "copy", "flat_field", "segment", "correct", "track", "extract")
 _USAGE = {"cpu_s": ("CPU time", "SEC"), "peak_mib": ("peak resident memory", "E63")}
-
-
-def position(step: str) -> tuple[int, str]:
-    """Return where a step stands in the order of the work."""
-    if step in STEPS:
-        return STEPS.index(step), step
-    return (len(STEPS) + (step == "results"), step)
 
 
 def is_failed(status: str) -> bool:
@@ -103,7 +97,7 @@ def _control(graph: Graph, action: str, step: str) -> str:
 
 def add_plan(graph: Graph, crate: Crate, run: str, raw: str) -> tuple[str, str]:
     """Add the reading of the raw data's header; return the ids of action and control."""
-    plan = [path for path in crate.documents if path == "dataset.json"]
+    plan = [path for path in crate.documents if path == PLAN_NAME]
     action = graph.add(
         {
             "@id": f"#job/{run}/plan",
@@ -125,7 +119,7 @@ def add_job(graph: Graph, crate: Crate, job: CrateJob, run: str, raw: str) -> tu
     status = job.status
     where = [f"attempt {job.attempt}" if job.attempt else "", f"on {job.host}" if job.host else ""]
     inputs = [_file(graph, crate, path) for path in job.inputs]
-    if job.key.step in ("copy", "flat_field"):
+    if job.key.step in STAGES and STAGES[job.key.step].reads_raw:
         inputs.insert(0, raw)
     if job.options and job.key.step != "results":
         inputs.append(add_parameters(graph, job.key.step, job.options))

@@ -14,8 +14,7 @@ import fovflow
 from fovflow.atomic import Digest, write_text
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, now
-from fovflow.layout import STAMP_NAME
-from fovflow.results import FILE_NAME as RESULTS_NAME
+from fovflow.layout import PLAN_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.runs.crate import FILE_NAME, NO_LICENSE, Crate, CrateJob
 from fovflow.runs.jobs import Attempt, JobKey, JobRecord, last_attempts, read_job_records
 from fovflow.runs.manifest import JOB_LIMIT, make_manifest, to_text
@@ -27,7 +26,7 @@ FOLDER = "provenance"
 """Folder, in the dataset's, with copies of the workflow, the configuration and the environment."""
 
 DOCUMENTS = {
-    "dataset.json": "What the raw data's header says",
+    PLAN_NAME: "What the raw data's header says",
     RESULTS_NAME: "What was made of each FOV, with all parameters",
 }
 """Small files of a dataset's folder that its manifest describes: what is in them, by name."""
@@ -278,7 +277,7 @@ def _published(runs: list[dict[str, Any]], jobs: list[CrateJob]) -> str:
 
 
 def _raw(folder: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    plan, stamp = read_json_object(folder / "dataset.json"), read_json_object(folder / STAMP_NAME)
+    plan, stamp = read_json_object(folder / PLAN_NAME), read_json_object(folder / STAMP_NAME)
     path = str(stamp.get("path") or "")
     found = {
         "name": Path(path).name,

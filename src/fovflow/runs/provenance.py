@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from fovflow.atomic import digest_of, sha256_or_none
 from fovflow.errors import FovflowError
 
 TIMEOUT_S = 30.0
@@ -212,7 +213,7 @@ def capture_workflow(
 
     root = Path(folder)
     found = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
-    files = {path.relative_to(root).as_posix(): _sha256_or_none(path) for path in found}
+    files = {path.relative_to(root).as_posix(): sha256_or_none(path) for path in found}
     return {
         "name": name,
         "version": fovflow.__version__,
@@ -282,12 +283,6 @@ def capture_inputs(
     return found
 
 
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal digits; read in pieces."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def package_versions() -> dict[str, str]:
     """Return the version of every installed package by its name, sorted."""
     from importlib.metadata import distributions
@@ -314,7 +309,7 @@ def _digest(path: str, pattern: str | None = None) -> dict[str, Any]:
         files = [place]  # an empty file
     size = sum(file.stat().st_size for file in files)
     if len(files) == 1 and place.is_file() and size <= SHA256_BYTES:
-        return {"bytes": size, "files": 1, "sha256": sha256_of(place)}
+        return {"bytes": size, "files": 1, "sha256": digest_of(place).sha256}
     return {"bytes": size, "files": len(files), "digest": fingerprint(place, pattern)}
 
 
@@ -332,13 +327,6 @@ def _tree(folder: Path) -> dict[str, Any]:
             lines.append(relative + f"\0{one['bytes']}\0{digest}\n".encode())
     digest = hashlib.sha256(b"".join(sorted(lines))).hexdigest()
     return {"bytes": total, "files": len(lines), "digest": f"tree-sha256-1:{digest}"}
-
-
-def _sha256_or_none(path: Path) -> str | None:
-    try:
-        return sha256_of(path)
-    except OSError:
-        return None
 
 
 def _cpu_model() -> str | None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fovflow.atomic import Digest
+from fovflow.atomic import Digest, digest_of
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL
+from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.runs.crate import FILE_NAME
-from fovflow.runs.jobs import LOGS, outdir_of, outputs_of
+from fovflow.runs.jobs import outdir_of, outputs_of
 from fovflow.runs.manifest_records import FOLDER
-from fovflow.runs.pieces import digest_of_pieces, pieces_in, pieces_of
 from fovflow.runs.store import RunFolder
 
 
@@ -58,7 +58,7 @@ class Place:
         """Return the digest of what stands in the place; None where there is nothing."""
         try:
             with self._system.open(self._name(path), "rb") as file:
-                return digest_of_pieces(pieces_in(file))
+                return digest_of(file)
         except FileNotFoundError:
             return None
 
@@ -69,7 +69,7 @@ class Place:
         temporary = f"{folder}/.{name}.part"
         self._system.makedirs(folder, exist_ok=True)
         with self._system.open(temporary, "wb") as file:
-            read = digest_of_pieces(pieces_of(source), each=file.write)
+            read = digest_of(source, each=file.write)
         if expected is not None and read != expected:
             self._remove(temporary)
             raise ChangedError(
@@ -77,7 +77,7 @@ class Place:
                 f"{expected.sha256[:16]}…"
             )
         with self._system.open(temporary, "rb") as file:
-            written = digest_of_pieces(pieces_in(file))
+            written = digest_of(file)
         if written != read:
             self._remove(temporary)
             raise OSError(f"the copy of {path} differs from the original")
@@ -95,8 +95,7 @@ ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5
 """Pause before the second attempt; each further one is twice as long."""
 
-REPORT = "report.html"
-_ROOT_NAMES = ("processing_results.yaml", "dataset.json", ".raw_stamp.json", FILE_NAME)
+_ROOT_NAMES = (RESULTS_NAME, PLAN_NAME, STAMP_NAME, FILE_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +152,8 @@ def items_of(run: RunFolder) -> list[Item]:
         if (outdir / path).is_file()
     }
     datasets = sorted({output.attempt.dataset for output in outputs.values()} - {""})
-    if REPORT in found and not (outdir / LOGS / "report.json").exists():
-        found[REPORT] = Item(REPORT)  # made again by no job
+    if REPORT_NAME in found and not (outdir / LOGS / "report.json").exists():
+        found[REPORT_NAME] = Item(REPORT_NAME)  # made again by no job
     for folder in [outdir, *(outdir / dataset for dataset in datasets)]:
         for path in _companions(folder):
             name = path.relative_to(outdir).as_posix()
@@ -246,7 +245,7 @@ class _Work:
 
     def _try(self, item: Item) -> None:
         source, known = self._outdir / item.path, self._state.digest(item.path)
-        wanted = item.digest or digest_of_pieces(pieces_of(source))
+        wanted = item.digest or digest_of(source)
         there = self._place.digest(item.path)
         if there == wanted:
             if known != wanted:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
-from fovflow.results import FILE_NAME as RESULTS_NAME
+from fovflow.layout import REPORT_NAME, RESULTS_NAME
 from fovflow.runs.compare import Difference, compare_records
 from fovflow.runs.crate import kept_kind
 from fovflow.runs.jobs import outdir_of, outputs_of
@@ -162,4 +162,4 @@ def _stays(path: str, record: Mapping[str, Any]) -> bool:
     if kind is not None and isinstance(keep, list) and kind not in keep:
         return False
     # After a failure these two are written again, with what failed.
-    return record.get("status") == "completed" or not path.endswith((RESULTS_NAME, "report.html"))
+    return record.get("status") == "completed" or not path.endswith((RESULTS_NAME, REPORT_NAME))

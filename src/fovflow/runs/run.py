@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
-from fovflow.alertform import Alert
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import FINAL
 from fovflow.runs.arguments import (
@@ -50,6 +49,9 @@ from fovflow.runs.session import (
     new_session,
     take_over,
 )
+
+if TYPE_CHECKING:
+    from fovflow.config.alerts import Alert
 
 P = ParamSpec("P")
 
@@ -163,6 +165,7 @@ class Run:
         resources_metrics_interval: float = 30,
         *,
         smtp: Mapping[str, Any] | None = None,
+        apprise_env: str | None = None,
     ) -> None:
         """Set how the run behaves; call it before `init`.
 
@@ -181,14 +184,21 @@ class Run:
             Seconds between two measurements.
         smtp : mapping, optional
             Mail server for e-mails, as ``run: smtp:`` in the configuration.
+        apprise_env : str, optional
+            Name of the environment variable that holds addresses for apprise.
         """
         if self._session is not None or self._closed:
             raise ConfigError("config() comes before init()")
         check_positive("queue_size", queue_size, whole=True)
         check_positive("resources_metrics_interval", resources_metrics_interval)
+        if smtp is not None:
+            from fovflow.config.alerts import SmtpConfig
+
+            smtp = SmtpConfig.of(smtp).model_dump()
         self._settings = Settings(
             bool(suppress_errors), bool(queue_blocking), queue_size,
-            bool(disable_resources_metrics), float(resources_metrics_interval), checked_mail(smtp),
+            bool(disable_resources_metrics), float(resources_metrics_interval), smtp,
+            None if apprise_env is None else check_text("apprise_env", apprise_env, empty=False),
         )  # fmt: skip
 
     def init(  # noqa: PLR0917  (the order that other trackers have)
@@ -464,11 +474,12 @@ class Run:
             is looked at.
         rule : {"is above", "is below", "is outside range", "is inside range"}
         metric : str
-            Name of the metric, or one of `fovflow.alertform.RESOURCES`.
+            Name of the metric, or one of `fovflow.config.alerts.RESOURCES`.
         threshold, range_low, range_high : float
             Limits of the rule; 0 is one like any other.
         notification : str or list of str
-            ``none`` or ``log`` (the run's records only), ``file``, ``command``, ``email``.
+            ``none`` or ``log`` (the run's records only), ``file``, ``command``, ``email``,
+            ``apprise``.
         pattern : str
             Regular expression, for events.
         on_alert : {"notify", "stop_job", "stop_run"}
@@ -485,27 +496,34 @@ class Run:
         ConfigError
             If the parts do not fit together, or there is another alert of that name.
         """
+        from fovflow.config.alerts import Alert
+
         asked = [notification] if isinstance(notification, str) else list(notification)
-        every = in_seconds("frequency", frequency_s, frequency)
-        alert = Alert(
-            name=check_text("name", name, empty=False),
-            source=source,
-            metric=metric,
-            rule=rule,
-            threshold=threshold,
-            range_low=range_low,
-            range_high=range_high,
-            pattern=pattern,
-            window_s=in_seconds("window", window_s, window),
-            on_alert=on_alert,
-            notification=tuple(asked),
-            file=None if file is None else os.fspath(file),
-            command=None if command is None else tuple(map(str, command)),
-            **({} if every is None else {"frequency_s": every}),
-        )
+        given = {
+            "name": check_text("name", name, empty=False),
+            "source": source,
+            "metric": metric,
+            "rule": rule,
+            "threshold": threshold,
+            "range_low": range_low,
+            "range_high": range_high,
+            "pattern": pattern,
+            "window_s": in_seconds("window", window_s, window),
+            "frequency_s": in_seconds("frequency", frequency_s, frequency),
+            "on_alert": on_alert,
+            "notification": asked,
+            "file": None if file is None else os.fspath(file),
+            "command": None if command is None else [str(part) for part in command],
+        }
+        alert = Alert.of({key: value for key, value in given.items() if value is not None})
         if "email" in alert.notification and self._settings.smtp is None:
             raise ConfigError(
                 f"alert {name!r}: there is no mail server", remedy="give one with config(smtp={…})"
+            )
+        if "apprise" in alert.notification and self._settings.apprise_env is None:
+            raise ConfigError(
+                f"alert {name!r}: there are no addresses for apprise",
+                remedy="name an environment variable that holds them with config(apprise_env=…)",
             )
         known = self._alerts.get(alert.name)
         if known is not None and known != alert:
@@ -666,21 +684,3 @@ class Run:
             self.close("terminated", kind.__name__)
         else:
             self.close("failed", f"{kind.__name__}: {getattr(sys, 'last_value', '')}")
-
-
-def checked_mail(smtp: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the settings of a mail server, checked."""
-    if smtp is None:
-        return None
-    from pydantic import ValidationError
-
-    from fovflow.config.run import SmtpConfig
-
-    with suppress(AttributeError):
-        smtp = smtp.model_dump()  # type: ignore[attr-defined]
-    try:
-        return SmtpConfig.model_validate(smtp).model_dump()
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"smtp.{key}: {first['msg']}") from error

@@ -10,17 +10,19 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fovflow.alertform import Alert
 from fovflow.errors import FovflowError
 from fovflow.events import Journal
-from fovflow.runs.alertrules import Firing
-from fovflow.runs.alerts import AlertWatcher
 from fovflow.runs.artifacts import Cabinet
 from fovflow.runs.claim import stop_process
 from fovflow.runs.resources import ResourceMonitor
 from fovflow.runs.store import BEAT_S, ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
+
+if TYPE_CHECKING:
+    from fovflow.config.alerts import Alert
+    from fovflow.runs.alerts import AlertWatcher
+    from fovflow.runs.notify import Firing
 
 ALERTS_S = 1.0
 """Seconds between two looks at what was logged, for alerts."""
@@ -152,6 +154,7 @@ class Settings:
     disable_resources_metrics: bool = False
     resources_metrics_interval: float = 30.0
     smtp: Mapping[str, Any] | None = None
+    apprise_env: str | None = None
 
     def queue(self) -> dict[str, Any]:
         """Return what a `Journal` is made with."""
@@ -253,11 +256,17 @@ class Watch:
         session = self._session
         session.write("alert_defined", alert=alert.plain())
         if self._watcher is None:
+            from fovflow.runs.alerts import AlertWatcher
+
             place: dict[str, Any] = {}
             if not session.owner:
                 place = {"record": session.write, "only": session.journal.path}
             self._watcher = AlertWatcher(
-                session.folder, on_action=self._act, smtp=self._settings.smtp, **place
+                session.folder,
+                on_action=self._act,
+                smtp=self._settings.smtp,
+                apprise_env=self._settings.apprise_env,
+                **place,
             )
             self._periodic.add(ALERTS_S, self._look_at_alerts)
         self._watcher.add(alert)

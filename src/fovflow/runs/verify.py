@@ -12,14 +12,12 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fovflow.atomic import Digest
+from fovflow.atomic import Digest, digest_of
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, STATUSES
-from fovflow.layout import STAMP_NAME
-from fovflow.results import FILE_NAME as RESULTS_NAME
+from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.runs.crate import FILE_NAME, STATUS, file_path, kept_kind
-from fovflow.runs.jobs import LOGS, Attempt, JobRecord, read_attempts, read_job_records
-from fovflow.runs.pieces import digest_of_pieces, pieces_of
+from fovflow.runs.jobs import Attempt, JobRecord, read_attempts, read_job_records
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_yaml
 
@@ -145,7 +143,7 @@ def check_manifest(
     """Check ``ro-crate-metadata.json``; return the digests of the files that it describes."""
     name = f"{prefix}{FILE_NAME}"
     if not (place / FILE_NAME).exists():
-        if (place / "dataset.json").exists():
+        if (place / PLAN_NAME).exists():
             report.note(name, "there is no manifest")
         return {}
     content, problem, twice = read_object(place / FILE_NAME)
@@ -252,7 +250,7 @@ def check_results(
     file = place / RESULTS_NAME
     name = f"{prefix}{RESULTS_NAME}"
     if not file.exists():
-        if (place / "dataset.json").exists():
+        if (place / PLAN_NAME).exists():
             report.find(name, "missing; the run was stopped before it was written")
         return {}
     try:
@@ -356,8 +354,7 @@ def _check_attempt(attempt: Attempt, run: dict[str, Any], file: str, report: Rep
         report.find(file, f"times out of order: it ended {attempt.ended}, after its run")
 
 
-REPORT = "report.html"
-_UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, "dataset.json"})
+_UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, PLAN_NAME})
 _LOG_SUFFIXES = (".log", ".tsv", ".json", ".jsonl")
 
 
@@ -399,7 +396,7 @@ def verify(
         raise FovflowError(f"there is no folder {base}", remedy="give a folder of results")
     report = Report()
     alone = is_dataset(base)
-    places = [base] if holds_records(base) or (base / REPORT).exists() else []
+    places = [base] if holds_records(base) or (base / REPORT_NAME).exists() else []
     if not alone:
         places += sorted(filter(holds_records, _folders(base)))
     runs = [] if alone else list_runs(base)
@@ -420,7 +417,7 @@ def verify(
 
 def is_dataset(folder: Path) -> bool:
     """Tell whether a folder is one of a dataset."""
-    names = ("dataset.json", RESULTS_NAME, FILE_NAME)
+    names = (PLAN_NAME, RESULTS_NAME, FILE_NAME)
     return any((folder / name).exists() for name in names) or any(folder.glob("fov_*"))
 
 
@@ -472,7 +469,7 @@ def _find_orphans(place: Path, prefix: str, expected: dict[str, Expected], repor
         name = path.relative_to(place).as_posix()
         if name in expected or name in _UNRECORDED:
             continue
-        if name == REPORT and not is_dataset(place):
+        if name == REPORT_NAME and not is_dataset(place):
             report.note(name, "not checked: it was made again by no job of a run")
             continue
         if path.parts[len(place.parts)] == LOGS and path.suffix in _LOG_SUFFIXES:
@@ -521,7 +518,7 @@ def _compare_file(
     path: Path, name: str, entry: Expected, report: Report, advance: Callable[[int], Any]
 ) -> None:
     try:
-        digest = digest_of_pieces(pieces_of(path), each=lambda piece: advance(len(piece)))
+        digest = digest_of(path, each=lambda piece: advance(len(piece)))
     except OSError as error:
         report.find(name, f"cannot be read: {error.strerror or error}")
         return

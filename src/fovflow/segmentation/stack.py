@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ def get_segmenter(method: str, *, pixel_um: float | None, **params: Any) -> Segm
     ConfigError
         For unknown methods and parameters, for values out of range, for a missing pixel size.
     """
-    segmenter = SEGMENTERS.make(method, params, pixel_um=pixel_um)
+    segmenter: Segmenter = SEGMENTERS.make(method, params, pixel_um=pixel_um)
     return segmenter if method in SEGMENTERS else CheckedSegmenter(method, segmenter)
 
 
@@ -87,14 +87,41 @@ def segment_stack(
         )
     segmenter = get_segmenter(method, pixel_um=pixel_um, **params)
     labels = np.zeros(stack.shape, np.uint16)
-    for t, image in enumerate(stack):
-        try:
-            labels[t] = segmenter(image, missing=t in missing)[0]
-        except FovflowError as error:
-            raise type(error)(
-                f"frame {t}: {error.message}", found=error.found, remedy=error.remedy
-            ) from error
+    absent = [t in missing for t in range(len(stack))]
+    t = 0
+    try:
+        for found, _ in segment_frames(segmenter, stack, absent):
+            labels[t] = found
+            t += 1
+    except FovflowError as error:
+        raise type(error)(
+            f"frame {t}: {error.message}", found=error.found, remedy=error.remedy
+        ) from error
     return labels
+
+
+def segment_frames(
+    segmenter: Segmenter, images: Iterable[NDArray[Any]], missing: Iterable[bool]
+) -> Iterator[tuple[Labels, FrameStats | None]]:
+    """Segment frames one by one.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    images : iterable of numpy.ndarray
+        (Y, X) frames of one FOV, in their order.
+    missing : iterable of bool
+        Whether each was never acquired.
+
+    Yields
+    ------
+    labels : numpy.ndarray
+        (Y, X) uint16, empty for a missing frame.
+    stats : FrameStats or None
+        None for a missing frame.
+    """
+    for image, absent in zip(images, missing, strict=True):
+        yield (np.zeros(image.shape, np.uint16), None) if absent else segmenter(image)
 
 
 class CheckedSegmenter:

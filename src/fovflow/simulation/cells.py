@@ -352,11 +352,7 @@ _TRIES = 40
 
 
 def place(
-    poses: Poses,
-    size: tuple[int, int],
-    touching: float,
-    apart_px: float,
-    rng: np.random.Generator,
+    poses: Poses, size: tuple[int, int], touching: float, apart_px: float, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
     """Place cells at random in the view, in place.
 
@@ -383,19 +379,19 @@ def place(
     """
     count = len(poses.angle)
     area = np.array(size, float)
+    placing = _Placing(poses, area, apart_px, rng)
     bonds: list[tuple[int, int]] = []
-    placed = np.zeros(count, bool)
     for group in _groups(count, touching, rng):
-        _settle(poses, placed, group[0], area=area, apart_px=apart_px, rng=rng)
+        placing.settle(group[0])
         for k, cell in enumerate(group[1:], 1):
             mate = group[int(rng.integers(k))]
-            _attach(poses, placed, cell, mate, area=area, rng=rng)
+            placing.attach(cell, mate)
             bonds.append((mate, cell))
     tied = np.zeros((count, count), bool)
     for a, b in bonds:
         tied[a, b] = tied[b, a] = True
     for _ in range(12):
-        relax(poses, placed, tied, apart_px, rounds=10)
+        relax(poses, placing.placed, tied, apart_px, rounds=10)
         inside = np.clip(poses.xy, 0.0, area - 1.0)
         if np.array_equal(inside, poses.xy):
             break
@@ -417,57 +413,55 @@ def _groups(count: int, touching: float, rng: np.random.Generator) -> list[list[
     return groups + [[k] for k in range(together, count)]
 
 
-def _room(poses: Poses, placed: Bool, cell: int, apart_px: float, but: int = -1) -> float:
-    """Return the least gap to placed cells, at most `apart_px`."""
-    reach = poses.extent + poses.extent[cell] + apart_px
-    near = placed & (np.hypot(*(poses.xy - poses.xy[cell]).T) < reach)
-    near[[cell, but] if but >= 0 else [cell]] = False
-    others = np.flatnonzero(near)
-    if others.size == 0:
-        return apart_px
-    return float(min(gaps(poses, np.full(others.size, cell), others).min(), apart_px))
+class _Placing:
+    """Cells that are placed one after another; arguments as those of `place`."""
 
+    def __init__(self, poses: Poses, area: Float, apart_px: float, rng: np.random.Generator):
+        self.poses, self.area, self.apart_px, self.rng = poses, area, apart_px, rng
+        self.placed = np.zeros(len(poses.angle), bool)
 
-def _settle(
-    poses: Poses,
-    placed: Bool,
-    cell: int,
-    *,
-    area: Float,
-    apart_px: float,
-    rng: np.random.Generator,
-) -> None:
-    best, most = rng.uniform(0, 1, 2) * area, -np.inf
-    for _ in range(_TRIES):
-        poses.xy[cell] = rng.uniform(0, 1, 2) * area
-        room = _room(poses, placed, cell, apart_px)
-        if room > most:
-            best, most = poses.xy[cell].copy(), room
-        if room >= apart_px:
-            break
-    poses.xy[cell] = best
-    placed[cell] = True
+    def settle(self, cell: int) -> None:
+        """Put a cell on the first random spot with enough room, or on that with the most."""
+        xy, rng = self.poses.xy, self.rng
+        best, most = rng.uniform(0, 1, 2) * self.area, -np.inf
+        for _ in range(_TRIES):
+            xy[cell] = rng.uniform(0, 1, 2) * self.area
+            room = self._room(cell, self.apart_px)
+            if room > most:
+                best, most = xy[cell].copy(), room
+            if room >= self.apart_px:
+                break
+        xy[cell] = best
+        self.placed[cell] = True
 
+    def attach(self, cell: int, mate: int) -> None:
+        """Push `cell` against `mate` from the direction with the most room among a few."""
+        xy, extent = self.poses.xy, self.poses.extent
+        best, most = xy[mate].copy(), -np.inf
+        for turn in self.rng.uniform(0, 2 * np.pi, 10):
+            along = np.array([np.cos(turn), np.sin(turn)])
+            near, far = 0.0, float(extent[cell] + extent[mate])
+            for _ in range(10):
+                middle = 0.5 * (near + far)
+                xy[cell] = xy[mate] + middle * along
+                if gaps(self.poses, np.array([cell]), np.array([mate]))[0] > -OVERLAP_PX:
+                    far = middle
+                else:
+                    near = middle
+            inside = bool((xy[cell] >= 0).all() and (xy[cell] < self.area).all())
+            room = self._room(cell, 8.0, but=mate) - (0.0 if inside else 1e3)
+            if room > most:
+                best, most = xy[cell].copy(), room
+        xy[cell] = best
+        self.placed[cell] = True
 
-def _attach(
-    poses: Poses, placed: Bool, cell: int, mate: int, *, area: Float, rng: np.random.Generator
-) -> None:
-    """Push `cell` against `mate` from the direction with the most room among a few."""
-    best, most = poses.xy[mate].copy(), -np.inf
-    pair = np.array([cell]), np.array([mate])
-    for turn in rng.uniform(0, 2 * np.pi, 10):
-        along = np.array([np.cos(turn), np.sin(turn)])
-        near, far = 0.0, float(poses.extent[cell] + poses.extent[mate])
-        for _ in range(10):
-            middle = 0.5 * (near + far)
-            poses.xy[cell] = poses.xy[mate] + middle * along
-            if gaps(poses, *pair)[0] > -OVERLAP_PX:
-                far = middle
-            else:
-                near = middle
-        inside = bool((poses.xy[cell] >= 0).all() and (poses.xy[cell] < area).all())
-        room = _room(poses, placed, cell, 8.0, but=mate) - (0.0 if inside else 1e3)
-        if room > most:
-            best, most = poses.xy[cell].copy(), room
-    poses.xy[cell] = best
-    placed[cell] = True
+    def _room(self, cell: int, apart_px: float, but: int | None = None) -> float:
+        """Return the least gap to placed cells, at most `apart_px`."""
+        poses = self.poses
+        reach = poses.extent + poses.extent[cell] + apart_px
+        near = self.placed & (np.hypot(*(poses.xy - poses.xy[cell]).T) < reach)
+        near[[cell, cell if but is None else but]] = False
+        others = np.flatnonzero(near)
+        if others.size == 0:
+            return apart_px
+        return float(min(gaps(poses, np.full(others.size, cell), others).min(), apart_px))

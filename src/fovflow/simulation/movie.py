@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +12,6 @@ from fovflow.simulation.population import PARAMETERS, Population, amount, draw_p
 
 Float = NDArray[np.float64]
 Table = dict[str, NDArray[np.generic]]
-
-_SCENES_KEPT = 1
 
 
 class Movie:
@@ -35,7 +31,7 @@ class Movie:
         self.shape = params.shape
         self.channels = params.channels
         self._populations: dict[int, Population] = {}
-        self._scenes: OrderedDict[tuple[int, int], Scene] = OrderedDict()
+        self._drawn: tuple[tuple[int, int], Scene] | None = None
         self._kinetics: dict[int, dict[int, list[dict[str, float]]]] = {}
         self._tile = texture_tile(params.seed)
 
@@ -58,7 +54,7 @@ class Movie:
         """Return the true cell ids, (Y, X) uint16; 0 is background, missing frames are empty.
 
         Ids are unique over time within a position. Each cell is one 4-connected region; a cell
-        with fewer than `scene.LEAST_VISIBLE_PX` pixels in view is left out.
+        with fewer than `optics.LEAST_VISIBLE_PX` pixels in view is left out.
         """
         self._check(p, t)
         if (p, t) in self.params.missing:
@@ -126,8 +122,7 @@ class Movie:
         masks = self.masks(p, t)
         flat = masks.ravel()
         counts = np.bincount(flat, minlength=1)
-        ids = np.flatnonzero(counts)
-        ids = ids[ids > 0]
+        ids = 1 + np.flatnonzero(counts[1:])
         area = counts[ids]
         x, y = np.arange(masks.shape[1], dtype=float), np.arange(masks.shape[0], dtype=float)
         sum_x = np.bincount(flat, np.broadcast_to(x, masks.shape).ravel(), counts.size)
@@ -140,11 +135,10 @@ class Movie:
             "y": sum_y[ids] / area,
             "area": area.astype(np.int64),
         }
-        missing = (p, t) in self.params.missing
-        scene = None if missing else self._scene(p, t)
-        share = np.zeros(masks.shape) if scene is None else scene.view(scene.share)
-        visible = np.bincount(flat, share.ravel(), counts.size)[ids]
-        visible = np.minimum(visible, 1.0)
+        share: NDArray[np.floating] = np.zeros(masks.shape)
+        if ids.size:
+            share = self._scene(p, t).view(self._scene(p, t).share)
+        visible = np.minimum(np.bincount(flat, share.ravel(), counts.size)[ids], 1.0)
         table["visible"] = visible
         for c in range(1, len(self.channels)):
             table[f"total_ch_{c}"] = self._amounts(p, t, c)[ids] * visible
@@ -161,8 +155,7 @@ class Movie:
             fluorescence channel ``total_ch_{c}``: the light of its mask (counts) before blur,
             shading and bleaching. Rows are sorted by cell, then frame.
         """
-        parts = [self.cell_rows(p, t) for t in range(self.params.frames)]
-        return join_rows(parts)
+        return join_rows([self.cell_rows(p, t) for t in range(self.params.frames)])
 
     def lineage(self, p: int) -> Table:
         """Return the life of every cell that exists in a position, in view or not.
@@ -190,7 +183,7 @@ class Movie:
         Returns
         -------
         dict of numpy.ndarray
-            ``cell, channel``, the columns of `kinetics.PARAMETERS`, and ``share``: a daughter's
+            ``cell, channel``, the columns of `population.PARAMETERS`, and ``share``: a daughter's
             part of its founder's curve, so a cell's whole light is share · model(time).
         """
         cells = self._population(p).cells
@@ -220,15 +213,14 @@ class Movie:
         return np.asarray(self.drift(p)[t], np.float64)
 
     def _scene(self, p: int, t: int) -> Scene:
-        if (p, t) not in self._scenes:
+        """Return the last scene again where it is asked for: a frame needs it several times."""
+        if self._drawn is None or self._drawn[0] != (p, t):
             population = self._population(p)
             snapshot = population.snapshot(t)
             shapes = {i: population.cells[i].shape for i in snapshot.ids}
             origin = self._origin(p, t)
-            self._scenes[p, t] = draw_scene(self.params, snapshot, shapes, origin, self._tile)
-            while len(self._scenes) > _SCENES_KEPT:
-                self._scenes.popitem(last=False)
-        return self._scenes[p, t]
+            self._drawn = (p, t), draw_scene(self.params, snapshot, shapes, origin, self._tile)
+        return self._drawn[1]
 
     def _parameters(self, p: int) -> dict[int, list[dict[str, float]]]:
         if p not in self._kinetics:

@@ -17,6 +17,24 @@ from fovflow.errors import ConfigError
 from fovflow.simulation.source import About, Frames, Source, describe
 
 _BOOL, _INT32, _UINT32, _DOUBLE, _STRING, _BYTES, _LEVEL = 1, 2, 3, 6, 8, 9, 11
+_TIME_LOOP, _POSITION_LOOP, _PHASES_LOOP = 1, 2, 8
+_JULIAN_DAY = 2460310.5  # 2024-01-01 00:00 UT
+_CAMERA, _FLUORESCENCE, _PHASE = 0x0100, 0x0001, 0x0012  # phase contrast is bright field
+Order = Literal["PT", "TP"]
+Phases = Sequence[tuple[int, float]]
+
+TEXT = {"TextInfoItem_5": "fovflow simulation", "TextInfoItem_9": "2024-01-01 00:00:00"}
+
+MAGIC = 0x0ABECEDA
+ALIGNMENT = 4096
+SIGNATURE = b"ND2 FILE SIGNATURE CHUNK NAME01!"
+VERSION = b"Ver3.0".ljust(64, b"\0")
+MAP_NAME = b"ND2 FILEMAP SIGNATURE NAME 0001!"
+MAP_SIGNATURE = b"ND2 CHUNK MAP SIGNATURE 0000001!"
+_HEADER = struct.Struct("<IIQ")
+_ENTRY = struct.Struct("<QQ")
+_NAME_RESERVE = 20
+_FRAME_NAME_BYTES = 4072
 
 
 class Signed(int):
@@ -83,16 +101,6 @@ _NUMBERS: tuple[tuple[int, type, str], ...] = (
 )
 
 
-_TIME_LOOP, _POSITION_LOOP, _PHASES_LOOP = 1, 2, 8
-_NO_COMPRESSION = Signed(2)
-_JULIAN_DAY = 2460310.5  # 2024-01-01 00:00 UT
-_CAMERA, _FLUORESCENCE, _PHASE = 0x0100, 0x0001, 0x0012  # phase contrast is bright field
-Order = Literal["PT", "TP"]
-Phases = Sequence[tuple[int, float]]
-
-TEXT = {"TextInfoItem_5": "fovflow simulation", "TextInfoItem_9": "2024-01-01 00:00:00"}
-
-
 def attributes(source: Source, written: int) -> dict[str, object]:
     """Return size and type of a frame, and how many frames the file holds."""
     _, _, c, y, x = source.shape
@@ -107,7 +115,7 @@ def attributes(source: Source, written: int) -> dict[str, object]:
         "uiSequenceCount": written,
         "uiTileWidth": x,
         "uiTileHeight": y,
-        "eCompression": _NO_COMPRESSION,
+        "eCompression": Signed(2),  # none
         "dCompressionParam": 0.0,
         "ePixelType": 1,
         "uiVirtualComponents": c,
@@ -209,18 +217,6 @@ def _plane(source: Source, c: int) -> dict[str, object]:
         "sDescription": name,
         "pFluorescentProbe": {"m_sName": name, "m_uiColor": color},
     }
-
-
-MAGIC = 0x0ABECEDA
-ALIGNMENT = 4096
-SIGNATURE = b"ND2 FILE SIGNATURE CHUNK NAME01!"
-VERSION = b"Ver3.0".ljust(64, b"\0")
-MAP_NAME = b"ND2 FILEMAP SIGNATURE NAME 0001!"
-MAP_SIGNATURE = b"ND2 CHUNK MAP SIGNATURE 0000001!"
-_HEADER = struct.Struct("<IIQ")
-_ENTRY = struct.Struct("<QQ")
-_NAME_RESERVE = 20
-_FRAME_NAME_BYTES = 4072
 
 
 def write_nd2(

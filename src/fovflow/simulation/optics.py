@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.simulation.cells import Shape, gauge
+from fovflow.simulation.cells import Float, Shape, gauge
 from fovflow.simulation.params import MovieParams, stream
 from fovflow.simulation.population import Snapshot
 
@@ -59,16 +59,10 @@ class Scene:
         keep = np.arange(counts.size, dtype=np.uint16)
         keep[counts < LEAST_VISIBLE_PX] = 0
         seen = keep[seen]
-        for cell in np.unique(keep[keep > 0]):
-            if self._cut(seen, cell):
-                _keep_largest(seen, (slice(None), slice(None)), int(cell))
+        edges = np.concatenate([seen[0], seen[-1], seen[:, 0], seen[:, -1]])
+        for cell in np.unique(edges[edges > 0]):  # at the border the view may cut a cell in two
+            _keep_largest(seen, (slice(None), slice(None)), int(cell))
         return np.asarray(seen)
-
-    @staticmethod
-    def _cut(seen: Labels, cell: int) -> bool:
-        """Whether the cell lies at the border, where the view may cut it in two."""
-        edges = (seen[0], seen[-1], seen[:, 0], seen[:, -1])
-        return any((edge == cell).any() for edge in edges)
 
 
 def texture_tile(seed: int) -> Image:
@@ -77,17 +71,22 @@ def texture_tile(seed: int) -> Image:
     tile = np.zeros((TILE, TILE), np.float32)
     for sigma, weight in ((1.0, 0.45), (2.2, 0.7), (6.0, 0.55)):
         noise = rng.standard_normal((TILE, TILE), dtype=np.float32)
-        pad = 32
-        soft = cv2.GaussianBlur(np.pad(noise, pad, mode="wrap"), (0, 0), sigma)[pad:-pad, pad:-pad]
+        soft = _wrapped_blur(noise, sigma, 32)
         tile += weight * soft / soft.std()
     return np.asarray((tile - tile.mean()) / tile.std(), np.float32)
+
+
+def _wrapped_blur(tile: Image, sigma: float, pad: int) -> Image:
+    """Return the Gaussian blur of a periodic tile."""
+    wide = cv2.GaussianBlur(np.pad(tile, pad, mode="wrap"), (0, 0), sigma)
+    return np.asarray(wide[pad:-pad, pad:-pad])
 
 
 def draw_scene(
     params: MovieParams,
     snapshot: Snapshot,
     shapes: dict[int, Shape],
-    origin: NDArray[np.float64],
+    origin: Float,
     tile: Image,
 ) -> Scene:
     """Draw one frame.
@@ -134,16 +133,15 @@ def draw_scene(
         _keep_largest(scene.labels, patches[k][0], snapshot.ids[k])
     edge = _edge_distance(scene.labels)
     for k in seen:
-        _fill(
-            scene, shapes[snapshot.ids[k]], patches[k], snapshot=snapshot, k=k, edge=edge, tile=tile
-        )
+        shape = shapes[snapshot.ids[k]]
+        _fill(scene, shape, patches[k], snapshot=snapshot, k=k, edge=edge, tile=tile)
     return scene
 
 
 Patch = tuple[Box, Image, Image, Image]
 
 
-def _patch(snapshot: Snapshot, k: int, xy: NDArray[np.float64], canvas: tuple[int, int]) -> Patch:
+def _patch(snapshot: Snapshot, k: int, xy: Float, canvas: tuple[int, int]) -> Patch:
     """Return a cell's box on the canvas, and ρ, u and v of its pixels."""
     poses = snapshot.poses
     reach = poses.extent[k] + 2.0
@@ -157,13 +155,8 @@ def _patch(snapshot: Snapshot, k: int, xy: NDArray[np.float64], canvas: tuple[in
     rho, _ = gauge(
         u.reshape(1, -1), v.reshape(1, -1), poses.table[k : k + 1], poses.kappa[k], poses.u0[k]
     )
-    single = np.float32
-    return (
-        (slice(y0, y1), slice(x0, x1)),
-        rho.reshape(u.shape).astype(single),
-        u.astype(single),
-        v.astype(single),
-    )
+    images = [np.asarray(values.reshape(u.shape), np.float32) for values in (rho, u, v)]
+    return (slice(y0, y1), slice(x0, x1)), images[0], images[1], images[2]
 
 
 def _split(labels: Labels, bonds: frozenset[tuple[int, int]]) -> None:
@@ -216,13 +209,8 @@ def _fill(
         return
     radius = np.float32(shape.radius * snapshot.size[k])
     spread = np.float32(1.0 - snapshot.roundness[k])
-    grain = cv2.remap(
-        tile,
-        u + np.float32(shape.texture[0]),
-        v + np.float32(shape.texture[1]),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_WRAP,
-    )
+    at = (u + np.float32(shape.texture[0]), v + np.float32(shape.texture[1]))
+    grain = cv2.remap(tile, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     nucleus_u, nucleus_v, half_u, half_v, glow = shape.nucleus
     inside = np.hypot((u / radius - nucleus_u) / half_u, (v / radius - nucleus_v) / half_v)
     core = 1.0 / (1.0 + np.exp(np.clip((inside - 1.0) * 9.0, -30, 30)))
@@ -267,8 +255,6 @@ def _granules(shape: Shape, u: Image, v: Image, snapshot: Snapshot, k: int) -> I
         image[y0:y1, x0:x1] += (strength * row[:, None] * column).astype(np.float32)
     return image
 
-
-Float = NDArray[np.float64]
 
 _HALO = ((0.62, 0.22), (0.34, 0.6))
 """Weights of the low-passed parts that the phase ring shifts too, and the widths of the passes
@@ -344,9 +330,7 @@ def fluorescence(params: MovieParams, p: int, t: int, scene: Scene, amounts: Flo
     return np.asarray(scene.view(light), np.float32)
 
 
-def phase_contrast(
-    params: MovieParams, p: int, t: int, scene: Scene, origin: NDArray[np.float64]
-) -> Image:
+def phase_contrast(params: MovieParams, p: int, t: int, scene: Scene, origin: Float) -> Image:
     """Return the phase image of the view relative to its background, (Y, X) float32.
 
     Zernike's phase contrast: the phase ring shifts the direct light by a quarter wave, and,
@@ -445,17 +429,15 @@ def _add_speck(image: Image, speck: Float, corner: tuple[int, int]) -> None:
 @lru_cache(maxsize=2)
 def _dish_tile(seed: int, p: int) -> Image:
     rng = stream(seed, "dish", p)
-    pad, edge = 96, 512
-    noise = rng.standard_normal((edge, edge), dtype=np.float32)
-    wide = np.pad(noise, pad, mode="wrap")
+    noise = rng.standard_normal((512, 512), dtype=np.float32)
     tile = np.zeros_like(noise)
     for sigma, weight in ((0.8, 0.8), (2.5, 0.5), (18.0, 0.9)):
-        soft = cv2.GaussianBlur(wide, (0, 0), sigma)[pad:-pad, pad:-pad]
+        soft = _wrapped_blur(noise, sigma, 96)
         tile += weight * soft / soft.std()
-    return np.asarray(tile, np.float32)
+    return tile
 
 
-def _dish(params: MovieParams, p: int, origin: NDArray[np.float64]) -> Image:
+def _dish(params: MovieParams, p: int, origin: Float) -> Image:
     """Return the dish's unevenness in the view; it stays put on the dish."""
     tile = _dish_tile(params.seed, p)
     rows = (np.arange(params.height) + int(origin[1])) % tile.shape[0]

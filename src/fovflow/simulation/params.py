@@ -140,54 +140,41 @@ class MovieParams:
             raise ConfigError("simulation: " + "; ".join(faults), remedy="correct these settings")
 
     def _out_of_bounds(self) -> list[str]:
-        at_least = {
-            1: ("positions", "frames", "electrons_per_count"),
-            8: ("height", "width"),
-        }
-        faults = []
-        for low, names in at_least.items():
-            faults += [f"{n} is below {low}" for n in names if not getattr(self, n) >= low]
-        for name in ("pixel_um", "interval_s", "cell_radius_um", "brightness"):
-            if not getattr(self, name) > 0:
-                faults.append(f"{name} is not above 0")
-        for name in ("touching", "expressing", "shading", "vignetting", "bleaching"):
-            if not 0 <= getattr(self, name) <= 1:
-                faults.append(f"{name} is not within 0 to 1")
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, (int, float)) and not value >= 0:
-                faults.append(f"{entry.name} is negative")
-        return faults
+        least = dict.fromkeys(("positions", "frames", "electrons_per_count"), 1)
+        least |= dict.fromkeys(("height", "width"), 8)
+        positive = ("pixel_um", "interval_s", "cell_radius_um", "brightness")
+        shares = ("touching", "expressing", "shading", "vignetting", "bleaching")
+        given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        numbers = {name: value for name, value in given.items() if isinstance(value, int | float)}
+        return [
+            *(f"{name} is below {low}" for name, low in least.items() if not given[name] >= low),
+            *(f"{name} is not above 0" for name in positive if not given[name] > 0),
+            *(f"{name} is not within 0 to 1" for name in shares if not 0 <= given[name] <= 1),
+            *(f"{name} is negative" for name, value in numbers.items() if not value >= 0),
+        ]
 
     def _contradictions(self) -> list[str]:
-        faults = []
-        if not self.channels:
-            faults.append("channels is empty")
-        if self.kinetics not in MODELS:
-            faults.append(f"kinetics {self.kinetics!r} is none of {', '.join(MODELS)}")
-        if not 8 <= self.bit_depth <= 16:
-            faults.append("bit_depth is not within 8 to 16")
-        if not self.persistence < 1:
-            faults.append("persistence is not below 1")
-        if not self.elongation >= 1:
-            faults.append("elongation is below 1")
-        if self.onset_h[0] > self.onset_h[1]:
-            faults.append("onset_h is reversed")
-        if self.frames < 2 and self.births + self.deaths + self.divisions:
-            faults.append("births, deaths and divisions need 2 frames")
-        if self.deaths + self.divisions > self.cells:
-            faults.append("deaths and divisions exceed cells")
-        if self.cells + self.births + 2 * self.divisions > _MAX_IDS:
-            faults.append(f"more than {_MAX_IDS} cells")
-        area = 3.1416 * (self.cell_radius_um / self.pixel_um) ** 2 * self.cells
-        if self.cells > 1 and area > _MAX_COVER * self.height * self.width:
-            faults.append(f"{self.cells} cells do not fit into {self.height} × {self.width} px")
-        faults += [
+        events = self.births + self.deaths + self.divisions
+        room_um2 = _MAX_COVER * self.height * self.width * self.pixel_um**2
+        faults = {
+            "channels is empty": not self.channels,
+            f"kinetics {self.kinetics!r} is none of {', '.join(MODELS)}": self.kinetics
+            not in MODELS,
+            "bit_depth is not within 8 to 16": not 8 <= self.bit_depth <= 16,
+            "persistence is not below 1": not self.persistence < 1,
+            "elongation is below 1": not self.elongation >= 1,
+            "onset_h is reversed": self.onset_h[0] > self.onset_h[1],
+            "births, deaths and divisions need 2 frames": self.frames < 2 and events,
+            "deaths and divisions exceed cells": self.deaths + self.divisions > self.cells,
+            f"more than {_MAX_IDS} cells": self.cells + self.births + 2 * self.divisions > _MAX_IDS,
+            f"{self.cells} cells do not fit into {self.height} × {self.width} px": self.cells > 1
+            and 3.1416 * self.cell_radius_um**2 * self.cells > room_um2,
+        }
+        return [fault for fault, wrong in faults.items() if wrong] + [
             f"missing ({p}, {t}) is outside the movie"
             for p, t in sorted(self.missing)
             if not (0 <= p < self.positions and 0 <= t < self.frames)
         ]
-        return faults
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:

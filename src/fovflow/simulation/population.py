@@ -11,6 +11,7 @@ from fovflow.simulation.cells import (
     OVERLAP_PX,
     ROUND_UP,
     SPREAD_OUT,
+    Bool,
     Cell,
     Float,
     Poses,
@@ -128,14 +129,9 @@ class Population:
 
     def _add(self, t: int, xy: Float, angle: float, **facts: object) -> Cell:
         q, i = self.params, len(self.cells) + 1
-        values: dict[str, object] = {
-            "parent": 0,
-            "founder": i,
-            "share": 1.0,
-            "shape": draw_shape(q, self.p, i),
-            **facts,
-        }
-        cell = Cell(id=i, first=t, last=q.frames - 1, **values)  # type: ignore[arg-type]
+        values = {"parent": 0, "founder": i, "share": 1.0, **facts}
+        shape = draw_shape(q, self.p, i)
+        cell = Cell(id=i, first=t, last=q.frames - 1, shape=shape, **values)  # type: ignore[arg-type]
         rng = stream(q.seed, "walk", self.p, i)
         cell.walk = rng.standard_normal((q.frames - t, 3))
         self.cells[i] = cell
@@ -146,8 +142,7 @@ class Population:
     def _seed(self) -> None:
         q = self.params
         rng = stream(q.seed, "placement", self.p)
-        angles = rng.uniform(0, 2 * np.pi, q.cells)
-        for angle in angles:
+        for angle in rng.uniform(0, 2 * np.pi, q.cells):
             self._add(0, np.zeros(2), float(angle), origin="start")
         ids = list(self.cells)
         poses = self._poses(ids, 0)
@@ -193,8 +188,7 @@ class Population:
         seen = {i: self._xy[i] - self.view[t] for i in alive}
         choices = [i for i in alive if (seen[i] > margin).all() and (seen[i] < size - margin).all()]
         choices = choices or [i for i in alive if (seen[i] > 0).all() and (seen[i] < size).all()]
-        grown = [i for i in choices if self.cells[i].parent == 0]
-        choices = grown or choices
+        choices = [i for i in choices if self.cells[i].parent == 0] or choices
         if choices:
             cell = self.cells[choices[int(self._rng.integers(len(choices)))]]
             cell.last, cell.fate = last, kind
@@ -242,9 +236,7 @@ class Population:
             kappa[k], u0[k] = bend(cell.shape, *state)
         return Poses(xy, angle, table, kappa, u0)
 
-    def _bond_matrix(
-        self, ids: list[int], t: int
-    ) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    def _bond_matrix(self, ids: list[int], t: int) -> Bool:
         row = {i: k for k, i in enumerate(ids)}
         matrix = np.zeros((len(ids), len(ids)), bool)
         for (a, b), end in self._bonds.items():
@@ -278,6 +270,8 @@ class Population:
 PARAMETERS = ("t0_h", "ktl", "delta", "beta", "km")
 """Onset (h), translation (counts/h), mRNA decay, protein decay and maturation rates (1/h)."""
 
+Number = float | Float
+
 _MEDIAN_RATES = {"delta": 0.12, "beta": 0.05, "km": 1.3}
 _RATE_SPREAD = 0.2
 _NEAR = 1e-6
@@ -286,13 +280,13 @@ _NEAR = 1e-6
 
 def amount(
     model: str,
-    time_h: Float,
+    time_h: Number,
     *,
-    t0_h: Float,
-    ktl: Float,
-    delta: Float,
-    beta: Float,
-    km: Float,
+    t0_h: Number,
+    ktl: Number,
+    delta: Number,
+    beta: Number,
+    km: Number,
 ) -> Float:
     """Total intensity of cells at given times.
 
@@ -303,7 +297,7 @@ def amount(
     Parameters
     ----------
     model : {"trivial", "maturation"}
-    time_h, t0_h, ktl, delta, beta, km : numpy.ndarray
+    time_h, t0_h, ktl, delta, beta, km : float or numpy.ndarray
         Broadcast against each other; times in h, `ktl` in counts/h, rates in 1/h.
 
     Returns
@@ -323,16 +317,12 @@ def amount(
     return np.asarray(ktl * km * second)
 
 
-def _divided(a: Float, b: Float, dt: Float) -> Float:
+def _divided(a: Number, b: Number, dt: Number) -> Float:
     """(exp(-a dt) - exp(-b dt)) / (a - b), with its limit where a = b."""
     x = (a - b) * dt
     small = np.abs(x) < 1e-8
     ratio = np.where(small, -1.0 + x / 2, np.expm1(-x) / np.where(small, 1.0, x))
     return np.asarray(np.exp(-b * dt) * dt * ratio)
-
-
-def _array(value: float) -> Float:
-    return np.array(value, np.float64)
 
 
 def draw_parameters(params: MovieParams, p: int, cell: int, c: int) -> dict[str, float]:
@@ -355,12 +345,6 @@ def draw_parameters(params: MovieParams, p: int, cell: int, c: int) -> dict[str,
     }
     peak = params.brightness * float(np.exp(params.brightness_spread * rng.standard_normal()))
     grid = np.linspace(0.0, 120.0, 2401)
-    unit = amount(
-        params.kinetics,
-        grid,
-        t0_h=_array(0.0),
-        ktl=_array(1.0),
-        **{k: _array(v) for k, v in rates.items()},
-    )
+    unit = amount(params.kinetics, grid, t0_h=0.0, ktl=1.0, **rates)
     ktl = peak / float(unit.max()) if expresses else 0.0
     return {"t0_h": t0, "ktl": ktl, **rates}

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from fovflow.tracking.stack import get_tracker, track_stack
+from fovflow.tracking.stack import get_tracker, link_frames, relabel_frames, track_stack
 from fovflow.tracking.tracks import COLUMNS, Lineage, Tracker, relabel
 
-__all__ = ["COLUMNS", "Lineage", "Tracker", "get_tracker", "relabel", "track_stack"]
+__all__ = [
+    "COLUMNS",
+    "Lineage",
+    "Tracker",
+    "get_tracker",
+    "link_frames",
+    "relabel",
+    "relabel_frames",
+    "track_stack",
+]

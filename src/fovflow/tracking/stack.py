@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import TRACKERS
-from fovflow.tracking.tracks import Tracker
+from fovflow.tracking.tracks import Lineage, Tracker
 
 
 def get_tracker(method: str = "iou", *, pixel_um: float | None = None, **params: Any) -> Tracker:
@@ -41,7 +42,8 @@ def get_tracker(method: str = "iou", *, pixel_um: float | None = None, **params:
     >>> lineage.n_cells, lineage.lut(1).tolist()
     (1, [0, 0, 0, 0, 0, 0, 0, 1])
     """
-    return TRACKERS.make(method, params, pixel_um=pixel_um)
+    tracker: Tracker = TRACKERS.make(method, params, pixel_um=pixel_um)
+    return tracker
 
 
 def track_stack(
@@ -65,10 +67,33 @@ def track_stack(
         One row per cell and frame; see `COLUMNS`.
     """
     tracker = get_tracker(method, pixel_um=pixel_um, **params)
-    for t, labels in enumerate(seg):
-        tracker.add(t, labels)
-    lineage = tracker.finish()
+    lineage = link_frames(tracker, seg, [False] * len(seg))
     labeled = np.empty(seg.shape, lineage.dtype)
-    for t, labels in enumerate(seg):
-        labeled[t] = lineage.relabel(t, labels)
+    for t, frame in enumerate(relabel_frames(lineage, seg)):
+        labeled[t] = frame
     return labeled, lineage.links
+
+
+def link_frames(
+    tracker: Tracker, labels: Iterable[NDArray[Any]], missing: Iterable[bool]
+) -> Lineage:
+    """Send frames through a tracker one by one, and return the lineage.
+
+    Parameters
+    ----------
+    tracker : Tracker
+    labels : iterable of numpy.ndarray
+        (Y, X) labels of one FOV's frames, in their order.
+    missing : iterable of bool
+        Whether each frame was never acquired.
+    """
+    for t, (frame, absent) in enumerate(zip(labels, missing, strict=True)):
+        if not absent:
+            tracker.add(t, frame)
+    return tracker.finish()
+
+
+def relabel_frames(lineage: Lineage, labels: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Yield each frame with cell ids in place of labels; see `Lineage.relabel`."""
+    for t, frame in enumerate(labels):
+        yield lineage.relabel(t, frame)

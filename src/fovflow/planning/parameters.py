@@ -15,6 +15,7 @@ from fovflow.config.methods import (
 from fovflow.config.model import Config
 from fovflow.planning.dataset import DatasetPlan
 from fovflow.plugins import Registry
+from fovflow.stages import STAGES
 
 _FILES = ("dark", "flat_field")
 """Keys of `correct` that may name files: the rule gives those as inputs."""
@@ -38,7 +39,7 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
     ----------
     config : Config
     step : str
-        ``copy``, ``segment``, ``correct``, ``track``, ``extract``, ``flat_field`` or ``results``.
+        One of the steps in `fovflow.stages.STAGES`, or ``results``.
     plan : DatasetPlan
 
     Returns
@@ -47,7 +48,10 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
         ``arguments`` go to the step's function; ``revision`` changes when an algorithm's output
         does. A rule runs again when any of it changes.
     """
-    return _MAKERS[step](config, plan)
+    if step in _MAKERS:
+        return _MAKERS[step](config, plan)
+    stage = STAGES[step]
+    return _arguments(config, stage.settings[0], plan, stage.revision)
 
 
 def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
@@ -61,8 +65,8 @@ def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     }
 
 
-def _method(config: Config, step: str, plan: DatasetPlan, methods: Registry[Any]) -> dict[str, Any]:
-    """Return a method's name, its options and its pixel size."""
+def _arguments(config: Config, step: str, plan: DatasetPlan, revision: int) -> dict[str, Any]:
+    """Return the keys of a section as arguments, and the pixel size where any is a length in µm."""
     options = config.model_dump(include={step})[step]
     plugin = options.pop("options", None)
     lengths = [key for key, value in options.items() if "_um" in key and value is not None]
@@ -73,8 +77,13 @@ def _method(config: Config, step: str, plan: DatasetPlan, methods: Registry[Any]
             **(plugin or {}),
             "pixel_um": plan.pixel_um if needed else None,
         },
-        "revision": methods.revision(options["method"]),
+        "revision": revision,
     }
+
+
+def _method(config: Config, step: str, plan: DatasetPlan, methods: Registry[Any]) -> dict[str, Any]:
+    """Return a method's arguments, and its revision."""
+    return _arguments(config, step, plan, methods.revision(getattr(config, step).method))
 
 
 def _segment(config: Config, plan: DatasetPlan) -> dict[str, Any]:
@@ -125,7 +134,7 @@ def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
 
 
 def _results(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    steps = ("copy", "segment", "correct", "track", "extract")
+    steps = [stage.name for stage in STAGES.values() if stage.per_fov]
     return {
         **{step: step_parameters(config, step, plan) for step in steps},
         "problems": plan.problems,

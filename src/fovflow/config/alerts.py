@@ -1,0 +1,271 @@
+"""Alerts: what is watched for while a run goes on, and who is told; one definition for all.
+
+The configuration, `fovflow.Run.add_alert` and the watcher take `Alert`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+
+from fovflow.config.section import Section
+from fovflow.errors import ConfigError
+
+RESOURCES = ("cpu_percent", "rss_mib", "read_mib", "written_mib", "gpu_percent", "gpu_mib")
+"""Names of values of the source ``resources``."""
+
+RULES = ("is above", "is below", "is outside range", "is inside range")
+
+PATTERN_LENGTH = 500
+"""Longest pattern, in characters."""
+
+TEXT_LENGTH = 10_000
+"""Characters of a text in which a pattern is looked for."""
+
+
+def _as_tuple(value: Any) -> Any:
+    """Accept one term, or several separated by commas, where a list is meant."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Terms = Annotated[
+    tuple[Text, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[Text, ...])
+]
+
+
+class Alert(Section):
+    """An alert, evaluated while the run goes on, for every job by itself."""
+
+    name: str = Field(min_length=1, description="Name of the alert; each name once.")
+    source: Literal["metrics", "events", "resources"] = Field(
+        "metrics", description="What is watched: logged metrics, messages and errors, or resources."
+    )
+    metric: str | None = Field(
+        None,
+        description="Name of the metric; of resources: cpu_percent, rss_mib, read_mib, "
+        "written_mib, gpu_percent or gpu_mib.",
+    )
+    rule: Literal["is above", "is below", "is outside range", "is inside range"] | None = Field(
+        None, description="When the alert fires, for metrics and resources."
+    )
+    threshold: Number | None = Field(
+        None, description="Limit of is above and is below, in the metric's unit; may be 0."
+    )
+    range_low: Number | None = Field(
+        None, description="Lower limit of the ranges, in the metric's unit."
+    )
+    range_high: Number | None = Field(
+        None, description="Upper limit of the ranges, in the metric's unit."
+    )
+    pattern: str | None = Field(
+        None,
+        max_length=PATTERN_LENGTH,
+        description="Regular expression (RE2) looked for in messages and errors, for events.",
+    )
+    window_s: Seconds | None = Field(
+        None,
+        description="Time in seconds over which values are averaged; null looks at every value.",
+    )
+    frequency_s: Seconds = Field(10.0, description="Time in seconds between two evaluations.")
+    on_alert: Literal["notify", "stop_job", "stop_run"] = Field(
+        "notify", description="What happens: notify only, or stop the job or the run cleanly, too."
+    )
+    notification: Annotated[
+        tuple[Literal["none", "log", "file", "command", "email", "apprise"], ...],
+        BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[Text, ...]),
+    ] = Field(
+        ("log",),
+        description="Who is told, besides alerts.jsonl of the run: file, command, email, apprise.",
+    )
+    file: str | None = Field(
+        None, min_length=1, description="File to which notification file appends one line of JSON."
+    )
+    command: tuple[Text, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Program and arguments of notification command, run without a shell; {name}, "
+        "{message}, {value}, {job} and {run} are filled in.",
+    )
+
+    @classmethod
+    def of(cls, given: Any) -> Alert:
+        """Return an alert from one, or from a mapping.
+
+        Raises
+        ------
+        ConfigError
+            In one sentence, if a part is wrong or the parts do not fit together.
+        """
+        if isinstance(given, cls):
+            return given
+        content = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in dict(given).items()
+        }
+        try:
+            return cls.model_validate(content, strict=True)
+        except ValidationError as error:
+            about = f"alert {content.get('name')!r}: "
+            raise ConfigError(about + _sentence(error, cls).removeprefix(about)) from error
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problem = _problem(self)
+        if problem:
+            raise ValueError(f"alert {self.name!r}: {problem}")
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """Return what is given, as a mapping for records; a command's arguments stay private."""
+        given = self.model_dump(exclude_none=True)
+        return {**given, "command": [self.command[0]]} if self.command else given
+
+    def holds(self, value: float) -> bool:
+        """Tell whether the rule holds for a value.
+
+        Limits themselves are neither above, below nor outside; they are inside.
+        """
+        if self.rule in RULES[:2]:
+            assert self.threshold is not None
+            return value > self.threshold if self.rule == "is above" else value < self.threshold
+        assert self.range_low is not None
+        assert self.range_high is not None
+        inside = self.range_low <= value <= self.range_high
+        return inside if self.rule == "is inside range" else not inside
+
+    def found_in(self, text: str) -> bool:
+        """Tell whether the pattern is found in the first `TEXT_LENGTH` characters of a text.
+
+        Examples
+        --------
+        >>> Alert(name="a", source="events", pattern="lost|gone").found_in("frame 3 is lost")
+        True
+        """
+        assert self.pattern is not None
+        data = text[:TEXT_LENGTH].encode(errors="replace")
+        return _compiled(self.pattern).search(data) is not None
+
+
+class SmtpConfig(Section):
+    """The user's own mail server, for notification email."""
+
+    host: str = Field(min_length=1, description="Name of the mail server.")
+    port: int = Field(587, ge=1, le=65535, description="Port of the mail server.")
+    security: Literal["starttls", "ssl", "none"] = Field(
+        "starttls", description="How the connection is protected."
+    )
+    user: str | None = Field(None, description="Account; null sends without a login.")
+    password_env: str | None = Field(
+        None, description="Name of the environment variable that holds the account's password."
+    )
+    sender: str = Field(min_length=3, description="Address from which mail is sent.")
+    to: Terms = Field(min_length=1, description="Addresses to which mail is sent.")
+
+    @classmethod
+    def of(cls, given: Any) -> SmtpConfig:
+        """Return the settings of a mail server from such, or from a mapping.
+
+        Raises
+        ------
+        ConfigError
+            If a key is wrong.
+        """
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"smtp.{key}: {first['msg']}") from error
+
+    @model_validator(mode="after")
+    def _one_line_each(self) -> Self:
+        if any(c in text for text in (self.sender, *self.to) for c in "\r\n"):
+            raise ValueError("addresses of one line each")
+        return self
+
+
+@cache
+def _compiled(pattern: str) -> Any:
+    """Return a pattern for RE2, whose time grows linearly with the text whatever the pattern."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern.encode(), options)
+
+
+def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first thing that is wrong, in the words that a call's arguments have."""
+    first = error.errors(include_url=False)[0]
+    key, kind, given = str(next(iter(first["loc"]), "")), first["type"], first["input"]
+    if kind == "value_error":
+        return str(first["ctx"]["error"])
+    if kind == "extra_forbidden":
+        return f"unknown key {key}; known: {', '.join(model.model_fields)}"
+    if kind == "literal_error":
+        allowed = str(first["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
+        return f"{key} is {given!r}; allowed: {allowed}"
+    if key in ("frequency_s", "window_s"):
+        return "frequency_s and window_s are positive numbers of seconds"
+    if kind in ("finite_number", "float_type"):
+        return f"{key} is {given!r}, which is no finite number"
+    return f"{key}: {first['msg']}"
+
+
+def _problem(alert: Alert) -> str | None:
+    """Return what does not fit together in a definition, in words."""
+    for name in ("file", "command"):
+        if (name in alert.notification) != bool(getattr(alert, name)):
+            return f"notification {name} and the key {name} go together"
+    if not alert.name.strip():
+        return "it needs a name"
+    return _event_problem(alert) if alert.source == "events" else _value_problem(alert)
+
+
+def _event_problem(alert: Alert) -> str | None:
+    for name in ("metric", "rule", "threshold", "range_low", "range_high"):
+        if getattr(alert, name) is not None:
+            return f"{name} does not go with the source events"
+    if not alert.pattern:
+        return "the source events needs a pattern"
+    import re2
+
+    try:
+        _compiled(alert.pattern)
+    except re2.error as error:
+        return (
+            f"the pattern {alert.pattern!r} is no regular expression of RE2: "
+            f"{error.args[0].decode()}; write it "
+            r"without look-around, back references, \Z, and repetitions above 1000"
+        )
+    return None
+
+
+def _value_problem(alert: Alert) -> str | None:
+    if alert.pattern is not None:
+        return "a pattern goes with the source events only"
+    if not alert.metric:
+        return "metric must name the value that is watched"
+    if alert.source == "resources" and alert.metric not in RESOURCES:
+        return f"metric is {alert.metric!r}; resources are {', '.join(RESOURCES)}"
+    if alert.rule is None:
+        return f"rule is None; allowed: {', '.join(RULES)}"
+    return _limit_problem(alert)
+
+
+def _limit_problem(alert: Alert) -> str | None:
+    needed = ("threshold",) if alert.rule in RULES[:2] else ("range_low", "range_high")
+    for name in ("threshold", "range_low", "range_high"):
+        if (name in needed) != (getattr(alert, name) is not None):
+            return f"the rule {alert.rule!r} {'needs' if name in needed else 'has no'} {name}"
+    low, high = alert.range_low, alert.range_high
+    if low is not None and high is not None and low > high:
+        return "range_low is greater than range_high"
+    return None

@@ -1,0 +1,301 @@
+"""The work of each step on files: frames of its inputs go through the library into its outputs.
+
+Every function here is what one script calls, with the job that it is part of.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import FovflowError
+from fovflow.layout import STAMP_NAME
+from fovflow.stacks import StackReader, StackWriter, read_image, write_image
+from fovflow.tables import read_csv, read_json, write_csv
+
+
+class Job(Protocol):
+    """A job at work: `fovflow.adapter.job.Job`.
+
+    Attributes
+    ----------
+    input, output, params, wildcards : object
+        What Snakemake gives to a script under these names.
+    options : dict
+        Parameters of the step; see `fovflow.planning.parameters`.
+    """
+
+    input: Any
+    output: Any
+    params: Any
+    wildcards: Any
+    options: Any
+
+    def frames(self, total: int, message: str = "") -> Iterator[int]:
+        """Iterate over frame indices and report progress."""
+        ...
+
+    def measure(self, **values: float) -> None:
+        """Take numbers of the frame at work for the run's records."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Write a line to the log."""
+        ...
+
+
+def copy(job: Job) -> None:
+    """Copy one FOV's planes from the raw file into stacks."""
+    from fovflow.copying import choose_z, crop_plane, frame_table, read_plane
+    from fovflow.readers import open_raw
+
+    options, channels, p = job.options, job.params.channels, int(job.wildcards.fov)
+    with ExitStack() as stack:
+        raw = stack.enter_context(open_raw(**_raw_file(job)))
+        table = frame_table(raw, p, options["frames"], options["interval_s"])
+        names = {channel.index: channel.name for channel in raw.info.channels}
+        planes = {c: choose_z(options["z"], c, names[c]) for c in channels}
+        shape = (len(table["frame"]), *options["shape"])
+        writers = {
+            c: stack.enter_context(StackWriter(name, shape, np.dtype(raw.info.dtype)))
+            for c, name in zip(channels, job.output.stacks, strict=True)
+        }
+        for i in job.frames(len(table["frame"])):
+            for c, writer in writers.items():
+                plane = read_plane(raw, p, int(table["source_frame"][i]), c, planes[c])
+                writer.append(crop_plane(plane, options["crop"]))
+        _check_raw_file(job)
+        write_csv(job.output.times, table)
+
+
+def flat_field(job: Job) -> None:
+    """Estimate the flat-field of one fluorescence channel over all FOVs of a dataset."""
+    from fovflow.background import estimate_flat_field
+    from fovflow.copying import sampled_frames
+    from fovflow.readers import open_raw
+
+    options, dark = job.options, job.input.get("dark")
+    with open_raw(**_raw_file(job)) as raw:
+        frames = sampled_frames(raw, int(job.wildcards.channel), options, note=job.note)
+        given = {"dark": read_image(dark, tuple(options["shape"]))} if dark else {}
+        image = estimate_flat_field(frames, **(options["arguments"] | given))
+        _check_raw_file(job)
+        write_image(job.output[0], image)
+
+
+def segment(job: Job) -> None:
+    """Find the cells of each frame of one FOV."""
+    from fovflow.segmentation import FrameStats, get_segmenter, segment_frames
+
+    table = FrameTable(FrameStats)
+    missing = read_csv(job.input.times)["missing"]
+    with (
+        StackReader(job.input.stack) as images,
+        StackWriter(job.output.labels, images.shape, np.uint16) as out,
+    ):
+        segmenter = get_segmenter(**job.options["arguments"])
+        for labels, stats in segment_frames(segmenter, _frames(job, images), missing):
+            out.append(labels)
+            table.add(stats)
+            if stats is not None:
+                job.measure(n_objects=stats.n_objects, threshold=stats.threshold)
+    write_csv(job.output.frames, table.columns())
+
+
+def correct(job: Job) -> None:
+    """Subtract the background of one fluorescence channel of one FOV."""
+    from fovflow.background import (
+        BackgroundStats,
+        background_levels,
+        bleaching_factors,
+        correct_frames,
+        get_corrector,
+    )
+
+    options, times = job.options, read_csv(job.input.times)
+    missing, table = times["missing"], FrameTable(BackgroundStats)
+    with StackReader(job.input.stack) as images, StackReader(job.input.seg) as labels:
+        shape = images.shape[1:]
+        files = {key: job.input.get(key) for key in ("dark", "flat_field")}
+        given = {key: read_image(name, shape) for key, name in files.items() if name}
+        make = partial(get_corrector, shape=shape, **(options["arguments"] | given))
+        factors = np.ones(len(images))
+        if options["bleach"] == "exponential":
+            levels = background_levels(make(), _frames(job, images, "levels"), labels, missing)
+            factors = bleaching_factors(levels, times["time_s"])
+        with StackWriter(job.output.corrected, images.shape, np.float32) as out:
+            frames = correct_frames(make(), _frames(job, images), labels, missing, factors)
+            for frame, stats in frames:
+                out.append(frame)
+                table.add(stats)
+                if stats is not None:
+                    job.measure(
+                        background_level=stats.background_level, noise_sigma=stats.noise_sigma
+                    )
+    write_csv(job.output.frames, table.columns())
+
+
+def track(job: Job) -> None:
+    """Give the cells of one FOV one id over time."""
+    from fovflow.tracking import get_tracker, link_frames, relabel_frames
+
+    missing = read_csv(job.input.times)["missing"]
+    with StackReader(job.input.labels) as seg:
+        tracker = get_tracker(**job.options["arguments"])
+        lineage = link_frames(tracker, _frames(job, seg, "link"), missing)
+        job.note(f"{lineage.n_cells} cells")
+        job.measure(n_cells=lineage.n_cells)
+        with StackWriter(job.output.labeled, seg.shape, lineage.dtype) as out:
+            for labeled in relabel_frames(lineage, _frames(job, seg, "label")):
+                out.append(labeled)
+    write_csv(job.output.tracks, lineage.links)
+
+
+def extract(job: Job) -> None:
+    """Measure the cells of one FOV over time, and judge them."""
+    from fovflow.features import get_extractor, measure_frames
+    from fovflow.quality import judge, ledger
+    from fovflow.rowfile import RowFile
+    from fovflow.units import SECONDS_PER
+
+    options, given, times = job.options, job.input, read_csv(job.input.times)
+    arguments = options["arguments"]
+    with ExitStack() as stack:
+        opened = partial(_opened, stack)
+        labeled, phase = opened(given.seg_labeled), opened(given.phase)
+        pairs = {
+            c: (opened(raw), opened(corrected))
+            for c, raw, corrected in zip(arguments["fl"], given.fl, given.fl_corrected, strict=True)
+        }
+        extractor = get_extractor(
+            rows=stack.enter_context(RowFile(job.output.traces)),
+            fov=int(job.wildcards.fov),
+            time=times["time_s"] / SECONDS_PER[options["time_units"]],
+            **arguments,
+        )
+        frames = (
+            (
+                labeled.frame(t),
+                phase.frame(t),
+                {c: (raw.frame(t), corrected.frame(t)) for c, (raw, corrected) in pairs.items()},
+            )
+            for t in job.frames(len(labeled))
+        )
+        traces = judge(
+            measure_frames(extractor, frames, times["missing"]),
+            shape=labeled.shape,
+            pixel_um=arguments["pixel_um"],
+            missing=np.flatnonzero(times["missing"]).tolist(),
+            links=read_csv(
+                given.tracks, columns={"cell", "frame", "parent", "merged"}.__contains__
+            ),
+            **options["qc"],
+        )
+        found = ledger(traces)
+        job.note(f"detected and kept: {found}")
+        job.measure(n_cells=found["cells"]["detected"], n_good_cells=found["cells"]["kept"])
+        write_csv(job.output.traces, traces)
+
+
+def user_step(job: Job) -> None:
+    """Call a function of the user's own with one FOV."""
+    from fovflow.usersteps import run_step, step_fov
+
+    options, wildcards = job.options, job.wildcards
+    inputs = dict(job.input.items())
+    run_step(
+        options["script"],
+        options["function"],
+        step_fov(wildcards.dataset, int(wildcards.fov), inputs, options["metadata"]),
+        dict(zip(job.params.outputs, job.output, strict=True)),
+        options["args"],
+    )
+
+
+def problem(job: Job) -> None:
+    """Say why a dataset, or FOVs that the configuration names, cannot be processed."""
+    raise FovflowError("; ".join(job.params.problems))
+
+
+class FrameTable:
+    """Collect one row of statistics per frame.
+
+    Rows of missing frames have NaN for numbers with a fraction, 0 for counts, and the flag
+    ``missing``.
+
+    Parameters
+    ----------
+    kind : type
+        The frozen dataclass of the statistics; its fields become columns.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Stats:
+    ...     level: float
+    ...     flag: str = ""
+    >>> table = FrameTable(Stats)
+    >>> table.add(Stats(1.5))
+    >>> table.add(None)
+    >>> {name: column.tolist() for name, column in table.columns().items()}
+    {'frame': [0, 1], 'level': [1.5, nan], 'flag': ['', 'missing']}
+    """
+
+    def __init__(self, kind: type):
+        self._fields = dataclasses.fields(kind)
+        self._rows: list[tuple[Any, ...]] = []
+
+    def add(self, stats: Any) -> None:
+        """Add the statistics of the next frame; None for one that the acquisition lacks."""
+        absent = {"float": math.nan, "int": 0, "str": "missing", "bool": False}
+        row = (
+            absent[str(field.type)] if stats is None else getattr(stats, field.name)
+            for field in self._fields
+        )
+        self._rows.append((len(self._rows), *row))
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the table's columns, ``frame`` first."""
+        names = ["frame", *(field.name for field in self._fields)]
+        if not self._rows:
+            return {name: np.array([]) for name in names}
+        return {
+            name: np.array(column)
+            for name, column in zip(names, zip(*self._rows, strict=True), strict=True)
+        }
+
+
+def _frames(job: Job, stack: StackReader, message: str = "") -> Iterator[NDArray[Any]]:
+    return (stack.frame(t) for t in job.frames(len(stack), message))
+
+
+def _opened(stack: ExitStack, name: str) -> StackReader:
+    return stack.enter_context(StackReader(name))
+
+
+def _raw_file(job: Job) -> dict[str, Any]:
+    """Return what `fovflow.open_raw` needs to open the dataset's raw file.
+
+    It is taken from the stamp beside the plan and not from a parameter of the rule: raw data that
+    were moved are no reason to copy them again.
+    """
+    content = read_json(Path(job.input.plan).with_name(STAMP_NAME))
+    return {"path": content["path"], "pattern": content["pattern"]}
+
+
+def _check_raw_file(job: Job) -> None:
+    """Raise if the raw file's content has changed since the run began."""
+    from fovflow.readers.fingerprint import check_unchanged
+
+    plan = Path(job.input.plan)
+    stamp = read_json(plan.with_name(STAMP_NAME))
+    digest = str(read_json(plan)["fingerprint"])
+    check_unchanged(stamp["path"], stamp["pattern"], stamp["files"], digest)
