@@ -116,15 +116,17 @@ def _find(
     configfile: str | os.PathLike[str],
 ) -> tuple[Any, Path]:
     from fovflow.adapter.engine import job_by_itself
-    from fovflow.adapter.pipeline import Pipeline
     from fovflow.layout import fov_name
+    from fovflow.planning.pipeline import Pipeline
     from fovflow.records import read_yaml
+    from fovflow.stages import STAGES
     from fovflow.units import format_ranges
 
     plan = Pipeline(read_yaml(configfile)).datasets.get(dataset or "")
     if channel is None and plan is not None and plan.fovs:
-        channels = (plan.seg,) if rule == "segment" else plan.fl
-        channel = channels[0] if len(channels) == 1 else None
+        role = STAGES[rule].role if rule in STAGES else ""
+        channels = plan.indices(role) if role else ()
+        channel = int(channels[0]) if len(channels) == 1 else None
         if fov is not None and fov not in plan.fovs:
             raise FovflowError(
                 f"{dataset} has no FOV {fov} to process",
