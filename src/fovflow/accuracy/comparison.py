@@ -158,10 +158,7 @@ def _intensity(results: Any, truth: Truth, fovs: list[int], channel: int) -> dic
 def format_comparison(comparison: dict[str, Any]) -> str:
     """Return a comparison as a few lines of plain text.
 
-    Parameters
-    ----------
-    comparison : dict
-        From `compare`.
+    `comparison`: from `compare`.
     """
     c = comparison
     objects = c["detections"].get("true", 0)

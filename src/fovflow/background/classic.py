@@ -78,12 +78,8 @@ def _axis(length: int, tile: int) -> tuple[NDArray[np.int64], Matrix]:
 def not_a_knot_matrix(sites: Matrix, points: Matrix) -> Matrix:
     """Return the matrix of cubic interpolation with not-a-knot ends.
 
-    Parameters
-    ----------
-    sites : numpy.ndarray
-        At least four increasing positions of the values.
-    points : numpy.ndarray
-        Positions of evaluation; the spline is held constant beyond the outer sites.
+    `sites`: at least four increasing positions of the values. `points`: positions of evaluation;
+    the spline is held constant beyond the outer sites.
 
     Returns
     -------

@@ -115,10 +115,7 @@ class Estimate:
 class SurfaceCorrector(ABC):
     """Subtract a background surface that a subclass estimates.
 
-    Parameters
-    ----------
-    preparation : Preparation
-        Dark frame, flat-field and exclusion of cells.
+    `preparation`: dark frame, flat-field and exclusion of cells.
     """
 
     def __init__(self, preparation: Preparation):

@@ -223,10 +223,7 @@ SMALLEST_TILE_PX = 8
 def tile_pixels(tile_px: int, tile_um: float | None, pixel_um: float | None) -> int:
     """Return the tile size in pixels; `tile_um` goes before `tile_px`.
 
-    Raises
-    ------
-    ConfigError
-        If the tile is smaller than 8 px, or in µm without a pixel size.
+    Raises ConfigError if the tile is smaller than 8 px, or in µm without a pixel size.
     """
     name, size = "tile_px", int(tile_px)
     if tile_um is not None:

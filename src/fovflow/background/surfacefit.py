@@ -101,12 +101,7 @@ class SurfaceFit:
     def tile_data(self, values: NDArray[Any], free: NDArray[np.uint8]) -> TileData:
         """Measure the tiles of a frame.
 
-        Parameters
-        ----------
-        values : numpy.ndarray
-            (Y, X) frame in counts.
-        free : numpy.ndarray
-            (Y, X) uint8, 1 where background is seen.
+        `values`: (Y, X) frame in counts. `free`: (Y, X) uint8, 1 where background is seen.
         """
         medians = block_medians(block_values(values, free, self.y.tile_edges, self.x.tile_edges))
         counts = patch_counts(free, self.y.edges, self.x.edges).reshape(
@@ -248,10 +243,7 @@ class SurfaceFit:
     def fit_means(self, means: Matrix) -> Matrix:
         """Return the coefficients of the surface with the given means over the tiles.
 
-        Parameters
-        ----------
-        means : numpy.ndarray
-            (tiles_y, tiles_x) float64.
+        `means`: (tiles_y, tiles_x) float64.
         """
         design = np.kron(self.y.tile_basis, self.x.tile_basis)
         normal = design.T @ design + self._penalty
@@ -263,12 +255,7 @@ class SurfaceFit:
 def difference_penalty(count: int, weights: dict[int, float]) -> Matrix:
     """Return ``sum(weight * D.T @ D)`` over differences D of the given orders.
 
-    Parameters
-    ----------
-    count : int
-        Number of coefficients.
-    weights : dict of int to float
-        Weight of each order of difference.
+    `count`: number of coefficients. `weights`: weight of each order of difference.
     """
     total = np.zeros((count, count))
     for order, weight in weights.items():

@@ -93,10 +93,7 @@ def bspline_basis(length: int, intervals: int) -> Matrix:
 class SplineSurface:
     """Evaluate ``left @ coefficients @ right.T`` in float32 into a buffer of its own.
 
-    Parameters
-    ----------
-    left, right : numpy.ndarray
-        (Y, p) and (X, q) float64.
+    `left`, `right`: (Y, p) and (X, q) float64.
     """
 
     def __init__(self, left: Matrix, right: Matrix):

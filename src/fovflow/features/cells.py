@@ -175,12 +175,8 @@ class Cells:
     def mask(self, i: int, margin: int = 0) -> tuple[BoolArray, int, int]:
         """Return the mask of cell number `i` in its box, and the box's corner x0, y0.
 
-        Parameters
-        ----------
-        i : int
-            Place of the cell in `ids`.
-        margin : int
-            Pixels by which the box is widened; it stays inside the frame.
+        `i`: place of the cell in `ids`. `margin`: pixels by which the box is widened; it stays
+        inside the frame.
         """
         x0, y0, x1, y1 = (int(edge[i]) for edge in self.box)
         height, width = self.shape
@@ -218,15 +214,8 @@ class CellFinder:
     def __call__(self, labels: NDArray[Any]) -> Cells:
         """Return the cells of one label frame.
 
-        Parameters
-        ----------
-        labels : numpy.ndarray
-            (Y, X) of an integer dtype; 0 is background, other values are ids.
-
-        Raises
-        ------
-        FovflowError
-            If `labels` is no such array or has negative values.
+        `labels`: (Y, X) of an integer dtype; 0 is background, other values are ids. Raises
+        FovflowError if `labels` is no such array or has negative values.
         """
         if labels.ndim != 2 or labels.dtype.kind not in "ui":
             raise FovflowError(

@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 class Groups:
     """Consecutive groups of an array's entries; a group may be empty.
 
-    Parameters
-    ----------
-    size : numpy.ndarray
-        (n,) entries per group.
+    `size`: (n,) entries per group.
 
     Attributes
     ----------

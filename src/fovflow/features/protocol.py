@@ -98,10 +98,7 @@ class Feature:
 def evaluate(feature: Feature, cells: PhaseCells | FluorescenceCells) -> NDArray[Any]:
     """Return a feature's value for each cell of a frame.
 
-    Raises
-    ------
-    FovflowError
-        If the feature's function fails, or does not return one number per cell.
+    Raises FovflowError if the feature's function fails, or does not return one number per cell.
     """
     try:
         with np.errstate(divide="ignore", invalid="ignore"):

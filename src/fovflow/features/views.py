@@ -16,11 +16,7 @@ from fovflow.features.groups import Groups
 class PhaseCells:
     """Cells and the phase-contrast frame.
 
-    Parameters
-    ----------
-    cells : Cells
-    phase : numpy.ndarray or None
-        (Y, X) of any real dtype; None where only shapes are wanted.
+    `phase`: (Y, X) of any real dtype; None where only shapes are wanted.
     """
 
     def __init__(self, cells: Cells, phase: NDArray[Any] | None):
@@ -93,11 +89,7 @@ class PhaseCells:
 class Region:
     """The pixels of each cell that are used for its intensities.
 
-    Parameters
-    ----------
-    cells : Cells
-    erosion_px : int
-        A pixel is used when all pixels of the frame within this distance are the cell's.
+    `erosion_px`: a pixel is used when all pixels of the frame within this distance are the cell's.
     """
 
     def __init__(self, cells: Cells, erosion_px: int):

@@ -150,11 +150,7 @@ class TraceChart:
 def trace_chart(sample: TraceSample, *, wide: bool = False) -> TraceChart | None:
     """Return a chart of the good cells' values and their quartiles; None where there are none.
 
-    Parameters
-    ----------
-    sample : TraceSample
-    wide : bool
-        Whether it has the page's whole width.
+    `wide`: whether it has the page's whole width.
     """
     lines, summary = sample.lines(LINES), sample.summary()
     if not lines:

@@ -33,10 +33,7 @@ _BETWEEN_TAGS = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
 def page(datasets: Sequence[DatasetSummary]) -> str:
     """Return the whole report; the same datasets give the same bytes.
 
-    Parameters
-    ----------
-    datasets : sequence of DatasetSummary
-        In the order in which they are shown.
+    `datasets`: in the order in which they are shown.
     """
     fovs = [fov for dataset in datasets for fov in dataset.fovs]
     complete = sum(fov.status == "complete" for fov in fovs)

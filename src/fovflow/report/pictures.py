@@ -209,12 +209,8 @@ def _cell_labels(frame: int, table: Mapping[str, NDArray[Any]]) -> tuple[CellLab
 def indexed_png(drawn: NDArray[np.uint8], labels: NDArray[Any]) -> bytes:
     """Encode a picture of grey levels and few colours: a third of the bytes of a colour PNG.
 
-    Parameters
-    ----------
-    drawn : numpy.ndarray
-        (Y, X, 3) uint8, blue, green, red: greys, and the colours of `labels`.
-    labels : numpy.ndarray
-        The labels whose colours may occur, at most 180 different ones.
+    `drawn`: (Y, X, 3) uint8, blue, green, red: greys, and the colours of `labels`. `labels`: the
+    labels whose colours may occur, at most 180 different ones.
     """
     grey = np.arange(_GREYS) * 255 // (_GREYS - 1)
     colours = sorted({colour_of(int(label)) for label in labels if label})[: 256 - _GREYS]

@@ -40,10 +40,7 @@ class TraceSample:
     All are kept up to `capacity` rows; beyond, every second cell is dropped, again and again, so
     that memory is bounded and the choice depends on the order of cells alone.
 
-    Parameters
-    ----------
-    capacity : int
-        Rows to hold at most.
+    `capacity`: rows to hold at most.
 
     Attributes
     ----------
@@ -127,10 +124,7 @@ _TITLES = {"intensity_total": "total intensity", "intensity_mean": "mean intensi
 def plots_of(content: Mapping[str, Any]) -> list[TracePlot]:
     """Return one plot per fluorescence channel; without any, that of the cells' area.
 
-    Parameters
-    ----------
-    content : mapping
-        A dataset's ``processing_results.yaml``.
+    `content`: a dataset's ``processing_results.yaml``.
     """
     channels = content.get("channels") or {}
     names = content.get("channel_names") or {}

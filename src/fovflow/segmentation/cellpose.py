@@ -80,10 +80,8 @@ class CellposeSegmenter:
 def load_network(model: str, use_gpu: bool, allow_download: bool) -> Network:
     """Load a Cellpose model from this machine, or download it where that is allowed.
 
-    Raises
-    ------
-    ConfigError
-        If the package is not installed, or if the weights are not here and may not be downloaded.
+    Raises ConfigError if the package is not installed, or if the weights are not here and may not
+    be downloaded.
     """
     weights = find_weights(model)
     if weights is None and not allow_download:

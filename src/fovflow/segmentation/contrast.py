@@ -29,13 +29,9 @@ def scaled_variance(image: NDArray[Any], margin: int = 0) -> Iterator[tuple[slic
     2⁻²² of its range, which makes it whole numbers too, so that flat windows give exactly zero.
     Beyond the border the image is mirrored with the border pixel repeated (``c b a | a b c``).
 
-    Parameters
-    ----------
-    image : numpy.ndarray
-        (Y, X), uint8, uint16 or float32, finite.
-    margin : int
-        Rows and columns by which a strip goes beyond its rows and the frame on all sides; beyond
-        the frame the values are mirrored as the image is.
+    `image`: (Y, X), uint8, uint16 or float32, finite. `margin`: rows and columns by which a strip
+    goes beyond its rows and the frame on all sides; beyond the frame the values are mirrored as the
+    image is.
 
     Yields
     ------

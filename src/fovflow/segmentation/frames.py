@@ -49,15 +49,8 @@ SATURATED_SHARE = 0.05
 def check_frame(image: NDArray[Any]) -> Frame:
     """Check a frame and replace what is not finite by the median of the finite pixels.
 
-    Parameters
-    ----------
-    image : numpy.ndarray
-        (Y, X), uint8, uint16 or float32.
-
-    Raises
-    ------
-    FovflowError
-        For other dtypes, other dimensions, and frames without pixels.
+    `image`: (Y, X), uint8, uint16 or float32. Raises FovflowError for other dtypes, other
+    dimensions, and frames without pixels.
     """
     if image.ndim != 2 or image.size == 0 or image.dtype.name not in _DTYPES:
         raise FovflowError(

@@ -23,10 +23,7 @@ def mode_and_spread(counts: NDArray[np.int64]) -> tuple[float, float]:
     lie, the mode's own bin counting half; it is interpolated linearly within bins. Only the
     lower side is used, since cells are on the upper one.
 
-    Parameters
-    ----------
-    counts : numpy.ndarray
-        Pixels per bin.
+    `counts`: pixels per bin.
 
     Returns
     -------
@@ -52,10 +49,7 @@ def mode_and_spread(counts: NDArray[np.int64]) -> tuple[float, float]:
 class SteadyOffset:
     """Median of the last few frames' offsets of the threshold from the mode.
 
-    Parameters
-    ----------
-    memory : int
-        Number of frames, the present one included; 1 = no memory.
+    `memory`: number of frames, the present one included; 1 = no memory.
 
     Notes
     -----

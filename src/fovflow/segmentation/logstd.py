@@ -49,11 +49,7 @@ class LogStdSegmenter:
 
     The definition is in docs/algorithms/segmentation.md.
 
-    Parameters
-    ----------
-    settings : LogStdSegment
-    pixel_um : float
-        Edge length of a pixel (µm).
+    `pixel_um`: edge length of a pixel (µm).
     """
 
     def __init__(self, settings: LogStdSegment, pixel_um: float | None):

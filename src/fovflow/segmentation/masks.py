@@ -22,10 +22,7 @@ MAX_OBJECTS = 65535
 def fill_all_holes(mask: Mask) -> Mask:
     """Fill every 4-connected region of background that does not touch the frame's border.
 
-    Parameters
-    ----------
-    mask : numpy.ndarray
-        (Y, X) uint8, 0 or 1.
+    `mask`: (Y, X) uint8, 0 or 1.
     """
     padded = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     _, regions = cv2.connectedComponents(padded, connectivity=4, ltype=cv2.CV_32S)
@@ -103,10 +100,7 @@ def components(mask: Mask) -> tuple[int, Components]:
 def check_number(n: int) -> None:
     """Refuse more objects than labels can hold.
 
-    Raises
-    ------
-    FovflowError
-        If there are more than 65535.
+    Raises FovflowError if there are more than 65535.
     """
     if n > MAX_OBJECTS:
         raise FovflowError(
@@ -119,22 +113,15 @@ def check_number(n: int) -> None:
 def number_objects(labels: NDArray[np.integer], keep: NDArray[np.bool_] | None = None) -> Labels:
     """Renumber objects 1..n in raster order of their first pixels.
 
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        (Y, X), any integer dtype, 0 = background, other ids in any order, none negative.
-    keep : numpy.ndarray, optional
-        One bool per id from 0: the objects that stay.
+    `labels`: (Y, X), any integer dtype, 0 = background, other ids in any order, none negative.
+    `keep`: one bool per id from 0: the objects that stay.
 
     Returns
     -------
     numpy.ndarray
         (Y, X) uint16.
 
-    Raises
-    ------
-    FovflowError
-        If more than 65535 objects are left.
+    Raises FovflowError if more than 65535 objects are left.
     """
     flat = labels.ravel()
     pixels = np.flatnonzero(flat)
@@ -160,10 +147,7 @@ CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 def check_pixel_um(pixel_um: float | None, method: str) -> float:
     """Return the pixel size, which `method` cannot do without.
 
-    Raises
-    ------
-    ConfigError
-        If it is absent or not above 0.
+    Raises ConfigError if it is absent or not above 0.
     """
     if pixel_um is None or not 0 < pixel_um < float("inf"):
         raise ConfigError(

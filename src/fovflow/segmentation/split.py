@@ -86,10 +86,7 @@ def hull_pixels(contours: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
     The hull is that of the pixels' centres; it has area A and b lattice points on its edge, and by
     Pick's theorem holds A + b/2 + 1 of them.
 
-    Parameters
-    ----------
-    contours : sequence of numpy.ndarray
-        (n, 1, 2) int32 each, the x and y of the outermost pixels.
+    `contours`: (n, 1, 2) int32 each, the x and y of the outermost pixels.
     """
     if not contours:
         return np.zeros(0)

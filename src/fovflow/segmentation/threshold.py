@@ -25,11 +25,7 @@ MIN_SEPARATION = 4.0
 class ThresholdSegmenter:
     """Objects brighter (or darker) than a threshold.
 
-    Parameters
-    ----------
-    settings : ThresholdSegment
-    pixel_um : float
-        Edge length of a pixel (µm).
+    `pixel_um`: edge length of a pixel (µm).
     """
 
     def __init__(self, settings: ThresholdSegment, pixel_um: float | None):

@@ -167,12 +167,7 @@ def gauge(u: Float, v: Float, table: Float, kappa: Float, u0: Float) -> tuple[Fl
 def polygons(table: Float, kappa: Float, u0: Float, angle: Float) -> Float:
     """Return outlines relative to the centres.
 
-    Parameters
-    ----------
-    table : numpy.ndarray
-        (N, ANGLES) radii.
-    kappa, u0, angle : numpy.ndarray
-        (N,) bends and orientations.
+    `table`: (N, ANGLES) radii. `kappa`, `u0`, `angle`: (N,) bends and orientations.
 
     Returns
     -------
@@ -275,11 +270,7 @@ def gaps(poses: Poses, i: Index, j: Index) -> Float:
     The distance is measured along the ray from the one cell's centre to the closest vertex of
     the other's outline, the smaller of both directions; it is negative where they overlap.
 
-    Parameters
-    ----------
-    poses : Poses
-    i, j : numpy.ndarray
-        (K,) cells of each pair.
+    `i`, `j`: (K,) cells of each pair.
 
     Returns
     -------

@@ -44,17 +44,8 @@ class Signed(int):
 def encode(name: str, value: object) -> bytes:
     """Return the record of one named value.
 
-    Parameters
-    ----------
-    name : str
-        At most 254 UTF-16 units; empty for items of a list.
-    value : bool, int, Signed, float, str, bytes, mapping or sequence
-        Mappings become levels, sequences become lists.
-
-    Raises
-    ------
-    TypeError
-        For any other kind of value.
+    `name`: at most 254 UTF-16 units; empty for items of a list. `value`: mappings become levels,
+    sequences become lists. Raises TypeError for any other kind of value.
 
     Examples
     --------

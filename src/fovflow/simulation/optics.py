@@ -318,10 +318,7 @@ def background(params: MovieParams, p: int, t: int, c: int) -> Float:
 def fluorescence(params: MovieParams, p: int, t: int, scene: Scene, amounts: Float) -> Image:
     """Return the cells' light in the view before shading and bleaching, (Y, X) float32 counts.
 
-    Parameters
-    ----------
-    amounts : numpy.ndarray
-        Total intensity by cell id (index 0 is the background's, 0).
+    `amounts`: total intensity by cell id (index 0 is the background's, 0).
     """
     light = scene.share * amounts.astype(np.float32)[scene.labels]
     sigma = float(np.hypot(params.psf_px, defocus(params, p, t)))

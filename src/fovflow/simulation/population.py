@@ -57,11 +57,7 @@ class Snapshot:
 class Population:
     """The cells of one position; the whole history is worked out at construction.
 
-    Parameters
-    ----------
-    params : MovieParams
-    p : int
-        Position.
+    `p`: position.
     """
 
     def __init__(self, params: MovieParams, p: int, view: Float):
@@ -294,11 +290,8 @@ def amount(
     immature step u' = k m - (β + km) u, g' = km u - β g. Both are zero before t0. Written with
     divided differences of exp(-x dt), so that equal rates give their limits.
 
-    Parameters
-    ----------
-    model : {"trivial", "maturation"}
-    time_h, t0_h, ktl, delta, beta, km : float or numpy.ndarray
-        Broadcast against each other; times in h, `ktl` in counts/h, rates in 1/h.
+    `model` {"trivial", "maturation"}. `time_h`, `t0_h`, `ktl`, `delta`, `beta`, `km`: broadcast
+    against each other; times in h, `ktl` in counts/h, rates in 1/h.
 
     Returns
     -------

@@ -11,12 +11,8 @@ from fovflow.tracking.overlaps import BoolArray, FloatArray, IntArray
 def assign(source: IntArray, target: IntArray, weight: FloatArray) -> tuple[BoolArray, FloatArray]:
     """Choose candidates of the largest total weight, each source and target at most once.
 
-    Parameters
-    ----------
-    source, target : numpy.ndarray
-        (k,) the two ends of each candidate; no pair occurs twice.
-    weight : numpy.ndarray
-        (k,) float64, each > 0.
+    `source`, `target`: (k,) the two ends of each candidate; no pair occurs twice. `weight`: (k,)
+    float64, each > 0.
 
     Returns
     -------
@@ -82,10 +78,7 @@ def components(source: IntArray, target: IntArray, members: IntArray) -> list[In
 def solve(weight: FloatArray) -> IntArray:
     """Return the column of each row in an assignment of the largest total; -1 for none.
 
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (n, m) float64; 0 marks a pair that is no candidate.
+    `weight`: (n, m) float64; 0 marks a pair that is no candidate.
 
     Notes
     -----
@@ -145,12 +138,8 @@ def _augment(cost: FloatArray, u: FloatArray, v: FloatArray, owner: IntArray, ro
 def margins(weight: FloatArray, partner: IntArray) -> FloatArray:
     """Return, per row with a partner, how much the total falls when its link is forbidden.
 
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (n, m) float64; 0 marks a pair that is no candidate.
-    partner : numpy.ndarray
-        (n,) the column of each row in an optimal assignment, -1 for none.
+    `weight`: (n, m) float64; 0 marks a pair that is no candidate. `partner`: (n,) the column of
+    each row in an optimal assignment, -1 for none.
 
     Notes
     -----

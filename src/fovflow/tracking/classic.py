@@ -14,12 +14,7 @@ from fovflow.tracking.tracks import FrameOrder, Lineage, build, detections, numb
 
 
 class ClassicTracker:
-    """Link bounding boxes frame by frame; see docs/algorithms/tracking.md, `classic`.
-
-    Parameters
-    ----------
-    settings : ClassicTrack
-    """
+    """Link bounding boxes frame by frame; see docs/algorithms/tracking.md, `classic`."""
 
     def __init__(self, settings: ClassicTrack, pixel_um: float | None = None):
         self._min_iou = settings.min_iou

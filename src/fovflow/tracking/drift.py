@@ -23,11 +23,7 @@ def estimate(earlier: FrameObjects, later: FrameObjects, limit_px: float) -> tup
     votes as the best one, the smallest is taken, so that a regular array of cells does not
     jump by one place.
 
-    Parameters
-    ----------
-    earlier, later : FrameObjects
-    limit_px : float
-        Largest drift per axis.
+    `limit_px`: largest drift per axis.
     """
     n = min(len(earlier), len(later))
     if n < _LEAST_CELLS or limit_px <= 0:

@@ -38,16 +38,8 @@ class IouTracker:
 
     Only the masks of the last `max_gap` + 1 frames are kept, as runs.
 
-    Parameters
-    ----------
-    settings : IouTrack
-    pixel_um : float, optional
-        Edge length of a pixel in µm; needed unless both lengths in µm are 0.
-
-    Raises
-    ------
-    ConfigError
-        If the pixel size is needed and not given.
+    `pixel_um`: edge length of a pixel in µm; needed unless both lengths in µm are 0. Raises
+    ConfigError if the pixel size is needed and not given.
     """
 
     def __init__(self, settings: IouTrack, pixel_um: float | None = None):

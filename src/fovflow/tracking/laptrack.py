@@ -18,16 +18,8 @@ Edges = list[tuple[int, int]]
 class LapTracker:
     """Link centroids with `laptrack.LapTrack`; masks are not looked at.
 
-    Parameters
-    ----------
-    settings : LaptrackTrack
-    pixel_um : float
-        Edge length of a pixel (µm).
-
-    Raises
-    ------
-    ConfigError
-        If laptrack is not installed or the pixel size is not given.
+    `pixel_um`: edge length of a pixel (µm). Raises ConfigError if laptrack is not installed or the
+    pixel size is not given.
     """
 
     def __init__(self, settings: LaptrackTrack, pixel_um: float | None = None):

@@ -244,10 +244,7 @@ STEPS = 4.0
 class Reach:
     """The largest distance of a link without enough overlap, steadied over time.
 
-    Parameters
-    ----------
-    least_px, most_px : float
-        Bounds of the reach in pixels; `most_px` wins.
+    `least_px`, `most_px`: bounds of the reach in pixels; `most_px` wins.
     """
 
     def __init__(self, least_px: float, most_px: float):
@@ -257,10 +254,8 @@ class Reach:
     def update(self, steps: FloatArray) -> float:
         """Take the distances of a frame's links by overlap; return the reach in pixels.
 
-        Parameters
-        ----------
-        steps : numpy.ndarray
-            (k,) distances of the centroids of cells that were seen in the frame before, in pixels.
+        `steps`: (k,) distances of the centroids of cells that were seen in the frame before, in
+        pixels.
         """
         self._steps.append(steps)
         known = np.concatenate(self._steps)

@@ -59,17 +59,9 @@ class FrameObjects:
 def encode(labels: NDArray[Any]) -> FrameObjects:
     """Find the runs and the objects of a label frame.
 
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        (Y, X) of an integer dtype; 0 is background. Pixels of one value are one object, whether
-        they touch or not.
-
-    Raises
-    ------
-    FovflowError
-        If the frame is not two-dimensional, not of integers, or has values outside
-        0 to 2**24 - 1.
+    `labels`: (Y, X) of an integer dtype; 0 is background. Pixels of one value are one object,
+    whether they touch or not. Raises FovflowError if the frame is not two-dimensional, not of
+    integers, or has values outside 0 to 2**24 - 1.
     """
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise FovflowError(

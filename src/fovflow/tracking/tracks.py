@@ -69,12 +69,8 @@ def detections(frames: Mapping[int, IntArray]) -> Detections:
 def number_cells(previous: IntArray, followed: NDArray[np.bool_]) -> tuple[IntArray, int]:
     """Give the chains of detections the numbers 1..N, by their first detection.
 
-    Parameters
-    ----------
-    previous : numpy.ndarray
-        (n,) index of the detection before, in the same cell; -1 at a cell's first one.
-    followed : numpy.ndarray
-        (n,) bool; whether a first detection starts a cell. Other chains get 0.
+    `previous`: (n,) index of the detection before, in the same cell; -1 at a cell's first one.
+    `followed`: (n,) bool; whether a first detection starts a cell. Other chains get 0.
 
     Returns
     -------
@@ -275,10 +271,7 @@ class FrameOrder:
     def check(self, t: int, objects: FrameObjects) -> None:
         """Accept frame `t`.
 
-        Raises
-        ------
-        FovflowError
-            If `t` is not after the frame before, or the shape differs.
+        Raises FovflowError if `t` is not after the frame before, or the shape differs.
         """
         if t <= self.last:
             raise FovflowError(
