@@ -280,7 +280,7 @@ def setting(default: Any, description: str, *, of_step: bool = False, **bounds: 
 def check_bounds(settings: Any, what: str) -> None:
     """Refuse numbers out of the bounds that their fields tell.
 
-    Raises ConfigError (Begins with `what` and names all that are wrong).
+    Raises ConfigError, which begins with `what` and names all that are wrong.
     """
     wrong: dict[str, dict[str, Any]] = {}
     for field in dataclasses.fields(settings):
