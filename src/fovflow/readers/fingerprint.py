@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError, reading
-from fovflow.readers.locate import locate
+from fovflow.readers.locate import TIFF_MAGIC, locate
 from fovflow.readers.names import match_pattern
 
 _MIB = 1 << 20
@@ -19,7 +19,6 @@ MAX_CHECKED = 64
 """Files up to this number are looked at again when a job has read them."""
 SAMPLES = 64
 SAMPLE_BYTES = 64 << 10
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[Path]:
@@ -171,4 +170,4 @@ def _common_folder(files: list[Path]) -> Path:
 
 def _is_tiff(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(4) in _TIFF_MAGIC
+        return file.read(4) in TIFF_MAGIC

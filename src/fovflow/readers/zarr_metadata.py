@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fovflow.errors import FovflowError
-from fovflow.readers.base import MAX_PLANE_BYTES, check_dtype, check_plane
+from fovflow.readers.base import MAX_PLANE_BYTES, check_dtype, check_plane, damaged
+from fovflow.readers.locate import path_inside
 from fovflow.units import positive, to_s, to_um
 
 _PACKERS = {"blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma"}
@@ -56,16 +57,7 @@ class Packing:
 
 
 def packing(path: Path, codecs: list[Any], version: int) -> Packing:
-    """Return how chunks are packed.
-
-    Parameters
-    ----------
-    path : Path
-        Of the array; named in errors.
-    codecs : list
-        As the metadata have them.
-    version : {2, 3}
-        Of Zarr.
+    """Return how the chunks of the array in `path` are packed, from the codecs in its metadata.
 
     Raises
     ------
@@ -174,15 +166,7 @@ class Image:
 
 
 def read_group(root: Path, relative: str = "") -> Group | None:
-    """Read a group's attributes; None if there is no group.
-
-    Parameters
-    ----------
-    root : Path
-        The folder of the dataset.
-    relative : str
-        Path of the group below it.
-    """
+    """Read the attributes of the group at `relative` in a dataset; None if there is no group."""
     path = below(root, relative)
     if (path / "zarr.json").is_file():
         attributes = _load(path / "zarr.json").get("attributes") or {}
@@ -201,20 +185,19 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
     FovflowError
         If axes, sizes, pixel type or codecs are not ones that can be read safely.
     """
-    try:
+    with damaged(
+        f"the metadata of the OME-Zarr image {group.path} are damaged or incomplete",
+        *(KeyError, IndexError, TypeError, ValueError, AttributeError),
+        remedy="write it again with a current OME-Zarr writer",
+        name_kind=True,
+    ):
         scales = group.attributes["multiscales"][0]
         dataset = scales["datasets"][0]
         array = below(root, (group.path / str(dataset["path"])).relative_to(root).as_posix())
         axes, units = _axes(scales)
         shape, chunks, dtype, key_start, packed = _array(array)
         if len(axes) != len(shape):
-            raise ValueError(f"axes {axes} for an array of shape {shape}")  # noqa: TRY301
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise FovflowError(
-            f"the metadata of the OME-Zarr image {group.path} are damaged or incomplete",
-            found=f"{type(error).__name__}: {error}",
-            remedy="write it again with a current OME-Zarr writer",
-        ) from error
+            raise ValueError(f"axes {axes} for an array of shape {shape}")
     scale, shift = _transforms(scales, dataset, len(axes))
 
     def spaced(axis: str, convert: Any, values: list[float]) -> float | None:
@@ -247,21 +230,15 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
 
 
 def below(root: Path, relative: str) -> Path:
-    """Return a path below `root`.
-
-    Raises
-    ------
-    FovflowError
-        If it leads out of it.
-    """
-    parts = PurePosixPath(relative.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts:
+    """Return a path below `root`; refuse one that leads out of it."""
+    path = path_inside(root, relative)
+    if path is None:
         raise FovflowError(
             f"{root} refers to a folder outside itself",
             found=repr(relative),
             remedy="put all of the dataset into one folder",
         )
-    return root / parts
+    return path
 
 
 def _axes(scales: dict[str, Any]) -> tuple[str, list[str | None]]:
@@ -327,16 +304,14 @@ def _array(
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
+    with damaged(
+        f"{path} is no readable JSON",
+        *(ValueError, RecursionError),
+        remedy="copy the dataset again from its source",
+    ):
         if path.stat().st_size > _MAX_JSON_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes")  # noqa: TRY301
+            raise ValueError(f"{path.stat().st_size} bytes")
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FovflowError(
-            f"{path} is no readable JSON",
-            found=str(error),
-            remedy="copy the dataset again from its source",
-        ) from error
     if not isinstance(found, dict):
         raise FovflowError(f"{path} is no JSON object", found=type(found).__name__)
     return found
