@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from fovflow.errors import ConfigError, FovflowError, reading
+from fovflow.errors import ConfigError, FovflowError, explained, reading
 from fovflow.plugins import find
 from fovflow.readers.base import (
     Channel,
@@ -19,7 +19,6 @@ from fovflow.readers.base import (
     Position,
     RawInfo,
     RawReader,
-    damaged,
 )
 from fovflow.readers.locate import TIFF_MAGIC, Location, locate
 
@@ -95,7 +94,7 @@ def open_raw(
     location = locate(path)
     opener = find("readers", format, _BUILTIN) if format else _by_content(location, pattern)
     with (
-        damaged(
+        explained(
             f"{location.root} is damaged, cut off, or of a kind that is not understood",
             remedy="copy it again from its source, or convert it to OME-TIFF",
             name_kind=True,

@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, Protocol, Self, TypeVar, runtime_check
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import ConfigError, FovflowError, explained
 
 TimeSource = Literal["measured", "nominal", "config", "unknown"]
 """Where times come from: time stamps of the frames, the period that the file announces, the
@@ -54,7 +54,8 @@ class RawInfo:
         Sizes; a missing axis counts 1.
     dtype : str
         NumPy name of the pixels' type: ``uint8``, ``uint16``, ``float32``.
-    positions, channels : tuple
+    positions : tuple of Position
+    channels : tuple of Channel
     pixel_um : float or None
         Edge length of a pixel in µm; None where the file does not say.
     z_um : float or None
@@ -92,6 +93,7 @@ class FrameTimes:
     seconds : numpy.ndarray
         (T,) float64, seconds since the start of the experiment; NaN where unknown.
     source : TimeSource
+        Where they come from.
     """
 
     seconds: NDArray[np.float64]
@@ -284,7 +286,7 @@ class PlaneReader(ABC):
         shape, dtype = (info.height, info.width), np.dtype(info.dtype)
         if (p, t) in self._missing:
             return np.zeros(shape, dtype)
-        with damaged(
+        with explained(
             f"cannot read position {p}, frame {t}, channel {c} of {self.path}",
             remedy="copy the file again from its source, or leave this frame or FOV out",
         ):
@@ -402,16 +404,9 @@ def _open_questions(info: RawInfo) -> list[str]:
 
 @dataclass(frozen=True)
 class HeldFrames:
-    """Which frames there are.
+    """Which frames are there whole, (P, T); (position, frame) of the others, which are missing.
 
-    Attributes
-    ----------
-    whole : (P, T) bool
-        Frames of which all planes are there.
-    missing : tuple of (int, int)
-        (position, frame) pairs of the others.
-    notes : tuple of str
-        A sentence about frames of which only a part is there; they count as missing.
+    `notes` has a sentence about frames of which only a part is there; they count as missing.
     """
 
     whole: NDArray[np.bool_]
@@ -422,10 +417,7 @@ class HeldFrames:
 def held_frames(path: Path, held: NDArray[np.bool_]) -> HeldFrames:
     """Tell from the planes that a file holds, (P, T, …) bool, which of its frames are whole.
 
-    Raises
-    ------
-    FovflowError
-        If there is no whole frame at all.
+    There must be one at least.
     """
     planes = held.reshape(*held.shape[:2], -1)
     whole = np.asarray(planes.all(axis=2))
@@ -475,28 +467,6 @@ def long_axes(axes: str, sizes: Mapping[str, int]) -> str:
     return "".join(axis for axis in axes if sizes[axis] > 1)
 
 
-@contextmanager
-def damaged(
-    message: str,
-    *kinds: type[Exception],
-    remedy: str | None = "copy it again from its source",
-    name_kind: bool = False,
-) -> Iterator[None]:
-    """Turn errors of these kinds, by default all, into a `FovflowError` that quotes them.
-
-    With `name_kind`, the kind of the error is quoted too.
-    """
-    caught = kinds or (Exception,)
-    try:
-        yield
-    except caught as error:
-        if isinstance(error, FovflowError):
-            raise
-        kind = type(error).__name__
-        found = f"{kind}: {error}" if name_kind else str(error) or kind
-        raise FovflowError(message, found=found, remedy=remedy) from error
-
-
 def unsupported_type(path: Path, found: str, remedy: str | None = None) -> FovflowError:
     """Return the error for pixels that are not read."""
     return FovflowError(f"{path} has pixels of an unsupported type", found=found, remedy=remedy)
@@ -521,13 +491,7 @@ run-length blocks of Zstandard about 32,000:1."""
 
 
 def check_dtype(path: Path, dtype: DTypeLike) -> str:
-    """Return the NumPy name of a supported pixel type.
-
-    Raises
-    ------
-    FovflowError
-        For every type but uint8, uint16 and float32.
-    """
+    """Return the NumPy name of a pixel type; refuse all but uint8, uint16 and float32."""
     name = np.dtype(dtype).newbyteorder("=").name
     if name not in DTYPES:
         raise unsupported_type(
@@ -549,12 +513,7 @@ def refuse_rgb(path: Path, samples: int) -> None:
 
 
 def check_sizes(path: Path, sizes: Mapping[str, int]) -> None:
-    """Refuse lengths of P, T, C and Z that are zero, negative or beyond reason.
-
-    Raises
-    ------
-    FovflowError
-    """
+    """Refuse lengths of P, T, C and Z that are zero, negative or beyond reason."""
     positions, frames, channels, n_z = (sizes.get(axis, 1) for axis in "PTCZ")
     found = f"{positions} positions, {frames} frames, {channels} channels, {n_z} z planes"
     if min(positions, frames, channels, n_z) < 1:
@@ -582,16 +541,8 @@ def check_plane(
 ) -> int:
     """Refuse planes that a file of `stored_bytes` cannot hold; return the bytes of a decoded one.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Of one stored plane: height, width and whatever is stored interleaved with them.
-    compression : {None, "deflate", "other"}
-        How planes are compressed.
-
-    Raises
-    ------
-    FovflowError
+    `shape` is that of a stored plane: height, width and whatever is interleaved with them.
+    `compression` is None, ``"deflate"`` or ``"other"``.
     """
     size = math.prod(map(int, shape)) * np.dtype(dtype).itemsize
     ratio = 1 if compression is None else MAX_RATIO[compression]

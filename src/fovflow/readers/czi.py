@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
     FileReader,
     Overrides,
@@ -19,7 +19,6 @@ from fovflow.readers.base import (
     check_sizes,
     choose_times,
     common_shape,
-    damaged,
     held_frames,
     long_axes,
     nominal_times,
@@ -39,11 +38,7 @@ class CziReader(FileReader[Any]):
     A scene of several tiles is composed to its bounding rectangle, tiles in the order of the
     file; pixels that no tile covers are zero.
 
-    Raises
-    ------
-    FovflowError
-        If `pylibCZIrw` is not installed, or the file is damaged, RGB, or has axes beyond scenes,
-        times, channels, z and tiles.
+    Files that are RGB, or have axes beyond scenes, times, channels, z and tiles, are refused.
     """
 
     def __init__(self, path: Path, given: Overrides | None = None):
@@ -102,7 +97,7 @@ class CziReader(FileReader[Any]):
 
 def _open(path: Path) -> Any:
     """Open a file with the library."""
-    with damaged(
+    with explained(
         f"reading {path} needs the package pylibCZIrw",
         ImportError,
         remedy='pip install --upgrade "fovflow[czi]"',
@@ -111,7 +106,11 @@ def _open(path: Path) -> Any:
 
         if not hasattr(LibraryReader, "enumerate_subblocks"):
             raise ImportError("a version that cannot list the images of a file")
-    with damaged(f"the CZI file {path} is cut off or damaged", RuntimeError):
+    with explained(
+        f"the CZI file {path} is cut off or damaged",
+        RuntimeError,
+        remedy="copy it again from its source",
+    ):
         return LibraryReader(str(path))
 
 

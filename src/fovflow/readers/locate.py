@@ -22,12 +22,8 @@ _ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 class Location:
     """What a path of a dataset stands for.
 
-    Attributes
-    ----------
-    root : Path
-        The file itself, the OME-Zarr folder, or the folder below which the series lies.
-    files : tuple of Path
-        Files of a series in natural order; empty for a file and for an OME-Zarr folder.
+    `root` is the file itself, the OME-Zarr folder, or the folder below which a series lies; `files`
+    are those of a series in natural order, none for a file and for an OME-Zarr folder.
     """
 
     root: Path
@@ -41,11 +37,8 @@ def locate(path: str | os.PathLike[str]) -> Location:
     glob patterns. Otherwise the longest leading part that exists is taken as it is and the rest as
     a pattern (``*``, ``?``, ``[…]``, ``**``).
 
-    Raises
-    ------
-    FovflowError
-        If nothing is there (names what the folder holds that is similar), if the file is empty, or
-        if a folder holds no images.
+    Where nothing is there, the error names what the folder holds that is similar. Empty files and
+    folders without images are refused.
     """
     given = Path(path).expanduser()
     if given.is_dir():

@@ -14,7 +14,7 @@ import numpy as np
 from nd2 import ND2File
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
     MAX_METADATA_BYTES,
     FileReader,
@@ -26,7 +26,6 @@ from fovflow.readers.base import (
     check_plane,
     check_sizes,
     choose_times,
-    damaged,
     held_frames,
     phase_times,
     raw_info,
@@ -46,26 +45,17 @@ _COMPRESSED = 76  # first byte of metadata that is packed with zlib
 
 
 class ChunkFile:
-    """An open ND2 file as a mapping of chunk names to bytes.
+    """An open ND2 file of `size` bytes as a mapping of chunk names to bytes.
 
-    Attributes
-    ----------
-    offsets : dict of bytes to int
-        Where each chunk starts.
-    size : int
-        Bytes of the file.
-
-    Raises
-    ------
-    FovflowError
-        If the file is cut off or its map is damaged.
+    `offsets` tells where each chunk starts. A file that is cut off, or whose map is damaged, is
+    refused.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self._file = path.open("rb")
         try:
-            with damaged(
+            with explained(
                 f"the ND2 file {path} is cut off or damaged: the map of its parts, written when "
                 "an acquisition ends, cannot be read",
                 ValueError,
@@ -120,14 +110,9 @@ class ChunkFile:
         return self._file.read(length)
 
     def read(self, name: bytes, limit: int = MAX_METADATA_BYTES) -> bytes:
-        """Return the data of a chunk of at most `limit` bytes.
+        """Return the data of a chunk; raise KeyError if there is none.
 
-        Raises
-        ------
-        KeyError
-            If there is no such chunk.
-        ValueError
-            If it is damaged or larger.
+        ValueError tells of a chunk that is damaged or larger than `limit`.
         """
         return self._chunk(self.offsets[name], name, limit)
 
@@ -213,7 +198,7 @@ class Nd2Header:
 
 def read_header(path: Path, chunks: ChunkFile) -> Nd2Header:
     """Decode the metadata of an ND2 file, which is open as `chunks` too."""
-    with damaged(
+    with explained(
         f"the metadata of the ND2 file {path} are damaged",
         remedy="copy the file again from its source",
         name_kind=True,
@@ -316,11 +301,8 @@ class Nd2Reader(FileReader[ChunkFile]):
     Channels of one frame are stored interleaved: the last decoded frame is kept, so that reading
     its channels one after another decodes it once.
 
-    Raises
-    ------
-    FovflowError
-        For files that are cut off, legacy (JPEG 2000), RGB, or of other loops than positions,
-        times and z.
+    Files that are legacy (JPEG 2000), RGB, or of loops other than positions, times and z are
+    refused.
     """
 
     _last: tuple[int, NDArray[Any]] | None = None

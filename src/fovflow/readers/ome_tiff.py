@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
     FileReader,
     HeldFrames,
@@ -22,7 +22,6 @@ from fovflow.readers.base import (
     check_sizes,
     choose_times,
     common_shape,
-    damaged,
     held_frames,
     long_axes,
     nominal_times,
@@ -38,16 +37,9 @@ from fovflow.units import positive, to_s, to_um
 class Block:
     """Planes that are stored one after another: a `TiffData` element.
 
-    Attributes
-    ----------
-    file : str or None
-        Name of the file that holds them; None for the file with the XML.
-    page : int
-        Of the first plane.
-    count : int or None
-        Number of planes; None for all that the file has.
-    first : int
-        Index of the first plane in the image's own order of planes.
+    `file` is the name of the file that holds them, None for the file with the XML; `page` that of
+    the first plane; `count` the number of planes, None for all that the file has; `first` the index
+    of the first plane in the image's own order of planes.
     """
 
     file: str | None
@@ -60,14 +52,8 @@ class Block:
 class Image:
     """One image of an OME-TIFF file, that is, a position.
 
-    Attributes
-    ----------
-    order : str
-        Axes of its planes, outermost first, such as ``"TCZ"``.
-    sizes : dict
-        Lengths of T, C, Z, Y, X.
-    stamps : dict of int to float
-        Frame to seconds, from the first plane of each frame.
+    `order` has the axes of its planes, outermost first, such as ``"TCZ"``; `sizes` the lengths of
+    T, C, Z, Y and X; `stamps` the seconds of frames, from the first plane of each.
     """
 
     name: str | None
@@ -87,12 +73,9 @@ class Image:
 def parse_ome(path: Path, text: str) -> tuple[Image, ...]:
     """Parse the OME-XML of an OME-TIFF file.
 
-    Raises
-    ------
-    FovflowError
-        If the XML is damaged, holds no image, or stands in another file.
+    XML that is damaged, holds no image, or stands in another file is refused.
     """
-    with damaged(
+    with explained(
         f"the OME-XML of {path} is damaged",
         ElementTree.ParseError,
         remedy="copy the file again from its source",
@@ -120,7 +103,7 @@ def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> I
     pixels = next((child for child in element if _local(child) == "Pixels"), None)
     if pixels is None:
         raise FovflowError(f"an image in the OME-XML of {path} has no pixels")
-    with damaged(
+    with explained(
         f"the OME-XML of {path} is damaged", KeyError, ValueError, remedy=None, name_kind=True
     ):
         sizes = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in "TCZYX"}

@@ -48,13 +48,7 @@ class NamedFiles:
 
 
 def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> NamedFiles:
-    """Interpret the names of files, by an explicit pattern or by themselves.
-
-    Raises
-    ------
-    FovflowError
-        If no file matches the pattern, or the names leave a choice.
-    """
+    """Interpret the names of files, by an explicit pattern or by themselves."""
     if len(files) == 1 and pattern is None:
         return NamedFiles(root, tuple(files), (NameFields(),))
     names = [path.relative_to(root).as_posix() if path != root else path.name for path in files]
@@ -93,10 +87,7 @@ class SeriesGrid:
     notes : tuple of str
         Sentences for the warnings.
 
-    Raises
-    ------
-    FovflowError
-        If two files have the same place, or a frame lacks some of its channels.
+    Two files of the same place, and frames that lack some of their channels, are refused.
     """
 
     def __init__(self, named: NamedFiles, inner: RawInfo):

@@ -14,12 +14,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
     MAX_PLANES,
     check_dtype,
     check_plane,
-    damaged,
     refuse_rgb,
     unsupported_type,
 )
@@ -53,20 +52,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffPages:
-    """An open TIFF file as a sequence of grey pages.
-
-    Attributes
-    ----------
-    count : int
-        Number of pages.
-    size : int
-        Bytes of the file.
-
-    Raises
-    ------
-    FovflowError
-        If the chain of pages is damaged.
-    """
+    """An open TIFF file as a sequence of `count` grey pages; `size` is its length in bytes."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -125,10 +111,7 @@ class TiffPages:
 def count_pages(path: Path) -> int:
     """Return the number of pages, following the chain of their headers.
 
-    Raises
-    ------
-    ValueError
-        If the chain leaves the file, bites its tail, or is longer than any real one.
+    ValueError tells of a chain that leaves the file, bites its tail, or is absurdly long.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -164,8 +147,11 @@ def count_pages(path: Path) -> int:
 
 def damaged_tiff(path: Path) -> AbstractContextManager[None]:
     """Turn errors about the content of a TIFF file into a sentence."""
-    kinds = (ValueError, struct.error, tifffile.TiffFileError)
-    return damaged(f"the TIFF file {path} is cut off or damaged", *kinds)
+    return explained(
+        f"the TIFF file {path} is cut off or damaged",
+        *(ValueError, struct.error, tifffile.TiffFileError),
+        remedy="copy it again from its source",
+    )
 
 
 _TIME_MS, _PIXEL_UM, _STAGE, _RECORD = 65325, 65326, 65329, 65331

@@ -216,13 +216,7 @@ class ZarrReader(PlaneReader):
 
 
 def _find_images(path: Path) -> list[Image]:
-    """Return the images of a folder in the order of their positions.
-
-    Raises
-    ------
-    FovflowError
-        If there is none, or they differ in more than height and width.
-    """
+    """Return the images of a folder by position; they may differ in height and width only."""
     group = read_group(path)
     if group is None:
         raise FovflowError(f"{path} is no Zarr group", remedy="name the OME-Zarr folder itself")

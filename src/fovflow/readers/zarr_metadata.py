@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fovflow.errors import FovflowError
-from fovflow.readers.base import MAX_PLANE_BYTES, check_dtype, check_plane, damaged
+from fovflow.errors import FovflowError, explained
+from fovflow.readers.base import MAX_PLANE_BYTES, check_dtype, check_plane
 from fovflow.readers.locate import path_inside
 from fovflow.units import positive, to_s, to_um
 
@@ -30,16 +30,9 @@ _LZMA_FORMATS = (None, 1, 2)
 class Shards:
     """How chunks lie within the files of a sharded array.
 
-    Attributes
-    ----------
-    chunks : tuple of int
-        Shape of a chunk within a shard.
-    at_end : bool
-        Where the index is; else it is at the beginning.
-    checksum : bool
-        Whether the index ends with one, of 4 bytes.
-    aligned : bool
-        Whether the axes of chunks are those of the array.
+    `chunks` is the shape of a chunk within a shard; the index is at the end or at the beginning of
+    a shard, and ends with a checksum of 4 bytes or not. Chunks are `aligned` if their axes are
+    those of the array.
     """
 
     chunks: tuple[int, ...]
@@ -59,11 +52,8 @@ class Packing:
 def packing(path: Path, codecs: list[Any], version: int) -> Packing:
     """Return how the chunks of the array in `path` are packed, from the codecs in its metadata.
 
-    Raises
-    ------
-    FovflowError
-        For codecs that are no plain packers, some of which run code when decoding; and for packers
-        one in the other, which unpack to a size that nothing tells.
+    Codecs that are no plain packers are refused, since some of them run code when decoding; so are
+    packers one in the other, which unpack to a size that nothing tells.
     """
     allowed = _V2 if version == 2 else _V3
     names = [_name(codec) for codec in codecs]
@@ -133,15 +123,8 @@ class Group:
 class Image:
     """Level 0 of one multiscale image, that is, a position.
 
-    Attributes
-    ----------
-    array : Path
-    version : {2, 3}
-        Of Zarr.
-    key_start : str
-        What the names of chunks start with: ``""``, ``"c/"`` or ``"c."``.
-    packing : Packing
-        How chunks are packed.
+    `version` is that of Zarr; `key_start` what the names of chunks start with: ``""``, ``"c/"`` or
+    ``"c."``.
     """
 
     array: Path
@@ -180,12 +163,9 @@ def read_group(root: Path, relative: str = "") -> Group | None:
 def read_image(root: Path, group: Group, name: str | None) -> Image:
     """Read the description of a multiscale image.
 
-    Raises
-    ------
-    FovflowError
-        If axes, sizes, pixel type or codecs are not ones that can be read safely.
+    Axes, sizes, pixel types and codecs that cannot be read safely are refused.
     """
-    with damaged(
+    with explained(
         f"the metadata of the OME-Zarr image {group.path} are damaged or incomplete",
         *(KeyError, IndexError, TypeError, ValueError, AttributeError),
         remedy="write it again with a current OME-Zarr writer",
@@ -304,7 +284,7 @@ def _array(
 
 
 def _load(path: Path) -> dict[str, Any]:
-    with damaged(
+    with explained(
         f"{path} is no readable JSON",
         *(ValueError, RecursionError),
         remedy="copy the dataset again from its source",
