@@ -34,12 +34,8 @@ _collected: dict[str, Digest] | None = None
 def collect_digests() -> Iterator[dict[str, Digest]]:
     """Take the SHA-256 of every file that this process writes inside the block.
 
-    It is made of the bytes on their way to the file: nothing is read again.
-
-    Yields
-    ------
-    dict of str to Digest
-        By final name, as `os.path.abspath` gives it; grows as files are completed.
+    It is made of the bytes on their way to the file: nothing is read again. The dict is by final
+    name, as `os.path.abspath` gives it; it grows as files are completed.
 
     Examples
     --------
@@ -70,7 +66,6 @@ class _Hashed(io.BufferedIOBase):
         self._in_order = True
 
     def write(self, data: Any) -> int:
-        """Write and hash bytes."""
         size = self._under.write(data)
         self._hash.update(data)
         self._count += size
@@ -82,29 +77,23 @@ class _Hashed(io.BufferedIOBase):
         return self._under.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return the position."""
         return self._under.tell()
 
     def flush(self) -> None:
-        """Hand everything to the operating system."""
         if not self._under.closed:
             self._under.flush()
 
     def fileno(self) -> int:
-        """Return the file's descriptor."""
         return self._under.fileno()
 
     @property
     def closed(self) -> bool:
-        """Whether the file is closed."""
         return self._under.closed
 
     def seekable(self) -> bool:
-        """Tell that positions exist."""
         return True
 
     def writable(self) -> bool:
-        """Tell that it takes bytes."""
         return True
 
     def digest(self, path: Path) -> Digest:
@@ -120,11 +109,7 @@ def digest_of(
 ) -> Digest:
     """Return size and SHA-256 of a file, or of what is left of an open one, read in pieces.
 
-    Parameters
-    ----------
-    content : path-like or binary file
-    each : callable, optional
-        Gets each piece, such as the ``write`` of a file that becomes a copy.
+    `each` gets each piece, such as the ``write`` of a file that becomes a copy.
     """
     if isinstance(content, str | os.PathLike):
         with Path(content).open("rb", buffering=0) as file:
@@ -201,18 +186,9 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
 def atomic_files(paths: Mapping[str, str | os.PathLike[str]], label: str) -> Iterator[Work]:
     """Let code that wants file names write several files that appear when the block ends well.
 
-    Parameters
-    ----------
-    paths : mapping of str to path-like
-        Final names; all in one folder, which is made if need be.
-    label : str
-        Part of the name of the hidden folder in which the files are written. Leftovers of killed
-        writers with the same label are removed.
-
-    Yields
-    ------
-    Work
-        For each key a path to write to, which has the final file's own name.
+    All final names, by key, are in one folder, which is made if need be. Inside the block, there is
+    for each key a path to write to, which has the final file's own name, in a hidden folder whose
+    name has `label` in it; leftovers of killed writers with the same label are removed.
 
     Raises
     ------

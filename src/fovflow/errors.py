@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 
 class FovflowError(Exception):
@@ -40,18 +41,12 @@ class FovflowError(Exception):
         return "; ".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.found, self.remedy)
+        return partial(type(self), self.message, found=self.found, remedy=self.remedy), ()
 
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn the errors of reading a file into sentences; `path` where the system names none.
-
-    Raises
-    ------
-    FovflowError
-        If the system does not let the body read.
-    """
+    """Turn the system's errors of reading into sentences; `path` where the system names none."""
     try:
         yield
     except OSError as error:
@@ -62,11 +57,24 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def explained(
+    message: str, *kinds: type[Exception], remedy: str | None = None, name_kind: bool = False
+) -> Iterator[None]:
+    """Turn errors of these kinds, by default all, into a `FovflowError` that quotes them.
+
+    With `name_kind`, the kind of the error is quoted too.
+    """
+    caught = kinds or (Exception,)
+    try:
+        yield
+    except caught as error:
+        if isinstance(error, FovflowError):
+            raise
+        kind = type(error).__name__
+        found = f"{kind}: {error}" if name_kind else str(error) or kind
+        raise FovflowError(message, found=found, remedy=remedy) from error
+
+
 class ConfigError(FovflowError):
     """The configuration or a command line is wrong (exit status 2)."""
-
-
-def _rebuild(
-    kind: type[FovflowError], message: str, found: str | None, remedy: str | None
-) -> FovflowError:
-    return kind(message, found=found, remedy=remedy)

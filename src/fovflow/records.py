@@ -23,21 +23,11 @@ REMAKE = "delete the file and run the pipeline again: it is remade"
 
 
 def read_yaml(path: str | os.PathLike[str]) -> Any:
-    """Read a YAML file of plain values; tags, repeated keys and several documents are refused.
-
-    Raises
-    ------
-    FovflowError
-        If the file is absent or is not such YAML; tells the line.
-    """
+    """Read a YAML file of plain values; tags, repeated keys and several documents are refused."""
     name = Path(path)
     with readable(name, "YAML", encoding="utf-8-sig") as file:
         try:
-            loader = _strict_loader()(file)
-            try:
-                return loader.get_single_data()
-            finally:
-                loader.dispose()
+            return _load(_strict_loader(), file)
         except Exception as error:  # PyYAML raises many kinds of errors for garbage
             raise _garbage(name, "YAML", error) from error
 
@@ -52,7 +42,11 @@ def parse_yaml(text: str) -> Any:
     """
     import yaml
 
-    loader = _bounded(yaml.SafeLoader)(text)
+    return _load(_bounded(yaml.SafeLoader), text)
+
+
+def _load(kind: Any, source: str | IO[str]) -> Any:
+    loader = kind(source)
     try:
         return loader.get_single_data()
     finally:
@@ -97,11 +91,7 @@ def write_yaml(path: str | os.PathLike[str], data: Any) -> None:
     """Write plain values as YAML, atomically: keys in their order, non-ASCII letters as such.
 
     NumPy scalars and arrays, tuples and paths are written as plain numbers, lists and text.
-
-    Raises
-    ------
-    ValueError
-        If `data` holds anything else; names the key.
+    Anything else is a ValueError that names the key.
     """
     import yaml
 
@@ -115,20 +105,12 @@ def write_yaml(path: str | os.PathLike[str], data: Any) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file; NaN and infinities, which are not JSON, are refused.
-
-    Raises
-    ------
-    FovflowError
-        If the file is absent or is not JSON; tells the line.
-    """
+    """Read a JSON file; NaN and infinities, which are not JSON, are refused."""
     name = Path(path)
     with readable(name, "JSON", encoding="utf-8-sig") as file:
         try:
             return json.load(file, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            if isinstance(error, UnicodeDecodeError):
-                raise
             raise _garbage(name, "JSON", error) from error
 
 
@@ -150,11 +132,7 @@ def write_json(path: str | os.PathLike[str], data: Any, *, sort_keys: bool = Fal
     """Write plain values as JSON, atomically: indented, keys in their order or sorted.
 
     NumPy scalars and arrays, tuples and paths are written as plain numbers, lists and text.
-
-    Raises
-    ------
-    ValueError
-        If `data` holds anything else, a NaN or an infinity, or a key that is no str; names it.
+    Anything else, a NaN or an infinity, or a key that is no str is a ValueError that names it.
     """
     plain = _plain(data, "", json_rules=True)
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)

@@ -23,8 +23,8 @@ class RowFile:
 
     Parameters
     ----------
-    beside : path-like
-        The table that is made of the rows; the file lies on the same disk and has no name.
+    table : path-like
+        The file that is made of the rows; they lie on the same disk, in a file without a name.
     block : int
         Rows that are gathered in memory before they are written.
 
@@ -40,8 +40,8 @@ class RowFile:
     ([11, 20], [10, 11, 20, 21])
     """
 
-    def __init__(self, beside: str | os.PathLike[str], *, block: int = 1 << 14):
-        self._file = unnamed_file(beside)
+    def __init__(self, table: str | os.PathLike[str], *, block: int = 1 << 14):
+        self._file = unnamed_file(table)
         self._block = block
         self._parts: list[Mapping[str, NDArray[Any]]] = []
         self._waiting = 0
@@ -68,11 +68,6 @@ class RowFile:
         """Take rows: columns of numbers, always the same ones, with `cell` and `frame` among them.
 
         Each row is of a cell and a frame of its own.
-
-        Raises
-        ------
-        OSError
-            If the disk is full.
         """
         self._parts.append(part)
         self._waiting += part["cell"].size
@@ -95,14 +90,9 @@ class RowFile:
             self._end += self._file.write(values[order].data)
 
     def columns(self, dtypes: Mapping[str, DTypeLike]) -> dict[str, Any]:
-        """Return the columns named, of these dtypes; no row can be taken afterwards.
+        """Return the columns named, of the dtypes that were appended, as long as the file is open.
 
-        They can be read as long as the file is open.
-
-        Parameters
-        ----------
-        dtypes : mapping of str to dtype-like
-            What the columns are, in the order of the result. What was appended has these dtypes.
+        No row can be taken afterwards.
         """
         if self._waiting:
             self._write_block()
@@ -119,13 +109,7 @@ class RowFile:
         return self._order.size
 
     def read(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Return the rows ``start <= i < stop`` of a column, sorted; `columns` was called before.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be read.
-        """
+        """Return the sorted rows ``start <= i < stop`` of a column, after `columns` was called."""
         if (self._plan.start, self._plan.stop) != (start, stop):
             self._plan = self._find(start, stop)  # the same for all columns, which come in turn
         dtype, before = self._dtypes[name], self._before[name]
@@ -159,16 +143,10 @@ class RowFile:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How some rows of the sorted table are put together.
+    """How the rows ``start <= i < stop`` of the sorted table are put together.
 
-    Attributes
-    ----------
-    start, stop : int
-        The rows ``start <= i < stop``.
-    pieces : list of tuple
-        (block, its first row that is read, number of rows that are read).
-    order : numpy.ndarray
-        Where each of the rows lies among those that are read.
+    `pieces` are (block, its first row that is read, number of rows that are read); `order` tells
+    where each of the rows lies among those that are read.
     """
 
     start: int
@@ -178,12 +156,7 @@ class _Plan:
 
 
 class FileColumn:
-    """A column of a `RowFile`: slices of step 1 give arrays, and so does `numpy.asarray`.
-
-    Attributes
-    ----------
-    dtype : numpy.dtype
-    """
+    """A column of a `RowFile`: slices of step 1 give arrays, and so does `numpy.asarray`."""
 
     ndim = 1
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fovflow.atomic import atomic_open
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 
 _DIMENSIONS = 3
 
@@ -59,14 +59,14 @@ class StackReader:
 
     def _read_header(self) -> tuple[tuple[int, int, int], np.dtype[Any]]:
         header = np.lib.format
-        try:
+        with explained(
+            f"{self.path} is not a readable npy file",
+            *(ValueError, KeyError, EOFError, OSError),
+            remedy=_REMAKE,
+        ):
             version = header.read_magic(self._file)
             read = {(1, 0): header.read_array_header_1_0, (2, 0): header.read_array_header_2_0}
             shape, fortran, dtype = read[version](self._file)
-        except (ValueError, KeyError, EOFError, OSError) as error:
-            raise FovflowError(
-                f"{self.path} is not a readable npy file", found=str(error), remedy=_REMAKE
-            ) from error
         if len(shape) != _DIMENSIONS or fortran or dtype.hasobject or min(shape) < 0:
             raise FovflowError(
                 f"{self.path} is not a (T, Y, X) stack of numbers",
@@ -88,14 +88,9 @@ class StackReader:
         return self.shape[0]
 
     def frame(self, t: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Return frame `t` as a (Y, X) array, in `out` where one is given.
+        """Return frame `t` (from 0) as a (Y, X) array, read into `out` where one is given.
 
-        Parameters
-        ----------
-        t : int
-            Frame index, 0 to T - 1.
-        out : numpy.ndarray, optional
-            C-contiguous (Y, X) array of the stack's dtype to read into.
+        `out` is a C-contiguous (Y, X) array of the stack's dtype.
         """
         if not 0 <= t < self.shape[0]:
             raise IndexError(f"frame {t} of a stack of {self.shape[0]}")
@@ -159,14 +154,9 @@ class StackWriter:
     def __enter__(self) -> Self:
         self._context = atomic_open(self.path, "wb")
         self._file = self._context.__enter__()
-        np.lib.format.write_array_header_1_0(
-            self._file,
-            {
-                "descr": np.lib.format.dtype_to_descr(self.dtype),
-                "fortran_order": False,
-                "shape": self.shape,
-            },
-        )
+        descr = np.lib.format.dtype_to_descr(self.dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
         return self
 
     def append(self, frame: NDArray[Any]) -> None:
@@ -192,8 +182,7 @@ class StackWriter:
         assert self._context is not None
         if error is None and self.written != self.shape[0]:
             error = ValueError(f"{self.written} of {self.shape[0]} frames were written")
-            kind, trace = ValueError, None
-            self._context.__exit__(kind, error, trace)
+            self._context.__exit__(ValueError, error, None)
             raise error
         self._context.__exit__(kind, error, trace)
 

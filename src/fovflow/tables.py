@@ -1,4 +1,4 @@
-r"""Tables as CSV files, written atomically, read strictly; and the records of `fovflow.records`.
+r"""Tables as CSV files, written atomically, read strictly.
 
 CSV files are UTF-8 with ``\n`` line ends, a header line and commas. Floats are written so that
 they read back as the same float64; NaN is an empty field; booleans are ``True`` and ``False``;

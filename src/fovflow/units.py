@@ -21,17 +21,8 @@ _RANGE = re.compile(r"^(\d+)(?:\s*-\s*(\d+))?$")
 def parse_ranges(text: str | int, what: str = "fovs") -> tuple[int, ...]:
     """Parse inclusive ranges such as ``"0-5, 7, 9-11"`` into sorted distinct indices.
 
-    Parameters
-    ----------
-    text : str or int
-        Comma-separated indices and ranges, both ends included, counted from 0.
-    what : str
-        The key that is named in errors.
-
-    Raises
-    ------
-    ConfigError
-        For anything that is no list of ranges, for negative and for reversed ranges.
+    Both ends of a range are included, and indices count from 0. Anything else, also a negative or
+    reversed range, is a `ConfigError` that names the key `what`.
 
     Examples
     --------

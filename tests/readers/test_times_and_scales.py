@@ -144,17 +144,17 @@ def test_planes_must_fit_the_file() -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"frames": 0}, "no images"),
-        ({"positions": -1}, "no images"),
-        ({"frames": 3_000_000}, "absurd"),
-        ({"channels": 300}, "absurd"),
-        ({"n_z": 60_000_000}, "absurd"),
-        ({"positions": 2_000, "frames": 1_001}, "absurd"),
+        ({"T": 0}, "no images"),
+        ({"P": -1}, "no images"),
+        ({"T": 3_000_000}, "absurd"),
+        ({"C": 300}, "absurd"),
+        ({"Z": 60_000_000}, "absurd"),
+        ({"P": 2_000, "T": 1_001}, "absurd"),
     ],
 )
 def test_numbers_of_planes(sizes: dict[str, int], message: str) -> None:
-    good = {"positions": 1, "frames": 1, "channels": 1, "n_z": 1}
-    check_sizes(PATH, **good)
-    check_sizes(PATH, **good | {"positions": 300, "frames": 1000, "channels": 4})
+    good = {"P": 1, "T": 1, "C": 1, "Z": 1}
+    check_sizes(PATH, good)
+    check_sizes(PATH, good | {"P": 300, "T": 1000, "C": 4})
     with pytest.raises(FovflowError, match=message):
-        check_sizes(PATH, **good | sizes)
+        check_sizes(PATH, good | sizes)

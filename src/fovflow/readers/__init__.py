@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from fovflow.errors import ConfigError, FovflowError, reading
+from fovflow.errors import ConfigError, FovflowError, explained, reading
 from fovflow.plugins import entry_points, find
-from fovflow.readers.base import Channel, FrameTimes, Given, Position, RawInfo, RawReader
-from fovflow.readers.locate import Location, locate
+from fovflow.readers.base import (
+    Channel,
+    FrameTimes,
+    Overrides,
+    Position,
+    RawInfo,
+    RawReader,
+)
+from fovflow.readers.locate import TIFF_MAGIC, Location, locate
 
 __all__ = ["Channel", "FrameTimes", "Position", "RawInfo", "RawReader", "open_raw"]
 
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xda\xce\xbe\x0a", "nd2"),
     (b"\x00\x00\x00\x0cjP  ", "nd2"),
-    *((magic, "tiff") for magic in _TIFF_MAGIC),
+    *((magic, "tiff") for magic in TIFF_MAGIC),
     (b"ZISRAWFILE", "czi"),
 )
 _FOREIGN = (
@@ -80,20 +89,18 @@ def open_raw(
     ...         raw.info.n_frames, raw.read(p=0, t=4, c=0).shape, float(raw.times(0).seconds[4])
     (5, (32, 48), 1200.0)
     """
-    given = Given(pixel_um, interval_s)
+    given = Overrides(pixel_um, interval_s)
     location = locate(path)
     opener = find("readers", format, _BUILTIN) if format else _by_content(location, pattern)
-    try:
-        with reading(location.root):
-            reader: RawReader = opener(location, given, pattern)
-    except FovflowError:
-        raise
-    except Exception as error:
-        raise FovflowError(
+    with (
+        explained(
             f"{location.root} is damaged, cut off, or of a kind that is not understood",
-            found=f"{type(error).__name__}: {error}",
             remedy="copy it again from its source, or convert it to OME-TIFF",
-        ) from error
+            name_kind=True,
+        ),
+        reading(location.root),
+    ):
+        reader: RawReader = opener(location, given, pattern)
     return reader
 
 
@@ -128,52 +135,35 @@ def _by_content(location: Location, pattern: str | None) -> Any:
     )
 
 
-def _open_nd2(location: Location, given: Given, pattern: str | None) -> RawReader:
-    from fovflow.readers.nd2 import Nd2Reader
-
-    return Nd2Reader(_single_file(location), given)
-
-
-def _open_tiff(location: Location, given: Given, pattern: str | None) -> RawReader:
-    from fovflow.readers.tiff import open_tiff
-
-    return open_tiff(_single_file(location), given)
-
-
-def _open_series(location: Location, given: Given, pattern: str | None) -> RawReader:
-    from fovflow.readers.series import open_series
-
-    return open_series(location, given, pattern)
-
-
-def _open_zarr(location: Location, given: Given, pattern: str | None) -> RawReader:
-    from fovflow.readers.zarr import ZarrReader
-
-    return ZarrReader(location.root, given)
-
-
-def _open_czi(location: Location, given: Given, pattern: str | None) -> RawReader:
-    from fovflow.readers.czi import CziReader
-
-    return CziReader(_single_file(location), given)
-
-
-def _single_file(location: Location) -> Path:
+def _single_file(location: Location, pattern: str | None) -> tuple[Path]:
     if len(location.files) == 1:
-        return location.files[0]
+        return (location.files[0],)
     if location.files or location.root.is_dir():
         raise FovflowError(
             f"{location.root} stands for several files where one is needed",
             found=f"{len(location.files)} files",
             remedy="name one file; several of them are several datasets",
         )
-    return location.root
+    return (location.root,)
+
+
+@dataclass(frozen=True)
+class _Builtin:
+    """A reader of the package, imported when it is needed, and what it takes of a location."""
+
+    module: str
+    opener: str
+    arguments: Callable[[Location, str | None], tuple[Any, ...]] = _single_file
+
+    def __call__(self, location: Location, given: Overrides, pattern: str | None) -> Any:
+        opener = getattr(import_module(f"fovflow.readers.{self.module}"), self.opener)
+        return opener(*self.arguments(location, pattern), given)
 
 
 _BUILTIN: dict[str, Any] = {
-    "nd2": _open_nd2,
-    "tiff": _open_tiff,
-    "tiff-series": _open_series,
-    "ome-zarr": _open_zarr,
-    "czi": _open_czi,
+    "nd2": _Builtin("nd2", "Nd2Reader"),
+    "tiff": _Builtin("tiff", "open_tiff"),
+    "tiff-series": _Builtin("series", "open_series", lambda location, pattern: (location, pattern)),
+    "ome-zarr": _Builtin("zarr", "ZarrReader", lambda location, pattern: (location.root,)),
+    "czi": _Builtin("czi", "CziReader"),
 }

@@ -1,4 +1,4 @@
-"""What every reader of raw files offers and shares: types, times, missing planes, limits."""
+"""What every reader offers and shares: types, times, missing frames, checks of headers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import math
 import operator
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import ConfigError, FovflowError, explained
 
 TimeSource = Literal["measured", "nominal", "config", "unknown"]
 """Where times come from: time stamps of the frames, the period that the file announces, the
@@ -53,7 +54,8 @@ class RawInfo:
         Sizes; a missing axis counts 1.
     dtype : str
         NumPy name of the pixels' type: ``uint8``, ``uint16``, ``float32``.
-    positions, channels : tuple
+    positions : tuple of Position
+    channels : tuple of Channel
     pixel_um : float or None
         Edge length of a pixel in µm; None where the file does not say.
     z_um : float or None
@@ -91,6 +93,7 @@ class FrameTimes:
     seconds : numpy.ndarray
         (T,) float64, seconds since the start of the experiment; NaN where unknown.
     source : TimeSource
+        Where they come from.
     """
 
     seconds: NDArray[np.float64]
@@ -149,19 +152,11 @@ def nominal_times(n_frames: int, period_s: float | None) -> NDArray[np.float64] 
 
 
 def phase_times(phases: Sequence[tuple[int, float, float]]) -> NDArray[np.float64] | None:
-    """Return nominal times of an experiment whose time loop has several phases.
+    """Return nominal times in seconds of a time loop of several phases (count, period, duration).
 
-    Parameters
-    ----------
-    phases : sequence of (count, period_s, duration_s)
-        A phase starts when the one before it has lasted its duration, or its number of frames
-        times its period where that is longer.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        (sum of counts,) float64 in seconds; None if a phase of several frames, or one that is
-        followed by another, has no period.
+    A phase starts when the one before it has lasted its duration, or its number of frames times its
+    period where that is longer. None if a phase of several frames, or one that is followed by
+    another, has no period.
     """
     parts = []
     start = 0.0
@@ -190,14 +185,9 @@ def choose_times(
     recorded : (P, T) float64 or None
         Time stamps in seconds; NaN where there is none.
     held : (P, T) bool
-        Which frames the file holds.
+        Which frames the file holds; the measured times of others are NaN.
     nominal : (T,) float64 or None
         Times from the announced period, in seconds.
-
-    Returns
-    -------
-    tuple of FrameTimes
-        One per position. Measured times of missing frames are NaN.
     """
     n_positions, n_frames = held.shape
     if nominal is None and n_frames == 1:
@@ -224,16 +214,8 @@ def worst_source(sources: Sequence[TimeSource]) -> TimeSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What the user says of a dataset that its files do not say, or say wrongly.
-
-    Attributes
-    ----------
-    pixel_um : float or None
-        Edge length of a pixel in µm.
-    interval_s : float or None
-        Time between frames in seconds.
-    """
+class Overrides:
+    """Pixel size in µm and time between frames in s that the user gives; they win over the file."""
 
     pixel_um: float | None = None
     interval_s: float | None = None
@@ -247,6 +229,10 @@ class Given:
                 )
 
 
+Given = Overrides
+"""The name under which plug-ins know it."""
+
+
 class PlaneReader(ABC):
     """A reader that needs only say how one plane is read.
 
@@ -258,13 +244,21 @@ class PlaneReader(ABC):
         What the file says; times and warnings about them are filled in here.
     times : sequence of FrameTimes
         What the file says, one per position.
-    given : Given
+    given : Overrides, optional
         What the user says; it wins.
     """
 
-    def __init__(self, path: Path, info: RawInfo, times: Sequence[FrameTimes], given: Given):
+    _closed = False
+
+    def __init__(
+        self,
+        path: Path,
+        info: RawInfo,
+        times: Sequence[FrameTimes],
+        given: Overrides | None = None,
+    ):
         self.path = path
-        self._closed = False
+        given = given or Overrides()
         if given.interval_s is not None:
             times = [regular_times(info.n_frames, given.interval_s, "config") for _ in times]
         self._times = tuple(times)
@@ -274,7 +268,7 @@ class PlaneReader(ABC):
             pixel_um=info.pixel_um if given.pixel_um is None else float(given.pixel_um),
             time_source=worst_source([each.source for each in times]),
         )
-        self._info = replace(self._info, warnings=(*info.warnings, *_doubts(self._info)))
+        self._info = replace(self._info, warnings=(*info.warnings, *_open_questions(self._info)))
 
     @property
     def info(self) -> RawInfo:
@@ -292,21 +286,16 @@ class PlaneReader(ABC):
         shape, dtype = (info.height, info.width), np.dtype(info.dtype)
         if (p, t) in self._missing:
             return np.zeros(shape, dtype)
-        try:
+        with explained(
+            f"cannot read position {p}, frame {t}, channel {c} of {self.path}",
+            remedy="copy the file again from its source, or leave this frame or FOV out",
+        ):
             plane = self._plane(p, t, c, z)
             if plane.shape != shape or plane.dtype.newbyteorder("=") != dtype:
-                raise ValueError(  # noqa: TRY301
+                raise ValueError(
                     f"an image of {plane.shape[0]} x {plane.shape[-1]} pixels of {plane.dtype} "
                     f"where {shape[0]} x {shape[1]} pixels of {dtype} belong"
                 )
-        except FovflowError:
-            raise
-        except Exception as error:
-            raise FovflowError(
-                f"cannot read position {p}, frame {t}, channel {c} of {self.path}",
-                found=str(error) or type(error).__name__,
-                remedy="copy the file again from its source, or leave this frame or FOV out",
-            ) from error
         return np.ascontiguousarray(plane, dtype)
 
     @abstractmethod
@@ -333,6 +322,46 @@ class PlaneReader(ABC):
         self.close()
 
 
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_File = TypeVar("_File", bound=_Closable)
+
+
+class FileReader(PlaneReader, Generic[_File]):
+    """A reader that has one file of its dataset open at a time."""
+
+    _open_file: tuple[Path, _File] | None = None
+
+    @contextmanager
+    def _opening(self, path: Path, opener: Callable[[Path], _File]) -> Iterator[_File]:
+        """Open the first file; it is closed again where the block fails."""
+        file = self._file(path, opener)
+        try:
+            yield file
+        except BaseException:
+            self.close()
+            raise
+
+    def _file(self, path: Path, opener: Callable[[Path], _File]) -> _File:
+        """Return a file of the dataset, open; the one that was open before is closed."""
+        if self._open_file is None or self._open_file[0] != path:
+            self._close_file()
+            self._open_file = path, opener(path)
+        return self._open_file[1]
+
+    def _close_file(self) -> None:
+        if self._open_file is not None:
+            self._open_file[1].close()
+            self._open_file = None
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        super().close()
+        self._close_file()
+
+
 def _index(what: str, value: int, size: int) -> int:
     index = operator.index(value)
     if not 0 <= index < size:
@@ -340,50 +369,44 @@ def _index(what: str, value: int, size: int) -> int:
     return index
 
 
-def most_common_shape(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Return the most frequent of several shapes; of those that are as frequent, the largest."""
+def common_shape(
+    shapes: Sequence[tuple[int, int]],
+) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Return the most frequent (height, width), and a sentence for each position of another one.
+
+    Of shapes that are as frequent as each other, it is the largest.
+    """
     counts = Counter(shapes)
-    return max(counts, key=lambda shape: (counts[shape], shape[0] * shape[1]))
-
-
-def odd_positions(shapes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
-    """Return a sentence for each position whose images differ in (height, width) from most."""
-    height, width = most_common_shape(shapes)
-    return tuple(
-        f"Position {p} has {shape[0]} x {shape[1]} pixels, others {height} x {width}: it cannot "
-        "be read with them."
+    common = max(counts, key=lambda shape: (counts[shape], shape[0] * shape[1]))
+    return common, tuple(
+        f"Position {p} has {shape[0]} x {shape[1]} pixels, others {common[0]} x {common[1]}: it "
+        "cannot be read with them."
         for p, shape in enumerate(shapes)
-        if shape != (height, width)
+        if shape != common
     )
 
 
-def _doubts(info: RawInfo) -> list[str]:
+def _open_questions(info: RawInfo) -> list[str]:
     """Return sentences about what the file leaves open."""
-    doubts = []
+    questions = []
     if info.missing:
-        doubts.append(f"{len(info.missing)} frames are missing; they read as zeros.")
+        questions.append(f"{len(info.missing)} frames are missing; they read as zeros.")
     if info.time_source == "nominal" and info.n_frames > 1:
-        doubts.append(
+        questions.append(
             "There are no usable time stamps; times are nominal, from the announced period."
         )
     if info.time_source == "unknown":
-        doubts.append("The times are unknown; give interval_s.")
+        questions.append("The times are unknown; give interval_s.")
     if info.pixel_um is None:
-        doubts.append("The pixel size is unknown; give pixel_um.")
-    return doubts
+        questions.append("The pixel size is unknown; give pixel_um.")
+    return questions
 
 
 @dataclass(frozen=True)
-class Holes:
-    """Which frames are there whole.
+class HeldFrames:
+    """Which frames are there whole, (P, T); (position, frame) of the others, which are missing.
 
-    Attributes
-    ----------
-    whole : (P, T) bool
-    missing : tuple of (int, int)
-        (position, frame) pairs that lack any of their planes.
-    notes : tuple of str
-        A sentence about frames of which only a part is there; they count as missing.
+    `notes` has a sentence about frames of which only a part is there; they count as missing.
     """
 
     whole: NDArray[np.bool_]
@@ -391,20 +414,10 @@ class Holes:
     notes: tuple[str, ...]
 
 
-def find_holes(path: Path, held: NDArray[np.bool_]) -> Holes:
-    """Find the frames that are not whole.
+def held_frames(path: Path, held: NDArray[np.bool_]) -> HeldFrames:
+    """Tell from the planes that a file holds, (P, T, …) bool, which of its frames are whole.
 
-    Parameters
-    ----------
-    path : Path
-        Named in the error.
-    held : bool
-        (P, T, …): which planes there are.
-
-    Raises
-    ------
-    FovflowError
-        If there is no whole frame at all.
+    There must be one at least.
     """
     planes = held.reshape(*held.shape[:2], -1)
     whole = np.asarray(planes.all(axis=2))
@@ -417,7 +430,46 @@ def find_holes(path: Path, held: NDArray[np.bool_]) -> Holes:
             remedy="record it again, or leave it out",
         )
     missing = tuple((int(p), int(t)) for p, t in np.argwhere(~whole))
-    return Holes(whole, missing, notes)
+    return HeldFrames(whole, missing, notes)
+
+
+def raw_info(
+    format: str,
+    axes: str,
+    sizes: Mapping[str, int],
+    plane: tuple[int, int, str],
+    *,
+    positions: Iterable[tuple[str | None, float | None, float | None]],
+    channels: Sequence[str],
+    **further: Any,
+) -> RawInfo:
+    """Return the description of a dataset in which all positions are alike.
+
+    `axes` are the file's loops, outermost first; `sizes` the lengths of P, T, C and Z; `plane` is
+    height, width and pixel type. A position is a name and x and y in µm. Channels beyond the names
+    in `channels` have none. Further fields are those of `RawInfo`.
+    """
+    names = [*channels, *[""] * sizes["C"]][: sizes["C"]]
+    return RawInfo(
+        format,
+        f"{axes}YX",
+        sizes["T"],
+        sizes["Z"],
+        *plane,
+        tuple(Position(p, *position) for p, position in enumerate(positions)),
+        tuple(Channel(c, name) for c, name in enumerate(names)),
+        **further,
+    )
+
+
+def long_axes(axes: str, sizes: Mapping[str, int]) -> str:
+    """Return the axes that are longer than 1."""
+    return "".join(axis for axis in axes if sizes[axis] > 1)
+
+
+def unsupported_type(path: Path, found: str, remedy: str | None = None) -> FovflowError:
+    """Return the error for pixels that are not read."""
+    return FovflowError(f"{path} has pixels of an unsupported type", found=found, remedy=remedy)
 
 
 DTYPES = ("uint8", "uint16", "float32")
@@ -439,19 +491,13 @@ run-length blocks of Zstandard about 32,000:1."""
 
 
 def check_dtype(path: Path, dtype: DTypeLike) -> str:
-    """Return the NumPy name of a supported pixel type.
-
-    Raises
-    ------
-    FovflowError
-        For every type but uint8, uint16 and float32.
-    """
+    """Return the NumPy name of a pixel type; refuse all but uint8, uint16 and float32."""
     name = np.dtype(dtype).newbyteorder("=").name
     if name not in DTYPES:
-        raise FovflowError(
-            f"{path} has pixels of an unsupported type",
-            found=name,
-            remedy="convert the file to uint8, uint16 or float32: a conversion of counts needs a "
+        raise unsupported_type(
+            path,
+            name,
+            "convert the file to uint8, uint16 or float32: a conversion of counts needs a "
             "decision about scale and sign that is not made in silence",
         )
     return name
@@ -466,16 +512,11 @@ def refuse_rgb(path: Path, samples: int) -> None:
     )
 
 
-def check_sizes(path: Path, *, positions: int, frames: int, channels: int, n_z: int) -> None:
-    """Refuse sizes that are zero, negative or beyond reason.
-
-    Raises
-    ------
-    FovflowError
-    """
-    sizes = {"positions": positions, "frames": frames, "channels": channels, "z planes": n_z}
-    found = ", ".join(f"{value} {name}" for name, value in sizes.items())
-    if min(sizes.values()) < 1:
+def check_sizes(path: Path, sizes: Mapping[str, int]) -> None:
+    """Refuse lengths of P, T, C and Z that are zero, negative or beyond reason."""
+    positions, frames, channels, n_z = (sizes.get(axis, 1) for axis in "PTCZ")
+    found = f"{positions} positions, {frames} frames, {channels} channels, {n_z} z planes"
+    if min(positions, frames, channels, n_z) < 1:
         raise FovflowError(
             f"{path} announces no images", found=found, remedy="check that it is the right file"
         )
@@ -498,26 +539,12 @@ def check_plane(
     stored_bytes: int,
     compression: str | None = None,
 ) -> int:
-    """Refuse planes that the file cannot hold; return the bytes of one decoded plane.
+    """Refuse planes that a file of `stored_bytes` cannot hold; return the bytes of a decoded one.
 
-    Parameters
-    ----------
-    path : Path
-    shape : tuple of int
-        Of one stored plane: height, width and whatever is stored interleaved with them.
-    dtype : dtype-like
-    stored_bytes : int
-        Bytes that the whole dataset or file has on disk.
-    compression : {None, "deflate", "other"}
-        How planes are compressed.
-
-    Raises
-    ------
-    FovflowError
+    `shape` is that of a stored plane: height, width and whatever is interleaved with them.
+    `compression` is None, ``"deflate"`` or ``"other"``.
     """
-    size = int(np.dtype(dtype).itemsize)
-    for length in shape:
-        size *= int(length)
+    size = math.prod(map(int, shape)) * np.dtype(dtype).itemsize
     ratio = 1 if compression is None else MAX_RATIO[compression]
     if min(shape) < 1 or size > MAX_PLANE_BYTES or size > stored_bytes * ratio:
         raise FovflowError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,22 +10,21 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
-    Channel,
-    Given,
-    PlaneReader,
-    Position,
-    RawInfo,
+    FileReader,
+    Overrides,
     check_dtype,
     check_plane,
     check_sizes,
     choose_times,
-    find_holes,
-    most_common_shape,
+    common_shape,
+    held_frames,
+    long_axes,
     nominal_times,
-    odd_positions,
+    raw_info,
     refuse_rgb,
+    unsupported_type,
 )
 from fovflow.units import positive, to_um
 
@@ -34,70 +32,44 @@ _DTYPES = {"Gray8": "uint8", "Gray16": "uint16", "Gray32Float": "float32"}
 _READ = frozenset("TCZXYSM")
 
 
-class CziReader(PlaneReader):
+class CziReader(FileReader[Any]):
     """An open CZI file; each scene is a position.
 
     A scene of several tiles is composed to its bounding rectangle, tiles in the order of the
     file; pixels that no tile covers are zero.
 
-    Parameters
-    ----------
-    path : Path
-    given : Given, optional
-
-    Raises
-    ------
-    FovflowError
-        If `pylibCZIrw` is not installed, or the file is damaged, RGB, or has axes beyond scenes,
-        times, channels, z and tiles.
+    Files that are RGB, or have axes beyond scenes, times, channels, z and tiles, are refused.
     """
 
-    def __init__(self, path: Path, given: Given | None = None):
-        with ExitStack() as stack:
-            self._file = _open(path)
-            stack.callback(self._file.close)
-            self._start, sizes = _sizes(path, self._file)
-            scenes = dict(self._file.scenes_bounding_rectangle_no_pyramid)
-            whole = self._file.total_bounding_rectangle_no_pyramid
+    def __init__(self, path: Path, given: Overrides | None = None):
+        with self._opening(path, _open) as self._czi:
+            self._start, sizes = _sizes(path, self._czi)
+            scenes = dict(self._czi.scenes_bounding_rectangle_no_pyramid)
+            whole = self._czi.total_bounding_rectangle_no_pyramid
             self._scenes: list[tuple[int | None, Any]] = sorted(scenes.items()) or [(None, whole)]
-            says = _Metadata(self._file.raw_metadata)
-            info, held = self._describe(path, sizes, says)
-            times = choose_times(None, held, nominal_times(sizes["T"], says.period_s()))
-            super().__init__(path, info, times, given or Given())
-            stack.pop_all()
-
-    def _describe(
-        self, path: Path, sizes: dict[str, int], says: _Metadata
-    ) -> tuple[RawInfo, NDArray[np.bool_]]:
-        """Return the description, and which frames there are, (P, T)."""
-        dtype = _dtype(path, self._file)
-        n_frames, n_channels, n_z = (sizes[axis] for axis in "TCZ")
-        check_sizes(
-            path, positions=len(self._scenes), frames=n_frames, channels=n_channels, n_z=n_z
-        )
-        shapes = [(area.h, area.w) for _, area in self._scenes]
-        for shape in shapes:
-            check_plane(path, shape, dtype, path.stat().st_size, "other")
-        holes = find_holes(path, self._held(sizes))
-        height, width = most_common_shape(shapes)
-        info = RawInfo(
-            format="czi",
-            axes=("P" if len(shapes) > 1 else "")
-            + "".join(axis for axis in "TCZ" if sizes[axis] > 1)
-            + "YX",
-            n_frames=n_frames,
-            n_z=n_z,
-            height=height,
-            width=width,
-            dtype=dtype,
-            positions=tuple(says.position(p, scene) for p, (scene, _) in enumerate(self._scenes)),
-            channels=tuple(Channel(c, says.channel(c)) for c in range(n_channels)),
-            pixel_um=says.spacing("X"),
-            z_um=says.spacing("Z") if n_z > 1 else None,
-            missing=holes.missing,
-            warnings=(*odd_positions(shapes), *holes.notes),
-        )
-        return info, holes.whole
+            sizes["P"] = len(self._scenes)
+            metadata = _Metadata(self._czi.raw_metadata)
+            dtype = _dtype(path, self._czi)
+            check_sizes(path, sizes)
+            shapes = [(area.h, area.w) for _, area in self._scenes]
+            for shape in shapes:
+                check_plane(path, shape, dtype, path.stat().st_size, "other")
+            frames = held_frames(path, self._held(sizes))
+            (height, width), notes = common_shape(shapes)
+            info = raw_info(
+                "czi",
+                long_axes("PTCZ", sizes),
+                sizes,
+                (height, width, dtype),
+                positions=[metadata.position(scene) for scene, _ in self._scenes],
+                channels=[metadata.channel(c) for c in range(sizes["C"])],
+                pixel_um=metadata.spacing("X"),
+                z_um=metadata.spacing("Z") if sizes["Z"] > 1 else None,
+                missing=frames.missing,
+                warnings=(*notes, *frames.notes),
+            )
+            nominal = nominal_times(sizes["T"], metadata.period_s())
+            super().__init__(path, info, choose_times(None, frames.whole, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         scene, area = self._scenes[p]
@@ -105,7 +77,7 @@ class CziReader(PlaneReader):
         shape = (self.info.height, self.info.width)
         if (area.h, area.w) != shape:
             raise ValueError(f"a scene of {area.h} x {area.w} pixels where others have {shape}")
-        pixels = self._file.read(roi=area, plane=plane, scene=scene)
+        pixels = self._czi.read(roi=area, plane=plane, scene=scene)
         return np.array(pixels[:, :, 0], copy=True)
 
     def _held(self, sizes: dict[str, int]) -> NDArray[np.bool_]:
@@ -119,37 +91,27 @@ class CziReader(PlaneReader):
             held[(p, *(at.get(axis, 0) - self._start[axis] for axis in "TCZ"))] = True
             return True
 
-        self._file.enumerate_subblocks(note)
+        self._czi.enumerate_subblocks(note)
         return held
-
-    def close(self) -> None:
-        """Close the file; safe to call twice."""
-        if not self._closed:
-            self._file.close()
-        super().close()
 
 
 def _open(path: Path) -> Any:
     """Open a file with the library."""
-    try:
+    with explained(
+        f"reading {path} needs the package pylibCZIrw",
+        ImportError,
+        remedy='pip install --upgrade "fovflow[czi]"',
+    ):
         from pylibCZIrw.czi import CziReader as LibraryReader
 
         if not hasattr(LibraryReader, "enumerate_subblocks"):
-            raise ImportError("a version that cannot list the images of a file")  # noqa: TRY301
-    except ImportError as error:
-        raise FovflowError(
-            f"reading {path} needs the package pylibCZIrw",
-            found=str(error),
-            remedy='pip install --upgrade "fovflow[czi]"',
-        ) from error
-    try:
+            raise ImportError("a version that cannot list the images of a file")
+    with explained(
+        f"the CZI file {path} is cut off or damaged",
+        RuntimeError,
+        remedy="copy it again from its source",
+    ):
         return LibraryReader(str(path))
-    except RuntimeError as error:
-        raise FovflowError(
-            f"the CZI file {path} is cut off or damaged",
-            found=str(error),
-            remedy="copy it again from its source",
-        ) from error
 
 
 def _sizes(path: Path, file: Any) -> tuple[dict[str, int], dict[str, int]]:
@@ -171,11 +133,8 @@ def _dtype(path: Path, file: Any) -> str:
     if any(name.startswith("Bgr") for name in types):
         refuse_rgb(path, 3)
     if len(types) != 1 or not types <= set(_DTYPES):
-        raise FovflowError(
-            f"{path} has pixels of an unsupported type",
-            found=", ".join(sorted(types)) or "none",
-            remedy="export it as grey images of 8 or 16 bits",
-        )
+        found = ", ".join(sorted(types)) or "none"
+        raise unsupported_type(path, found, "export it as grey images of 8 or 16 bits")
     return check_dtype(path, _DTYPES[types.pop()])
 
 
@@ -194,14 +153,14 @@ class _Metadata:
         found = self._root.findall(f"{self._image}/Dimensions/Channels/Channel")
         return (found[c].get("Name") or "") if c < len(found) else ""
 
-    def position(self, index: int, scene: int | None) -> Position:
-        """Return the name and centre of a scene."""
+    def position(self, scene: int | None) -> tuple[str | None, float | None, float | None]:
+        """Return the name and centre (µm) of a scene."""
         for each in self._root.findall(f"{self._image}/Dimensions/S/Scenes/Scene"):
             if scene is not None and each.get("Index") == str(scene):
-                numbers = [_number(text) for text in (_text(each, "CenterPosition")).split(",")]
+                numbers = [_number(text) for text in _text(each, "CenterPosition").split(",")]
                 x, y = numbers if len(numbers) == 2 else (None, None)
-                return Position(index, each.get("Name") or None, x, y)
-        return Position(index)
+                return each.get("Name") or None, x, y
+        return None, None, None
 
     def spacing(self, axis: str) -> float | None:
         """Return the distance of pixels or planes in µm; the file gives metres."""

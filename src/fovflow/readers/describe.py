@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,7 @@ _UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 def describe(
     reader: RawReader, path: str | os.PathLike[str], pattern: str | None = None
 ) -> dict[str, Any]:
-    """Return what a dataset holds as plain values that JSON can carry.
-
-    Parameters
-    ----------
-    reader : RawReader
-        Open.
-    path : path-like
-        As given to `open_raw`.
-    pattern : str, optional
-        As given to `open_raw`.
+    """Return what a dataset, opened from `path`, holds as plain values that JSON can carry.
 
     Returns
     -------
@@ -58,11 +50,8 @@ def describe(
         "sizes": sizes,
         "pixel_um": info.pixel_um,
         "z_um": info.z_um,
-        "channels": [{"index": each.index, "name": each.name} for each in info.channels],
-        "positions": [
-            {"index": each.index, "name": each.name, "x_um": each.x_um, "y_um": each.y_um}
-            for each in info.positions
-        ],
+        "channels": [asdict(channel) for channel in info.channels],
+        "positions": [asdict(position) for position in info.positions],
         "times": _describe_times(reader, info),
         "files": len(files),
         "bytes": sum(file.stat().st_size for file in files),
@@ -74,13 +63,12 @@ def describe(
 
 def _describe_times(reader: RawReader, info: RawInfo) -> dict[str, Any]:
     seconds = reader.times(0).seconds
-    known = seconds[np.isfinite(seconds)]
-    steps = np.diff(seconds)
-    steps = steps[np.isfinite(steps)]
+    known, steps = (values[np.isfinite(values)] for values in (seconds, np.diff(seconds)))
+    first, last = (float(known[0]), float(known[-1])) if known.size else (None, None)
     return {
         "source": info.time_source,
-        "first_s": float(known[0]) if known.size else None,
-        "last_s": float(known[-1]) if known.size else None,
+        "first_s": first,
+        "last_s": last,
         "interval_s": float(np.median(steps)) if steps.size else None,
         "shortest_s": float(steps.min()) if steps.size else None,
         "longest_s": float(steps.max()) if steps.size else None,
@@ -88,13 +76,7 @@ def _describe_times(reader: RawReader, info: RawInfo) -> dict[str, Any]:
 
 
 def format_description(description: dict[str, Any]) -> str:
-    """Write a description for people: one line per matter, aligned, long lists cut short.
-
-    Parameters
-    ----------
-    description : dict
-        From `describe`.
-    """
+    """Write what `describe` found for people: a line per matter, aligned, long lists cut short."""
     sizes, pixel = description["sizes"], description["pixel_um"]
     area = ""
     if pixel:
@@ -106,14 +88,7 @@ def format_description(description: dict[str, Any]) -> str:
             "format",
             [f"{description['format']}, axes {description['axes']}, {description['dtype']}"],
         ),
-        (
-            "size",
-            [
-                f"{_count(sizes['positions'], 'position')}, {_count(sizes['frames'], 'frame')}, "
-                f"{_count(sizes['channels'], 'channel')}"
-                + (f", {sizes['z']} z planes" if sizes["z"] > 1 else "")
-            ],
-        ),
+        ("size", [_size(sizes)]),
         ("image", [f"{sizes['width']} x {sizes['height']} pixels{area}"]),
         ("pixel", [_lengths(pixel, description["z_um"])]),
         ("data", [f"{_bytes(description['bytes'])} on disk{files}"]),
@@ -130,8 +105,10 @@ def format_description(description: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" + ("" if n == 1 else "s")
+def _size(sizes: dict[str, int]) -> str:
+    counts = [(sizes[f"{what}s"], what) for what in ("position", "frame", "channel")]
+    words = [f"{n} {what}" + ("" if n == 1 else "s") for n, what in counts]
+    return ", ".join(words + [f"{sizes['z']} z planes"] * (sizes["z"] > 1))
 
 
 def _lengths(pixel: float | None, z: float | None) -> str:

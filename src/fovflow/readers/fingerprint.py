@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError, reading
-from fovflow.readers.locate import locate
+from fovflow.readers.locate import TIFF_MAGIC, locate
 from fovflow.readers.names import match_pattern
 
 _MIB = 1 << 20
@@ -19,7 +19,6 @@ MAX_CHECKED = 64
 """Files up to this number are looked at again when a job has read them."""
 SAMPLES = 64
 SAMPLE_BYTES = 64 << 10
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[Path]:
@@ -58,18 +57,10 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
 
 
 def stamp(path: str | os.PathLike[str], pattern: str | None = None) -> dict[str, Any]:
-    """Return names, sizes and modification times of a dataset's files, without reading them.
+    """Return names, sizes and modification times of the `raw_files`, without reading them.
 
-    Parameters
-    ----------
-    path, pattern
-        As for `raw_files`.
-
-    Returns
-    -------
-    dict
-        ``{"files": {name: [bytes, mtime in ns]}}``; names are relative to the folder that all
-        files have in common, with ``/``. It survives a round trip through JSON.
+    It is ``{"files": {name: [bytes, mtime in ns]}}``; names are relative to the folder that all
+    files have in common, with ``/``. It survives a round trip through JSON.
     """
     files = raw_files(path, pattern)
     folder = _common_folder(files)
@@ -79,14 +70,9 @@ def stamp(path: str | os.PathLike[str], pattern: str | None = None) -> dict[str,
 
 
 def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str:
-    """Return a digest of a dataset's content, in little time whatever its size.
+    """Return a digest of the content of `raw_files`, in little time whatever their size.
 
     The same content gives the same digest in any folder, at any time, on any machine.
-
-    Parameters
-    ----------
-    path, pattern
-        As for `raw_files`.
 
     Returns
     -------
@@ -99,11 +85,6 @@ def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str
         is the SHA-256 of its content if it has at most 16 MiB; else of its first MiB, its last MiB,
         and 64 samples of 64 KiB, the i-th (from 0) starting at byte
         floor(i * (size - 65536) / 63).
-
-    Raises
-    ------
-    FovflowError
-        If a file cannot be read.
     """
     files = raw_files(path, pattern)
     folder = _common_folder(files)
@@ -119,23 +100,11 @@ def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str
 def check_unchanged(
     path: str | os.PathLike[str], pattern: str | None, known: dict[str, Any] | None, digest: str
 ) -> None:
-    """Make sure that a raw dataset is still what it was when its stamp was taken.
+    """Raise an error if a raw dataset is no longer what it was when its `stamp` `known` was taken.
 
-    Datasets of more than `MAX_CHECKED` files are believed: to look at all of them costs too much.
-
-    Parameters
-    ----------
-    path, pattern
-        As for `raw_files`.
-    known : dict or None
-        The `stamp` of then; None where it is not known.
-    digest : str
-        The `fingerprint` of then; it decides where sizes or times differ.
-
-    Raises
-    ------
-    FovflowError
-        If the content has changed, or is gone.
+    Where sizes or times differ, the `fingerprint` of then, `digest`, decides. Datasets of more than
+    `MAX_CHECKED` files, and those without a stamp, are believed: to look at all files costs too
+    much.
     """
     if known is None or len(known["files"]) > MAX_CHECKED or stamp(path, pattern) == known:
         return
@@ -171,4 +140,4 @@ def _common_folder(files: list[Path]) -> Path:
 
 def _is_tiff(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(4) in _TIFF_MAGIC
+        return file.read(4) in TIFF_MAGIC

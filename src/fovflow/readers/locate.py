@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+import re
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fovflow.errors import FovflowError
 
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _MAX_DEPTH = 4
 _ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
@@ -20,12 +22,8 @@ _ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 class Location:
     """What a path of a dataset stands for.
 
-    Attributes
-    ----------
-    root : Path
-        The file itself, the OME-Zarr folder, or the folder below which the series lies.
-    files : tuple of Path
-        Files of a series in natural order; empty for a file and for an OME-Zarr folder.
+    `root` is the file itself, the OME-Zarr folder, or the folder below which a series lies; `files`
+    are those of a series in natural order, none for a file and for an OME-Zarr folder.
     """
 
     root: Path
@@ -33,21 +31,14 @@ class Location:
 
 
 def locate(path: str | os.PathLike[str]) -> Location:
-    """Find what `path` stands for.
+    """Find what a path stands for.
 
     A name that exists is taken as it is, also where it contains characters that mean something in
     glob patterns. Otherwise the longest leading part that exists is taken as it is and the rest as
     a pattern (``*``, ``?``, ``[…]``, ``**``).
 
-    Parameters
-    ----------
-    path : path-like
-
-    Raises
-    ------
-    FovflowError
-        If nothing is there (names what the folder holds that is similar), if the file is empty, or
-        if a folder holds no images.
+    Where nothing is there, the error names what the folder holds that is similar. Empty files and
+    folders without images are refused.
     """
     given = Path(path).expanduser()
     if given.is_dir():
@@ -78,22 +69,14 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     >>> sorted(["t10", "t9", "T9b"], key=natural_key)
     ['t9', 'T9b', 't10']
     """
-    key: list[tuple[int, int, str]] = []
-    digits, word = "", ""
-    for char in [*text.casefold(), ""]:
-        if char.isdecimal():
-            if word:
-                key.append((1, 0, word))
-                word = ""
-            digits += char
-            continue
-        if digits:
-            key.append((0, int(digits), digits))
-            digits = ""
-        word += char
-    if word:
-        key.append((1, 0, word))
-    return tuple(key)
+    runs = re.findall(r"\d+|\D+", text.casefold())
+    return tuple((0, int(run), run) if run.isdecimal() else (1, 0, run) for run in runs)
+
+
+def path_inside(folder: Path, name: str) -> Path | None:
+    """Return the path of `name`, as a file of a dataset has it, in `folder`; None outside of it."""
+    parts = PurePosixPath(name.replace("\\", "/"))
+    return None if parts.is_absolute() or ".." in parts.parts else folder / parts
 
 
 def _match(given: Path) -> Location:

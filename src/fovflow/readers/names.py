@@ -43,7 +43,7 @@ class NameFields:
 
 
 def match_pattern(names: Sequence[str], pattern: str) -> list[NameFields | None]:
-    """Read names by an explicit pattern.
+    """Read names by an explicit pattern; None for names that do not match.
 
     Parameters
     ----------
@@ -52,17 +52,8 @@ def match_pattern(names: Sequence[str], pattern: str) -> list[NameFields | None]
     pattern : str
         Plain text with ``{position}``, ``{time}``, ``{channel}``, ``{z}``, and ``*`` for anything
         within one name. It must match from some folder down to the end of the path. A field that
-        stands twice must have the same text both times.
-
-    Returns
-    -------
-    list of NameFields or None
-        None for names that do not match.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown field, or a pattern without any field.
+        stands twice must have the same text both times. A pattern without any field, or with one of
+        another name, is a `ConfigError`.
     """
     expression, position, seen = "", 0, set()
     for token in _FIELD.finditer(pattern):
@@ -99,22 +90,13 @@ class _Column:
 
 
 def detect_fields(names: Sequence[str]) -> list[NameFields]:
-    """Tell the fields from the names themselves.
+    """Tell the fields from the names themselves: paths below the root without suffix, with ``/``.
 
     Numbers after a known word or letter (``xy01``, ``pos_3``, ``s2`` position; ``t001``,
     ``frame_10`` time; ``c1``, ``ch2``, ``w1`` channel; ``z3`` z) are taken for what they say;
     words that name a stain or contrast (``GFP``, ``phase``) are channels, other words of folders
-    and names of wells (``B7``) positions. One number that is left over is the time.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Paths below the root of the series without suffix, with ``/``.
-
-    Raises
-    ------
-    FovflowError
-        If the names are made up differently or leave a choice; the remedy is a pattern.
+    and names of wells (``B7``) positions. One number that is left over is the time. Names that are
+    made up differently or leave a choice are refused; the remedy is a pattern.
     """
     parts = _columns(names)
     for column in parts:

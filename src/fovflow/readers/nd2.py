@@ -6,7 +6,6 @@ import os
 import struct
 import warnings
 import zlib
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,23 @@ import numpy as np
 from nd2 import ND2File
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
     MAX_METADATA_BYTES,
-    Channel,
+    FileReader,
     FrameTimes,
-    Given,
-    Holes,
-    PlaneReader,
-    Position,
+    HeldFrames,
+    Overrides,
     RawInfo,
     check_dtype,
     check_plane,
     check_sizes,
     choose_times,
-    find_holes,
+    held_frames,
     phase_times,
+    raw_info,
     refuse_rgb,
+    unsupported_type,
 )
 
 MAGIC = b"\xda\xce\xbe\x0a"
@@ -46,40 +45,26 @@ _COMPRESSED = 76  # first byte of metadata that is packed with zlib
 
 
 class ChunkFile:
-    """An open ND2 file as a mapping of chunk names to bytes.
+    """An open ND2 file of `size` bytes as a mapping of chunk names to bytes.
 
-    Parameters
-    ----------
-    path : Path
-
-    Attributes
-    ----------
-    offsets : dict of bytes to int
-        Where each chunk starts.
-    size : int
-        Bytes of the file.
-
-    Raises
-    ------
-    FovflowError
-        If the file is cut off or its map is damaged.
+    `offsets` tells where each chunk starts. A file that is cut off, or whose map is damaged, is
+    refused.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self._file = path.open("rb")
         try:
-            self.size = os.fstat(self._file.fileno()).st_size
-            self.offsets = self._read_map()
-        except (ValueError, struct.error) as error:
-            self.close()
-            raise FovflowError(
+            with explained(
                 f"the ND2 file {path} is cut off or damaged: the map of its parts, written when "
                 "an acquisition ends, cannot be read",
-                found=str(error),
+                ValueError,
+                struct.error,
                 remedy="copy the file again from its source; if the acquisition crashed, open and "
                 "save it in the microscope's software",
-            ) from error
+            ):
+                self.size = os.fstat(self._file.fileno()).st_size
+                self.offsets = self._read_map()
         except BaseException:
             self.close()
             raise
@@ -125,14 +110,9 @@ class ChunkFile:
         return self._file.read(length)
 
     def read(self, name: bytes, limit: int = MAX_METADATA_BYTES) -> bytes:
-        """Return the data of a chunk of at most `limit` bytes.
+        """Return the data of a chunk; raise KeyError if there is none.
 
-        Raises
-        ------
-        KeyError
-            If there is no such chunk.
-        ValueError
-            If it is damaged or larger.
+        ValueError tells of a chunk that is damaged or larger than `limit`.
         """
         return self._chunk(self.offsets[name], name, limit)
 
@@ -146,12 +126,7 @@ class ChunkFile:
             raise ValueError("the file ends inside the frame")
 
     def check_metadata(self, names: tuple[bytes, ...]) -> None:
-        """Refuse metadata chunks that are damaged or would unpack to absurd sizes.
-
-        Raises
-        ------
-        ValueError
-        """
+        """Raise ValueError for metadata that are damaged or would unpack to absurd sizes."""
         for name in names:
             if name not in self.offsets:
                 continue
@@ -171,6 +146,7 @@ def _text(name: bytes) -> str:
     return repr(name.split(b"\0")[0].decode("latin-1"))
 
 
+_Point = tuple[str | None, float | None, float | None]
 _AXES = {"TimeLoop": "T", "NETimeLoop": "T", "XYPosLoop": "P", "ZStackLoop": "Z"}
 _METADATA = (
     b"ImageAttributesLV!",
@@ -214,40 +190,24 @@ class Nd2Header:
     bits: int
     compression: str | None
     has_loops: bool
-    points: tuple[tuple[str | None, float, float], ...] | None
+    points: tuple[_Point, ...] | None
     pixel_um: float | None
     z_um: float | None
     nominal: NDArray[np.float64] | None
 
 
 def read_header(path: Path, chunks: ChunkFile) -> Nd2Header:
-    """Decode the metadata of an ND2 file.
-
-    Parameters
-    ----------
-    path : Path
-    chunks : ChunkFile
-        The same file, open.
-
-    Raises
-    ------
-    FovflowError
-        If the metadata are damaged or tell of loops that are not read.
-    """
-    try:
+    """Decode the metadata of an ND2 file, which is open as `chunks` too."""
+    with explained(
+        f"the metadata of the ND2 file {path} are damaged",
+        remedy="copy the file again from its source",
+        name_kind=True,
+    ):
         chunks.check_metadata(_METADATA)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with ND2File(path) as file:
                 return _decode_header(path, file)
-    except FovflowError:
-        raise
-    except Exception as error:
-        raise FovflowError(
-            f"the metadata of the ND2 file {path} are damaged",
-            found=f"{type(error).__name__}: {error}",
-            remedy="copy the file again from its source",
-        ) from error
 
 
 def _decode_header(path: Path, file: ND2File) -> Nd2Header:
@@ -266,7 +226,7 @@ def _decode_header(path: Path, file: ND2File) -> Nd2Header:
         parameters: Any = loop.parameters
         if axis == "P":
             points = tuple(
-                (each.name or None, each.stagePositionUm.x, each.stagePositionUm.y)
+                _point(each.name, each.stagePositionUm.x, each.stagePositionUm.y)
                 for each in parameters.points
             )
         elif axis == "T":
@@ -297,13 +257,21 @@ def _decode_header(path: Path, file: ND2File) -> Nd2Header:
     )
 
 
-def _single_point(file: ND2File) -> tuple[tuple[str | None, float, float], ...] | None:
+def _single_point(
+    file: ND2File,
+) -> tuple[_Point, ...] | None:
     """Return the stage position of a file without a loop over positions."""
     raw = file.unstructured_metadata(include={"ImageMetadataSeqLV|0", "ImageMetadataSeq|0"})
     found: Any = next(iter(raw.values()), {})
     found = found.get("SLxPictureMetadata", found)
     x, y = found.get("XPos", 0.0), found.get("YPos", 0.0)
-    return ((None, float(x), float(y)),) if x or y else None
+    return (_point(None, x, y),) if x or y else None
+
+
+def _point(name: str | None, x_um: Any, y_um: Any) -> _Point:
+    """Return a position; what is not a number is not known."""
+    x, y = (None if np.isnan(value) else float(value) for value in (x_um, y_um))
+    return name or None, x, y
 
 
 def _nominal_times(kind: str, count: int, parameters: Any) -> NDArray[np.float64] | None:
@@ -327,49 +295,31 @@ _FRAME = b"ImageDataSeq|%d!"
 _STAMP_BYTES = 8  # each frame's chunk starts with its time as a float64
 
 
-class Nd2Reader(PlaneReader):
+class Nd2Reader(FileReader[ChunkFile]):
     """An open ND2 file.
 
     Channels of one frame are stored interleaved: the last decoded frame is kept, so that reading
     its channels one after another decodes it once.
 
-    Parameters
-    ----------
-    path : Path
-    given : Given, optional
-
-    Raises
-    ------
-    FovflowError
-        For files that are cut off, legacy (JPEG 2000), RGB, or of other loops than positions,
-        times and z.
+    Files that are legacy (JPEG 2000), RGB, or of loops other than positions, times and z are
+    refused.
     """
 
-    def __init__(self, path: Path, given: Given | None = None):
-        with ExitStack() as stack:
-            self._file = _open(path)
-            stack.callback(self._file.close)
-            header = read_header(path, self._file)
-            self._header = header
-            self._sizes = {"P": 1, "T": 1, "Z": 1} | dict(header.loops)
+    _last: tuple[int, NDArray[Any]] | None = None
+
+    def __init__(self, path: Path, given: Overrides | None = None):
+        with self._opening(path, _open) as self._chunks:
+            self._header = header = read_header(path, self._chunks)
+            self._sizes = {"P": 1, "T": 1, "Z": 1} | dict(header.loops) | {"C": header.n_channels}
             self._check(path)
-            holes = find_holes(path, self._held_planes())
-            info = self._describe(holes)
-            super().__init__(path, info, self._choose(holes.whole), given or Given())
-            stack.pop_all()
-        self._last: tuple[int, NDArray[Any]] | None = None
+            frames = held_frames(path, self._held_planes())
+            super().__init__(path, self._describe(frames), self._choose(frames.whole), given)
 
     def _check(self, path: Path) -> None:
-        header, sizes = self._header, self._sizes
+        header = self._header
         if header.samples != header.n_channels:
             refuse_rgb(path, header.samples // max(header.n_channels, 1))
-        check_sizes(
-            path,
-            positions=sizes["P"],
-            frames=sizes["T"],
-            channels=header.n_channels,
-            n_z=sizes["Z"],
-        )
+        check_sizes(path, self._sizes)
         if header.compression not in (None, "lossless"):
             raise FovflowError(
                 f"the frames of {path} are stored with loss",
@@ -378,13 +328,11 @@ class Nd2Reader(PlaneReader):
             )
         dtype = {8: "uint8", 16: "uint16", 32: "float32"}.get(header.bits, f"uint{header.bits}")
         if dtype not in np.sctypeDict:
-            raise FovflowError(
-                f"{path} has pixels of an unsupported type", found=f"{header.bits} bits"
-            )
+            raise unsupported_type(path, f"{header.bits} bits")
         self._dtype = np.dtype(check_dtype(path, dtype))
         shape = (header.height, header.width, header.n_channels)
         compression = "deflate" if header.compression == "lossless" else None
-        check_plane(path, shape, self._dtype, self._file.size, compression)
+        check_plane(path, shape, self._dtype, self._chunks.size, compression)
         used = header.width * header.n_channels * self._dtype.itemsize
         if not used <= header.row_bytes <= 2 * used + 4096:
             raise FovflowError(
@@ -407,7 +355,7 @@ class Nd2Reader(PlaneReader):
         flat = np.zeros(int(np.prod([count for _, count in loops], dtype=np.int64)), bool)
         present = [
             int(name[len(b"ImageDataSeq|") : -1])
-            for name in self._file.offsets
+            for name in self._chunks.offsets
             if name.startswith(b"ImageDataSeq|") and name[13:-1].isdigit()
         ]
         indices = np.array(present, np.int64)
@@ -419,33 +367,22 @@ class Nd2Reader(PlaneReader):
         shape = [self._sizes[axis] for axis in "PTZ"]
         return grid.transpose(order or [0]).reshape(shape)
 
-    def _describe(self, holes: Holes) -> RawInfo:
-        header, notes = self._header, list(holes.notes)
+    def _describe(self, frames: HeldFrames) -> RawInfo:
+        header, notes = self._header, list(frames.notes)
         if self._surplus:
             notes.append(f"The file holds {self._surplus} images more than its loops announce.")
         if not header.has_loops and self._sizes["T"] > 1:
             notes.append("The file does not say what its images are; they are taken as frames.")
-        points = header.points or ((None, float("nan"), float("nan")),) * self._sizes["P"]
-        return RawInfo(
-            format="nd2",
-            axes="".join(axis for axis, _ in header.loops)
-            + ("C" if header.n_channels > 1 else "")
-            + "YX",
-            n_frames=self._sizes["T"],
-            n_z=self._sizes["Z"],
-            height=header.height,
-            width=header.width,
-            dtype=self._dtype.name,
-            positions=tuple(
-                Position(
-                    i, name, None if np.isnan(x) else float(x), None if np.isnan(y) else float(y)
-                )
-                for i, (name, x, y) in enumerate(points)
-            ),
-            channels=tuple(Channel(i, name) for i, name in enumerate(header.names)),
+        return raw_info(
+            "nd2",
+            "".join(axis for axis, _ in header.loops) + ("C" if header.n_channels > 1 else ""),
+            self._sizes,
+            (header.height, header.width, self._dtype.name),
+            positions=header.points or ((None, None, None),) * self._sizes["P"],
+            channels=header.names,
             pixel_um=header.pixel_um,
             z_um=header.z_um,
-            missing=holes.missing,
+            missing=frames.missing,
             warnings=tuple(notes),
         )
 
@@ -453,7 +390,7 @@ class Nd2Reader(PlaneReader):
         """Return the times of each position: those of a frame's first z plane."""
         recorded = None
         try:
-            data = self._file.read(b"CustomData|AcqTimesCache!")
+            data = self._chunks.read(b"CustomData|AcqTimesCache!")
         except (KeyError, ValueError):
             data = b""
         stamps = np.frombuffer(data[: len(data) // 8 * 8], "<f8") / 1000
@@ -481,13 +418,13 @@ class Nd2Reader(PlaneReader):
         header, name = self._header, _FRAME % int(sequence)
         rows: NDArray[np.uint8] = np.empty((header.height, header.row_bytes), np.uint8)
         if header.compression == "lossless":
-            packed = self._file.read(name, self._file.size)[_STAMP_BYTES:]
+            packed = self._chunks.read(name, self._chunks.size)[_STAMP_BYTES:]
             data = zlib.decompressobj().decompress(packed, rows.nbytes)
             if len(data) != rows.nbytes:
                 raise ValueError(f"{len(data)} bytes unpacked where {rows.nbytes} belong")
             rows = np.frombuffer(data, np.uint8).reshape(rows.shape)
         else:
-            self._file.read_into(name, rows, _STAMP_BYTES)
+            self._chunks.read_into(name, rows, _STAMP_BYTES)
         used = header.width * header.n_channels * self._dtype.itemsize
         pixels = np.ascontiguousarray(rows[:, :used]).view(self._dtype.newbyteorder("<"))
         return pixels.reshape(header.height, header.width, header.n_channels)
@@ -496,7 +433,6 @@ class Nd2Reader(PlaneReader):
         """Close the file; safe to call twice."""
         super().close()
         self._last = None
-        self._file.close()
 
 
 def _open(path: Path) -> ChunkFile:

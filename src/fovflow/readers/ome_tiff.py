@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import math
 import re
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
-    Channel,
-    Given,
-    Holes,
-    PlaneReader,
-    Position,
+    FileReader,
+    HeldFrames,
+    Overrides,
     RawInfo,
     check_sizes,
     choose_times,
-    find_holes,
-    most_common_shape,
+    common_shape,
+    held_frames,
+    long_axes,
     nominal_times,
-    odd_positions,
+    raw_info,
     refuse_rgb,
 )
+from fovflow.readers.locate import path_inside
 from fovflow.readers.tiff_pages import TiffPages
 from fovflow.units import positive, to_s, to_um
 
@@ -37,16 +37,9 @@ from fovflow.units import positive, to_s, to_um
 class Block:
     """Planes that are stored one after another: a `TiffData` element.
 
-    Attributes
-    ----------
-    file : str or None
-        Name of the file that holds them; None for the file with the XML.
-    page : int
-        Of the first plane.
-    count : int or None
-        Number of planes; None for all that the file has.
-    first : int
-        Index of the first plane in the image's own order of planes.
+    `file` is the name of the file that holds them, None for the file with the XML; `page` that of
+    the first plane; `count` the number of planes, None for all that the file has; `first` the index
+    of the first plane in the image's own order of planes.
     """
 
     file: str | None
@@ -59,14 +52,8 @@ class Block:
 class Image:
     """One image of an OME-TIFF file, that is, a position.
 
-    Attributes
-    ----------
-    order : str
-        Axes of its planes, outermost first, such as ``"TCZ"``.
-    sizes : dict
-        Lengths of T, C, Z, Y, X.
-    stamps : dict of int to float
-        Frame to seconds, from the first plane of each frame.
+    `order` has the axes of its planes, outermost first, such as ``"TCZ"``; `sizes` the lengths of
+    T, C, Z, Y and X; `stamps` the seconds of frames, from the first plane of each.
     """
 
     name: str | None
@@ -86,25 +73,14 @@ class Image:
 def parse_ome(path: Path, text: str) -> tuple[Image, ...]:
     """Parse the OME-XML of an OME-TIFF file.
 
-    Parameters
-    ----------
-    path : Path
-        The file that the XML comes from; named in errors.
-    text : str
-
-    Raises
-    ------
-    FovflowError
-        If the XML is damaged, holds no image, or stands in another file.
+    XML that is damaged, holds no image, or stands in another file is refused.
     """
-    try:
+    with explained(
+        f"the OME-XML of {path} is damaged",
+        ElementTree.ParseError,
+        remedy="copy the file again from its source",
+    ):
         root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise FovflowError(
-            f"the OME-XML of {path} is damaged",
-            found=str(error),
-            remedy="copy the file again from its source",
-        ) from error
     own = root.get("UUID")
     images = []
     for element in root:
@@ -127,23 +103,21 @@ def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> I
     pixels = next((child for child in element if _local(child) == "Pixels"), None)
     if pixels is None:
         raise FovflowError(f"an image in the OME-XML of {path} has no pixels")
-    try:
+    with explained(
+        f"the OME-XML of {path} is damaged", KeyError, ValueError, remedy=None, name_kind=True
+    ):
         sizes = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in "TCZYX"}
         order = pixels.attrib["DimensionOrder"][:1:-1]
         if sorted(order) != ["C", "T", "Z"]:
-            raise ValueError(f"dimension order {pixels.attrib['DimensionOrder']!r}")  # noqa: TRY301
+            raise ValueError(f"dimension order {pixels.attrib['DimensionOrder']!r}")
         channels = [child for child in pixels if _local(child) == "Channel"]
         samples = max((int(c.get("SamplesPerPixel", 1)) for c in channels), default=1)
-        check_sizes(path, positions=1, frames=sizes["T"], channels=sizes["C"], n_z=sizes["Z"])
+        check_sizes(path, sizes)
         blocks = tuple(
             _parse_block(child, own, order, sizes)
             for child in pixels
             if _local(child) == "TiffData"
         )
-    except (KeyError, ValueError) as error:
-        raise FovflowError(
-            f"the OME-XML of {path} is damaged", found=f"{type(error).__name__}: {error}"
-        ) from error
     planes = [child for child in pixels if _local(child) == "Plane"]
     x_um, y_um = _stage(planes)
     return Image(
@@ -226,55 +200,34 @@ def _local(element: ElementTree.Element) -> str:
 _ABSENT = -1
 
 
-class OmeTiffReader(PlaneReader):
-    """An open OME-TIFF dataset.
+class OmeTiffReader(FileReader[TiffPages]):
+    """An open OME-TIFF dataset: a file, or any file of a set that carries the description.
 
-    One file is open at a time. Planes that the description names and no file holds are missing; a
-    frame that lacks some of its channels or z planes counts as missing too.
-
-    Parameters
-    ----------
-    path : Path
-        The file, or any file of a set that carries the description.
-    given : Given, optional
+    Planes that the description names and no file holds are missing; a frame that lacks some of its
+    channels or z planes counts as missing too.
     """
 
-    def __init__(self, path: Path, given: Given | None = None):
-        with ExitStack() as stack:
-            self._open: TiffPages | None = TiffPages(path)
-            stack.callback(self.close)
-            images = parse_ome(path, _description(self._open))
-            self._index = _PlaneIndex(path, images, self._open.count)
-            height, width, dtype = self._open.describe()
-            holes = find_holes(path, self._index.held())
-            info = _describe(images, self._index, holes, (height, width, dtype))
-            recorded = np.full(holes.whole.shape, np.nan)
+    def __init__(self, path: Path, given: Overrides | None = None):
+        with self._opening(path, TiffPages) as pages:
+            images = parse_ome(path, _description(pages))
+            self._index = _PlaneIndex(path, images, pages.count)
+            plane = pages.describe()
+            frames = held_frames(path, self._index.held())
+            info = _describe(images, self._index, frames, plane)
+            recorded = np.full(frames.whole.shape, np.nan)
             for p, image in enumerate(images):
                 for t, seconds in image.stamps.items():
                     if 0 <= t < info.n_frames:
                         recorded[p, t] = seconds
             nominal = nominal_times(info.n_frames, images[0].period_s)
-            times = choose_times(recorded, holes.whole, nominal)
-            super().__init__(path, info, times, given or Given())
-            stack.pop_all()
+            super().__init__(path, info, choose_times(recorded, frames.whole, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         file, page = self._index.find(p, t, c, z)
-        if self._open is None or self._open.path != file:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
-            self._open = TiffPages(file)
-        if page >= self._open.count:
-            raise ValueError(f"{file.name} has {self._open.count} pages, not {page + 1}")
-        return self._open.read(page)
-
-    def close(self) -> None:
-        """Close the file; safe to call twice."""
-        super().close()
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+        pages = self._file(file, TiffPages)
+        if page >= pages.count:
+            raise ValueError(f"{file.name} has {pages.count} pages, not {page + 1}")
+        return pages.read(page)
 
 
 class _PlaneIndex:
@@ -293,9 +246,8 @@ class _PlaneIndex:
                     found=f"{_sizes(first)} and {_sizes(image)}",
                     remedy="save each kind in a file of its own",
                 )
-        self.shape = (len(images), *(first.sizes[axis] for axis in "TCZ"))
-        n_positions, n_frames, n_channels, n_z = self.shape
-        check_sizes(path, positions=n_positions, frames=n_frames, channels=n_channels, n_z=n_z)
+        self.sizes = first.sizes | {"P": len(images)}
+        check_sizes(path, self.sizes)
         self.files: list[Path] = [path]
         self.absent: list[str] = []
         self._own_pages = own_pages
@@ -303,8 +255,9 @@ class _PlaneIndex:
         names = {block.file for image in images for block in image.blocks}
         if len(names) == 1:  # a file on its own may have been renamed
             self._known[names.pop()] = 0
-        self._file = np.full(self.shape, _ABSENT, np.int32)
-        self._page = np.zeros(self.shape, np.int32)
+        shape = [self.sizes[axis] for axis in "PTCZ"]
+        self._file = np.full(shape, _ABSENT, np.int32)
+        self._page = np.zeros(shape, np.int32)
         self._counts: dict[int, int] = {0: own_pages}
         for p, image in enumerate(images):
             self._fill(p, image, alone=len(images) == 1)
@@ -333,7 +286,7 @@ class _PlaneIndex:
     def _number(self, name: str | None) -> int:
         """Return the number of a file of the set, or -1 if it is not there."""
         if name not in self._known:
-            sibling = beside(self.path, name or "")
+            sibling = file_of_set(self.path, name or "")
             if sibling.is_file():
                 self._known[name] = len(self.files)
                 self.files.append(sibling)
@@ -355,40 +308,28 @@ class _PlaneIndex:
         return self.files[self._file[p, t, c, z]], int(self._page[p, t, c, z])
 
 
-def beside(path: Path, name: str) -> Path:
-    """Return the file called `name` in the folder of `path`, or below it.
-
-    Raises
-    ------
-    FovflowError
-        If the name leads out of that folder.
-    """
-    parts = PurePosixPath(name.replace("\\", "/"))
-    if not name or parts.is_absolute() or ".." in parts.parts or re.match(r"^[A-Za-z]:", name):
+def file_of_set(path: Path, name: str) -> Path:
+    """Return the file called `name` in the folder of `path`, or below it; refuse names outside."""
+    found = path_inside(path.parent, name)
+    if not name or found is None or re.match(r"^[A-Za-z]:", name):
         raise FovflowError(
             f"{path} refers to a file outside its own folder",
             found=repr(name),
             remedy="put all files of the dataset into one folder and save the set again",
         )
-    return path.parent / parts
+    return found
 
 
 def set_files(path: Path) -> list[Path]:
     """Return the files of the OME-TIFF set that a file describes, those that are there.
 
-    Returns
-    -------
-    list of Path
-        The named file first; empty for TIFF files of other kinds.
+    The named file comes first; the list is empty for TIFF files of other kinds.
     """
-    pages = TiffPages(path)
-    try:
+    with closing(TiffPages(path)) as pages:
         if not is_ome(pages):
             return []
         images = parse_ome(path, _description(pages))
         return _PlaneIndex(path, images, pages.count).files
-    finally:
-        pages.close()
 
 
 def is_ome(pages: TiffPages) -> bool:
@@ -404,34 +345,27 @@ def _description(pages: TiffPages) -> str:
 def _describe(
     images: tuple[Image, ...],
     index: _PlaneIndex,
-    holes: Holes,
+    frames: HeldFrames,
     plane: tuple[int, int, str],
 ) -> RawInfo:
     first = images[0]
     notes = [f"The file {name!r} of the set is not there." for name in index.absent[:5]]
-    notes += holes.notes
-    height, width, dtype = plane
+    notes += frames.notes
+    shape, dtype = plane[:2], plane[2]
     shapes = [(image.sizes["Y"], image.sizes["X"]) for image in images]
-    if shapes[0] == (height, width):  # else the description is wrong: the page counts
-        height, width = most_common_shape(shapes)
-        notes += odd_positions(shapes)
-    names = [*first.channels, *[""] * first.sizes["C"]][: first.sizes["C"]]
-    axes = "".join(axis for axis in first.order if first.sizes[axis] > 1)
-    return RawInfo(
-        format="ome-tiff",
-        axes=("P" if len(images) > 1 else "") + axes + "YX",
-        n_frames=first.sizes["T"],
-        n_z=first.sizes["Z"],
-        height=height,
-        width=width,
-        dtype=dtype,
-        positions=tuple(
-            Position(p, image.name, image.x_um, image.y_um) for p, image in enumerate(images)
-        ),
-        channels=tuple(Channel(c, name) for c, name in enumerate(names)),
+    if shapes[0] == shape:  # else the description is wrong: the page counts
+        shape, odd = common_shape(shapes)
+        notes += odd
+    return raw_info(
+        "ome-tiff",
+        long_axes(f"P{first.order}", index.sizes),
+        index.sizes,
+        (*shape, dtype),
+        positions=[(image.name, image.x_um, image.y_um) for image in images],
+        channels=first.channels,
         pixel_um=first.pixel_um,
         z_um=first.z_um,
-        missing=holes.missing,
+        missing=frames.missing,
         warnings=tuple(notes),
     )
 

@@ -7,7 +7,6 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,15 @@ from numpy.typing import NDArray
 from fovflow.errors import FovflowError
 from fovflow.readers.base import (
     Channel,
+    FileReader,
     FrameTimes,
-    Given,
-    PlaneReader,
+    Overrides,
     Position,
     RawInfo,
     TimeSource,
     check_sizes,
     choose_times,
+    long_axes,
     worst_source,
 )
 from fovflow.readers.locate import Location, natural_key
@@ -39,17 +39,7 @@ _NUMBER = re.compile(r"(\D*)(\d+)")
 
 @dataclass(frozen=True)
 class NamedFiles:
-    """Files of a series and what their names say.
-
-    Attributes
-    ----------
-    root : Path
-    files : tuple of Path
-    fields : tuple of NameFields
-        One per file.
-    notes : tuple of str
-        Sentences about files that were left out.
-    """
+    """Files of a series, what the name of each says, and sentences about files left out."""
 
     root: Path
     files: tuple[Path, ...]
@@ -58,13 +48,7 @@ class NamedFiles:
 
 
 def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> NamedFiles:
-    """Interpret the names of files, by an explicit pattern or by themselves.
-
-    Raises
-    ------
-    FovflowError
-        If no file matches the pattern, or the names leave a choice.
-    """
+    """Interpret the names of files, by an explicit pattern or by themselves."""
     if len(files) == 1 and pattern is None:
         return NamedFiles(root, tuple(files), (NameFields(),))
     names = [path.relative_to(root).as_posix() if path != root else path.name for path in files]
@@ -89,57 +73,49 @@ def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> N
 class SeriesGrid:
     """Which file holds which position, frame, channel and z plane.
 
-    Parameters
-    ----------
-    named : NamedFiles
-    inner : RawInfo
-        Of the first file: its pages may run over an axis that the names leave out.
+    The pages of the files, of which `inner` describes the first one, may run over an axis that the
+    names leave out.
 
     Attributes
     ----------
     positions, channels : tuple of str
         Their names, as far as known.
-    n_frames, n_z : int
+    sizes : dict
+        Lengths of P, T, C and Z.
     held : (P, T) bool
-    missing : tuple of (int, int)
-    axes : str
+        Which frames there are.
     notes : tuple of str
+        Sentences for the warnings.
 
-    Raises
-    ------
-    FovflowError
-        If two files have the same place, or a frame lacks some of its channels.
+    Two files of the same place, and frames that lack some of their channels, are refused.
     """
 
     def __init__(self, named: NamedFiles, inner: RawInfo):
         root, known, notes = named.root, named.fields, list(named.notes)
         times = _frame_numbers([each.time for each in known], notes)
         labels = {
-            "position": sorted({each.position for each in known}, key=natural_key),
-            "channel": sorted({each.channel for each in known}, key=natural_key),
-            "z": sorted({each.z for each in known}, key=natural_key),
+            kind: sorted({getattr(each, kind) for each in known}, key=natural_key)
+            for kind in ("position", "channel", "z")
         }
         self.positions = tuple(labels["position"])
         self._pages = _page_axes(root, inner, len(set(times)), len(labels["channel"]), labels["z"])
         outer = (max(times) + 1, len(labels["channel"]), len(labels["z"]))
-        self.n_frames = max(outer[0], self._pages["T"])
-        self.n_z = max(outer[2], self._pages["Z"])
         inner_names = tuple(channel.name for channel in inner.channels)
         self.channels = tuple(labels["channel"]) if outer[1] > 1 else inner_names
         if outer[1] == 1 and len(inner_names) == 1 and labels["channel"][0]:
             self.channels = (labels["channel"][0],)
-        check_sizes(
-            root,
-            positions=len(self.positions),
-            frames=self.n_frames,
-            channels=len(self.channels),
-            n_z=self.n_z,
-        )
+        self.sizes = {
+            "P": len(self.positions),
+            "T": max(outer[0], self._pages["T"]),
+            "C": len(self.channels),
+            "Z": max(outer[2], self._pages["Z"]),
+        }
+        check_sizes(root, self.sizes)
         self._files = named.files
         self._at = np.full((len(self.positions), *outer), _ABSENT, np.int32)
         rank = {kind: {text: i for i, text in enumerate(texts)} for kind, texts in labels.items()}
         for i, (each, t) in enumerate(zip(known, times, strict=True)):
-            p, c, z = (rank[kind][getattr(each, kind)] for kind in ("position", "channel", "z"))
+            p, c, z = (rank[kind][getattr(each, kind)] for kind in labels)
             key = (p, t, c, z)
             if self._at[key] != _ABSENT:
                 raise FovflowError(
@@ -148,13 +124,10 @@ class SeriesGrid:
                     remedy="give a pattern with all fields that tell files apart",
                 )
             self._at[key] = i
-        self._find_holes(root)
+        self.held = self._held_frames(root)
         self.notes = tuple(notes)
-        lengths = {"P": len(self.positions), "T": self.n_frames, "C": len(self.channels)}
-        lengths["Z"] = self.n_z
-        self.axes = "".join(axis for axis, n in lengths.items() if n > 1) + "YX"
 
-    def _find_holes(self, root: Path) -> None:
+    def _held_frames(self, root: Path) -> NDArray[np.bool_]:
         there = (self._at != _ABSENT).reshape(*self._at.shape[:2], -1)
         partial = np.argwhere(there.any(axis=2) & ~there.all(axis=2))
         if partial.size:
@@ -169,8 +142,7 @@ class SeriesGrid:
         whole = there.all(axis=2)
         if self._pages["T"] > 1:
             whole = np.repeat(whole, self._pages["T"], axis=1)
-        self.held: NDArray[np.bool_] = whole
-        self.missing = tuple((int(p), int(t)) for p, t in np.argwhere(~whole))
+        return np.asarray(whole)
 
     def file(self, p: int, t: int, c: int, z: int) -> Path:
         """Return the file of a plane."""
@@ -207,7 +179,7 @@ def _frame_numbers(texts: list[str], notes: list[str]) -> list[int]:
 def _page_axes(
     root: Path, inner: RawInfo, n_times: int, n_channels: int, z: list[str]
 ) -> dict[str, int]:
-    """Return what the pages within a file are, beside what the names say."""
+    """Return what the pages within a file are, besides what the names say."""
     pages = {"T": inner.n_frames, "C": len(inner.channels), "Z": inner.n_z, "swapped": 0}
     if inner.format == "tiff" and pages["T"] > 1 and n_times > 1 and pages["Z"] == len(z) == 1:
         pages |= {"T": 1, "Z": pages["T"], "swapped": 1}
@@ -231,18 +203,12 @@ _MAX_CHECKED = 50
 
 
 def open_series(
-    location: Location, given: Given | None = None, pattern: str | None = None
+    location: Location, pattern: str | None = None, given: Overrides | None = None
 ) -> OmeTiffReader | SeriesReader:
     """Open the TIFF files of a folder or pattern as one dataset.
 
-    Files that are together one OME-TIFF set are read as that.
-
-    Parameters
-    ----------
-    location : Location
-    given : Given, optional
-    pattern : str, optional
-        See `match_pattern`; without it the names are interpreted by `detect_fields`.
+    Files that are together one OME-TIFF set are read as that. Names are read by the pattern (see
+    `match_pattern`), without one by `detect_fields`.
     """
     files = location.files or (location.root,)
     for path in files:
@@ -254,49 +220,40 @@ def open_series(
             )
     if pattern is None and len(files) > 1 and len(set_files(files[0])) > 1:
         return OmeTiffReader(files[0], given)
-    return SeriesReader(interpret_names(location.root, files, pattern), given or Given())
+    return SeriesReader(interpret_names(location.root, files, pattern), given)
 
 
-class SeriesReader(PlaneReader):
-    """An open TIFF series; one file is open at a time.
+class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
+    """An open TIFF series."""
 
-    Parameters
-    ----------
-    named : NamedFiles
-    given : Given
-    """
-
-    def __init__(self, named: NamedFiles, given: Given):
-        with ExitStack() as stack:
-            self._open: OmeTiffReader | TiffReader | None = open_tiff(named.files[0])
-            stack.callback(self.close)
-            self._inner = self._open.info
-            grid = SeriesGrid(named, self._inner)
-            self._grid = grid
+    def __init__(self, named: NamedFiles, given: Overrides | None):
+        with self._opening(named.files[0], open_tiff) as first:
+            self._inner = first.info
+            self._grid = grid = SeriesGrid(named, self._inner)
             self._check_some(named.files)
             self._stage: dict[int, Position] = {}
-            source = self._time_source(grid)
-            self._in_files = source != "unknown" and given.interval_s is None
-            if grid.n_frames == 1 and source == "unknown":
+            source = self._time_source()
+            self._in_files = source != "unknown" and (given is None or given.interval_s is None)
+            n_positions, n_frames, n_z = (grid.sizes[axis] for axis in "PTZ")
+            if n_frames == 1 and source == "unknown":
                 times = FrameTimes(np.zeros(1), "nominal")
             else:
-                times = FrameTimes(np.full(grid.n_frames, np.nan), source)
+                times = FrameTimes(np.full(n_frames, np.nan), source)
             info = replace(
                 self._inner,
                 format="tiff-series",
-                axes=grid.axes,
-                n_frames=grid.n_frames,
-                n_z=grid.n_z,
+                axes=f"{long_axes('PTCZ', grid.sizes)}YX",
+                n_frames=n_frames,
+                n_z=n_z,
                 positions=tuple(
                     replace(self._stage.get(p, Position(p)), index=p, name=name or None)
                     for p, name in enumerate(grid.positions)
                 ),
                 channels=tuple(Channel(c, name) for c, name in enumerate(grid.channels)),
-                missing=grid.missing,
+                missing=tuple((int(p), int(t)) for p, t in np.argwhere(~grid.held)),
                 warnings=grid.notes,
             )
-            super().__init__(named.root, info, [times] * len(grid.positions), given)
-            stack.pop_all()
+            super().__init__(named.root, info, [times] * n_positions, given)
 
     def _check_some(self, files: Sequence[Path]) -> None:
         """Compare the images of files whose sizes on disk differ; all are compared when read."""
@@ -307,12 +264,8 @@ class SeriesReader(PlaneReader):
 
     def _reader(self, path: Path) -> OmeTiffReader | TiffReader:
         """Return the reader of one file after comparing it with the first one."""
-        if self._open is None or self._open.path != path:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
-            self._open = open_tiff(path)
-        found, first = self._open.info, self._inner
+        reader = self._file(path, open_tiff)
+        found, first = reader.info, self._inner
         here, there = _shape(found), _shape(first)
         if here != there:
             raise FovflowError(
@@ -320,13 +273,14 @@ class SeriesReader(PlaneReader):
                 found=f"{here} where the first file has {there}",
                 remedy="move it away, or narrow the pattern of the files",
             )
-        return self._open
+        return reader
 
-    def _time_source(self, grid: SeriesGrid) -> TimeSource:
+    def _time_source(self) -> TimeSource:
         """Tell where times come from, and note stage positions, from a few files' headers."""
-        assert self._open is not None
-        source = self._open.times(0).source
-        if grid.n_frames > 1 == self._inner.n_frames and source != "measured":
+        assert self._open_file is not None
+        grid, source = self._grid, self._open_file[1].times(0).source
+        one_each = grid.sizes["T"] > 1 == self._inner.n_frames
+        if one_each and source != "measured":
             return "unknown"
         for p in range(len(grid.positions)):
             held = np.flatnonzero(grid.held[p])
@@ -334,9 +288,7 @@ class SeriesReader(PlaneReader):
                 reader = self._reader(grid.file(p, t, 0, 0))
                 self._stage[p] = reader.info.positions[0]
                 source = worst_source([source, reader.times(0).source])
-        if grid.n_frames > 1 == self._inner.n_frames and source != "measured":
-            return "unknown"
-        return source
+        return "unknown" if one_each and source != "measured" else source
 
     def times(self, p: int) -> FrameTimes:
         """Return the times of position `p`; time stamps are read from its files' headers."""
@@ -345,7 +297,7 @@ class SeriesReader(PlaneReader):
             return times
         if self._inner.n_frames > 1:
             return self._reader(self._grid.file(p, 0, 0, 0)).times(0)
-        recorded = np.full((1, self._grid.n_frames), np.nan)
+        recorded = np.full((1, self.info.n_frames), np.nan)
         held = self._grid.held[p : p + 1]
         for t in np.flatnonzero(held[0]):
             reader = self._reader(self._grid.file(p, int(t), 0, 0))
@@ -355,13 +307,6 @@ class SeriesReader(PlaneReader):
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         inner = self._grid.inner(t, c, z)
         return self._reader(self._grid.file(p, t, c, z)).read(0, *inner)
-
-    def close(self) -> None:
-        """Close the file; safe to call twice."""
-        super().close()
-        if self._open is not None:
-            self._open.close()
-            self._open = None
 
 
 def _shape(info: RawInfo) -> str:

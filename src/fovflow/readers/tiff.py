@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,40 +13,26 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.readers.base import (
-    Channel,
-    Given,
-    PlaneReader,
-    Position,
-    RawInfo,
+    FileReader,
+    Overrides,
     check_sizes,
     choose_times,
+    long_axes,
     nominal_times,
+    raw_info,
 )
 from fovflow.readers.ome_tiff import OmeTiffReader, is_ome
-from fovflow.readers.tiff_pages import NisTags, TiffPages, damaged, read_nis_tags
+from fovflow.readers.tiff_pages import NisTags, TiffPages, damaged_tiff, read_nis_tags
 from fovflow.units import positive, to_s, to_um
 
 _MICROSCOPIC_UM = (0.01, 10.0)
 _STEP = re.compile(r"^[ctz]:\d+/\d+\s*(?:-\s*)?")
 
 
-def open_tiff(path: Path, given: Given | None = None) -> OmeTiffReader | TiffReader:
-    """Open a TIFF file of any of the kinds that are known.
-
-    Parameters
-    ----------
-    path : Path
-    given : Given, optional
-
-    Raises
-    ------
-    FovflowError
-    """
-    pages = TiffPages(path)
-    try:
+def open_tiff(path: Path, given: Overrides | None = None) -> OmeTiffReader | TiffReader:
+    """Open a TIFF file of any of the kinds that are known."""
+    with closing(TiffPages(path)) as pages:
         ome = is_ome(pages)
-    finally:
-        pages.close()
     return OmeTiffReader(path, given) if ome else TiffReader(path, given)
 
 
@@ -63,21 +49,14 @@ class _Layout:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
-class TiffReader(PlaneReader):
+class TiffReader(FileReader[TiffPages]):
     """An open ImageJ hyperstack or plain TIFF stack.
 
     Pages of a plain stack are frames, unless the file was written by `tifffile` with named axes.
-
-    Parameters
-    ----------
-    path : Path
-    given : Given, optional
     """
 
-    def __init__(self, path: Path, given: Given | None = None):
-        with ExitStack() as stack:
-            self._pages = TiffPages(path)
-            stack.callback(self._pages.close)
+    def __init__(self, path: Path, given: Overrides | None = None):
+        with self._opening(path, TiffPages) as self._pages:
             height, width, dtype = self._pages.describe()
             if self._pages.describe(self._pages.count - 1) != (height, width, dtype):
                 raise FovflowError(
@@ -88,35 +67,28 @@ class TiffReader(PlaneReader):
             self._dtype = np.dtype(dtype)
             imagej = bool(self._pages.tif.is_imagej)
             self._layout = _layout(self._pages, height * width * self._dtype.itemsize)
-            sizes = {"T": 1, "C": 1, "Z": 1} | dict(
-                zip(self._layout.axes, self._layout.shape, strict=True)
-            )
-            check_sizes(path, positions=1, frames=sizes["T"], channels=sizes["C"], n_z=sizes["Z"])
-            says = _imagej(self._pages, sizes) if imagej else _plain(self._pages)
+            axes, shape = self._layout.axes, self._layout.shape
+            sizes = dict.fromkeys("PTCZ", 1) | dict(zip(axes, shape, strict=True))
+            check_sizes(path, sizes)
+            header = _imagej(self._pages, sizes) if imagej else _plain(self._pages)
             tags = read_nis_tags(self._pages.tif.pages[0]) or NisTags()
-            info = RawInfo(
-                format="imagej-tiff" if imagej else "tiff",
-                axes="".join(axis for axis in self._layout.axes if sizes[axis] > 1) + "YX",
-                n_frames=sizes["T"],
-                n_z=sizes["Z"],
-                height=height,
-                width=width,
-                dtype=dtype,
-                positions=(Position(0, None, tags.x_um, tags.y_um),),
-                channels=tuple(
-                    Channel(c, name) for c, name in enumerate(says.channels or ("",) * sizes["C"])
-                ),
-                pixel_um=tags.pixel_um or says.pixel_um,
-                z_um=says.z_um,
-                warnings=says.notes if tags.pixel_um is None else (),
+            info = raw_info(
+                "imagej-tiff" if imagej else "tiff",
+                long_axes(axes, sizes),
+                sizes,
+                (height, width, dtype),
+                positions=[(None, tags.x_um, tags.y_um)],
+                channels=header.channels,
+                pixel_um=tags.pixel_um or header.pixel_um,
+                z_um=header.z_um,
+                warnings=header.notes if tags.pixel_um is None else (),
             )
-            nominal = nominal_times(sizes["T"], says.period_s)
+            nominal = nominal_times(sizes["T"], header.period_s)
             recorded = None
             if tags.seconds is not None and sizes["T"] == 1:
                 recorded = np.array([[tags.seconds]])
             held = np.ones((1, sizes["T"]), bool)
-            super().__init__(path, info, choose_times(recorded, held, nominal), given or Given())
-            stack.pop_all()
+            super().__init__(path, info, choose_times(recorded, held, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         at, index = {"T": t, "C": c, "Z": z}, 0
@@ -129,11 +101,6 @@ class TiffReader(PlaneReader):
         offset = self._layout.first + index * shape[0] * shape[1] * stored.itemsize
         return self._pages.read_at(offset, shape, stored)
 
-    def close(self) -> None:
-        """Close the file; safe to call twice."""
-        super().close()
-        self._pages.close()
-
 
 def _layout(pages: TiffPages, plane_bytes: int) -> _Layout:
     """Return how the planes are laid out in the file."""
@@ -145,10 +112,8 @@ def _layout(pages: TiffPages, plane_bytes: int) -> _Layout:
     start = int(page.dataoffsets[0]) if page.is_contiguous else 0
     if pages.count < planes and start and start + planes * plane_bytes <= pages.size:
         return _Layout(axes, shape, start)
-    raise damaged(
-        pages.path,
-        ValueError(f"it announces {planes} planes and holds {pages.count}"),
-    )
+    with damaged_tiff(pages.path):
+        raise ValueError(f"it announces {planes} planes and holds {pages.count}")
 
 
 def _announced(pages: TiffPages) -> tuple[str, tuple[int, ...]]:
@@ -194,8 +159,8 @@ def _named(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[in
 
 
 @dataclass(frozen=True)
-class _Says:
-    """What a header says beside the sizes."""
+class _Header:
+    """What a header says besides the sizes."""
 
     pixel_um: float | None = None
     z_um: float | None = None
@@ -204,7 +169,7 @@ class _Says:
     notes: tuple[str, ...] = ()
 
 
-def _plain(pages: TiffPages) -> _Says:
+def _plain(pages: TiffPages) -> _Header:
     """Return the pixel size that a resolution per inch or centimetre amounts to.
 
     Screen and print resolutions stand in the same tag: only sizes that a microscope makes count.
@@ -214,8 +179,8 @@ def _plain(pages: TiffPages) -> _Says:
     unit = {2: "inch", 3: "cm"}.get(code)
     pixel = to_um(_edge(tags), unit)
     if pixel is None or not _MICROSCOPIC_UM[0] <= pixel <= _MICROSCOPIC_UM[1]:
-        return _Says()
-    return _Says(pixel, notes=("The pixel size comes from the resolution of the TIFF file.",))
+        return _Header()
+    return _Header(pixel, notes=("The pixel size comes from the resolution of the TIFF file.",))
 
 
 def _edge(tags: Any) -> float | None:
@@ -224,10 +189,10 @@ def _edge(tags: Any) -> float | None:
     return denominator / numerator if numerator and denominator else None
 
 
-def _imagej(pages: TiffPages, sizes: dict[str, int]) -> _Says:
+def _imagej(pages: TiffPages, sizes: dict[str, int]) -> _Header:
     meta = pages.tif.imagej_metadata or {}
     unit = str(meta.get("unit", ""))
-    return _Says(
+    return _Header(
         pixel_um=positive(to_um(_edge(pages.tif.pages[0].tags), unit)),
         z_um=positive(to_um(meta.get("spacing"), unit)) if sizes["Z"] > 1 else None,
         period_s=positive(to_s(meta.get("finterval"), str(meta.get("tunit", "s")))),

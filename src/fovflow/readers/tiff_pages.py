@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,14 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError
-from fovflow.readers.base import MAX_PLANES, check_dtype, check_plane, refuse_rgb
+from fovflow.errors import FovflowError, explained
+from fovflow.readers.base import (
+    MAX_PLANES,
+    check_dtype,
+    check_plane,
+    refuse_rgb,
+    unsupported_type,
+)
 
 _UNCOMPRESSED = 1
 _DEFLATE = (8, 32946, 50013)
@@ -45,32 +52,13 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffPages:
-    """An open TIFF file as a sequence of grey pages.
-
-    Parameters
-    ----------
-    path : Path
-
-    Attributes
-    ----------
-    count : int
-        Number of pages.
-    size : int
-        Bytes of the file.
-
-    Raises
-    ------
-    FovflowError
-        If the chain of pages is damaged.
-    """
+    """An open TIFF file as a sequence of `count` grey pages; `size` is its length in bytes."""
 
     def __init__(self, path: Path):
         self.path = path
-        try:
+        with damaged_tiff(path):
             self.count = count_pages(path)
             self.tif = tifffile.TiffFile(path, **dict.fromkeys(_PRIVATE_LAYOUTS, False))
-        except (ValueError, struct.error, tifffile.TiffFileError) as error:
-            raise damaged(path, error) from error
         self.size = int(self.tif.filehandle.size)
 
     def describe(self, index: int = 0) -> tuple[int, int, str]:
@@ -85,9 +73,8 @@ class TiffPages:
                 remedy="save it with one plane per page",
             )
         if page.dtype is None:
-            raise FovflowError(
-                f"{self.path} has pixels of an unsupported type",
-                found=f"{page.bitspersample} bits, sample format {page.sampleformat}",
+            raise unsupported_type(
+                self.path, f"{page.bitspersample} bits, sample format {page.sampleformat}"
             )
         dtype = check_dtype(self.path, page.dtype)
         compression = None
@@ -98,13 +85,7 @@ class TiffPages:
         return height, width, dtype
 
     def read(self, index: int) -> NDArray[Any]:
-        """Return a page as (Y, X).
-
-        Raises
-        ------
-        ValueError
-            If the page is not there whole.
-        """
+        """Return a page as (Y, X); raise ValueError if it is not there whole."""
         self.describe(index)
         page: Any = self.tif.pages[index]
         ends = [a + n for a, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
@@ -130,10 +111,7 @@ class TiffPages:
 def count_pages(path: Path) -> int:
     """Return the number of pages, following the chain of their headers.
 
-    Raises
-    ------
-    ValueError
-        If the chain leaves the file, bites its tail, or is longer than any real one.
+    ValueError tells of a chain that leaves the file, bites its tail, or is absurdly long.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -167,11 +145,11 @@ def count_pages(path: Path) -> int:
         return len(seen)
 
 
-def damaged(path: Path, error: Exception) -> FovflowError:
-    """Return the error for a TIFF file that is cut off or damaged."""
-    return FovflowError(
+def damaged_tiff(path: Path) -> AbstractContextManager[None]:
+    """Turn errors about the content of a TIFF file into a sentence."""
+    return explained(
         f"the TIFF file {path} is cut off or damaged",
-        found=str(error) or type(error).__name__,
+        *(ValueError, struct.error, tifffile.TiffFileError),
         remedy="copy it again from its source",
     )
 
@@ -182,12 +160,7 @@ _DOUBLE = 12
 
 @dataclass(frozen=True, slots=True)
 class NisTags:
-    """What the tags say; None where they say nothing that can be relied on.
-
-    Attributes
-    ----------
-    seconds, pixel_um, x_um, y_um : float or None
-    """
+    """What the tags say; None where they say nothing that can be relied on."""
 
     seconds: float | None = None
     pixel_um: float | None = None
@@ -196,17 +169,7 @@ class NisTags:
 
 
 def read_nis_tags(page: Any) -> NisTags | None:
-    """Read the tags of a page.
-
-    Parameters
-    ----------
-    page : tifffile.TiffPage
-
-    Returns
-    -------
-    NisTags or None
-        None for pages of other origin: the record of the ND2 format must be there.
-    """
+    """Read the tags of a `tifffile.TiffPage`; None where the record of the ND2 format is absent."""
     tags = page.tags
     if _RECORD not in tags or not isinstance(tags[_RECORD].value, bytes):
         return None

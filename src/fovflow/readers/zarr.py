@@ -17,18 +17,15 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.readers.base import (
-    Channel,
-    Given,
-    Holes,
+    Overrides,
     PlaneReader,
-    Position,
-    RawInfo,
     check_sizes,
     choose_times,
-    find_holes,
-    most_common_shape,
+    common_shape,
+    held_frames,
+    long_axes,
     nominal_times,
-    odd_positions,
+    raw_info,
 )
 from fovflow.readers.locate import natural_key
 from fovflow.readers.zarr_metadata import Group, Image, Shards, read_group, read_image
@@ -46,17 +43,9 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def check_chunks(image: Image, key: tuple[int, ...]) -> None:
-    """Refuse chunks of one plane that unpack to more than a chunk of the array holds.
+    """Raise ValueError for chunks of one plane that unpack to more than a chunk of the array holds.
 
-    Parameters
-    ----------
-    image : Image
-    key : tuple of int
-        Indices of the plane along the axes before Y and X.
-
-    Raises
-    ------
-    ValueError
+    The plane is told by its indices along the axes before Y and X.
     """
     packer, shards = image.packing.packer, image.packing.shards
     if not packer:
@@ -183,81 +172,51 @@ _MAX_POSITIONS = 100_000
 
 
 class ZarrReader(PlaneReader):
-    """An open OME-Zarr folder; level 0 of each multiscale image is read.
+    """An open OME-Zarr folder of an image, a bioformats2raw layout or a plate.
 
-    Each image of a bioformats2raw layout, and each field of a plate, is a position. A frame of
-    which no chunk is on disk is missing: writers leave out chunks that were never filled.
-
-    Parameters
-    ----------
-    path : Path
-        The folder of an image, a bioformats2raw layout or a plate.
-    given : Given, optional
+    Level 0 of each multiscale image is read. Each image of a layout, and each field of a plate, is
+    a position. A frame of which no chunk is on disk is missing: writers leave out chunks that were
+    never filled. No file stays open between reads.
     """
 
-    def __init__(self, path: Path, given: Given | None = None):
+    def __init__(self, path: Path, given: Overrides | None = None):
         self._images = _find_images(path)
-        self._arrays: dict[int, Any] = {}
+        self._last: tuple[int, Any] | None = None
         first = self._images[0]
-        n_frames, n_channels, n_z = (first.size(axis) for axis in "TCZ")
-        check_sizes(
-            path, positions=len(self._images), frames=n_frames, channels=n_channels, n_z=n_z
+        sizes = {axis: first.size(axis) for axis in "TCZ"} | {"P": len(self._images)}
+        check_sizes(path, sizes)
+        frames = held_frames(path, np.stack([_held_frames(image) for image in self._images]))
+        shape, notes = common_shape([(image.size("Y"), image.size("X")) for image in self._images])
+        info = raw_info(
+            "ome-zarr",
+            long_axes(f"P{first.axes[:-2]}", sizes),
+            sizes,
+            (*shape, first.dtype),
+            positions=[(image.name, image.x_um, image.y_um) for image in self._images],
+            channels=first.channels,
+            pixel_um=first.pixel_um,
+            z_um=first.z_um if sizes["Z"] > 1 else None,
+            missing=frames.missing,
+            warnings=notes,
         )
-        holes = find_holes(path, np.stack([_held_frames(image) for image in self._images]))
-        times = choose_times(None, holes.whole, nominal_times(n_frames, first.period_s))
-        super().__init__(path, _describe(self._images, holes), times, given or Given())
+        nominal = nominal_times(sizes["T"], first.period_s)
+        super().__init__(path, info, choose_times(None, frames.whole, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         import zarr
 
         image = self._images[p]
-        if p not in self._arrays:
-            self._arrays.clear()
-            self._arrays[p] = zarr.open_array(str(image.array), mode="r", zarr_format=image.version)
+        if self._last is None or self._last[0] != p:
+            array = zarr.open_array(str(image.array), mode="r", zarr_format=image.version)
+            self._last = p, array
         at = {"T": t, "C": c, "Z": z}
         key = tuple(at[axis] for axis in image.axes[:-2])
         check_chunks(image, key)
-        return np.asarray(self._arrays[p][(*key, slice(None), slice(None))])
-
-    def close(self) -> None:
-        """Forget the arrays; no file stays open between reads."""
-        super().close()
-        self._arrays.clear()
-
-
-def _describe(images: list[Image], holes: Holes) -> RawInfo:
-    first, n_channels = images[0], images[0].size("C")
-    shapes = [(image.size("Y"), image.size("X")) for image in images]
-    height, width = most_common_shape(shapes)
-    names = [*first.channels, *[""] * n_channels][:n_channels]
-    long = "".join(axis for axis in first.axes[:-2] if first.size(axis) > 1)
-    return RawInfo(
-        format="ome-zarr",
-        axes=("P" if len(images) > 1 else "") + long + "YX",
-        n_frames=first.size("T"),
-        n_z=first.size("Z"),
-        height=height,
-        width=width,
-        dtype=first.dtype,
-        positions=tuple(
-            Position(p, image.name, image.x_um, image.y_um) for p, image in enumerate(images)
-        ),
-        channels=tuple(Channel(c, name) for c, name in enumerate(names)),
-        pixel_um=first.pixel_um,
-        z_um=first.z_um if first.size("Z") > 1 else None,
-        missing=holes.missing,
-        warnings=odd_positions(shapes),
-    )
+        return np.asarray(self._last[1][(*key, slice(None), slice(None))])
 
 
 def _find_images(path: Path) -> list[Image]:
-    """Return the images of a folder in the order of their positions.
-
-    Raises
-    ------
-    FovflowError
-        If there is none, or they differ in more than height and width.
-    """
+    """Return the images of a folder by position; they may differ in height and width only."""
     group = read_group(path)
     if group is None:
         raise FovflowError(f"{path} is no Zarr group", remedy="name the OME-Zarr folder itself")

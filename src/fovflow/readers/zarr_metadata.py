@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import MAX_PLANE_BYTES, check_dtype, check_plane
+from fovflow.readers.locate import path_inside
 from fovflow.units import positive, to_s, to_um
 
 _PACKERS = {"blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma"}
@@ -29,16 +30,9 @@ _LZMA_FORMATS = (None, 1, 2)
 class Shards:
     """How chunks lie within the files of a sharded array.
 
-    Attributes
-    ----------
-    chunks : tuple of int
-        Shape of a chunk within a shard.
-    at_end : bool
-        Where the index is; else it is at the beginning.
-    checksum : bool
-        Whether the index ends with one, of 4 bytes.
-    aligned : bool
-        Whether the axes of chunks are those of the array.
+    `chunks` is the shape of a chunk within a shard; the index is at the end or at the beginning of
+    a shard, and ends with a checksum of 4 bytes or not. Chunks are `aligned` if their axes are
+    those of the array.
     """
 
     chunks: tuple[int, ...]
@@ -56,22 +50,10 @@ class Packing:
 
 
 def packing(path: Path, codecs: list[Any], version: int) -> Packing:
-    """Return how chunks are packed.
+    """Return how the chunks of the array in `path` are packed, from the codecs in its metadata.
 
-    Parameters
-    ----------
-    path : Path
-        Of the array; named in errors.
-    codecs : list
-        As the metadata have them.
-    version : {2, 3}
-        Of Zarr.
-
-    Raises
-    ------
-    FovflowError
-        For codecs that are no plain packers, some of which run code when decoding; and for packers
-        one in the other, which unpack to a size that nothing tells.
+    Codecs that are no plain packers are refused, since some of them run code when decoding; so are
+    packers one in the other, which unpack to a size that nothing tells.
     """
     allowed = _V2 if version == 2 else _V3
     names = [_name(codec) for codec in codecs]
@@ -141,15 +123,8 @@ class Group:
 class Image:
     """Level 0 of one multiscale image, that is, a position.
 
-    Attributes
-    ----------
-    array : Path
-    version : {2, 3}
-        Of Zarr.
-    key_start : str
-        What the names of chunks start with: ``""``, ``"c/"`` or ``"c."``.
-    packing : Packing
-        How chunks are packed.
+    `version` is that of Zarr; `key_start` what the names of chunks start with: ``""``, ``"c/"`` or
+    ``"c."``.
     """
 
     array: Path
@@ -174,15 +149,7 @@ class Image:
 
 
 def read_group(root: Path, relative: str = "") -> Group | None:
-    """Read a group's attributes; None if there is no group.
-
-    Parameters
-    ----------
-    root : Path
-        The folder of the dataset.
-    relative : str
-        Path of the group below it.
-    """
+    """Read the attributes of the group at `relative` in a dataset; None if there is no group."""
     path = below(root, relative)
     if (path / "zarr.json").is_file():
         attributes = _load(path / "zarr.json").get("attributes") or {}
@@ -196,25 +163,21 @@ def read_group(root: Path, relative: str = "") -> Group | None:
 def read_image(root: Path, group: Group, name: str | None) -> Image:
     """Read the description of a multiscale image.
 
-    Raises
-    ------
-    FovflowError
-        If axes, sizes, pixel type or codecs are not ones that can be read safely.
+    Axes, sizes, pixel types and codecs that cannot be read safely are refused.
     """
-    try:
+    with explained(
+        f"the metadata of the OME-Zarr image {group.path} are damaged or incomplete",
+        *(KeyError, IndexError, TypeError, ValueError, AttributeError),
+        remedy="write it again with a current OME-Zarr writer",
+        name_kind=True,
+    ):
         scales = group.attributes["multiscales"][0]
         dataset = scales["datasets"][0]
         array = below(root, (group.path / str(dataset["path"])).relative_to(root).as_posix())
         axes, units = _axes(scales)
         shape, chunks, dtype, key_start, packed = _array(array)
         if len(axes) != len(shape):
-            raise ValueError(f"axes {axes} for an array of shape {shape}")  # noqa: TRY301
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise FovflowError(
-            f"the metadata of the OME-Zarr image {group.path} are damaged or incomplete",
-            found=f"{type(error).__name__}: {error}",
-            remedy="write it again with a current OME-Zarr writer",
-        ) from error
+            raise ValueError(f"axes {axes} for an array of shape {shape}")
     scale, shift = _transforms(scales, dataset, len(axes))
 
     def spaced(axis: str, convert: Any, values: list[float]) -> float | None:
@@ -247,21 +210,15 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
 
 
 def below(root: Path, relative: str) -> Path:
-    """Return a path below `root`.
-
-    Raises
-    ------
-    FovflowError
-        If it leads out of it.
-    """
-    parts = PurePosixPath(relative.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts:
+    """Return a path below `root`; refuse one that leads out of it."""
+    path = path_inside(root, relative)
+    if path is None:
         raise FovflowError(
             f"{root} refers to a folder outside itself",
             found=repr(relative),
             remedy="put all of the dataset into one folder",
         )
-    return root / parts
+    return path
 
 
 def _axes(scales: dict[str, Any]) -> tuple[str, list[str | None]]:
@@ -327,16 +284,14 @@ def _array(
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
+    with explained(
+        f"{path} is no readable JSON",
+        *(ValueError, RecursionError),
+        remedy="copy the dataset again from its source",
+    ):
         if path.stat().st_size > _MAX_JSON_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes")  # noqa: TRY301
+            raise ValueError(f"{path.stat().st_size} bytes")
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FovflowError(
-            f"{path} is no readable JSON",
-            found=str(error),
-            remedy="copy the dataset again from its source",
-        ) from error
     if not isinstance(found, dict):
         raise FovflowError(f"{path} is no JSON object", found=type(found).__name__)
     return found
