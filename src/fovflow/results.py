@@ -128,7 +128,9 @@ class FovResult:
         """Return the one table of that kind, such as ``tracks``, as a pandas.DataFrame."""
         import pandas as pd
 
-        name = Path(FILES[kind].path).name.format(dataset="*", fov=fov_name(self.index))
+        name = Path(FILES[kind].path).name.format(
+            dataset="*", fov=fov_name(self.index), channel="*"
+        )
         for path in sorted(self.path.glob(name)):
             return pd.read_csv(path)
         raise FovflowError(
