@@ -272,6 +272,8 @@ CLOCK = re.compile(
     r"\[?[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d \d{4}\]?|\d+:\d\d:\d\d\b(\.\d+)?"
 )
 COMMIT = re.compile(r"\bcommit [0-9a-f]{7,40}( with changes)?|\b[0-9a-f]{40}\b")
+GIT = re.compile(r"(\b(branch|commit|diff_sha256|dirty_files|repository|untracked)\b).*")
+"""Facts whose kind depends on the state of the clone."""
 SCRIPT_COPY = re.compile(r"\btmp\w{8}(?=\.\w+\.py)")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PLACEHOLDERS = {
@@ -317,7 +319,8 @@ def plain(text: str, folder: Path) -> str:
 def spoken(text: str, folder: Path) -> list[str]:
     """Return the lines of what a command printed, without measurements and alignment."""
     text = MEASURED.sub(r"<n> \2", DURATION.sub("<n> s", plain(text, folder)))
-    text = re.sub(r"pid \d+", "pid <n>", re.sub(r"(?<=\S) {2,}", "  ", text))
+    text = re.sub(r"(?<=\S) {2,}", "  ", text)
+    text = re.sub(r"\bpid \d+|(?<=\.smk\", )line \d+", "<n>", text)
     found = []
     lines = iter(line.rstrip() for line in text.splitlines())
     for line in lines:
@@ -334,7 +337,10 @@ def steady(value: Any, folder: Path, key: str = "") -> Any:
     if isinstance(value, dict):
         if key in ("packages", "workflow"):  # versions, and hashes of the clone's files
             return sorted(value) if key == "workflow" else "<packages>"
-        return {plain(k, folder): steady(v, folder, k) for k, v in value.items()}
+        found = {plain(k, folder): steady(v, folder, k) for k, v in value.items()}
+        if "findings" in found:  # of copies of the workflow's files and of records, too
+            found["bytes"] = "<number>"
+        return found
     if isinstance(value, list):
         items = [steady(item, folder, key) for item in value]
         if key == "alerts":
@@ -398,7 +404,10 @@ def record_shapes(folder: Path) -> dict[str, list[str]]:
         else:
             content = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
             found.setdefault(kind, set()).update(shape(content))
-    return {kind: sorted(lines) for kind, lines in sorted(found.items())}
+    return {
+        kind: sorted({GIT.sub(r"\1", line) for line in lines})
+        for kind, lines in sorted(found.items())
+    }
 
 
 def record_names(folder: Path) -> list[str]:
