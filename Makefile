@@ -1,5 +1,7 @@
 # make demo   simulate a small movie, run the pipeline on it, compare with the truth
 # make test   the whole test suite
+# make test-fast   the tests that take no run of the workflow: for every change, before the whole suite
+# make check  format, lint, types, layers, workflow; the same before each commit: pre-commit install
 # make test-slurm   a run on a SLURM cluster that it starts itself (Debian's packages, root)
 # make bench  measure speed and memory (QUICK=1: in about two minutes); make performance: the page
 # make docs   the documentation as a site, in docs/_build; make pictures: the pictures in it
@@ -11,7 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON_CODE := src tests scripts benchmarks docs/conf.py docs/extensions docs/pictures
 
-.PHONY: help install demo test test-slurm check format bench performance documents docs pictures clean
+.PHONY: help install demo test test-fast test-slurm check format bench performance documents docs pictures clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -28,6 +30,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 $(TESTFLAGS)
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -n 2 -m "not workflow and not slow and not slow_kills" $(TESTFLAGS)
 
 test-slurm: $(READY)
 	PYTHON=$(CURDIR)/$(BIN)/python tests/slurm/run.sh
