@@ -1,4 +1,4 @@
-"""The recipes of docs/extending.md, done to a copy of the package, with the files that they name."""
+"""The recipes of docs/extending.md, done to a copy of the package with the files that they name."""
 
 from __future__ import annotations
 
