@@ -25,7 +25,7 @@ RESERVED = frozenset({"analysis", LOGS, REPORT_NAME, "runs"})
 
 
 class FileName(NamedTuple):
-    """What a name says: the kind of file, the dataset, and the FOV and channel that it has."""
+    """What a name says; `fov` and `channel` are empty where it has none."""
 
     kind: str
     dataset: str
