@@ -194,22 +194,18 @@ class Pipeline:
                 "metadata": self.datasets[dataset].metadata(self.config.time_units),
             }
         if (step, dataset) not in self._parameters:
-            own = self.user_parameters() if step == "results" else {}
-            made = step_parameters(self.config, step, self.datasets[dataset]) | own
+            made = step_parameters(self.config, step, self.datasets[dataset])
+            if step == "results" and self.user_steps:
+                made["steps"] = {
+                    name: {**self._code(name), "args": own.args, "fov_args": own.fov_args}
+                    for name, own in self.user_steps.items()
+                }
             self._parameters[step, dataset] = made
         return self._parameters[step, dataset]
 
     def _code(self, step: str) -> dict[str, Any]:
         script, function = self.user_steps[step].script, self.user_steps[step].function
         return {"script": script, "sha256": self._digests[script], "function": function}
-
-    def user_parameters(self) -> dict[str, Any]:
-        """Return what the results file tells of the user's steps; empty where there are none."""
-        told = {
-            name: {**self._code(name), "args": step.args, "fov_args": step.fov_args}
-            for name, step in self.user_steps.items()
-        }
-        return {"steps": told} if told else {}
 
     # ---- what a person reads
 
