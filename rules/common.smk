@@ -19,6 +19,7 @@ from fovflow.adapter.entry import plan_pipeline
 from fovflow.adapter.outcome import describe_outcome, record_failure, report_options
 from fovflow.adapter.recording import say
 from fovflow.planning.pipeline import last_files, report_inputs, targets, trace_targets
+from fovflow.planning.resources import disk_mb, memory_mb, runtime_min
 from fovflow.stages import STACKS
 
 PIPELINE = plan_pipeline(config, workflow)
@@ -98,16 +99,18 @@ def resources_of(step):
     stage = PIPELINE.stages[step]
     found = {
         "mem_mb": lambda wildcards, attempt: memory(
-            PIPELINE.memory_mb(step, wildcards.dataset)
+            memory_mb(stage, PIPELINE.datasets[wildcards.dataset])
         )(wildcards, attempt),
         "runtime": lambda wildcards, attempt: growing(
-            PIPELINE.runtime_min(step, wildcards.dataset)
+            runtime_min(stage, PIPELINE.datasets[wildcards.dataset])
         )(wildcards, attempt),
     }
     if stage.per_fov:
         found["fov_step"] = 1
     if any(file.kind in STACKS for file in stage.files):
-        found["disk_mb"] = lambda wildcards: PIPELINE.disk_mb(step, wildcards.dataset)
+        found["disk_mb"] = lambda wildcards: disk_mb(
+            stage, PIPELINE.datasets[wildcards.dataset]
+        )
     return found
 
 

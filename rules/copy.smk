@@ -4,7 +4,7 @@
 # have different outputs, hence one rule for each set of channels. The raw file itself is no input:
 # it may be moved or touched. The plan file changes when its content does.
 
-for NUMBER, (CHANNELS, DATASETS) in enumerate(PIPELINE.channel_sets().items()):
+for NUMBER, (CHANNELS, DATASETS) in enumerate(PIPELINE.datasets_by("channels").items()):
 
     rule:
         name:

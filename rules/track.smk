@@ -1,11 +1,11 @@
 # Step 4: one id per cell over time, and the table of links between detections.
 
-for SEGMENTED, DATASETS in PIPELINE.segmented_channels().items():
+for SEGMENTED, DATASETS in PIPELINE.datasets_by("seg").items():
 
     rule:
         name:
             "track"
-            if len(PIPELINE.segmented_channels()) == 1
+            if len(PIPELINE.datasets_by("seg")) == 1
             else f"track_ch_{SEGMENTED}"
         input:
             labels=file_of("seg", SEGMENTED),

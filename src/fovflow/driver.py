@@ -181,7 +181,10 @@ def _outcome(content: dict[str, Any], returncode: int) -> RunOutcome:
             continue
         known = results[name].fovs if name in results else {}
         bad = [
-            _failure(known.get(fov) or FovResult(index=fov, status="", dataset=name), status)
+            replace(
+                known.get(fov) or FovResult(index=fov, status="", dataset=name),
+                **{key: status.get(key, "") for key in ("status", "step", "error")},
+            )
             for fov, status in pipeline.statuses(name).items()
             if status["status"] != "complete"
         ]
@@ -189,8 +192,3 @@ def _outcome(content: dict[str, Any], returncode: int) -> RunOutcome:
             failures[name] = bad
     problems = {name: list(p.problems) for name, p in pipeline.datasets.items() if p.problems}
     return RunOutcome(returncode == 0, results, failures, problems, returncode)
-
-
-def _failure(fov: FovResult, status: Mapping[str, Any]) -> FovResult:
-    step, error = str(status.get("step", "")), str(status.get("error", ""))
-    return replace(fov, status=str(status["status"]), step=step, error=error)

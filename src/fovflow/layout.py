@@ -25,7 +25,7 @@ RESERVED = frozenset({"analysis", LOGS, REPORT_NAME, "runs"})
 
 
 class FileName(NamedTuple):
-    """What a name says: the kind of file, the dataset, and the FOV and channel that it has."""
+    """What a name says; `fov` and `channel` are empty where it has none."""
 
     kind: str
     dataset: str
@@ -45,23 +45,17 @@ def fov_name(fov: int | str) -> str:
 
 
 def parse(path: str) -> FileName | None:
-    """Return what the name of a step's file says; None for other names.
-
-    Parameters
-    ----------
-    path : str
-        With the folder of the FOV, where the file is of one.
+    """Return what the name of a step's file says, whatever its folder; None for other names.
 
     Examples
     --------
     >>> parse("fov_003/plate1_fov_003_fl_corrected_ch_1.npy")
     FileName(kind='fl_corrected', dataset='plate1', fov='003', channel='1')
     """
+    name = path.rpartition("/")[2]
     for kind, pattern in _patterns().items():
-        match = pattern.fullmatch(path)
-        if match:
-            found = match.groupdict()
-            return FileName(kind, found["dataset"], found.get("fov", ""), found.get("channel", ""))
+        if match := pattern.fullmatch(name):
+            return FileName(kind, **{"fov": "", "channel": "", **match.groupdict()})
     return None
 
 
@@ -72,15 +66,14 @@ def inspected(traces: str) -> str:
 
 @cache
 def _patterns() -> dict[str, re.Pattern[str]]:
-    """Return a pattern for each kind of file, with the groups that its name has."""
-    groups = {"dataset": "[^/]+", "fov": r"\d{3,}", "channel": r"\d+"}
+    """Return for each kind of file what matches its name."""
+    groups = {"dataset": ".+", "fov": r"\d{3,}", "channel": r"\d+"}
     patterns = {}
     for kind, file in FILES.items():
-        text = re.escape(file.path)
+        text = re.escape(file.path.rpartition("/")[2])
         for name, inside in groups.items():
-            place = re.escape(f"{{{name}}}")
-            text = text.replace(place, f"(?P<{name}>{inside})", 1).replace(place, f"(?P={name})")
-        patterns[kind] = re.compile(f"(?:.*/)?{text}")
+            text = text.replace(re.escape(f"{{{name}}}"), f"(?P<{name}>{inside})")
+        patterns[kind] = re.compile(text)
     return patterns
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +21,12 @@ from fovflow.layout import STAMP_NAME
 from fovflow.stacks import StackReader, StackWriter, read_image, write_image
 from fovflow.tables import read_csv, read_json, write_csv
 
+if TYPE_CHECKING:
+    from fovflow.readers import RawReader
+
 
 class Job(Protocol):
-    """A job at work: `fovflow.adapter.job.Job`.
-
-    Attributes
-    ----------
-    input, output, params, wildcards : object
-        What Snakemake gives to a script under these names.
-    options : dict
-        Parameters of the step; see `fovflow.planning.parameters`.
-    """
+    """What the work of a step needs of the job that it is part of: `fovflow.adapter.job.Job`."""
 
     input: Any
     output: Any
@@ -41,25 +36,21 @@ class Job(Protocol):
 
     def frames(self, total: int, message: str = "") -> Iterator[int]:
         """Iterate over frame indices and report progress."""
-        ...
 
     def measure(self, **values: float) -> None:
         """Take numbers of the frame at work for the run's records."""
-        ...
 
     def note(self, message: str) -> None:
         """Write a line to the log."""
-        ...
 
 
 def copy(job: Job) -> None:
     """Copy one FOV's planes from the raw file into stacks."""
     from fovflow.copying import choose_z, crop_plane, frame_table, read_plane
-    from fovflow.readers import open_raw
 
     options, channels, p = job.options, job.params.channels, int(job.wildcards.fov)
     with ExitStack() as stack:
-        raw = stack.enter_context(open_raw(**_raw_file(job)))
+        raw = stack.enter_context(_open_raw(job))
         table = frame_table(raw, p, options["frames"], options["interval_s"])
         names = {channel.index: channel.name for channel in raw.info.channels}
         planes = {c: choose_z(options["z"], c, names[c]) for c in channels}
@@ -80,10 +71,9 @@ def flat_field(job: Job) -> None:
     """Estimate the flat-field of one fluorescence channel over all FOVs of a dataset."""
     from fovflow.background import estimate_flat_field
     from fovflow.copying import sampled_frames
-    from fovflow.readers import open_raw
 
     options, dark = job.options, job.input.get("dark")
-    with open_raw(**_raw_file(job)) as raw:
+    with _open_raw(job) as raw:
         frames = sampled_frames(raw, int(job.wildcards.channel), options, note=job.note)
         given = {"dark": read_image(dark, tuple(options["shape"]))} if dark else {}
         image = estimate_flat_field(frames, **(options["arguments"] | given))
@@ -95,7 +85,7 @@ def segment(job: Job) -> None:
     """Find the cells of each frame of one FOV."""
     from fovflow.segmentation import FrameStats, get_segmenter, segment_frames
 
-    table = FrameTable(FrameStats)
+    rows = []
     missing = read_csv(job.input.times)["missing"]
     with (
         StackReader(job.input.stack) as images,
@@ -104,10 +94,10 @@ def segment(job: Job) -> None:
         segmenter = get_segmenter(**job.options["arguments"])
         for labels, stats in segment_frames(segmenter, _frames(job, images), missing):
             out.append(labels)
-            table.add(stats)
+            rows.append(stats)
             if stats is not None:
                 job.measure(n_objects=stats.n_objects, threshold=stats.threshold)
-    write_csv(job.output.frames, table.columns())
+    write_csv(job.output.frames, statistics_table(FrameStats, rows))
 
 
 def correct(job: Job) -> None:
@@ -121,7 +111,7 @@ def correct(job: Job) -> None:
     )
 
     options, times = job.options, read_csv(job.input.times)
-    missing, table = times["missing"], FrameTable(BackgroundStats)
+    missing, rows = times["missing"], []
     with StackReader(job.input.stack) as images, StackReader(job.input.seg) as labels:
         shape = images.shape[1:]
         files = {key: job.input.get(key) for key in ("dark", "flat_field")}
@@ -135,12 +125,12 @@ def correct(job: Job) -> None:
             frames = correct_frames(make(), _frames(job, images), labels, missing, factors)
             for frame, stats in frames:
                 out.append(frame)
-                table.add(stats)
+                rows.append(stats)
                 if stats is not None:
                     job.measure(
                         background_level=stats.background_level, noise_sigma=stats.noise_sigma
                     )
-    write_csv(job.output.frames, table.columns())
+    write_csv(job.output.frames, statistics_table(BackgroundStats, rows))
 
 
 def track(job: Job) -> None:
@@ -169,7 +159,10 @@ def extract(job: Job) -> None:
     options, given, times = job.options, job.input, read_csv(job.input.times)
     arguments = options["arguments"]
     with ExitStack() as stack:
-        opened = partial(_opened, stack)
+
+        def opened(name: str) -> StackReader:
+            return stack.enter_context(StackReader(name))
+
         labeled, phase = opened(given.seg_labeled), opened(given.phase)
         pairs = {
             c: (opened(raw), opened(corrected))
@@ -225,77 +218,58 @@ def problem(job: Job) -> None:
     raise FovflowError("; ".join(job.params.problems))
 
 
-class FrameTable:
-    """Collect one row of statistics per frame.
-
-    Rows of missing frames have NaN for numbers with a fraction, 0 for counts, and the flag
-    ``missing``.
+def statistics_table(kind: type, rows: Sequence[Any]) -> dict[str, NDArray[Any]]:
+    """Return the statistics of frames as a table, one row per frame.
 
     Parameters
     ----------
     kind : type
-        The frozen dataclass of the statistics; its fields become columns.
+        The dataclass of the statistics; its fields are the columns after ``frame``.
+    rows : sequence
+        Statistics of each frame; None for one that the acquisition lacks: its numbers with a
+        fraction are NaN, its counts 0, its flag ``missing``.
 
     Examples
     --------
-    >>> @dataclasses.dataclass(frozen=True)
+    >>> @dataclasses.dataclass
     ... class Stats:
     ...     level: float
     ...     flag: str = ""
-    >>> table = FrameTable(Stats)
-    >>> table.add(Stats(1.5))
-    >>> table.add(None)
-    >>> {name: column.tolist() for name, column in table.columns().items()}
+    >>> table = statistics_table(Stats, [Stats(1.5), None])
+    >>> {name: column.tolist() for name, column in table.items()}
     {'frame': [0, 1], 'level': [1.5, nan], 'flag': ['', 'missing']}
     """
-
-    def __init__(self, kind: type):
-        self._fields = dataclasses.fields(kind)
-        self._rows: list[tuple[Any, ...]] = []
-
-    def add(self, stats: Any) -> None:
-        """Add the statistics of the next frame; None for one that the acquisition lacks."""
-        absent = {"float": math.nan, "int": 0, "str": "missing", "bool": False}
-        row = (
-            absent[str(field.type)] if stats is None else getattr(stats, field.name)
-            for field in self._fields
-        )
-        self._rows.append((len(self._rows), *row))
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the table's columns, ``frame`` first."""
-        names = ["frame", *(field.name for field in self._fields)]
-        if not self._rows:
-            return {name: np.array([]) for name in names}
-        return {
-            name: np.array(column)
-            for name, column in zip(names, zip(*self._rows, strict=True), strict=True)
-        }
+    table = {"frame": np.arange(len(rows))}
+    absent = {"float": math.nan, "int": 0, "str": "missing", "bool": False}
+    for field in dataclasses.fields(kind):
+        lacking = absent[str(field.type)]
+        values = [lacking if row is None else getattr(row, field.name) for row in rows]
+        table[field.name] = np.array(values)
+    return table
 
 
 def _frames(job: Job, stack: StackReader, message: str = "") -> Iterator[NDArray[Any]]:
     return (stack.frame(t) for t in job.frames(len(stack), message))
 
 
-def _opened(stack: ExitStack, name: str) -> StackReader:
-    return stack.enter_context(StackReader(name))
+def _stamp(job: Job) -> Any:
+    """Return the stamp beside the plan, which tells where the dataset's raw file lies.
 
-
-def _raw_file(job: Job) -> dict[str, Any]:
-    """Return what `fovflow.open_raw` needs to open the dataset's raw file.
-
-    It is taken from the stamp beside the plan and not from a parameter of the rule: raw data that
-    were moved are no reason to copy them again.
+    This is no parameter of the rule: raw data that were moved are no reason to copy them again.
     """
-    content = read_json(Path(job.input.plan).with_name(STAMP_NAME))
-    return {"path": content["path"], "pattern": content["pattern"]}
+    return read_json(Path(job.input.plan).with_name(STAMP_NAME))
+
+
+def _open_raw(job: Job) -> RawReader:
+    from fovflow.readers import open_raw
+
+    stamp = _stamp(job)
+    return open_raw(stamp["path"], pattern=stamp["pattern"])
 
 
 def _check_raw_file(job: Job) -> None:
     """Raise if the raw file's content has changed since the run began."""
     from fovflow.readers.fingerprint import check_unchanged
 
-    plan = Path(job.input.plan)
-    stamp = read_json(plan.with_name(STAMP_NAME))
-    digest = str(read_json(plan)["fingerprint"])
+    stamp, digest = _stamp(job), str(read_json(job.input.plan)["fingerprint"])
     check_unchanged(stamp["path"], stamp["pattern"], stamp["files"], digest)

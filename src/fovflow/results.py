@@ -71,17 +71,15 @@ class FovResult:
         """
         import numpy as np
 
-        found = self.stacks.get(kind, {})
-        if channel is None and len(found) == 1:
-            channel = next(iter(found))
-        if channel is None or channel not in found:
+        file = _only(self.stacks.get(kind, {}), channel)
+        if file is None:
             raise FovflowError(
                 f"FOV {self.index} has no stack {kind!r} of channel {channel}",
                 found=", ".join(f"{k} {c}" for k, cs in self.stacks.items() for c in cs) or "none",
                 remedy="name one of these; stacks that `keep` leaves out are removed after a run, "
                 "and a user step is given only those that its `inputs` name",
             )
-        return np.load(found[channel], mmap_mode="r", allow_pickle=False)
+        return np.load(file, mmap_mode="r", allow_pickle=False)
 
     def traces(self) -> Any:
         """Return the traces as a pandas.DataFrame; see `fovflow.features` for the columns."""
@@ -112,17 +110,15 @@ class FovResult:
         name : str, optional
             Needed where the step has several.
         """
-        found = self.outputs.get(step, {})
-        if name is None and len(found) == 1:
-            name = next(iter(found))
-        if name is None or name not in found:
+        file = _only(self.outputs.get(step, {}), name)
+        if file is None:
+            found = ", ".join(f"{s}/{n}" for s, names in self.outputs.items() for n in names)
             raise FovflowError(
                 f"FOV {self.index} has no output {name} of a step {step!r}",
-                found=", ".join(f"{s}/{n}" for s, names in self.outputs.items() for n in names)
-                or "none",
+                found=found or "none",
                 remedy="name one of these; a user step is given only those that its `inputs` name",
             )
-        return found[name]
+        return file
 
     def table(self, kind: str) -> Any:
         """Return the one table of that kind, such as ``tracks``, as a pandas.DataFrame."""
@@ -138,6 +134,11 @@ class FovResult:
             found=f"no file {name} in {self.path}",
             remedy="run the pipeline again",
         )
+
+
+def _only(files: Mapping[Any, Path], key: Any) -> Path | None:
+    """Return the file that is meant: that of the key, or without one the only one."""
+    return next(iter(files.values())) if key is None and len(files) == 1 else files.get(key)
 
 
 SCHEMA_VERSION = 1

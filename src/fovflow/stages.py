@@ -15,108 +15,81 @@ Role = Literal["", "pc", "fl", "seg"]
 """The channels that there is one file, or one job, for: the phase-contrast channel, every
 fluorescence channel, or the channel in which cells are found. Empty for one file or job alone."""
 
-
 FLAT_FIELD_FRAMES = 96
 """Frames, spread evenly over FOVs and time, that a flat-field is estimated from."""
 
 
-@dataclass(frozen=True, slots=True)
-class StageFile:
-    """A kind of file that a step writes.
-
-    Attributes
-    ----------
-    kind : str
-        What code calls it.
-    path : str
-        Its name relative to the dataset's folder, with ``{dataset}``, ``{fov}`` and ``{channel}``.
-    words : str
-        What it holds.
-    role : str
-        The channels that there is one file for.
-    pixel_bytes : int
-        Bytes per pixel of a stack, at most; 0 for other files. Stacks are bulky: the
-        configuration's key ``keep`` tells which of them stay after a run.
-    listed : str
-        Key in the ``results_paths`` of a results file; empty for files that are not listed there.
-    """
-
-    kind: str
-    path: str
-    words: str
-    role: Role = ""
-    pixel_bytes: int = 0
-    listed: str = ""
-
-
-def stack(kind: str, role: Role, pixel_bytes: int, words: str) -> StageFile:
-    """Return the row of a (T, Y, X) stack of one channel of an FOV."""
-    return StageFile(
-        kind, of_fov(f"{kind}_ch_{{channel}}.npy"), f"{words}, (T, Y, X)", role, pixel_bytes, kind
-    )
-
-
 def of_fov(name: str) -> str:
-    """Return where a file of an FOV lies, from the end of its name."""
+    """Return where a file of an FOV lies in the dataset's folder, from the end of its name."""
     return "fov_{fov}/{dataset}_fov_{fov}_" + name
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A step of the pipeline.
+class StageFile:
+    """A kind of file that a step writes."""
 
-    Attributes
-    ----------
-    name : str
-        Name of its rule, its script and its jobs' logs.
-    words : str
-        What it does, as in "failed while finding the cells".
-    files : tuple of StageFile
-    role : str
-        The channels that there is one job for.
-    per_fov : bool
-        Whether every FOV has jobs of its own, or only the dataset.
-    is_last : bool
-        Whether a run asks for its files by name. Where it is False, later steps use its files.
-    reads_raw : bool
-        Whether it reads the raw file.
-    settings : tuple of str
-        The sections of the configuration that are its parameters.
-    revision : int
-        Raised whenever its output changes for the same input and settings. Methods of a step have
-        revisions of their own, beside their settings.
-    base_memory_mb : int
-        Resident memory of a job before it holds a frame: Python, NumPy, OpenCV, a reader; and what
-        `track` and `extract` keep of some hundred thousand rows, one per cell and frame.
-    frames_in_memory : int
-        Frames of four bytes per pixel that a job holds at once, rounded up.
-    all_channels : bool
-        Whether a job works on all channels: memory and time grow by a frame for each.
-    most_frames : int or None
-        Frames that a job reads at most, where their number does not grow with the movie.
-    base_runtime_min : int
-        Time limit on a cluster for a movie without frames: the start of the job, the file system,
-        wrap-up.
-    seconds_per_megapixel : float
-        Time limit on a cluster, per frame and 10⁶ pixels: many times what the built-in methods
-        take, also on a slow file system.
-    """
+    kind: str
+    """What code calls it."""
+    path: str
+    """Name relative to the dataset's folder, with ``{dataset}``, ``{fov}`` and ``{channel}``."""
+    words: str
+    """What it holds."""
+    role: Role = ""
+    """The channels that there is one file for."""
+    pixel_bytes: int = 0
+    """Bytes per pixel of a stack, at most; 0 for other files. Stacks are bulky: the configuration's
+    key ``keep`` tells which of them stay after a run."""
+    listed: str = ""
+    """Key in the ``results_paths`` of a results file; empty for files that are not listed there."""
+
+
+def stack(kind: str, role: Role, pixel_bytes: int, words: str) -> StageFile:
+    """Return the row of a (T, Y, X) stack of one channel of an FOV."""
+    path = of_fov(f"{kind}_ch_{{channel}}.npy")
+    return StageFile(kind, path, f"{words}, (T, Y, X)", role, pixel_bytes, listed=kind)
+
+
+def frames(kind: str, of: str, role: Role, words: str) -> StageFile:
+    """Return the row of a table that tells of each frame of the stacks `of`."""
+    return StageFile(kind, of_fov(f"{of}_ch_{{channel}}_frames.csv"), words, role)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step of the pipeline."""
 
     name: str
+    """Name of its rule, its script and its jobs' logs."""
     words: str = ""
+    """What it does, as in "failed while finding the cells"."""
     files: tuple[StageFile, ...] = ()
     role: Role = ""
+    """The channels that there is one job for."""
     per_fov: bool = True
+    """Whether every FOV has jobs of its own, or only the dataset."""
     is_last: bool = True
+    """Whether a run asks for its files by name. Where it is False, later steps use its files."""
     reads_raw: bool = False
+    """Whether it reads the raw file."""
     settings: tuple[str, ...] = ()
+    """The sections of the configuration that are its parameters."""
     revision: int = 1
+    """Raised whenever its output changes for the same input and settings. Methods of a step have
+    revisions of their own, beside their settings."""
     base_memory_mb: int = 220
+    """Resident memory of a job before it holds a frame: Python, NumPy, OpenCV, a reader; and what
+    `track` and `extract` keep of some hundred thousand rows, one per cell and frame."""
     frames_in_memory: int = 0
+    """Frames of four bytes per pixel that a job holds at once, rounded up."""
     all_channels: bool = False
+    """Whether a job works on all channels: memory and time grow by a frame for each."""
     most_frames: int | None = None
+    """Frames that a job reads at most, where their number does not grow with the movie."""
     base_runtime_min: int = 1
+    """Time limit on a cluster for a movie without frames: start of the job, wrap-up."""
     seconds_per_megapixel: float = 0.5
+    """Time limit on a cluster, per frame and 10⁶ pixels: many times what the built-in methods take,
+    also on a slow file system."""
 
 
 _TABLE = (
@@ -157,12 +130,7 @@ _TABLE = (
         name="segment",
         words="finding the cells",
         files=(
-            StageFile(
-                "segment_frames",
-                of_fov("seg_ch_{channel}_frames.csv"),
-                "segmentation, frame by frame",
-                "seg",
-            ),
+            frames("segment_frames", "seg", "seg", "segmentation, frame by frame"),
             stack("seg", "seg", 2, "label stack, one id per cell and frame"),
         ),
         role="seg",
@@ -174,12 +142,7 @@ _TABLE = (
         name="correct",
         words="correcting the background",
         files=(
-            StageFile(
-                "correct_frames",
-                of_fov("fl_corrected_ch_{channel}_frames.csv"),
-                "background, frame by frame",
-                "fl",
-            ),
+            frames("correct_frames", "fl_corrected", "fl", "background, frame by frame"),
             stack("fl_corrected", "fl", 4, "background-corrected fluorescence stack"),
         ),
         role="fl",

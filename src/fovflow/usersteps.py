@@ -14,6 +14,7 @@ from typing import Any
 
 from fovflow.atomic import atomic_files
 from fovflow.errors import FovflowError
+from fovflow.layout import parse
 from fovflow.results import FovResult
 from fovflow.stages import STACKS
 
@@ -48,7 +49,7 @@ def step_fov(
     for key, value in inputs.items():
         files = [Path(value)] if isinstance(value, str) else [Path(each) for each in value]
         if key in STACKS and files:
-            stacks[key] = {int(file.stem.rpartition("_ch_")[2]): file for file in files}
+            stacks[key] = {int(found.channel): f for f in files if (found := parse(str(f)))}
         elif key.startswith(FROM):
             names = {file.name.removeprefix(prefix): file for file in files}
             outputs[key.removeprefix(FROM)] = names

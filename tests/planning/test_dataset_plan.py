@@ -10,7 +10,7 @@ import pytest
 from fovflow.config import parse_config
 from fovflow.errors import ConfigError
 from fovflow.planning import DatasetPlan, RawHeader, plan_dataset
-from fovflow.planning.channels import find_channel
+from fovflow.planning.dataset import find_channel
 
 HEADER = RawHeader(
     format="nd2",

@@ -62,13 +62,13 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
 
         join(Path(pipeline.config.outdir) / "runs")
     else:
-        from fovflow.adapter.recording import record_run
+        from fovflow.adapter.recording import record_run, say
 
         record_run(pipeline, workflow)
         block_interrupts_at_start()
         limit_scheduler_rounds(workflow)
         if engine.is_dry_run:
-            pipeline.tell(problems=True)
+            say(pipeline.summary(problems=True))
     return pipeline
 
 

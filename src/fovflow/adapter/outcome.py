@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
 from fovflow.results import results_paths, write_results
 from fovflow.runs.manifest_records import Circumstances, write_manifest
-from fovflow.stages import STAGES
 from fovflow.units import format_fovs
+
+_NO_PARAMETERS = frozenset({"problems", "fovs"})
+"""What a results file depends on besides the steps' parameters; it stands under keys of its own."""
 
 
 def make_results(job: Job) -> None:
@@ -38,21 +41,14 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
     plan, layout = pipeline.datasets[dataset], pipeline.layout
     assert plan.header is not None
     channels = {"pc": plan.pc, "fl": list(plan.fl), "seg": plan.seg}
-    statuses = pipeline.statuses(dataset)
+    statuses, made_with = pipeline.statuses(dataset), pipeline.parameters("results", dataset)
     content = {
         "dataset": dataset,
         "output_dir": ".",
         **plan.metadata(pipeline.config.time_units),
         "kept": sorted(pipeline.kept),
-        "counts": _counts(statuses),
-        "params": through_json(
-            {
-                step: pipeline.parameters(step, dataset)
-                for step, stage in STAGES.items()
-                if stage.per_fov
-            }
-            | pipeline.user_parameters()
-        ),
+        "counts": {"fovs": len(statuses), **Counter(s["status"] for s in statuses.values())},
+        "params": through_json({k: v for k, v in made_with.items() if k not in _NO_PARAMETERS}),
         "results_paths": {
             str(fov): results_paths(
                 layout,
@@ -69,13 +65,6 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
     }
     write_results(layout.results(dataset), content)
     update_manifest(pipeline, dataset)
-
-
-def _counts(statuses: dict[int, dict[str, Any]]) -> dict[str, int]:
-    counts = {"fovs": len(statuses)}
-    for status in statuses.values():
-        counts[status["status"]] = counts.get(status["status"], 0) + 1
-    return counts
 
 
 def record_failure(pipeline: Pipeline, workflow: Any) -> None:

@@ -179,7 +179,7 @@ def _versions() -> dict[str, str]:
 
 
 def _input(pipeline: Pipeline, name: str) -> dict[str, Any]:
-    raw, plan = pipeline.raw(name), pipeline.datasets[name]
+    raw, plan = pipeline.config.dataset(name), pipeline.datasets[name]
     header = plan.header
     return {
         "dataset": name,

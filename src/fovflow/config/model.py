@@ -241,6 +241,11 @@ class Config(Section):
                 raise ValueError(f"names that differ by more than case ({other!r}, {name!r})")
         return value
 
+    def dataset(self, name: str) -> DatasetConfig:
+        """Return the keys of one dataset."""
+        assert not isinstance(self.datasets, str)  # a table of datasets was read when it was parsed
+        return self.datasets[name]
+
     def kept(self) -> frozenset[str]:
         """Return the kinds of stacks that stay after the run."""
         return frozenset(STACKS if self.keep == "all" else self.keep)

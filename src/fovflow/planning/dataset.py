@@ -1,56 +1,45 @@
-"""What is to be made of one dataset: FOVs and frames, checked against its header."""
+"""What is to be made of one dataset: channels, FOVs and frames, checked against its header."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
-from fovflow.config.model import Config, CropConfig, DatasetConfig
-from fovflow.errors import ConfigError, FovflowError
-from fovflow.planning.channels import find_channel, resolve_channels
+from fovflow.config.model import ChannelsConfig, Config, CropConfig, FramesConfig
+from fovflow.errors import ConfigError
 from fovflow.planning.header import RawHeader
 from fovflow.stages import Role
 from fovflow.units import format_ranges, parse_ranges
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetPlan:
-    """One dataset, resolved.
-
-    Attributes
-    ----------
-    name : str
-    header : RawHeader or None
-        None where the raw file cannot be read.
-    pc : int or None
-        Index of the phase-contrast channel.
-    fl : tuple of int
-        Indices of the fluorescence channels.
-    seg : int
-        Index of the channel in which cells are found.
-    fovs : tuple of int
-        FOVs to process.
-    frames : tuple of int
-        (first, last, step) in the raw file, last included.
-    height, width : int
-        Size after cropping, in pixels.
-    pixel_um : float or None
-        Edge length of a pixel in µm.
-    problems : tuple of str
-        Why the dataset, or FOVs that were asked for, cannot be processed.
-    """
+    """One dataset, resolved."""
 
     name: str
     header: RawHeader | None = None
+    """None where the raw file cannot be read."""
     pc: int | None = None
+    """Index of the phase-contrast channel."""
     fl: tuple[int, ...] = ()
+    """Indices of the fluorescence channels."""
     seg: int = 0
+    """Index of the channel in which cells are found."""
     fovs: tuple[int, ...] = ()
+    """FOVs to process."""
     frames: tuple[int, int, int] = (0, 0, 1)
+    """(first, last, step) in the raw file, last included."""
     height: int = 0
+    """Rows after cropping."""
     width: int = 0
+    """Columns after cropping."""
     pixel_um: float | None = None
-    problems: tuple[str, ...] = field(default=())
+    """Edge length of a pixel in µm."""
+    problems: tuple[str, ...] = ()
+    """Why the dataset, or FOVs that were asked for, cannot be processed."""
 
     @property
     def channels(self) -> tuple[tuple[str, int], ...]:
@@ -65,6 +54,11 @@ class DatasetPlan:
         if role == "pc":
             return () if self.pc is None else (self.pc,)
         return (self.seg,) if role == "seg" else ("",)
+
+    @property
+    def phase(self) -> int:
+        """Index of the channel in which shapes are measured: the segmented one without a `pc`."""
+        return self.seg if self.pc is None else self.pc
 
     @property
     def n_frames(self) -> int:
@@ -108,50 +102,48 @@ def plan_dataset(
     needs_pixel_size : bool
         Whether a chosen method has parameters in µm.
     """
-    assert not isinstance(config.datasets, str)
-    dataset = config.datasets[name]
+    dataset, n_positions = config.dataset(name), len(header.positions)
     fatal: list[str] = []
+
+    def checked(default: T, check: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return check(*arguments)
+        except ConfigError as error:
+            fatal.append(str(error))
+            return default
+
+    none: tuple[int | None, tuple[int, ...], int] = (None, (), 0)
     channels = dataset.channels or config.channels
-    try:
-        pc, fl, seg = resolve_channels(channels, header.channels)
-    except ConfigError as error:
-        fatal.append(str(error))
-        pc, fl, seg = None, (), 0
-    try:
-        frames = _resolve_frames(dataset, config, header.n_frames)
-    except ConfigError as error:
-        fatal.append(str(error))
-        frames = (0, 0, 1)
-    crop = config.copy_.crop
-    try:
-        height, width = _resolve_size(crop, header)
-    except ConfigError as error:
-        fatal.append(str(error))
-        height, width = header.height, header.width
+    pc, fl, seg = checked(none, resolve_channels, channels, header.channels)
+    frames = checked((0, 0, 1), _frames, dataset.frames or config.frames, header.n_frames)
+    height, width = checked((header.height, header.width), _size, config.copy_.crop, header)
     pixel_um = dataset.pixel_um or header.pixel_um
-    fatal += _missing_units(pixel_um, dataset, header, needs_pixel_size)
-    fatal += _wrong_planes(config, header)
-    wanted = _wanted_fovs(dataset, config, len(header.positions))
-    fovs = tuple(fov for fov in wanted if fov < len(header.positions))
-    outside = [fov for fov in wanted if fov >= len(header.positions)]
-    problems = fatal + _unknown_fov_arguments(name, config, len(header.positions))
-    if outside:
-        problems.append(
-            str(
-                FovflowError(
-                    f"fovs: {format_ranges(outside)} asked for",
-                    found=f"{len(header.positions)} FOVs in the file, counted from 0",
-                    remedy="correct the range fovs",
-                )
-            )
+    if needs_pixel_size and pixel_um is None:
+        fatal.append(
+            "the file does not say how large a pixel is, and chosen methods have parameters in "
+            "µm; to do: add pixel_um to the dataset"
         )
+    if header.time_source == "unknown" and dataset.interval_s is None and header.n_frames > 1:
+        fatal.append(
+            "the file does not say when its frames were taken; to do: add interval_s (seconds "
+            "between frames) to the dataset"
+        )
+    fatal += _wrong_planes(config.copy_.z, header)
+    problems = list(fatal)
+    for step in config.steps:
+        alone = len(config.datasets) == 1
+        named = [fov for owner, fov in step.named_fovs() if owner == name or alone]
+        problems += _outside(named, n_positions, f"steps.{step.name}.fov_args", "named", "fov_args")
+    ranges = dataset.fovs or config.fovs
+    wanted = range(n_positions) if ranges == "all" else parse_ranges(ranges)
+    problems += _outside(wanted, n_positions, "fovs", "asked for", "the range fovs")
     return DatasetPlan(
         name=name,
         header=header,
         pc=pc,
         fl=fl,
         seg=seg,
-        fovs=() if fatal else fovs,
+        fovs=() if fatal else tuple(fov for fov in wanted if fov < n_positions),
         frames=frames,
         height=height,
         width=width,
@@ -160,23 +152,18 @@ def plan_dataset(
     )
 
 
-def _resolve_frames(dataset: DatasetConfig, config: Config, n_frames: int) -> tuple[int, int, int]:
-    frames = dataset.frames or config.frames
-    if frames.range == "all":
-        first, last = 0, n_frames - 1
-    else:
-        wanted = parse_ranges(frames.range, "frames")
-        first, last = wanted[0], wanted[-1]
-    if last >= n_frames or n_frames < 1:
+def _frames(frames: FramesConfig, n_frames: int) -> tuple[int, int, int]:
+    wanted = range(n_frames) if frames.range == "all" else parse_ranges(frames.range, "frames")
+    if n_frames < 1 or wanted[-1] >= n_frames:
         raise ConfigError(
             f"frames: {frames.range} asked for",
             found=f"{n_frames} frames in the file, counted from 0",
             remedy="correct the range frames",
         )
-    return first, last, frames.step
+    return wanted[0], wanted[-1], frames.step
 
 
-def _resolve_size(crop: CropConfig | None, header: RawHeader) -> tuple[int, int]:
+def _size(crop: CropConfig | None, header: RawHeader) -> tuple[int, int]:
     if crop is None:
         return header.height, header.width
     if crop.y1 > header.height or crop.x1 > header.width:
@@ -188,30 +175,11 @@ def _resolve_size(crop: CropConfig | None, header: RawHeader) -> tuple[int, int]
     return crop.y1 - crop.y0, crop.x1 - crop.x0
 
 
-def _missing_units(
-    pixel_um: float | None, dataset: DatasetConfig, header: RawHeader, needs_pixel_size: bool
-) -> list[str]:
-    missing = []
-    if needs_pixel_size and pixel_um is None:
-        missing.append(
-            "the file does not say how large a pixel is, and chosen methods have parameters in "
-            "µm; to do: add pixel_um to the dataset"
-        )
-    if header.time_source == "unknown" and dataset.interval_s is None and header.n_frames > 1:
-        missing.append(
-            "the file does not say when its frames were taken; to do: add interval_s (seconds "
-            "between frames) to the dataset"
-        )
-    return missing
-
-
-def _wrong_planes(config: Config, header: RawHeader) -> list[str]:
-    z = config.copy_.z
-    wrong = []
+def _wrong_planes(z: Any, header: RawHeader) -> Iterator[str]:
     for key, choice in z.items() if isinstance(z, dict) else [("", z)]:
         name = f"copy.z.{key}" if key else "copy.z"
         if isinstance(choice, int) and choice >= header.n_z:
-            wrong.append(
+            yield (
                 f"{name}: plane {choice} asked for; found: {header.n_z} planes, counted from 0; "
                 "to do: give a smaller index, middle, max or mean"
             )
@@ -219,25 +187,83 @@ def _wrong_planes(config: Config, header: RawHeader) -> list[str]:
             try:
                 find_channel(key, header.channels, name)
             except ConfigError as error:
-                wrong.append(str(error))
-    return wrong
+                yield str(error)
 
 
-def _unknown_fov_arguments(name: str, config: Config, n_positions: int) -> list[str]:
-    """Return a sentence for each user step that has arguments for FOVs that do not exist."""
-    alone = len(config.datasets) == 1
-    found = []
-    for step in config.steps:
-        named = [fov for dataset, fov in step.named_fovs() if dataset == name or alone]
-        outside = [fov for fov in named if fov >= n_positions]
-        if outside:
-            found.append(
-                f"steps.{step.name}.fov_args: {format_ranges(outside)} named; found: "
-                f"{n_positions} FOVs in the file, counted from 0; to do: correct fov_args"
+def _outside(
+    fovs: Iterable[int], n_positions: int, key: str, verb: str, remedy: str
+) -> Iterator[str]:
+    outside = [fov for fov in fovs if fov >= n_positions]
+    if outside:
+        yield (
+            f"{key}: {format_ranges(outside)} {verb}; found: {n_positions} FOVs in the file, "
+            f"counted from 0; to do: correct {remedy}"
+        )
+
+
+def resolve_channels(
+    channels: ChannelsConfig, names: tuple[str, ...]
+) -> tuple[int | None, tuple[int, ...], int]:
+    """Return the indices of the phase, fluorescence and segmented channels.
+
+    A reference is a channel's name first, then, if it is a number, its index.
+
+    Raises
+    ------
+    ConfigError
+        If a channel does not exist, a name is ambiguous, or a channel has two roles.
+    """
+    pc = None if channels.pc is None else find_channel(channels.pc, names, "channels.pc")
+    if channels.fl == "all":
+        fl = tuple(index for index in range(len(names)) if index != pc)
+    else:
+        fl = tuple(find_channel(ref, names, "channels.fl") for ref in channels.fl)
+    if len(set(fl)) < len(fl) or pc in fl:
+        raise ConfigError(
+            "channels: a channel is named twice",
+            found=f"pc {channels.pc}, fl {list(channels.fl)}; in the file: {_listed(names)}",
+            remedy="name each channel once",
+        )
+    if channels.seg is not None:
+        seg = find_channel(channels.seg, names, "channels.seg")
+        if seg != pc and seg not in fl:
+            raise ConfigError(
+                f"channels.seg: {channels.seg!r} is neither pc nor one of fl",
+                remedy="add it to channels.fl",
             )
-    return found
+    elif pc is not None:
+        seg = pc
+    else:
+        raise ConfigError(
+            "channels: no channel to find cells in",
+            remedy="give channels.pc, or channels.seg as one of channels.fl",
+        )
+    return pc, fl, seg
 
 
-def _wanted_fovs(dataset: DatasetConfig, config: Config, n_positions: int) -> tuple[int, ...]:
-    fovs = dataset.fovs or config.fovs
-    return tuple(range(n_positions)) if fovs == "all" else parse_ranges(fovs)
+def find_channel(ref: int | str, names: tuple[str, ...], key: str) -> int:
+    """Return the index of the channel that `ref` names.
+
+    Raises
+    ------
+    ConfigError
+        Naming `key`, the channel and the channels that there are.
+    """
+    text = str(ref)
+    matches = [index for index, name in enumerate(names) if name == text]
+    if not matches:
+        matches = [i for i, name in enumerate(names) if name.casefold() == text.casefold()]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches and text.isdecimal() and int(text) < len(names):
+        return int(text)
+    what = "fits several channels" if matches else "is not in the file"
+    raise ConfigError(
+        f"{key}: the channel {ref!r} {what}",
+        found=_listed(names),
+        remedy="name one of these, by name or by index",
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"{index} = {name or 'unnamed'}" for index, name in enumerate(names))

@@ -8,14 +8,13 @@ a stamp that only tells whether the header must be read again.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
-from fovflow.tables import read_json, write_json
+from fovflow.records import read_json, read_json_object, write_json
 
 SCHEMA_VERSION = 1
 
@@ -52,23 +51,14 @@ class RawHeader:
 
         with open_raw(path, pattern=pattern) as raw:
             info = raw.info
-        return cls(
-            format=info.format,
-            axes=info.axes,
-            n_frames=info.n_frames,
-            n_z=info.n_z,
-            height=info.height,
-            width=info.width,
-            dtype=info.dtype,
-            positions=tuple(position.name for position in info.positions),
-            channels=tuple(channel.name for channel in info.channels),
-            pixel_um=info.pixel_um,
-            time_source=info.time_source,
-            missing=tuple((int(p), int(t)) for p, t in info.missing),
-            warnings=info.warnings,
-            n_bytes=sum(file.stat().st_size for file in raw_files(path, pattern)),
-            fingerprint=fingerprint(path, pattern),
-        )
+        names = [field.name for field in dataclasses.fields(cls)]
+        values: dict[str, Any] = {name: getattr(info, name, None) for name in names}
+        values["positions"] = tuple(position.name for position in info.positions)
+        values["channels"] = tuple(channel.name for channel in info.channels)
+        values["missing"] = tuple((int(p), int(t)) for p, t in info.missing)
+        values["n_bytes"] = sum(file.stat().st_size for file in raw_files(path, pattern))
+        values["fingerprint"] = fingerprint(path, pattern)
+        return cls(**values)
 
     @classmethod
     def from_json(cls, content: Any, name: str) -> Self:
@@ -122,19 +112,19 @@ def refresh_header(
     known = _known_header(plan)
     if known and not write:
         return known
-    gone: FovflowError | None = None
-    files: Mapping[str, Any] | None = None
+    earlier = read_json_object(mark)
+    now: dict[str, Any] = {"path": path, "pattern": pattern, "files": None}
     try:
-        files = stamp(path, pattern)
-    except FovflowError as error:
-        gone = error
-    earlier = _read_stamp(mark)
-    if gone and not (known and _same_place(earlier, path, pattern)):
-        raise gone
-    now = {"path": path, "pattern": pattern, "files": files}
+        now["files"] = stamp(path, pattern)
+    except FovflowError:
+        # A stamp that is absent or damaged may be of the same files.
+        if not known or any(
+            earlier and earlier.get(key) != now[key] for key in ("path", "pattern")
+        ):
+            raise
     if known and earlier == now:
         return known
-    header = known if known and gone else RawHeader.read(path, pattern)
+    header = known if known and now["files"] is None else RawHeader.read(path, pattern)
     if write:
         try:
             if header != known:
@@ -149,11 +139,6 @@ def refresh_header(
     return header
 
 
-def _same_place(earlier: Mapping[str, Any] | None, path: str, pattern: str | None) -> bool:
-    """Tell whether a stamp is of these files; one that is absent or damaged may be."""
-    return earlier is None or (earlier.get("path"), earlier.get("pattern")) == (path, pattern)
-
-
 def _known_header(plan: Path) -> RawHeader | None:
     if not plan.exists():
         return None
@@ -161,11 +146,3 @@ def _known_header(plan: Path) -> RawHeader | None:
         return RawHeader.from_json(read_json(plan), str(plan))
     except FovflowError:
         return None  # of another version, or damaged: made again
-
-
-def _read_stamp(mark: Path) -> Mapping[str, Any] | None:
-    try:
-        content = read_json(mark)
-    except FovflowError:
-        return None
-    return content if isinstance(content, Mapping) else None

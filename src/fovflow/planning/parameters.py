@@ -14,17 +14,16 @@ from fovflow.config.methods import (
 )
 from fovflow.config.model import Config
 from fovflow.planning.dataset import DatasetPlan
-from fovflow.plugins import Registry
 from fovflow.stages import STAGES
 
-_FILES = ("dark", "flat_field")
-"""Keys of `correct` that may name files: the rule gives those as inputs."""
+_METHODS = {"segment": SEGMENTERS, "correct": CORRECTORS, "track": TRACKERS}
 
 
 def needs_pixel_size(config: Config) -> bool:
     """Tell whether a chosen method has parameters in µm that are set."""
-    chosen = ((SEGMENTERS, config.segment), (CORRECTORS, config.correct), (TRACKERS, config.track))
-    if any(methods.needs_pixel_size(section.method) for methods, section in chosen):
+    if any(
+        methods.needs_pixel_size(getattr(config, step).method) for step, methods in _METHODS.items()
+    ):
         return True
     sections = config.model_dump(include={"correct", "extract", "qc"}).values()
     return any(
@@ -48,26 +47,22 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
         ``arguments`` go to the step's function; ``revision`` changes when an algorithm's output
         does. A rule runs again when any of it changes.
     """
-    if step in _MAKERS:
-        return _MAKERS[step](config, plan)
-    stage = STAGES[step]
-    return _arguments(config, stage.settings[0], plan, stage.revision)
-
-
-def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    dataset = config.datasets[plan.name]  # type: ignore[index]
-    return {
-        "frames": plan.frames,
-        "shape": [plan.height, plan.width],
-        "crop": None if config.copy_.crop is None else config.copy_.crop.model_dump(),
-        "z": config.copy_.z,
-        "interval_s": dataset.interval_s,  # type: ignore[union-attr]
+    special = {
+        "copy": _copy,
+        "flat_field": _flat_field,
+        "correct": _correct,
+        "extract": _extract,
+        "results": _results,
     }
+    return special[step](config, plan) if step in special else _section(config, step, plan)
 
 
-def _arguments(config: Config, step: str, plan: DatasetPlan, revision: int) -> dict[str, Any]:
-    """Return the keys of a section as arguments, and the pixel size where any is a length in µm."""
-    options = config.model_dump(include={step})[step]
+def _section(config: Config, step: str, plan: DatasetPlan) -> dict[str, Any]:
+    """Return the keys of a step's section as arguments, with the pixel size where it matters."""
+    stage = STAGES[step]
+    (section,) = stage.settings
+    options = config.model_dump(include={section})[section]
+    methods = _METHODS.get(step)
     plugin = options.pop("options", None)
     lengths = [key for key, value in options.items() if "_um" in key and value is not None]
     needed = plugin is not None or bool(lengths)  # else a changed pixel size is no reason to rerun
@@ -77,44 +72,17 @@ def _arguments(config: Config, step: str, plan: DatasetPlan, revision: int) -> d
             **(plugin or {}),
             "pixel_um": plan.pixel_um if needed else None,
         },
-        "revision": revision,
+        "revision": methods.revision(options["method"]) if methods else stage.revision,
     }
 
 
-def _method(config: Config, step: str, plan: DatasetPlan, methods: Registry[Any]) -> dict[str, Any]:
-    """Return a method's arguments, and its revision."""
-    return _arguments(config, step, plan, methods.revision(getattr(config, step).method))
-
-
-def _segment(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    return _method(config, "segment", plan, SEGMENTERS)
-
-
-def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    made = _method(config, "correct", plan, CORRECTORS)
-    arguments = made["arguments"]
-    made["bleach"] = arguments.pop("bleach", "none")
-    for key in _FILES:
-        if isinstance(arguments.get(key), str):
-            del arguments[key]
-    return made
-
-
-def _track(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    return _method(config, "track", plan, TRACKERS)
-
-
-def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     return {
-        "arguments": {
-            **config.extract.model_dump(),
-            "pc": plan.seg if plan.pc is None else plan.pc,
-            "fl": plan.fl,
-            "pixel_um": plan.pixel_um,
-        },
-        "qc": config.qc.arguments(),
-        "time_units": config.time_units,
-        "revision": [EXTRACT_REVISION, QC_REVISION],
+        "frames": plan.frames,
+        "shape": [plan.height, plan.width],
+        "crop": None if config.copy_.crop is None else config.copy_.crop.model_dump(),
+        "z": config.copy_.z,
+        "interval_s": config.dataset(plan.name).interval_s,
     }
 
 
@@ -133,6 +101,30 @@ def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     }
 
 
+def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    made = _section(config, "correct", plan)
+    arguments = made["arguments"]
+    made["bleach"] = arguments.pop("bleach", "none")
+    for key in ("dark", "flat_field"):  # the rule gives files as inputs
+        if isinstance(arguments.get(key), str):
+            del arguments[key]
+    return made
+
+
+def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    return {
+        "arguments": {
+            **config.extract.model_dump(),
+            "pc": plan.phase,
+            "fl": plan.fl,
+            "pixel_um": plan.pixel_um,
+        },
+        "qc": config.qc.arguments(),
+        "time_units": config.time_units,
+        "revision": [EXTRACT_REVISION, QC_REVISION],
+    }
+
+
 def _results(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     steps = [stage.name for stage in STAGES.values() if stage.per_fov]
     return {
@@ -140,14 +132,3 @@ def _results(config: Config, plan: DatasetPlan) -> dict[str, Any]:
         "problems": plan.problems,
         "fovs": plan.fovs,
     }
-
-
-_MAKERS = {
-    "copy": _copy,
-    "segment": _segment,
-    "correct": _correct,
-    "track": _track,
-    "extract": _extract,
-    "flat_field": _flat_field,
-    "results": _results,
-}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from fovflow.config import Config, parse_config
 from fovflow.config.steps import StepConfig
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout, fov_name, inspected
-from fovflow.planning import resources
 from fovflow.planning.dataset import DatasetPlan, plan_dataset
 from fovflow.planning.header import refresh_header
 from fovflow.planning.parameters import needs_pixel_size, step_parameters
@@ -40,14 +38,11 @@ class Pipeline:
 
     Attributes
     ----------
-    config : Config
-    layout : Layout
     datasets : dict of str to DatasetPlan
     kept : frozenset of str
         Kinds of stacks that stay after a run.
     stages : dict of str to Stage
         The steps of the table, then those of the user's own.
-    user_steps : dict of str to StepConfig
     """
 
     def __init__(self, config: Mapping[str, Any], *, is_main: bool = True):
@@ -56,7 +51,6 @@ class Pipeline:
         self.layout = Layout(self.config.outdir)
         if is_main:
             _check_folder(Path(self.config.outdir))
-        assert not isinstance(self.config.datasets, str)
         self.datasets = {name: self._plan(name) for name in self.config.datasets}
         self.kept = self.config.kept()
         self.user_steps = {step.name: step for step in self.config.steps}
@@ -65,13 +59,8 @@ class Pipeline:
         self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
         self._outputs: dict[str, list[StepOutput]] = {}
 
-    def raw(self, dataset: str) -> Any:
-        """Return the dataset's part of the configuration."""
-        assert not isinstance(self.config.datasets, str)
-        return self.config.datasets[dataset]
-
     def _plan(self, name: str) -> DatasetPlan:
-        raw = self.raw(name)
+        raw = self.config.dataset(name)
         try:
             header = refresh_header(self.layout, name, raw.path, raw.pattern, write=self.is_main)
         except FovflowError as error:
@@ -86,21 +75,16 @@ class Pipeline:
         chosen = list(self.datasets) if names is None else names
         return "|".join(re.escape(name) for name in chosen) or "(?!)"
 
-    def channel_sets(self) -> dict[tuple[tuple[str, int], ...], list[str]]:
-        """Return the datasets by the channels that are copied: one copy rule for each set."""
-        found: dict[tuple[tuple[str, int], ...], list[str]] = {}
-        for plan in self.datasets.values():
-            if plan.fovs:
-                found.setdefault(plan.channels, []).append(plan.name)
-        return found or {(("pc", 0),): []}
+    def datasets_by(self, attribute: str) -> dict[Any, list[str]]:
+        """Return the datasets by an attribute of their plans that names of files depend on.
 
-    def segmented_channels(self) -> dict[int, list[str]]:
-        """Return the datasets by the channel in which cells are found."""
-        found: dict[int, list[str]] = {}
+        There is one rule for each value, and one where no dataset can be processed.
+        """
+        found: dict[Any, list[str]] = {}
         for plan in self.datasets.values():
             if plan.fovs:
-                found.setdefault(plan.seg, []).append(plan.name)
-        return found or {0: []}
+                found.setdefault(getattr(plan, attribute), []).append(plan.name)
+        return found or {getattr(DatasetPlan("", pc=0), attribute): []}
 
     # ---- input functions of rules
 
@@ -122,16 +106,14 @@ class Pipeline:
 
     def copied(self, wildcards: Any) -> str:
         """Return the copied stack of the channel that the wildcards name."""
-        return self._copied(wildcards, int(wildcards.channel))
+        kind = self.datasets[wildcards.dataset].kind(int(wildcards.channel))
+        return self.layout.file(kind, wildcards.dataset, wildcards.fov, wildcards.channel)
 
     def phase(self, wildcards: Any) -> str:
-        """Return the copied stack of the phase-contrast channel, else of the segmented one."""
+        """Return the copied stack in which shapes are measured."""
         plan = self.datasets[wildcards.dataset]
-        return self._copied(wildcards, plan.seg if plan.pc is None else plan.pc)
-
-    def _copied(self, wildcards: Any, channel: int) -> str:
-        kind = self.datasets[wildcards.dataset].kind(channel)
-        return self.layout.file(kind, wildcards.dataset, wildcards.fov, channel)
+        kind = plan.kind(plan.phase)
+        return self.layout.file(kind, wildcards.dataset, wildcards.fov, plan.phase)
 
     def dark(self, _: Any) -> dict[str, str]:
         """Return the file of the dark frame, where there is one."""
@@ -196,7 +178,7 @@ class Pipeline:
                         path = layout.place(file.path, dataset, "{fov}", own)
                         yield StepOutput(stage.name, record, path)
 
-    # ---- parameters and resources
+    # ---- parameters
 
     def parameters(self, step: str, dataset: str, fov: int | str | None = None) -> dict[str, Any]:
         """Return the parameters of a step: its part of the configuration and its revision.
@@ -212,34 +194,18 @@ class Pipeline:
                 "metadata": self.datasets[dataset].metadata(self.config.time_units),
             }
         if (step, dataset) not in self._parameters:
-            own = self.user_parameters() if step == "results" else {}
-            made = step_parameters(self.config, step, self.datasets[dataset]) | own
+            made = step_parameters(self.config, step, self.datasets[dataset])
+            if step == "results" and self.user_steps:
+                made["steps"] = {
+                    name: {**self._code(name), "args": own.args, "fov_args": own.fov_args}
+                    for name, own in self.user_steps.items()
+                }
             self._parameters[step, dataset] = made
         return self._parameters[step, dataset]
 
     def _code(self, step: str) -> dict[str, Any]:
         script, function = self.user_steps[step].script, self.user_steps[step].function
         return {"script": script, "sha256": self._digests[script], "function": function}
-
-    def user_parameters(self) -> dict[str, Any]:
-        """Return what the results file tells of the user's steps; empty where there are none."""
-        told = {
-            name: {**self._code(name), "args": step.args, "fov_args": step.fov_args}
-            for name, step in self.user_steps.items()
-        }
-        return {"steps": told} if told else {}
-
-    def memory_mb(self, step: str, dataset: str) -> int:
-        """Return the memory that a job declares, from its frame size."""
-        return resources.memory_mb(self.stages[step], self.datasets[dataset])
-
-    def runtime_min(self, step: str, dataset: str) -> int:
-        """Return the time limit of a job on a cluster, from frame size and number of frames."""
-        return resources.runtime_min(self.stages[step], self.datasets[dataset])
-
-    def disk_mb(self, step: str, dataset: str) -> int:
-        """Return the disk space that a job's outputs take, at most."""
-        return resources.disk_mb(self.stages[step], self.datasets[dataset])
 
     # ---- what a person reads
 
@@ -274,12 +240,6 @@ class Pipeline:
             if self._digests[step.script] is None
         ]
         return "\n".join(lines)
-
-    def tell(self, *, problems: bool = False) -> None:
-        """Print the summary on the error stream, where Snakemake talks."""
-        text = self.summary(problems=problems)
-        if text:
-            print(text, file=sys.stderr, flush=True)
 
 
 def _stage_of(step: StepConfig) -> Stage:
@@ -316,10 +276,9 @@ def targets(pipeline: Pipeline) -> list[str]:
     The engine makes a file that is gone again only where it is asked for by name, since what was
     made from it may be there.
     """
-    layout = pipeline.layout
     gone = missing_files(pipeline) if pipeline.is_main else []
-    results = [layout.results(name) for name, plan in pipeline.datasets.items() if plan.fovs]
-    return [*gone, *results, layout.report(), *problem_targets(pipeline)]
+    results = [*report_inputs(pipeline), pipeline.layout.report()]
+    return gone + results + problem_targets(pipeline)
 
 
 def trace_targets(pipeline: Pipeline) -> list[str]:
@@ -333,8 +292,8 @@ def trace_targets(pipeline: Pipeline) -> list[str]:
 
 def problem_targets(pipeline: Pipeline) -> list[str]:
     """Return the targets that stand for datasets, or FOVs, that cannot be processed."""
-    problems = (name for name, plan in pipeline.datasets.items() if plan.problems)
-    return [pipeline.layout.problem(name) for name in problems]
+    datasets = pipeline.datasets.items()
+    return [pipeline.layout.problem(name) for name, plan in datasets if plan.problems]
 
 
 def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
@@ -370,5 +329,5 @@ def _listed(folder: str) -> frozenset[str]:
 
 def report_inputs(pipeline: Pipeline) -> list[str]:
     """Return the results of all datasets: they are made again whenever traces are."""
-    plans = [plan for plan in pipeline.datasets.values() if plan.fovs]
-    return [pipeline.layout.results(plan.name) for plan in plans]
+    datasets = pipeline.datasets.items()
+    return [pipeline.layout.results(name) for name, plan in datasets if plan.fovs]
