@@ -26,10 +26,11 @@ from fovflow.layout import Layout, fov_name
 from fovflow.planning import RawHeader
 from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import stamp
+from fovflow.records import read_yaml, write_json
 from fovflow.runs.store import ENVIRONMENT, RunFolder
 from fovflow.simulation import MovieParams, simulate, write_movie
 from fovflow.stacks import StackReader, StackWriter
-from fovflow.tables import read_csv, read_yaml, write_csv, write_json
+from fovflow.tables import read_csv, write_csv
 
 DATASET, RAW = "sim", "raw/sim.nd2"
 LAYOUT = Layout("results")

@@ -101,7 +101,7 @@ def run(
     >>> outcome.results["plate1"].traces().head()  # doctest: +SKIP
     """
     from fovflow.config import parse_config
-    from fovflow.tables import write_yaml
+    from fovflow.records import write_yaml
 
     content = _content(config)
     if fovs is not None:
@@ -144,7 +144,7 @@ def _wait_for(command: list[str], output: int | None) -> int:
 def _content(config: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config, Mapping):
         return dict(config)
-    from fovflow.tables import read_yaml
+    from fovflow.records import read_yaml
 
     content = read_yaml(config)
     if not isinstance(content, dict):

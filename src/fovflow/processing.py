@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.layout import STAMP_NAME
+from fovflow.records import read_json
 from fovflow.stacks import StackReader, StackWriter, read_image, write_image
-from fovflow.tables import read_csv, read_json, write_csv
+from fovflow.tables import read_csv, write_csv
 
 if TYPE_CHECKING:
     from fovflow.readers import RawReader

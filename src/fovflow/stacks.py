@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -197,24 +197,9 @@ def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:
 
 
 def read_image(path: str, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Read a dark frame or a flat-field from an npy or TIFF file.
+    """Read a dark frame or a flat-field from an npy or TIFF file, as (Y, X) float32.
 
-    Parameters
-    ----------
-    path : str
-        File of one (Y, X) image.
-    shape : tuple of int
-        The shape that it must have, as frames have it after cropping.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X) float32.
-
-    Raises
-    ------
-    FovflowError
-        If the file cannot be read, has another shape, or holds values that are not finite.
+    It must have the given shape, that of frames after cropping, and finite values.
     """
     try:
         found, image = _open_image(Path(path), tuple(shape))
@@ -247,11 +232,8 @@ def _open_image(
         return found, mapped.reshape(shape).astype(np.float32) if found == shape else None
     from fovflow.readers.tiff_pages import TiffPages
 
-    pages = TiffPages(path)
-    try:
+    with closing(TiffPages(path)) as pages:
         page: Any = pages.tif.pages[0]
         size = (page.imagelength, page.imagewidth) if page.samplesperpixel == 1 else page.shape
         found = (*((pages.count,) if pages.count > 1 else ()), *map(int, size))
         return found, page.asarray().reshape(shape).astype(np.float32) if found == shape else None
-    finally:
-        pages.close()

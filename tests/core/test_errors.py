@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import ConfigError, FovflowError, explained
 from fovflow.plugins import Method, Registry, Sentences, Settings, find, setting
 
 
@@ -22,6 +22,25 @@ def test_errors_survive_the_way_between_processes():
     error = pickle.loads(pickle.dumps(ConfigError("a", found="b", remedy="c")))
     assert isinstance(error, ConfigError)
     assert str(error) == "a; found: b; to do: c"
+
+
+def test_errors_are_explained_and_quoted():
+    with pytest.raises(FovflowError) as caught, explained("no good", remedy="copy it"):
+        raise KeyError("x")
+    assert str(caught.value) == "no good; found: 'x'; to do: copy it"
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(FovflowError) as caught, explained("no good", KeyError, name_kind=True):
+        raise KeyError("x")
+    assert str(caught.value) == "no good; found: KeyError: 'x'"
+    with pytest.raises(FovflowError, match=r"no good; found: EOFError"), explained("no good"):
+        raise EOFError
+
+
+def test_errors_of_other_kinds_and_sentences_pass():
+    with pytest.raises(IndexError), explained("no good", KeyError):
+        raise IndexError
+    with pytest.raises(ConfigError, match=r"^told already$"), explained("no good"):
+        raise ConfigError("told already")
 
 
 def test_an_unknown_part_names_the_known_ones():

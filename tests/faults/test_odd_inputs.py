@@ -11,8 +11,9 @@ from faults.hostile_packs import bombs
 from faults.killing import Running
 from faults.odd_inputs import HOSTILE_NAME, UNITS, movie, write, write_bad_files, write_odd_files
 
+from fovflow.records import read_yaml
 from fovflow.simulation import MovieParams, simulate, write_movie
-from fovflow.tables import read_csv, read_yaml
+from fovflow.tables import read_csv
 from workflow_project import Finished, Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

@@ -259,8 +259,8 @@ def test_many_fovs_stay_small(folder):
     folder.add(fovs=1, cells=40, frames=30, size=64, kept=frozenset({"pc", "seg_labeled"}))
     first = folder.path / "plate" / "fov_000"
     entry = {str(i): {"status": "complete"} for i in range(200)}
+    from fovflow.records import read_yaml
     from fovflow.results import results_paths, write_results
-    from fovflow.tables import read_yaml
 
     for i in range(1, 200):
         place = folder.path / "plate" / f"fov_{i:03d}"

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fovflow.errors import FovflowError
-from fovflow.tables import read_json, read_yaml, write_json, write_yaml
+from fovflow.records import read_json, read_yaml, write_json, write_yaml
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fovflow
-from fovflow.tables import read_yaml
+from fovflow.records import read_yaml
 from workflow_project import POSITIONS, Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

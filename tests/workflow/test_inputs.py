@@ -9,8 +9,9 @@ import pytest
 import tifffile
 
 import fovflow
+from fovflow.records import read_yaml
 from fovflow.simulation import MovieParams, simulate, write_movie
-from fovflow.tables import read_csv, read_yaml
+from fovflow.tables import read_csv
 from workflow_project import Project, make_project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

@@ -10,10 +10,11 @@ import pytest
 from fovflow.adapter.entry import check_interpreter
 from fovflow.adapter.recording import describe_today
 from fovflow.errors import FovflowError
+from fovflow.records import read_yaml
 from fovflow.runs.restore import restoration
 from fovflow.runs.store import list_runs
 from fovflow.runs.verify import verify
-from fovflow.tables import read_csv, read_yaml
+from fovflow.tables import read_csv
 from pages import blocks
 from paths import ROOT
 from workflow_project import POSITIONS, Finished, Project

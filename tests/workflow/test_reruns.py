@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from fovflow.tables import read_csv, read_yaml
+from fovflow.records import read_yaml
+from fovflow.tables import read_csv
 from workflow_project import FRAMES, POSITIONS, Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fovflow.planning.pipeline import Pipeline, last_files, missing_files, report_inputs, targets
-from fovflow.tables import read_yaml
+from fovflow.records import read_yaml
 from stand_in import DATASET, LAYOUT, finish, widen_plan, write_project
 
 FOVS = 12

@@ -8,7 +8,8 @@ import shutil
 import pytest
 
 import fovflow
-from fovflow.tables import read_csv, read_yaml
+from fovflow.records import read_yaml
+from fovflow.tables import read_csv
 from workflow_project import POSITIONS, Finished, Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

@@ -257,9 +257,7 @@ def _decode_header(path: Path, file: ND2File) -> Nd2Header:
     )
 
 
-def _single_point(
-    file: ND2File,
-) -> tuple[_Point, ...] | None:
+def _single_point(file: ND2File) -> tuple[_Point, ...] | None:
     """Return the stage position of a file without a loop over positions."""
     raw = file.unstructured_metadata(include={"ImageMetadataSeqLV|0", "ImageMetadataSeq|0"})
     found: Any = next(iter(raw.values()), {})
@@ -276,18 +274,13 @@ def _point(name: str | None, x_um: Any, y_um: Any) -> _Point:
 
 def _nominal_times(kind: str, count: int, parameters: Any) -> NDArray[np.float64] | None:
     """Return times in seconds from the announced period or periods; None if there is none."""
-    phases = parameters.periods if kind == "NETimeLoop" else [parameters]
     if count > 10_000_000:  # refused later by the sizes' check
         return None
+    phases = [(count, parameters)]
+    if kind == "NETimeLoop":
+        phases = [(phase.count, phase) for phase in parameters.periods]
     return phase_times(
-        [
-            (
-                int(phase.count) if kind == "NETimeLoop" else int(count),
-                float(phase.periodMs) / 1000,
-                float(phase.durationMs) / 1000,
-            )
-            for phase in phases
-        ]
+        [(int(n), float(each.periodMs) / 1000, float(each.durationMs) / 1000) for n, each in phases]
     )
 
 

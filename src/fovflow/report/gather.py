@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from fovflow.errors import FovflowError
 from fovflow.layout import RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
+from fovflow.records import read_json
 from fovflow.report.pictures import Picture, PictureBudget
 from fovflow.report.traces import TracePlot, plots_of
 from fovflow.results import FovResult, load_results
-from fovflow.tables import KINDS, read_csv, read_json
+from fovflow.tables import KINDS, read_csv
 
 OBJECTS = "cells per frame"
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.layout import fov_name
+from fovflow.records import read_json, write_json
 from fovflow.simulation.movie import Movie, Table, join_rows
 from fovflow.simulation.params import MovieParams
 from fovflow.stacks import StackReader, StackWriter
-from fovflow.tables import read_csv, read_json, write_csv, write_json
+from fovflow.tables import read_csv, write_csv
 
 PARAMS_NAME = "params.json"
 _TABLES = ("cells", "lineage", "kinetics", "frames")
