@@ -2,6 +2,12 @@
 
 import signal
 
+from hypothesis import settings
+
+# No test fails because the machine is busy.
+settings.register_profile("fovflow", deadline=None)
+settings.load_profile("fovflow")
+
 # A shell starts what runs in its background with Ctrl-C ignored, and `nohup` ignores the end of the
 # terminal; children inherit that, and tests that send these signals would wait in vain.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

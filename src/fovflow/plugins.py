@@ -67,6 +67,15 @@ def find(kind: str, name: str, builtin: Mapping[str, Any]) -> Any:
     )
 
 
+def load(part: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Return a callable that may be given as ``"module:name"``."""
+    if not isinstance(part, str):
+        return part
+    module, _, name = part.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """A method of a step, and what planning must know of it without loading its kernel.
@@ -92,14 +101,6 @@ class Method:
     needs_pixel_size: bool = False
     revision: int = 0
     data: tuple[str, ...] = ()
-
-    def load(self) -> Callable[..., Any]:
-        """Return the kernel."""
-        if not isinstance(self.kernel, str):
-            return self.kernel
-        module, _, name = self.kernel.partition(":")
-        kernel: Callable[..., Any] = getattr(importlib.import_module(module), name)
-        return kernel
 
     @property
     def parameters(self) -> list[str]:
@@ -209,7 +210,7 @@ class Registry(Mapping[str, Method], Generic[T]):
             raise ConfigError(f"{what}: {error}", found=found, remedy=remedy) from error
         if what:
             check_bounds(settings, what)
-        made = method.load()(settings, **given, **data)
+        made = load(method.kernel)(settings, **given, **data)
         return made
 
     def _refuse_unknown(self, name: str, given: Iterable[str], known: list[str]) -> None:

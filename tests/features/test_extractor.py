@@ -236,7 +236,7 @@ def test_config_describes_every_feature():
 
 def test_plugins_are_found_and_checked(monkeypatch):
     plugin = Feature("p90", "fl", "counts", "-", lambda c: np.percentile(c.values, 90), True)
-    monkeypatch.setattr("fovflow.features.registry.find", lambda kind, name, builtin: plugin)
+    monkeypatch.setattr("fovflow.config.features.find", lambda kind, name, builtin: plugin)
     assert find_features("fl", ["p90"]) == (plugin,)
     with pytest.raises(ConfigError, match="other channel kind"):
         find_features("pc", ["p90"])

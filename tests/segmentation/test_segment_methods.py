@@ -254,7 +254,7 @@ def test_every_parameter_is_described_and_reaches_the_kernel(method):
     assert fields["method"].default == method
     assert SEGMENTERS[method].parameters == [name for name in fields if name != "method"]
     assert all(field.metadata["description"] for field in fields.values())
-    taken = list(inspect.signature(SEGMENTERS[method].load()).parameters)
+    taken = list(inspect.signature(fovflow.plugins.load(SEGMENTERS[method].kernel)).parameters)
     assert taken == ["settings", "pixel_um", *SEGMENTERS[method].data]
 
 

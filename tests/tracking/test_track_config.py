@@ -5,6 +5,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fovflow.config.methods import TRACKERS, ClassicTrack, IouTrack, LaptrackTrack
 from fovflow.config.section import PluginTrack, TrackConfig
+from fovflow.plugins import load
 from fovflow.tracking.classic import ClassicTracker
 from fovflow.tracking.iou import IouTracker
 from fovflow.tracking.laptrack import LapTracker
@@ -23,7 +24,7 @@ section = TypeAdapter(TrackConfig)
 def test_trackers_take_the_settings_of_their_method(method, settings, tracker):
     registered = TRACKERS[method]
     assert registered.settings is settings
-    assert registered.load() is tracker
+    assert load(registered.kernel) is tracker
     fields = dataclasses.fields(settings)
     assert registered.parameters == [field.name for field in fields if field.name != "method"]
     assert all(field.metadata["description"] for field in fields)

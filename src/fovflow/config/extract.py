@@ -7,15 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
+from fovflow.config.features import DEFAULT_FEATURES, find_features
 from fovflow.config.section import Section
 from fovflow.errors import ConfigError
-
-_PC = ("area", "aspect_ratio", "circularity", "perimeter", "eccentricity", "solidity", "sharpness")
-_FL = (
-    "intensity_total", "intensity_mean", "intensity_median", "intensity_max", "intensity_std",
-    "background_mean", "saturated_fraction", "invalid_fraction",
-)  # fmt: skip
-
 
 Counts = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -24,14 +18,14 @@ class FeaturesConfig(Section):
     """Which features are computed, by name; their definitions are in the documentation."""
 
     pc: tuple[str, ...] = Field(
-        default=_PC,
+        default=DEFAULT_FEATURES["pc"],
         description="Features of the phase-contrast channel: area (px), aspect_ratio, circularity, "
         "perimeter (px), eccentricity, orientation (degrees), major_axis (px), minor_axis (px), "
         "equivalent_diameter (px), extent, convex_area (px), solidity, phase_mean (counts), "
         "phase_std (counts), sharpness, or a plug-in's.",
     )
     fl: tuple[str, ...] = Field(
-        default=_FL,
+        default=DEFAULT_FEATURES["fl"],
         description="Features of each fluorescence channel: intensity_total, intensity_mean, "
         "intensity_median, intensity_min, intensity_max, intensity_std, raw_total, raw_mean, "
         "background_mean (all in counts), saturated_fraction, invalid_fraction, intensity_px "
@@ -41,9 +35,6 @@ class FeaturesConfig(Section):
     @field_validator("pc", "fl")
     @classmethod
     def _check_names(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        # Only named features are looked up: the defaults cost no import of the array code.
-        from fovflow.features.registry import find_features
-
         try:
             find_features("pc" if info.field_name == "pc" else "fl", value)
         except ConfigError as error:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from fovflow.features.extractor import Extractor, get_extractor
-from fovflow.features.protocol import Cell, Feature
-from fovflow.features.registry import (
+from fovflow.config.features import (
     DEFAULT_FEATURES,
     FEATURES,
+    Feature,
     choose_features,
     find_features,
 )
+from fovflow.features.extractor import Extractor, get_extractor
 from fovflow.features.traces import extract_traces, measure_frames
+from fovflow.features.views import Cell
 
 __all__ = [
     "Cell",

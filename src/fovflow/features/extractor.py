@@ -8,11 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fovflow.config.features import DEFAULT_FEATURES, Feature, Kind, choose_features
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.features.cells import CellFinder, Cells
-from fovflow.features.protocol import Feature, Kind, evaluate
-from fovflow.features.registry import DEFAULT_FEATURES, choose_features
-from fovflow.features.views import FluorescenceCells, PhaseCells, Region
+from fovflow.features.views import FluorescenceCells, PhaseCells, Region, evaluate
 
 Columns = dict[str, Any]
 """Columns of one length: arrays, or what gives parts of one as slices."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fovflow.config.features import DEFAULT_FEATURES
 from fovflow.errors import ConfigError
 from fovflow.features.extractor import Extractor, Saturation, get_extractor
-from fovflow.features.registry import DEFAULT_FEATURES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow import plugins
+from fovflow.config.features import Feature
 from fovflow.errors import FovflowError
-from fovflow.features.cells import BoolArray, Cells, FloatArray, gather
+from fovflow.features.cells import BoolArray, Cells, FloatArray, IntArray, gather
 from fovflow.features.groups import Groups
 
 
@@ -221,3 +224,89 @@ class FluorescenceCells:
     def mean(self) -> FloatArray:
         """(n,) mean intensity per cell."""
         return self.total / self.groups.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """One cell in one frame and one channel, for features that are computed cell by cell.
+
+    Attributes
+    ----------
+    id : int
+    box : tuple of int
+        x0, y0, x1, y1 in pixels; the ends are not included.
+    mask : numpy.ndarray
+        (y1 - y0, x1 - x0) bool, the cell's pixels in its box.
+    y, x : numpy.ndarray
+        (n,) int64, row and column of the pixels in raster order: for the phase channel all of the
+        cell, for a fluorescence channel those that are left after erosion and finite.
+    values : numpy.ndarray
+        (n,) float64, the phase channel's counts (which may be NaN), or the background-corrected
+        intensity, at these pixels.
+    raw : numpy.ndarray
+        (n,) float64, the raw counts at these pixels.
+    """
+
+    id: int
+    box: tuple[int, int, int, int]
+    mask: BoolArray
+    y: IntArray
+    x: IntArray
+    values: FloatArray
+    raw: FloatArray
+
+
+def evaluate(feature: Feature, cells: PhaseCells | FluorescenceCells) -> NDArray[Any]:
+    """Return a feature's value for each cell of a frame.
+
+    Raises FovflowError if the feature's function fails, or does not return one number per cell.
+    """
+    try:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if feature.per_cell:
+                result = _one_by_one(feature, cells)
+            else:
+                result = np.asarray(plugins.load(feature.function)(cells))
+        _check(feature, result, len(cells.cells))
+    except FovflowError:
+        raise
+    except Exception as error:
+        raise FovflowError(
+            f"the feature {feature.name!r} failed",
+            found=f"{type(error).__name__}: {error}",
+            remedy="leave it out of extract: features, or mend the plug-in that brings it",
+        ) from error
+    return result.astype(feature.dtype, copy=False)
+
+
+def _check(feature: Feature, result: NDArray[Any], n: int) -> None:
+    wanted = "iu" if feature.integer else "iuf"
+    if result.shape != (n,) or result.dtype.kind not in wanted:
+        raise TypeError(
+            f"shape {result.shape} of {result.dtype} for {n} cells, where "
+            f"{'integers' if feature.integer else 'numbers'}, one per cell, are needed"
+        )
+
+
+def _one_by_one(feature: Feature, cells: PhaseCells | FluorescenceCells) -> NDArray[Any]:
+    function = plugins.load(feature.function)
+    result = np.full(len(cells.cells), 0 if feature.integer else np.nan, feature.dtype)
+    if isinstance(cells, PhaseCells):
+        flat, groups, values, raw = cells.cells.flat, cells.cells.pixels, cells.counts, cells.counts
+    else:
+        flat, groups, values, raw = cells.flat, cells.groups, cells.values, cells.raw
+    row, column = np.divmod(flat, cells.cells.shape[1])
+    edges = zip(*(edge.tolist() for edge in cells.cells.box), strict=True)
+    for i, (place, box) in enumerate(zip(groups.slices(), edges, strict=True)):
+        if place.stop > place.start or feature.kind == "pc":
+            cell = Cell(
+                id=int(cells.cells.ids[i]),
+                box=box,
+                mask=cells.cells.mask(i)[0],
+                y=row[place],
+                x=column[place],
+                values=values[place],
+                raw=raw[place],
+            )
+            result[i] = function(cell)
+    return result

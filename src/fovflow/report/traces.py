@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fovflow.features.registry import DEFAULT_FEATURES, FEATURES
+from fovflow.config.features import DEFAULT_FEATURES, FEATURES
 
 CAPACITY_ROWS = 2_000_000
 """Rows that are held at once for one plot; beyond this, every second cell is let go."""
