@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class FovflowError(Exception):
@@ -60,6 +61,12 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
             found=error.strerror or str(error),
             remedy="check that the file is there and that you may read it",
         ) from error
+
+
+def complain(text: str) -> None:
+    """Print a sentence on the error stream; a stream that is gone or full is no error."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class ConfigError(FovflowError):

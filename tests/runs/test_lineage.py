@@ -28,7 +28,7 @@ def test_a_file_is_traced_back_to_the_raw_data(recorded):
     assert lineage.sha256 == digest(recorded.folder / recorded.name(1, "tracks.csv"))["sha256"]
     track = lineage.back[0]
     assert track.record.options == {"method": "otsu", "of": "track"}
-    assert (track.attempt.run, track.attempt.number) == (recorded.run.id, 1)
+    assert (track.record.run, track.record.attempt) == (recorded.run.id, 1)
     seg = recorded.name(1, "seg_ch_0.npy")
     assert track.inputs[seg] == digest(recorded.folder / seg)["sha256"]
     assert lineage.back[-1].outputs == {"raw/plate.nd2": "sampled-sha256-1:" + "b" * 64}

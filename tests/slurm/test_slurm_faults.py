@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.runs.store import RunFolder, list_runs, read_run
+from fovflow.runs.state import read_run
+from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_yaml
 from slurm.cluster import Cluster
 from slurm.conftest import ClusterRun

@@ -32,14 +32,15 @@ from fovflow.adapter.interrupts import Interruptions
 from fovflow.adapter.job import LIVE
 from fovflow.config import parse_config
 from fovflow.errors import FovflowError
+from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import fingerprint, raw_files
 from fovflow.runs.claim import Claim, left_locked
 from fovflow.runs.provenance import capture_environment, capture_workflow
-from fovflow.runs.recorder import Recorder
+from fovflow.runs.recorder import Recorder, RunPlan, Watch
 from fovflow.runs.screen import Announcer, Screen, ScreenStream, live_possible
-from fovflow.runs.store import RunFolder, RunPlan, Watch
-from fovflow.runs.view import JobView, RunView
+from fovflow.runs.state import RunState
+from fovflow.runs.store import RunFolder
 from fovflow.tables import read_yaml
 
 
@@ -137,14 +138,14 @@ def run_plan(pipeline: Pipeline, engine: Engine, jobs: dict[str, int]) -> RunPla
     )
 
 
-def stop_run(view: RunView, *, remote: bool) -> None:
+def stop_run(state: RunState, *, remote: bool) -> None:
     """End this process's run cleanly: nothing new starts, and jobs at work are told to stop.
 
     Snakemake removes the outputs of jobs that were stopped.
 
     Parameters
     ----------
-    view : RunView
+    state : RunState
     remote : bool
         Whether jobs run elsewhere; the engine cancels those itself when it is interrupted.
     """
@@ -152,11 +153,11 @@ def stop_run(view: RunView, *, remote: bool) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         return
     os.kill(os.getpid(), signal.SIGTERM)
-    for job in view.running:
+    for job in state.running:
         stop_job(job)
 
 
-def stop_job(job: JobView) -> None:
+def stop_job(job: JobRecord) -> None:
     """Tell a job on this machine to stop, as by Ctrl-C."""
     if job.pid and job.host == socket.gethostname():
         with suppress(OSError):
@@ -350,7 +351,7 @@ class EngineListener:
         from fovflow.adapter.outcome import update_manifests
 
         if self._stands_in():
-            self._conclude(recorder.view.record.get("status") == "completed")
+            self._conclude(recorder.state.record.get("status") == "completed")
         update_manifests(self._pipeline)
 
     def _stands_in(self) -> bool:
@@ -379,7 +380,7 @@ class EngineListener:
                 progress_lines=not self._engine.is_quiet("PROGRESS"),
                 tell_failures="all" if remote else "silent" if self.screen else "none",
             ),
-            stop=lambda view: stop_run(view, remote=remote),
+            stop=lambda state: stop_run(state, remote=remote),
             stop_job=stop_job,
         )
         recorder.start()

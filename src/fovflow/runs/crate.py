@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 from urllib.parse import quote, unquote
 
 from fovflow.atomic import Digest
+from fovflow.events import moment
+from fovflow.jobrecord import JobRecord
 from fovflow.layout import parse
-from fovflow.runs.jobs import JobKey
 from fovflow.stages import FILES, STACKS
 
 NO_LICENSE = "No licence is stated: ask the owner of the data."
-
-
-@dataclass(frozen=True, slots=True)
-class CrateJob:
-    """One job, as the manifest tells it; see `fovflow.runs.jobs` for the attributes."""
-
-    key: JobKey
-    status: str
-    run: str = ""
-    started: str | None = None
-    ended: str | None = None
-    host: str | None = None
-    attempt: int | None = None
-    error: str = ""
-    options: Any = None
-    inputs: tuple[str, ...] = ()
-    outputs: Mapping[str, Digest | None] = field(default_factory=dict)
-    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +33,7 @@ class Crate:
     runs : tuple of mapping
         Contents of ``run.json``, oldest first: the runs that made what is there. The last one is
         the crate's own; empty where none was recorded.
-    jobs : tuple of CrateJob
+    jobs : tuple of JobRecord
     present : frozenset of str
         Names, relative to the dataset's folder, of recorded outputs that exist.
     documents : mapping of str to (Digest or None, str)
@@ -73,7 +56,7 @@ class Crate:
     version: str
     raw: Mapping[str, Any]
     runs: tuple[Mapping[str, Any], ...]
-    jobs: tuple[CrateJob, ...]
+    jobs: tuple[JobRecord, ...]
     present: frozenset[str]
     documents: Mapping[str, tuple[Digest | None, str]]
     workflow: Mapping[str, Digest]
@@ -187,15 +170,8 @@ def timestamp(time: str | None) -> str | None:
     >>> timestamp("2026-03-01T10:00:00.123456+00:00")
     '2026-03-01T10:00:00.123+00:00'
     """
-    if not time:
-        return None
-    try:
-        moment = datetime.fromisoformat(time)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    at = moment(time)
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def tidy(entity: Mapping[str, Any]) -> dict[str, Any]:

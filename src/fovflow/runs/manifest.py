@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fovflow.atomic import Digest
+from fovflow.jobrecord import JobRecord
 from fovflow.layout import PLAN_NAME
 from fovflow.runs.crate import (
     CONTEXT,
@@ -20,7 +21,6 @@ from fovflow.runs.crate import (
     STATUS,
     WORKFLOW_RO_CRATE,
     Crate,
-    CrateJob,
     Graph,
     encoding_format,
     file_id,
@@ -54,7 +54,7 @@ def tool_of(graph: Graph, crate: Crate, step: str) -> str:
     )
 
 
-def add_parameters_of(graph: Graph, jobs: Iterable[CrateJob]) -> list[str]:
+def add_parameters_of(graph: Graph, jobs: Iterable[JobRecord]) -> list[str]:
     """Add the parameters of jobs, each set of values once; return their ids."""
     return list(
         dict.fromkeys(
@@ -113,7 +113,7 @@ def add_plan(graph: Graph, crate: Crate, run: str, raw: str) -> tuple[str, str]:
     return action, _control(graph, action, "plan")
 
 
-def add_job(graph: Graph, crate: Crate, job: CrateJob, run: str, raw: str) -> tuple[str, str]:
+def add_job(graph: Graph, crate: Crate, job: JobRecord, run: str, raw: str) -> tuple[str, str]:
     """Add one job; return the ids of its action and control."""
     ident = job.key.name
     status = job.status
@@ -184,7 +184,7 @@ def _file(graph: Graph, crate: Crate, path: str, digest: Digest | None = None) -
 
 
 def add_groups(
-    graph: Graph, crate: Crate, jobs: list[CrateJob], run: str, raw: str
+    graph: Graph, crate: Crate, jobs: list[JobRecord], run: str, raw: str
 ) -> list[tuple[str, str]]:
     """Add one action per step, and one for each job that did not complete."""
     pairs = [add_job(graph, crate, job, run, raw) for job in jobs if job.status != "completed"]
@@ -246,7 +246,7 @@ def add_actions(graph: Graph, crate: Crate, *, main: str, raw: str) -> Actions:
     runs = list(crate.runs) or [{}]
     known = {str(run.get("id")) for run in crate.runs}
     last = _run_id(runs[-1])
-    by_run: dict[str, list[CrateJob]] = {_run_id(run): [] for run in runs}
+    by_run: dict[str, list[JobRecord]] = {_run_id(run): [] for run in runs}
     for job in sorted(crate.jobs, key=lambda job: (position(job.key.step), job.key)):
         by_run[job.run if job.run in known else last].append(job)
     added = Actions()
@@ -277,7 +277,7 @@ def _run_id(run: Mapping[str, Any]) -> str:
 
 
 def _add_run(
-    graph: Graph, crate: Crate, run: Mapping[str, Any], jobs: list[CrateJob], ends: tuple[str, str]
+    graph: Graph, crate: Crate, run: Mapping[str, Any], jobs: list[JobRecord], ends: tuple[str, str]
 ) -> tuple[str, str, list[tuple[str, str]]]:
     """Add a run; return the ids of its action, of the engine's, and of its jobs' in pairs."""
     ident, (main, raw) = _run_id(run), ends
@@ -402,7 +402,7 @@ def make_manifest(crate: Crate) -> dict[str, Any]:
     return {"@context": CONTEXT, "@graph": [descriptor, tidy(root), *graph.entities()]}
 
 
-def _counts(jobs: Iterable[CrateJob]) -> str:
+def _counts(jobs: Iterable[JobRecord]) -> str:
     statuses = [job.status for job in jobs]
     bad = sum(status != "completed" for status in statuses)
     return f"{len(statuses)} jobs" + (f", {bad} of them not completed" if bad else "")

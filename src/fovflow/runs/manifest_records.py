@@ -13,10 +13,11 @@ from typing import Any
 import fovflow
 from fovflow.atomic import Digest, write_text
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, now
+from fovflow.events import now
+from fovflow.jobrecord import JobRecord
 from fovflow.layout import PLAN_NAME, RESULTS_NAME, STAMP_NAME
-from fovflow.runs.crate import FILE_NAME, NO_LICENSE, Crate, CrateJob
-from fovflow.runs.jobs import Attempt, JobKey, JobRecord, last_attempts, read_job_records
+from fovflow.runs.crate import FILE_NAME, NO_LICENSE, Crate
+from fovflow.runs.jobs import read_jobs
 from fovflow.runs.manifest import JOB_LIMIT, make_manifest, to_text
 from fovflow.runs.provenance import WORKFLOW_FILES, capture_environment
 from fovflow.runs.store import RunFolder, list_runs
@@ -76,7 +77,7 @@ def copy_workflow(
     return digests, scripts
 
 
-def job_table(folder: Path, jobs: list[CrateJob]) -> tuple[str, Digest]:
+def job_table(folder: Path, jobs: list[JobRecord]) -> tuple[str, Digest]:
     """Write the table of all jobs, one JSON object per line; return its name and digest."""
     name = f"{FOLDER}/jobs.jsonl"
     lines = [
@@ -85,10 +86,10 @@ def job_table(folder: Path, jobs: list[CrateJob]) -> tuple[str, Digest]:
                 "job": job.key.name,
                 "status": job.status,
                 "run": job.run,
-                "attempt": job.attempt,
+                "attempt": job.attempt or None,
                 "started": job.started,
                 "ended": job.ended,
-                "host": job.host,
+                "host": job.host or None,
                 "error": job.error,
                 "inputs": job.inputs,
                 "outputs": {
@@ -154,8 +155,7 @@ def write_manifest(
         The manifest.
     """
     folder = Path(outdir) / dataset
-    records, attempts = read_job_records(folder), last_attempts(outdir, dataset)
-    jobs = crate_jobs(records, attempts, _ended_runs(outdir))
+    jobs = read_jobs(outdir, dataset)
     runs = _runs_of(outdir, jobs)
     environment = (runs[-1].get("environment") if runs else None) or capture_environment()
     workflow, scripts = copy_workflow(folder, circumstances.workflow_folder)
@@ -186,78 +186,7 @@ def write_manifest(
     return target
 
 
-def crate_jobs(
-    records: Iterable[JobRecord],
-    attempts: Mapping[JobKey, Attempt],
-    ended: frozenset[str] = frozenset(),
-) -> list[CrateJob]:
-    """Join status records and attempts to one entry per job.
-
-    The status is that of our own record, never the engine's. An attempt without an end in a run
-    that has ended, or that a newer run has replaced, was stopped: the job failed.
-
-    Parameters
-    ----------
-    records : iterable of JobRecord
-    attempts : mapping of JobKey to Attempt
-        The newest of each job.
-    ended : frozenset of str
-        Ids of runs that are over.
-    """
-    jobs = []
-    left = dict(attempts)
-    for record in records:
-        attempt = left.pop(record.key, None)
-        status = "completed" if record.status == "complete" else "failed"
-        error = record.error
-        stopped = attempt is not None and attempt.status == "running" and attempt.run in ended
-        if stopped:
-            status, error = "terminated", "stopped before its end"
-        jobs.append(
-            CrateJob(
-                key=record.key,
-                status=status,
-                error=error if status != "completed" else "",
-                options=record.options,
-                inputs=record.inputs,
-                outputs={} if stopped else record.outputs,
-                **_when(attempt),
-            )
-        )
-    for key, attempt in left.items():
-        status = attempt.status
-        if status == "running" and attempt.run in ended:
-            status = "terminated"
-        jobs.append(
-            CrateJob(
-                key=key,
-                status=status,
-                error=attempt.error,
-                outputs=attempt.outputs,
-                **_when(attempt),
-            )
-        )
-    return sorted(jobs, key=lambda job: job.key)
-
-
-def _when(attempt: Attempt | None) -> dict[str, Any]:
-    if attempt is None:
-        return {}
-    return {
-        "run": attempt.run,
-        "started": attempt.started,
-        "ended": attempt.ended,
-        "host": attempt.host,
-        "attempt": attempt.number,
-        "usage": attempt.usage,
-    }
-
-
-def _ended_runs(outdir: str | os.PathLike[str]) -> frozenset[str]:
-    return frozenset(run.id for run in list_runs(outdir) if run.status() in FINAL)
-
-
-def _runs_of(outdir: str | os.PathLike[str], jobs: Iterable[CrateJob]) -> list[dict[str, Any]]:
+def _runs_of(outdir: str | os.PathLike[str], jobs: Iterable[JobRecord]) -> list[dict[str, Any]]:
     """Return the records of the runs that made what is there; else of the last run."""
     wanted = {job.run for job in jobs}
     folders = list_runs(outdir)
@@ -270,7 +199,7 @@ def _record_of(run: RunFolder) -> dict[str, Any]:
     return {**content, "id": run.id, "status": run.status()}
 
 
-def _published(runs: list[dict[str, Any]], jobs: list[CrateJob]) -> str:
+def _published(runs: list[dict[str, Any]], jobs: list[JobRecord]) -> str:
     times = [str(run.get("ended") or "") for run in runs]
     times += [job.ended or "" for job in jobs]
     return max(times, default="") or now()

@@ -151,7 +151,7 @@ def items_of(run: RunFolder) -> list[Item]:
         for path, output in outputs.items()
         if (outdir / path).is_file()
     }
-    datasets = sorted({output.attempt.dataset for output in outputs.values()} - {""})
+    datasets = sorted({output.job.dataset for output in outputs.values()} - {""})
     if REPORT_NAME in found and not (outdir / LOGS / "report.json").exists():
         found[REPORT_NAME] = Item(REPORT_NAME)  # made again by no job
     for folder in [outdir, *(outdir / dataset for dataset in datasets)]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TextIO
 
+from fovflow.errors import complain
+from fovflow.jobrecord import JobRecord
+from fovflow.runs.state import RunState
 from fovflow.runs.store import RunFolder
-from fovflow.runs.view import JobView, RunView
 
 _CLEAR = "\r\x1b[J"
 
@@ -126,13 +126,18 @@ _FULL, _EMPTY = "█", "░"
 
 
 def render(
-    view: RunView, width: int = 80, *, rows: int = 24, now: float | None = None, plain: bool = False
+    state: RunState,
+    width: int = 80,
+    *,
+    rows: int = 24,
+    now: float | None = None,
+    plain: bool = False,
 ) -> list[str]:
     """Return a run as lines that are no longer than `width`.
 
     Parameters
     ----------
-    view : RunView
+    state : RunState
     width, rows : int
         Size of the screen.
     now : float, optional
@@ -142,8 +147,8 @@ def render(
     """
     now = time.time() if now is None else now
     bar_width = max(8, min(30, width // 4))
-    lines = [f"{view.record.get('name', 'run')} {_whole(view, now, bar_width, plain)}"]
-    running = view.running
+    lines = [f"{state.record.get('name', 'run')} {_whole(state, now, bar_width, plain)}"]
+    running = state.running
     shown = running[: max(1, min(MOST_JOBS, rows - 4))]
     name_width = max((len(_name(job)) for job in shown), default=0)
     lines += [_job_line(job, now, name_width, width, plain) for job in shown]
@@ -152,11 +157,11 @@ def render(
     return [line[: width - 1] for line in lines]
 
 
-def summary(view: RunView, now: float | None = None) -> str:
+def summary(state: RunState, now: float | None = None) -> str:
     """Return a run on one line, for places that are no terminal."""
     now = time.time() if now is None else now
-    text = f"{view.record.get('name', 'run')}: {_counts(view, now)}"
-    jobs = [f"{_name(job)}{_frames(job)}" for job in view.running[:4]]
+    text = f"{state.record.get('name', 'run')}: {_counts(state, now)}"
+    jobs = [f"{_name(job)}{_frames(job)}" for job in state.running[:4]]
     return f"{text}; now: {'; '.join(jobs)}" if jobs else text
 
 
@@ -188,46 +193,46 @@ def bar(share: float, width: int, plain: bool = False) -> str:
     return ("#" if plain else _FULL) * full + ("-" if plain else _EMPTY) * (width - full)
 
 
-def _whole(view: RunView, now: float, width: int, plain: bool) -> str:
-    done, total = view.count("completed"), view.total
-    return f"{bar(done / total if total else 0.0, width, plain)} {_counts(view, now)}"
+def _whole(state: RunState, now: float, width: int, plain: bool) -> str:
+    done, total = state.count("completed"), state.total
+    return f"{bar(done / total if total else 0.0, width, plain)} {_counts(state, now)}"
 
 
-def _counts(view: RunView, now: float) -> str:
-    done, total = view.count("completed"), view.total
-    failed = view.count("failed")
-    status = str(view.record.get("status", "running"))
-    parts = [f"{done}/{total} jobs", clock(view.elapsed(now))]
-    left = view.remaining(now)
+def _counts(state: RunState, now: float) -> str:
+    done, total = state.count("completed"), state.total
+    failed = state.count("failed")
+    status = str(state.record.get("status", "running"))
+    parts = [f"{done}/{total} jobs", clock(state.elapsed(now))]
+    left = state.remaining(now)
     if status in ("created", "running"):
         if left is not None and done < total:
             parts.append(f"about {clock(left)} left")
     else:
         parts.append(status)
-    waiting = view.count("submitted")
-    if waiting and not view.running and status in ("created", "running"):
+    waiting = state.count("submitted")
+    if waiting and not state.running and status in ("created", "running"):
         parts.append(f"{waiting} starting")
-    stopped = view.count("terminated")
+    stopped = state.count("terminated")
     if stopped:
         parts.append(f"{stopped} stopped")
     if failed:
         parts.append(f"{failed} FAILED")
-    if view.alerts:
-        parts.append(f"{len(view.alerts)} alert{'s' if len(view.alerts) > 1 else ''}")
+    if state.alerts:
+        parts.append(f"{len(state.alerts)} alert{'s' if len(state.alerts) > 1 else ''}")
     return ", ".join(parts)
 
 
-def _name(job: JobView) -> str:
+def _name(job: JobRecord) -> str:
     return f"{job.rule} {job.where}".strip()
 
 
-def _frames(job: JobView) -> str:
+def _frames(job: JobRecord) -> str:
     if not job.total:
         return ""
     return f" frame {job.t} of {job.total}{f' ({job.message})' if job.message else ''}"
 
 
-def _job_line(job: JobView, now: float, name_width: int, width: int, plain: bool) -> str:
+def _job_line(job: JobRecord, now: float, name_width: int, width: int, plain: bool) -> str:
     small = max(6, min(16, width // 8))
     share = bar(job.t / job.total, small, plain) if job.total else " " * small
     again = f", attempt {job.attempt}" if job.attempt > 1 else ""
@@ -274,20 +279,20 @@ class Announcer:
         """Whether the run is shown on a screen."""
         return self._screen is not None
 
-    def show(self, view: RunView) -> None:
+    def show(self, state: RunState) -> None:
         """Draw the run, or tell its progress in a line where the last one is long ago."""
         if self._screen is not None:
             columns, rows = self._screen.size
-            self._screen.draw(render(view, columns, rows=rows, plain=self._screen.plain))
+            self._screen.draw(render(state, columns, rows=rows, plain=self._screen.plain))
             return
         at = time.monotonic()
         if self._told is None:
             self._told = at
         elif self._progress_lines and at - self._told >= PLAIN_EVERY_S:
-            self._say(summary(view))
+            self._say(summary(state))
             self._told = at
 
-    def failed(self, job: JobView, told: bool) -> None:
+    def failed(self, job: JobRecord, told: bool) -> None:
         """Tell of a job that failed; `told` says whether it has told so itself."""
         if self._tell_failures == "all" or (self._tell_failures == "silent" and not told):
             log = f"\n  log: {job.log}" if job.log else ""
@@ -302,11 +307,11 @@ class Announcer:
         if self._screen is not None:
             self._screen.close()
 
-    def end(self, view: RunView, run: RunFolder | None) -> None:
+    def end(self, state: RunState, run: RunFolder | None) -> None:
         """Tell how the run ended, and where its records are."""
         if not self._progress_lines:
             return
-        text = summary(view)
+        text = summary(state)
         if run is not None:
             folder = os.path.relpath(run.path)
             text += f"\n  records: {folder if len(folder) < len(str(run.path)) else run.path}"
@@ -315,15 +320,10 @@ class Announcer:
     def unrecorded(self, error: BaseException) -> None:
         """Tell that nothing is recorded from now on; the channel of lines may be what broke."""
         text = f"fovflow: the run is not recorded further, and goes on: {_sentence(error)}"
-        (self._screen.say if self._screen is not None else _complain)(text)
+        (self._screen.say if self._screen is not None else complain)(text)
 
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}"
-
-
-def _complain(text: str) -> None:
-    with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)

@@ -9,9 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL
@@ -158,7 +157,8 @@ SLURM = "slurm"
 GENERIC = "generic"
 
 
-class HandedIn(NamedTuple):
+@dataclass(slots=True)
+class ClusterJob:
     """Jobs of the engine that were handed in to a cluster as one.
 
     Attributes
@@ -168,53 +168,35 @@ class HandedIn(NamedTuple):
     scheduler : str
         ``slurm`` or ``generic``.
     number : str
-        The cluster's.
+        The cluster's number of it.
     log : str
     asked : dict of str to int
         ``mem_mb`` and ``runtime`` (minutes), where known.
+    jobs : tuple of str
+        Names of the engine's jobs in it.
+    label : str
+        What it is in words.
+    alive : float
+        Seconds since the epoch of the last sign of life; the hand-in is the first.
+    warnings : int
+        How often people were told that it is silent.
     """
 
     idents: tuple[int, ...]
     scheduler: str
     number: str
-    log: str
-    asked: dict[str, int]
-
-
-@dataclass(slots=True)
-class ClusterJob:
-    """A job that was handed in to a cluster.
-
-    Attributes
-    ----------
-    ident : str
-        The cluster's number of it.
-    scheduler : str
-        ``slurm`` or ``generic``.
-    jobs : tuple of str
-        Names of the engine's jobs in it.
-    label : str
-        What it is in words.
-    log : str
-    alive : float
-        Seconds since the epoch of the last sign of life; the hand-in is the first.
-    told : int
-        How often people were told that it is silent.
-    """
-
-    ident: str
-    scheduler: str
-    jobs: tuple[str, ...]
-    label: str
-    log: str
-    alive: float
-    told: int = 0
+    log: str = ""
+    asked: dict[str, int] = field(default_factory=dict)
+    jobs: tuple[str, ...] = ()
+    label: str = ""
+    alive: float = 0.0
+    warnings: int = 0
 
     @property
     def words(self) -> str:
         """The job in words: ``SLURM job 12 (plate1, FOV 3)``."""
         kind = "SLURM job" if self.scheduler == SLURM else "the cluster's job"
-        return f"{kind} {self.ident} ({self.label})"
+        return f"{kind} {self.number} ({self.label})"
 
 
 class ClusterJobs:
@@ -248,7 +230,7 @@ class ClusterJobs:
 
     def submitted(self, job: ClusterJob) -> None:
         """Take a job that was handed in."""
-        self._open[job.ident] = job
+        self._open[job.number] = job
         for name in job.jobs:
             self._by_name[name] = job
 
@@ -256,15 +238,15 @@ class ClusterJobs:
         """Return the cluster's job that an engine's job was last handed in with."""
         return self._by_name.get(name)
 
-    def heard(self, name: str, at: float) -> None:
+    def show_life(self, name: str, at: float) -> None:
         """Note a sign of life of one of the engine's jobs."""
         job = self._by_name.get(name)
         if job is not None:
-            job.alive, job.told = max(job.alive, at), 0
+            job.alive, job.warnings = max(job.alive, at), 0
 
     def ended(self, names: Iterable[str]) -> None:
         """Note that the engine waits no longer for these jobs."""
-        waited_for = {job.ident for job in map(self._by_name.get, names) if job is not None}
+        waited_for = {job.number for job in map(self._by_name.get, names) if job is not None}
         for ident in waited_for:
             self._open.pop(ident, None)
 
@@ -274,8 +256,8 @@ class ClusterJobs:
         if job is None:
             return ""
         if job.scheduler == SLURM:
-            return why_it_ended(job.ident, job_state(job.ident), job.log)
-        return f"the cluster's job {job.ident} ended without a word"
+            return why_it_ended(job.number, job_state(job.number), job.log)
+        return f"the cluster's job {job.number} ended without a word"
 
     def look(self, at: float) -> None:
         """Tell people of jobs that have been silent for long: after the time, twice it, four times.
@@ -288,8 +270,8 @@ class ClusterJobs:
         if self._silent_after_s <= 0:
             return
         for job in list(self._open.values()):
-            if at - job.alive >= self._silent_after_s * 2**job.told:
-                job.told += 1
+            if at - job.alive >= self._silent_after_s * 2**job.warnings:
+                job.warnings += 1
                 self._tell(job, (at - job.alive) / 60)
 
     def _tell(self, job: ClusterJob, minutes: float) -> None:
@@ -300,22 +282,22 @@ class ClusterJobs:
                 "Ctrl-C and run the same command again"
             )
             return
-        state = job_state(job.ident)
+        state = job_state(job.number)
         if state is None:
-            self._say(f"{silent}, and SLURM does not answer; look with: squeue -j {job.ident}")
+            self._say(f"{silent}, and SLURM does not answer; look with: squeue -j {job.number}")
         elif state.over:
             self._tell_over(job, state, silent)
         elif state.state in ("PENDING", "CONFIGURING"):
             reason = state.reason or "no reason given"
             self._say(
                 f"{job.words} has waited for {minutes:.0f} min ({reason}); look with: "
-                f"squeue -j {job.ident} --start"
+                f"squeue -j {job.number} --start"
             )
         else:
             self._say(
                 f"{silent}; SLURM says {state.state} on {state.node}; look at {job.log} and with: "
-                f"scontrol show job {job.ident}; if it hangs, have it tried again with: "
-                f"scancel {job.ident}"
+                f"scontrol show job {job.number}; if it hangs, have it tried again with: "
+                f"scancel {job.number}"
             )
 
     def _tell_over(self, job: ClusterJob, state: SlurmState, silent: str) -> None:
@@ -325,7 +307,7 @@ class ClusterJobs:
             self._stop(reason)
             return
         self._say(
-            f"{reason}; look with: scontrol show job {job.ident}; to do: end this run with Ctrl-C "
+            f"{reason}; look with: scontrol show job {job.number}; to do: end this run with Ctrl-C "
             "and run the same command again"
         )
 

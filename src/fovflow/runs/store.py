@@ -6,16 +6,13 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, EventTail, now, read_events
-from fovflow.runs.view import ENDS, RunView
+from fovflow.events import FINAL, VERSION, now, read_events
 from fovflow.tables import read_json, write_json
 
 ADJECTIVES = (
@@ -105,7 +102,7 @@ class RunFolder:
             created = now()
             folder.write_record(
                 {
-                    "schema_version": 1,
+                    "schema_version": VERSION,
                     "id": ident,
                     "name": chosen,
                     "status": "created",
@@ -225,25 +222,11 @@ class RunFolder:
         """Ask an attempt to stop; it looks at its next report of progress."""
         self.job_file(job, attempt).with_suffix(STOP_SUFFIX).write_text(reason, encoding="utf-8")
 
-    def attempts(self) -> Iterator[tuple[str, int, Path]]:
-        """Yield (job, attempt, file) of every attempt of every job, by job, then attempt."""
-        for path in sorted((self.path / "jobs").glob("*/attempt-*.jsonl")):
-            number = path.stem.removeprefix("attempt-")
-            if number.isdecimal():
-                yield path.parent.name, int(number), path
-
-
-def job_name(rule: str, wildcards: dict[str, Any]) -> str:
-    """Return a job's name, which is a folder: the rule and its wildcards.
-
-    Examples
-    --------
-    >>> job_name("segment", {"dataset": "plate 1", "fov": "003", "channel": "0"})
-    'segment.plate 1.fov_003.ch_0'
-    """
-    short = {"dataset": "", "fov": "fov_", "channel": "ch_"}
-    parts = [f"{short.get(key, key + '_')}{value}" for key, value in wildcards.items()]
-    return ".".join([rule, *parts]).replace("/", "_")
+    def attempts_of(self, job: str) -> list[int]:
+        """Return the numbers of the attempts of a job."""
+        names = [path.name for path in (self.path / "jobs" / job).glob("attempt-*.jsonl")]
+        found = (name.removeprefix("attempt-").removesuffix(".jsonl") for name in names)
+        return sorted(int(number) for number in found if number.isdecimal())
 
 
 def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
@@ -279,124 +262,6 @@ def _slug(name: str) -> str:
     """Return a name as part of a folder's name."""
     kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")
     return kept[:80] or "run"
-
-
-Watch = Callable[[RunFolder, Callable[[str, Any], object]], Any]
-"""Makes a watcher from a run's folder and a function of an action and of what fired."""
-
-
-@dataclass(slots=True)
-class RunPlan:
-    """What a recorder needs to know of a run.
-
-    Attributes
-    ----------
-    outdir : str
-    name : str or None
-    content : dict
-        Keys of ``run.json``.
-    jobs : dict of str to int
-        Number of jobs by rule.
-    slow : callable
-        Returns further keys of ``run.json`` that take time to find.
-    watch : callable
-        Makes the watcher for alerts, with ``poll()`` and ``finish()``, from the run's folder and
-        from what acts on alerts; None where there are no alerts.
-    silent_after_s : float
-        Time without a sign of life after which people are told of a job on a cluster; 0 never.
-    stop_when_lost : bool
-        Whether the run ends where the cluster says that a job is over, and the engine still waits.
-    """
-
-    outdir: str
-    name: str | None = None
-    content: dict[str, Any] = field(default_factory=dict)
-    jobs: dict[str, int] = field(default_factory=dict)
-    slow: Callable[[], Mapping[str, Any]] = dict
-    watch: Watch | None = None
-    silent_after_s: float = 0.0
-    stop_when_lost: bool = False
-
-
-Listener = Callable[[Mapping[str, Any], tuple[str, int] | None], None]
-
-
-class RunReader:
-    """A view of a run that is brought up to date from its files.
-
-    Parameters
-    ----------
-    run : RunFolder
-    view : RunView, optional
-        The view to feed; a new one otherwise.
-    listener : callable, optional
-        Called with each new event of a job and whose it is: (job, attempt).
-    """
-
-    def __init__(
-        self, run: RunFolder, view: RunView | None = None, listener: Listener | None = None
-    ):
-        self.run = run
-        self.view = view or RunView()
-        self._listener = listener
-        self._own = [EventTail(run.path / name) for name in ("events.jsonl", "alerts.jsonl")]
-        self._tails: dict[tuple[str, int], EventTail] = {}
-        self._ended: set[tuple[str, int]] = set()
-        self._folders: dict[str, float] = {}
-
-    def poll(self) -> RunView:
-        """Read everything that is new; return the view."""
-        self.view.record = self.run.read_record()
-        if not self.view.planned and isinstance(self.view.record.get("jobs"), dict):
-            self.view.planned = dict(self.view.record["jobs"])
-        self.view.record["status"] = self.run.status()
-        for tail in self._own:
-            for event in tail.read():
-                self.view.feed(event)
-        self.poll_jobs(self._changed_jobs())
-        return self.view
-
-    def poll_jobs(self, jobs: Iterable[str]) -> None:
-        """Read what is new of these jobs, and of those whose files are open already."""
-        for job in jobs:
-            for attempt in self._attempts(job):
-                if (job, attempt) not in self._ended:
-                    self._tails.setdefault(
-                        (job, attempt), EventTail(self.run.job_file(job, attempt))
-                    )
-        for key, tail in list(self._tails.items()):
-            for event in tail.read():
-                self.view.feed(event, key)
-                if self._listener is not None:
-                    self._listener(event, key)
-                if event["type"] in ENDS:
-                    self._ended.add(key)
-            if key in self._ended:
-                del self._tails[key]
-
-    def _changed_jobs(self) -> list[str]:
-        """Return the jobs whose folders have changed since the last call."""
-        changed = []
-        try:
-            with os.scandir(self.run.path / "jobs") as entries:
-                for entry in entries:
-                    at = entry.stat().st_mtime
-                    if self._folders.get(entry.name) != at:
-                        self._folders[entry.name] = at
-                        changed.append(entry.name)
-        except OSError:
-            return []
-        return sorted(changed)
-
-    def _attempts(self, job: str) -> list[int]:
-        names = [path.name for path in (self.run.path / "jobs" / job).glob("attempt-*.jsonl")]
-        found = (name.removeprefix("attempt-").removesuffix(".jsonl") for name in names)
-        return sorted(int(number) for number in found if number.isdecimal())
-
-
-def read_run(run: RunFolder) -> RunView:
-    """Return all that is known of a run now."""
-    return RunReader(run).poll()
 
 
 def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFolder:

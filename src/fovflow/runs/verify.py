@@ -7,17 +7,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fovflow.atomic import Digest, digest_of
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, STATUSES
+from fovflow.events import FINAL, RUN_STATUSES, Status, moment, upgrade
+from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.runs.crate import FILE_NAME, STATUS, file_path, kept_kind
-from fovflow.runs.jobs import Attempt, JobRecord, read_attempts, read_job_records
+from fovflow.runs.state import read_attempts
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_yaml
 
@@ -92,12 +92,10 @@ def climbs_out(path: str) -> bool:
 
 def seconds_between(first: Any, second: Any) -> float | None:
     """Return how many seconds `second` lies after `first`; None where either is no time."""
-    try:
-        moments = [datetime.fromisoformat(str(item)) for item in (first, second)]
-    except ValueError:
+    moments = moment(first), moment(second)
+    if moments[0] is None or moments[1] is None:
         return None
-    aware = [m if m.tzinfo else m.replace(tzinfo=UTC) for m in moments]
-    return (aware[1] - aware[0]).total_seconds()
+    return (moments[1] - moments[0]).total_seconds()
 
 
 def out_of_order(first: Any, second: Any) -> bool:
@@ -204,8 +202,8 @@ def _check_statuses(
         failed = action.get("actionStatus") == STATUS["failed"]
         if not failed and record.status == "failed":
             report.find(name, f"{record.key.name} is not failed, but {record.file} says so")
-        if failed and record.status == "complete" and action.get("result"):
-            report.find(name, f"{record.key.name} is failed, but {record.file} says complete")
+        if failed and record.status == "completed" and action.get("result"):
+            report.find(name, f"{record.key.name} is failed, but {record.file} says completed")
 
 
 def _check_files(entities: list[Mapping[str, Any]]) -> dict[str, Digest | None]:
@@ -220,7 +218,7 @@ def _check_files(entities: list[Mapping[str, Any]]) -> dict[str, Digest | None]:
     return found
 
 
-JOB_STATUSES = ("complete", "failed")
+JOB_STATUSES: tuple[Status, ...] = ("completed", "failed")
 FOV_STATUSES = ("complete", "failed", "incomplete", "outdated")
 
 
@@ -234,6 +232,8 @@ def check_records(place: Path, prefix: str, report: Report) -> None:
             continue
         for key in twice:
             report.find(name, f"the key {key!r} stands twice")
+        if "v" not in content:
+            content = upgrade(content)
         status = content.get("status")
         if status not in JOB_STATUSES:
             report.find(name, f"wrong status {status!r}; a job is {' or '.join(JOB_STATUSES)}")
@@ -313,13 +313,13 @@ def check_run(run: RunFolder, base: Path, report: Report) -> None:
     if content.get("id") != run.id:
         report.find(name, f"is the record of {content.get('id')!r}, in the folder of {run.id}")
     _check_history(content, name, report)
-    if content.get("status") in STATUSES and content["status"] not in FINAL:
+    if content.get("status") in RUN_STATUSES and content["status"] not in FINAL:
         report.note(name, f"the run is {run.status()}")
     failed = 0
     for attempt in read_attempts(run):
-        file = run.job_file(attempt.job, attempt.number).relative_to(base).as_posix()
+        file = run.job_file(attempt.job, attempt.attempt).relative_to(base).as_posix()
         _check_attempt(attempt, content, file, report)
-        newest = not run.job_file(attempt.job, attempt.number + 1).exists()
+        newest = not run.job_file(attempt.job, attempt.attempt + 1).exists()
         failed += newest and attempt.status == "failed"
     if failed and content.get("status") == "completed":
         report.find(name, f"wrong status completed: {failed} of its jobs failed")
@@ -327,7 +327,7 @@ def check_run(run: RunFolder, base: Path, report: Report) -> None:
 
 def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
     status = content.get("status")
-    if status not in STATUSES:
+    if status not in RUN_STATUSES:
         report.find(name, f"wrong status {status!r}")
     history = content.get("history")
     entries = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
@@ -343,7 +343,7 @@ def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
         report.find(name, f"the run is {status} without an end")
 
 
-def _check_attempt(attempt: Attempt, run: dict[str, Any], file: str, report: Report) -> None:
+def _check_attempt(attempt: JobRecord, run: dict[str, Any], file: str, report: Report) -> None:
     if out_of_order(attempt.started, attempt.ended):
         report.find(file, f"times out of order: it ended {attempt.ended}, before it started")
     if attempt.host and attempt.host != run.get("host"):
@@ -436,7 +436,7 @@ def _prefix(base: Path, place: Path) -> str:
 
 def _check_place(place: Path, prefix: str, report: Report) -> dict[str, Expected]:
     """Check a folder's records; return what its files should be."""
-    records = read_job_records(place)
+    records = read_records(place)
     check_records(place, prefix, report)
     results = check_results(place, prefix, records, report)
     kept = results.get("kept")
@@ -459,7 +459,7 @@ def _check_place(place: Path, prefix: str, report: Report) -> dict[str, Expected
             if path == RESULTS_NAME and path in told:
                 continue  # it may be newer than the job that made it first: the manifest tells
             gone = isinstance(kept, list) and kept_kind(path) not in (None, *kept)
-            expect(path, record.file, digest, optional=gone or record.status != "complete")
+            expect(path, record.file, digest, optional=gone or record.status != "completed")
     _find_orphans(place, prefix, expected, report)
     return expected
 
