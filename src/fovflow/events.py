@@ -119,7 +119,7 @@ def seconds_of(stamp: str) -> float:
     return at.timestamp()
 
 
-def make_event(kind: str, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
+def make_event(kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
     """Return an event of the form.
 
     Raises
@@ -226,7 +226,7 @@ class EventFile:
         self._torn = _ends_within_a_line(self.path)
         self._lock = threading.Lock()
 
-    def write(self, kind: str, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
+    def write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
         """Append an event; see `fovflow.events.EVENTS` for types and keys."""
         event = make_event(kind, time=time, **keys)
         self.append(to_line(event))
@@ -315,7 +315,7 @@ class Journal:
         self._closed = False
         self._lock = threading.Lock()
 
-    def write(self, kind: str, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
+    def write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
         """Record an event; see `fovflow.events.EVENTS`.
 
         Raises

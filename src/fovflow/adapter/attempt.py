@@ -183,7 +183,7 @@ class AttemptRecorder:
             self._monitor = ResourceMonitor(self._write, interval_s=self._resources_every_s)
             self._monitor.start()
 
-    def _write(self, kind: str, **keys: Any) -> None:
+    def _write(self, kind: str, /, **keys: Any) -> None:
         self._append(make_event(kind, **keys))
 
     def _append(self, event: Mapping[str, Any]) -> None:

@@ -261,7 +261,7 @@ class EngineJobs:
         about = {**_about(job), "status": status, "error": error, **keys, **stopped}
         self._record("job_failed", job.ended or job.started, **about)
 
-    def _record(self, kind: str, at: str | None, **keys: Any) -> None:
+    def _record(self, kind: str, at: str | None, /, **keys: Any) -> None:
         self._state.feed(make_event(kind, time=at, **keys))
         self._write(kind, time=at, **keys)
 
@@ -523,7 +523,7 @@ class Recorder:
 
     # ---- failures of the recording itself
 
-    def _write(self, kind: str, *, time: str | None = None, **keys: Any) -> None:
+    def _write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> None:
         if self._events is not None and not self._broken:
             events = self._events
             self._guarded(lambda: events.write(kind, time=time, **keys))
