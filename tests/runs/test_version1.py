@@ -11,7 +11,7 @@ import pytest
 from fovflow.cli import main
 from fovflow.events import VERSION, check_event, from_line, read_events
 from fovflow.jobrecord import JobKey, read_record, read_records
-from fovflow.results import Made, fov_status
+from fovflow.results import StepOutput, fov_status
 from fovflow.runs.jobs import outputs_of, read_jobs
 from fovflow.runs.manifest_records import Circumstances, write_manifest
 from fovflow.runs.publish import publish
@@ -98,7 +98,9 @@ def test_a_fov_is_complete_with_the_options_that_were_recorded(results):
     logs, folder = results / "sim" / "logs" / "fov_000", results / "sim" / "fov_000"
     names = {"segment": "segment_ch_0", "correct": "correct_ch_1"}
     made = [
-        Made(step, str(logs / f"{names.get(step, step)}.json"), str(next(folder.glob("*.csv"))))
+        StepOutput(
+            step, str(logs / f"{names.get(step, step)}.json"), str(next(folder.glob("*.csv")))
+        )
         for step in STEPS
     ]
     records = {item.step: read_record(item.record) for item in made}
