@@ -12,7 +12,7 @@ from runs.recorded import DATASET, Recorded
 
 from fovflow.cli import main
 from fovflow.errors import FovflowError
-from fovflow.runs.crate import file_id
+from fovflow.runs.manifest import file_id
 from fovflow.runs.verify import verify
 
 

@@ -16,9 +16,15 @@ from fovflow.errors import FovflowError
 from fovflow.events import now
 from fovflow.jobrecord import JobRecord
 from fovflow.layout import PLAN_NAME, RESULTS_NAME, STAMP_NAME
-from fovflow.runs.crate import FILE_NAME, NO_LICENSE, Crate
 from fovflow.runs.jobs import read_jobs
-from fovflow.runs.manifest import JOB_LIMIT, make_manifest, to_text
+from fovflow.runs.manifest import (
+    FILE_NAME,
+    JOB_LIMIT,
+    NO_LICENSE,
+    ManifestFacts,
+    make_manifest,
+    to_text,
+)
 from fovflow.runs.provenance import WORKFLOW_FILES, capture_environment
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_json_object
@@ -160,7 +166,7 @@ def write_manifest(
     environment = (runs[-1].get("environment") if runs else None) or capture_environment()
     workflow, scripts = copy_workflow(folder, circumstances.workflow_folder)
     recorded = {path for job in jobs for path in job.outputs}
-    crate = Crate(
+    facts = ManifestFacts(
         dataset=dataset,
         published=_published(runs, jobs),
         version=fovflow.__version__,
@@ -182,7 +188,7 @@ def write_manifest(
         license=_license(circumstances.config),
     )
     target = folder / FILE_NAME
-    write_if_changed(target, to_text(make_manifest(crate)))
+    write_if_changed(target, to_text(make_manifest(facts)))
     return target
 
 

@@ -16,7 +16,7 @@ from fovflow.errors import FovflowError
 from fovflow.events import FINAL, RUN_STATUSES, Status, moment, upgrade
 from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
-from fovflow.runs.crate import FILE_NAME, STATUS, file_path, kept_kind
+from fovflow.runs.manifest import FILE_NAME, STATUS, file_path, kept_kind
 from fovflow.runs.state import read_attempts
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_yaml
