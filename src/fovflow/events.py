@@ -183,9 +183,13 @@ def from_line(line: str) -> dict[str, Any] | None:
         return None
     if not isinstance(event, dict) or event.get("v") not in (1, VERSION):
         return None
+    if not isinstance(event.get("type"), str):
+        return None
     if event["v"] == 1:
         event = upgrade(event)
-    kind = EVENTS.get(str(event.get("type")), EventKind(""))
+    kind = EVENTS.get(event["type"])
+    if kind is None:  # of a later version, perhaps
+        return event
     whole = moment(event.get("time")) and all(key in event for key in kind.required)
     return event if whole else None
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from fovflow.events import EventFile
 from fovflow.jobrecord import JobKey, job_name, job_record
-from fovflow.runs.manifest_records import Circumstances, write_manifest
+from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.store import RunFolder
 from fovflow.tables import read_json, write_json, write_yaml
 from paths import ROOT
@@ -179,7 +179,7 @@ class Recorded:
 
     def write_manifest(self) -> None:
         """Bring the manifest up to date."""
-        write_manifest(self.outdir, DATASET, Circumstances(CONFIG, ROOT, ENGINE))
+        write_manifest(self.outdir, DATASET, CONFIG, ROOT, ENGINE)
 
     @property
     def manifest_file(self) -> Path:

@@ -13,7 +13,7 @@ from fovflow.events import VERSION, check_event, from_line, read_events
 from fovflow.jobrecord import JobKey, read_record, read_records
 from fovflow.results import StepOutput, fov_status
 from fovflow.runs.jobs import outputs_of, read_jobs
-from fovflow.runs.manifest_records import Circumstances, write_manifest
+from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.publish import publish
 from fovflow.runs.restore import check_reproduction
 from fovflow.runs.state import read_run
@@ -48,7 +48,7 @@ def test_the_manifest_keeps_its_bytes(results):
     manifest.unlink()
     config = json.loads((folder / "provenance" / "config.json").read_text(encoding="utf-8"))
     workflow = folder / "provenance" / "workflow"
-    write_manifest(results, "sim", Circumstances(config, workflow, ("Snakemake", "9.27.1")))
+    write_manifest(results, "sim", config, workflow, ("Snakemake", "9.27.1"))
     assert manifest.read_bytes() == before
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -37,6 +37,9 @@ STATUS = {
     "running": "http://schema.org/ActiveActionStatus",
 }
 """Statuses of runs and jobs in schema.org's words."""
+
+ACTIONS = frozenset({"CreateAction", "OrganizeAction", "ControlAction"})
+"""Types of what is done: a job or a run, the engine's run, the engine's control of a job."""
 
 _RO_CRATE = "https://w3id.org/ro/crate/1.1"
 _TERMS = "https://w3id.org/ro/terms/workflow-run#"
@@ -515,6 +518,20 @@ def file_id(path: str) -> str:
 def file_path(ident: str) -> str:
     """Return the name relative to the manifest's folder of the file with this id."""
     return unquote(ident)
+
+
+def types_of(entity: Mapping[str, Any]) -> list[str]:
+    """Return the types of an entity."""
+    types = entity.get("@type")
+    return [types] if isinstance(types, str) else list(types or [])
+
+
+def references_of(entity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each key under which an entity refers to another, and that one's id."""
+    for key, value in entity.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Mapping) and "@id" in item:
+                yield key, str(item["@id"])
 
 
 def kept_kind(path: str) -> str | None:
