@@ -178,20 +178,19 @@ def to_line(event: Mapping[str, Any]) -> str:
 def from_line(line: str) -> dict[str, Any] | None:
     """Return the event of a line in today's form; None for a line that is cut off or no event."""
     try:
-        event = json.loads(line)
+        content = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(event, dict) or event.get("v") not in (1, VERSION):
+    if not isinstance(content, dict) or content.get("v") not in (1, VERSION):
         return None
+    event: dict[str, Any] = upgrade(content) if content["v"] == 1 else content
     if not isinstance(event.get("type"), str):
         return None
-    if event["v"] == 1:
-        event = upgrade(event)
     kind = EVENTS.get(event["type"])
-    if kind is None:  # of a later version, perhaps
-        return event
-    whole = moment(event.get("time")) and all(key in event for key in kind.required)
-    return event if whole else None
+    if kind is not None:  # others are of a later version, perhaps
+        whole = moment(event.get("time")) and all(key in event for key in kind.required)
+        return event if whole else None
+    return event
 
 
 def plain_values(value: Any) -> Any:
