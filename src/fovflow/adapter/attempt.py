@@ -18,7 +18,7 @@ from fovflow.errors import complain
 from fovflow.events import EventFile, Status, make_event, to_line
 from fovflow.jobrecord import job_name
 from fovflow.runs.claim import join
-from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, current_run
+from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
 
 
 def peak_memory_mib() -> float:
@@ -212,14 +212,15 @@ def run_of_job(outdir: str | os.PathLike[str]) -> RunFolder | None:
     It is the one that the environment names, where that variable is set (empty means none), else
     the one at work in `outdir`.
     """
-    if ENVIRONMENT in os.environ and not os.environ[ENVIRONMENT]:
+    named = os.environ.get(ENVIRONMENT)
+    if named == "":
         return None
-    run = current_run(outdir)
+    known = named is not None and (Path(named) / "run.json").exists()
+    run = RunFolder(named or "") if known else run_at_work(outdir)
     if run is None:
         return None
-    # The run's own word is taken where the job was told of it: clocks of machines may differ.
-    named = bool(os.environ.get(ENVIRONMENT))
-    status = str(run.read_record()["status"]) if named else run.status()
+    # What the run itself says counts where the job was told of it: clocks of machines may differ.
+    status = run.status() if named is None else str(run.read_record()["status"])
     return run if status in ("created", "running") else None
 
 

@@ -353,7 +353,7 @@ class EngineListener:
                 say,
                 screen=self.screen,
                 progress_lines=not self._engine.is_quiet("PROGRESS"),
-                tell_failures="all" if remote else "silent" if self.screen else "none",
+                failures="all" if remote else "unrecorded" if self.screen else "none",
             ),
             stop=lambda state: stop_run(state, remote=remote),
             stop_job=stop_job,

@@ -65,21 +65,11 @@ class RunPlan:
 class EngineJobs:
     """The engine's jobs: when it began them and how they ended, also those that cannot tell.
 
-    A job's `JobRecord` in here holds what the engine says of it; its own word stands in `state`.
-
-    Parameters
-    ----------
-    state : RunState
-        Fed with what jobs themselves tell by others, and with the engine's word by this.
-    write : callable
-        Appends an event to the run's file.
-    failed : callable
-        Called once for each attempt that failed, with whether the job has recorded so itself.
-    interrupted : callable
-        Tells whether somebody asked the run to stop: a job that then ends without a word, perhaps
-        before its first event, was stopped.
-    cluster : ClusterJobs
-        Tells why a job ended that cannot tell itself.
+    A job's `JobRecord` in here holds what the engine says of it; what the job itself says stands in
+    `state`, which is fed with it by others and with the engine's word by this. `write` appends an
+    event to the run's file. `failed` is called once for each attempt that failed, with whether the
+    job has recorded so itself. `interrupted` tells whether somebody asked the run to stop: a job
+    that then ends without a word was stopped. `cluster` tells why a job ended that cannot.
     """
 
     def __init__(
@@ -161,10 +151,7 @@ class EngineJobs:
     def settle(self, at: float | None) -> None:
         """Record the engine's word of jobs that have ended and stay silent.
 
-        Parameters
-        ----------
-        at : float or None
-            Seconds since the epoch; None at the end of the run, when nothing more is waited for.
+        `at` is in seconds since the epoch; None at the end of the run, when none is waited for.
         """
         for group in list(self._groups):
             ended = min(seconds_of(self._open[ident].ended or now()) for ident in group)

@@ -38,11 +38,6 @@ NOUNS = (
 )  # fmt: skip
 
 
-def random_name() -> str:
-    """Return a random name such as ``brave-otter``."""
-    return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
-
-
 BEAT_S = 5.0
 """Seconds between two heartbeats."""
 
@@ -64,13 +59,7 @@ STOP_SUFFIX = ".stop"
 
 
 class RunFolder:
-    """The folder of one run.
-
-    Parameters
-    ----------
-    path : path-like
-        ``{outdir}/runs/{id}``.
-    """
+    """The folder of one run, ``{outdir}/runs/{id}``."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
@@ -81,19 +70,15 @@ class RunFolder:
     ) -> RunFolder:
         """Make a new run's folder and its ``run.json`` with status ``created``.
 
-        Parameters
-        ----------
-        outdir : path-like
-        name : str, optional
-            An adjective and a noun where it is not given.
-        **content
-            Further keys of ``run.json``.
+        Without a name it is an adjective and a noun. `content` are further keys of ``run.json``.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        chosen = name or random_name()
+        chosen = name or f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
+        letters = "".join(c if c.isalnum() or c in "-_." else "-" for c in chosen)
+        slug = letters.strip("-.")[:80] or "run"
         base = Path(outdir) / "runs"
         for number in range(1, 1000):
-            ident = f"{stamp}-{_slug(chosen)}" + (f"-{number}" if number > 1 else "")
+            ident = f"{stamp}-{slug}" + (f"-{number}" if number > 1 else "")
             try:
                 (base / ident).mkdir(parents=True)
             except FileExistsError:
@@ -150,8 +135,7 @@ class RunFolder:
             return content
         at = now()
         entry = {"status": status, "time": at, **({"message": message} if message else {})}
-        content["history"] = [*content["history"], entry]
-        content["status"] = status
+        content |= {"history": [*content["history"], entry], "status": status}
         if status == "running":
             content["started"] = content["started"] or at
         if status in FINAL:
@@ -201,12 +185,8 @@ class RunFolder:
     def new_attempt(self, job: str, first: int = 1) -> tuple[int, Path]:
         """Take the next attempt's file of a job: safe against others that do the same.
 
-        Parameters
-        ----------
-        job : str
-        first : int
-            The attempt's number as the engine counts: on a cluster, a job may be part of an
-            attempt at its whole field of view before which it never began.
+        `first` is the attempt's number as the engine counts: on a cluster, a job may be part of an
+        attempt at its whole field of view before which it never began.
         """
         for number in range(first, 10_000):
             path = self.job_file(job, number)
@@ -234,20 +214,6 @@ def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
     return [RunFolder(path.parent) for path in sorted((Path(outdir) / "runs").glob("*/run.json"))]
 
 
-def current_run(outdir: str | os.PathLike[str] | None = None) -> RunFolder | None:
-    """Return the run that this process belongs to: the environment's, else the one at work.
-
-    Parameters
-    ----------
-    outdir : path-like, optional
-        Output folder, for processes on other machines that have not inherited the environment.
-    """
-    named = os.environ.get(ENVIRONMENT)
-    if named and (Path(named) / "run.json").exists():
-        return RunFolder(named)
-    return None if outdir is None else run_at_work(outdir)
-
-
 def run_at_work(outdir: str | os.PathLike[str]) -> RunFolder | None:
     """Return the run that is at work on an output folder, or was when it was killed."""
     base = Path(outdir) / "runs"
@@ -256,12 +222,6 @@ def run_at_work(outdir: str | os.PathLike[str]) -> RunFolder | None:
         if ident and Path(ident).name == ident and (base / ident / "run.json").exists():
             return RunFolder(base / ident)
     return None
-
-
-def _slug(name: str) -> str:
-    """Return a name as part of a folder's name."""
-    kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")
-    return kept[:80] or "run"
 
 
 def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFolder:
@@ -293,11 +253,9 @@ def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFo
     if not wanted:
         active = [run for run in runs if run.status() not in FINAL]
         return (active or runs)[-1]
-    names = {run.id: str(run.read_record().get("name", "")) for run in runs}
-    exact = [run for run in runs if wanted in (run.id, names[run.id])]
-    found = exact or [
-        run for run in runs if run.id.startswith(wanted) or names[run.id].startswith(wanted)
-    ]
+    names = {run: (run.id, str(run.read_record().get("name", ""))) for run in runs}
+    exact = [run for run in runs if wanted in names[run]]
+    found = exact or [run for run in runs if any(name.startswith(wanted) for name in names[run])]
     if len(found) == 1:
         return found[0]
     raise FovflowError(
