@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 
@@ -74,6 +75,12 @@ def explained(
         kind = type(error).__name__
         found = f"{kind}: {error}" if name_kind else str(error) or kind
         raise FovflowError(message, found=found, remedy=remedy) from error
+
+
+def complain(text: str) -> None:
+    """Print a sentence on the error stream; a stream that is gone or full is no error."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class ConfigError(FovflowError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import threading
 import time as clock
 from collections import deque
@@ -14,15 +13,25 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-VERSION = 1
+from fovflow.errors import complain
 
-STATUSES = ("created", "running", "completed", "failed", "terminated", "lost")
-"""Statuses of a run and of a job; ``lost`` is never written, only inferred by readers."""
+VERSION = 2
+"""Version of the form of events and of records; `upgrade` brings version 1 into it."""
 
-FINAL = frozenset({"completed", "failed", "terminated", "lost"})
-"""Statuses after which nothing more is expected."""
+Status = Literal["created", "submitted", "running", "completed", "failed", "terminated", "lost"]
+"""Status of a run or of a job. A job is ``submitted`` until it begins. ``lost`` is never written:
+readers infer it of a run whose process is gone."""
+
+ENDED: tuple[Status, ...] = ("completed", "failed", "terminated")
+"""Statuses of jobs that have ended; ``terminated`` were told to stop, which is no failure."""
+
+FINAL: frozenset[Status] = frozenset({*ENDED, "lost"})
+"""Statuses of runs after which nothing more is expected."""
+
+RUN_STATUSES: tuple[Status, ...] = ("created", "running", *ENDED, "lost")
+"""Statuses that a run can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,11 @@ class EventKind:
 
 
 _JOB = ("job", "rule", "wildcards", "attempt")
+_BEGINNING = ("step", "run", "host", "pid", "threads", "cluster", "options", "inputs", "message")
+_END = (
+    *_BEGINNING, "started", "seconds", "cpu_s", "peak_mib", "outputs", "error", "kind",
+    "transient", "frame", "exit", "log",
+)  # fmt: skip
 
 EVENTS: dict[str, EventKind] = {
     "status": EventKind("the run or job has a new status", ("status",), ("message",)),
@@ -56,22 +70,14 @@ EVENTS: dict[str, EventKind] = {
         ("name", "filetype", "bytes", "sha256", "mode", "types"),
     ),
     "workflow": EventKind("the engine's plan: number of jobs by rule", ("jobs",), ("total",)),
-    "job_started": EventKind(
-        "a job began", _JOB, ("host", "pid", "params", "message", "threads", "cluster")
-    ),
+    "job_started": EventKind("a job began", _JOB, _BEGINNING),
     "cluster_job": EventKind(
         "jobs were handed in to a cluster as one",
         ("id", "scheduler", "jobs", "attempt"),
         ("log", "asked"),
     ),
-    "job_finished": EventKind(
-        "a job ended well", _JOB, ("seconds", "cpu_s", "peak_mib", "outputs", "host")
-    ),
-    "job_failed": EventKind(
-        "a job ended badly",
-        _JOB,
-        ("seconds", "cpu_s", "peak_mib", "error", "frame", "exit", "host", "log"),
-    ),
+    "job_finished": EventKind("a job ended well", (*_JOB, "status"), _END),
+    "job_failed": EventKind("a job ended badly", (*_JOB, "status"), _END),
     "alert_defined": EventKind("an alert is watched for", ("alert",)),
     "alert": EventKind("an alert fired", ("name", "source"), ("job", "value", "message", "action")),
     "dropped": EventKind("a full queue lost this many events", ("count",)),
@@ -90,13 +96,30 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def moment(stamp: Any) -> datetime | None:
+    """Return the time that a record tells, in UTC where it has no time zone; None for no time.
+
+    Examples
+    --------
+    >>> moment("2026-03-01T10:00:00").isoformat(), moment("soon"), moment(None)
+    ('2026-03-01T10:00:00+00:00', None, None)
+    """
+    try:
+        at = datetime.fromisoformat(stamp)
+    except (ValueError, TypeError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
 def seconds_of(stamp: str) -> float:
-    """Return a time stamp of the records as seconds since the epoch."""
-    at = datetime.fromisoformat(stamp)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    """Return a time stamp of the records as seconds since the epoch; ValueError for no time."""
+    at = moment(stamp)
+    if at is None:
+        raise ValueError(f"no time: {stamp!r}")
+    return at.timestamp()
 
 
-def make_event(kind: str, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
+def make_event(kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
     """Return an event of the form.
 
     Raises
@@ -124,31 +147,70 @@ def check_event(event: Mapping[str, Any]) -> None:
         )
 
 
+STOPPED = 130
+"""Exit status of a job that was told to stop."""
+
+
+def upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event, or the record of a job in a dataset's folder, of version 1 in today's form.
+
+    In version 1 the status of a job followed from the type of its last event and its exit status;
+    a record had neither version nor type, and ``complete`` for ``completed``.
+    """
+    names = {"params": "options", "may_pass": "transient"}
+    new = {names.get(key, key): value for key, value in content.items()} | {"v": VERSION}
+    kind, status = content.get("type"), content.get("status")
+    if kind == "job_finished":
+        new["status"] = "completed"
+    elif kind == "job_failed":
+        new["status"] = "terminated" if content.get("exit") == STOPPED else "failed"
+    elif kind is None:
+        new["status"] = "completed" if status == "complete" else status
+        new["type"] = "job_failed" if new["status"] == "failed" else "job_finished"
+    return new
+
+
 def to_line(event: Mapping[str, Any]) -> str:
     """Return an event as one line; numbers that JSON does not know become null."""
-    return json.dumps(_finite(event), ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps(plain_values(event), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def from_line(line: str) -> dict[str, Any] | None:
-    """Return the event of a line; None for a line that was cut off or is of another form."""
+    """Return the event of a line in today's form; None for a line that is cut off or no event."""
     try:
-        event = json.loads(line)
+        content = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return event if isinstance(event, dict) and event.get("v") == VERSION else None
+    if not isinstance(content, dict) or content.get("v") not in (1, VERSION):
+        return None
+    event: dict[str, Any] = upgrade(content) if content["v"] == 1 else content
+    if not isinstance(event.get("type"), str):
+        return None
+    kind = EVENTS.get(event["type"])
+    if kind is not None:  # others are of a later version, perhaps
+        whole = moment(event.get("time")) and all(key in event for key in kind.required)
+        return event if whole else None
+    return event
 
 
-def _finite(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
+    """Return `value` as a record holds it: as it comes back from JSON; NaN and infinities as None.
+
+    Examples
+    --------
+    >>> plain_values({1: (2.5, float("nan"))})
+    {'1': [2.5, None]}
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_finite(item) for item in value]
+        return [plain_values(item) for item in value]
     if value is None or isinstance(value, bool | int | str):
         return value
     if hasattr(value, "item"):  # NumPy scalars
-        return _finite(value.item())
+        return plain_values(value.item())
     return str(value)
 
 
@@ -167,7 +229,7 @@ class EventFile:
         self._torn = _ends_within_a_line(self.path)
         self._lock = threading.Lock()
 
-    def write(self, kind: str, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
+    def write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
         """Append an event; see `fovflow.events.EVENTS` for types and keys."""
         event = make_event(kind, time=time, **keys)
         self.append(to_line(event))
@@ -256,7 +318,7 @@ class Journal:
         self._closed = False
         self._lock = threading.Lock()
 
-    def write(self, kind: str, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
+    def write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
         """Record an event; see `fovflow.events.EVENTS`.
 
         Raises
@@ -317,11 +379,9 @@ class Journal:
         except OSError as error:
             if not self._told:
                 self._told = True
-                with suppress(OSError, ValueError):
-                    print(
-                        f"fovflow: cannot write {self._file.path} ({error.strerror}); events are "
-                        "kept in memory meanwhile",
-                        file=sys.stderr,
-                    )
+                complain(
+                    f"fovflow: cannot write {self._file.path} ({error.strerror}); events are kept "
+                    "in memory meanwhile"
+                )
             return False
         return True

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import fovflow
 from fovflow.errors import FovflowError
+from fovflow.events import plain_values
+from fovflow.jobrecord import read_record
 from fovflow.layout import RESULTS_NAME, Layout, fov_name, inspected, parse
-from fovflow.records import read_json_object, through_json
 from fovflow.stages import FILES, STACKS
 from fovflow.tables import read_yaml, write_yaml
 
@@ -427,18 +428,17 @@ def fov_status(outputs: Sequence[StepOutput], options: Mapping[str, Any]) -> dic
         ``step``, where files were made with other parameters; or ``incomplete`` with the first
         ``step`` whose files are missing and that has left no error (not run yet, or killed).
     """
-    records = {item.record: read_json_object(item.record) for item in outputs}
+    records = {item.record: read_record(item.record) for item in outputs}
     for item in outputs:  # on a cluster, a failed step takes the files of those before with it
         record = records[item.record]
-        if record.get("status") == "failed":
-            error = {"status": "failed", "step": item.step, "error": record.get("error", "")}
-            if record.get("frame") is not None:
-                error["frame"] = record["frame"]
-            return error
+        if record and record.status == "failed":
+            error: dict[str, Any] = {"status": "failed", "step": item.step, "error": record.error}
+            return error if record.frame is None else {**error, "frame": record.frame}
     for item in outputs:
         record = records[item.record]
         if not Path(item.path).exists():
             return {"status": "incomplete", "step": item.step}
-        if "options" in record and record["options"] != through_json(options.get(item.step)):
+        made_with = None if record is None else record.options
+        if made_with is not None and made_with != plain_values(options.get(item.step)):
             return {"status": "outdated", "step": item.step}
     return {"status": "complete"}

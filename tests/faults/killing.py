@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from fovflow.runs.store import RunFolder, list_runs, read_run
-from fovflow.runs.view import JobView
+from fovflow.jobrecord import JobRecord
+from fovflow.runs.state import read_run
+from fovflow.runs.store import RunFolder, list_runs
 from paths import ROOT
 from workflow_project import Project
 
@@ -51,7 +52,7 @@ class Running:
         return new[0] if new else None
 
     @property
-    def jobs(self) -> list[JobView]:
+    def jobs(self) -> list[JobRecord]:
         """Jobs at work, from their own records."""
         run = self.run
         return [] if run is None else [job for job in read_run(run).running if job.pid]

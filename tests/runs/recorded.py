@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from fovflow.events import EventFile
-from fovflow.runs.jobs import JobKey
-from fovflow.runs.manifest_records import Circumstances, write_manifest
-from fovflow.runs.store import RunFolder, job_name
+from fovflow.jobrecord import JobKey, job_name, job_record
+from fovflow.runs.manifest_records import write_manifest
+from fovflow.runs.store import RunFolder
 from fovflow.tables import read_json, write_json, write_yaml
 from paths import ROOT
 
@@ -132,23 +132,22 @@ class Recorded:
         about = {"job": job_name(rule, wildcards), "rule": rule, "wildcards": wildcards}
         attempt, path = self.run.new_attempt(about["job"])
         events = EventFile(path)
-        events.write("job_started", time=at(self.clock), **about, attempt=attempt, host="here")
+        about |= {"attempt": attempt, "host": "here"}
+        begun = events.write(
+            "job_started", time=at(self.clock), **about, run=self.run.id, step=rule,
+            options={"method": "otsu", "of": rule}, inputs=inputs,
+        )  # fmt: skip
         self.clock += 2.5
-        keys = {"seconds": 2.5, "cpu_s": 2.25, "peak_mib": 101.5, "host": "here"}
+        keys: dict[str, Any] = {"seconds": 2.5, "cpu_s": 2.25, "peak_mib": 101.5}
         if error:
-            keys["error"] = error
+            keys |= {"status": "failed", "error": error, "frame": 2}
         else:
-            keys["outputs"] = made
+            keys |= {"status": "completed", "outputs": made}
         kind = "job_failed" if error else "job_finished"
-        events.write(kind, time=at(self.clock), **about, attempt=attempt, **keys)
+        ended = events.write(kind, time=at(self.clock), **about, **keys)
         events.close()
         rest = "" if channel is None else f"_ch_{channel}"
-        record: dict[str, Any] = {"status": "complete", "step": rule, "inputs": inputs}
-        if error:
-            record |= {"status": "failed", "error": error, "frame": 2}
-        else:
-            record |= {"options": {"method": "otsu", "of": rule}, "outputs": made}
-        write_json(self.record(rule, fov, rest), record)
+        write_json(self.record(rule, fov, rest), job_record(begun, ended))
 
     def record(self, rule: str, fov: int, rest: str = "") -> Path:
         """Return the name of a job's status record."""
@@ -180,7 +179,7 @@ class Recorded:
 
     def write_manifest(self) -> None:
         """Bring the manifest up to date."""
-        write_manifest(self.outdir, DATASET, Circumstances(CONFIG, ROOT, ENGINE))
+        write_manifest(self.outdir, DATASET, CONFIG, ROOT, ENGINE)
 
     @property
     def manifest_file(self) -> Path:

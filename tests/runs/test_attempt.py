@@ -20,12 +20,12 @@ def test_a_job_writes_into_the_run_of_its_environment(tmp_path, monkeypatch):
     job = AttemptRecorder("segment", WILDCARDS, tmp_path)
     path = run.job_file("segment.sim.fov_001", 1)
     assert os.environ[JOB_EVENTS] == str(path)
-    job.start(params={"method": "logstd"}, threads=1)
+    job.start(options={"method": "logstd"}, threads=1)
     for t in range(4):
         job.measure({"n_objects": t, "threshold": float("nan")})
     job.progress(4, 9, step="segment", fov=1)
-    job.fail(error="no light", frame=4, exit=1, log="a.log")
-    job.fail(error="twice", frame=4, exit=1, log="a.log")
+    job.end(job.ending("failed", error="no light", frame=4, exit=1, log="a.log"))
+    job.end(job.ending("failed", error="twice", frame=4, exit=1, log="a.log"))
     events = read_events(path)
     assert [event["type"] for event in events] == [
         "job_started", "progress", "metrics", "job_failed"
@@ -34,7 +34,7 @@ def test_a_job_writes_into_the_run_of_its_environment(tmp_path, monkeypatch):
     assert events[2]["step"] == 3
     assert (events[3]["error"], events[3]["frame"]) == ("no light", 4)
     again = AttemptRecorder("segment", WILDCARDS, tmp_path)
-    again.finish(outputs={})
+    again.end(again.ending("completed", outputs={}))
     assert read_events(run.job_file("segment.sim.fov_001", 2))[-1]["attempt"] == 2
 
 
@@ -47,7 +47,7 @@ def test_a_job_that_is_asked_to_stop_stops_at_its_next_progress(tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         job.progress(2, 9, step="segment", fov=1)
     assert job.stop_reason() == "alert dark"
-    job.fail(error="stopped", frame=1, exit=130, log="")
+    job.end(job.ending("terminated", error="stopped", frame=1, exit=130, log=""))
 
 
 def test_jobs_find_the_run_at_work_and_no_other(tmp_path, monkeypatch):
@@ -70,7 +70,7 @@ def test_a_job_whose_events_cannot_be_written_goes_on(tmp_path, monkeypatch, cap
     job = AttemptRecorder("segment", WILDCARDS, tmp_path)
     job.start()
     job.progress(1, 2, step="segment", fov=1)
-    job.finish(outputs={})
+    job.end(job.ending("completed", outputs={}))
     assert capsys.readouterr().err.count("this job is not recorded further") == 1
     assert not os.environ.get(JOB_EVENTS)
 
@@ -86,7 +86,7 @@ def test_a_long_job_measures_what_it_uses(tmp_path, monkeypatch):
         if "resources" in path.read_text():
             break
         time.sleep(0.01)
-    job.finish(outputs={})
+    job.end(job.ending("completed", outputs={}))
     events = read_events(path)
     assert events[-1]["type"] == "job_finished"
     assert [event["rss_mib"] > 1 for event in events if event["type"] == "resources"]

@@ -19,12 +19,12 @@ from fovflow.adapter.engine import (
     refusal,
     run_name,
 )
-from fovflow.adapter.job import NotAgainError, check_worth, may_pass
+from fovflow.adapter.job import RetryRefusedError, check_retry, is_transient
 from fovflow.events import make_event
 from fovflow.runs import slurm as clusterjobs
 from fovflow.runs.recorder import EngineJobs
-from fovflow.runs.slurm import ClusterJob, ClusterJobs, HandedIn, SlurmState, why_it_ended
-from fovflow.runs.view import RunView, cluster_costs
+from fovflow.runs.slurm import ClusterJob, ClusterJobs, SlurmState, why_it_ended
+from fovflow.runs.state import RunState, cluster_costs
 
 AT = "2026-01-01T00:00:{:02d}.000000+00:00"
 RULES = ("copy", "segment", "track")
@@ -34,13 +34,13 @@ class Scene:
     """An engine's jobs of one field of view, handed in as one."""
 
     def __init__(self) -> None:
-        self.view = RunView({"jobs": dict.fromkeys(RULES, 1)})
+        self.state = RunState({"jobs": dict.fromkeys(RULES, 1)})
         self.written: list[tuple[str, dict[str, Any]]] = []
         self.told: list[tuple[str, int, str]] = []
         self.said: list[str] = []
         self.cluster = ClusterJobs(60.0, self.said.append)
         self.jobs = EngineJobs(
-            self.view,
+            self.state,
             lambda kind, **keys: self.written.append((kind, keys)),
             lambda job, _: self.told.append((job.rule, job.attempt, job.error)),
             lambda: False,
@@ -51,17 +51,23 @@ class Scene:
         wildcards = {"dataset": "a", "fov": "003"}
         for ident, rule in enumerate(RULES):
             self.jobs.started(ident, rule, wildcards, "", AT.format(0))
-        self.jobs.handed_in(HandedIn((0, 1, 2), "slurm", number, "", {"mem_mb": 500}), AT.format(1))
+        self.jobs.handed_in(
+            ClusterJob((0, 1, 2), "slurm", number, "", {"mem_mb": 500}), AT.format(1)
+        )
 
     def hear(self, kind: str, rule: str, second: int, attempt: int = 1, **keys: Any) -> None:
         about = {"job": f"{rule}.a.fov_003", "rule": rule, "attempt": attempt}
+        if kind == "job_finished":
+            keys["status"] = "completed"
+        elif kind == "job_failed":
+            keys.setdefault("status", "failed")
         event = make_event(
             kind, time=AT.format(second), wildcards={"dataset": "a", "fov": "003"}, **about, **keys
         )
-        self.view.feed(event, (about["job"], attempt))
+        self.state.feed(event, (about["job"], attempt))
 
     def statuses(self, attempt: int = 1) -> dict[str, str]:
-        found = {key: job for key, job in self.view.jobs.items() if key[1] == attempt}
+        found = {key: job for key, job in self.state.jobs.items() if key[1] == attempt}
         return {name.split(".")[0]: job.status for (name, _), job in found.items()}
 
 
@@ -88,9 +94,9 @@ def test_of_a_group_the_step_that_failed_is_told_from_those_that_are_lost_with_i
         scene.jobs.ended(ident, True, AT.format(9))
     assert scene.statuses() == {"copy": "terminated", "segment": "failed"}
     assert scene.told == [("segment", 1, "bad frame")]
-    error = scene.view.jobs["copy.a.fov_003", 1].error
+    error = scene.state.jobs["copy.a.fov_003", 1].error
     assert error == "removed with what failed in the same job: segment"
-    assert scene.view.count("submitted") == 0
+    assert scene.state.count("submitted") == 0
     assert scene.jobs.open() == []
 
 
@@ -103,7 +109,7 @@ def test_a_step_that_a_cluster_ends_has_the_clusters_reason(slurm, ending: str):
     scene.hear("job_finished", "copy", 3)
     scene.hear("job_started", "segment", 3)
     if ending == "stopped":  # the cluster's signal came first, and the step said so
-        scene.hear("job_failed", "segment", 8, error="stopped", exit=130)
+        scene.hear("job_failed", "segment", 8, error="stopped", exit=130, status="terminated")
     scene.jobs.group_failed((0, 1, 2), AT.format(9))
     scene.jobs.settle(None)
     reason = "SLURM job 7 ran over its time limit (00:01:00)"
@@ -131,16 +137,21 @@ def test_attempts_of_a_group_count_together_and_a_refusal_keeps_the_first_error(
     assert scene.statuses(2) == dict.fromkeys(RULES, "submitted")
     scene.jobs.group_failed((0, 1, 2), AT.format(5), "SLURM did not take the job: too large")
     assert scene.told[-1] == ("copy", 2, "SLURM did not take the job: too large")
-    assert {key for key in scene.view.jobs if key[1] == 2} == {("copy.a.fov_003", 2)}
+    assert {key for key in scene.state.jobs if key[1] == 2} == {("copy.a.fov_003", 2)}
 
 
 def test_what_the_engine_says_last_stands_also_when_files_are_read_later():
-    view = RunView()
+    state = RunState()
     about = {"job": "a", "rule": "a", "wildcards": {}, "attempt": 1}
-    view.feed(make_event("job_failed", time=AT.format(9), **about, error="lost its node"))
-    view.feed(make_event("job_started", time=AT.format(1), **about), ("a", 1))
-    view.feed(make_event("job_finished", time=AT.format(2), **about, cpu_s=1.5), ("a", 1))
-    job = view.jobs["a", 1]
+    state.feed(
+        make_event("job_failed", time=AT.format(9), **about, status="failed", error="lost its node")
+    )
+    state.feed(make_event("job_started", time=AT.format(1), **about), ("a", 1))
+    state.feed(
+        make_event("job_finished", time=AT.format(2), **about, status="completed", cpu_s=1.5),
+        ("a", 1),
+    )
+    job = state.jobs["a", 1]
     assert (job.status, job.error, job.usage) == ("failed", "lost its node", {"cpu_s": 1.5})
 
 
@@ -148,7 +159,9 @@ def silent(state: SlurmState | None, monkeypatch: pytest.MonkeyPatch, **more: An
     monkeypatch.setattr(clusterjobs, "job_state", lambda _: state)
     said: list[str] = []
     jobs = ClusterJobs(60.0, said.append, **more)
-    jobs.submitted(ClusterJob("7", "slurm", ("a",), "plate, FOV 3", "7.log", alive=1000.0))
+    jobs.submitted(
+        ClusterJob((0,), "slurm", "7", "7.log", {}, ("a",), "plate, FOV 3", alive=1000.0)
+    )
     for at in (1059.0, 1060.0, 1061.0, 1119.0, 1120.0, 1239.0, 1240.0):
         jobs.look(at)
     return said
@@ -187,15 +200,15 @@ def test_signs_of_life_and_the_end_keep_a_job_from_being_told_of(slurm):
     slurm(SlurmState("RUNNING"))
     said: list[str] = []
     jobs = ClusterJobs(60.0, said.append)
-    jobs.submitted(ClusterJob("7", "slurm", ("a", "b"), "x", "", alive=1000.0))
-    jobs.heard("b", 1050.0)
+    jobs.submitted(ClusterJob((0, 1), "slurm", "7", "", {}, ("a", "b"), "x", alive=1000.0))
+    jobs.show_life("b", 1050.0)
     jobs.look(1100.0)
     assert said == []
     jobs.ended(["a"])
     jobs.look(9999.0)
     assert said == []
     off = ClusterJobs(0.0, said.append)
-    off.submitted(ClusterJob("7", "slurm", ("a",), "x", "", alive=0.0))
+    off.submitted(ClusterJob((0,), "slurm", "7", "", {}, ("a",), "x", alive=0.0))
     off.look(9999.0)
     assert said == []
 
@@ -233,11 +246,11 @@ def test_numbers_of_the_cluster_are_read_from_what_the_plugins_say():
     submissions.take_group(SimpleNamespace(jobs=jobs))
     sentence = "Job uuid-3 has been submitted with SLURM jobid 12 (log: /x/12.log)."
     asked = {"mem_mb": 500, "runtime": 12}
-    assert submissions.handed_in(sentence) == HandedIn((3, 4), "slurm", "12", "/x/12.log", asked)
+    assert submissions.handed_in(sentence) == ClusterJob((3, 4), "slurm", "12", "/x/12.log", asked)
     sentence = "Submitted group job uuid-4 with external jobid '99.host'."
-    assert submissions.handed_in(sentence) == HandedIn((3, 4), "generic", "99.host", "", asked)
+    assert submissions.handed_in(sentence) == ClusterJob((3, 4), "generic", "99.host", "", asked)
     sentence = "Job 8 has been submitted with SLURM jobid 13 (log: /x/13.log)."
-    assert submissions.handed_in(sentence) == HandedIn((8,), "slurm", "13", "/x/13.log", {})
+    assert submissions.handed_in(sentence) == ClusterJob((8,), "slurm", "13", "/x/13.log", {})
     assert submissions.handed_in("Select jobs to execute...") is None
     assert run_name("SLURM run ID: fovflow_1-2") == "fovflow_1-2"
     assert refusal("SLURM sbatch failed. The error message was 'sbatch: error: no'.\n  x") == (
@@ -254,7 +267,7 @@ def test_costs_are_those_of_the_steps():
     scene.hear("job_finished", "copy", 21, cpu_s=5.0, peak_mib=100.0)
     scene.hear("job_started", "segment", 21, cluster=place)
     scene.hear("job_finished", "segment", 47, cpu_s=20.0, peak_mib=300.0)
-    (cost,) = cluster_costs(scene.view)
+    (cost,) = cluster_costs(scene.state)
     assert cost["status"] == "running"
     assert (cost["waited_s"], cost["seconds"], cost["cpus"]) == (10.0, 36.0, 2)
     assert (cost["core_hours"], cost["cpu_s"]) == (0.02, 25.0)
@@ -271,19 +284,19 @@ def test_an_error_that_comes_again_is_not_tried_again_in_the_same_run(tmp_path: 
     own, other = tmp_path / "segment_ch_0.json", tmp_path / "copy.json"
     write_record(tmp_path, may_pass=False)
     for job in (own, other):
-        with pytest.raises(NotAgainError, match=r"segment has failed .* again: bad") as caught:
-            check_worth(job, "r1", 2)
+        with pytest.raises(RetryRefusedError, match=r"segment has failed .* again: bad") as caught:
+            check_retry(job, "r1", 2)
         assert caught.value.own == (job == own)
-    check_worth(own, "r1", 1)
-    check_worth(own, "r2", 2)
-    check_worth(own, "", 2)
+    check_retry(own, "r1", 1)
+    check_retry(own, "r2", 2)
+    check_retry(own, "", 2)
     write_record(tmp_path, may_pass=True)
-    check_worth(own, "r1", 2)
+    check_retry(own, "r1", 2)
     write_record(tmp_path, status="complete")
-    check_worth(own, "r1", 2)
-    assert may_pass(MemoryError())
-    assert may_pass(FileNotFoundError())
-    assert not may_pass(ValueError())
+    check_retry(own, "r1", 2)
+    assert is_transient(MemoryError())
+    assert is_transient(FileNotFoundError())
+    assert not is_transient(ValueError())
 
 
 def test_nodes_learn_the_attempt_and_how_many_steps_may_run_at_once(monkeypatch):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from runs.recorded import DATASET, Recorded, digest
 
+from fovflow.cli import main
 from fovflow.cli.runs import lineage as runs_lineage
 from fovflow.errors import FovflowError
+from fovflow.jobrecord import read_records
 from fovflow.runs.lineage import format_lineage, trace
+from fovflow.runs.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def test_a_file_is_traced_back_to_the_raw_data(recorded):
     assert lineage.sha256 == digest(recorded.folder / recorded.name(1, "tracks.csv"))["sha256"]
     track = lineage.back[0]
     assert track.record.options == {"method": "otsu", "of": "track"}
-    assert (track.attempt.run, track.attempt.number) == (recorded.run.id, 1)
+    assert (track.record.run, track.record.attempt) == (recorded.run.id, 1)
     seg = recorded.name(1, "seg_ch_0.npy")
     assert track.inputs[seg] == digest(recorded.folder / seg)["sha256"]
     assert lineage.back[-1].outputs == {"raw/plate.nd2": "sampled-sha256-1:" + "b" * 64}
@@ -72,3 +76,21 @@ def test_it_reads_well_and_as_json(recorded, capsys, tmp_path, monkeypatch):
     told = json.loads(capsys.readouterr().out)
     assert told["back"][0]["parameters"] == {"method": "otsu", "of": "segment"}
     assert told["back"][0]["run"] == recorded.run.id
+
+
+def test_a_folder_that_is_moved_alone_tells_its_status_its_jobs_and_their_runs(
+    recorded, tmp_path, capsys
+):
+    moved = tmp_path / "elsewhere" / "copy"
+    shutil.copytree(recorded.folder, moved)
+    assert verify(moved).findings == []
+    assert main(["status", str(moved), "--json"]) == 0
+    (dataset,) = json.loads(capsys.readouterr().out)
+    assert dataset["fovs"] == {"0": {"status": "complete"}, "1": {"status": "complete"}}
+    there, here = (
+        trace(recorded.folder / recorded.name(1, "tracks.csv")),
+        trace(moved / recorded.name(1, "tracks.csv")),
+    )
+    assert [step.to_json() for step in here.back] == [step.to_json() for step in there.back]
+    (job,) = [job for job in read_records(moved) if job.key.name == "track.fov_001"]
+    assert (job.run, job.host, job.usage["peak_mib"]) == (recorded.run.id, "here", 101.5)

@@ -8,12 +8,12 @@ import re
 
 import pytest
 from runs.crate_validator import fill_cache, issues
-from runs.recorded import DATASET, Recorded, at, digest
+from runs.recorded import Recorded, at, digest
 
-from fovflow.runs.crate import file_path
-from fovflow.runs.jobs import Attempt, JobKey, JobRecord
-from fovflow.runs.manifest_records import crate_jobs
-from fovflow.runs.verify import read_object, verify
+from fovflow.jobrecord import JobKey, JobRecord
+from fovflow.runs.jobs import join_attempts
+from fovflow.runs.manifest import file_path
+from fovflow.runs.verify import verify
 
 COMPLETED = "http://schema.org/CompletedActionStatus"
 FAILED = "http://schema.org/FailedActionStatus"
@@ -141,7 +141,7 @@ def test_a_stack_that_was_removed_after_use_is_described_and_no_part(recorded):
 
 def test_an_output_without_a_checksum_is_said_to_have_none(recorded):
     record = recorded.record("track", 0)
-    content, _, _ = read_object(record)
+    content = json.loads(record.read_text(encoding="utf-8"))
     content["outputs"][recorded.name(0, "tracks.csv")] = None
     record.write_text(json.dumps(content), encoding="utf-8")
     recorded.write_manifest()
@@ -163,13 +163,15 @@ def test_files_of_an_older_workflow_leave_the_folder(recorded):
 
 def test_a_job_without_an_end_in_a_run_that_is_over_was_stopped():
     key = JobKey("segment", "003", "0")
-    attempt = Attempt("r1", "segment", 1, key, DATASET, "running", started=at(0))
-    record = JobRecord("logs/fov_003/segment_ch_0.json", key, "complete", outputs={"a.npy": None})
-    (job,) = crate_jobs([record], {key: attempt}, frozenset({"r1"}))
+    about = {"step": "segment", "wildcards": {"fov": "003", "channel": "0"}}
+    attempt = JobRecord("segment", 1, **about, run="r1", status="running", started=at(0))
+    record = JobRecord(**about, status="completed", outputs={"a.npy": None})
+    assert record.key == key
+    (job,) = join_attempts([record], {key: attempt}, frozenset({"r1"}))
     assert (job.status, job.outputs) == ("terminated", {})
-    (job,) = crate_jobs([record], {key: attempt}, frozenset())
+    (job,) = join_attempts([record], {key: attempt}, frozenset())
     assert job.status == "completed"
-    (job,) = crate_jobs([], {key: attempt}, frozenset({"r1"}))
+    (job,) = join_attempts([], {key: attempt}, frozenset({"r1"}))
     assert job.status == "terminated"
 
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fovflow.runs.store import ENVIRONMENT, RunFolder, RunReader
+from fovflow.runs.state import RunReader
+from fovflow.runs.store import ENVIRONMENT, RunFolder
 
 JOBS = 64
 EVENTS = 1000
@@ -56,7 +57,7 @@ def test_jobs_that_log_at_once_and_are_killed_lose_nothing(tmp_path: Path):
         (f"step.d.fov_{fov:03d}", 1): 1 + EVENTS for fov in range(JOBS)
     }
     assert sorted((job.t, job.total) for job in view.running) == [(t, JOBS) for t in range(JOBS)]
-    for _, _, path in run.attempts():
+    for path in run.path.glob("jobs/*/attempt-*.jsonl"):
         texts = [line for line in path.read_text().splitlines() if '"message"' in line]
         assert len(texts) == EVENTS - 1
         assert all(f'"event {i}"' in text for i, text in enumerate(texts))

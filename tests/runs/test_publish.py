@@ -187,9 +187,9 @@ def test_a_report_that_was_made_again_by_no_job_is_published_as_it_is(recorded, 
     logs.mkdir()
     events = EventFile(recorded.run.job_file("report", 1))
     about = {"job": "report", "rule": "report", "wildcards": {}, "attempt": 1}
-    events.write("job_finished", time=at(800), **about, outputs={"report.html": digest(page)})
+    about |= {"status": "completed", "outputs": {"report.html": digest(page)}}
+    record = events.write("job_finished", time=at(800), **about)
     events.close()
-    record = {"status": "complete", "step": "report", "outputs": {"report.html": digest(page)}}
     (logs / "report.json").write_text(json.dumps(record))
     assert verify(recorded.outdir).findings == []
     page.write_text("second")

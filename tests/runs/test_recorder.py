@@ -16,9 +16,9 @@ import pytest
 
 from fovflow.adapter.interrupts import Interruptions
 from fovflow.events import EventFile, now
-from fovflow.runs.recorder import Recorder
+from fovflow.runs.recorder import Recorder, RunPlan
 from fovflow.runs.screen import Announcer
-from fovflow.runs.store import CURRENT, ENVIRONMENT, RunPlan, list_runs
+from fovflow.runs.store import CURRENT, ENVIRONMENT, list_runs
 from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
 
 WILDCARDS = {"dataset": "sim", "fov": "001"}
@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(tmp_path, capsys):
     text = capsys.readouterr().err
     assert text.count("the run is not recorded further, and goes on:") == 1
     assert list_runs(tmp_path) == []
-    assert recorder.view.count("completed") == 3, "the display goes on"
+    assert recorder.state.count("completed") == 3, "the display goes on"
 
 
 def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path, monkeypatch, capsys):
@@ -155,7 +155,7 @@ def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path, monkeypatch, cap
     recorder.finish()
     text = capsys.readouterr().err
     assert text.count("is not recorded further, and goes on: No space left on device") == 1
-    assert recorder.view.count("completed") == 3
+    assert recorder.state.count("completed") == 3
 
 
 def test_a_record_that_raises_neither_disturbs_nor_silences_logging(tmp_path, capsys):

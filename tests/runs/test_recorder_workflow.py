@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from fovflow.events import read_events
-from fovflow.runs.store import list_runs, read_run
+from fovflow.runs.state import read_run
+from fovflow.runs.store import list_runs
 from paths import ROOT
 from workflow_project import Project
 
@@ -58,7 +59,7 @@ def test_each_job_tells_its_progress_numbers_and_outputs(finished_project: Proje
     events = read_events(run.job_file("segment.sim.fov_001.ch_0", 1))
     kinds = [event["type"] for event in events]
     assert kinds == ["job_started", "progress", "metrics", "job_finished"]
-    assert events[0]["params"]["arguments"]["method"] == "logstd"
+    assert events[0]["options"]["arguments"]["method"] == "logstd"
     assert (events[1]["t"], events[1]["T"], events[1]["fov"]) == (4, 4, 1)
     assert events[2]["metrics"]["n_objects"] > 0
     stack = finished_project.file(1, "seg_ch_0.npy")
@@ -117,7 +118,7 @@ def test_a_broken_fov_makes_the_run_failed_and_tells_why(finished_project: Proje
     assert "does not hold what its header announces" in failure["error"]
     assert failure["attempt"] == 2
     assert (project.folder / failure["log"]).exists()
-    assert [attempt for job, attempt, _ in run.attempts() if job == failure["job"]] == [1, 2]
+    assert run.attempts_of(failure["job"]) == [1, 2]
     assert not [event for event in run.events() if event["type"] == "job_failed"]
     assert record["counts"]["failed"] == 1
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from fovflow.adapter.recording import describe_today
+from fovflow.adapter.recording import describe_now
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.runs.restore import check_reproduction, restoration
@@ -102,7 +102,7 @@ def test_an_unchanged_run_of_the_pipeline_is_reproduced_byte_for_byte(tmp_path, 
     assert done.status == 0, done.text
     run = find_run(project.folder / "results")
     before = project.outputs()
-    found = restoration(run, describe_today(run.read_record()))
+    found = restoration(run, describe_now(run.read_record()))
     assert [str(d) for d in found.drift if d.section != "code"] == []
     for folder in project.results.glob("fov_*"):
         shutil.rmtree(folder)

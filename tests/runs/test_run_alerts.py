@@ -135,7 +135,9 @@ def test_each_job_is_looked_at_by_itself(folder, watch):
         log(files[job], [11])
     assert sorted(firing.job for firing in watcher.poll(NOW)) == ["segment.a", "segment.b"]
     log(files["segment.a"], [1, 12])
-    files["segment.a"].write("job_failed", job="segment.a", rule="s", wildcards={}, attempt=1)
+    files["segment.a"].write(
+        "job_failed", job="segment.a", rule="s", wildcards={}, attempt=1, status="failed"
+    )
     # a job that ended is evaluated at once, whatever is due
     assert [firing.job for firing in watcher.poll(NOW + 1)] == ["segment.a"]
     _, path = folder.new_attempt("segment.a")

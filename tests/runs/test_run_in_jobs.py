@@ -41,7 +41,8 @@ def test_inside_a_job_everything_goes_to_the_jobs_file(job, tmp_path):
     assert folder.read_record()["status"] == "created"  # the run's status is not the job's matter
     path = folder.path / found[6]["path"]
     assert json.loads(path.read_text()) == {"a": 1}
-    assert list(folder.attempts()) == [("segment.a", 1, job)]
+    assert [*folder.path.glob("jobs/*/attempt-*.jsonl")] == [job]
+    assert folder.attempts_of("segment.a") == [1]
 
 
 def test_inside_a_job_init_is_not_needed(job):
@@ -67,7 +68,7 @@ def test_beside_the_jobs_of_a_run_there_is_a_file_of_its_own(job, tmp_path, monk
         with Run(outdir=tmp_path / "other") as run:
             run.init()
             run.log_event("hello")
-    attempts = [path for name, _, path in RunFolder(job.parents[2]).attempts() if "script" in name]
+    attempts = [*job.parents[2].glob("jobs/script*/attempt-*.jsonl")]
     assert len(attempts) == 2
     assert [len(read_events(path)) for path in attempts] == [1, 1]
     RunFolder(job.parents[2]).set_status("completed")

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fovflow.runs.store import list_runs, read_run
+from fovflow.runs.state import read_run
+from fovflow.runs.store import list_runs
 from paths import ROOT
 from workflow_project import Project
 

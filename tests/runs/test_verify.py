@@ -12,7 +12,7 @@ from runs.recorded import DATASET, Recorded
 
 from fovflow.cli import main
 from fovflow.errors import FovflowError
-from fovflow.runs.crate import file_id
+from fovflow.runs.manifest import file_id
 from fovflow.runs.verify import verify
 
 
@@ -190,7 +190,7 @@ def times_of_an_attempt(r):
 def failed_attempt_in_a_completed_run(r):
     path = r.run.job_file(f"track.{DATASET}.fov_001", 1)
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("job_finished", "job_failed"), encoding="utf-8")
+    path.write_text(text.replace('"status":"completed"', '"status":"failed"'), encoding="utf-8")
     return "run.json", "wrong status completed: 1 of its jobs failed"
 
 

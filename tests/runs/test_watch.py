@@ -12,8 +12,8 @@ import pytest
 from fovflow.cli import main
 from fovflow.events import EventFile, make_event, seconds_of
 from fovflow.runs.screen import Screen, ScreenStream, render, summary
-from fovflow.runs.store import RunFolder, RunReader, find_run, read_run
-from fovflow.runs.view import RunView
+from fovflow.runs.state import RunReader, RunState, read_run
+from fovflow.runs.store import RunFolder, find_run
 
 START = "2026-01-01T10:00:00.000000+00:00"
 
@@ -42,44 +42,68 @@ def run(tmp_path: Path) -> RunFolder:
         events = EventFile(path)
         events.write("job_started", time=at(0), **about(fov), host="h", pid=1)
         if fov == 0:
-            events.write("job_finished", time=at(20), **about(0), seconds=20.0, peak_mib=80.5)
+            events.write(
+                "job_finished",
+                time=at(20),
+                **about(0),
+                status="completed",
+                seconds=20.0,
+                peak_mib=80.5,
+            )
         elif fov == 1:
             events.write("progress", time=at(15), step="segment", fov=1, t=30, T=120)
             events.write("metrics", time=at(15), metrics={"n_objects": 7.0}, step=29)
         else:
-            events.write("job_failed", time=at(5), **about(2), error="no light", frame=3, log="l")
+            events.write(
+                "job_failed",
+                time=at(5),
+                **about(2),
+                status="failed",
+                error="no light",
+                frame=3,
+                log="l",
+            )
         events.close()
     return folder
 
 
 def test_a_view_counts_jobs_and_tells_what_is_left(run):
-    view = read_run(run)
-    assert {name: view.count(name) for name in ("completed", "running", "failed")} == {
+    state = read_run(run)
+    assert {name: state.count(name) for name in ("completed", "running", "failed")} == {
         "completed": 1, "running": 1, "failed": 1
     }  # fmt: skip
-    assert view.total == 5
+    assert state.total == 5
     now = seconds_of(at(20))
-    assert view.elapsed(now) == 20
+    assert state.elapsed(now) == 20
     # three jobs of 20 s are left, of which the one at work has done 20 s; two ran at once
-    assert view.remaining(now) == pytest.approx((3 * 20 - 20) / 2)
-    (job,) = view.running
+    assert state.remaining(now) == pytest.approx((3 * 20 - 20) / 2)
+    (job,) = state.running
     assert (job.t, job.total, job.metrics) == (30, 120, {"n_objects": 7.0})
     assert job.where == "plate ü, FOV 1"
 
 
 def test_a_new_attempt_takes_the_place_of_the_one_before():
-    view = RunView({"jobs": {"segment": 1}})
-    view.submitted("segment.plate ü.fov_000", 1, "segment", about(0)["wildcards"])
-    assert view.count("submitted") == 1
-    view.feed(make_event("job_started", time=at(0), **about(0)))
-    view.feed(make_event("job_failed", time=at(1), **about(0), error="x"))
-    assert (view.count("failed"), view.count("submitted")) == (1, 0)
-    view.feed(make_event("job_started", time=at(2), **about(0, attempt=2)))
-    assert (view.count("failed"), view.count("running")) == (0, 1)
-    view.feed(make_event("job_failed", time=at(3), **about(0, attempt=2), error="x", exit=130))
-    assert (view.count("failed"), view.count("terminated")) == (0, 1)
-    assert len(view.last()) == 1
-    assert len(view.jobs) == 2
+    state = RunState({"jobs": {"segment": 1}})
+    state.submitted("segment.plate ü.fov_000", 1, "segment", about(0)["wildcards"])
+    assert state.count("submitted") == 1
+    state.feed(make_event("job_started", time=at(0), **about(0)))
+    state.feed(make_event("job_failed", time=at(1), **about(0), status="failed", error="x"))
+    assert (state.count("failed"), state.count("submitted")) == (1, 0)
+    state.feed(make_event("job_started", time=at(2), **about(0, attempt=2)))
+    assert (state.count("failed"), state.count("running")) == (0, 1)
+    state.feed(
+        make_event(
+            "job_failed",
+            time=at(3),
+            **about(0, attempt=2),
+            status="terminated",
+            error="x",
+            exit=130,
+        )
+    )
+    assert (state.count("failed"), state.count("terminated")) == (0, 1)
+    assert len(state.last()) == 1
+    assert len(state.jobs) == 2
 
 
 def test_lines_for_a_terminal(run):
@@ -98,10 +122,10 @@ def test_lines_for_a_terminal(run):
 
 
 def test_more_jobs_than_rows_are_counted():
-    view = RunView({"jobs": {"segment": 40}})
+    state = RunState({"jobs": {"segment": 40}})
     for fov in range(30):
-        view.feed(make_event("job_started", time=at(0), **about(fov)))
-    lines = render(view, 80, rows=10, now=seconds_of(at(1)))
+        state.feed(make_event("job_started", time=at(0), **about(fov)))
+    lines = render(state, 80, rows=10, now=seconds_of(at(1)))
     assert len(lines) == 1 + 6 + 1
     assert lines[-1] == "  and 24 more at work"
 
@@ -110,14 +134,14 @@ def test_a_reader_follows_files_as_they_grow(run):
     reader = RunReader(run)
     assert reader.poll().count("completed") == 1
     events = EventFile(run.job_file(about(1)["job"], 1))
-    events.write("job_finished", time=at(30), **about(1), seconds=30.0)
+    events.write("job_finished", time=at(30), **about(1), status="completed", seconds=30.0)
     events.close()
     number, path = run.new_attempt(about(2)["job"])
     again = EventFile(path)
     again.write("job_started", time=at(31), **about(2, attempt=number))
     again.close()
-    view = reader.poll()
-    assert (view.count("completed"), view.count("running"), view.count("failed")) == (2, 1, 0)
+    state = reader.poll()
+    assert (state.count("completed"), state.count("running"), state.count("failed")) == (2, 1, 0)
 
 
 # ---- the terminal

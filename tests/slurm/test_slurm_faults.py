@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fovflow.records import read_yaml
-from fovflow.runs.store import RunFolder, list_runs, read_run
+from fovflow.runs.state import read_run
+from fovflow.runs.store import RunFolder, list_runs
 from slurm.cluster import Cluster
 from slurm.conftest import ClusterRun
 from workflow_project import Project

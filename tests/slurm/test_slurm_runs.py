@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.runs.store import list_runs, read_run
-from fovflow.runs.view import cluster_costs
+from fovflow.runs.state import cluster_costs, read_run
+from fovflow.runs.store import list_runs
 from slurm.cluster import Cluster
 from slurm.conftest import ClusterRun
 from workflow_project import Project

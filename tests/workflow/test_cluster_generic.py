@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.runs.store import read_run
-from fovflow.runs.view import cluster_costs
+from fovflow.runs.state import cluster_costs, read_run
 from paths import ROOT
 from workflow_project import Project, make_project
 

@@ -14,16 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.engine import attempt_of_engine
-from fovflow.events import EventFile
+from fovflow.errors import complain
+from fovflow.events import EventFile, Status, make_event, to_line
+from fovflow.jobrecord import job_name
 from fovflow.runs.claim import join
-from fovflow.runs.store import (
-    ENVIRONMENT,
-    JOB_EVENTS,
-    STOP_SUFFIX,
-    RunFolder,
-    current_run,
-    job_name,
-)
+from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
 
 
 def peak_memory_mib() -> float:
@@ -53,7 +48,7 @@ RESOURCES_AFTER_S = 3.0
 
 
 class AttemptRecorder:
-    """Events of one attempt of one job.
+    """Writes the events of one attempt of one job, where there is a run that it belongs to.
 
     Parameters
     ----------
@@ -71,6 +66,8 @@ class AttemptRecorder:
         Id of the run; empty where the job is not recorded.
     attempt : int
         Number of the attempt.
+    begun : dict
+        The first event; empty before `start`.
     """
 
     def __init__(
@@ -82,47 +79,46 @@ class AttemptRecorder:
         resources_every_s: float = 10.0,
     ):
         self.run, self.attempt = "", 1
+        self.begun: dict[str, Any] = {}
         self._started = time.perf_counter()
         self._events: EventFile | None = None
         self._closed = threading.Event()
         self._sums: dict[str, tuple[float, int]] = {}
-        self._about: dict[str, Any] = {}
         self._monitor: Any = None
         self._resources_every_s = resources_every_s
         self._stop_file: Path | None = None
         os.environ[JOB_EVENTS] = ""  # inside a job that is not recorded: log nowhere
         named = os.environ.get(ENVIRONMENT)
         join(Path(named).parent if named else Path(outdir) / "runs")
+        name = job_name(rule, wildcards)
         try:
             run = run_of_job(outdir)
-            if run is None:
-                return
-            name = job_name(rule, dict(wildcards))
-            attempt, path = run.new_attempt(name, attempt_of_engine())
-            self.run, self.attempt = run.id, attempt
-            self._about = {
-                "job": name,
-                "rule": rule,
-                "wildcards": dict(wildcards),
-                "attempt": attempt,
-            }
-            self._events = EventFile(path)
-            os.environ[JOB_EVENTS] = str(path.absolute())
-            self._stop_file = path.with_suffix(STOP_SUFFIX)
+            if run is not None:
+                self.attempt, path = run.new_attempt(name, attempt_of_engine())
+                self.run = run.id
+                self._events = EventFile(path)
+                os.environ[JOB_EVENTS] = str(path.absolute())
+                self._stop_file = path.with_suffix(STOP_SUFFIX)
         except Exception as error:
             self._give_up(error)
+        self._about: dict[str, Any] = {
+            "job": name,
+            "rule": rule,
+            "wildcards": dict(wildcards),
+            "attempt": self.attempt,
+            "host": socket.gethostname(),
+        }
 
-    def start(self, **keys: Any) -> None:
+    def start(self, **facts: Any) -> None:
         """Record that the job began; a long one is measured from then on."""
-        self._write("job_started", **self._about, **_here(), pid=os.getpid(), **keys, **_cluster())
+        self.begun = make_event(
+            "job_started", **self._about, run=self.run, pid=os.getpid(), **facts, **_cluster()
+        )
+        self._append(self.begun)
         if self._events is not None and self._resources_every_s > 0:
             timer = threading.Timer(RESOURCES_AFTER_S, self._measure_resources)
             timer.daemon = True
             timer.start()
-
-    def message(self, text: str, level: str) -> None:
-        """Record something that a person should read."""
-        self._write("message", message=text, level=level)
 
     def measure(self, values: Mapping[str, float]) -> None:
         """Take numbers of one frame; their means are recorded by the next `progress`."""
@@ -141,7 +137,7 @@ class AttemptRecorder:
             If the run asks this job to stop.
         """
         self._write("progress", t=done, T=total, **keys)
-        self.flush_metrics(done - 1)
+        self._flush_metrics(done - 1)
         if self.stop_reason():
             raise KeyboardInterrupt
 
@@ -152,36 +148,33 @@ class AttemptRecorder:
         except OSError:
             return ""
 
-    def flush_metrics(self, step: int) -> None:
+    def _flush_metrics(self, step: int) -> None:
         """Record the means of what was measured since the last time; `step` is the last frame."""
         if self._sums:
             means = {name: total / count for name, (total, count) in self._sums.items()}
             self._sums.clear()
             self._write("metrics", metrics=means, step=step)
 
-    def finish(self, **keys: Any) -> None:
-        """Record that the job ended well."""
-        self.flush_metrics(0)
-        self._end_measuring()
-        self._write("job_finished", **self._about, **self._used(), **_here(), **keys)
-        self._close()
-
-    def fail(self, **keys: Any) -> None:
-        """Record that the job ended badly."""
-        self._end_measuring()
-        self._write("job_failed", **self._about, **self._used(), **_here(), **keys)
-        self._close()
-
-    def _end_measuring(self) -> None:
+    def ending(self, status: Status, **facts: Any) -> dict[str, Any]:
+        """Return the last event: how the job ended, and what it used. `end` writes it."""
+        if status == "completed":
+            self._flush_metrics(0)
         if self._monitor is not None:
             self._monitor.stop()
+        return make_event(
+            "job_finished" if status == "completed" else "job_failed",
+            **self._about,
+            status=status,
+            seconds=round(time.perf_counter() - self._started, 3),
+            cpu_s=round(time.process_time(), 3),
+            peak_mib=round(peak_memory_mib(), 1) if sys.platform == "linux" else None,
+            **facts,
+        )
 
-    def _used(self) -> dict[str, Any]:
-        return {
-            "seconds": round(time.perf_counter() - self._started, 3),
-            "cpu_s": round(time.process_time(), 3),
-            "peak_mib": round(peak_memory_mib(), 1) if sys.platform == "linux" else None,
-        }
+    def end(self, event: Mapping[str, Any]) -> None:
+        """Write the last event and close the file; later calls do nothing."""
+        self._append(event)
+        self._close()
 
     def _measure_resources(self) -> None:
         if not self._closed.is_set():
@@ -190,11 +183,14 @@ class AttemptRecorder:
             self._monitor = ResourceMonitor(self._write, interval_s=self._resources_every_s)
             self._monitor.start()
 
-    def _write(self, kind: str, **keys: Any) -> None:
+    def _write(self, kind: str, /, **keys: Any) -> None:
+        self._append(make_event(kind, **keys))
+
+    def _append(self, event: Mapping[str, Any]) -> None:
         if self._events is None or self._closed.is_set():
             return
         try:
-            self._events.write(kind, **keys)
+            self._events.append(to_line(event))
         except Exception as error:
             self._give_up(error)
 
@@ -207,9 +203,7 @@ class AttemptRecorder:
     def _give_up(self, error: BaseException) -> None:
         if not self._closed.is_set():
             self._close()
-            text = f"fovflow: this job is not recorded further: {error}"
-            with suppress(OSError, ValueError):
-                print(text, file=sys.stderr, flush=True)
+            complain(f"fovflow: this job is not recorded further: {error}")
 
 
 def run_of_job(outdir: str | os.PathLike[str]) -> RunFolder | None:
@@ -218,19 +212,16 @@ def run_of_job(outdir: str | os.PathLike[str]) -> RunFolder | None:
     It is the one that the environment names, where that variable is set (empty means none), else
     the one at work in `outdir`.
     """
-    if ENVIRONMENT in os.environ and not os.environ[ENVIRONMENT]:
+    named = os.environ.get(ENVIRONMENT)
+    if named == "":
         return None
-    run = current_run(outdir)
+    known = named is not None and (Path(named) / "run.json").exists()
+    run = RunFolder(named or "") if known else run_at_work(outdir)
     if run is None:
         return None
-    # The run's own word is taken where the job was told of it: clocks of machines may differ.
-    named = bool(os.environ.get(ENVIRONMENT))
-    status = str(run.read_record()["status"]) if named else run.status()
+    # What the run itself says counts where the job was told of it: clocks of machines may differ.
+    status = run.status() if named is None else str(run.read_record()["status"])
     return run if status in ("created", "running") else None
-
-
-def _here() -> dict[str, str]:
-    return {"host": socket.gethostname()}
 
 
 def _cluster() -> dict[str, Any]:

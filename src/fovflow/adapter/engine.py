@@ -17,7 +17,7 @@ from typing import Any
 
 from fovflow.adapter.interrupts import interrupts_blocked
 from fovflow.errors import FovflowError
-from fovflow.runs.slurm import GENERIC, SLURM, HandedIn
+from fovflow.runs.slurm import GENERIC, SLURM, ClusterJob
 
 OLDEST, NEWEST = "9.20.0", "9.27.1"
 """Versions of Snakemake with which all of this was tried."""
@@ -357,14 +357,14 @@ class Submissions:
             asked = {name: int(resources[name]) for name in ASKED if name in dict(resources)}
             self._asked.update({str(job.uuid()): asked for job in jobs})
 
-    def handed_in(self, sentence: str) -> HandedIn | None:
+    def handed_in(self, sentence: str) -> ClusterJob | None:
         """Return what a sentence says of a job that was handed in; None for any other."""
         for scheduler, form in _HANDED_IN:
             match = form.match(sentence)
             if match:
                 key, number, log = match.groups()
                 idents = (int(key),) if key.isdecimal() else self._groups.get(key, ())
-                return HandedIn(idents, scheduler, number, log, self._asked.get(key, {}))
+                return ClusterJob(idents, scheduler, number, log, self._asked.get(key, {}))
         return None
 
 

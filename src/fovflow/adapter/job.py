@@ -19,7 +19,9 @@ from fovflow.adapter.attempt import AttemptRecorder, one_pool_of_threads, peak_m
 from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.errors import FovflowError
-from fovflow.tables import read_json
+from fovflow.events import STOPPED, Status, plain_values
+from fovflow.jobrecord import in_words, job_record, read_record
+from fovflow.layout import LOGS
 
 LIVE = "FOVFLOW_LIVE"
 """Environment variable that tells jobs that the screen shows the run live."""
@@ -53,13 +55,13 @@ def sentence_of(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}: {error}; to do: report it, with the log"
 
 
-def may_pass(error: BaseException) -> bool:
-    """Tell whether an error need not come again: memory, disk, network, file system."""
+def is_transient(error: BaseException) -> bool:
+    """Tell whether another attempt may succeed: memory, disk, network, file system."""
     return isinstance(error, MemoryError | OSError)
 
 
-class NotAgainError(Exception):
-    """The attempt before has failed in a way that this one would, too.
+class RetryRefusedError(Exception):
+    """An earlier attempt of the same run failed in a way that this one would, too.
 
     Parameters
     ----------
@@ -73,13 +75,13 @@ class NotAgainError(Exception):
         self.own = own
 
 
-def check_worth(own: Path, run: str, attempt: int) -> None:
+def check_retry(own: Path, run: str, attempt: int) -> None:
     """Raise where an earlier attempt of the same run failed with an error that comes again.
 
     Parameters
     ----------
     own : pathlib.Path
-        Status record of the job; those of the other steps of its field of view lie beside it.
+        Record of the job; those of the other steps of its field of view lie beside it.
     run : str
         Id of the run; nothing is known of jobs that are not part of one.
     attempt : int
@@ -87,22 +89,17 @@ def check_worth(own: Path, run: str, attempt: int) -> None:
 
     Raises
     ------
-    NotAgainError
+    RetryRefusedError
         With the error of that attempt.
     """
     if attempt < 2 or not run:
         return
     for file in sorted(own.parent.glob("*.json")):
-        try:
-            record = read_json(file)
-        except FovflowError:
-            continue
-        if not isinstance(record, dict) or record.get("status") != "failed":
-            continue
-        if record.get("run") == run and not record.get("may_pass"):
-            raise NotAgainError(
-                f"not tried again: {record.get('step')} has failed in this run with an error that "
-                f"comes again: {record.get('error')}",
+        job = read_record(file)
+        if job and job.status == "failed" and job.run == run and not job.transient:
+            raise RetryRefusedError(
+                f"not tried again: {job.step} has failed in this run with an error that comes "
+                f"again: {job.error}",
                 own=file.name == own.name,
             )
 
@@ -163,10 +160,8 @@ class Job:
     @property
     def where(self) -> str:
         """The job in words: ``plate1, FOV 3, channel 1``."""
-        parts = [self.dataset] if self.dataset else []
-        parts += [f"FOV {int(self.fov)}"] if self.fov is not None else []
-        parts += [f"channel {self.channel}"] if self.channel is not None else []
-        return ", ".join(parts)
+        place = {"dataset": self.dataset or None, "fov": self.fov, "channel": self.channel}
+        return in_words({key: value for key, value in place.items() if value is not None})
 
     def frames(self, total: int, message: str = "") -> Iterator[int]:
         """Iterate over frame indices 0 to `total` - 1 and report progress.
@@ -211,27 +206,29 @@ class Job:
         """Write a line to the log."""
         self._logger.info(message)
 
+    def start(self) -> None:
+        """Record that the job began, with its options and inputs."""
+        inputs = self.inputs()
+        self.recorder.start(
+            step=self.step, threads=self.threads, options=self.options,
+            **({} if inputs is None else {"inputs": inputs}),
+        )  # fmt: skip
+
     def fail(self, error: BaseException) -> str:
         """Record an error; return the sentence for the screen."""
         if isinstance(error, KeyboardInterrupt):
             return self._stop()
-        if isinstance(error, NotAgainError):
-            return self._decline(error)
+        if isinstance(error, RetryRefusedError):
+            return self._refuse(error)
         sentence = sentence_of(error)
         at = "" if self.frame is None else f" at frame {self.frame}"
-        record = {
-            "status": "failed",
-            "run": self.recorder.run,
-            "step": self.step,
-            "frame": self.frame,
-            "error": sentence,
-            "kind": type(error).__name__,
-            "may_pass": may_pass(error),
-            "inputs": self.inputs(),
-        }
+        event = self.recorder.ending(
+            "failed", error=sentence, kind=type(error).__name__, transient=is_transient(error),
+            frame=self.frame, exit=1, log=str(self.log),
+        )  # fmt: skip
         with suppress(OSError):
-            self._write_record(record)
-        self.recorder.fail(error=sentence, frame=self.frame, exit=1, log=str(self.log))
+            self._write_record(event)
+        self.recorder.end(event)
         what = "cannot be processed" if self.step == "problem" else f"{self.step} failed{at}"
         return f"{self.where}: {what}: {sentence}\n  log: {self.log}"
 
@@ -241,16 +238,24 @@ class Job:
             self.record.unlink()
         reason = self.recorder.stop_reason()
         sentence = f"stopped: {reason}" if reason else "stopped"
-        self.recorder.fail(error=sentence, frame=self.frame, exit=130, log=str(self.log))
+        self._end("terminated", error=sentence, frame=self.frame, exit=STOPPED)
         return f"{self.where}: {self.step} {sentence}"
 
-    def _decline(self, error: NotAgainError) -> str:
+    def _refuse(self, error: RetryRefusedError) -> str:
         """Record that the job was not done again; what failed before stays in its own record."""
-        self.recorder.fail(error=str(error), exit=1 if error.own else 130, log=str(self.log))
+        if error.own:
+            self._end("failed", error=str(error), exit=1)
+        else:
+            self._end("terminated", error=str(error), exit=STOPPED)
         return f"{self.where}: {self.step} {error}"
 
+    def _end(self, status: Status, **facts: Any) -> None:
+        self.recorder.end(self.recorder.ending(status, log=str(self.log), **facts))
+
     def succeed(self, digests: Mapping[str, Digest]) -> None:
-        """Record that the job is complete, with which options, and what it made.
+        """Record that the job is complete, and what it made.
+
+        The record beside its log comes first: where that cannot be written, the job fails.
 
         Parameters
         ----------
@@ -258,17 +263,9 @@ class Job:
             Of the files that this process wrote, by absolute name; outputs that something else
             wrote are read.
         """
-        outputs = self.outputs(digests)
-        self._write_record(
-            {
-                "status": "complete",
-                "step": self.step,
-                "options": self.options,
-                "inputs": self.inputs(),
-                "outputs": outputs,
-            }
-        )
-        self.recorder.finish(outputs=outputs)
+        event = self.recorder.ending("completed", outputs=self.outputs(digests))
+        self._write_record(event)
+        self.recorder.end(event)
 
     def inputs(self) -> list[str] | None:
         """Return the inputs' names relative to the dataset; None where they are too many."""
@@ -293,11 +290,12 @@ class Job:
     def folder(self) -> Path:
         """The folder of the dataset, or of whatever has a folder ``logs``."""
         for parent in self.log.parents:
-            if parent.name == "logs":
+            if parent.name == LOGS:
                 return parent.parent
         return self.log.parent
 
-    def _write_record(self, content: dict[str, Any]) -> None:
+    def _write_record(self, event: Mapping[str, Any]) -> None:
+        content = plain_values(job_record(self.recorder.begun, event))
         write_text(self.record, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
@@ -332,9 +330,9 @@ def job(snakemake: Any) -> Iterator[Job]:
         this = Job(snakemake)
         open_log(this.log)
         this.note(f"{this.step}: {this.where}")
-        this.recorder.start(params=this.options, threads=this.threads)
+        this.start()
         with interrupts_unblocked(), collect_digests() as digests:
-            check_worth(this.record, this.recorder.run, this.recorder.attempt)
+            check_retry(this.record, this.recorder.run, this.recorder.attempt)
             yield this
         this.note(f"CPU {time.process_time():.2f} s, peak memory {peak_memory_mib():.0f} MiB")
         this.succeed(digests)

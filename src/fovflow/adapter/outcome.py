@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.engine import Engine, workflow_folder
 from fovflow.adapter.job import Job
+from fovflow.errors import complain
 from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
 from fovflow.results import results_paths, write_results
-from fovflow.runs.manifest_records import Circumstances, write_manifest
+from fovflow.runs.manifest_records import write_manifest
 from fovflow.units import format_fovs
 
 _NO_PARAMETERS = frozenset({"problems", "fovs"})
@@ -126,22 +127,12 @@ def update_manifest(pipeline: Pipeline, dataset: str) -> None:
     It is called with the results file, and when the run ends. A failure is said on the error
     stream and disturbs nothing.
     """
-    circumstances = Circumstances(
-        config=pipeline.config.model_dump(mode="json", by_alias=True),
-        workflow_folder=workflow_folder(),
-        engine=("Snakemake", _engine_version()),
-    )
+    config = pipeline.config.model_dump(mode="json", by_alias=True)
     try:
-        write_manifest(pipeline.layout.outdir, dataset, circumstances)
+        engine = ("Snakemake", version("snakemake"))
+        write_manifest(pipeline.layout.outdir, dataset, config, workflow_folder(), engine)
     except Exception as error:  # records are no reason for results to fail
-        print(f"{dataset}: cannot write the manifest: {error}", file=sys.stderr, flush=True)
-
-
-def _engine_version() -> str:
-    try:
-        return version("snakemake")
-    except PackageNotFoundError:
-        return "unknown"
+        complain(f"{dataset}: cannot write the manifest: {error}")
 
 
 def report_options(pipeline: Pipeline) -> dict[str, Any]:

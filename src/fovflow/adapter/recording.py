@@ -12,8 +12,9 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,17 @@ from fovflow.adapter.engine import (
 from fovflow.adapter.interrupts import Interruptions
 from fovflow.adapter.job import LIVE
 from fovflow.config import parse_config
-from fovflow.errors import FovflowError
+from fovflow.config.run import RunConfig
+from fovflow.errors import FovflowError, complain
+from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import fingerprint, raw_files
 from fovflow.runs.claim import Claim, left_locked
 from fovflow.runs.provenance import capture_environment, capture_workflow
-from fovflow.runs.recorder import Recorder
+from fovflow.runs.recorder import Recorder, RunPlan
 from fovflow.runs.screen import Announcer, Screen, ScreenStream, live_possible
-from fovflow.runs.store import RunFolder, RunPlan, Watch
-from fovflow.runs.view import JobView, RunView
+from fovflow.runs.state import RunState
+from fovflow.runs.store import RunFolder
 from fovflow.tables import read_yaml
 
 
@@ -51,13 +54,13 @@ class FolderGuard:
     Parameters
     ----------
     outdir : path-like
-    unheard : bool
+    errors_hidden : bool
         Whether the engine says nothing at all, not even errors (``--quiet all``): the sentence
         then goes to the screen from here.
     """
 
-    def __init__(self, outdir: str | os.PathLike[str], *, unheard: bool = False):
-        self._outdir, self._unheard = outdir, unheard
+    def __init__(self, outdir: str | os.PathLike[str], *, errors_hidden: bool = False):
+        self._outdir, self._errors_hidden = outdir, errors_hidden
         self._claim: Claim | None = None
         self._refusal = ""
 
@@ -95,8 +98,8 @@ class FolderGuard:
             record.msg, record.args = self._refusal, ()
         else:
             return True
-        if self._unheard:
-            print(record.msg, file=sys.stderr, flush=True)
+        if self._errors_hidden:
+            complain(record.msg)
         return True
 
 
@@ -106,11 +109,15 @@ def run_plan(pipeline: Pipeline, engine: Engine, jobs: dict[str, int]) -> RunPla
     `jobs` is the number of jobs by rule. Where another workflow takes the pipeline as a module, the
     configuration files are that workflow's own, and are not recorded.
     """
+    import snakemake
+
     config = pipeline.config.model_dump(mode="json", by_alias=True)
     text = json.dumps(config, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     settings = pipeline.config.run
     for alert in config["run"]["alerts"]:  # arguments of a command may be secrets
         alert["command"] = alert["command"] and alert["command"][:1]
+    as_module = Path(sys.argv[0]).name == "__main__.py"
+    program = [sys.executable, "-m", "snakemake"] if as_module else [sys.argv[0]]
     return RunPlan(
         outdir=pipeline.config.outdir,
         name=settings.name,
@@ -120,62 +127,28 @@ def run_plan(pipeline: Pipeline, engine: Engine, jobs: dict[str, int]) -> RunPla
             "description": settings.description,
             "tags": list(settings.tags),
             "metadata": dict(settings.metadata),
-            "command": shlex.join([*_program(), *sys.argv[1:]]),
+            "command": shlex.join([*program, *sys.argv[1:]]),
             "working_directory": str(Path.cwd()),
             "module_of": os.path.relpath(engine.main_snakefile) if engine.is_module else None,
             "configfiles": [] if engine.is_module else engine.configfiles,
             "config": config,
             "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "versions": _versions(),
+            "versions": {
+                "fovflow": fovflow.__version__,
+                "snakemake": str(snakemake.__version__),
+                "python": platform.python_version(),
+            },
             "inputs": [_input(pipeline, name) for name in pipeline.datasets],
         },
         jobs=jobs,
-        slow=lambda: _slow(workflow_folder()),
-        watch=_watch(pipeline),
+        slow=lambda: {
+            "workflow": capture_workflow(workflow_folder()),
+            "environment": capture_environment(),
+        },
+        watch=partial(_watch, settings) if settings.alerts else None,
         silent_after_s=60 * settings.silent_after_min,
         stop_when_lost=settings.on_lost == "stop_run",
     )
-
-
-def stop_run(view: RunView, *, remote: bool) -> None:
-    """End this process's run cleanly: nothing new starts, and jobs at work are told to stop.
-
-    Snakemake removes the outputs of jobs that were stopped.
-
-    Parameters
-    ----------
-    view : RunView
-    remote : bool
-        Whether jobs run elsewhere; the engine cancels those itself when it is interrupted.
-    """
-    if remote:
-        os.kill(os.getpid(), signal.SIGINT)
-        return
-    os.kill(os.getpid(), signal.SIGTERM)
-    for job in view.running:
-        stop_job(job)
-
-
-def stop_job(job: JobView) -> None:
-    """Tell a job on this machine to stop, as by Ctrl-C."""
-    if job.pid and job.host == socket.gethostname():
-        with suppress(OSError):
-            os.kill(job.pid, signal.SIGINT)
-
-
-def _program() -> list[str]:
-    name = Path(sys.argv[0]).name
-    return [sys.executable, "-m", "snakemake"] if name == "__main__.py" else [sys.argv[0]]
-
-
-def _versions() -> dict[str, str]:
-    import snakemake
-
-    return {
-        "fovflow": fovflow.__version__,
-        "snakemake": str(snakemake.__version__),
-        "python": platform.python_version(),
-    }
 
 
 def _input(pipeline: Pipeline, name: str) -> dict[str, Any]:
@@ -194,30 +167,43 @@ def _input(pipeline: Pipeline, name: str) -> dict[str, Any]:
     }
 
 
-def _slow(folder: Path) -> dict[str, Any]:
-    from fovflow.runs.provenance import capture_environment, capture_workflow
+def _watch(settings: RunConfig, run: RunFolder, on_action: Callable[[str, Any], object]) -> Any:
+    """Return the watcher of the configuration's alerts."""
+    from fovflow.runs.alerts import AlertWatcher
 
-    return {"workflow": capture_workflow(folder), "environment": capture_environment()}
+    return AlertWatcher(
+        run,
+        settings.alerts,
+        on_action=on_action,
+        smtp=settings.smtp,
+        apprise_env=settings.apprise_env,
+    )
 
 
-def _watch(pipeline: Pipeline) -> Watch | None:
-    """Return what makes the watcher of the configuration's alerts, where there are any."""
-    settings = pipeline.config.run
-    if not settings.alerts:
-        return None
+def stop_run(state: RunState, *, remote: bool) -> None:
+    """End this process's run cleanly: nothing new starts, and jobs at work are told to stop.
 
-    def make(run: RunFolder, on_action: Callable[[str, Any], object]) -> Any:
-        from fovflow.runs.alerts import AlertWatcher
+    Snakemake removes the outputs of jobs that were stopped.
 
-        return AlertWatcher(
-            run,
-            settings.alerts,
-            on_action=on_action,
-            smtp=settings.smtp,
-            apprise_env=settings.apprise_env,
-        )
+    Parameters
+    ----------
+    state : RunState
+    remote : bool
+        Whether jobs run elsewhere; the engine cancels those itself when it is interrupted.
+    """
+    if remote:
+        os.kill(os.getpid(), signal.SIGINT)
+        return
+    os.kill(os.getpid(), signal.SIGTERM)
+    for job in state.running:
+        stop_job(job)
 
-    return make
+
+def stop_job(job: JobRecord) -> None:
+    """Tell a job on this machine to stop, as by Ctrl-C."""
+    if job.pid and job.host == socket.gethostname():
+        with suppress(OSError):
+            os.kill(job.pid, signal.SIGINT)
 
 
 DISPLAY = "FOVFLOW_DISPLAY"
@@ -255,7 +241,7 @@ def record_run(pipeline: Pipeline, workflow: Any) -> None:
         logger.addFilter(_current.guard)
         atexit.register(_current.end)
     except Exception as error:
-        print(f"fovflow: the run is not recorded: {error!r}", file=sys.stderr)
+        complain(f"fovflow: the run is not recorded: {error!r}")
 
 
 def say(text: str) -> None:
@@ -263,7 +249,7 @@ def say(text: str) -> None:
     if _current is not None and _current.screen is not None:
         _current.screen.say(text)
     elif text:
-        print(text, file=sys.stderr, flush=True)
+        complain(text)
 
 
 class EngineListener:
@@ -282,7 +268,7 @@ class EngineListener:
         self._display = display or os.environ.get(DISPLAY) or "auto"
         self._recorder: Recorder | None = None
         self._interruptions: Interruptions | None = None
-        self.guard = FolderGuard(pipeline.config.outdir, unheard=self._engine.is_quiet("ALL"))
+        self.guard = FolderGuard(pipeline.config.outdir, errors_hidden=self._engine.is_quiet("ALL"))
         self._stream: Any = None
         self._filter = LiveFilter()
         self._submissions, self._cluster_name = Submissions(), ""
@@ -290,31 +276,27 @@ class EngineListener:
 
     def take(self, record: logging.LogRecord) -> None:
         """Take one record of the engine; returns at once."""
-        event = str(getattr(record, "event", "") or "")
-        if event == "workflow_started":
-            if not self._engine.is_dry_run:
+        recorder, about = self._recorder, vars(record)
+        match str(about.get("event") or ""):
+            case "workflow_started" if not self._engine.is_dry_run:
                 self.guard.take()
-        elif event == "run_info":
-            if self._recorder is None and self._engine.makes_files:
-                self._begin(dict(getattr(record, "stats", {})))
-        elif not event:
-            self._take_sentence(str(record.msg))
-        elif self._recorder is None:
-            return
-        elif event == "group_info":
-            self._submissions.take_group(record)
-        elif event == "job_info":
-            log = next(iter(getattr(record, "log", None) or ()), "")
-            wildcards = {k: str(v) for k, v in dict(getattr(record, "wildcards", {})).items()}
-            self._recorder.job_started(
-                int(getattr(record, "jobid", 0)), str(getattr(record, "rule_name", "")),
-                wildcards, str(log),
-            )  # fmt: skip
-        elif event == "job_finished":
-            self._recorder.job_ended(int(getattr(record, "job_id", 0)), failed=False)
-        elif event == "job_error":
-            why = refusal(str(getattr(record, "rule_msg", "")))
-            self._recorder.job_ended(int(getattr(record, "jobid", 0)), failed=True, refused=why)
+            case "run_info" if recorder is None and self._engine.makes_files:
+                self._begin(dict(about.get("stats") or {}))
+            case "":
+                self._take_sentence(str(record.msg))
+            case "group_info":
+                self._submissions.take_group(record)
+            case "job_info" if recorder is not None:
+                wildcards = {
+                    key: str(value) for key, value in dict(about.get("wildcards") or {}).items()
+                }
+                log = str(next(iter(about.get("log") or ()), ""))
+                recorder.job_started(int(about["jobid"]), str(about["rule_name"]), wildcards, log)
+            case "job_finished" if recorder is not None:
+                recorder.job_ended(int(about["job_id"]), failed=False)
+            case "job_error" if recorder is not None:
+                refused = refusal(str(about.get("rule_msg") or ""))
+                recorder.job_ended(int(about["jobid"]), failed=True, refused=refused)
 
     def _take_group_error(self, idents: tuple[int, ...], message: str) -> None:
         if self._recorder is not None:
@@ -343,33 +325,27 @@ class EngineListener:
             self.guard.release()
 
     def _finish(self, recorder: Recorder) -> None:
+        from fovflow.adapter.outcome import describe_outcome, record_failure, update_manifests
+
         recorder.finish()
         self._leave_screen()
         if self._interruptions is not None:
             self._interruptions.remove()
-        from fovflow.adapter.outcome import update_manifests
-
-        if self._stands_in():
-            self._conclude(recorder.view.record.get("status") == "completed")
+        if self._replaces_hooks():
+            if recorder.state.record.get("status") != "completed":
+                record_failure(self._pipeline, self._workflow)
+            say(describe_outcome(self._pipeline))
         update_manifests(self._pipeline)
 
-    def _stands_in(self) -> bool:
-        """Tell whether the handlers' work is left to this listener."""
+    def _replaces_hooks(self) -> bool:
+        """Tell whether the Snakefile's handlers, which do not run in a module, are wanted."""
         return self._engine.is_module and self._engine.runs_hooks
-
-    def _conclude(self, success: bool) -> None:
-        """Do what the Snakefile's handlers do, which do not run where it is a module."""
-        from fovflow.adapter.outcome import describe_outcome, record_failure
-
-        if not success:
-            record_failure(self._pipeline, self._workflow)
-        say(describe_outcome(self._pipeline))
 
     def _begin(self, stats: dict[str, int]) -> None:
         stats.pop("total", None)
         remote = not self._engine.runs_jobs_here
         self._take_screen()
-        if self._stands_in():
+        if self._replaces_hooks():
             say(self._pipeline.summary(problems=False))
         recorder = Recorder(
             run_plan(self._pipeline, self._engine, stats),
@@ -377,9 +353,9 @@ class EngineListener:
                 say,
                 screen=self.screen,
                 progress_lines=not self._engine.is_quiet("PROGRESS"),
-                tell_failures="all" if remote else "silent" if self.screen else "none",
+                failures="all" if remote else "unrecorded" if self.screen else "none",
             ),
-            stop=lambda view: stop_run(view, remote=remote),
+            stop=lambda state: stop_run(state, remote=remote),
             stop_job=stop_job,
         )
         recorder.start()
@@ -443,63 +419,47 @@ class LiveFilter:
         return "returned non-zero exit status" not in str(record.msg)
 
 
-def describe_today(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``workflow``, ``environment``, ``config`` and ``inputs`` as they are now.
+def describe_now(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``workflow``, ``environment``, ``config`` and ``inputs`` of a run as they are now.
 
-    Parameters
-    ----------
-    record : mapping
-        ``run.json`` of the run: which files and folders to look at.
+    `record` is the content of its ``run.json``, which tells which files and folders to look at.
     """
     directory = Path(str(record.get("working_directory") or Path.cwd()))
     inputs = [item for item in record.get("inputs") or [] if isinstance(item, Mapping)]
     return {
         "workflow": capture_workflow(workflow_folder()),
         "environment": capture_environment(),
-        "config": _config(record, directory),
-        "inputs": [_input_today(item, directory) for item in inputs],
+        "config": _config_now(record, directory),
+        "inputs": [_input_now(item, directory) for item in inputs],
     }
 
 
-def _config(record: Mapping[str, Any], directory: Path) -> Any:
-    """Return today's configuration, resolved; the recorded one where its files are gone."""
+def _config_now(record: Mapping[str, Any], directory: Path) -> Any:
+    """Return the configuration, resolved; the recorded one where its files are gone."""
+    from snakemake.utils import update_config
+
     names = [directory / name for name in record.get("configfiles") or []]
     if not names or not all(name.exists() for name in names):
         return record.get("config")
     merged: dict[str, Any] = {}
     for name in names:
         content = read_yaml(name)
-        _merge(merged, content if isinstance(content, Mapping) else {})
-    _merge(merged, _overrides(shlex.split(str(record.get("command") or ""))))
+        update_config(merged, content if isinstance(content, Mapping) else {})
+    taking = False
+    for word in shlex.split(str(record.get("command") or "")):  # --config key=value …
+        if word.startswith("-"):
+            taking = word in ("--config", "-C")
+        elif taking and "=" in word:
+            key, _, value = word.partition("=")
+            merged[key] = value
     try:
         return parse_config(merged).model_dump(mode="json", by_alias=True)
     except FovflowError as error:
         return {"error": str(error)}
 
 
-def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _overrides(words: Sequence[str]) -> dict[str, str]:
-    """Return the values of ``--config key=value …`` in a command."""
-    found: dict[str, str] = {}
-    taking = False
-    for word in words:
-        if word.startswith("-"):
-            taking = word in ("--config", "-C")
-        elif taking and "=" in word:
-            key, _, value = word.partition("=")
-            found[key] = value
-    return found
-
-
-def _input_today(item: Mapping[str, Any], directory: Path) -> dict[str, Any]:
-    """Return an input as it is now; a file that is gone has no digest."""
+def _input_now(item: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """Return an input; a file that is gone has no digest."""
     now = {key: value for key, value in item.items() if key not in ("bytes", "fingerprint")}
     pattern = item.get("pattern")
     with suppress(FovflowError, OSError):

@@ -174,11 +174,11 @@ def restore(run: str, execute: bool, outdir: str | None, json: bool) -> int:
     int
         0; with ``--run`` 1 if the command failed or an output came out otherwise than recorded.
     """
-    from fovflow.adapter.recording import describe_today
+    from fovflow.adapter.recording import describe_now
     from fovflow.runs.restore import restoration
 
     recorded = chosen_run(outdir, run)
-    found = restoration(recorded, describe_today(recorded.read_record()))
+    found = restoration(recorded, describe_now(recorded.read_record()))
     lines = [
         f"changed: {change.section}: {change.key}: then {change.first}, today {change.second}"
         for change in found.drift

@@ -21,8 +21,9 @@ from fovflow.errors import FovflowError
 from fovflow.units import megabytes
 
 if TYPE_CHECKING:
+    from fovflow.jobrecord import JobRecord
+    from fovflow.runs.state import RunState
     from fovflow.runs.store import RunFolder
-    from fovflow.runs.view import JobView, RunView
 
 SLOWEST = 10
 """Number of slowest jobs that are shown."""
@@ -45,8 +46,7 @@ def list_runs(outdir: str | None, json: bool) -> int:
 def run_entry(run: RunFolder) -> dict[str, Any] | None:
     """Return what the list tells of a run; None where its record cannot be read."""
     from fovflow.events import seconds_of
-    from fovflow.runs.store import read_run
-    from fovflow.runs.view import counts
+    from fovflow.runs.state import counts, read_run
 
     try:
         record = run.read_record()
@@ -56,8 +56,8 @@ def run_entry(run: RunFolder) -> dict[str, Any] | None:
     started, ended = record.get("started"), record.get("ended")
     found = record.get("counts")
     if not found:  # the run has not written down how it ended
-        view = read_run(run)
-        found = counts(view) if view.total else None
+        state = read_run(run)
+        found = counts(state) if state.total else None
     return {
         "id": record.get("id") or run.id,
         "name": record.get("name"),
@@ -112,7 +112,7 @@ def _date(stamp: object) -> str:
 )
 def show(run: str | None, outdir: str | None, json: bool) -> int:
     """Print everything that a person wants to know of one run."""
-    from fovflow.runs.store import read_run
+    from fovflow.runs.state import read_run
 
     recorded = chosen_run(outdir, run)
     content = describe(recorded, read_run(recorded))
@@ -120,7 +120,7 @@ def show(run: str | None, outdir: str | None, json: bool) -> int:
     return 0
 
 
-def describe(run: RunFolder, view: RunView) -> dict[str, Any]:
+def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
     """Return the record of a run with what its events tell.
 
     Returns
@@ -129,32 +129,33 @@ def describe(run: RunFolder, view: RunView) -> dict[str, Any]:
         The content of ``run.json`` with the status as of now, and ``folder``, ``failures``,
         ``slowest`` (jobs), ``rules`` (jobs, seconds and peak memory by rule), ``attempts`` (of
         jobs that needed several), ``alerts``, ``messages`` and ``cluster_jobs`` (see
-        `fovflow.runs.view.cluster_costs`).
+        `fovflow.runs.state.cluster_costs`).
     """
-    from fovflow.runs.view import OVER, cluster_costs
+    from fovflow.events import ENDED
+    from fovflow.runs.state import cluster_costs
 
-    jobs = view.last()
-    ended = [job for job in jobs if job.status in OVER]
+    jobs = state.last()
+    ended = [job for job in jobs if job.status in ENDED]
     slowest = sorted(ended, key=lambda job: (-job.seconds(0.0), job.job))[:SLOWEST]
     again = {job.job for job in jobs if job.attempt > 1}
     return {
-        **view.record,
+        **state.record,
         "folder": str(run.path),
         "counts": {
-            "total": view.total,
-            **{status: view.count(status) for status in (*OVER, "running")},
+            "total": state.total,
+            **{status: state.count(status) for status in (*ENDED, "running")},
         },
-        "failures": [_job(job) for job in (*view.failed, *view.terminated)],
+        "failures": [_job(job) for job in (*state.failed, *state.terminated)],
         "slowest": [_job(job) for job in slowest],
-        "rules": _rules(ended, list(view.planned)),
-        "attempts": [_job(job) for key, job in sorted(view.jobs.items()) if key[0] in again],
-        "alerts": view.alerts,
-        "messages": view.messages,
-        "cluster_jobs": cluster_costs(view),
+        "rules": _rules(ended, list(state.planned)),
+        "attempts": [_job(job) for key, job in sorted(state.jobs.items()) if key[0] in again],
+        "alerts": state.alerts,
+        "messages": state.messages,
+        "cluster_jobs": cluster_costs(state),
     }
 
 
-def _job(job: JobView) -> dict[str, Any]:
+def _job(job: JobRecord) -> dict[str, Any]:
     about = ("job", "attempt", "rule", "wildcards", "status")
     usage = {key: job.usage.get(key) for key in ("cpu_s", "peak_mib")}
     more = ("host", "error", "frame", "log", "metrics")
@@ -166,7 +167,7 @@ def _job(job: JobView) -> dict[str, Any]:
     }
 
 
-def _rules(jobs: list[JobView], order: list[str]) -> dict[str, dict[str, Any]]:
+def _rules(jobs: list[JobRecord], order: list[str]) -> dict[str, dict[str, Any]]:
     """Return what the jobs of each rule took, in the order of the plan."""
     found: dict[str, dict[str, Any]] = {}
     places = {rule: place for place, rule in enumerate(order)}
@@ -242,12 +243,12 @@ def _inputs(content: dict[str, Any]) -> list[str]:
 
 def _jobs(content: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the numbers of jobs, and a line on those of each rule."""
+    from fovflow.events import ENDED
     from fovflow.runs.screen import clock
-    from fovflow.runs.view import OVER
 
     counts = content["counts"]
     under_way = "under way when it was lost" if content["status"] == "lost" else "running"
-    ended = ", ".join(f"{counts[key]} {key}" for key in OVER)
+    ended = ", ".join(f"{counts[key]} {key}" for key in ENDED)
     lines = []
     for rule, entry in content["rules"].items():
         seconds = entry["seconds"]
@@ -299,7 +300,7 @@ def _time(event: dict[str, Any]) -> str:
 
 
 def _name(job: dict[str, Any]) -> str:
-    from fovflow.runs.view import in_words
+    from fovflow.jobrecord import in_words
 
     return f"{job['rule']} {in_words(job['wildcards'])}".strip()
 
@@ -346,7 +347,7 @@ def lineage(file: str, json: bool) -> int:
 def export(folder: str, format: str, to: str | None) -> int:
     """Print or write a dataset's manifest in the words of W3C PROV."""
     from fovflow.atomic import write_text
-    from fovflow.runs.crate import FILE_NAME
+    from fovflow.runs.manifest import FILE_NAME
     from fovflow.runs.prov import to_prov
     from fovflow.tables import read_json
 

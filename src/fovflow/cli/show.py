@@ -21,9 +21,10 @@ from fovflow.errors import ConfigError, FovflowError
 from fovflow.units import format_fovs, parse_ranges
 
 if TYPE_CHECKING:
+    from fovflow.jobrecord import JobRecord
     from fovflow.results import FovResult
+    from fovflow.runs.state import RunState
     from fovflow.runs.store import RunFolder
-    from fovflow.runs.view import JobView, RunView
 
 
 @command("fovflow status results", OUTDIR, CONFIGFILE, JSON)
@@ -114,27 +115,27 @@ def watch(outdir: str | None, run: str | None, once: bool) -> int:
     """Show the run until it ends; return 0 unless it ended badly."""
     from fovflow.events import FINAL
     from fovflow.runs.screen import Screen, render
-    from fovflow.runs.store import read_run
+    from fovflow.runs.state import read_run
 
     recorded = chosen_run(outdir, run)
     if once:
-        view, screen = read_run(recorded), Screen(sys.stdout)
-        lines = render(view, screen.size[0], plain=screen.plain)
-        lines += [_failure(job) for job in view.failed]
-        print("\n".join([*lines, *_how_it_ended(view)]))
+        state, screen = read_run(recorded), Screen(sys.stdout)
+        lines = render(state, screen.size[0], plain=screen.plain)
+        lines += [_failure(job) for job in state.failed]
+        print("\n".join([*lines, *_how_it_ended(state)]))
     else:
-        view = _follow(recorded)
-    return 1 if view.record["status"] in FINAL - {"completed"} else 0
+        state = _follow(recorded)
+    return 1 if state.record["status"] in FINAL - {"completed"} else 0
 
 
-def _follow(recorded: RunFolder) -> RunView:
+def _follow(recorded: RunFolder) -> RunState:
     """Show a run until it ends: live on a terminal, as a line now and then elsewhere.
 
     Each failure and each alert is told once.
     """
     from fovflow.events import FINAL
     from fovflow.runs.screen import Screen, live_possible, render, summary
-    from fovflow.runs.store import RunReader
+    from fovflow.runs.state import RunReader
 
     reader = RunReader(recorded)
     screen = Screen(sys.stdout) if live_possible(sys.stdout) else None
@@ -144,20 +145,20 @@ def _follow(recorded: RunFolder) -> RunView:
     due = 0.0
     try:
         while True:
-            view = reader.poll()
-            for job in view.failed:
+            state = reader.poll()
+            for job in state.failed:
                 if (job.job, job.attempt) not in failures:
                     failures.add((job.job, job.attempt))
                     say(_failure(job))
-            for event in view.alerts[alerts:]:
+            for event in state.alerts[alerts:]:
                 say(f"alert {event['name']}: {event.get('message', '')}")
-            alerts = len(view.alerts)
+            alerts = len(state.alerts)
             if screen:
                 columns, rows = screen.size
-                lines = render(view, columns, rows=rows, plain=screen.plain)
+                lines = render(state, columns, rows=rows, plain=screen.plain)
             else:
-                lines = [summary(view)]
-            if view.record["status"] in FINAL:
+                lines = [summary(state)]
+            if state.record["status"] in FINAL:
                 break
             if screen:
                 screen.draw(lines)
@@ -168,24 +169,24 @@ def _follow(recorded: RunFolder) -> RunView:
     finally:
         if screen:
             screen.close()
-    say("\n".join([*lines, *_how_it_ended(view)]))
-    return view
+    say("\n".join([*lines, *_how_it_ended(state)]))
+    return state
 
 
-def _failure(job: JobView) -> str:
+def _failure(job: JobRecord) -> str:
     at = "" if job.frame is None else f" at frame {job.frame}"
     log = f"\n  log: {job.log}" if job.log else ""
     return f"{job.where}: {job.rule} failed{at}: {job.error}{log}"
 
 
-def _how_it_ended(view: RunView) -> list[str]:
+def _how_it_ended(state: RunState) -> list[str]:
     from fovflow.events import FINAL
 
-    history = view.record.get("history") or [{}]
+    history = state.record.get("history") or [{}]
     message = history[-1].get("message")
-    ended = view.record["status"] in FINAL
-    lines = [f"{view.record['status']}: {message}"] if ended and message else []
-    if view.record["status"] == "lost":
+    ended = state.record["status"] in FINAL
+    lines = [f"{state.record['status']}: {message}"] if ended and message else []
+    if state.record["status"] == "lost":
         lines.append("lost: the process was killed, or its machine went down; run it again")
     return lines
 

@@ -18,7 +18,7 @@ from fovflow.config import Config
 from fovflow.errors import FovflowError, reading
 from fovflow.layout import LOGS, STAMP_NAME
 from fovflow.readers.fingerprint import raw_files
-from fovflow.runs.crate import FILE_NAME as MANIFEST
+from fovflow.runs.manifest import FILE_NAME as MANIFEST
 from fovflow.tables import read_csv
 
 RAW_LIST = "raw_data.sha256"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, now
+from fovflow.events import FINAL, now, seconds_of
 from fovflow.runs.slurm import slurm_orphans
 from fovflow.runs.store import LOST_AFTER_S, RunFolder, run_at_work
 
@@ -280,12 +280,16 @@ def _lock(path: Path, kind: int, *, make: bool = True) -> tuple[int | None, bool
 
 def _jobs_left(run: RunFolder) -> list[int]:
     """Return the processes of a run's jobs that are at work on this machine."""
-    from fovflow.runs.store import read_run
+    from fovflow.runs.state import read_run
 
     here = socket.gethostname()
     with suppress(FovflowError, OSError):
-        jobs = [job for job in read_run(run).running if job.pid and job.host == here]
-        return [int(job.pid or 0) for job in jobs if still_there(job.pid or 0, job.started or 0)]
+        jobs = [job for job in read_run(run).running if job.host == here]
+        return [
+            job.pid
+            for job in jobs
+            if job.pid and job.started and still_there(job.pid, seconds_of(job.started))
+        ]
     return []
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
+from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, STAMP_NAME
-from fovflow.runs.jobs import Attempt, JobKey, JobRecord, last_attempts, read_job_records
+from fovflow.runs.jobs import join_attempts, last_attempts
 from fovflow.tables import read_json_object
 
 
@@ -26,8 +27,6 @@ class Step:
     depth : int
         Number of jobs between it and the file.
     record : JobRecord or None
-    attempt : Attempt or None
-        When and where it ran, where a run recorded it.
     outputs, inputs : dict of str to str or None
         SHA-256 by name relative to the dataset's folder; None where it is not known.
     """
@@ -35,23 +34,22 @@ class Step:
     job: str
     depth: int
     record: JobRecord | None = None
-    attempt: Attempt | None = None
     outputs: dict[str, str | None] = field(default_factory=dict)
     inputs: dict[str, str | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the step as plain values."""
-        attempt = self.attempt
+        record = self.record
         return {
             "job": self.job,
             "depth": self.depth,
-            "status": self.record and self.record.status,
-            "parameters": self.record and self.record.options,
-            "run": attempt and attempt.run,
-            "attempt": attempt and attempt.number,
-            "host": attempt and attempt.host,
-            "started": attempt and attempt.started,
-            "ended": attempt and attempt.ended,
+            "status": record and record.status,
+            "parameters": record and record.options,
+            "run": (record and record.run) or None,
+            "attempt": (record and record.attempt) or None,
+            "host": (record and record.host) or None,
+            "started": record and record.started,
+            "ended": record and record.ended,
             "inputs": self.inputs,
             "outputs": self.outputs,
         }
@@ -83,10 +81,11 @@ class Records:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.records = read_job_records(folder)
+        attempts = last_attempts(folder.parent, folder.name)
+        found = join_attempts(read_records(folder), attempts)
+        self.records = [record for record in found if record.file]
         self.maker: dict[str, JobRecord] = {}
         self.users: dict[str, list[JobRecord]] = {}
-        self._attempts: dict[JobKey, Attempt] = last_attempts(folder.parent, folder.name)
         for record in self.records:
             for path in record.outputs:
                 self.maker[path] = record
@@ -105,7 +104,6 @@ class Records:
             job=record.key.words,
             depth=depth,
             record=record,
-            attempt=self._attempts.get(record.key),
             outputs={path: d.sha256 if d else None for path, d in record.outputs.items()},
             inputs={path: self.sha256(path) for path in record.inputs},
         )
@@ -215,19 +213,19 @@ def _step_lines(step: Step) -> Iterator[str]:
         yield f"  {step.job}: {path}"
         yield f"    digest {digest or 'not recorded'}"
         return
-    yield f"  {step.job}{_when(step)}"
+    yield f"  {step.job}{_when(step.record)}"
     if step.record.options:
         yield f"    parameters {json.dumps(step.record.options, ensure_ascii=False)}"
     if step.inputs:
         yield f"    from {', '.join(_names(step.inputs))}"
 
 
-def _when(step: Step) -> str:
-    if step.attempt is None:
+def _when(record: JobRecord) -> str:
+    if not record.run:
         return ""
-    at = f", {step.attempt.ended}" if step.attempt.ended else ""
-    host = f" on {step.attempt.host}" if step.attempt.host else ""
-    return f": run {step.attempt.run}, attempt {step.attempt.number}{at}{host}"
+    at = f", {record.ended}" if record.ended else ""
+    host = f" on {record.host}" if record.host else ""
+    return f": run {record.run}, attempt {record.attempt}{at}{host}"
 
 
 def _names(files: dict[str, str | None]) -> list[str]:

@@ -1,329 +1,493 @@
-"""The manifest: a Workflow Run RO-Crate of what was made of a dataset, by which jobs, from what."""
+"""The manifest: a Workflow Run RO-Crate of what was made of a dataset, by which jobs, from what.
+
+RO-Crate 1.1 with the profiles Process, Workflow and Provenance Run Crate 0.5. This module makes the
+content from what is known; `fovflow.runs.manifest_records` gathers that from records and writes it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
+from urllib.parse import quote, unquote
 
 from fovflow.atomic import Digest
-from fovflow.layout import PLAN_NAME
-from fovflow.runs.crate import (
-    CONTEXT,
-    FILE_NAME,
-    NPY_FORMAT,
-    PROFILES,
-    RO_CRATE,
-    SNAKEMAKE_LANGUAGE,
-    STATUS,
-    WORKFLOW_RO_CRATE,
-    Crate,
-    CrateJob,
-    Graph,
-    encoding_format,
-    file_id,
-    kind_of,
-    reference,
-    tidy,
-    timestamp,
-)
-from fovflow.stages import STAGES, position
+from fovflow.events import moment
+from fovflow.jobrecord import JobRecord
+from fovflow.layout import PLAN_NAME, parse
+from fovflow.stages import FILES, STACKS, STAGES, position
 
-_USAGE = {"cpu_s": ("CPU time", "SEC"), "peak_mib": ("peak resident memory", "E63")}
-
-
-def is_failed(status: str) -> bool:
-    """Tell whether schema.org's words for a status are a failure."""
-    return STATUS.get(status) == STATUS["failed"]
-
-
-def tool_of(graph: Graph, crate: Crate, step: str) -> str:
-    """Return the id of what runs a step: a script in the crate, else a part of fovflow."""
-    if step in crate.scripts:
-        # Its file's properties are added with the workflow's other files.
-        return graph.add({"@id": file_id(crate.scripts[step])})
-    return graph.add(
-        {
-            "@id": f"#tool/{step}",
-            "@type": "SoftwareApplication",
-            "name": f"fovflow {step}",
-            "softwareVersion": crate.version,
-        }
-    )
-
-
-def add_parameters_of(graph: Graph, jobs: Iterable[CrateJob]) -> list[str]:
-    """Add the parameters of jobs, each set of values once; return their ids."""
-    return list(
-        dict.fromkeys(
-            add_parameters(graph, job.key.step, job.options)
-            for job in jobs
-            if job.options and job.key.step != "results"
-        )
-    )
-
-
-def add_parameters(graph: Graph, step: str, options: Any) -> str:
-    """Add the parameters of a step under a name made of their values; return the id."""
-    text = json.dumps(options, sort_keys=True, ensure_ascii=False)
-    short = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return graph.add(
-        {
-            "@id": f"#parameters/{step}/{short}",
-            "@type": "PropertyValue",
-            "name": f"parameters of {step}",
-            "value": text,
-        }
-    )
-
-
-def _control(graph: Graph, action: str, step: str) -> str:
-    """Add the engine's control of a job, which ends as the job does."""
-    job = graph[action]
-    return graph.add(
-        {
-            "@id": action.replace("#job/", "#control/", 1),
-            "@type": "ControlAction",
-            "name": f"control of {job['name']}",
-            "instrument": reference(f"#step/{step}"),
-            "object": reference(action),
-            "actionStatus": job.get("actionStatus"),
-            "error": job.get("error"),
-        }
-    )
-
-
-def add_plan(graph: Graph, crate: Crate, run: str, raw: str) -> tuple[str, str]:
-    """Add the reading of the raw data's header; return the ids of action and control."""
-    plan = [path for path in crate.documents if path == PLAN_NAME]
-    action = graph.add(
-        {
-            "@id": f"#job/{run}/plan",
-            "@type": "CreateAction",
-            "name": "plan",
-            "description": "Read the raw data's header, or find it unchanged",
-            "instrument": reference(tool_of(graph, crate, "plan")),
-            "object": [reference(raw)],
-            "result": [reference(file_id(path)) for path in plan],
-            "actionStatus": STATUS["completed"],
-        }
-    )
-    return action, _control(graph, action, "plan")
-
-
-def add_job(graph: Graph, crate: Crate, job: CrateJob, run: str, raw: str) -> tuple[str, str]:
-    """Add one job; return the ids of its action and control."""
-    ident = job.key.name
-    status = job.status
-    where = [f"attempt {job.attempt}" if job.attempt else "", f"on {job.host}" if job.host else ""]
-    inputs = [_file(graph, crate, path) for path in job.inputs]
-    if job.key.step in STAGES and STAGES[job.key.step].reads_raw:
-        inputs.insert(0, raw)
-    if job.options and job.key.step != "results":
-        inputs.append(add_parameters(graph, job.key.step, job.options))
-    error = (job.error or "stopped before its end") if is_failed(status) else ""
-    action = graph.add(
-        {
-            "@id": f"#job/{ident}",
-            "@type": "CreateAction",
-            "name": job.key.words,
-            "description": " ".join(["job of run", run, *filter(None, where)]),
-            "instrument": reference(tool_of(graph, crate, job.key.step)),
-            "object": [reference(item) for item in inputs] or None,
-            "result": [
-                reference(_file(graph, crate, path, digest)) for path, digest in job.outputs.items()
-            ],
-            "startTime": timestamp(job.started),
-            "endTime": timestamp(job.ended),
-            "actionStatus": STATUS.get(status),
-            "error": error or None,
-            "resourceUsage": [reference(i) for i in _usage(graph, ident, job.usage)] or None,
-        }
-    )
-    return action, _control(graph, action, job.key.step)
-
-
-def _usage(graph: Graph, ident: str, usage: Mapping[str, float]) -> list[str]:
-    return [
-        graph.add(
-            {
-                "@id": f"#job/{ident}/{key}",
-                "@type": "PropertyValue",
-                "name": name,
-                "propertyID": key,
-                "unitCode": unit,
-                "value": usage[key],
-            }
-        )
-        for key, (name, unit) in _USAGE.items()
-        if key in usage
-    ]
-
-
-def _file(graph: Graph, crate: Crate, path: str, digest: Digest | None = None) -> str:
-    """Return the id of a file; one that is not in the crate is described without being a part.
-
-    Steps are added in the order of the work: who made a file tells its digest.
-    """
-    if path in crate.present or path in crate.documents:
-        return file_id(path)
-    inside = not path.startswith("..")
-    return graph.add(
-        {
-            "@id": f"#elsewhere/{file_id(path.removeprefix('../'))}",
-            "@type": "CreativeWork",
-            "name": path.rpartition("/")[2],
-            "description": f"{kind_of(path) or 'file'}; "
-            + ("no longer in this folder" if inside else "not of this dataset"),
-            "contentSize": None if digest is None else str(digest.bytes),
-            "sha256": None if digest is None else digest.sha256,
-        }
-    )
-
-
-def add_groups(
-    graph: Graph, crate: Crate, jobs: list[CrateJob], run: str, raw: str
-) -> list[tuple[str, str]]:
-    """Add one action per step, and one for each job that did not complete."""
-    pairs = [add_job(graph, crate, job, run, raw) for job in jobs if job.status != "completed"]
-    for step in sorted({job.key.step for job in jobs}, key=position):
-        done = [job for job in jobs if job.key.step == step and job.status == "completed"]
-        if not done:
-            continue
-        starts = [time for job in done if (time := timestamp(job.started))]
-        ends = [time for job in done if (time := timestamp(job.ended))]
-        results = sorted({path for job in done for path in job.outputs if path in crate.present})
-        assert crate.table
-        ident = f"{run}/{step}"
-        action = graph.add(
-            {
-                "@id": f"#job/{ident}",
-                "@type": "CreateAction",
-                "name": f"{step}, {len(done)} jobs",
-                "description": f"{len(done)} jobs of run {run}; {crate.table[0]} has each",
-                "instrument": reference(tool_of(graph, crate, step)),
-                "object": [reference(i) for i in add_parameters_of(graph, done)]
-                or [reference(raw)],
-                "result": [reference(file_id(path)) for path in results],
-                "startTime": min(starts, default=None),
-                "endTime": max(ends, default=None),
-                "actionStatus": STATUS["completed"],
-            }
-        )
-        pairs.append((action, _control(graph, action, step)))
-    return pairs
-
+FILE_NAME = "ro-crate-metadata.json"
 
 JOB_LIMIT = 10_000
 """Up to this number of jobs each has an action of its own."""
 
+NO_LICENSE = "No licence is stated: ask the owner of the data."
+NO_CHECKSUM = "No checksum was recorded when it was made."
+
+STATUS = {
+    "completed": "http://schema.org/CompletedActionStatus",
+    "failed": "http://schema.org/FailedActionStatus",
+    "terminated": "http://schema.org/FailedActionStatus",
+    "lost": "http://schema.org/FailedActionStatus",
+    "created": "http://schema.org/ActiveActionStatus",
+    "running": "http://schema.org/ActiveActionStatus",
+}
+"""Statuses of runs and jobs in schema.org's words."""
+
+ACTIONS = frozenset({"CreateAction", "OrganizeAction", "ControlAction"})
+"""Types of what is done: a job or a run, the engine's run, the engine's control of a job."""
+
+_RO_CRATE = "https://w3id.org/ro/crate/1.1"
+_TERMS = "https://w3id.org/ro/terms/workflow-run#"
+_CONTEXT: list[Any] = [
+    f"{_RO_CRATE}/context",
+    {term: f"{_TERMS}{term}" for term in ("sha256", "resourceUsage", "environment")},
+]
+_WORKFLOW_RO_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+_PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/provenance/0.5": ("Provenance Run Crate", "0.5"),
+    _WORKFLOW_RO_CRATE: ("Workflow RO-Crate", "1.0"),
+}
+_SNAKEMAKE = "https://snakemake.github.io"
+_SNAKEMAKE_LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
+_NPY_FORMAT = "https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"
+_MEDIA = {
+    ".npy": "application/octet-stream",
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".yaml": "application/yaml",
+    ".html": "text/html",
+    ".png": "image/png",
+    ".py": "text/x-python",
+    ".smk": "text/plain",
+    "": "text/plain",
+}
+_USAGE = {"cpu_s": ("CPU time", "SEC"), "peak_mib": ("peak resident memory", "E63")}
+_PACKAGES = (
+    "numpy", "scipy", "opencv-python-headless", "scikit-image", "pandas", "nd2", "tifffile",
+    "imagecodecs", "pylibczirw", "zarr", "pydantic", "pyyaml", "cellpose", "laptrack",
+)  # fmt: skip
 _UNRECORDED = "unrecorded"
 
 
-@dataclass(slots=True)
-class Actions:
-    """Ids of what was added."""
+@dataclass(frozen=True, slots=True)
+class ManifestFacts:
+    """All that a manifest is made from.
 
-    all: list[str] = field(default_factory=list)
-    organizers: list[str] = field(default_factory=list)
-    tools: list[str] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
-
-
-def add_actions(graph: Graph, crate: Crate, *, main: str, raw: str) -> Actions:
-    """Add the actions of all runs, with their steps and tools.
-
-    Parameters
+    Attributes
     ----------
-    graph : Graph
-        Holds the files.
-    crate : Crate
-    main, raw : str
-        Ids of the workflow and of the raw data.
+    dataset : str
+    published : str
+        When the manifest was made, ISO 8601.
+    version : str
+        Version of fovflow.
+    raw : mapping
+        ``name``, ``format``, ``bytes``, ``digest`` and perhaps ``sha256`` of the raw data.
+    runs : tuple of mapping
+        Contents of ``run.json``, oldest first: the runs that made what is there, the last one being
+        the manifest's own; empty where none was recorded.
+    jobs : tuple of JobRecord
+    present : frozenset of str
+        Names, relative to the dataset's folder, of recorded outputs that exist.
+    documents : mapping of str to (Digest or None, str)
+        Further files that exist: digest and description.
+    workflow : mapping of str to Digest
+        Copies of the workflow's files in the dataset's folder, the Snakefile first.
+    scripts : mapping of str to str
+        The file in `workflow` that each step runs.
+    engine : tuple of str
+        Name and version of the workflow engine.
+    environment : mapping
+        See `fovflow.runs.provenance.capture_environment`.
+    table : tuple of str and Digest, optional
+        The table of all jobs, where they are too many for an action each.
+    license : str
     """
-    runs = list(crate.runs) or [{}]
-    known = {str(run.get("id")) for run in crate.runs}
-    last = _run_id(runs[-1])
-    by_run: dict[str, list[CrateJob]] = {_run_id(run): [] for run in runs}
-    for job in sorted(crate.jobs, key=lambda job: (position(job.key.step), job.key)):
-        by_run[job.run if job.run in known else last].append(job)
-    added = Actions()
-    used = sorted({job.key.step for job in crate.jobs}, key=position)
-    for number, step in enumerate(["plan", *used]):
-        tool = tool_of(graph, crate, step)
-        added.tools.append(tool)
-        added.steps.append(
-            graph.add(
-                {
-                    "@id": f"#step/{step}",
-                    "@type": "HowToStep",
-                    "name": step,
-                    "position": str(number),
-                    "workExample": reference(tool),
-                }
-            )
+
+    dataset: str
+    published: str
+    version: str
+    raw: Mapping[str, Any]
+    runs: tuple[Mapping[str, Any], ...]
+    jobs: tuple[JobRecord, ...]
+    present: frozenset[str]
+    documents: Mapping[str, tuple[Digest | None, str]]
+    workflow: Mapping[str, Digest]
+    scripts: Mapping[str, str]
+    engine: tuple[str, str]
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    table: tuple[str, Digest] | None = None
+    license: str = NO_LICENSE
+
+
+def make_manifest(facts: ManifestFacts) -> dict[str, Any]:
+    """Return the content of ``ro-crate-metadata.json``.
+
+    The same records give the same content, entities in the same order.
+    """
+    return _Manifest(facts).content()
+
+
+def to_text(manifest: Mapping[str, Any]) -> str:
+    """Return a manifest as JSON text, one entity per line."""
+    context, graph = manifest["@context"], manifest["@graph"]
+    entities = ",\n".join(map(_compact, graph))
+    return f'{{"@context": {_compact(context)},\n"@graph": [\n{entities}\n]}}\n'
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+class _Manifest:
+    """Entities by id, in the order in which they are added."""
+
+    def __init__(self, facts: ManifestFacts):
+        self.facts = facts
+        self.graph: dict[str, dict[str, Any]] = {}
+        self.engine = f"https://github.com/snakemake/snakemake/tree/v{facts.engine[1]}"
+        self.main = next(iter(facts.workflow))
+
+    def add(self, ident: str, kind: Any, **keys: Any) -> str:
+        """Add an entity without its empty values; return its id. A known one stays as it is."""
+        if self.graph.get(ident, {"@id": ident}) == {"@id": ident}:
+            self.graph[ident] = _tidy({"@id": ident, "@type": kind, **keys})
+        return ident
+
+    def content(self) -> dict[str, Any]:
+        """Return the whole manifest."""
+        facts = self.facts
+        files = [*self._add_documents(), *self._add_outputs(), *facts.workflow]
+        self._add_raw()
+        steps = ["plan", *sorted({job.step for job in facts.jobs}, key=position)]
+        for number, step in enumerate(steps):
+            self._add_step(number, step)
+        actions = self._add_runs()
+        self._add_software()
+        self._add_workflow(steps)
+        for ident, (name, version) in _PROFILES.items():
+            self.add(ident, "CreativeWork", name=name, version=version)
+        bad = sum(job.status != "completed" for job in facts.jobs)
+        jobs = f"{len(facts.jobs)} jobs" + (f", {bad} of them not completed" if bad else "")
+        root = {
+            "@id": "./",
+            "@type": "Dataset",
+            "name": f"Results of {facts.dataset}",
+            "description": f"What fovflow {facts.version} made of the time-lapse microscopy "
+            f"dataset {facts.dataset}: {jobs}.",
+            "datePublished": timestamp(facts.published),
+            "license": facts.license,
+            "conformsTo": _refs(_PROFILES),
+            "mainEntity": _ref(file_id(self.main)),
+            "hasPart": _refs(map(file_id, sorted(set(files)))),
+            "mentions": _refs(actions),
+        }
+        descriptor = {
+            "@id": FILE_NAME,
+            "@type": "CreativeWork",
+            "conformsTo": _refs([_RO_CRATE, _WORKFLOW_RO_CRATE]),
+            "about": _ref("./"),
+        }
+        return {"@context": _CONTEXT, "@graph": [descriptor, _tidy(root), *self.graph.values()]}
+
+    # ---- files
+
+    def _add_documents(self) -> list[str]:
+        entries = dict(self.facts.documents)
+        if self.facts.table:
+            name, digest = self.facts.table
+            entries[name] = (digest, "Every job, one JSON object per line")
+        for path, (known, words) in sorted(entries.items()):
+            self.add(**_file(path, known, words))
+        return list(entries)
+
+    def _add_outputs(self) -> list[str]:
+        outputs = [
+            (path, digest)
+            for job in self.facts.jobs
+            for path, digest in job.outputs.items()
+            if path in self.facts.present and path not in self.facts.documents
+        ]
+        for path, digest in outputs:
+            self.add(**_file(path, digest))
+        if any(path.endswith(".npy") for path, _ in outputs):
+            self.add(_NPY_FORMAT, "WebPage", name="NumPy array file format")
+        return [path for path, _ in outputs]
+
+    def _file_of_job(self, path: str, digest: Digest | None = None) -> str:
+        """Return the id of a file; one that is not in the folder is described without being a part.
+
+        Steps are added in the order of the work: who made a file tells its digest.
+        """
+        if path in self.facts.present or path in self.facts.documents:
+            return file_id(path)
+        where = "not of this dataset" if path.startswith("..") else "no longer in this folder"
+        return self.add(
+            f"#elsewhere/{file_id(path.removeprefix('../'))}",
+            "CreativeWork",
+            name=path.rpartition("/")[2],
+            description=f"{_words_of(path) or 'file'}; {where}",
+            **_size(digest),
         )
-    for run in runs:
-        action, organizer, pairs = _add_run(graph, crate, run, by_run[_run_id(run)], (main, raw))
-        added.organizers.append(organizer)
-        added.all += [action, organizer, *(item for pair in pairs for item in pair)]
-    return added
 
+    def _add_raw(self) -> None:
+        """Add the raw data, which are no part of the folder."""
+        raw = self.facts.raw
+        size = raw.get("bytes")
+        self.add(
+            "#raw",
+            "CreativeWork",
+            name=str(raw.get("name") or self.facts.dataset),
+            description="The raw data, which are no part of this folder. The identifier is a "
+            "digest of their content, defined in fovflow.readers.fingerprint.",
+            encodingFormat=str(raw.get("format") or "unknown"),
+            identifier=raw.get("digest") or None,
+            contentSize=None if size is None else str(size),
+            sha256=raw.get("sha256") or None,
+        )
 
-def _run_id(run: Mapping[str, Any]) -> str:
-    return str(run.get("id") or _UNRECORDED)
+    # ---- code
 
+    def _tool(self, step: str) -> str:
+        """Return the id of what runs a step: a script of the workflow, else a part of fovflow."""
+        if step not in self.facts.scripts:
+            keys = {"name": f"fovflow {step}", "softwareVersion": self.facts.version}
+            return self.add(f"#tool/{step}", "SoftwareApplication", **keys)
+        ident = file_id(self.facts.scripts[step])
+        self.graph.setdefault(ident, {"@id": ident})  # described with the workflow's other files
+        return ident
 
-def _add_run(
-    graph: Graph, crate: Crate, run: Mapping[str, Any], jobs: list[CrateJob], ends: tuple[str, str]
-) -> tuple[str, str, list[tuple[str, str]]]:
-    """Add a run; return the ids of its action, of the engine's, and of its jobs' in pairs."""
-    ident, (main, raw) = _run_id(run), ends
-    is_last = not crate.runs or run is crate.runs[-1]
-    pairs = [add_plan(graph, crate, ident, raw)] if is_last else []
-    if len(crate.jobs) <= JOB_LIMIT:
-        pairs += [add_job(graph, crate, job, ident, raw) for job in jobs]
-    else:
-        pairs += add_groups(graph, crate, jobs, ident, raw)
-    results = sorted({path for job in jobs for path in job.outputs if path in crate.present})
-    documents = sorted(path for path in crate.documents if is_last)
-    failed = sum(job.status != "completed" for job in jobs)
-    status = str(run.get("status") or ("failed" if failed else "completed"))
-    start, end = timestamp(run.get("started")), timestamp(run.get("ended"))
-    name = str(run.get("name") or ident)
-    action = graph.add(
-        {
-            "@id": f"#run/{ident}",
-            "@type": "CreateAction",
-            "name": f"Run {name}",
-            "description": str(run.get("description") or _code(run, crate)),
-            "instrument": reference(main),
-            "object": [reference(raw), *(reference(i) for i in add_parameters_of(graph, jobs))],
-            "result": [reference(file_id(path)) for path in [*results, *documents]],
-            "startTime": start,
-            "endTime": end,
+    def _add_step(self, number: int, step: str) -> None:
+        keys = {"name": step, "position": str(number), "workExample": _ref(self._tool(step))}
+        self.add(f"#step/{step}", "HowToStep", **keys)
+
+    def _add_software(self) -> None:
+        """Add the engine, Python and the packages."""
+        name, version = self.facts.engine
+        keys = {"name": name, "softwareVersion": version, "url": _SNAKEMAKE}
+        self.add(self.engine, "SoftwareApplication", **keys)
+        for name, version in self._software():
+            keys = {"name": name, "softwareVersion": version}
+            self.add(f"#software/{name}", "SoftwareApplication", **keys)
+
+    def _software(self) -> list[tuple[str, str]]:
+        environment = self.facts.environment
+        packages = environment.get("packages") or {}
+        python = environment.get("python")
+        return [
+            ("fovflow", self.facts.version),
+            *([("python", str(python))] if python else []),
+            *((name, str(packages[name])) for name in _PACKAGES if name in packages),
+        ]
+
+    def _add_workflow(self, steps: list[str]) -> None:
+        """Add the workflow's files and language."""
+        facts = self.facts
+        about = (facts.runs[-1].get("workflow") if facts.runs else None) or {}
+        main = _file(self.main, facts.workflow[self.main], "The workflow")
+        main["kind"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
+        main["name"] = str(about.get("name") or "fovflow")
+        self.add(
+            **main,
+            version=facts.version,
+            programmingLanguage=_ref(_SNAKEMAKE_LANGUAGE),
+            hasPart=_refs(map(self._tool, steps)),
+            step=_refs(f"#step/{step}" for step in steps),
+            softwareRequirements=_refs(
+                [self.engine, *(f"#software/{name}" for name, _ in self._software())]
+            ),
+            codeRepository=about.get("repository") or None,
+            identifier=about.get("commit") or None,
+        )
+        for path, digest in facts.workflow.items():
+            code = _file(path, digest, "Part of the workflow")
+            code["kind"] = ["File", "SoftwareSourceCode"]
+            self.add(**code, version=facts.version)
+        place = _ref(_SNAKEMAKE)
+        keys = {"name": "Snakemake", "identifier": place, "url": place}
+        self.add(_SNAKEMAKE_LANGUAGE, "ComputerLanguage", **keys)
+        self.add(_SNAKEMAKE, "WebSite", name="Snakemake")
+
+    # ---- actions
+
+    def _add_runs(self) -> list[str]:
+        """Add all runs with their jobs; return the ids of all actions."""
+        facts = self.facts
+        runs = {str(run.get("id") or _UNRECORDED): run for run in facts.runs or [{}]}
+        jobs: dict[str, list[JobRecord]] = {ident: [] for ident in runs}
+        last = list(runs)[-1]
+        for job in sorted(facts.jobs, key=lambda job: (position(job.step), job.key)):
+            jobs[job.run if job.run in runs else last].append(job)
+        actions = []
+        for ident, run in runs.items():
+            of_jobs = self._add_plan(ident) if ident == last else []
+            if len(facts.jobs) <= JOB_LIMIT:
+                alone, grouped = jobs[ident], []
+            else:
+                alone = [job for job in jobs[ident] if job.status != "completed"]
+                grouped = [job for job in jobs[ident] if job.status == "completed"]
+            for job in alone:
+                of_jobs += self._add_job(job, ident)
+            for step in sorted({job.step for job in grouped}, key=position):
+                of_jobs += self._add_group([job for job in grouped if job.step == step], ident)
+            documents = facts.documents if ident == last else ()
+            actions += [*self._add_run(ident, run, jobs[ident], documents, of_jobs), *of_jobs]
+        return actions
+
+    def _add_run(
+        self,
+        ident: str,
+        run: Mapping[str, Any],
+        jobs: list[JobRecord],
+        documents: Iterable[str],
+        of_jobs: list[str],
+    ) -> list[str]:
+        """Add a run; return the ids of its action and of the engine's."""
+        facts = self.facts
+        failed = sum(job.status != "completed" for job in jobs)
+        status = str(run.get("status") or ("failed" if failed else "completed"))
+        name = str(run.get("name") or ident)
+        ending = {
+            "startTime": timestamp(run.get("started")),
+            "endTime": timestamp(run.get("ended")),
             "actionStatus": STATUS.get(status),
-            "error": _run_error(run, failed) if is_failed(status) else None,
-            "environment": [reference(i) for i in _variables(graph, run, ident)] or None,
+            "error": _run_error(run, failed) if _is_failed(status) else None,
         }
-    )
-    organizer = graph.add(
-        {
-            "@id": f"#engine/{ident}",
-            "@type": "OrganizeAction",
-            "name": f"{crate.engine[0]} runs the workflow ({name})",
-            "instrument": None,
-            "object": [reference(control) for _, control in pairs],
-            "result": reference(action),
-            "startTime": start,
-            "endTime": end,
-            "actionStatus": STATUS.get(status),
-            "error": _run_error(run, failed) if is_failed(status) else None,
-        }
-    )
-    return action, organizer, pairs
+        environment = run.get("environment") or {}
+        variables = [
+            self.add(f"#run/{ident}/variable/{key}", "PropertyValue", name=key, value=str(value))
+            for key, value in sorted((environment.get("variables") or {}).items())
+        ]
+        action = self.add(
+            f"#run/{ident}",
+            "CreateAction",
+            name=f"Run {name}",
+            description=str(run.get("description") or self._code_in_words(run)),
+            instrument=_ref(file_id(self.main)),
+            object=_refs(["#raw", *self._add_parameters(jobs)]),
+            result=_refs(map(file_id, [*self._results(jobs), *sorted(documents)])),
+            **ending,
+            environment=_refs(variables),
+        )
+        organizer = self.add(
+            f"#engine/{ident}",
+            "OrganizeAction",
+            name=f"{facts.engine[0]} runs the workflow ({name})",
+            object=_refs(item for item in of_jobs if item.startswith("#control/")),
+            result=_ref(action),
+            **ending,
+            instrument=_ref(self.engine),
+        )
+        return [action, organizer]
+
+    def _add_plan(self, run: str) -> list[str]:
+        """Add the reading of the raw data's header."""
+        return self._add_actions(
+            f"{run}/plan",
+            "plan",
+            name="plan",
+            description="Read the raw data's header, or find it unchanged",
+            object=_ref("#raw"),
+            result=_refs([file_id(PLAN_NAME)] if PLAN_NAME in self.facts.documents else []),
+            actionStatus=STATUS["completed"],
+        )
+
+    def _add_job(self, job: JobRecord, run: str) -> list[str]:
+        where = [f"attempt {job.attempt}"] if job.attempt else []
+        where += [f"on {job.host}"] if job.host else []
+        inputs = [self._file_of_job(path) for path in job.inputs]
+        if job.step in STAGES and STAGES[job.step].reads_raw:
+            inputs.insert(0, "#raw")
+        inputs += self._add_parameters([job])
+        error = (job.error or "stopped before its end") if _is_failed(job.status) else None
+        return self._add_actions(
+            job.key.name,
+            job.step,
+            name=job.key.words,
+            description=" ".join(["job of run", run, *where]),
+            object=_refs(inputs),
+            result=_refs(self._file_of_job(path, known) for path, known in job.outputs.items()),
+            startTime=timestamp(job.started),
+            endTime=timestamp(job.ended),
+            actionStatus=STATUS.get(job.status),
+            error=error,
+            resourceUsage=_refs(self._add_usage(job)),
+        )
+
+    def _add_usage(self, job: JobRecord) -> list[str]:
+        known = {key: words for key, words in _USAGE.items() if key in job.usage}
+        return [
+            self.add(
+                f"#job/{job.key.name}/{key}", "PropertyValue", name=name, propertyID=key,
+                unitCode=unit, value=job.usage[key],
+            )
+            for key, (name, unit) in known.items()
+        ]  # fmt: skip
+
+    def _add_group(self, jobs: list[JobRecord], run: str) -> list[str]:
+        """Add one action for all jobs of a step that completed."""
+        step = jobs[0].step
+        assert self.facts.table
+        return self._add_actions(
+            f"{run}/{step}",
+            step,
+            name=f"{step}, {len(jobs)} jobs",
+            description=f"{len(jobs)} jobs of run {run}; {self.facts.table[0]} has each",
+            object=_refs(self._add_parameters(jobs) or ["#raw"]),
+            result=_refs(map(file_id, self._results(jobs))),
+            startTime=min(filter(None, (timestamp(job.started) for job in jobs)), default=None),
+            endTime=max(filter(None, (timestamp(job.ended) for job in jobs)), default=None),
+            actionStatus=STATUS["completed"],
+        )
+
+    def _add_actions(
+        self, ident: str, step: str, name: str, description: str, **keys: Any
+    ) -> list[str]:
+        """Add the action of a job, and the engine's control of it; return their ids."""
+        about = {"name": name, "description": description, "instrument": _ref(self._tool(step))}
+        action = self.add(f"#job/{ident}", "CreateAction", **about, **keys)
+        control = self.add(
+            f"#control/{ident}",
+            "ControlAction",
+            name=f"control of {name}",
+            instrument=_ref(f"#step/{step}"),
+            object=_ref(action),
+            actionStatus=keys["actionStatus"],
+            error=keys.get("error"),
+        )
+        return [action, control]
+
+    def _add_parameters(self, jobs: Iterable[JobRecord]) -> list[str]:
+        """Add the parameters of jobs, named by their values; return the ids, each once."""
+        found = {}
+        for job in jobs:
+            if job.options and job.step != "results":
+                text = json.dumps(job.options, sort_keys=True, ensure_ascii=False)
+                short = hashlib.sha256(text.encode()).hexdigest()[:12]
+                keys = {"name": f"parameters of {job.step}", "value": text}
+                ident = f"#parameters/{job.step}/{short}"
+                found[self.add(ident, "PropertyValue", **keys)] = True
+        return list(found)
+
+    def _results(self, jobs: Iterable[JobRecord]) -> list[str]:
+        return sorted({path for job in jobs for path in job.outputs if path in self.facts.present})
+
+    def _code_in_words(self, run: Mapping[str, Any]) -> str:
+        about = run.get("workflow") or {}
+        words = f"fovflow {about.get('version') or self.facts.version}"
+        if about.get("commit"):
+            words += f", commit {about['commit']}"
+        if about.get("dirty"):
+            digest = about["diff_sha256"]
+            words += f", with uncommitted changes (SHA-256 of the difference {digest})"
+        return words
 
 
 def _run_error(run: Mapping[str, Any], failed: int) -> str:
@@ -336,230 +500,102 @@ def _run_error(run: Mapping[str, Any], failed: int) -> str:
     return f"{cause}; {failed} of the jobs that it began did not complete" if failed else cause
 
 
-def _code(run: Mapping[str, Any], crate: Crate) -> str:
-    about = run.get("workflow") or {}
-    words = f"fovflow {about.get('version') or crate.version}"
-    if about.get("commit"):
-        words += f", commit {about['commit']}"
-    if about.get("dirty"):
-        words += f", with uncommitted changes (SHA-256 of the difference {about['diff_sha256']})"
-    return words
+def _is_failed(status: str) -> bool:
+    return STATUS.get(status) == STATUS["failed"]
 
 
-def _variables(graph: Graph, run: Mapping[str, Any], ident: str) -> list[str]:
-    environment = run.get("environment") or {}
-    return [
-        graph.add(
-            {
-                "@id": f"#run/{ident}/variable/{name}",
-                "@type": "PropertyValue",
-                "name": name,
-                "value": str(value),
-            }
-        )
-        for name, value in sorted((environment.get("variables") or {}).items())
-    ]
+def file_id(path: str) -> str:
+    """Return the id of a file from its name relative to the manifest's folder.
 
-
-NO_CHECKSUM = "No checksum was recorded when it was made."
-
-
-def make_manifest(crate: Crate) -> dict[str, Any]:
-    """Return the content of ``ro-crate-metadata.json``.
-
-    The same records give the same content, entities in the same order.
+    Examples
+    --------
+    >>> file_id("fov_000/plate 1_pc.npy")
+    'fov_000/plate%201_pc.npy'
     """
-    graph = Graph()
-    files = [*_add_documents(graph, crate), *_add_outputs(graph, crate)]
-    main = next(iter(crate.workflow))
-    raw = _add_raw(graph, crate)
-    actions = add_actions(graph, crate, main=file_id(main), raw=raw)
-    engine = _add_software(graph, crate)
-    for action in actions.organizers:
-        graph[action]["instrument"] = reference(engine)
-    files += _add_workflow(graph, crate, actions.tools, actions.steps, engine)
-    root = {
-        "@id": "./",
-        "@type": "Dataset",
-        "name": f"Results of {crate.dataset}",
-        "description": f"What fovflow {crate.version} made of the time-lapse microscopy dataset "
-        f"{crate.dataset}: {_counts(crate.jobs)}.",
-        "datePublished": timestamp(crate.published),
-        "license": crate.license,
-        "conformsTo": [reference(ident) for ident in PROFILES],
-        "mainEntity": reference(file_id(main)),
-        "hasPart": [reference(file_id(path)) for path in sorted(set(files))],
-        "mentions": [reference(ident) for ident in actions.all],
+    return quote(path)
+
+
+def file_path(ident: str) -> str:
+    """Return the name relative to the manifest's folder of the file with this id."""
+    return unquote(ident)
+
+
+def types_of(entity: Mapping[str, Any]) -> list[str]:
+    """Return the types of an entity."""
+    types = entity.get("@type")
+    return [types] if isinstance(types, str) else list(types or [])
+
+
+def references_of(entity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each key under which an entity refers to another, and that one's id."""
+    for key, value in entity.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Mapping) and "@id" in item:
+                yield key, str(item["@id"])
+
+
+def kept_kind(path: str) -> str | None:
+    """Return the kind of a bulky stack, which may be removed after its use; None for other files.
+
+    Examples
+    --------
+    >>> kept_kind("fov_000/a_fov_000_fl_corrected_ch_1.npy")
+    'fl_corrected'
+    """
+    found = parse(path)
+    return found.kind if found and found.kind in STACKS else None
+
+
+def timestamp(time: str | None) -> str | None:
+    """Return a time in UTC with three decimals and ``+00:00``; None where it is no time.
+
+    Examples
+    --------
+    >>> timestamp("2026-03-01T10:00:00.123456+00:00")
+    '2026-03-01T10:00:00.123+00:00'
+    """
+    at = moment(time)
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _file(path: str, digest: Digest | None, words: str | None = None) -> dict[str, Any]:
+    """Return what `_Manifest.add` takes for a file in the folder."""
+    parts = [words or _words_of(path), None if digest else NO_CHECKSUM]
+    name = path.rpartition("/")[2]
+    suffix = name[name.rfind(".") :] if "." in name else ""
+    return {
+        "ident": file_id(path),
+        "kind": "File",
+        "name": name,
+        "encodingFormat": _MEDIA.get(suffix, "application/octet-stream"),
+        "conformsTo": _ref(_NPY_FORMAT) if suffix == ".npy" else None,
+        "description": ". ".join(filter(None, parts)) or None,
+        **_size(digest),
     }
-    descriptor = {
-        "@id": FILE_NAME,
-        "@type": "CreativeWork",
-        "conformsTo": [reference(RO_CRATE), reference(WORKFLOW_RO_CRATE)],
-        "about": reference("./"),
+
+
+def _size(digest: Digest | None) -> dict[str, str]:
+    return {"contentSize": str(digest.bytes), "sha256": digest.sha256} if digest else {}
+
+
+def _words_of(path: str) -> str | None:
+    """Return what an output is, from its name; None for names of other origin."""
+    found = parse(path)
+    return FILES[found.kind].words if found else None
+
+
+def _ref(ident: str) -> dict[str, str]:
+    return {"@id": ident}
+
+
+def _refs(idents: Iterable[str]) -> list[dict[str, str]]:
+    return [{"@id": ident} for ident in idents]
+
+
+def _tidy(entity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entity without empty values, lists of one value as that value."""
+    kept = {key: value for key, value in entity.items() if value is not None and value != []}
+    return {
+        key: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for key, value in kept.items()
     }
-    for ident, (name, version) in PROFILES.items():
-        graph.add({"@id": ident, "@type": "CreativeWork", "name": name, "version": version})
-    return {"@context": CONTEXT, "@graph": [descriptor, tidy(root), *graph.entities()]}
-
-
-def _counts(jobs: Iterable[CrateJob]) -> str:
-    statuses = [job.status for job in jobs]
-    bad = sum(status != "completed" for status in statuses)
-    return f"{len(statuses)} jobs" + (f", {bad} of them not completed" if bad else "")
-
-
-def file_entity(path: str, digest: Digest | None, description: str | None = None) -> dict[str, Any]:
-    """Return the entity of a file in the crate."""
-    words = [description or kind_of(path), None if digest else NO_CHECKSUM]
-    entity: dict[str, Any] = {
-        "@id": file_id(path),
-        "@type": "File",
-        "name": path.rpartition("/")[2],
-        "encodingFormat": encoding_format(path),
-    }
-    if path.endswith(".npy"):
-        entity["conformsTo"] = reference(NPY_FORMAT)
-    if any(words):
-        entity["description"] = ". ".join(filter(None, words))
-    if digest:
-        entity["contentSize"] = str(digest.bytes)
-        entity["sha256"] = digest.sha256
-    return entity
-
-
-def _add_documents(graph: Graph, crate: Crate) -> list[str]:
-    entries = dict(crate.documents)
-    if crate.table:
-        entries[crate.table[0]] = (crate.table[1], "Every job, one JSON object per line")
-    for path, (digest, description) in sorted(entries.items()):
-        graph.add(file_entity(path, digest, description))
-    return list(entries)
-
-
-def _add_outputs(graph: Graph, crate: Crate) -> list[str]:
-    made = []
-    for job in crate.jobs:
-        for path, digest in job.outputs.items():
-            if path in crate.present and file_id(path) not in graph:
-                graph.add(file_entity(path, digest))
-                made.append(path)
-    if any(path.endswith(".npy") for path in made):
-        name = "NumPy array file format"
-        graph.add({"@id": NPY_FORMAT, "@type": "WebPage", "name": name})
-    return made
-
-
-def _add_raw(graph: Graph, crate: Crate) -> str:
-    """Add the raw data, which are no part of the crate; return their id."""
-    raw = crate.raw
-    entity: dict[str, Any] = {
-        "@id": "#raw",
-        "@type": "CreativeWork",
-        "name": str(raw.get("name") or crate.dataset),
-        "description": "The raw data, which are no part of this folder. The identifier is a "
-        "digest of their content, defined in fovflow.readers.fingerprint.",
-        "encodingFormat": str(raw.get("format") or "unknown"),
-    }
-    if raw.get("digest"):
-        entity["identifier"] = str(raw["digest"])
-    if raw.get("bytes") is not None:
-        entity["contentSize"] = str(raw["bytes"])
-    if raw.get("sha256"):
-        entity["sha256"] = str(raw["sha256"])
-    graph.add(entity)
-    return "#raw"
-
-
-def _add_software(graph: Graph, crate: Crate) -> str:
-    """Add the engine, Python and the packages; return the engine's id."""
-    name, version = crate.engine
-    engine = f"https://github.com/snakemake/snakemake/tree/v{version}"
-    graph.add(
-        {
-            "@id": engine,
-            "@type": "SoftwareApplication",
-            "name": name,
-            "softwareVersion": version,
-            "url": "https://snakemake.github.io",
-        }
-    )
-    for package, its_version in _software(crate):
-        graph.add(
-            {
-                "@id": f"#software/{package}",
-                "@type": "SoftwareApplication",
-                "name": package,
-                "softwareVersion": its_version,
-            }
-        )
-    return engine
-
-
-_PACKAGES = (
-    "numpy", "scipy", "opencv-python-headless", "scikit-image", "pandas", "nd2", "tifffile",
-    "imagecodecs", "pylibczirw", "zarr", "pydantic", "pyyaml", "cellpose", "laptrack",
-)  # fmt: skip
-
-
-def _software(crate: Crate) -> list[tuple[str, str]]:
-    packages = crate.environment.get("packages") or {}
-    found = [("fovflow", crate.version)]
-    if crate.environment.get("python"):
-        found.append(("python", str(crate.environment["python"])))
-    return found + [(name, str(packages[name])) for name in _PACKAGES if name in packages]
-
-
-def _add_workflow(
-    graph: Graph, crate: Crate, tools: list[str], steps: list[str], engine: str
-) -> list[str]:
-    """Add the workflow's files and language; return their names."""
-    main, *others = crate.workflow
-    about = (crate.runs[-1].get("workflow") if crate.runs else None) or {}
-    entity: dict[str, Any] = {
-        **file_entity(main, crate.workflow[main], "The workflow"),
-        "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-        "name": str(about.get("name") or "fovflow"),
-        "version": crate.version,
-        "programmingLanguage": reference(SNAKEMAKE_LANGUAGE),
-        "hasPart": [reference(tool) for tool in tools],
-        "step": [reference(step) for step in steps],
-        "softwareRequirements": [
-            reference(engine),
-            *(reference(f"#software/{name}") for name, _ in _software(crate)),
-        ],
-    }
-    if about.get("repository"):
-        entity["codeRepository"] = str(about["repository"])
-    if about.get("commit"):
-        entity["identifier"] = str(about["commit"])
-    graph.add(entity)
-    for path in others:
-        known = graph.get(file_id(path))
-        code = file_entity(path, crate.workflow[path], "Part of the workflow")
-        code |= {"@type": ["File", "SoftwareSourceCode"], "version": crate.version}
-        if known is None:
-            graph.add(code)
-        else:
-            known.update(code)
-    graph.add(
-        {
-            "@id": SNAKEMAKE_LANGUAGE,
-            "@type": "ComputerLanguage",
-            "name": "Snakemake",
-            "identifier": reference("https://snakemake.github.io"),
-            "url": reference("https://snakemake.github.io"),
-        }
-    )
-    graph.add({"@id": "https://snakemake.github.io", "@type": "WebSite", "name": "Snakemake"})
-    return list(crate.workflow)
-
-
-def to_text(manifest: Mapping[str, Any]) -> str:
-    """Return a manifest as JSON text, one entity per line."""
-    context, graph = manifest["@context"], manifest["@graph"]
-    entities = ",\n".join(map(_compact, graph))
-    return f'{{"@context": {_compact(context)},\n"@graph": [\n{entities}\n]}}\n'
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import fovflow
 from fovflow.atomic import Digest, write_text
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, now
+from fovflow.events import now
+from fovflow.jobrecord import JobRecord
 from fovflow.layout import PLAN_NAME, RESULTS_NAME, STAMP_NAME
-from fovflow.runs.crate import FILE_NAME, NO_LICENSE, Crate, CrateJob
-from fovflow.runs.jobs import Attempt, JobKey, JobRecord, last_attempts, read_job_records
-from fovflow.runs.manifest import JOB_LIMIT, make_manifest, to_text
+from fovflow.runs.jobs import read_jobs
+from fovflow.runs.manifest import (
+    FILE_NAME,
+    JOB_LIMIT,
+    NO_LICENSE,
+    ManifestFacts,
+    make_manifest,
+    to_text,
+)
 from fovflow.runs.provenance import WORKFLOW_FILES, capture_environment
-from fovflow.runs.store import RunFolder, list_runs
+from fovflow.runs.store import list_runs
 from fovflow.tables import read_json_object
 
 FOLDER = "provenance"
@@ -30,28 +36,6 @@ DOCUMENTS = {
     RESULTS_NAME: "What was made of each FOV, with all parameters",
 }
 """Small files of a dataset's folder that its manifest describes: what is in them, by name."""
-
-
-def documents(folder: Path) -> dict[str, tuple[Digest | None, str]]:
-    """Return the small files that the manifest describes and whose content it is made from."""
-    return {
-        name: (_digest((folder / name).read_bytes()), words)
-        for name, words in DOCUMENTS.items()
-        if (folder / name).exists()
-    }
-
-
-def snapshots(
-    folder: Path, contents: Mapping[str, Mapping[str, Any]]
-) -> dict[str, tuple[Digest | None, str]]:
-    """Write the configuration and the environment; return their digests and descriptions."""
-    words = {"config": "The resolved configuration", "environment": "The software environment"}
-    found: dict[str, tuple[Digest | None, str]] = {}
-    for name, content in contents.items():
-        path = f"{FOLDER}/{name}.json"
-        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
-        found[path] = (write_if_changed(folder / path, text), words[name])
-    return found
 
 
 def copy_workflow(
@@ -76,31 +60,26 @@ def copy_workflow(
     return digests, scripts
 
 
-def job_table(folder: Path, jobs: list[CrateJob]) -> tuple[str, Digest]:
+def job_table(folder: Path, jobs: list[JobRecord]) -> tuple[str, Digest]:
     """Write the table of all jobs, one JSON object per line; return its name and digest."""
     name = f"{FOLDER}/jobs.jsonl"
-    lines = [
-        json.dumps(
-            {
-                "job": job.key.name,
-                "status": job.status,
-                "run": job.run,
-                "attempt": job.attempt,
-                "started": job.started,
-                "ended": job.ended,
-                "host": job.host,
-                "error": job.error,
-                "inputs": job.inputs,
-                "outputs": {
-                    path: None if digest is None else [digest.bytes, digest.sha256]
-                    for path, digest in job.outputs.items()
-                },
-            },
-            ensure_ascii=False,
-        )
-        for job in jobs
-    ]
-    return name, write_if_changed(folder / name, "\n".join(lines) + "\n")
+    lines = []
+    for job in jobs:
+        outputs = {name: made and [made.bytes, made.sha256] for name, made in job.outputs.items()}
+        row = {
+            "job": job.key.name,
+            "status": job.status,
+            "run": job.run,
+            "attempt": job.attempt or None,
+            "started": job.started,
+            "ended": job.ended,
+            "host": job.host or None,
+            "error": job.error,
+            "inputs": job.inputs,
+            "outputs": outputs,
+        }
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    return name, write_if_changed(folder / name, "".join(lines))
 
 
 def write_if_changed(path: Path, text: str) -> Digest:
@@ -115,27 +94,12 @@ def _digest(data: bytes) -> Digest:
     return Digest(len(data), hashlib.sha256(data).hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What the records do not tell and the caller knows.
-
-    Attributes
-    ----------
-    config : mapping
-        The resolved configuration, plain values.
-    workflow_folder : path-like
-        Where Snakefile, rules and scripts lie.
-    engine : tuple of str
-        Name and version of the workflow engine.
-    """
-
-    config: Mapping[str, Any]
-    workflow_folder: str | os.PathLike[str]
-    engine: tuple[str, str]
-
-
 def write_manifest(
-    outdir: str | os.PathLike[str], dataset: str, circumstances: Circumstances
+    outdir: str | os.PathLike[str],
+    dataset: str,
+    config: Mapping[str, Any],
+    workflow_folder: str | os.PathLike[str],
+    engine: tuple[str, str],
 ) -> Path:
     """Write a dataset's ``ro-crate-metadata.json`` from what is recorded now; safe to repeat.
 
@@ -146,7 +110,12 @@ def write_manifest(
     ----------
     outdir : path-like
     dataset : str
-    circumstances : Circumstances
+    config : mapping
+        The resolved configuration, plain values.
+    workflow_folder : path-like
+        Where Snakefile, rules and scripts lie.
+    engine : tuple of str
+        Name and version of the workflow engine.
 
     Returns
     -------
@@ -154,153 +123,60 @@ def write_manifest(
         The manifest.
     """
     folder = Path(outdir) / dataset
-    records, attempts = read_job_records(folder), last_attempts(outdir, dataset)
-    jobs = crate_jobs(records, attempts, _ended_runs(outdir))
-    runs = _runs_of(outdir, jobs)
-    environment = (runs[-1].get("environment") if runs else None) or capture_environment()
-    workflow, scripts = copy_workflow(folder, circumstances.workflow_folder)
+    jobs = read_jobs(outdir, dataset)
+    made_by = {job.run for job in jobs}
+    found = list_runs(outdir)
+    chosen = [run for run in found if run.id in made_by] or found[-1:]
+    runs = [{**run.read_record(), "id": run.id, "status": run.status()} for run in chosen]
+    last: Mapping[str, Any] = runs[-1] if runs else {}
+    environment = last.get("environment") or capture_environment()
+    workflow, scripts = copy_workflow(folder, workflow_folder)
+    settings = config.get("run") or {}
+    public = {key: value for key, value in settings.items() if key != "smtp"}  # addresses
+    documents: dict[str, tuple[Digest | None, str]] = {
+        name: (_digest((folder / name).read_bytes()), words)
+        for name, words in DOCUMENTS.items()
+        if (folder / name).exists()
+    }
+    for name, words, content in (
+        ("config", "The resolved configuration", {**config, "run": public}),
+        ("environment", "The software environment", environment),
+    ):
+        path = f"{FOLDER}/{name}.json"
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+        documents[path] = (write_if_changed(folder / path, text), words)
     recorded = {path for job in jobs for path in job.outputs}
-    crate = Crate(
+    times = [str(run.get("ended") or "") for run in runs] + [job.ended or "" for job in jobs]
+    facts = ManifestFacts(
         dataset=dataset,
-        published=_published(runs, jobs),
+        published=max(times, default="") or now(),
         version=fovflow.__version__,
-        raw=_raw(folder, runs),
+        raw=_raw(folder, last),
         runs=tuple(runs),
         jobs=tuple(jobs),
         present=frozenset(path for path in recorded - set(DOCUMENTS) if (folder / path).exists()),
-        documents={
-            **documents(folder),
-            **snapshots(
-                folder, {"config": _public(circumstances.config), "environment": environment}
-            ),
-        },
+        documents=documents,
         workflow=workflow,
         scripts=scripts,
-        engine=circumstances.engine,
+        engine=engine,
         environment=environment,
         table=job_table(folder, jobs) if len(jobs) > JOB_LIMIT else None,
-        license=_license(circumstances.config),
+        license=str((settings.get("metadata") or {}).get("license") or NO_LICENSE),
     )
-    target = folder / FILE_NAME
-    write_if_changed(target, to_text(make_manifest(crate)))
-    return target
+    write_if_changed(folder / FILE_NAME, to_text(make_manifest(facts)))
+    return folder / FILE_NAME
 
 
-def crate_jobs(
-    records: Iterable[JobRecord],
-    attempts: Mapping[JobKey, Attempt],
-    ended: frozenset[str] = frozenset(),
-) -> list[CrateJob]:
-    """Join status records and attempts to one entry per job.
-
-    The status is that of our own record, never the engine's. An attempt without an end in a run
-    that has ended, or that a newer run has replaced, was stopped: the job failed.
-
-    Parameters
-    ----------
-    records : iterable of JobRecord
-    attempts : mapping of JobKey to Attempt
-        The newest of each job.
-    ended : frozenset of str
-        Ids of runs that are over.
-    """
-    jobs = []
-    left = dict(attempts)
-    for record in records:
-        attempt = left.pop(record.key, None)
-        status = "completed" if record.status == "complete" else "failed"
-        error = record.error
-        stopped = attempt is not None and attempt.status == "running" and attempt.run in ended
-        if stopped:
-            status, error = "terminated", "stopped before its end"
-        jobs.append(
-            CrateJob(
-                key=record.key,
-                status=status,
-                error=error if status != "completed" else "",
-                options=record.options,
-                inputs=record.inputs,
-                outputs={} if stopped else record.outputs,
-                **_when(attempt),
-            )
-        )
-    for key, attempt in left.items():
-        status = attempt.status
-        if status == "running" and attempt.run in ended:
-            status = "terminated"
-        jobs.append(
-            CrateJob(
-                key=key,
-                status=status,
-                error=attempt.error,
-                outputs=attempt.outputs,
-                **_when(attempt),
-            )
-        )
-    return sorted(jobs, key=lambda job: job.key)
-
-
-def _when(attempt: Attempt | None) -> dict[str, Any]:
-    if attempt is None:
-        return {}
-    return {
-        "run": attempt.run,
-        "started": attempt.started,
-        "ended": attempt.ended,
-        "host": attempt.host,
-        "attempt": attempt.number,
-        "usage": attempt.usage,
-    }
-
-
-def _ended_runs(outdir: str | os.PathLike[str]) -> frozenset[str]:
-    return frozenset(run.id for run in list_runs(outdir) if run.status() in FINAL)
-
-
-def _runs_of(outdir: str | os.PathLike[str], jobs: Iterable[CrateJob]) -> list[dict[str, Any]]:
-    """Return the records of the runs that made what is there; else of the last run."""
-    wanted = {job.run for job in jobs}
-    folders = list_runs(outdir)
-    chosen = [run for run in folders if run.id in wanted] or folders[-1:]
-    return [_record_of(run) for run in chosen]
-
-
-def _record_of(run: RunFolder) -> dict[str, Any]:
-    content = run.read_record()
-    return {**content, "id": run.id, "status": run.status()}
-
-
-def _published(runs: list[dict[str, Any]], jobs: list[CrateJob]) -> str:
-    times = [str(run.get("ended") or "") for run in runs]
-    times += [job.ended or "" for job in jobs]
-    return max(times, default="") or now()
-
-
-def _raw(folder: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _raw(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of the raw data, from plan and stamp and the run's inputs."""
     plan, stamp = read_json_object(folder / PLAN_NAME), read_json_object(folder / STAMP_NAME)
     path = str(stamp.get("path") or "")
-    found = {
+    inputs = [item for item in run.get("inputs") or [] if isinstance(item, Mapping)]
+    known = (item.get("sha256") for item in inputs if item.get("path") == path)
+    return {
         "name": Path(path).name,
         "format": plan.get("format"),
         "bytes": plan.get("n_bytes"),
         "digest": plan.get("fingerprint"),
+        "sha256": next(filter(None, known), None),
     }
-    for item in (runs[-1].get("inputs") if runs else None) or []:
-        if isinstance(item, Mapping) and item.get("path") == path and item.get("sha256"):
-            found["sha256"] = item["sha256"]
-    return found
-
-
-def _public(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration without the mail server: addresses are nobody else's business."""
-    run = config.get("run")
-    if not isinstance(run, Mapping):
-        return dict(config)
-    return {**config, "run": {key: value for key, value in run.items() if key != "smtp"}}
-
-
-def _license(config: Mapping[str, Any]) -> str:
-    run = config.get("run")
-    metadata = run.get("metadata") if isinstance(run, Mapping) else None
-    named = metadata.get("license") if isinstance(metadata, Mapping) else None
-    return str(named) if named else NO_LICENSE

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from fovflow.runs.manifest import references_of, types_of
+
 _PREFIXES = {
     "schema": "http://schema.org/",
     "dcterms": "http://purl.org/dc/terms/",
@@ -40,11 +42,11 @@ def to_prov(manifest: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     graph = {str(entity["@id"]): entity for entity in manifest["@graph"]}
     found = _Document(graph)
     for entity in graph.values():
-        kinds = _kinds(entity)
+        kinds = types_of(entity)
         if _ENGINE in kinds:
             found.add_engine(entity)
     for entity in graph.values():
-        if _JOB in _kinds(entity):
+        if _JOB in types_of(entity):
             found.add_activity(entity)
     prefix = {"crate": f"arcp://name,{quote(dataset, safe='')}/", **_PREFIXES}
     return {"prefix": prefix, **{kind: items for kind, items in found.records.items() if items}}
@@ -94,7 +96,7 @@ class _Document:
 
     def _relate(self, job: str, inputs: list[str], outputs: list[str]) -> None:
         used, made = list(self._entities(inputs)), list(self._entities(outputs))
-        data = [_name(i) for i in inputs if "PropertyValue" not in _kinds(self._graph.get(i, {}))]
+        data = [_name(i) for i in inputs if "PropertyValue" not in types_of(self._graph.get(i, {}))]
         for name in used:
             self._add("used", {"prov:activity": _name(job), "prov:entity": name})
         for name in made:
@@ -128,15 +130,9 @@ class _Document:
         self.records[kind][f"_:{kind}{len(self.records[kind]) + 1}"] = content
 
 
-def _kinds(entity: Entity) -> list[str]:
-    kinds = entity.get("@type", [])
-    return [kinds] if isinstance(kinds, str) else list(kinds)
-
-
 def _ids(entity: Entity, key: str) -> list[str]:
     """Return what an entity refers to under a key, in order."""
-    found = entity.get(key) or []
-    return [str(item["@id"]) for item in (found if isinstance(found, list) else [found])]
+    return [ident for name, ident in references_of(entity) if name == key]
 
 
 def _about(entity: Entity) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from fovflow.atomic import Digest, digest_of
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL
 from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
-from fovflow.runs.crate import FILE_NAME
 from fovflow.runs.jobs import outdir_of, outputs_of
+from fovflow.runs.manifest import FILE_NAME
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.store import RunFolder
 
@@ -151,7 +151,7 @@ def items_of(run: RunFolder) -> list[Item]:
         for path, output in outputs.items()
         if (outdir / path).is_file()
     }
-    datasets = sorted({output.attempt.dataset for output in outputs.values()} - {""})
+    datasets = sorted({output.job.dataset for output in outputs.values()} - {""})
     if REPORT_NAME in found and not (outdir / LOGS / "report.json").exists():
         found[REPORT_NAME] = Item(REPORT_NAME)  # made again by no job
     for folder in [outdir, *(outdir / dataset for dataset in datasets)]:

@@ -12,8 +12,8 @@ from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
 from fovflow.layout import REPORT_NAME, RESULTS_NAME
 from fovflow.runs.compare import Difference, compare_records
-from fovflow.runs.crate import kept_kind
 from fovflow.runs.jobs import outdir_of, outputs_of
+from fovflow.runs.manifest import kept_kind
 from fovflow.runs.store import RunFolder
 from fovflow.tables import write_yaml
 

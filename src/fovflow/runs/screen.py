@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TextIO
 
+from fovflow.errors import complain
+from fovflow.jobrecord import JobRecord
+from fovflow.runs.state import RunState
 from fovflow.runs.store import RunFolder
-from fovflow.runs.view import JobView, RunView
 
 _CLEAR = "\r\x1b[J"
 
 
 class Screen:
-    """A terminal with live lines.
-
-    Parameters
-    ----------
-    stream : text stream
-        The terminal.
-    """
+    """A terminal, `stream`, with live lines at its end."""
 
     def __init__(self, stream: TextIO):
         self.stream = stream
@@ -122,41 +116,42 @@ def live_possible(stream: TextIO) -> bool:
 MOST_JOBS = 12
 """Jobs at work that are shown with a line of their own, at most."""
 
-_FULL, _EMPTY = "█", "░"
-
 
 def render(
-    view: RunView, width: int = 80, *, rows: int = 24, now: float | None = None, plain: bool = False
+    state: RunState,
+    width: int = 80,
+    *,
+    rows: int = 24,
+    now: float | None = None,
+    plain: bool = False,
 ) -> list[str]:
-    """Return a run as lines that are no longer than `width`.
+    """Return a run as lines that fit on a screen of `width` columns and `rows` rows.
 
-    Parameters
-    ----------
-    view : RunView
-    width, rows : int
-        Size of the screen.
-    now : float, optional
-        Seconds since the epoch; the clock's otherwise.
-    plain : bool
-        Use ASCII only.
+    `now` is in seconds since the epoch; `plain` uses ASCII only.
     """
     now = time.time() if now is None else now
-    bar_width = max(8, min(30, width // 4))
-    lines = [f"{view.record.get('name', 'run')} {_whole(view, now, bar_width, plain)}"]
-    running = view.running
+    share = state.count("completed") / state.total if state.total else 0.0
+    whole = bar(share, max(8, min(30, width // 4)), plain)
+    lines = [f"{state.record.get('name', 'run')} {whole} {_counts(state, now)}"]
+    running = state.running
     shown = running[: max(1, min(MOST_JOBS, rows - 4))]
     name_width = max((len(_name(job)) for job in shown), default=0)
-    lines += [_job_line(job, now, name_width, width, plain) for job in shown]
+    small = max(6, min(16, width // 8))
+    for job in shown:
+        done = bar(job.t / job.total, small, plain) if job.total else " " * small
+        attempt = f", attempt {job.attempt}" if job.attempt > 1 else ""
+        text = f"{done}{_frames(job)} {clock(job.seconds(now))}{attempt}"
+        lines.append(f"  {_name(job):<{name_width}} {text}")
     if len(running) > len(shown):
         lines.append(f"  and {len(running) - len(shown)} more at work")
     return [line[: width - 1] for line in lines]
 
 
-def summary(view: RunView, now: float | None = None) -> str:
+def summary(state: RunState, now: float | None = None) -> str:
     """Return a run on one line, for places that are no terminal."""
     now = time.time() if now is None else now
-    text = f"{view.record.get('name', 'run')}: {_counts(view, now)}"
-    jobs = [f"{_name(job)}{_frames(job)}" for job in view.running[:4]]
+    text = f"{state.record.get('name', 'run')}: {_counts(state, now)}"
+    jobs = [f"{_name(job)}{_frames(job)}" for job in state.running[:4]]
     return f"{text}; now: {'; '.join(jobs)}" if jobs else text
 
 
@@ -185,56 +180,37 @@ def bar(share: float, width: int, plain: bool = False) -> str:
     '####----'
     """
     full = int(min(1.0, max(0.0, share)) * width)
-    return ("#" if plain else _FULL) * full + ("-" if plain else _EMPTY) * (width - full)
+    done, to_do = "#-" if plain else "█░"
+    return done * full + to_do * (width - full)
 
 
-def _whole(view: RunView, now: float, width: int, plain: bool) -> str:
-    done, total = view.count("completed"), view.total
-    return f"{bar(done / total if total else 0.0, width, plain)} {_counts(view, now)}"
-
-
-def _counts(view: RunView, now: float) -> str:
-    done, total = view.count("completed"), view.total
-    failed = view.count("failed")
-    status = str(view.record.get("status", "running"))
-    parts = [f"{done}/{total} jobs", clock(view.elapsed(now))]
-    left = view.remaining(now)
-    if status in ("created", "running"):
-        if left is not None and done < total:
-            parts.append(f"about {clock(left)} left")
-    else:
+def _counts(state: RunState, now: float) -> str:
+    done, total = state.count("completed"), state.total
+    status = str(state.record.get("status", "running"))
+    at_work = status in ("created", "running")
+    parts = [f"{done}/{total} jobs", clock(state.elapsed(now))]
+    left = state.remaining(now)
+    if not at_work:
         parts.append(status)
-    waiting = view.count("submitted")
-    if waiting and not view.running and status in ("created", "running"):
-        parts.append(f"{waiting} starting")
-    stopped = view.count("terminated")
-    if stopped:
-        parts.append(f"{stopped} stopped")
-    if failed:
-        parts.append(f"{failed} FAILED")
-    if view.alerts:
-        parts.append(f"{len(view.alerts)} alert{'s' if len(view.alerts) > 1 else ''}")
-    return ", ".join(parts)
+    elif left is not None and done < total:
+        parts.append(f"about {clock(left)} left")
+    starting = 0 if state.running or not at_work else state.count("submitted")
+    numbers = {
+        "starting": starting,
+        "stopped": state.count("terminated"),
+        "FAILED": state.count("failed"),
+        "alert" if len(state.alerts) == 1 else "alerts": len(state.alerts),
+    }
+    return ", ".join([*parts, *(f"{number} {what}" for what, number in numbers.items() if number)])
 
 
-def _name(job: JobView) -> str:
+def _name(job: JobRecord) -> str:
     return f"{job.rule} {job.where}".strip()
 
 
-def _frames(job: JobView) -> str:
-    if not job.total:
-        return ""
-    return f" frame {job.t} of {job.total}{f' ({job.message})' if job.message else ''}"
-
-
-def _job_line(job: JobView, now: float, name_width: int, width: int, plain: bool) -> str:
-    small = max(6, min(16, width // 8))
-    share = bar(job.t / job.total, small, plain) if job.total else " " * small
-    again = f", attempt {job.attempt}" if job.attempt > 1 else ""
-    return (
-        f"  {_name(job):<{name_width}} {share}{_frames(job)} "
-        f"{clock(job.seconds(now))}{again}".rstrip()
-    )
+def _frames(job: JobRecord) -> str:
+    message = f" ({job.message})" if job.message else ""
+    return f" frame {job.t} of {job.total}{message}" if job.total else ""
 
 
 PLAIN_EVERY_S = 30.0
@@ -252,9 +228,9 @@ class Announcer:
         Terminal on which the run is shown live.
     progress_lines : bool
         Whether lines of progress are told where there is no screen.
-    tell_failures : {"none", "silent", "all"}
-        Of which failed jobs people are told: of those that have not told themselves, or of all,
-        where the jobs run elsewhere.
+    failures : {"none", "unrecorded", "all"}
+        Of which failed jobs people are told: of those that have not recorded so themselves, or of
+        all, where the jobs run elsewhere.
     """
 
     def __init__(
@@ -263,33 +239,33 @@ class Announcer:
         *,
         screen: Screen | None = None,
         progress_lines: bool = True,
-        tell_failures: str = "none",
+        failures: str = "none",
     ):
         self._screen, self._say, self._progress_lines = screen, say, progress_lines
-        self._tell_failures = tell_failures
-        self._told: float | None = None
+        self._failures = failures
+        self._last_line: float | None = None
 
     @property
     def live(self) -> bool:
         """Whether the run is shown on a screen."""
         return self._screen is not None
 
-    def show(self, view: RunView) -> None:
+    def show(self, state: RunState) -> None:
         """Draw the run, or tell its progress in a line where the last one is long ago."""
         if self._screen is not None:
             columns, rows = self._screen.size
-            self._screen.draw(render(view, columns, rows=rows, plain=self._screen.plain))
+            self._screen.draw(render(state, columns, rows=rows, plain=self._screen.plain))
             return
         at = time.monotonic()
-        if self._told is None:
-            self._told = at
-        elif self._progress_lines and at - self._told >= PLAIN_EVERY_S:
-            self._say(summary(view))
-            self._told = at
+        if self._last_line is None:
+            self._last_line = at
+        elif self._progress_lines and at - self._last_line >= PLAIN_EVERY_S:
+            self._say(summary(state))
+            self._last_line = at
 
-    def failed(self, job: JobView, told: bool) -> None:
-        """Tell of a job that failed; `told` says whether it has told so itself."""
-        if self._tell_failures == "all" or (self._tell_failures == "silent" and not told):
+    def failed(self, job: JobRecord, recorded: bool) -> None:
+        """Tell of a job that failed; `recorded` says whether it has recorded so itself."""
+        if self._failures == "all" or (self._failures == "unrecorded" and not recorded):
             log = f"\n  log: {job.log}" if job.log else ""
             self._say(f"\n{job.where}: {job.rule} failed: {job.error}{log}\n")
 
@@ -302,11 +278,11 @@ class Announcer:
         if self._screen is not None:
             self._screen.close()
 
-    def end(self, view: RunView, run: RunFolder | None) -> None:
+    def end(self, state: RunState, run: RunFolder | None) -> None:
         """Tell how the run ended, and where its records are."""
         if not self._progress_lines:
             return
-        text = summary(view)
+        text = summary(state)
         if run is not None:
             folder = os.path.relpath(run.path)
             text += f"\n  records: {folder if len(folder) < len(str(run.path)) else run.path}"
@@ -314,16 +290,8 @@ class Announcer:
 
     def unrecorded(self, error: BaseException) -> None:
         """Tell that nothing is recorded from now on; the channel of lines may be what broke."""
-        text = f"fovflow: the run is not recorded further, and goes on: {_sentence(error)}"
-        (self._screen.say if self._screen is not None else _complain)(text)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
-    return f"{type(error).__name__}: {error}"
-
-
-def _complain(text: str) -> None:
-    with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        why = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.strerror:
+            why = error.strerror + (f" ({error.filename})" if error.filename else "")
+        say = complain if self._screen is None else self._screen.say
+        say(f"fovflow: the run is not recorded further, and goes on: {why}")

@@ -6,14 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, complain
 from fovflow.events import FINAL
 from fovflow.runs.store import RunFolder, list_runs
 
@@ -31,15 +29,10 @@ _LOG_TAIL = 20_000
 
 @dataclass(frozen=True, slots=True)
 class SlurmState:
-    """What SLURM knows of a job.
+    """What SLURM knows of a job: its state, why it waits, where it runs, and what it may take.
 
-    Attributes
-    ----------
-    state : str
-        SLURM's word, such as ``RUNNING``, ``TIMEOUT``; empty where it does not know the job any
-        more.
-    reason, node, limit, memory : str
-        Why it waits, where it runs, and what it may take, as SLURM writes them; may be empty.
+    All as SLURM writes it, such as ``RUNNING``, ``TIMEOUT``; the state is empty where SLURM does
+    not know the job any more, the others may be.
     """
 
     state: str = ""
@@ -55,23 +48,20 @@ class SlurmState:
 
 
 def job_state(ident: str) -> SlurmState | None:
-    """Return what SLURM knows of a job; None where it cannot be asked.
-
-    Parameters
-    ----------
-    ident : str
-        SLURM's number of the job.
-    """
+    """Return what SLURM knows of the job with this number; None where it cannot be asked."""
     if not ident.isdecimal():
         return None
-    done = _ask(["scontrol", "--oneliner", "show", "job", ident])
+    done = _ask("scontrol", "--oneliner", "show", "job", ident)
     if done is None:
         return None
     if done.returncode == 0:
-        return _parsed(done.stdout)
+        found = dict(re.findall(r"(?:^|\s)(\w+)=(\S*)", done.stdout))
+        known = {key: "" if value in ("None", "(null)") else value for key, value in found.items()}
+        keys = ("JobState", "Reason", "NodeList", "TimeLimit", "MinMemoryNode")
+        return SlurmState(*(known.get(key, "") for key in keys))
     if "invalid job id" not in done.stderr.lower():
         return None
-    accounted = _ask(["sacct", "-X", "-n", "-P", "-j", ident, "-o", "State,NodeList"])
+    accounted = _ask("sacct", "-X", "-n", "-P", "-j", ident, "-o", "State,NodeList")
     if accounted is not None and accounted.returncode == 0 and accounted.stdout.strip():
         state, _, node = accounted.stdout.splitlines()[-1].partition("|")
         return SlurmState(state.split()[0], node=node)
@@ -80,21 +70,14 @@ def job_state(ident: str) -> SlurmState | None:
 
 def jobs_of(name: str) -> list[str] | None:
     """Return the numbers of the jobs of a name that wait or run; None where nobody can be asked."""
-    done = _ask(["squeue", "-h", "--name", name, "-o", "%i"])
-    if done is None or done.returncode != 0:
-        return None
-    return done.stdout.split()
+    done = _ask("squeue", "-h", "--name", name, "-o", "%i")
+    return None if done is None or done.returncode else done.stdout.split()
 
 
 def why_it_ended(ident: str, state: SlurmState | None, log: str = "") -> str:
     """Return in one sentence how a job ended that did not tell itself.
 
-    Parameters
-    ----------
-    ident : str
-    state : SlurmState or None
-    log : str
-        SLURM's log of the job: it names memory where the state does not.
+    SLURM's `log` of the job names memory where the state does not.
 
     Examples
     --------
@@ -103,10 +86,9 @@ def why_it_ended(ident: str, state: SlurmState | None, log: str = "") -> str:
     """
     job = f"SLURM job {ident}"
     word = "" if state is None else state.state
-    if word == "OUT_OF_MEMORY" or _tells_of_memory(log):
-        return (
-            f"{job} took more memory than it asked for{_in_brackets(state.memory if state else '')}"
-        )
+    if word == "OUT_OF_MEMORY" or _names_memory(log):
+        memory = _in_brackets(state.memory if state else "")
+        return f"{job} took more memory than it asked for{memory}"
     if state is None or not word:
         return f"{job} ended without a word, and SLURM does not tell why"
     known = {
@@ -119,7 +101,7 @@ def why_it_ended(ident: str, state: SlurmState | None, log: str = "") -> str:
     return f"{job} {known.get(word, f'ended without a word; SLURM says {word}')}"
 
 
-def _tells_of_memory(log: str) -> bool:
+def _names_memory(log: str) -> bool:
     with suppress(OSError), Path(log).open("rb") as file:
         file.seek(max(0, Path(log).stat().st_size - _LOG_TAIL))
         return bool(_OUT_OF_MEMORY.search(file.read().decode("utf-8", "replace")))
@@ -130,20 +112,7 @@ def _in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
 
 
-def _parsed(line: str) -> SlurmState:
-    """Return the state in a line of ``scontrol --oneliner show job``."""
-    found = dict(re.findall(r"(?:^|\s)(\w+)=(\S*)", line))
-    reason = found.get("Reason", "")
-    return SlurmState(
-        state=found.get("JobState", ""),
-        reason="" if reason == "None" else reason,
-        node="" if found.get("NodeList") == "(null)" else found.get("NodeList", ""),
-        limit=found.get("TimeLimit", ""),
-        memory=found.get("MinMemoryNode", ""),
-    )
-
-
-def _ask(words: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
+def _ask(*words: str) -> subprocess.CompletedProcess[str] | None:
     if shutil.which(words[0]) is None:
         return None
     with suppress(OSError, subprocess.SubprocessError):
@@ -158,7 +127,8 @@ SLURM = "slurm"
 GENERIC = "generic"
 
 
-class HandedIn(NamedTuple):
+@dataclass(slots=True)
+class ClusterJob:
     """Jobs of the engine that were handed in to a cluster as one.
 
     Attributes
@@ -168,53 +138,35 @@ class HandedIn(NamedTuple):
     scheduler : str
         ``slurm`` or ``generic``.
     number : str
-        The cluster's.
+        The cluster's number.
     log : str
     asked : dict of str to int
         ``mem_mb`` and ``runtime`` (minutes), where known.
+    jobs : tuple of str
+        Names of the engine's jobs.
+    label : str
+        The job in words.
+    alive : float
+        Seconds since the epoch of the last sign of life; the hand-in is the first.
+    warnings : int
+        How often people were told that it is silent.
     """
 
     idents: tuple[int, ...]
     scheduler: str
     number: str
-    log: str
-    asked: dict[str, int]
-
-
-@dataclass(slots=True)
-class ClusterJob:
-    """A job that was handed in to a cluster.
-
-    Attributes
-    ----------
-    ident : str
-        The cluster's number of it.
-    scheduler : str
-        ``slurm`` or ``generic``.
-    jobs : tuple of str
-        Names of the engine's jobs in it.
-    label : str
-        What it is in words.
-    log : str
-    alive : float
-        Seconds since the epoch of the last sign of life; the hand-in is the first.
-    told : int
-        How often people were told that it is silent.
-    """
-
-    ident: str
-    scheduler: str
-    jobs: tuple[str, ...]
-    label: str
-    log: str
-    alive: float
-    told: int = 0
+    log: str = ""
+    asked: dict[str, int] = field(default_factory=dict)
+    jobs: tuple[str, ...] = ()
+    label: str = ""
+    alive: float = 0.0
+    warnings: int = 0
 
     @property
     def words(self) -> str:
         """The job in words: ``SLURM job 12 (plate1, FOV 3)``."""
         kind = "SLURM job" if self.scheduler == SLURM else "the cluster's job"
-        return f"{kind} {self.ident} ({self.label})"
+        return f"{kind} {self.number} ({self.label})"
 
 
 class ClusterJobs:
@@ -248,7 +200,7 @@ class ClusterJobs:
 
     def submitted(self, job: ClusterJob) -> None:
         """Take a job that was handed in."""
-        self._open[job.ident] = job
+        self._open[job.number] = job
         for name in job.jobs:
             self._by_name[name] = job
 
@@ -256,15 +208,15 @@ class ClusterJobs:
         """Return the cluster's job that an engine's job was last handed in with."""
         return self._by_name.get(name)
 
-    def heard(self, name: str, at: float) -> None:
+    def show_life(self, name: str, at: float) -> None:
         """Note a sign of life of one of the engine's jobs."""
         job = self._by_name.get(name)
         if job is not None:
-            job.alive, job.told = max(job.alive, at), 0
+            job.alive, job.warnings = max(job.alive, at), 0
 
     def ended(self, names: Iterable[str]) -> None:
         """Note that the engine waits no longer for these jobs."""
-        waited_for = {job.ident for job in map(self._by_name.get, names) if job is not None}
+        waited_for = {job.number for job in map(self._by_name.get, names) if job is not None}
         for ident in waited_for:
             self._open.pop(ident, None)
 
@@ -274,8 +226,8 @@ class ClusterJobs:
         if job is None:
             return ""
         if job.scheduler == SLURM:
-            return why_it_ended(job.ident, job_state(job.ident), job.log)
-        return f"the cluster's job {job.ident} ended without a word"
+            return why_it_ended(job.number, job_state(job.number), job.log)
+        return f"the cluster's job {job.number} ended without a word"
 
     def look(self, at: float) -> None:
         """Tell people of jobs that have been silent for long: after the time, twice it, four times.
@@ -288,65 +240,50 @@ class ClusterJobs:
         if self._silent_after_s <= 0:
             return
         for job in list(self._open.values()):
-            if at - job.alive >= self._silent_after_s * 2**job.told:
-                job.told += 1
+            if at - job.alive >= self._silent_after_s * 2**job.warnings:
+                job.warnings += 1
                 self._tell(job, (at - job.alive) / 60)
 
     def _tell(self, job: ClusterJob, minutes: float) -> None:
         silent = f"{job.words} has shown no sign of life for {minutes:.0f} min"
+        again = "end this run with Ctrl-C and run the same command again"
         if job.scheduler != SLURM:
-            self._say(
-                f"{silent}; to do: ask the cluster for it; if it is gone, end this run with "
-                "Ctrl-C and run the same command again"
-            )
+            self._say(f"{silent}; to do: ask the cluster for it; if it is gone, {again}")
             return
-        state = job_state(job.ident)
+        state = job_state(job.number)
         if state is None:
-            self._say(f"{silent}, and SLURM does not answer; look with: squeue -j {job.ident}")
+            self._say(f"{silent}, and SLURM does not answer; look with: squeue -j {job.number}")
         elif state.over:
-            self._tell_over(job, state, silent)
+            known = f"says {state.state}" if state.state else "does not know it any more"
+            reason = f"{silent}; SLURM {known}, but Snakemake still waits for it"
+            if self._stop is not None:
+                self._stop(reason)
+            else:
+                look = f"look with: scontrol show job {job.number}"
+                self._say(f"{reason}; {look}; to do: {again}")
         elif state.state in ("PENDING", "CONFIGURING"):
             reason = state.reason or "no reason given"
             self._say(
                 f"{job.words} has waited for {minutes:.0f} min ({reason}); look with: "
-                f"squeue -j {job.ident} --start"
+                f"squeue -j {job.number} --start"
             )
         else:
             self._say(
                 f"{silent}; SLURM says {state.state} on {state.node}; look at {job.log} and with: "
-                f"scontrol show job {job.ident}; if it hangs, have it tried again with: "
-                f"scancel {job.ident}"
+                f"scontrol show job {job.number}; if it hangs, have it tried again with: "
+                f"scancel {job.number}"
             )
-
-    def _tell_over(self, job: ClusterJob, state: SlurmState, silent: str) -> None:
-        said = f"SLURM says {state.state}" if state.state else "SLURM does not know it any more"
-        reason = f"{silent}; {said}, but Snakemake still waits for it"
-        if self._stop is not None:
-            self._stop(reason)
-            return
-        self._say(
-            f"{reason}; look with: scontrol show job {job.ident}; to do: end this run with Ctrl-C "
-            "and run the same command again"
-        )
 
 
 def slurm_orphans(outdir: str | os.PathLike[str]) -> FovflowError | None:
-    """Return the error that stands against a new run on an output folder, where there is one.
+    """Return the error that stands against a new run: jobs of a killed one are with SLURM yet.
 
-    Parameters
-    ----------
-    outdir : path-like
-
-    Returns
-    -------
-    FovflowError or None
-        With the jobs' numbers, and the command that cancels them.
+    It has the jobs' numbers and the command that cancels them. None where there are no such jobs.
     """
-    return next(filter(None, map(_left, list_runs(outdir))), None)
+    return next(filter(None, map(_orphans_of, list_runs(outdir))), None)
 
 
-def _left(run: RunFolder) -> FovflowError | None:
-    """Return what is to be said of a run that has not ended and has jobs left."""
+def _orphans_of(run: RunFolder) -> FovflowError | None:
     try:
         record = run.read_record()
     except FovflowError:
@@ -357,10 +294,9 @@ def _left(run: RunFolder) -> FovflowError | None:
     name = str(cluster.get("name"))
     left = jobs_of(name)
     if left is None:
-        print(
+        complain(
             f"warning: cannot ask SLURM whether jobs of the run {run.id}, which was killed, are "
-            f"still at work; look with: squeue --name {name}",
-            file=sys.stderr,
+            f"still at work; look with: squeue --name {name}"
         )
     if not left:
         return None

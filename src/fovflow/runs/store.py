@@ -6,16 +6,13 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, EventTail, now, read_events
-from fovflow.runs.view import ENDS, RunView
+from fovflow.events import FINAL, VERSION, now, read_events
 from fovflow.tables import read_json, write_json
 
 ADJECTIVES = (
@@ -41,11 +38,6 @@ NOUNS = (
 )  # fmt: skip
 
 
-def random_name() -> str:
-    """Return a random name such as ``brave-otter``."""
-    return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
-
-
 BEAT_S = 5.0
 """Seconds between two heartbeats."""
 
@@ -67,13 +59,7 @@ STOP_SUFFIX = ".stop"
 
 
 class RunFolder:
-    """The folder of one run.
-
-    Parameters
-    ----------
-    path : path-like
-        ``{outdir}/runs/{id}``.
-    """
+    """The folder of one run, ``{outdir}/runs/{id}``."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
@@ -84,19 +70,15 @@ class RunFolder:
     ) -> RunFolder:
         """Make a new run's folder and its ``run.json`` with status ``created``.
 
-        Parameters
-        ----------
-        outdir : path-like
-        name : str, optional
-            An adjective and a noun where it is not given.
-        **content
-            Further keys of ``run.json``.
+        Without a name it is an adjective and a noun. `content` are further keys of ``run.json``.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        chosen = name or random_name()
+        chosen = name or f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
+        letters = "".join(c if c.isalnum() or c in "-_." else "-" for c in chosen)
+        slug = letters.strip("-.")[:80] or "run"
         base = Path(outdir) / "runs"
         for number in range(1, 1000):
-            ident = f"{stamp}-{_slug(chosen)}" + (f"-{number}" if number > 1 else "")
+            ident = f"{stamp}-{slug}" + (f"-{number}" if number > 1 else "")
             try:
                 (base / ident).mkdir(parents=True)
             except FileExistsError:
@@ -105,7 +87,7 @@ class RunFolder:
             created = now()
             folder.write_record(
                 {
-                    "schema_version": 1,
+                    "schema_version": VERSION,
                     "id": ident,
                     "name": chosen,
                     "status": "created",
@@ -153,8 +135,7 @@ class RunFolder:
             return content
         at = now()
         entry = {"status": status, "time": at, **({"message": message} if message else {})}
-        content["history"] = [*content["history"], entry]
-        content["status"] = status
+        content |= {"history": [*content["history"], entry], "status": status}
         if status == "running":
             content["started"] = content["started"] or at
         if status in FINAL:
@@ -204,12 +185,8 @@ class RunFolder:
     def new_attempt(self, job: str, first: int = 1) -> tuple[int, Path]:
         """Take the next attempt's file of a job: safe against others that do the same.
 
-        Parameters
-        ----------
-        job : str
-        first : int
-            The attempt's number as the engine counts: on a cluster, a job may be part of an
-            attempt at its whole field of view before which it never began.
+        `first` is the attempt's number as the engine counts: on a cluster, a job may be part of an
+        attempt at its whole field of view before which it never began.
         """
         for number in range(first, 10_000):
             path = self.job_file(job, number)
@@ -225,44 +202,16 @@ class RunFolder:
         """Ask an attempt to stop; it looks at its next report of progress."""
         self.job_file(job, attempt).with_suffix(STOP_SUFFIX).write_text(reason, encoding="utf-8")
 
-    def attempts(self) -> Iterator[tuple[str, int, Path]]:
-        """Yield (job, attempt, file) of every attempt of every job, by job, then attempt."""
-        for path in sorted((self.path / "jobs").glob("*/attempt-*.jsonl")):
-            number = path.stem.removeprefix("attempt-")
-            if number.isdecimal():
-                yield path.parent.name, int(number), path
-
-
-def job_name(rule: str, wildcards: dict[str, Any]) -> str:
-    """Return a job's name, which is a folder: the rule and its wildcards.
-
-    Examples
-    --------
-    >>> job_name("segment", {"dataset": "plate 1", "fov": "003", "channel": "0"})
-    'segment.plate 1.fov_003.ch_0'
-    """
-    short = {"dataset": "", "fov": "fov_", "channel": "ch_"}
-    parts = [f"{short.get(key, key + '_')}{value}" for key, value in wildcards.items()]
-    return ".".join([rule, *parts]).replace("/", "_")
+    def attempts_of(self, job: str) -> list[int]:
+        """Return the numbers of the attempts of a job."""
+        names = [path.name for path in (self.path / "jobs" / job).glob("attempt-*.jsonl")]
+        found = (name.removeprefix("attempt-").removesuffix(".jsonl") for name in names)
+        return sorted(int(number) for number in found if number.isdecimal())
 
 
 def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
     """Return all runs of an output folder, oldest first."""
     return [RunFolder(path.parent) for path in sorted((Path(outdir) / "runs").glob("*/run.json"))]
-
-
-def current_run(outdir: str | os.PathLike[str] | None = None) -> RunFolder | None:
-    """Return the run that this process belongs to: the environment's, else the one at work.
-
-    Parameters
-    ----------
-    outdir : path-like, optional
-        Output folder, for processes on other machines that have not inherited the environment.
-    """
-    named = os.environ.get(ENVIRONMENT)
-    if named and (Path(named) / "run.json").exists():
-        return RunFolder(named)
-    return None if outdir is None else run_at_work(outdir)
 
 
 def run_at_work(outdir: str | os.PathLike[str]) -> RunFolder | None:
@@ -273,130 +222,6 @@ def run_at_work(outdir: str | os.PathLike[str]) -> RunFolder | None:
         if ident and Path(ident).name == ident and (base / ident / "run.json").exists():
             return RunFolder(base / ident)
     return None
-
-
-def _slug(name: str) -> str:
-    """Return a name as part of a folder's name."""
-    kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")
-    return kept[:80] or "run"
-
-
-Watch = Callable[[RunFolder, Callable[[str, Any], object]], Any]
-"""Makes a watcher from a run's folder and a function of an action and of what fired."""
-
-
-@dataclass(slots=True)
-class RunPlan:
-    """What a recorder needs to know of a run.
-
-    Attributes
-    ----------
-    outdir : str
-    name : str or None
-    content : dict
-        Keys of ``run.json``.
-    jobs : dict of str to int
-        Number of jobs by rule.
-    slow : callable
-        Returns further keys of ``run.json`` that take time to find.
-    watch : callable
-        Makes the watcher for alerts, with ``poll()`` and ``finish()``, from the run's folder and
-        from what acts on alerts; None where there are no alerts.
-    silent_after_s : float
-        Time without a sign of life after which people are told of a job on a cluster; 0 never.
-    stop_when_lost : bool
-        Whether the run ends where the cluster says that a job is over, and the engine still waits.
-    """
-
-    outdir: str
-    name: str | None = None
-    content: dict[str, Any] = field(default_factory=dict)
-    jobs: dict[str, int] = field(default_factory=dict)
-    slow: Callable[[], Mapping[str, Any]] = dict
-    watch: Watch | None = None
-    silent_after_s: float = 0.0
-    stop_when_lost: bool = False
-
-
-Listener = Callable[[Mapping[str, Any], tuple[str, int] | None], None]
-
-
-class RunReader:
-    """A view of a run that is brought up to date from its files.
-
-    Parameters
-    ----------
-    run : RunFolder
-    view : RunView, optional
-        The view to feed; a new one otherwise.
-    listener : callable, optional
-        Called with each new event of a job and whose it is: (job, attempt).
-    """
-
-    def __init__(
-        self, run: RunFolder, view: RunView | None = None, listener: Listener | None = None
-    ):
-        self.run = run
-        self.view = view or RunView()
-        self._listener = listener
-        self._own = [EventTail(run.path / name) for name in ("events.jsonl", "alerts.jsonl")]
-        self._tails: dict[tuple[str, int], EventTail] = {}
-        self._ended: set[tuple[str, int]] = set()
-        self._folders: dict[str, float] = {}
-
-    def poll(self) -> RunView:
-        """Read everything that is new; return the view."""
-        self.view.record = self.run.read_record()
-        if not self.view.planned and isinstance(self.view.record.get("jobs"), dict):
-            self.view.planned = dict(self.view.record["jobs"])
-        self.view.record["status"] = self.run.status()
-        for tail in self._own:
-            for event in tail.read():
-                self.view.feed(event)
-        self.poll_jobs(self._changed_jobs())
-        return self.view
-
-    def poll_jobs(self, jobs: Iterable[str]) -> None:
-        """Read what is new of these jobs, and of those whose files are open already."""
-        for job in jobs:
-            for attempt in self._attempts(job):
-                if (job, attempt) not in self._ended:
-                    self._tails.setdefault(
-                        (job, attempt), EventTail(self.run.job_file(job, attempt))
-                    )
-        for key, tail in list(self._tails.items()):
-            for event in tail.read():
-                self.view.feed(event, key)
-                if self._listener is not None:
-                    self._listener(event, key)
-                if event["type"] in ENDS:
-                    self._ended.add(key)
-            if key in self._ended:
-                del self._tails[key]
-
-    def _changed_jobs(self) -> list[str]:
-        """Return the jobs whose folders have changed since the last call."""
-        changed = []
-        try:
-            with os.scandir(self.run.path / "jobs") as entries:
-                for entry in entries:
-                    at = entry.stat().st_mtime
-                    if self._folders.get(entry.name) != at:
-                        self._folders[entry.name] = at
-                        changed.append(entry.name)
-        except OSError:
-            return []
-        return sorted(changed)
-
-    def _attempts(self, job: str) -> list[int]:
-        names = [path.name for path in (self.run.path / "jobs" / job).glob("attempt-*.jsonl")]
-        found = (name.removeprefix("attempt-").removesuffix(".jsonl") for name in names)
-        return sorted(int(number) for number in found if number.isdecimal())
-
-
-def read_run(run: RunFolder) -> RunView:
-    """Return all that is known of a run now."""
-    return RunReader(run).poll()
 
 
 def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFolder:
@@ -428,11 +253,9 @@ def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFo
     if not wanted:
         active = [run for run in runs if run.status() not in FINAL]
         return (active or runs)[-1]
-    names = {run.id: str(run.read_record().get("name", "")) for run in runs}
-    exact = [run for run in runs if wanted in (run.id, names[run.id])]
-    found = exact or [
-        run for run in runs if run.id.startswith(wanted) or names[run.id].startswith(wanted)
-    ]
+    names = {run: (run.id, str(run.read_record().get("name", ""))) for run in runs}
+    exact = [run for run in runs if wanted in names[run]]
+    found = exact or [run for run in runs if any(name.startswith(wanted) for name in names[run])]
     if len(found) == 1:
         return found[0]
     raise FovflowError(

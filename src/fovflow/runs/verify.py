@@ -7,22 +7,37 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fovflow.atomic import Digest, digest_of
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, STATUSES
+from fovflow.events import FINAL, RUN_STATUSES, Status, moment, upgrade
+from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
-from fovflow.runs.crate import FILE_NAME, STATUS, file_path, kept_kind
-from fovflow.runs.jobs import Attempt, JobRecord, read_attempts, read_job_records
+from fovflow.runs.manifest import (
+    ACTIONS,
+    FILE_NAME,
+    STATUS,
+    file_path,
+    kept_kind,
+    references_of,
+    types_of,
+)
+from fovflow.runs.state import read_attempts
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.tables import read_yaml
 
 CLOCK_TOLERANCE_S = 1.0
 """Seconds by which two recorded times may contradict each other."""
+
+JOB_STATUSES: tuple[Status, ...] = ("completed", "failed")
+"""Statuses that the record of a job in a dataset's folder can have."""
+
+FOV_STATUSES = ("complete", "failed", "incomplete", "outdated")
+_UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, PLAN_NAME})
+_LOG_SUFFIXES = (".log", ".tsv", ".json", ".jsonl")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,293 +94,6 @@ class Report:
         }
 
 
-def climbs_out(path: str) -> bool:
-    """Tell whether a recorded name leaves the folder that it is relative to.
-
-    Examples
-    --------
-    >>> climbs_out("fov_000/a.npy"), climbs_out("../a.npy"), climbs_out("/a.npy")
-    (False, True, True)
-    """
-    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path
-
-
-def seconds_between(first: Any, second: Any) -> float | None:
-    """Return how many seconds `second` lies after `first`; None where either is no time."""
-    try:
-        moments = [datetime.fromisoformat(str(item)) for item in (first, second)]
-    except ValueError:
-        return None
-    aware = [m if m.tzinfo else m.replace(tzinfo=UTC) for m in moments]
-    return (aware[1] - aware[0]).total_seconds()
-
-
-def out_of_order(first: Any, second: Any) -> bool:
-    """Tell whether two times are known and the second lies before the first."""
-    if not first or not second:
-        return False
-    seconds = seconds_between(first, second)
-    return seconds is None or seconds < -CLOCK_TOLERANCE_S
-
-
-def read_object(path: Path) -> tuple[dict[str, Any] | None, str, list[str]]:
-    """Read a JSON object.
-
-    Returns
-    -------
-    (dict or None, str, list of str)
-        The object, what is wrong with the file, and keys that stand twice in one object.
-    """
-    twice: list[str] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        counts = Counter(key for key, _ in items)
-        twice.extend(sorted(key for key, count in counts.items() if count > 1))
-        return dict(items)
-
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=pairs)
-    except OSError as error:
-        return None, f"cannot be read: {error.strerror or error}", []
-    except (ValueError, RecursionError) as error:
-        return None, f"is not JSON: {error}", []
-    if not isinstance(content, Mapping):
-        return None, "is no JSON object", []
-    return dict(content), "", twice
-
-
-_ACTIONS = frozenset({"CreateAction", "OrganizeAction", "ControlAction"})
-
-
-def check_manifest(
-    place: Path, prefix: str, records: list[JobRecord], report: Report
-) -> dict[str, Digest | None]:
-    """Check ``ro-crate-metadata.json``; return the digests of the files that it describes."""
-    name = f"{prefix}{FILE_NAME}"
-    if not (place / FILE_NAME).exists():
-        if (place / PLAN_NAME).exists():
-            report.note(name, "there is no manifest")
-        return {}
-    content, problem, twice = read_object(place / FILE_NAME)
-    graph = content.get("@graph") if content else None
-    if content is None or not isinstance(graph, list):
-        report.find(name, problem or "has no @graph")
-        return {}
-    for key in twice:
-        report.find(name, f"the key {key!r} stands twice")
-    entities = [entity for entity in graph if isinstance(entity, Mapping) and "@id" in entity]
-    if len(entities) != len(graph):
-        report.find(name, f"{len(graph) - len(entities)} entities have no @id")
-    for ident, count in Counter(str(entity["@id"]) for entity in entities).items():
-        if count > 1:
-            report.find(name, f"duplicate id {ident!r}")
-    known = {str(entity["@id"]) for entity in entities}
-    for entity in entities:
-        for key, ident in _references(entity):
-            if ident not in known and "://" not in ident:
-                report.find(name, f"dangling reference {ident!r} in {key} of {entity['@id']!r}")
-        if _ACTIONS & set(_types(entity)):
-            _check_action(entity, name, report)
-    _check_statuses(entities, records, name, report)
-    return _check_files(entities)
-
-
-def _types(entity: Mapping[str, Any]) -> list[str]:
-    types = entity.get("@type")
-    return [types] if isinstance(types, str) else list(types or [])
-
-
-def _references(entity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in entity.items():
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, Mapping) and "@id" in item:
-                yield key, str(item["@id"])
-
-
-def _check_action(entity: Mapping[str, Any], name: str, report: Report) -> None:
-    ident, status = entity["@id"], entity.get("actionStatus")
-    if status not in STATUS.values():
-        report.find(name, f"wrong status {status!r} of {ident!r}")
-    if entity.get("error") and status == STATUS["completed"]:
-        report.find(name, f"{ident!r} is completed and has an error")
-    if out_of_order(entity.get("startTime"), entity.get("endTime")):
-        report.find(name, f"times out of order: {ident!r} ends before it starts")
-
-
-def _check_statuses(
-    entities: list[Mapping[str, Any]], records: list[JobRecord], name: str, report: Report
-) -> None:
-    """Compare the status of each job's action with the job's own record."""
-    actions = {str(entity["@id"]): entity for entity in entities}
-    for record in records:
-        action = actions.get(f"#job/{record.key.name}")
-        if action is None or record.key.step == "results":  # recorded after the manifest
-            continue
-        failed = action.get("actionStatus") == STATUS["failed"]
-        if not failed and record.status == "failed":
-            report.find(name, f"{record.key.name} is not failed, but {record.file} says so")
-        if failed and record.status == "complete" and action.get("result"):
-            report.find(name, f"{record.key.name} is failed, but {record.file} says complete")
-
-
-def _check_files(entities: list[Mapping[str, Any]]) -> dict[str, Digest | None]:
-    found: dict[str, Digest | None] = {}
-    for entity in entities:
-        ident = str(entity["@id"])
-        if "File" not in _types(entity) or ident.startswith("#") or "://" in ident:
-            continue
-        size, sha256 = entity.get("contentSize"), entity.get("sha256")
-        whole = isinstance(sha256, str) and str(size).isdecimal()
-        found[file_path(ident)] = Digest(int(str(size)), str(sha256)) if whole else None
-    return found
-
-
-JOB_STATUSES = ("complete", "failed")
-FOV_STATUSES = ("complete", "failed", "incomplete", "outdated")
-
-
-def check_records(place: Path, prefix: str, report: Report) -> None:
-    """Check the form of the status records of a folder; note jobs that failed."""
-    for path in sorted((place / LOGS).rglob("*.json")):
-        name = f"{prefix}{path.relative_to(place).as_posix()}"
-        content, problem, twice = read_object(path)
-        if content is None:
-            report.find(name, problem)
-            continue
-        for key in twice:
-            report.find(name, f"the key {key!r} stands twice")
-        status = content.get("status")
-        if status not in JOB_STATUSES:
-            report.find(name, f"wrong status {status!r}; a job is {' or '.join(JOB_STATUSES)}")
-        elif status == "failed":
-            report.note(name, f"the job failed: {content.get('error') or 'no error is recorded'}")
-        elif "outputs" not in content:
-            report.note(name, "no checksums were recorded for this job's outputs")
-
-
-def check_results(
-    place: Path, prefix: str, records: list[JobRecord], report: Report
-) -> dict[str, Any]:
-    """Check the results file; return its content."""
-    file = place / RESULTS_NAME
-    name = f"{prefix}{RESULTS_NAME}"
-    if not file.exists():
-        if (place / PLAN_NAME).exists():
-            report.find(name, "missing; the run was stopped before it was written")
-        return {}
-    try:
-        content = read_yaml(file)
-    except FovflowError as error:
-        report.find(name, f"cannot be read: {error.found or error}")
-        return {}
-    if not isinstance(content, dict):
-        report.find(name, "is no results file")
-        return {}
-    for path in _paths(content.get("results_paths")):
-        if climbs_out(path):
-            report.find(name, f"names {path!r}, which lies outside the folder")
-        elif not (place / path).exists():
-            report.find(name, f"names {path}, which is not there")
-    _check_fovs(content.get("fovs"), records, name, report)
-    return content
-
-
-def _check_fovs(statuses: Any, records: list[JobRecord], name: str, report: Report) -> None:
-    """Check each FOV's status against the records of its jobs."""
-    failures: dict[str, list[JobRecord]] = {}
-    for record in records:
-        if record.status == "failed":
-            failures.setdefault(record.key.fov, []).append(record)
-    for fov, entry in statuses.items() if isinstance(statuses, dict) else ():
-        status = entry.get("status") if isinstance(entry, dict) else None
-        if status not in FOV_STATUSES:
-            report.find(name, f"wrong status {status!r} of FOV {fov}")
-            continue
-        failed = failures.get(f"{int(fov):03d}", [])
-        if failed and status == "complete":
-            report.find(name, f"says that FOV {fov} is complete, but {failed[0].file} failed")
-        elif status == "failed" and not failed:
-            report.find(name, f"says that FOV {fov} failed, but no job of it did")
-        elif status != "complete":
-            report.note(name, f"FOV {fov} is {status}")
-
-
-def _paths(value: Any) -> list[str]:
-    """Return all file names in the nested lists and mappings of ``results_paths``."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [path for item in value.values() for path in _paths(item)]
-    if isinstance(value, list):
-        return [path for item in value for path in _paths(item)]
-    return []
-
-
-def check_run(run: RunFolder, base: Path, report: Report) -> None:
-    """Check a run's record and those of its jobs: statuses and times."""
-    name = (run.path / "run.json").relative_to(base).as_posix()
-    content, problem, twice = read_object(run.path / "run.json")
-    if content is None:
-        report.find(name, problem)
-        return
-    for key in twice:
-        report.find(name, f"the key {key!r} stands twice")
-    if content.get("id") != run.id:
-        report.find(name, f"is the record of {content.get('id')!r}, in the folder of {run.id}")
-    _check_history(content, name, report)
-    if content.get("status") in STATUSES and content["status"] not in FINAL:
-        report.note(name, f"the run is {run.status()}")
-    failed = 0
-    for attempt in read_attempts(run):
-        file = run.job_file(attempt.job, attempt.number).relative_to(base).as_posix()
-        _check_attempt(attempt, content, file, report)
-        newest = not run.job_file(attempt.job, attempt.number + 1).exists()
-        failed += newest and attempt.status == "failed"
-    if failed and content.get("status") == "completed":
-        report.find(name, f"wrong status completed: {failed} of its jobs failed")
-
-
-def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
-    status = content.get("status")
-    if status not in STATUSES:
-        report.find(name, f"wrong status {status!r}")
-    history = content.get("history")
-    entries = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
-    if not entries or entries[-1].get("status") != status:
-        report.find(name, f"its history does not end with its status {status!r}")
-    times = [entry.get("time") for entry in entries]
-    times = [content.get("created"), *times]
-    pairs = [*pairwise(times), (content.get("started"), content.get("ended"))]
-    for first, second in pairs:
-        if out_of_order(first, second):
-            report.find(name, f"times out of order: {second} stands after {first}")
-    if status in FINAL and not content.get("ended"):
-        report.find(name, f"the run is {status} without an end")
-
-
-def _check_attempt(attempt: Attempt, run: dict[str, Any], file: str, report: Report) -> None:
-    if out_of_order(attempt.started, attempt.ended):
-        report.find(file, f"times out of order: it ended {attempt.ended}, before it started")
-    if attempt.host and attempt.host != run.get("host"):
-        return  # clocks of two machines
-    if out_of_order(run.get("created"), attempt.started):
-        report.find(file, f"times out of order: it started {attempt.started}, before its run")
-    if run.get("status") == "completed" and out_of_order(attempt.ended, run.get("ended")):
-        report.find(file, f"times out of order: it ended {attempt.ended}, after its run")
-
-
-_UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, PLAN_NAME})
-_LOG_SUFFIXES = (".log", ".tsv", ".json", ".jsonl")
-
-
-@dataclass(slots=True)
-class Expected:
-    """What a file should be: digests with the record that says so."""
-
-    said: list[tuple[str, Digest]] = field(default_factory=list)
-    optional: bool = False
-
-
 def verify(
     folder: str | os.PathLike[str], *, advance: Callable[[int, int], object] | None = None
 ) -> Report:
@@ -395,21 +123,25 @@ def verify(
     if not base.is_dir():
         raise FovflowError(f"there is no folder {base}", remedy="give a folder of results")
     report = Report()
-    alone = is_dataset(base)
-    places = [base] if holds_records(base) or (base / REPORT_NAME).exists() else []
-    if not alone:
-        places += sorted(filter(holds_records, _folders(base)))
-    runs = [] if alone else list_runs(base)
-    if not places and not runs:
+    folders = [base] if holds_records(base) or (base / REPORT_NAME).exists() else []
+    runs: list[RunFolder] = []
+    if not is_dataset(base):
+        inside = [path for path in base.iterdir() if path.name not in ("runs", LOGS)]
+        folders += sorted(path for path in inside if path.is_dir() and holds_records(path))
+        runs = list_runs(base)
+    if not folders and not runs:
         raise FovflowError(
             f"{base} holds no results",
             found="neither records of jobs nor of runs",
             remedy="give a dataset's folder, or the output folder",
         )
-    expected = {place: _check_place(place, _prefix(base, place), report) for place in places}
+    prefixes = {folder: "" if folder == base else f"{folder.name}/" for folder in folders}
+    places = [_Place(folder, prefix, report) for folder, prefix in prefixes.items()]
+    for place in places:
+        place.check()
     for run in runs:
-        check_run(run, base, report)
-    _compare(expected, base, report, advance)
+        _check_run(run, base, report)
+    _compare(places, report, advance)
     report.findings.sort()
     report.notes.sort()
     return report
@@ -426,116 +158,348 @@ def holds_records(folder: Path) -> bool:
     return is_dataset(folder) or any(folder.glob(f"{LOGS}/**/*.json"))
 
 
-def _folders(base: Path) -> list[Path]:
-    return [path for path in base.iterdir() if path.is_dir() and path.name not in ("runs", LOGS)]
+@dataclass(slots=True)
+class _Expected:
+    """What a file should be: digests with the record that says so."""
+
+    recorded: list[tuple[str, Digest]] = field(default_factory=list)
+    optional: bool = False
 
 
-def _prefix(base: Path, place: Path) -> str:
-    return "" if place == base else f"{place.name}/"
+class _Place:
+    """A dataset's folder, or the output folder with what is of no dataset.
 
+    Parameters
+    ----------
+    folder : pathlib.Path
+    prefix : str
+        What its files' names begin with in the report.
+    report : Report
+    """
 
-def _check_place(place: Path, prefix: str, report: Report) -> dict[str, Expected]:
-    """Check a folder's records; return what its files should be."""
-    records = read_job_records(place)
-    check_records(place, prefix, report)
-    results = check_results(place, prefix, records, report)
-    kept = results.get("kept")
-    expected: dict[str, Expected] = {}
+    def __init__(self, folder: Path, prefix: str, report: Report):
+        self.folder, self.prefix, self.report = folder, prefix, report
+        self.records = read_records(folder)
+        self.expected: dict[str, _Expected] = {}
 
-    def expect(path: str, source: str, digest: Digest | None, optional: bool = False) -> None:
-        if climbs_out(path):
-            report.find(f"{prefix}{source}", f"names {path!r}, which lies outside the folder")
+    def check(self) -> None:
+        """Check the records; find out what the files should be, and which nothing speaks of."""
+        self._check_records()
+        kept = self._check_results().get("kept")
+        described = self._check_manifest()
+        for path, digest in described.items():
+            self._expect(path, FILE_NAME, digest)
+        for record in self.records:
+            for path, digest in record.outputs.items():
+                if path == RESULTS_NAME and path in described:
+                    continue  # it may be newer than the job that made it first
+                removed = isinstance(kept, list) and kept_kind(path) not in (None, *kept)
+                optional = removed or record.status != "completed"
+                self._expect(path, record.file, digest, optional=optional)
+        self._find_orphans()
+
+    def _find(self, file: str, problem: str) -> None:
+        self.report.find(f"{self.prefix}{file}", problem)
+
+    def _note(self, file: str, text: str) -> None:
+        self.report.note(f"{self.prefix}{file}", text)
+
+    def _expect(
+        self, path: str, source: str, digest: Digest | None, *, optional: bool = False
+    ) -> None:
+        if _climbs_out(path):
+            self._find(source, f"names {path!r}, which lies outside the folder")
             return
-        entry = expected.setdefault(path, Expected())
+        entry = self.expected.setdefault(path, _Expected())
         entry.optional |= optional
         if digest is not None:
-            entry.said.append((source, digest))
+            entry.recorded.append((source, digest))
 
-    told = check_manifest(place, prefix, records, report)
-    for path, digest in told.items():
-        expect(path, FILE_NAME, digest)
-    for record in records:
-        for path, digest in record.outputs.items():
-            if path == RESULTS_NAME and path in told:
-                continue  # it may be newer than the job that made it first: the manifest tells
-            gone = isinstance(kept, list) and kept_kind(path) not in (None, *kept)
-            expect(path, record.file, digest, optional=gone or record.status != "complete")
-    _find_orphans(place, prefix, expected, report)
-    return expected
+    def _check_records(self) -> None:
+        """Check the form of the records of jobs; note jobs that failed."""
+        for path in sorted((self.folder / LOGS).rglob("*.json")):
+            file = path.relative_to(self.folder).as_posix()
+            content = read_object(path, f"{self.prefix}{file}", self.report)
+            if content is None:
+                continue
+            if "v" not in content:
+                content = upgrade(content)
+            status = content.get("status")
+            if status not in JOB_STATUSES:
+                self._find(file, f"wrong status {status!r}; a job is {' or '.join(JOB_STATUSES)}")
+            elif status == "failed":
+                self._note(
+                    file, f"the job failed: {content.get('error') or 'no error is recorded'}"
+                )
+            elif "outputs" not in content:
+                self._note(file, "no checksums were recorded for this job's outputs")
+
+    def _check_results(self) -> dict[str, Any]:
+        """Check the results file; return its content."""
+        file = self.folder / RESULTS_NAME
+        if not file.exists():
+            if (self.folder / PLAN_NAME).exists():
+                self._find(RESULTS_NAME, "missing; the run was stopped before it was written")
+            return {}
+        try:
+            content = read_yaml(file)
+        except FovflowError as error:
+            self._find(RESULTS_NAME, f"cannot be read: {error.found or error}")
+            return {}
+        if not isinstance(content, dict):
+            self._find(RESULTS_NAME, "is no results file")
+            return {}
+        for path in _paths(content.get("results_paths")):
+            if _climbs_out(path):
+                self._find(RESULTS_NAME, f"names {path!r}, which lies outside the folder")
+            elif not (self.folder / path).exists():
+                self._find(RESULTS_NAME, f"names {path}, which is not there")
+        fovs = content.get("fovs")
+        self._check_fovs(fovs if isinstance(fovs, dict) else {})
+        return content
+
+    def _check_fovs(self, entries: Mapping[str, Any]) -> None:
+        """Check each FOV's status against the records of its jobs."""
+        failures = {job.key.fov: job for job in reversed(self.records) if job.status == "failed"}
+        for fov, entry in entries.items():
+            status = entry.get("status") if isinstance(entry, dict) else None
+            if status not in FOV_STATUSES:
+                self._find(RESULTS_NAME, f"wrong status {status!r} of FOV {fov}")
+                continue
+            failed = failures.get(f"{int(fov):03d}")
+            if failed and status == "complete":
+                problem = f"says that FOV {fov} is complete, but {failed.file} failed"
+                self._find(RESULTS_NAME, problem)
+            elif status == "failed" and not failed:
+                self._find(RESULTS_NAME, f"says that FOV {fov} failed, but no job of it did")
+            elif status != "complete":
+                self._note(RESULTS_NAME, f"FOV {fov} is {status}")
+
+    def _check_manifest(self) -> dict[str, Digest | None]:
+        """Check ``ro-crate-metadata.json``; return the digests of the files that it describes."""
+        if not (self.folder / FILE_NAME).exists():
+            if (self.folder / PLAN_NAME).exists():
+                self._note(FILE_NAME, "there is no manifest")
+            return {}
+        name = f"{self.prefix}{FILE_NAME}"
+        content = read_object(self.folder / FILE_NAME, name, self.report)
+        if content is None:
+            return {}
+        graph = content.get("@graph")
+        if not isinstance(graph, list):
+            self._find(FILE_NAME, "has no @graph")
+            return {}
+        entities = [entity for entity in graph if isinstance(entity, Mapping) and "@id" in entity]
+        if len(entities) != len(graph):
+            self._find(FILE_NAME, f"{len(graph) - len(entities)} entities have no @id")
+        counts = Counter(str(entity["@id"]) for entity in entities)
+        for ident, count in counts.items():
+            if count > 1:
+                self._find(FILE_NAME, f"duplicate id {ident!r}")
+        described: dict[str, Digest | None] = {}
+        for entity in entities:
+            ident, types = str(entity["@id"]), types_of(entity)
+            for key, target in references_of(entity):
+                if target not in counts and "://" not in target:
+                    self._find(FILE_NAME, f"dangling reference {target!r} in {key} of {ident!r}")
+            if ACTIONS & set(types):
+                self._check_action(entity)
+            if "File" in types and not ident.startswith("#") and "://" not in ident:
+                size, sha256 = str(entity.get("contentSize")), entity.get("sha256")
+                whole = isinstance(sha256, str) and size.isdecimal()
+                described[file_path(ident)] = Digest(int(size), str(sha256)) if whole else None
+        self._check_actions_of_jobs({str(entity["@id"]): entity for entity in entities})
+        return described
+
+    def _check_action(self, entity: Mapping[str, Any]) -> None:
+        ident, status = entity["@id"], entity.get("actionStatus")
+        if status not in STATUS.values():
+            self._find(FILE_NAME, f"wrong status {status!r} of {ident!r}")
+        if entity.get("error") and status == STATUS["completed"]:
+            self._find(FILE_NAME, f"{ident!r} is completed and has an error")
+        if _out_of_order(entity.get("startTime"), entity.get("endTime")):
+            self._find(FILE_NAME, f"times out of order: {ident!r} ends before it starts")
+
+    def _check_actions_of_jobs(self, entities: Mapping[str, Mapping[str, Any]]) -> None:
+        """Compare the status of each job's action with the job's own record."""
+        for record in self.records:
+            action = entities.get(f"#job/{record.key.name}")
+            if action is None or record.step == "results":  # recorded after the manifest
+                continue
+            failed = action.get("actionStatus") == STATUS["failed"]
+            job, file = record.key.name, record.file
+            if not failed and record.status == "failed":
+                self._find(FILE_NAME, f"{job} is not failed, but {file} says so")
+            if failed and record.status == "completed" and action.get("result"):
+                self._find(FILE_NAME, f"{job} is failed, but {file} says completed")
+
+    def _find_orphans(self) -> None:
+        own = is_dataset(self.folder)
+        for path in sorted(self._files(own)):
+            name = path.relative_to(self.folder).as_posix()
+            is_log = name.startswith(f"{LOGS}/") and path.suffix in _LOG_SUFFIXES
+            if name in self.expected or name in _UNRECORDED or is_log:
+                continue
+            if (
+                name.endswith("_inspected.csv")
+                and name.replace("_inspected.csv", ".csv") in self.expected
+            ):
+                continue
+            if name == REPORT_NAME and not own:
+                self.report.note(name, "not checked: it was made again by no job of a run")
+                continue
+            what = "left by a killed writer" if name.endswith(".part") else "no record speaks of it"
+            self._find(name, f"orphan: {what}")
+
+    def _files(self, own: bool) -> Iterator[Path]:
+        """Yield the files of the folder; of an output folder only those outside its datasets."""
+        for where, folders, names in os.walk(self.folder):
+            if not own and Path(where) == self.folder:
+                folders[:] = [name for name in folders if name == LOGS]
+            for name in names:
+                yield Path(where) / name
 
 
-def _find_orphans(place: Path, prefix: str, expected: dict[str, Expected], report: Report) -> None:
-    for path in sorted(_files(place)):
-        name = path.relative_to(place).as_posix()
-        if name in expected or name in _UNRECORDED:
-            continue
-        if name == REPORT_NAME and not is_dataset(place):
-            report.note(name, "not checked: it was made again by no job of a run")
-            continue
-        if path.parts[len(place.parts)] == LOGS and path.suffix in _LOG_SUFFIXES:
-            continue
-        base = name.removesuffix("_inspected.csv") + ".csv"
-        if name.endswith("_inspected.csv") and base in expected:
-            continue
-        what = "left by a killed writer" if name.endswith(".part") else "no record speaks of it"
-        report.find(f"{prefix}{name}", f"orphan: {what}")
+def _check_run(run: RunFolder, base: Path, report: Report) -> None:
+    """Check a run's record and those of its jobs: statuses and times."""
+    name = (run.path / "run.json").relative_to(base).as_posix()
+    content = read_object(run.path / "run.json", name, report)
+    if content is None:
+        return
+    if content.get("id") != run.id:
+        report.find(name, f"is the record of {content.get('id')!r}, in the folder of {run.id}")
+    _check_history(content, name, report)
+    if content.get("status") in RUN_STATUSES and content["status"] not in FINAL:
+        report.note(name, f"the run is {run.status()}")
+    failed = 0
+    for job in read_attempts(run):
+        file = run.job_file(job.job, job.attempt).relative_to(base).as_posix()
+        _check_attempt(job, content, file, report)
+        newest = not run.job_file(job.job, job.attempt + 1).exists()
+        failed += newest and job.status == "failed"
+    if failed and content.get("status") == "completed":
+        report.find(name, f"wrong status completed: {failed} of its jobs failed")
 
 
-def _files(place: Path) -> Iterator[Path]:
-    """Yield the files of a folder; of an output folder only those outside its datasets."""
-    own = is_dataset(place)
-    for where, folders, names in os.walk(place):
-        if not own and Path(where) == place:
-            folders[:] = [name for name in folders if name == LOGS]
-        for name in names:
-            yield Path(where) / name
+def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
+    status = content.get("status")
+    if status not in RUN_STATUSES:
+        report.find(name, f"wrong status {status!r}")
+    history = content.get("history")
+    entries = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
+    if not entries or entries[-1].get("status") != status:
+        report.find(name, f"its history does not end with its status {status!r}")
+    times = [content.get("created"), *(entry.get("time") for entry in entries)]
+    for first, second in [*pairwise(times), (content.get("started"), content.get("ended"))]:
+        if _out_of_order(first, second):
+            report.find(name, f"times out of order: {second} stands after {first}")
+    if status in FINAL and not content.get("ended"):
+        report.find(name, f"the run is {status} without an end")
+
+
+def _check_attempt(job: JobRecord, run: dict[str, Any], file: str, report: Report) -> None:
+    if _out_of_order(job.started, job.ended):
+        report.find(file, f"times out of order: it ended {job.ended}, before it started")
+    if job.host and job.host != run.get("host"):
+        return  # clocks of two machines
+    if _out_of_order(run.get("created"), job.started):
+        report.find(file, f"times out of order: it started {job.started}, before its run")
+    if run.get("status") == "completed" and _out_of_order(job.ended, run.get("ended")):
+        report.find(file, f"times out of order: it ended {job.ended}, after its run")
 
 
 def _compare(
-    expected: dict[Path, dict[str, Expected]],
-    base: Path,
-    report: Report,
-    advance: Callable[[int, int], object] | None,
+    places: list[_Place], report: Report, advance: Callable[[int, int], object] | None
 ) -> None:
-    todo: list[tuple[Path, str, Expected]] = []
-    for place, files in expected.items():
-        for path, entry in sorted(files.items()):
-            name = f"{_prefix(base, place)}{path}"
-            if not (place / path).is_file():
+    """Compare the files of all places with what they should be."""
+    todo: list[tuple[Path, str, _Expected]] = []
+    for place in places:
+        for path, entry in sorted(place.expected.items()):
+            file, name = place.folder / path, f"{place.prefix}{path}"
+            if not file.is_file():
                 if not entry.optional:
-                    by = entry.said[0][0] if entry.said else "a record"
+                    by = entry.recorded[0][0] if entry.recorded else "a record"
                     report.find(name, f"missing; {by} says that it was made")
-            elif entry.said:
-                todo.append((place / path, name, entry))
+            elif entry.recorded:
+                todo.append((file, name, entry))
             else:
                 report.note(name, "not checked: no checksum was recorded")
     total = sum(file.stat().st_size for file, _, _ in todo)
     for file, name, entry in todo:
-        _compare_file(file, name, entry, report, lambda n: advance and advance(n, total))
+        try:
+            digest = digest_of(file, each=lambda piece: advance and advance(len(piece), total))
+        except OSError as error:
+            report.find(name, f"cannot be read: {error.strerror or error}")
+            continue
+        report.files += 1
+        report.bytes += digest.bytes
+        problems = (_difference(digest, *recorded) for recorded in entry.recorded)
+        problem = next(filter(None, problems), "")
+        if problem:
+            report.find(name, problem)
 
 
-def _compare_file(
-    path: Path, name: str, entry: Expected, report: Report, advance: Callable[[int], Any]
-) -> None:
+def _difference(digest: Digest, source: str, recorded: Digest) -> str:
+    """Return what differs between a file and what a record says of it."""
+    if recorded.bytes != digest.bytes:
+        return f"has {digest.bytes} bytes where {source} says {recorded.bytes}"
+    if recorded.sha256 != digest.sha256:
+        return (
+            f"its content was changed: SHA-256 {digest.sha256[:16]}… where {source} says "
+            f"{recorded.sha256[:16]}…"
+        )
+    return ""
+
+
+def _paths(value: Any) -> list[str]:
+    """Return all file names in the nested lists and mappings of ``results_paths``."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [path for item in value.values() for path in _paths(item)]
+    if isinstance(value, list):
+        return [path for item in value for path in _paths(item)]
+    return []
+
+
+def read_object(path: Path, name: str, report: Report) -> dict[str, Any] | None:
+    """Return a JSON object; what is wrong with it, and keys that stand twice, are findings."""
+    twice: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = Counter(key for key, _ in items)
+        twice.extend(sorted(key for key, count in counts.items() if count > 1))
+        return dict(items)
+
     try:
-        digest = digest_of(path, each=lambda piece: advance(len(piece)))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=pairs)
     except OSError as error:
         report.find(name, f"cannot be read: {error.strerror or error}")
-        return
-    report.files += 1
-    report.bytes += digest.bytes
-    for source, said in entry.said:
-        if said.bytes != digest.bytes:
-            report.find(name, f"has {digest.bytes} bytes where {source} says {said.bytes}")
-        elif said.sha256 != digest.sha256:
-            report.find(
-                name,
-                f"its content was changed: SHA-256 {digest.sha256[:16]}… where {source} says "
-                f"{said.sha256[:16]}…",
-            )
-        else:
-            continue
-        return
+        return None
+    except (ValueError, RecursionError) as error:
+        report.find(name, f"is not JSON: {error}")
+        return None
+    if not isinstance(content, dict):
+        report.find(name, "is no JSON object")
+        return None
+    for key in twice:
+        report.find(name, f"the key {key!r} stands twice")
+    return content
+
+
+def _climbs_out(path: str) -> bool:
+    """Tell whether a recorded name leaves the folder that it is relative to."""
+    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path
+
+
+def _out_of_order(first: Any, second: Any) -> bool:
+    """Tell whether two times are known and the second lies before the first, or is no time."""
+    if not first or not second:
+        return False
+    before, after = moment(first), moment(second)
+    if before is None or after is None:
+        return True
+    return (after - before).total_seconds() < -CLOCK_TOLERANCE_S
 
 
 def format_report(report: Report, *, notes: bool = True) -> Iterable[str]:

@@ -1,0 +1,285 @@
+"""A job as it is recorded: by its events while it works, and by one record when it has ended.
+
+The events of an attempt are what is known of a job. The record beside its log, in the dataset's
+folder, is made from them by `job_record`, so that a folder that is moved or copied alone still
+tells what is complete and can be verified. `JobRecord` reads both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fovflow.atomic import Digest
+from fovflow.events import ENDED, Status, seconds_of, upgrade
+from fovflow.layout import LOGS, parse_record
+from fovflow.records import read_json_object
+from fovflow.stages import step_of_rule
+
+ENDS = ("job_finished", "job_failed")
+"""Types of the last event of an attempt."""
+
+MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+"""What `JobRecord.take` raises for an event whose values are of other kinds than they should be."""
+
+
+class JobKey(NamedTuple):
+    """Which job of a dataset: its step and, where it has them, its FOV and channel."""
+
+    step: str
+    fov: str = ""
+    channel: str = ""
+
+    @property
+    def name(self) -> str:
+        """The job as one word: ``segment.fov_003.ch_0``."""
+        parts = [self.step, self.fov and f"fov_{self.fov}", self.channel and f"ch_{self.channel}"]
+        return ".".join(filter(None, parts))
+
+    @property
+    def words(self) -> str:
+        """The job in words: ``segment, FOV 3, channel 0``."""
+        place = {"fov": self.fov, "channel": self.channel}
+        words = in_words({key: value for key, value in place.items() if value})
+        return f"{self.step}, {words}" if words else self.step
+
+
+@dataclass(slots=True)
+class JobRecord:
+    """One attempt of one job.
+
+    Attributes
+    ----------
+    job : str
+        Name of the job, and of the folder of its events; see `job_name`.
+    attempt : int
+        0 where a record of version 1 does not tell.
+    run : str
+        Id of the run; empty where none was recorded.
+    status : Status
+    started, ended : str or None
+        ISO 8601.
+    error : str
+    frame : int or None
+        The frame at work when it failed.
+    transient : bool
+        Whether another attempt may succeed: memory, disk, network.
+    usage : dict
+        ``seconds``, ``cpu_s``, ``peak_mib`` where known.
+    cluster : dict
+        ``id``, ``node`` and ``cpus`` of the SLURM job that it is part of.
+    options : object
+        Parameters of the step; None where they are not known.
+    inputs : tuple of str
+        Names relative to the dataset's folder; empty where they were not recorded.
+    outputs : dict of str to Digest or None
+        By name relative to the dataset's folder; None where no digest was recorded.
+    t, total : int
+        Frames done, of how many; 0 of 0 where the job has not told.
+    message : str
+        What is done with these frames.
+    metrics : dict
+        Latest numbers by name.
+    file : str
+        Name of the record relative to the dataset's folder; empty for what a run recorded.
+    """
+
+    job: str = ""
+    attempt: int = 0
+    rule: str = ""
+    wildcards: dict[str, str] = field(default_factory=dict)
+    step: str = ""
+    run: str = ""
+    status: Status = "submitted"
+    started: str | None = None
+    ended: str | None = None
+    host: str = ""
+    pid: int | None = None
+    cluster: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    frame: int | None = None
+    transient: bool = False
+    log: str = ""
+    usage: dict[str, float] = field(default_factory=dict)
+    options: Any = None
+    inputs: tuple[str, ...] = ()
+    outputs: dict[str, Digest | None] = field(default_factory=dict)
+    t: int = 0
+    total: int = 0
+    message: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    file: str = ""
+    _engine_spoke: bool = False
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset; empty for jobs of several."""
+        return self.wildcards.get("dataset", "")
+
+    @property
+    def key(self) -> JobKey:
+        """Which job of its dataset it is."""
+        fov, channel = self.wildcards.get("fov", ""), self.wildcards.get("channel", "")
+        return JobKey(self.step, fov, channel)
+
+    @property
+    def where(self) -> str:
+        """The job's wildcards in words: ``plate1, FOV 3, channel 1``."""
+        return in_words(self.wildcards)
+
+    def seconds(self, now: float) -> float:
+        """Return how long the job has been, or was, at work."""
+        if "seconds" in self.usage:
+            return self.usage["seconds"]
+        if self.started is None:
+            return 0.0
+        end = now if self.ended is None else seconds_of(self.ended)
+        return max(0.0, end - seconds_of(self.started))
+
+    def take(self, event: Mapping[str, Any], *, own: bool = True, files: bool = True) -> None:
+        """Take one of the job's events, or its record.
+
+        Parameters
+        ----------
+        event : mapping
+        own : bool
+            Whether the job itself tells it, and not the engine: how a job ended is the engine's to
+            say where it does, also when the job's own last event is read later.
+        files : bool
+            Whether parameters, inputs and outputs are kept: they need memory.
+        """
+        kind = event["type"]
+        if kind == "progress":
+            self.t, self.total = int(event["t"]), int(event["T"])
+            self.message = str(event.get("message") or "")
+        elif kind == "metrics":
+            self.metrics.update(event["metrics"])
+        elif kind == "job_started":
+            self._begin(event, files=files)
+            self.started = event["time"]
+            if not self._engine_spoke:
+                self.status = "running"
+        elif kind in ENDS:
+            self._begin(event, files=files)
+            for name in ("seconds", "cpu_s", "peak_mib"):
+                if isinstance(event.get(name), int | float):
+                    self.usage[name] = float(event[name])
+            if not (own and self._engine_spoke):
+                self._engine_spoke = not own
+                self._end(event, files=files)
+
+    def _begin(self, event: Mapping[str, Any], *, files: bool) -> None:
+        self.rule = str(event["rule"])
+        self.wildcards = {key: str(value) for key, value in event["wildcards"].items()}
+        self.step = str(event.get("step") or step_of_rule(self.rule))
+        self.host = str(event.get("host") or self.host)
+        pid = event.get("pid", self.pid)
+        self.pid = pid if isinstance(pid, int) else None
+        self.cluster = dict(event.get("cluster") or self.cluster)
+        if files:
+            self.options = event.get("options", self.options)
+            inputs = event.get("inputs")
+            self.inputs = tuple(map(str, inputs)) if isinstance(inputs, list) else self.inputs
+
+    def _end(self, event: Mapping[str, Any], *, files: bool) -> None:
+        self.status, self.ended = event["status"], event.get("time")
+        self.started = event.get("started") or self.started
+        self.error, self.log = str(event.get("error") or ""), str(event.get("log") or "")
+        frame = event.get("frame")
+        self.frame = frame if isinstance(frame, int) else None
+        self.transient = bool(event.get("transient"))
+        if files:
+            outputs = event.get("outputs")
+            outputs = outputs if isinstance(outputs, Mapping) else {}
+            self.outputs = {str(name): _digest(content) for name, content in outputs.items()}
+
+
+def job_record(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job's record from the first and the last event of its attempt.
+
+    It is the last event with what the first one tells besides.
+    """
+    return {**started, **ended, "started": started.get("time")}
+
+
+def read_record(path: str | Path, folder: str | Path = "") -> JobRecord | None:
+    """Return the job of a record in a dataset's folder; None for a file that is no record.
+
+    Parameters
+    ----------
+    path : path-like
+    folder : path-like, optional
+        The dataset's folder.
+    """
+    content, file = read_json_object(path), Path(path)
+    if "v" not in content:
+        content = upgrade(content)
+    if content.get("status") not in ENDED or content.get("type") not in ENDS:
+        return None
+    step, fov, channel = parse_record(file.as_posix())
+    record = JobRecord(
+        job=str(content.get("job") or ""),
+        run=str(content.get("run") or ""),
+        file=file.relative_to(folder).as_posix() if folder else "",
+    )
+    named = {key: value for key, value in {"fov": fov, "channel": channel}.items() if value}
+    try:
+        record.attempt = int(content.get("attempt") or 0)
+        record.take({"rule": step, "step": step, "wildcards": named, **content})
+    except MALFORMED:
+        return None
+    return record
+
+
+def read_records(folder: str | Path) -> list[JobRecord]:
+    """Return the jobs of all records of a dataset's folder, by name of the record."""
+    paths = sorted((Path(folder) / LOGS).rglob("*.json"))
+    return [record for path in paths if (record := read_record(path, folder)) is not None]
+
+
+def job_name(rule: str, wildcards: Mapping[str, Any]) -> str:
+    """Return a job's name, which is a folder: the rule and its wildcards.
+
+    Examples
+    --------
+    >>> job_name("segment", {"dataset": "plate 1", "fov": "003", "channel": "0"})
+    'segment.plate 1.fov_003.ch_0'
+    """
+    short = {"dataset": "", "fov": "fov_", "channel": "ch_"}
+    parts = [f"{short.get(key, key + '_')}{value}" for key, value in wildcards.items()]
+    return ".".join([rule, *parts]).replace("/", "_")
+
+
+def shared_words(wildcards: Sequence[Mapping[str, Any]]) -> str:
+    """Return in words what the wildcards of several jobs have in common.
+
+    Examples
+    --------
+    >>> shared_words([{"dataset": "a", "fov": "003"}, {"dataset": "a", "fov": "003", "channel": 1}])
+    'a, FOV 3'
+    """
+    first, *others = wildcards
+    return in_words({k: v for k, v in first.items() if all(one.get(k) == v for one in others)})
+
+
+def in_words(wildcards: Mapping[str, Any]) -> str:
+    """Return a job's wildcards in words.
+
+    Examples
+    --------
+    >>> in_words({"dataset": "plate1", "fov": "003", "channel": "1"})
+    'plate1, FOV 3, channel 1'
+    """
+    names = {"dataset": "", "fov": "FOV "}
+    numbers = {k: str(int(v)) for k, v in wildcards.items() if k == "fov" and str(v).isdecimal()}
+    shown = {**wildcards, **numbers}
+    return ", ".join(f"{names.get(key, f'{key} ')}{value}" for key, value in shown.items())
+
+
+def _digest(content: Any) -> Digest | None:
+    if not isinstance(content, Mapping):
+        return None
+    size, sha256 = content.get("bytes"), content.get("sha256")
+    return Digest(size, sha256) if isinstance(size, int) and isinstance(sha256, str) else None

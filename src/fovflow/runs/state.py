@@ -1,0 +1,374 @@
+"""What is known of a run and its jobs at one moment: progress, failures, end, cost."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from fovflow.events import ENDED, EventTail, Status, seconds_of
+from fovflow.jobrecord import ENDS, MALFORMED, JobRecord, shared_words
+from fovflow.runs.store import RunFolder
+
+
+class RunState:
+    """A run's state, from its record and its events.
+
+    Parameters
+    ----------
+    record : mapping, optional
+        The content of ``run.json``.
+    files : bool
+        Whether parameters, inputs and outputs of jobs are kept; see `JobRecord.take`.
+
+    Attributes
+    ----------
+    record : dict
+    planned : dict of str to int
+        Number of jobs by rule.
+    jobs : dict of (str, int) to JobRecord
+        By job and attempt.
+    alerts : list of dict
+        Alerts that fired.
+    messages : list of dict
+        Messages of the run itself.
+    cluster_jobs : list of dict
+        Jobs that a cluster was given, in that order.
+    """
+
+    def __init__(self, record: Mapping[str, Any] | None = None, *, files: bool = False):
+        self.record: dict[str, Any] = dict(record or {})
+        self.planned: dict[str, int] = dict(self.record.get("jobs") or {})
+        self.jobs: dict[tuple[str, int], JobRecord] = {}
+        self.alerts: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
+        self.cluster_jobs: list[dict[str, Any]] = []
+        self._files = files
+        self._last: dict[str, JobRecord] = {}
+        self._by_status: dict[str, dict[str, JobRecord]] = {}
+        self._spent: dict[str, tuple[int, float]] = {}
+
+    # ---- events
+
+    def submitted(self, job: str, attempt: int, rule: str, wildcards: Mapping[str, Any]) -> None:
+        """Note a job that the engine has handed out and that has not said anything itself yet."""
+        record = self._job(job, attempt)
+        record.rule, record.wildcards = rule, dict(wildcards)
+
+    def withdraw(self, job: str, attempt: int) -> None:
+        """Forget an attempt that was submitted and never began; the one before counts again."""
+        record = self.jobs.get((job, attempt))
+        if record is None or record.status != "submitted":
+            return
+        del self.jobs[job, attempt]
+        if self._last.get(job) is record:
+            self._by_status["submitted"].pop(job, None)
+            del self._last[job]
+            before = max((n for name, n in self.jobs if name == job), default=None)
+            if before is not None:
+                self._last[job] = record = self.jobs[job, before]
+                self._by_status.setdefault(record.status, {})[job] = record
+
+    def feed(self, event: Mapping[str, Any], job: tuple[str, int] | None = None) -> None:
+        """Take one event; `job` says whose it is where a job tells it itself.
+
+        What an event of other values than it should have would change is left as it is.
+        """
+        kind = str(event["type"])
+        with suppress(*MALFORMED):
+            if kind == "workflow":
+                self.planned = dict(event["jobs"])
+            elif kind == "alert":
+                self.alerts.append(dict(event))
+            elif kind == "message" and job is None:
+                self.messages.append(dict(event))
+            elif kind == "cluster_job":
+                self.cluster_jobs.append({**event, "attempt": int(event["attempt"])})
+            elif kind == "job_started" or kind in ENDS:
+                self._feed_job(event, self._job(str(event["job"]), int(event["attempt"])), job)
+            elif job is not None:
+                self._feed_job(event, self._job(*job), job)
+
+    def _feed_job(
+        self, event: Mapping[str, Any], record: JobRecord, job: tuple[str, int] | None
+    ) -> None:
+        before = record.status
+        record.take(event, own=job is not None, files=self._files)
+        if record.status == before:
+            return
+        if record.status == "completed" and record.ended is not None:
+            number, seconds = self._spent.get(record.rule, (0, 0.0))
+            spent = seconds + record.seconds(seconds_of(record.ended))
+            self._spent[record.rule] = (number + 1, spent)
+        if self._last.get(record.job) is record:
+            self._by_status[before].pop(record.job, None)
+            self._by_status.setdefault(record.status, {})[record.job] = record
+
+    def _job(self, job: str, attempt: int) -> JobRecord:
+        key = (job, attempt)
+        if key not in self.jobs:
+            self.jobs[key] = record = JobRecord(job, attempt)
+            last = self._last.get(job)
+            if last is None or last.attempt < attempt:
+                if last is not None:
+                    self._by_status[last.status].pop(job, None)
+                self._last[job] = record
+                self._by_status.setdefault(record.status, {})[job] = record
+        return self.jobs[key]
+
+    # ---- what is asked of it
+
+    def last(self) -> list[JobRecord]:
+        """Return the last attempt of each job, in the order in which the jobs came up."""
+        return list(self._last.values())
+
+    def last_of(self, job: str) -> JobRecord | None:
+        """Return the last attempt of a job."""
+        return self._last.get(job)
+
+    def count(self, status: Status) -> int:
+        """Return the number of jobs whose last attempt has this status."""
+        return len(self._by_status.get(status, {}))
+
+    @property
+    def total(self) -> int:
+        """Number of jobs of the run."""
+        return max(sum(self.planned.values()), self.count("completed") + self.count("failed"))
+
+    @property
+    def running(self) -> list[JobRecord]:
+        """Jobs at work, the one at work for longest first."""
+        found = self._by_status.get("running", {}).values()
+        return sorted(found, key=lambda record: (record.started or "", record.job))
+
+    @property
+    def failed(self) -> list[JobRecord]:
+        """Jobs whose last attempt failed."""
+        return list(self._by_status.get("failed", {}).values())
+
+    @property
+    def terminated(self) -> list[JobRecord]:
+        """Jobs whose last attempt was told to stop."""
+        return list(self._by_status.get("terminated", {}).values())
+
+    def elapsed(self, now: float) -> float:
+        """Return the seconds since the start, up to the end where there is one."""
+        start = self.record.get("started") or self.record.get("created")
+        if not start:
+            return 0.0
+        end = self.record.get("ended")
+        return max(0.0, (seconds_of(end) if end else now) - seconds_of(start))
+
+    def remaining(self, now: float) -> float | None:
+        """Return about how many seconds are left; None where nothing tells.
+
+        Each job to come is taken to last as long as the finished ones of its rule, or of all rules
+        where none has finished, and as many jobs to run at once as did so far.
+        """
+        number_done = sum(number for number, _ in self._spent.values())
+        elapsed = self.elapsed(now)
+        if not number_done or elapsed <= 0:
+            return None
+        spent = sum(seconds for _, seconds in self._spent.values())
+        failed = Counter(record.rule for record in self.failed)
+        left = 0.0
+        for rule, planned in self.planned.items():
+            number, seconds = self._spent.get(rule, (0, 0.0))
+            mean = seconds / number if number else spent / number_done
+            left += max(0, planned - number - failed[rule]) * mean
+        at_work = sum(record.seconds(now) for record in self.running)
+        at_once = max(1.0, (spent + at_work) / elapsed)
+        return max(0.0, left - at_work) / at_once
+
+
+Listener = Callable[[Mapping[str, Any], tuple[str, int]], None]
+
+
+class RunReader:
+    """Brings the state of a run up to date from its files.
+
+    Parameters
+    ----------
+    run : RunFolder
+    state : RunState, optional
+        A new one otherwise.
+    listener : callable, optional
+        Called with each new event of a job and whose it is: (job, attempt).
+    """
+
+    def __init__(
+        self, run: RunFolder, state: RunState | None = None, listener: Listener | None = None
+    ):
+        self.run = run
+        self.state = state or RunState()
+        self._listener = listener
+        self._own = [EventTail(run.path / name) for name in ("events.jsonl", "alerts.jsonl")]
+        self._tails: dict[tuple[str, int], EventTail] = {}
+        self._ended: set[tuple[str, int]] = set()
+        self._folders: dict[str, float] = {}
+
+    def poll(self) -> RunState:
+        """Read everything that is new; return the state."""
+        record = self.state.record = self.run.read_record()
+        if not self.state.planned and isinstance(record.get("jobs"), dict):
+            self.state.planned = dict(record["jobs"])
+        record["status"] = self.run.status()
+        self.poll_events()
+        return self.state
+
+    def poll_events(self) -> None:
+        """Read what is new of all files of events."""
+        for tail in self._own:
+            for event in tail.read():
+                self.state.feed(event)
+        self.poll_jobs(self._changed_jobs())
+
+    def poll_jobs(self, jobs: Iterable[str]) -> None:
+        """Read what is new of these jobs, and of those whose files are open already."""
+        for job in jobs:
+            for attempt in self.run.attempts_of(job):
+                if (job, attempt) not in self._ended:
+                    self._tails.setdefault(
+                        (job, attempt), EventTail(self.run.job_file(job, attempt))
+                    )
+        for key, tail in list(self._tails.items()):
+            for event in tail.read():
+                self.state.feed(event, key)
+                if self._listener is not None:
+                    self._listener(event, key)
+                if event["type"] in ENDS:
+                    self._ended.add(key)
+            if key in self._ended:
+                del self._tails[key]
+
+    def _changed_jobs(self) -> list[str]:
+        """Return the jobs whose folders have changed since the last call."""
+        changed = []
+        try:
+            with os.scandir(self.run.path / "jobs") as entries:
+                for entry in entries:
+                    at = entry.stat().st_mtime
+                    if self._folders.get(entry.name) != at:
+                        self._folders[entry.name] = at
+                        changed.append(entry.name)
+        except OSError:
+            return []
+        return sorted(changed)
+
+
+def read_run(run: RunFolder) -> RunState:
+    """Return all that is known of a run now."""
+    return RunReader(run).poll()
+
+
+def read_attempts(run: RunFolder) -> list[JobRecord]:
+    """Return every attempt of every job of a run, with its files, by job, then attempt."""
+    reader = RunReader(run, RunState(files=True))
+    reader.poll_events()
+    found = [job for _, job in sorted(reader.state.jobs.items()) if job.rule]
+    for job in found:
+        job.run = run.id
+    return found
+
+
+MOST_FAILURES = 1000
+"""Longest list of failures in a run's record; jobs' own records hold all."""
+
+_WORDS = {"failed": "failed", "terminated": "were stopped", "not_done": "were not begun"}
+
+
+def outcome(state: RunState, interrupted: str) -> tuple[str, str | None]:
+    """Return the final status of a run, and in words what it comes from.
+
+    Parameters
+    ----------
+    state : RunState
+    interrupted : str
+        Who asked the run to stop; empty where nobody did. A run that had done everything by then
+        is complete all the same.
+    """
+    found = counts(state)
+    parts = [f"{found[key]} {words}" for key, words in _WORDS.items() if found[key]]
+    if not parts:
+        return "completed", None
+    words = f"of {found['total']} jobs {', '.join(parts)}"
+    if interrupted:
+        return "terminated", f"{interrupted}; {words}"
+    return "failed", words
+
+
+def counts(state: RunState) -> dict[str, int]:
+    """Return the number of jobs: ``total``, ended by status, and ``not_done``."""
+    ended = {str(status): state.count(status) for status in ENDED}
+    not_done = max(0, state.total - sum(ended.values()))
+    return {"total": state.total, **ended, "not_done": not_done}
+
+
+def failures(state: RunState) -> list[dict[str, Any]]:
+    """Return which jobs failed or were stopped, and why."""
+    keys = ("job", "attempt", "rule", "wildcards", "error", "frame", "log")
+    bad = [*state.failed, *state.terminated][:MOST_FAILURES]
+    return [{key: getattr(job, key) for key in keys} for job in bad]
+
+
+def cluster_costs(state: RunState) -> list[dict[str, Any]]:
+    """Return what every job of a cluster took, in the order in which they were handed in.
+
+    Times run from the start of its first step to the end of its last; what the engine needs before
+    and after is not among them.
+
+    Returns
+    -------
+    list of dict
+        ``id``, ``scheduler``, ``attempt``, ``jobs`` (names), ``what`` (in words), ``status``
+        (``completed``, ``failed``, ``running``, ``waiting``), ``node``, ``waited_s``, ``seconds``,
+        ``cpus``, ``core_hours``, ``cpu_s``, ``memory_mb`` (asked for) and ``peak_mib`` (of its
+        largest step); None where it is not known.
+    """
+    return [_cost(state, event) for event in state.cluster_jobs]
+
+
+def _cost(state: RunState, event: dict[str, Any]) -> dict[str, Any]:
+    attempt = event["attempt"]
+    members = [state.jobs[name, attempt] for name in event["jobs"] if (name, attempt) in state.jobs]
+    begun = [job for job in members if job.started is not None]
+    about = next((job.cluster for job in begun if job.cluster), {})
+    starts = [seconds_of(job.started) for job in begun if job.started]
+    ends = [seconds_of(job.ended) for job in begun if job.ended]
+    seconds = round(max(ends) - min(starts), 1) if ends else None
+    cpus = about.get("cpus")
+    hours = round(seconds * cpus / 3600, 4) if seconds is not None and cpus else None
+    return {
+        "id": str(event["id"]),
+        "scheduler": event["scheduler"],
+        "attempt": attempt,
+        "jobs": list(event["jobs"]),
+        "what": shared_words([job.wildcards for job in members]) if members else "",
+        "status": _status(begun, len(event["jobs"])),
+        "node": about.get("node") or next((job.host for job in begun if job.host), None),
+        "waited_s": round(max(0.0, min(starts) - seconds_of(event["time"])), 1) if starts else None,
+        "seconds": seconds,
+        "cpus": cpus,
+        "core_hours": hours,
+        "cpu_s": _added(begun, "cpu_s"),
+        "memory_mb": (event.get("asked") or {}).get("mem_mb"),
+        "peak_mib": max(
+            (job.usage["peak_mib"] for job in begun if "peak_mib" in job.usage), default=None
+        ),
+    }
+
+
+def _status(begun: list[JobRecord], expected: int) -> str:
+    statuses = {job.status for job in begun}
+    if statuses & {"failed", "terminated"}:
+        return "failed"
+    if not begun:
+        return "waiting"
+    return "completed" if statuses == {"completed"} and len(begun) == expected else "running"
+
+
+def _added(jobs: list[JobRecord], key: str) -> float | None:
+    found = [job.usage[key] for job in jobs if key in job.usage]
+    return round(sum(found), 2) if found else None
