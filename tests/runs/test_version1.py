@@ -15,7 +15,7 @@ from fovflow.results import StepOutput, fov_status
 from fovflow.runs.jobs import outputs_of, read_jobs
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.publish import publish
-from fovflow.runs.restore import check_reproduction
+from fovflow.runs.compare import check_reproduction
 from fovflow.runs.state import read_run
 from fovflow.runs.store import list_runs
 from fovflow.runs.verify import verify

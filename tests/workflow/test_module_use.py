@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fovflow.adapter.entry import check_interpreter
-from fovflow.adapter.recording import describe_today
+from fovflow.adapter.recording import describe_now
 from fovflow.errors import FovflowError
 from fovflow.records import read_yaml
-from fovflow.runs.restore import restoration
+from fovflow.runs.compare import restoration
 from fovflow.runs.store import list_runs
 from fovflow.runs.verify import verify
 from fovflow.tables import read_csv
@@ -86,7 +86,7 @@ def test_a_module_makes_the_same_files_and_records(finished_study, finished_proj
     assert "Snakefile" in record["workflow"]["files"]
     assert "rules/copy.smk" in record["workflow"]["files"]
     assert verify(finished_study.folder / "results").findings == []
-    again = restoration(run, describe_today(record))
+    again = restoration(run, describe_now(record))
     assert again.drift == ()
     assert again.notes == ("the run was part of Snakefile: its configuration is not compared",)
 

@@ -22,7 +22,7 @@ from fovflow.cli.common import (
 from fovflow.units import format_fovs
 
 if TYPE_CHECKING:
-    from fovflow.runs.restore import Restoration
+    from fovflow.runs.compare import Restoration
     from fovflow.runs.store import RunFolder
 
 
@@ -175,7 +175,7 @@ def restore(run: str, execute: bool, outdir: str | None, json: bool) -> int:
         0; with ``--run`` 1 if the command failed or an output came out otherwise than recorded.
     """
     from fovflow.adapter.recording import describe_now
-    from fovflow.runs.restore import restoration
+    from fovflow.runs.compare import restoration
 
     recorded = chosen_run(outdir, run)
     found = restoration(recorded, describe_now(recorded.read_record()))
@@ -193,7 +193,7 @@ def restore(run: str, execute: bool, outdir: str | None, json: bool) -> int:
 def _run_again(recorded: RunFolder, found: Restoration) -> int:
     """Run the command; compare what it made with what the run recorded."""
     from fovflow.runs.jobs import outputs_of
-    from fovflow.runs.restore import check_reproduction
+    from fovflow.runs.compare import check_reproduction
 
     then = outputs_of(recorded)
     try:

@@ -1,13 +1,21 @@
-"""Differences between two runs: code, configuration, environment, inputs, outputs."""
+"""Differences between two runs, and between a run and today; how a run is done again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from fovflow.runs.jobs import outputs_of
+from fovflow.atomic import digest_of
+from fovflow.errors import FovflowError
+from fovflow.layout import REPORT_NAME, RESULTS_NAME
+from fovflow.runs.jobs import outdir_of, outputs_of
+from fovflow.runs.manifest import kept_kind
 from fovflow.runs.store import RunFolder
+from fovflow.tables import write_yaml
 
 SECTIONS = ("code", "config", "environment", "inputs", "outputs")
 
@@ -15,7 +23,18 @@ _CODE = ("version", "repository", "commit", "dirty", "diff_sha256")
 _ENVIRONMENT = ("python", "implementation", "os", "machine")
 _CONTENT = ("bytes", "files", "sha256", "digest", "fingerprint", "format")
 _IDS = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST")
+_PLACES = ("run", "outdir")
 _ABSENT = "nothing"
+_CIRCUMSTANCES = {
+    "ids": ("id", "name"),
+    "times": ("created", "started", "ended"),
+    "host": ("host", "pid"),
+    "paths": ("working_directory", "outdir", "command", "configfiles"),
+}
+_MACHINE = ("host", "cpu", "memory_mib")
+
+CONFIG_NAME = "config.yaml"
+"""File in a run's folder with its recorded configuration, where the run's own file is gone."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,10 +86,7 @@ class Comparison:
             "first": self.first,
             "second": self.second,
             "same": self.same,
-            "differences": [
-                {"section": d.section, "key": d.key, "first": d.first, "second": d.second}
-                for d in self.differences
-            ],
+            "differences": [asdict(difference) for difference in self.differences],
             "circumstances": self.circumstances,
             "equal_outputs": self.outputs,
             "outputs_without_checksum": self.unknown,
@@ -82,17 +98,19 @@ def compare_runs(first: RunFolder, second: RunFolder) -> Comparison:
     records = first.read_record(), second.read_record()
     found = Comparison(first.id, second.id)
     found.differences = compare_records(*records)
-    found.circumstances = _circumstances(*records)
+    one, other = map(_circumstances, records)
+    found.circumstances = [word for word in one if one[word] != other[word]]
     outputs = outputs_of(first), outputs_of(second)
     for path in sorted({*outputs[0], *outputs[1]}):
-        sides = [side[path].digest if path in side else None for side in outputs]
-        if not all(path in side for side in outputs):
-            words = ["made" if path in side else _ABSENT for side in outputs]
+        sides = [side.get(path) for side in outputs]
+        digests = [side.digest if side else None for side in sides]
+        if None in sides:
+            words = ["made" if side else _ABSENT for side in sides]
             found.differences.append(Difference("outputs", path, *words))
-        elif None in sides:
+        elif None in digests:
             found.unknown.append(path)
-        elif sides[0] != sides[1]:
-            words = [f"SHA-256 {side.sha256[:16]}…" for side in sides if side]
+        elif digests[0] != digests[1]:
+            words = [f"SHA-256 {digest.sha256[:16]}…" for digest in digests if digest]
             found.differences.append(Difference("outputs", path, *words))
         else:
             found.outputs += 1
@@ -101,27 +119,15 @@ def compare_runs(first: RunFolder, second: RunFolder) -> Comparison:
 
 def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
     """Return the differences of two ``run.json`` in code, configuration, environment and inputs."""
-    return [
-        *_differences("code", _code(first), _code(second)),
-        *_differences("config", _config(first), _config(second)),
-        *_differences("environment", _environment(first), _environment(second)),
-        *_differences("inputs", _inputs(first), _inputs(second)),
-    ]
-
-
-def _differences(
-    section: str, first: Mapping[str, Any], second: Mapping[str, Any]
-) -> list[Difference]:
-    return [
-        Difference(section, key, _words(first, key), _words(second, key))
-        for key in sorted({*first, *second})
-        if first.get(key) != second.get(key)
-    ]
-
-
-def _words(values: Mapping[str, Any], key: str) -> str:
-    value = values.get(key)
-    return _ABSENT if value is None else str(value)
+    found = []
+    for section, values_of in _VALUES.items():
+        one, other = values_of(first), values_of(second)
+        for key in sorted({*one, *other}):
+            values = one.get(key), other.get(key)
+            if values[0] != values[1]:
+                words = [_ABSENT if value is None else str(value) for value in values]
+                found.append(Difference(section, key, *words))
+    return found
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -139,71 +145,55 @@ def _code(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _config(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration in single values, without names and places."""
-    found: dict[str, Any] = {}
-    _flatten("", {k: v for k, v in _mapping(record.get("config")).items() if k != "run"}, found)
+    config = {k: v for k, v in _mapping(record.get("config")).items() if k not in _PLACES}
     return {
         key: value
-        for key, value in found.items()
-        if key != "outdir" and not (key.startswith("datasets.") and key.endswith(".path"))
+        for key, value in _flat("", config)
+        if not (key.startswith("datasets.") and key.endswith(".path"))
     }
 
 
-def _flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
-            _flatten(f"{prefix}.{key}" if prefix else str(key), item, into)
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), item)
     else:
-        into[prefix] = value
+        yield prefix, value
 
 
 def _environment(record: Mapping[str, Any]) -> dict[str, Any]:
     environment = _mapping(record.get("environment"))
+    packages = _mapping(environment.get("packages"))
     variables = _mapping(environment.get("variables"))
     return {
         **{key: environment.get(key) for key in _ENVIRONMENT},
-        **{
-            f"package {name}": version
-            for name, version in _mapping(environment.get("packages")).items()
-        },
-        **{f"variable {k}": value for k, value in variables.items() if k not in _IDS},
+        **{f"package {name}": version for name, version in packages.items()},
+        **{f"variable {name}": value for name, value in variables.items() if name not in _IDS},
     }
 
 
 def _inputs(record: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
-    for number, item in enumerate(record.get("inputs") or []):
-        if isinstance(item, Mapping):
-            name = item.get("dataset") or item.get("name") or f"input {number + 1}"
-            for key in _CONTENT:
-                if item.get(key) is not None:
-                    found[f"{name} {key}"] = item[key]
+    for number, item in enumerate(_input_records(record)):
+        name = item.get("dataset") or item.get("name") or f"input {number + 1}"
+        found |= {f"{name} {key}": item[key] for key in _CONTENT if item.get(key) is not None}
     return found
 
 
-def _circumstances(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Return which of the things differ that have no part in the results."""
-    keys = {
-        "ids": ("id", "name"),
-        "times": ("created", "started", "ended"),
-        "host": ("host", "pid"),
-        "paths": ("working_directory", "outdir", "command", "configfiles"),
-    }
-    found = [
-        words
-        for words, names in keys.items()
-        if any(first.get(name) != second.get(name) for name in names)
-    ]
-    machine = [_mapping(record.get("environment")) for record in (first, second)]
-    if "host" not in found and any(
-        machine[0].get(key) != machine[1].get(key) for key in ("host", "cpu", "memory_mib")
-    ):
-        found.insert(2, "host")
-    paths = [
-        [item.get("path") for item in record.get("inputs") or [] if isinstance(item, Mapping)]
-        for record in (first, second)
-    ]
-    if "paths" not in found and paths[0] != paths[1]:
-        found.append("paths")
+def _input_records(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [_mapping(item) for item in record.get("inputs") or []]
+
+
+_VALUES = {"code": _code, "config": _config, "environment": _environment, "inputs": _inputs}
+"""What of a record is compared in each section but ``outputs``, by key."""
+
+
+def _circumstances(record: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the values of a record that have no part in the results, by what they tell."""
+    environment = _mapping(record.get("environment"))
+    found = {word: [record.get(key) for key in keys] for word, keys in _CIRCUMSTANCES.items()}
+    found["host"] += [environment.get(key) for key in _MACHINE]
+    found["paths"] += [item.get("path") for item in _input_records(record)]
     return found
 
 
@@ -215,8 +205,151 @@ def format_comparison(found: Comparison) -> list[str]:
     if found.same:
         what = ", ".join(found.circumstances) or "nothing"
         return [f"The runs differ only in {what}; all {equal}."]
-    counts = dict.fromkeys(SECTIONS, 0)
-    for difference in found.differences:
-        counts[difference.section] += 1
-    told = ", ".join(f"{count} in {section}" for section, count in counts.items() if count)
+    counts = Counter(difference.section for difference in found.differences)
+    told = ", ".join(f"{counts[section]} in {section}" for section in SECTIONS if counts[section])
     return [*lines, f"{found.first} | {found.second}: {told or 'no'} differences; {equal}."]
+
+
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """How a run is done again.
+
+    Attributes
+    ----------
+    run : str
+        Its id.
+    directory : pathlib.Path
+        Where the command is to be given.
+    command : tuple of str
+    drift : tuple of Difference
+        What differs between the run (first) and today (second).
+    notes : tuple of str
+        What else a reader should know.
+    """
+
+    run: str
+    directory: Path
+    command: tuple[str, ...]
+    drift: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """The command as it can be given to a shell."""
+        return f"cd {shlex.quote(str(self.directory))} && {shlex.join(self.command)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "run": self.run,
+            "directory": str(self.directory),
+            "command": list(self.command),
+            "line": self.line,
+            "unchanged": not self.drift,
+            "drift": [
+                {"section": d.section, "key": d.key, "then": d.first, "today": d.second}
+                for d in self.drift
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def restoration(run: RunFolder, today: Mapping[str, Any]) -> Restoration:
+    """Return how a run is done again, and what has changed since.
+
+    Where a configuration file of the run is gone, the recorded configuration is written into the
+    run's folder and takes its place.
+
+    Parameters
+    ----------
+    run : RunFolder
+    today : mapping
+        ``workflow``, ``environment``, ``config`` and ``inputs`` as ``run.json`` would have them
+        now.
+
+    Raises
+    ------
+    FovflowError
+        If the run has no recorded command.
+    """
+    record = run.read_record()
+    words = shlex.split(str(record.get("command") or ""))
+    if not words:
+        raise FovflowError(
+            f"the run {run.id} cannot be done again",
+            found="no command in its record",
+            remedy="runs of the pipeline have one; runs of one's own scripts are repeated by hand",
+        )
+    directory = Path(str(record.get("working_directory") or Path.cwd()))
+    notes = []
+    for name in record.get("configfiles") or []:
+        if not (directory / name).exists():
+            saved = run.path / CONFIG_NAME
+            write_yaml(saved, record.get("config") or {})
+            words = [str(saved.absolute()) if word == name else word for word in words]
+            notes.append(f"{name} is gone: the recorded configuration takes its place")
+    if record.get("module_of"):
+        notes.append(
+            f"the run was part of {record['module_of']}: its configuration is not compared"
+        )
+    if not directory.is_dir():
+        notes.append(f"the folder {directory} is gone")
+    return Restoration(
+        run=run.id,
+        directory=directory,
+        command=tuple(words),
+        drift=tuple(compare_records(record, today)),
+        notes=tuple(notes),
+    )
+
+
+@dataclass(slots=True)
+class Reproduction:
+    """How the outputs on disk compare with those that the run recorded."""
+
+    equal: list[str] = field(default_factory=list)
+    different: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every output whose content is known was made again byte for byte."""
+        return not self.different and not self.missing
+
+
+def check_reproduction(run: RunFolder, *, then: Mapping[str, Any] | None = None) -> Reproduction:
+    """Compare what is on disk now with the outputs that a run recorded.
+
+    Parameters
+    ----------
+    run : RunFolder
+    then : mapping of str to Output, optional
+        The recorded outputs; those of `run` otherwise. Only outputs that were still there when
+        the mapping was made should be in it.
+    """
+    found = Reproduction()
+    record = run.read_record()
+    for path, output in (outputs_of(run) if then is None else then).items():
+        if not _stays(path, record):
+            continue
+        file = outdir_of(run) / path
+        if output.digest is None:
+            found.unknown.append(path)
+        elif not file.is_file():
+            found.missing.append(path)
+        elif digest_of(file) == output.digest:
+            found.equal.append(path)
+        else:
+            found.different.append(path)
+    return found
+
+
+def _stays(path: str, record: Mapping[str, Any]) -> bool:
+    """Tell whether an output is still there, and as its job made it, when a run has ended."""
+    keep = (record.get("config") or {}).get("keep", "all")
+    kind = kept_kind(path)
+    if kind is not None and isinstance(keep, list) and kind not in keep:
+        return False
+    # After a failure these two are written again, with what failed.
+    return record.get("status") == "completed" or not path.endswith((RESULTS_NAME, REPORT_NAME))
