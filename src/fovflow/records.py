@@ -134,10 +134,17 @@ def write_json(path: str | os.PathLike[str], data: Any, *, sort_keys: bool = Fal
     NumPy scalars and arrays, tuples and paths are written as plain numbers, lists and text.
     Anything else, a NaN or an infinity, or a key that is no str is a ValueError that names it.
     """
-    plain = _plain(data, "", json_rules=True)
-    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
+    text = json_text(data, sort_keys=sort_keys)
     with atomic_open(path) as file:
-        file.write(text + "\n")
+        file.write(text)
+
+
+def json_text(data: Any, *, sort_keys: bool = False) -> str:
+    """Return plain values as `write_json` writes them."""
+    plain = _plain(data, "", json_rules=True)
+    return (
+        json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys) + "\n"
+    )
 
 
 def not_json(data: Any) -> str:

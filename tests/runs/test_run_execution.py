@@ -196,11 +196,14 @@ def test_a_copy_never_replaces_what_appears_meanwhile(keys, tmp_path, monkeypatc
         target = exe.folder / "outputs" / "T" / "a.txt"
         from fovflow.runs import artifacts as outputs
 
-        def slow_copy(source, draft):
-            draft.write_text("new")
-            target.write_text("someone else's")
+        def slow_copy(source):
+            def write(file):
+                file.write(b"new")
+                target.write_text("someone else's")
 
-        monkeypatch.setattr(outputs, "copy_stream", slow_copy)
+            return write
+
+        monkeypatch.setattr(outputs, "copy_of", slow_copy)
         with pytest.raises(FovflowError, match="there is an output"):
             exe.register(source, "T", mode="copy")
         assert target.read_text() == "someone else's"

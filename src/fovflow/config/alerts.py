@@ -6,7 +6,7 @@ The configuration, `fovflow.Run.add_alert` and the watcher take `Alert`.
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
@@ -16,7 +16,8 @@ from fovflow.errors import ConfigError
 RESOURCES = ("cpu_percent", "rss_mib", "read_mib", "written_mib", "gpu_percent", "gpu_mib")
 """Names of values of the source ``resources``."""
 
-RULES = ("is above", "is below", "is outside range", "is inside range")
+Rule = Literal["is above", "is below", "is outside range", "is inside range"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 
 PATTERN_LENGTH = 500
 """Longest pattern, in characters."""
@@ -52,9 +53,7 @@ class Alert(Section):
         description="Name of the metric; of resources: cpu_percent, rss_mib, read_mib, "
         "written_mib, gpu_percent or gpu_mib.",
     )
-    rule: Literal["is above", "is below", "is outside range", "is inside range"] | None = Field(
-        None, description="When the alert fires, for metrics and resources."
-    )
+    rule: Rule | None = Field(None, description="When the alert fires, for metrics and resources.")
     threshold: Number | None = Field(
         None, description="Limit of is above and is below, in the metric's unit; may be 0."
     )

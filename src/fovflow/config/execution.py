@@ -7,18 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
-from fovflow.config.alerts import Terms
 from fovflow.config.load import describe_errors, parse_config
 from fovflow.config.model import Config
-from fovflow.config.run import check_workflow_type
+from fovflow.config.run import Labels
 from fovflow.config.section import Section
 from fovflow.errors import ConfigError
 
@@ -52,22 +45,15 @@ def _as_inputs(value: Any) -> Any:
 Inputs = Annotated[tuple[InputConfig, ...], BeforeValidator(_as_inputs)]
 
 
-class ExecutionConfig(Section):
+class ExecutionConfig(Labels):
     """Keys of `fovflow.execution`."""
 
     outdir: str = Field("results", min_length=1, description="Output folder.")
-    name: str | None = Field(None, min_length=1, description="Name of the execution.")
     workflow: str | None = Field(
         None, min_length=1, description="Name of the workflow; the script's name by default."
     )
     workflow_version: str | None = Field(None, description="Version of the workflow.")
-    vocabulary: Terms = Field((), description="Further terms that workflow_type may take.")
     workflow_type: str = Field("analysis", description="A term of the controlled vocabulary.")
-    description: str = Field("", description="What the execution is for, in words.")
-    tags: Terms = Field((), description="Tags to find the execution by.")
-    metadata: dict[str, str | int | float | bool | None] = Field(
-        default={}, description="Names and values to find the execution by."
-    )
     parameters: dict[str, Any] = Field(default={}, description="Parameters of the workflow.")
     datasets: Inputs = Field((), description="Input datasets: paths, or mappings with path.")
     assets: Inputs = Field((), description="Further inputs, such as models.")
@@ -76,11 +62,6 @@ class ExecutionConfig(Section):
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-    @field_validator("workflow_type")
-    @classmethod
-    def _check_type(cls, value: str, info: ValidationInfo) -> str:
-        return check_workflow_type(value, info.data.get("vocabulary", ()))
 
 
 def parse_execution(config: Any, keys: Mapping[str, Any]) -> ExecutionConfig:
@@ -132,15 +113,9 @@ def _content(config: Any) -> dict[str, Any]:
 def _of_pipeline(config: Config) -> dict[str, Any]:
     """Return the keys that a configuration of the pipeline gives."""
     assert not isinstance(config.datasets, str)
-    run = config.run
     return {
         "outdir": config.outdir,
-        "name": run.name,
-        "vocabulary": run.vocabulary,
-        "workflow_type": run.workflow_type,
-        "description": run.description,
-        "tags": run.tags,
-        "metadata": run.metadata,
+        **{key: getattr(config.run, key) for key in Labels.model_fields},
         "parameters": config.model_dump(
             mode="json", by_alias=True, exclude={"outdir", "datasets", "run"}
         ),

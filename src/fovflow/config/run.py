@@ -17,8 +17,8 @@ WORKFLOW_TYPES = (
 """The controlled vocabulary of workflow types; ``vocabulary`` adds terms of one's own."""
 
 
-class RunConfig(Section):
-    """Name, type and tags of a run, progress, and alerts."""
+class Labels(Section):
+    """What a run or an execution is called, and what it is for."""
 
     name: str | None = Field(
         None, min_length=1, description="Name of the run; null makes one of adjective and noun."
@@ -34,6 +34,21 @@ class RunConfig(Section):
     metadata: dict[str, str | int | float | bool | None] = Field(
         default={}, description="Names and values of one's own to find the run by."
     )
+
+    @field_validator("workflow_type")
+    @classmethod
+    def _check_type(cls, value: str, info: ValidationInfo) -> str:
+        known = list(dict.fromkeys([*WORKFLOW_TYPES, *info.data.get("vocabulary", ())]))
+        if value not in known:
+            near = difflib.get_close_matches(value, known, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(f"{', '.join(known)}, or a term of vocabulary{hint}")
+        return value
+
+
+class RunConfig(Labels):
+    """Name, type and tags of a run, progress, and alerts."""
+
     progress_every: int = Field(
         30, ge=1, description="Frames between two progress events of a job."
     )
@@ -62,18 +77,12 @@ class RunConfig(Section):
     smtp: SmtpConfig | None = Field(
         None, description="Mail server for notification email; keys in config/README.md."
     )
-
     apprise_env: str | None = Field(
         None,
         min_length=1,
         description="Name of the environment variable that holds the addresses for notification "
         "apprise, such as slack://…, separated by spaces; needs fovflow[notify].",
     )
-
-    @field_validator("workflow_type")
-    @classmethod
-    def _check_type(cls, value: str, info: ValidationInfo) -> str:
-        return check_workflow_type(value, info.data.get("vocabulary", ()))
 
     @field_validator("alerts")
     @classmethod
@@ -92,19 +101,3 @@ class RunConfig(Section):
         if "apprise" in ways and self.apprise_env is None:
             raise ValueError("notification apprise only together with apprise_env")
         return self
-
-
-def check_workflow_type(term: str, vocabulary: tuple[str, ...] = ()) -> str:
-    """Return a workflow type that is known.
-
-    Raises
-    ------
-    ValueError
-        For an unknown term; lists the known ones.
-    """
-    known = list(dict.fromkeys([*WORKFLOW_TYPES, *vocabulary]))
-    if term not in known:
-        near = difflib.get_close_matches(term, known, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise ValueError(f"{', '.join(known)}, or a term of vocabulary{hint}")
-    return term

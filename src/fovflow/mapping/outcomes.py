@@ -130,7 +130,7 @@ def attempt(function: Callable[..., Any], fov: FovResult, arguments: dict[str, A
         value = function(fov, **arguments)
     except BaseException as error:  # also SystemExit: one FOV must not end the others
         text = tracebacks.format_exc()
-        forget_frames(error)
+        drop_tracebacks(error)
         return Outcome(False, None, error, text, perf_counter() - start)
     return Outcome(True, value, None, None, perf_counter() - start)
 
@@ -146,7 +146,7 @@ def named(name: str, outcome: Outcome) -> BaseException:
     return error
 
 
-def forget_frames(error: BaseException) -> None:
+def drop_tracebacks(error: BaseException) -> None:
     """Drop the frames that an error, its causes and its context hold, and all their images."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]

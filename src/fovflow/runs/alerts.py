@@ -11,16 +11,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import fsum, inf, isfinite
 from pathlib import Path
 from typing import Any
 
 from fovflow.config.alerts import Alert, SmtpConfig
-from fovflow.errors import ConfigError
-from fovflow.events import EventFile, EventTail, seconds_of
+from fovflow.errors import ConfigError, complain
+from fovflow.events import EventFile, EventTail, moment
 from fovflow.events import now as utc_now
-from fovflow.runs.notify import Firing, Notifier, say
+from fovflow.runs.notify import Firing, Notifier
 from fovflow.runs.store import RunFolder
 
 ALERTS_FILE = "alerts.jsonl"
@@ -47,7 +47,8 @@ class AlertState:
         """Take note of an event, if it is of the alert's kind."""
         found = self._value(event)
         if found is not None:
-            self._new.append((_seconds(str(event.get("time"))), *found))
+            at = moment(event.get("time"))
+            self._new.append((at.timestamp() if at else 0.0, *found))
 
     def evaluate(self, now: float, *, last: bool = False) -> list[tuple[float | None, str]]:
         """Return value and message of each crossing; nothing before the next one is due.
@@ -84,9 +85,8 @@ class AlertState:
         return self._window[-1][0], mean, text
 
     def _crosses(self, holds: bool) -> bool:
-        fires = holds and not self.firing
-        self.firing = holds
-        return fires
+        before, self.firing = self.firing, holds
+        return holds and not before
 
     def _value(self, event: Mapping[str, Any]) -> tuple[float, str] | None:
         """Return the number of an event that the alert looks at, and a text for people."""
@@ -112,13 +112,6 @@ def event_text(event: Mapping[str, Any]) -> str | None:
         return None
     text = event.get(key)
     return text if isinstance(text, str) and text else None
-
-
-def _seconds(stamp: str) -> float:
-    try:
-        return seconds_of(stamp)
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 @dataclass(slots=True)
@@ -222,10 +215,10 @@ class AlertWatcher:
 
     def finish(self) -> list[Firing]:
         """Look once more, whatever is due, and end; return what fires. Safe to call twice."""
-        fired: list[Firing] = []
         if self._finished:
-            return fired
+            return []
         self._finished = True
+        fired: list[Firing] = []
         if self._only is None:
             self._settled.clear()
             self._discover()
@@ -244,26 +237,17 @@ class AlertWatcher:
             self._pass_on(watched.job, events)
         fired = []
         for name, alert in self.alerts.items():
-            state = watched.states.get(name)
-            if state is None:
-                state = watched.states[name] = AlertState(alert)
+            state = watched.states.setdefault(name, AlertState(alert))
             for event in events:
                 state.feed(event)
-            for value, message in state.evaluate(now, last=last):
-                fired.append(
-                    Firing(
-                        alert.name, alert.source, alert.on_alert, watched.job, utc_now(), value,
-                        message,
-                    )
-                )  # fmt: skip
+            about = alert.name, alert.source, alert.on_alert, watched.job, utc_now()
+            fired += [Firing(*about, *crossing) for crossing in state.evaluate(now, last=last)]
         for firing in fired:
             self._tell(firing)
         return fired
 
     def _tell(self, firing: Firing) -> None:
-        names = ("time", "name", "source", "message", "action", "job", "value")
-        keys = {name: getattr(firing, name) for name in names}
-        keys = {name: value for name, value in keys.items() if value not in (None, "")}
+        keys = {key: value for key, value in asdict(firing).items() if value not in (None, "")}
         try:
             if self._record is None:
                 self._file = self._file or EventFile(self.folder.path / ALERTS_FILE)
@@ -280,12 +264,8 @@ class AlertWatcher:
         """Act on alerts that a job has evaluated and recorded itself, where they concern all."""
         for event in events:
             if event["type"] == "alert" and event.get("action") == "stop_run":
-                self._act(
-                    Firing(
-                        str(event.get("name")), str(event.get("source")), "stop_run", job,
-                        str(event["time"]), None, str(event.get("message", "")),
-                    )
-                )  # fmt: skip
+                name, source, told = (str(event.get(k, "")) for k in ("name", "source", "message"))
+                self._act(Firing(name, source, "stop_run", job, event["time"], None, told))
 
     def _act(self, firing: Firing) -> None:
         if self._on_action is None:
@@ -319,4 +299,4 @@ class AlertWatcher:
     def _say(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            say(text)
+            complain(f"fovflow: {text}")

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from fovflow.errors import ConfigError
+from fovflow.events import moment
 
 
 def check_metrics(metrics: Any) -> dict[str, int | float]:
     """Return metrics as plain numbers by name; NumPy scalars and 0-d arrays are numbers, too."""
-    if not isinstance(metrics, Mapping):
-        raise ConfigError("metrics are a mapping of names to numbers", found=type(metrics).__name__)
     found: dict[str, int | float] = {}
-    for name, value in metrics.items():
-        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
-        if not isinstance(name, str) or not name:
-            raise ConfigError("names of metrics are text", found=repr(name))
-        if not isinstance(plain, int | float):
+    for name, value in _plain_items("metrics", "numbers", metrics):
+        if not isinstance(value, int | float):
             raise ConfigError(f"the metric {name!r} is no number", found=repr(value)[:80])
-        found[name] = plain
+        found[name] = value
     if not found:
         raise ConfigError("there is no metric to log", found="an empty mapping")
     return found
@@ -30,27 +29,29 @@ def check_metrics(metrics: Any) -> dict[str, int | float]:
 
 def check_metadata(metadata: Any) -> dict[str, str | int | float | bool | None]:
     """Return names and plain values."""
-    if metadata is None:
-        return {}
-    if not isinstance(metadata, Mapping):
-        raise ConfigError(
-            "metadata are a mapping of names to values", found=type(metadata).__name__
-        )
     found: dict[str, str | int | float | bool | None] = {}
-    for name, value in metadata.items():
-        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
-        if not isinstance(name, str) or not name:
-            raise ConfigError("names of metadata are text", found=repr(name))
-        if not (plain is None or isinstance(plain, str | int | float)):
+    for name, value in _plain_items("metadata", "values", {} if metadata is None else metadata):
+        if not (value is None or isinstance(value, str | int | float)):
             raise ConfigError(
                 f"the value of {name!r} is neither text nor a number",
-                found=type(value).__name__,
+                found=type(metadata[name]).__name__,
                 remedy="save larger things with save()",
             )
-        if isinstance(plain, float) and plain - plain != 0:
-            raise ConfigError(f"the value of {name!r} is not finite", found=repr(plain))
-        found[name] = plain
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"the value of {name!r} is not finite", found=repr(value))
+        found[name] = value
     return found
+
+
+def _plain_items(what: str, kind: str, given: Any) -> Iterator[tuple[str, Any]]:
+    """Yield names and values of a mapping; NumPy scalars and 0-d arrays as Python's own."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{what} are a mapping of names to {kind}", found=type(given).__name__)
+    for name, value in given.items():
+        if not isinstance(name, str) or not name:
+            raise ConfigError(f"names of {what} are text", found=repr(name))
+        scalar = hasattr(value, "item") and getattr(value, "ndim", 0) == 0
+        yield name, value.item() if scalar else value
 
 
 def check_tags(tags: Any) -> list[str]:
@@ -121,27 +122,16 @@ def check_timestamp(timestamp: Any) -> str | None:
     """
     if timestamp is None:
         return None
-    try:
-        moment = timestamp if isinstance(timestamp, datetime) else _parse(timestamp)
-        return moment.astimezone(UTC).isoformat(timespec="microseconds")
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ConfigError(
-            "a time stamp is text such as 2026-03-01 12:00:00.500000, in UTC",
-            found=repr(timestamp)[:80],
-        ) from error
-
-
-def _parse(text: str) -> datetime:
-    if not isinstance(text, str):
-        raise TypeError(text)
-    main, dot, rest = text.strip().partition(".")
-    if dot:  # one to six digits of seconds
-        digits = len(rest) - len(rest.lstrip("0123456789"))
-        if not 0 < digits <= 6:
-            raise ValueError(text)
-        text = f"{main}.{rest[:digits]:0<6}{rest[digits:]}"
-    moment = datetime.fromisoformat(text.strip())
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    at = timestamp if isinstance(timestamp, datetime) else None
+    if isinstance(timestamp, str) and not re.search(r"\.(\d{7}|\s*$)", timestamp):
+        at = moment(timestamp.strip())
+    with suppress(ValueError, OverflowError):
+        if at is not None:
+            return at.astimezone(UTC).isoformat(timespec="microseconds")
+    raise ConfigError(
+        "a time stamp is text such as 2026-03-01 12:00:00.500000, in UTC",
+        found=repr(timestamp)[:80],
+    )
 
 
 def in_seconds(what: str, seconds: Any, minutes: Any) -> float | None:

@@ -7,25 +7,25 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from fovflow.atomic import Digest, atomic_open, digest_of, write_text
+from fovflow.atomic import Digest, atomic_open, digest_of, sha256_or_none
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.records import not_json
+from fovflow.records import json_text, not_json, write_json
 from fovflow.runs.arguments import check_choice, safe_name
-from fovflow.tables import write_json
 
 CATEGORIES = ("input", "output", "code")
 REFERENCE_BYTES = 256 << 20
 """Inputs from this size on are recorded by path and digest, and not copied."""
 
+_BYTES = "application/octet-stream"
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+(;.*)?")
 
 
-class Cabinet:
-    """The folder with what is kept of one run or job.
+class KeptFiles:
+    """The folder with the files and objects that are kept with a run or a job.
 
     Parameters
     ----------
@@ -52,51 +52,82 @@ class Cabinet:
             digest = found.get("sha256") or found.get("digest")
             given = os.fspath(path.absolute())
             return {**about, "path": given, "bytes": size, "sha256": digest, "mode": "reference"}
-        digest = digest_of(path)
-        target = self._free(category, name, digest.sha256)
-        if not target.exists():
-            digest = copy_stream(path, target)
-        return {
-            **about, **self._where(target), "bytes": digest.bytes, "sha256": digest.sha256,
-            "mode": "copy",
-        }  # fmt: skip
+        return {**about, **self._keep(category, name, copy_of(path))}
 
     def keep_object(
-        self, thing: Any, category: str, *, filetype: str | None, name: str, allow_pickle: bool
+        self,
+        thing: Any,
+        category: str,
+        *,
+        filetype: str | None,
+        name: str | None,
+        allow_pickle: bool,
     ) -> dict[str, Any]:
         """Write a Python object, and return the keys of its event ``artifact``."""
+        if not name:
+            raise ConfigError(
+                f"a Python object ({type(thing).__name__}) needs a name to be saved",
+                remedy="give name=",
+            )
+        name = safe_name("name", name)
         suffix, kind, write = _writer(thing, allow_pickle=allow_pickle)
         name = name if name.endswith(suffix) else name + suffix
-        draft = self.folder / category / f".{os.getpid()}-{id(thing)}{suffix}"
-        try:
-            write(draft)
-            digest = digest_of(draft)
-            target = self._free(category, name, digest.sha256)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
-        return {
-            "category": category, "name": name, "filetype": filetype or kind,
-            **self._where(target), "bytes": digest.bytes, "sha256": digest.sha256, "mode": "copy",
-        }  # fmt: skip
+        about = {"category": category, "name": name, "filetype": filetype or kind}
+        return {**about, **self._keep(category, name, write)}
 
-    def _where(self, target: Path) -> dict[str, str]:
-        return {"path": target.relative_to(self.base).as_posix()}
-
-    def _free(self, category: str, name: str, sha256: str) -> Path:
-        """Return where content goes: a name that is free, or holds the very same already."""
+    def _keep(self, category: str, name: str, write: Writer) -> dict[str, Any]:
+        """Write content to a name that is free, or that holds the very same already."""
         first = self.folder / category / name
-        for number in range(1, 100_000):
-            middle = "" if number == 1 else f"-{number}"
-            target = first.with_name(f"{first.stem}{middle}{first.suffix}")
-            if not target.is_symlink():
-                if not target.exists():
-                    return target
-                with suppress(OSError):
-                    if digest_of(target).sha256 == sha256:
-                        return target
+        with _draft(first, write) as draft:
+            digest = digest_of(draft)
+            for number in range(1, 100_000):
+                middle = "" if number == 1 else f"-{number}"
+                target = first.with_name(f"{first.stem}{middle}{first.suffix}")
+                same = not target.is_symlink() and sha256_or_none(target) == digest.sha256
+                if same or _take_name(draft, target):
+                    return {**_content(target, self.base, digest), "mode": "copy"}
         raise FovflowError(f"there are too many files {name!r} in {self.folder / category}")
+
+
+Writer = Callable[[IO[bytes]], object]
+"""Writes content into an open file."""
+
+
+def copy_of(source: Path) -> Writer:
+    """Return what copies a file, in pieces."""
+    return lambda file: digest_of(source, each=file.write)
+
+
+@contextmanager
+def _draft(target: Path, write: Writer) -> Iterator[Path]:
+    """Write a hidden file beside `target`; it is gone in the end, unless it was renamed."""
+    draft = target.with_name(f".{uuid.uuid4().hex}.draft")
+    try:
+        with atomic_open(draft, "wb") as file:
+            write(file)
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _take_name(draft: Path, target: Path) -> bool:
+    """Give a file a name; False where something has that name, be it a link to nothing."""
+    try:
+        target.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if os.path.lexists(target):
+            return False
+        draft.rename(target)
+    return True
+
+
+def _content(path: Path, base: Path, digest: Digest | None = None) -> dict[str, Any]:
+    """Return path, bytes and SHA-256 of a file; the path is relative to `base` where it can be."""
+    digest = digest or digest_of(path)
+    shown = path.relative_to(base).as_posix() if path.is_relative_to(base) else os.fspath(path)
+    return {"path": shown, "bytes": digest.bytes, "sha256": digest.sha256}
 
 
 def stored_name(path: Path, *, preserve_path: bool, root: Path | None = None) -> str:
@@ -120,16 +151,11 @@ def files_below(folder: Path, leave_out: Path) -> Iterator[Path]:
         yield from (Path(where) / name for name in sorted(files))
 
 
-def check_category(category: Any) -> str:
-    """Return the category."""
-    return check_choice("category", category, CATEGORIES)
-
-
-def check_filetype(filetype: Any) -> str | None:
-    """Return a MIME type."""
+def check_kind(category: Any, filetype: Any) -> None:
+    """Check the category and the MIME type of what is to be kept."""
+    check_choice("category", category, CATEGORIES)
     if filetype is not None and not (isinstance(filetype, str) and _MIME.fullmatch(filetype)):
         raise ConfigError("filetype is a MIME type such as image/tiff", found=repr(filetype)[:80])
-    return filetype
 
 
 def check_file(path: str | os.PathLike[str]) -> Path:
@@ -142,83 +168,44 @@ def check_file(path: str | os.PathLike[str]) -> Path:
     return found
 
 
-def copy_stream(source: Path, target: Path) -> Digest:
-    """Copy a file in pieces, whole or not at all; return the digest of what was copied."""
-    with atomic_open(target, "wb") as file:
-        return digest_of(source, each=file.write)
-
-
-def object_name(thing: Any, name: str | None) -> str:
-    """Return the name of a Python object."""
-    if not name:
-        raise ConfigError(
-            f"a Python object ({type(thing).__name__}) needs a name to be saved",
-            remedy="give name=",
-        )
-    return safe_name("name", name)
-
-
 def _guess(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return mimetypes.guess_type(name)[0] or _BYTES
 
 
-_Writer = tuple[str, str, Callable[[Path], None]]
-
-
-def _writer(thing: Any, *, allow_pickle: bool) -> _Writer:
+def _writer(thing: Any, *, allow_pickle: bool) -> tuple[str, str, Writer]:
     """Return suffix, MIME type and a function that writes the object to a file."""
     module = type(thing).__module__
     if module == "numpy" and hasattr(thing, "dtype") and not thing.dtype.hasobject:
-        return ".npy", "application/octet-stream", _as_npy(thing)
+        import numpy as np
+
+        return ".npy", _BYTES, lambda file: np.save(file, thing, allow_pickle=False)
     if module.partition(".")[0] == "pandas" and hasattr(thing, "to_csv"):
-        return ".csv", "text/csv", lambda path: write_text(path, thing.to_csv(lineterminator="\n"))
+        return ".csv", "text/csv", lambda f: f.write(thing.to_csv(lineterminator="\n").encode())
     if callable(getattr(thing, "savefig", None)):
-        return ".png", "image/png", _as_png(thing)
+        return ".png", "image/png", lambda file: thing.savefig(file, format="png")
     why = f"an object of type {type(thing).__name__} can only be saved as a pickle"
     if isinstance(thing, dict | list | tuple | int | float | bool | None):
         why = not_json(thing)
         if not why:
-            return ".json", "application/json", lambda path: write_json(path, thing)
+            return ".json", "application/json", lambda f: f.write(json_text(thing).encode())
     if not allow_pickle:
         raise ConfigError(
             why,
             remedy="save an array, table, figure or plain values; or allow_pickle=True, which "
             "writes a file that fovflow itself never opens",
         )
-    return ".pkl", "application/octet-stream", _as_pickle(thing)
+    return ".pkl", _BYTES, lambda file: _write_pickle(thing, file)
 
 
-def _as_npy(array: Any) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        import numpy as np
+def _write_pickle(thing: Any, file: IO[bytes]) -> None:
+    import pickle
 
-        with atomic_open(path, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-
-    return write
-
-
-def _as_png(figure: Any) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        with atomic_open(path, "wb") as file:
-            figure.savefig(file, format="png")
-
-    return write
-
-
-def _as_pickle(thing: Any) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        import pickle
-
-        try:
-            with atomic_open(path, "wb") as file:
-                pickle.dump(thing, file)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            raise ConfigError(
-                f"an object of type {type(thing).__name__} cannot be pickled", found=str(error)
-            ) from error
-
-    return write
+    try:
+        pickle.dump(thing, file)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"an object of type {type(thing).__name__} cannot be pickled", found=str(error)
+        ) from error
 
 
 MODES = ("link", "copy")
@@ -259,12 +246,16 @@ class Outputs:
             )
         target = self._target(kind, source.name if rename is None else rename)
         if mode == "copy":
-            self._copy(source, target)
+            with _draft(target, copy_of(source)) as draft:
+                taken = _take_name(draft, target)
         else:
             try:
                 target.symlink_to(source.resolve())
+                taken = True
             except FileExistsError:
-                raise self._collision(target) from None
+                taken = False
+        if not taken:
+            raise self._collision(target)
         return target, self.describe(target, kind)
 
     def written(self) -> tuple[list[dict[str, Any]], list[str]]:
@@ -281,27 +272,25 @@ class Outputs:
     def describe(self, path: Path, kind: str) -> dict[str, Any]:
         """Return the keys of an event ``artifact`` for an output."""
         about: dict[str, Any] = {
-            "path": path.relative_to(self.run).as_posix(),
             "category": "output",
             "name": path.name,
             "types": [kind],
             "mode": "link" if path.is_symlink() else "copy",
-            "filetype": mimetypes.guess_type(path.name)[0] or "application/octet-stream",
+            "filetype": _guess(path.name),
         }
-        if path.is_dir():
-            from fovflow.runs.provenance import capture_inputs
+        if not path.is_dir():
+            return about | _content(path, self.run)
+        from fovflow.runs.provenance import capture_inputs
 
-            (found,) = capture_inputs([path])
-            return {
-                **about, "filetype": "inode/directory", "bytes": found["bytes"],
-                "sha256": found.get("digest"),
-            }  # fmt: skip
-        digest = digest_of(path)
-        return {**about, "bytes": digest.bytes, "sha256": digest.sha256}
+        (found,) = capture_inputs([path])
+        return {
+            **about, "filetype": "inode/directory", "path": path.relative_to(self.run).as_posix(),
+            "bytes": found["bytes"], "sha256": found.get("digest"),
+        }  # fmt: skip
 
     def _target(self, kind: str, name: str | os.PathLike[str]) -> Path:
         """Return the place of an output, which is free and inside the folder."""
-        if not isinstance(kind, str) or not _TERM.fullmatch(kind) or ".." in kind:
+        if not _is_term(kind):
             raise ConfigError(
                 f"the type {kind!r} is no word that can name a folder",
                 remedy="use letters, digits, spaces and _ - . +",
@@ -323,21 +312,9 @@ class Outputs:
             remedy="give it another name, or rename=",
         )
 
-    def _copy(self, source: Path, target: Path) -> None:
-        """Copy in pieces; take the name only if nothing has it."""
-        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.draft")
-        try:
-            copy_stream(source, draft)
-            try:
-                target.hardlink_to(draft)
-            except FileExistsError:
-                raise self._collision(target) from None
-            except OSError:  # a file system without hard links
-                if os.path.lexists(target):
-                    raise self._collision(target) from None
-                draft.rename(target)
-        finally:
-            draft.unlink(missing_ok=True)
+
+def _is_term(term: Any) -> bool:
+    return isinstance(term, str) and bool(_TERM.fullmatch(term)) and ".." not in term
 
 
 def write_dataset(
@@ -348,10 +325,10 @@ def write_dataset(
     name: str,
     version: str,
     description: str,
-) -> tuple[Path, dict[str, Any]]:
-    """Write the record of a dataset; see `Execution.create_dataset`."""
+) -> Path:
+    """Write the record of a dataset, and return its path; see `Execution.create_dataset`."""
     for what, term in (("name", name), ("version", version)):
-        if not isinstance(term, str) or not _TERM.fullmatch(term) or ".." in term:
+        if not _is_term(term):
             raise ConfigError(
                 f"the {what} {term!r} of a dataset is no word",
                 remedy="use letters, digits and _ - . +, as in 1.0.0",
@@ -381,14 +358,7 @@ def write_dataset(
         "version": version,
         "description": description,
         "execution": run.name,
-        "members": [_member(path, run.absolute()) for path in paths],
+        "members": [_content(path, run.absolute()) for path in paths],
     }
     write_json(target, content)
-    return target, content
-
-
-def _member(path: Path, run: Path) -> dict[str, Any]:
-    digest = digest_of(path)
-    inside = path.is_relative_to(run)
-    shown = path.relative_to(run).as_posix() if inside else os.fspath(path)
-    return {"path": shown, "bytes": digest.bytes, "sha256": digest.sha256}
+    return target

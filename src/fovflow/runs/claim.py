@@ -15,6 +15,7 @@ from typing import Any
 
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, now, seconds_of
+from fovflow.records import read_json_object
 from fovflow.runs.slurm import slurm_orphans
 from fovflow.runs.store import LOST_AFTER_S, RunFolder, run_at_work
 
@@ -44,27 +45,19 @@ def make_claim(path: Path, about: dict[str, Any]) -> bool:
             with path.open("x", encoding="utf-8") as file:
                 json.dump(about, file)
         except FileExistsError:
-            if _holds(path):
+            if _is_at_work(path):
                 return False
             path.unlink(missing_ok=True)
         else:
-            return read_claim(path) == about  # another one may have taken away this one, too
+            return read_json_object(path) == about  # another one may have taken away this one, too
     return False
 
 
 def drop_claim(path: Path, about: dict[str, Any]) -> None:
     """Take the file away, if it is still the one that was made with `about`."""
-    if read_claim(path) == about:
+    if read_json_object(path) == about:
         with suppress(OSError):
             path.unlink()
-
-
-def read_claim(path: Path) -> dict[str, Any]:
-    """Return what the file says; nothing where it is absent or was cut off."""
-    with suppress(OSError, ValueError, RecursionError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    return {}
 
 
 def still_there(pid: int, seen: float) -> bool:
@@ -88,17 +81,17 @@ def still_there(pid: int, seen: float) -> bool:
         return True
 
 
-def _holds(path: Path) -> bool:
-    about, pid = read_claim(path), None
-    with suppress(TypeError, ValueError):
-        pid = int(about["pid"]) if about.get("host") == socket.gethostname() else None
+def _is_at_work(path: Path) -> bool:
+    """Tell whether the process that made the file may be at work."""
+    about = read_json_object(path)
     try:
         made = path.stat().st_mtime
     except OSError:
         return False
-    if pid is None:
-        return time.time() - made < LOST_AFTER_S
-    return still_there(pid, made)
+    with suppress(KeyError, TypeError, ValueError):
+        if about["host"] == socket.gethostname():
+            return still_there(int(about["pid"]), made)
+    return time.time() - made < LOST_AFTER_S
 
 
 LOCK = ".lock"
@@ -121,7 +114,7 @@ class Claim:
 
     def __init__(self, outdir: str | os.PathLike[str]):
         self.outdir = Path(outdir)
-        self._held: int | None = None
+        self._descriptor: int | None = None
         self._about: dict[str, Any] = {}
 
     def take(self) -> None:
@@ -138,17 +131,17 @@ class Claim:
         if refusal is not None:
             self.release()
             raise refusal
-        if self._held is not None:
+        if self._descriptor is not None:
             with suppress(OSError):
-                os.ftruncate(self._held, 0)
-                os.pwrite(self._held, json.dumps(self._about).encode(), 0)
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, json.dumps(self._about).encode(), 0)
 
     def _lock(self) -> bool:
         """Tell whether no other run has locked the folder, and lock it, as far as can be."""
         folder = self.outdir / "runs"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._held, alone = _lock(folder / LOCK, fcntl.LOCK_EX)
+            self._descriptor, alone = _lock(folder / LOCK, fcntl.LOCK_EX)
         except OSError:  # no folder or no locks here
             try:
                 return make_claim(folder / CLAIM, self._about)
@@ -177,16 +170,15 @@ class Claim:
 
     def release(self) -> None:
         """Give the right back; safe to call twice."""
-        held, self._held = self._held, None
-        _release(held)
-        about, self._about = self._about, {}
-        if about:
-            drop_claim(self.outdir / "runs" / CLAIM, about)
+        _release(self._descriptor)
+        if self._about:
+            drop_claim(self.outdir / "runs" / CLAIM, self._about)
+        self._descriptor, self._about = None, {}
 
     def _busy(self, run: RunFolder | None, alone: bool) -> FovflowError:
         folder, about = self.outdir / "runs", dict[str, Any]()
         if not alone:  # else it is the heartbeat of a run elsewhere that tells
-            about = read_claim(folder / CLAIM) or read_claim(folder / LOCK)
+            about = read_json_object(folder / CLAIM) or read_json_object(folder / LOCK)
         name = "that is about to begin"
         with suppress(FovflowError, OSError):
             record = run.read_record() if run is not None else {}
@@ -201,7 +193,6 @@ class Claim:
         )
 
     def _orphans(self, run: RunFolder | None) -> FovflowError:
-
         name, alive = "", ""
         if run is not None:
             with suppress(FovflowError, OSError):
@@ -228,14 +219,14 @@ def join(runs: str | os.PathLike[str]) -> int | None:
         The descriptor that holds the lock; None where there are no locks.
     """
     path = Path(runs) / JOBS
-    held = _joined.get(path)
+    before = _joined.get(path)
     try:
-        if held is not None and os.path.samestat(os.fstat(held), path.stat()):
-            return held
+        if before is not None and os.path.samestat(os.fstat(before), path.stat()):
+            return before
         descriptor, _ = _lock(path, fcntl.LOCK_SH, make=False)
     except OSError:
         return None
-    _release(held)
+    _release(before)
     if descriptor is not None:
         _joined[path] = descriptor
     return descriptor
@@ -284,12 +275,12 @@ def _jobs_left(run: RunFolder) -> list[int]:
 
     here = socket.gethostname()
     with suppress(FovflowError, OSError):
-        jobs = [job for job in read_run(run).running if job.host == here]
         return [
             job.pid
-            for job in jobs
-            if job.pid and job.started and still_there(job.pid, seconds_of(job.started))
-        ]
+            for job in read_run(run).running
+            if job.host == here and job.pid and job.started
+            and still_there(job.pid, seconds_of(job.started))
+        ]  # fmt: skip
     return []
 
 

@@ -173,7 +173,7 @@ def _environment(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _inputs(record: Mapping[str, Any]) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for number, item in enumerate(_input_records(record)):
         name = item.get("dataset") or item.get("name") or f"input {number + 1}"
         found |= {f"{name} {key}": item[key] for key in _CONTENT if item.get(key) is not None}

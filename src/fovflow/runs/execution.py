@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import fovflow
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, complain
 from fovflow.runs.arguments import check_text
 from fovflow.runs.artifacts import Outputs, write_dataset
 from fovflow.runs.provenance import capture_environment, capture_inputs, capture_workflow
@@ -211,13 +211,12 @@ class Execution:
             The execution's name by default.
         description : str
         """
-        self._open()
-        path, _ = write_dataset(
+        outputs = self._open()
+        path = write_dataset(
             self._outdir, self.folder, members,
             name=name or self.run.name, version=version, description=description,
         )  # fmt: skip
-        assert self._outputs is not None
-        self.run.session.write("artifact", **self._outputs.describe(path, "dataset"))
+        self.run.session.write("artifact", **outputs.describe(path, "dataset"))
         return path
 
     def _open(self) -> Outputs:
@@ -239,7 +238,7 @@ class Execution:
         except (FovflowError, OSError) as error:
             if not quiet:
                 raise
-            print(f"fovflow: outputs are not recorded: {error}", file=sys.stderr)
+            complain(f"fovflow: outputs are not recorded: {error}")
 
     def _workflow(self) -> dict[str, Any]:
         """Return which script runs."""

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fovflow.errors import complain
+
 if TYPE_CHECKING:
     from fovflow.config.alerts import Alert, SmtpConfig
 
@@ -84,7 +86,7 @@ class Notifier:
             self._ways["apprise"] = {"apprise_env": apprise_env}
         self._processes: list[tuple[subprocess.Popen[bytes], float]] = []
         self._last: dict[str, float] = {}
-        self._held: dict[str, tuple[Alert, Firing, int]] = {}
+        self._waiting: dict[str, tuple[Alert, Firing, int]] = {}
 
     def send(self, alert: Alert, firing: Firing) -> None:
         """Notify as the alert says; a failure is said on the error stream and goes no further."""
@@ -95,33 +97,35 @@ class Notifier:
                 with path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"run": self.run, **asdict(firing)}) + "\n")
             except OSError as error:
-                say(f"cannot write {alert.file}: {error.strerror}")
+                complain(f"fovflow: cannot write {alert.file}: {error.strerror}")
         if not {"command", "email", "apprise"} & set(alert.notification):
             return
         if time.monotonic() - self._last.get(alert.name, -QUIET_S) < QUIET_S:
-            held = self._held.get(alert.name)
-            self._held[alert.name] = (alert, firing, held[2] + 1 if held else 0)
+            before = self._waiting.get(alert.name)
+            self._waiting[alert.name] = (alert, firing, before[2] + 1 if before else 0)
         else:
             self._launch(alert, firing, 0)
 
     def tend(self) -> None:
-        """Send what was held back long enough, and look after processes; call it now and then."""
+        """Send what has waited long enough, and look after processes; call it now and then."""
         now = time.monotonic()
-        for name in [name for name in self._held if now - self._last[name] >= QUIET_S]:
-            self._launch(*self._held.pop(name))
+        for name in [name for name in self._waiting if now - self._last[name] >= QUIET_S]:
+            self._launch(*self._waiting.pop(name))
         going = []
         for process, started in self._processes:
             if process.poll() is None:
                 if now - started > PATIENCE_S:
                     process.kill()
-                    say(f"ended a notification that took longer than {PATIENCE_S:g} s")
+                    complain(
+                        f"fovflow: ended a notification that took longer than {PATIENCE_S:g} s"
+                    )
                 going.append((process, started))
         self._processes = going
 
     def finish(self, timeout_s: float = 15.0) -> None:
-        """Send what is held back, and wait for what is under way."""
-        while self._held:
-            self._launch(*self._held.pop(next(iter(self._held))))
+        """Send what waits, and wait for what is under way."""
+        while self._waiting:
+            self._launch(*self._waiting.pop(next(iter(self._waiting))))
         deadline = time.monotonic() + timeout_s
         for process, _ in self._processes:
             try:
@@ -129,7 +133,7 @@ class Notifier:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                say("ended a notification that took too long")
+                complain("fovflow: ended a notification that took too long")
         self._processes = []
 
     def _launch(self, alert: Alert, firing: Firing, others: int) -> None:
@@ -144,7 +148,8 @@ class Notifier:
                 "job": firing.job,
                 "run": self.run,
             }
-            self._start([_filled(part, fill) for part in alert.command], b"")
+            parts = (_NAMES.sub(lambda found: fill[found[1]], part) for part in alert.command)
+            self._start([part.replace("\0", "") for part in parts], b"")
         for way in (self._ways[name] for name in alert.notification if name in self._ways):
             content = {
                 **way,
@@ -166,26 +171,12 @@ class Notifier:
                 start_new_session=True,
             )
         except OSError as error:
-            say(f"cannot start {command[0]}: {error.strerror}")
+            complain(f"fovflow: cannot start {command[0]}: {error.strerror}")
             return
         assert process.stdin is not None
-        with suppress(OSError):
+        with suppress(OSError), process.stdin:
             process.stdin.write(given)
-        with suppress(OSError):
-            process.stdin.close()
         self._processes.append((process, time.monotonic()))
-
-
-def _filled(part: str, fill: Mapping[str, str]) -> str:
-    """Return a part of a command with its names in braces filled in."""
-    text = _NAMES.sub(lambda match: fill[match[1]], part)
-    return text.replace("\0", "")
-
-
-def say(text: str) -> None:
-    """Say something on the error stream, if that can be."""
-    with suppress(OSError, ValueError):
-        print(f"fovflow: {text}", file=sys.stderr, flush=True)
 
 
 def send_mail(smtp: Mapping[str, Any], subject: str, text: str) -> None:
@@ -279,7 +270,7 @@ def main() -> int:
     except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
         problem = f" through {smtp['host']}: {error}" if smtp else f": {error} in {variable}"
     if problem:
-        say(f"no {way}{problem}")
+        complain(f"fovflow: no {way}{problem}")
     return 1 if problem else 0
 
 

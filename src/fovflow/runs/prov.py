@@ -95,39 +95,33 @@ class _Document:
         self._associate(ident, _ids(action, "instrument"))
 
     def _relate(self, job: str, inputs: list[str], outputs: list[str]) -> None:
+        activity = _name(job)
         used, made = list(self._entities(inputs)), list(self._entities(outputs))
         data = [_name(i) for i in inputs if "PropertyValue" not in types_of(self._graph.get(i, {}))]
         for name in used:
-            self._add("used", {"prov:activity": _name(job), "prov:entity": name})
+            self._add("used", activity=activity, entity=name)
         for name in made:
-            self._add("wasGeneratedBy", {"prov:entity": name, "prov:activity": _name(job)})
+            self._add("wasGeneratedBy", entity=name, activity=activity)
             for source in data:
                 self._add(
-                    "wasDerivedFrom",
-                    {
-                        "prov:generatedEntity": name,
-                        "prov:usedEntity": source,
-                        "prov:activity": _name(job),
-                    },
+                    "wasDerivedFrom", generatedEntity=name, usedEntity=source, activity=activity
                 )
 
     def _associate(self, ident: str, plans: Iterable[str]) -> None:
         engine = self._engine_of.get(ident)
+        agent = {} if engine is None else {"agent": _name(engine)}
         for plan in self._entities(plans, {"prov:type": _name_of("prov:Plan")}):
-            agent = {} if engine is None else {"prov:agent": _name(engine)}
-            self._add(
-                "wasAssociatedWith", {"prov:activity": _name(ident), **agent, "prov:plan": plan}
-            )
+            self._add("wasAssociatedWith", activity=_name(ident), **agent, plan=plan)
 
     def _entities(self, idents: Iterable[str], kind: Mapping[str, Any] = {}) -> Iterator[str]:
         for ident in idents:
-            self.records["entity"].setdefault(
-                _name(ident), {**kind, **_about(self._graph.get(ident, {}))}
-            )
+            about = {**kind, **_about(self._graph.get(ident, {}))}
+            self.records["entity"].setdefault(_name(ident), about)
             yield _name(ident)
 
-    def _add(self, kind: str, content: dict[str, Any]) -> None:
-        self.records[kind][f"_:{kind}{len(self.records[kind]) + 1}"] = content
+    def _add(self, kind: str, **content: str) -> None:
+        of_kind = self.records[kind]
+        of_kind[f"_:{kind}{len(of_kind) + 1}"] = {f"prov:{k}": v for k, v in content.items()}
 
 
 def _ids(entity: Entity, key: str) -> list[str]:

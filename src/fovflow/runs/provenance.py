@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,15 +21,9 @@ TIMEOUT_S = 30.0
 MOST_FILES = 1000
 """Longest list of changed or untracked files that is recorded."""
 
-_NOTHING: dict[str, Any] = {
-    "repository": None,
-    "commit": None,
-    "branch": None,
-    "dirty": None,
-    "dirty_files": None,
-    "diff_sha256": None,
-    "untracked": None,
-}
+_GIT_KEYS = (
+    "repository", "commit", "branch", "dirty", "dirty_files", "diff_sha256", "untracked",
+)  # fmt: skip
 
 
 def git_state(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -44,22 +40,23 @@ def git_state(folder: str | os.PathLike[str]) -> dict[str, Any]:
         folder is in no working tree, or none of its files is tracked (a package installed inside
         someone's repository says nothing about that repository).
     """
-    if not _git(folder, "ls-files", "-z", "--", "."):
-        return dict(_NOTHING)
-    commit = _text(folder, "rev-parse", "HEAD")
-    state = _git(folder, "status", "--porcelain=v1", "-z", "--untracked-files=normal")
+    commit = state = None
+    if _git(folder, "ls-files", "-z", "--", "."):
+        commit = _text(folder, "rev-parse", "HEAD")
+        state = _git(folder, "status", "--porcelain=v1", "-z", "--untracked-files=normal")
     if commit is None or state is None:
-        return dict(_NOTHING)
+        return dict.fromkeys(_GIT_KEYS)
     changed, untracked = _parse_status(state)
-    return {
-        "repository": _remote(folder),
-        "commit": commit,
-        "branch": _text(folder, "symbolic-ref", "--short", "-q", "HEAD"),
-        "dirty": bool(changed),
-        "dirty_files": changed[:MOST_FILES],
-        "diff_sha256": _diff_digest(folder) if changed else None,
-        "untracked": untracked[:MOST_FILES],
-    }
+    values = (
+        _remote(folder),
+        commit,
+        _text(folder, "symbolic-ref", "--short", "-q", "HEAD"),
+        bool(changed),
+        changed[:MOST_FILES],
+        _diff_digest(folder) if changed else None,
+        untracked[:MOST_FILES],
+    )
+    return dict(zip(_GIT_KEYS, values, strict=True))
 
 
 def without_credentials(url: str) -> str:
@@ -122,17 +119,15 @@ def _diff_digest(folder: str | os.PathLike[str]) -> str | None:
         folder, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index",
         "HEAD",
     )  # fmt: skip
-    digest = hashlib.sha256()
     try:
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
         ) as process:
             assert process.stdout is not None
-            for piece in iter(lambda: process.stdout.read(1 << 20), b""):  # type: ignore[union-attr]
-                digest.update(piece)
+            sha256 = digest_of(process.stdout).sha256
     except OSError:
         return None
-    return digest.hexdigest() if process.returncode == 0 else None
+    return sha256 if process.returncode == 0 else None
 
 
 def _text(folder: str | os.PathLike[str], *arguments: str) -> str | None:
@@ -158,8 +153,7 @@ def _git(folder: str | os.PathLike[str], *arguments: str) -> bytes | None:
 
 
 def _command(folder: str | os.PathLike[str], *arguments: str) -> list[str]:
-    place = os.fspath(Path(folder))
-    return ["git", "-C", place, "-c", "core.fsmonitor=false", "--no-pager", *arguments]
+    return ["git", "-C", os.fspath(folder), "-c", "core.fsmonitor=false", "--no-pager", *arguments]
 
 
 def _environment() -> dict[str, str]:
@@ -232,6 +226,10 @@ def capture_environment() -> dict[str, Any]:
         ``logical`` cores, ``usable`` cores of this process), ``memory_mib``, ``packages`` (version
         by name) and ``variables`` (only those in `VARIABLES`).
     """
+    import psutil
+
+    linux = hasattr(os, "sched_getaffinity")
+    usable = len(os.sched_getaffinity(0)) if linux else os.cpu_count()
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -241,9 +239,9 @@ def capture_environment() -> dict[str, Any]:
         "cpu": {
             "model": _cpu_model(),
             "logical": os.cpu_count(),
-            "usable": _usable_cores(),
+            "usable": usable,
         },
-        "memory_mib": _memory_mib(),
+        "memory_mib": psutil.virtual_memory().total >> 20,
         "packages": package_versions(),
         "variables": {key: os.environ[key] for key in VARIABLES if key in os.environ},
     }
@@ -289,8 +287,7 @@ def package_versions() -> dict[str, str]:
 
     found: dict[str, str] = {}
     for item in distributions():
-        name = item.metadata["Name"]
-        if name:
+        if name := item.metadata["Name"]:
             found.setdefault(name.lower().replace("_", "-"), item.version)
     return dict(sorted(found.items()))
 
@@ -315,41 +312,20 @@ def _digest(path: str, pattern: str | None = None) -> dict[str, Any]:
 
 def _tree(folder: Path) -> dict[str, Any]:
     """Return the digest of a folder of any files; see `capture_inputs`."""
-    lines = []
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            file = Path(where) / name
-            one = _digest(os.fspath(file))
-            total += one["bytes"]
-            digest = one.get("sha256") or one["digest"]
-            relative = file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape")
-            lines.append(relative + f"\0{one['bytes']}\0{digest}\n".encode())
+    lines, total = [], 0
+    for file in (Path(where) / name for where, _, names in os.walk(folder) for name in names):
+        one = _digest(os.fspath(file))
+        total += one["bytes"]
+        digest = one.get("sha256") or one["digest"]
+        relative = file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape")
+        lines.append(relative + f"\0{one['bytes']}\0{digest}\n".encode())
     digest = hashlib.sha256(b"".join(sorted(lines))).hexdigest()
     return {"bytes": total, "files": len(lines), "digest": f"tree-sha256-1:{digest}"}
 
 
 def _cpu_model() -> str | None:
-    try:
+    with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or None
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return value.strip()
+        if found := re.search(r"^model name\s*:(.*)", text, re.MULTILINE):
+            return found[1].strip()
     return platform.processor() or None
-
-
-def _usable_cores() -> int | None:
-    try:
-        return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):
-        return os.cpu_count()
-
-
-def _memory_mib() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    except (AttributeError, OSError, ValueError):
-        return None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+from fovflow.errors import complain
 
 GPU_TIMEOUT_S = 5.0
 _MIB = 1 << 20
@@ -185,5 +186,4 @@ class ResourceMonitor:
                     return
                 self._write("resources", **found)
         except Exception as error:  # measuring must never disturb what is measured
-            with suppress(OSError, ValueError):
-                print(f"fovflow: resources are not recorded further: {error}", file=sys.stderr)
+            complain(f"fovflow: resources are not recorded further: {error}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import ConfigError, FovflowError, complain
 from fovflow.events import FINAL
 from fovflow.runs.arguments import (
     check_choice,
@@ -31,11 +31,9 @@ from fovflow.runs.arguments import (
     safe_name,
 )
 from fovflow.runs.artifacts import (
-    check_category,
     check_file,
-    check_filetype,
+    check_kind,
     files_below,
-    object_name,
     stored_name,
 )
 from fovflow.runs.session import (
@@ -46,9 +44,10 @@ from fovflow.runs.session import (
     inside_job,
     join_job,
     join_run,
-    new_session,
+    open_session,
     take_over,
 )
+from fovflow.runs.store import RunFolder
 
 if TYPE_CHECKING:
     from fovflow.config.alerts import Alert
@@ -242,8 +241,9 @@ class Run:
                 self._open(join_job(queue) or join_run(queue))
             if self._session is None and not (self.joins and inside_job()):
                 keys = {**self.content, **given, "metadata": about, "tags": chosen}
-                waiting = {} if running else {"waiting": True}
-                self._open(new_session(self._outdir, keys.pop("name"), queue, **keys, **waiting))
+                if not running:
+                    keys["waiting"] = True
+                self._open(open_session(RunFolder.create(self._outdir, **keys), queue))
                 self._begin(running=running)
             elif self._session is not None:
                 self._introduce({**about, **{k: v for k, v in given.items() if v}})
@@ -295,7 +295,7 @@ class Run:
             elapsed = check_metrics({"time": time})["time"]
         with self._lock:
             count, self._steps = self._steps, self._steps + 1
-        self._write(
+        self.session.write(
             "metrics", time=at, metrics=numbers, step=given.get("step", count), elapsed_s=elapsed
         )
 
@@ -303,31 +303,21 @@ class Run:
     def log_event(self, message: str, timestamp: Any = None) -> None:
         """Record something that a person should read, with a time stamp as for `log_metrics`."""
         text = check_text("message", message)
-        self._write("message", time=check_timestamp(timestamp), message=text)
+        self.session.write("message", time=check_timestamp(timestamp), message=text)
 
     @recorded
     def update_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Add or change names and values: text, numbers, booleans or None."""
         checked = check_metadata(metadata)
-        session = self.session
-        if not session.owner:
-            self._write("metadata", metadata=checked)
-            return
-        with self._lock:
-            before = session.folder.read_record().get("metadata") or {}
-            session.folder.update(metadata={**before, **checked})
+        self._annotate("metadata", lambda before: {**before, **checked}, metadata=checked)
 
     @recorded
     def update_tags(self, tags: Iterable[str]) -> None:
         """Add tags; each stands once."""
         new = check_tags(tags)
-        session = self.session
         with self._lock:
             self._tags = list(dict.fromkeys([*self._tags, *new]))
-            if session.owner:
-                session.folder.update(tags=self._tags)
-        if not session.owner:
-            self._write("tags", tags=self._tags)
+            self._annotate("tags", lambda _: self._tags, tags=self._tags)
 
     @recorded
     def save(  # noqa: PLR0917  (the order that other trackers have)
@@ -358,24 +348,17 @@ class Run:
         allow_pickle : bool
             Allow pickles to be written; they are never read.
         """
-        check_category(category)
-        check_filetype(filetype)
+        check_kind(category, filetype)
         if isinstance(thing, str | os.PathLike):
             path = check_file(thing)
             own = stored_name(path, preserve_path=preserve_path)
-            kept = safe_name("name", name) if name else own
-            self._keep_file(path, category, filetype, kept)
+            self._keep_file(path, category, filetype, safe_name("name", name) if name else own)
             return
-        cabinet = self.session.cabinet
         with self._lock:
-            about = cabinet.keep_object(
-                thing,
-                category,
-                filetype=filetype,
-                name=object_name(thing, name),
-                allow_pickle=allow_pickle,
+            about = self.session.kept.keep_object(
+                thing, category, filetype=filetype, name=name, allow_pickle=allow_pickle
             )
-        self._write("artifact", **about)
+        self.session.write("artifact", **about)
 
     @recorded
     def save_directory(
@@ -386,8 +369,7 @@ class Run:
         preserve_path: bool = False,
     ) -> None:
         """Keep all files of a folder and its folders, under their names below it; see `save`."""
-        check_category(category)
-        check_filetype(filetype)
+        check_kind(category, filetype)
         root = Path(directory)
         if not root.is_dir():
             raise FovflowError(f"there is no folder {root}", remedy="save a folder that is there")
@@ -425,14 +407,12 @@ class Run:
             "description": None if description is None else check_text("description", description),
         }
         key = check_text("path", path, empty=False)
-        session = self.session
-        if not session.owner:
-            self._write("metadata", metadata={f"folder {key}": given})
-            return
-        with self._lock:
-            known = session.folder.read_record().get("folders") or {}
-            details = {**known.get(key, {}), **{k: v for k, v in given.items() if v}}
-            session.folder.update(folders={**known, key: details})
+        new = {name: value for name, value in given.items() if value}
+        self._annotate(
+            "folders",
+            lambda known: {**known, key: {**known.get(key, {}), **new}},
+            metadata={f"folder {key}": given},
+        )
 
     @recorded
     def set_pid(self, pid: int) -> None:
@@ -539,7 +519,7 @@ class Run:
         check_choice("status", status, SETTABLE)
         session = self.session
         if not session.owner:
-            self._write("message", message=f"status: {status}", level="info")
+            self.session.write("message", message=f"status: {status}", level="info")
             return
         now = self.status
         if now in FINAL and now != status:
@@ -582,7 +562,7 @@ class Run:
             self._closed = True
             lost = session.journal.close()
         if lost:
-            print(f"fovflow.Run: {lost} events could not be written", file=sys.stderr)
+            complain(f"fovflow.Run: {lost} events could not be written")
 
     def __enter__(self) -> Self:
         return self
@@ -603,16 +583,15 @@ class Run:
             lines = "".join(traceback.format_exception(kind, error, trace)).splitlines()
             text = "\n".join([summary, *lines[-_TRACEBACK_LINES:]])
             try:
-                self._write("message", message=text, level="error")
+                self.session.write("message", message=text, level="error")
             except (FovflowError, OSError, ValueError) as problem:
-                print(f"fovflow.Run: {problem}", file=sys.stderr)
+                complain(f"fovflow.Run: {problem}")
         self.close(status, summary)
 
     def _keep_file(self, path: Path, category: str, filetype: str | None, name: str) -> None:
-        cabinet = self.session.cabinet
         with self._lock:
-            about = cabinet.keep_file(path, category, filetype=filetype, name=name)
-        self._write("artifact", **about)
+            about = self.session.kept.keep_file(path, category, filetype=filetype, name=name)
+        self.session.write("artifact", **about)
 
     @property
     def session(self) -> Session:
@@ -632,8 +611,16 @@ class Run:
                 self._open(self._session or join_job(self._settings.queue()))
         return self._session is not None
 
-    def _write(self, kind: str, **keys: Any) -> None:
-        self.session.write(kind, **keys)
+    def _annotate(self, key: str, change: Callable[[Any], Any], **told: Any) -> None:
+        """Change a part of our own run's record; inside a job, tell it in the job's events."""
+        session = self.session
+        if session.owner:
+            with self._lock:
+                before = session.folder.read_record().get(key) or {}
+                session.folder.update(**{key: change(before)})
+        else:
+            (kind,) = told
+            session.write(kind, **told)
 
     def _report(self, what: str, error: Exception) -> None:
         """Raise an error, or say and record it, once for each."""
@@ -643,8 +630,7 @@ class Run:
         if text in self._said:
             return
         self._said.add(text)
-        with suppress(OSError, ValueError):
-            print(f"fovflow.Run: {text}", file=sys.stderr, flush=True)
+        complain(f"fovflow.Run: {text}")
         if self._session is not None and not self._closed:
             with suppress(OSError, ValueError):
                 self._session.write("message", message=text, level="error")
@@ -657,20 +643,16 @@ class Run:
                 session.folder.set_status("running")
             watch.begin()
         atexit.register(self._close_at_exit)
-        self._watch_alerts(watch)
-
-    def _watch_alerts(self, watch: Watch) -> None:
-        for alert in self._alerts.values():
-            watch.watch_for(alert)
+        watch.watch_for(*self._alerts.values())
 
     def _introduce(self, about: dict[str, Any]) -> None:
         """Say in the job's records who joined."""
         if about:
-            self._write("metadata", metadata=about)
+            self.session.write("metadata", metadata=about)
         if self._tags:
-            self._write("tags", tags=self._tags)
+            self.session.write("tags", tags=self._tags)
         if self._watch is not None:
-            self._watch_alerts(self._watch)
+            self._watch.watch_for(*self._alerts.values())
 
     def _record(self) -> dict[str, Any]:
         return self._session.folder.read_record() if self._session else {}

@@ -7,14 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, complain
 from fovflow.events import Journal
-from fovflow.runs.artifacts import Cabinet
+from fovflow.runs.artifacts import KeptFiles
 from fovflow.runs.claim import stop_process
 from fovflow.runs.resources import ResourceMonitor
 from fovflow.runs.store import BEAT_S, ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
@@ -39,7 +40,7 @@ class Session:
     ----------
     folder : RunFolder
     journal : Journal
-    cabinet : Cabinet
+    kept : KeptFiles
     owner : bool
         Whether the run is ours; else we write into the file of a job of it.
     started : float
@@ -48,7 +49,7 @@ class Session:
 
     folder: RunFolder
     journal: Journal
-    cabinet: Cabinet
+    kept: KeptFiles
     owner: bool
     started: float = field(default_factory=time.monotonic)
 
@@ -57,17 +58,14 @@ class Session:
         self.journal.write(kind, **keys)
 
 
-def new_session(
-    outdir: str | os.PathLike[str], name: str | None, queue: dict[str, Any], **content: Any
+def open_session(
+    folder: RunFolder, queue: Mapping[str, Any], attempt: Path | None = None
 ) -> Session:
-    """Make a run of our own."""
-    return own_session(RunFolder.create(outdir, name=name, **content), queue)
-
-
-def own_session(folder: RunFolder, queue: dict[str, Any]) -> Session:
-    """Open a run as its owner."""
-    journal = Journal(folder.path / "events.jsonl", **queue)
-    return Session(folder, journal, Cabinet(folder.path / "artifacts", folder.path), owner=True)
+    """Open a run as its owner or, where a file of events is given, as an attempt of a job of it."""
+    events = attempt or folder.path / "events.jsonl"
+    kept = attempt.with_suffix("") if attempt else folder.path / "artifacts"
+    journal = Journal(events, **queue)
+    return Session(folder, journal, KeptFiles(kept, folder.path), owner=attempt is None)
 
 
 def inside_job() -> bool:
@@ -83,8 +81,7 @@ def join_job(queue: dict[str, Any]) -> Session | None:
     path = Path(named)
     if not path.parent.is_dir():
         return None
-    folder = RunFolder(path.parents[2])
-    return _inside(folder, path, queue)
+    return open_session(RunFolder(path.parents[2]), queue, path)
 
 
 def join_run(queue: dict[str, Any]) -> Session | None:
@@ -100,7 +97,7 @@ def join_run(queue: dict[str, Any]) -> Session | None:
         return None
     script = Path(sys.argv[0] if sys.argv else "").stem or "python"
     _, path = folder.new_attempt(f"script.{script}")
-    return _inside(folder, path, queue)
+    return open_session(folder, queue, path)
 
 
 def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) -> Session:
@@ -111,12 +108,12 @@ def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) 
     FovflowError
         If there is none of that name, it is in another state, or someone else has it.
     """
-    named = [run for run in list_runs(outdir) if name in (run.id, run.read_record()["name"])]
+    runs = list_runs(outdir)
+    named = [run for run in runs if name in (run.id, run.read_record()["name"])]
     if not named:
-        known = [run.id for run in list_runs(outdir)]
         raise FovflowError(
             f"there is no run {name!r} in {Path(outdir) / 'runs'}",
-            found=", ".join(known[-5:]) or "no runs",
+            found=", ".join(run.id for run in runs[-5:]) or "no runs",
             remedy="give the name or id of a run that was made with init(running=False)",
         )
     folder = named[-1]
@@ -127,7 +124,7 @@ def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) 
             found=f"status {status}" if status != "created" else "another process has it",
             remedy="only runs that were made with init(running=False) can be taken, once",
         )
-    return own_session(folder, queue)
+    return open_session(folder, queue)
 
 
 def claim(folder: RunFolder) -> bool:
@@ -137,11 +134,6 @@ def claim(folder: RunFolder) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _inside(folder: RunFolder, path: Path, queue: dict[str, Any]) -> Session:
-    cabinet = Cabinet(path.with_suffix(""), folder.path)
-    return Session(folder, Journal(path, **queue), cabinet, owner=False)
 
 
 @dataclass(slots=True)
@@ -207,8 +199,7 @@ class Periodic:
             try:
                 function()
             except Exception as error:  # what goes on beside the work must not disturb it
-                with suppress(OSError, ValueError):
-                    print(f"fovflow: the run is watched no further: {error}", file=sys.stderr)
+                complain(f"fovflow: the run is watched no further: {error}")
                 continue
             with self._lock:
                 self._tasks.append((interval, function, time.monotonic() + interval))
@@ -251,25 +242,26 @@ class Watch:
         self._monitor = ResourceMonitor(self._session.write, interval_s=interval_s, pid=pid)
         self._monitor.start()
 
-    def watch_for(self, alert: Alert) -> None:
-        """Record an alert's definition, and look for it from now on."""
+    def watch_for(self, *alerts: Alert) -> None:
+        """Record alerts' definitions, and look for them from now on."""
         session = self._session
-        session.write("alert_defined", alert=alert.plain())
-        if self._watcher is None:
-            from fovflow.runs.alerts import AlertWatcher
+        for alert in alerts:
+            session.write("alert_defined", alert=alert.plain())
+            if self._watcher is None:
+                from fovflow.runs.alerts import AlertWatcher
 
-            place: dict[str, Any] = {}
-            if not session.owner:
-                place = {"record": session.write, "only": session.journal.path}
-            self._watcher = AlertWatcher(
-                session.folder,
-                on_action=self._act,
-                smtp=self._settings.smtp,
-                apprise_env=self._settings.apprise_env,
-                **place,
-            )
-            self._periodic.add(ALERTS_S, self._look_at_alerts)
-        self._watcher.add(alert)
+                place: dict[str, Any] = {}
+                if not session.owner:
+                    place = {"record": session.write, "only": session.journal.path}
+                self._watcher = AlertWatcher(
+                    session.folder,
+                    on_action=self._act,
+                    smtp=self._settings.smtp,
+                    apprise_env=self._settings.apprise_env,
+                    **place,
+                )
+                self._periodic.add(ALERTS_S, partial(self._note, self._watcher.poll))
+            self._watcher.add(alert)
 
     def end(self) -> None:
         """Look once more, and stop everything."""
@@ -277,15 +269,11 @@ class Watch:
             self._monitor.stop()
         self._periodic.stop()
         if self._watcher is not None:
-            self._note(self._watcher.finish())
+            self._note(self._watcher.finish)
 
-    def _look_at_alerts(self) -> None:
-        if self._watcher is not None:
-            self._note(self._watcher.poll())
-
-    def _note(self, fired: list[Firing]) -> None:
-        """Say in the run's events what fired; a job's file has it already."""
-        for firing in fired:
+    def _note(self, look: Callable[[], list[Firing]]) -> None:
+        """Say in the run's events which alerts fire; a job's file has it already."""
+        for firing in look():
             if self._session.owner:
                 text = f"alert {firing.name}: {firing.message}"
                 self._session.write("message", message=text, level="alert")
