@@ -198,6 +198,7 @@ def _local(element: ElementTree.Element) -> str:
 
 
 _ABSENT = -1
+_ANY_NUMBER = np.iinfo(np.int32).max
 
 
 class OmeTiffReader(FileReader[TiffPages]):
@@ -258,7 +259,6 @@ class _PlaneIndex:
         shape = [self.sizes[axis] for axis in "PTCZ"]
         self._file = np.full(shape, _ABSENT, np.int32)
         self._page = np.zeros(shape, np.int32)
-        self._counts: dict[int, int] = {0: own_pages}
         for p, image in enumerate(images):
             self._fill(p, image, alone=len(images) == 1)
 
@@ -274,7 +274,7 @@ class _PlaneIndex:
             number = self._number(block.file)
             if number == _ABSENT:
                 continue
-            pages = self._pages_of(number)
+            pages = self._own_pages if number == 0 else _ANY_NUMBER  # others are not opened here
             count = total if block.count is None else block.count
             count = max(0, min(count, total - block.first, pages - block.page))
             span = slice(block.first, block.first + count)
@@ -294,10 +294,6 @@ class _PlaneIndex:
                 self._known[name] = _ABSENT
                 self.absent.append(name or "")
         return self._known[name]
-
-    def _pages_of(self, number: int) -> int:
-        """Return the pages of a file; other files of the set are not opened for that."""
-        return self._counts.get(number, np.iinfo(np.int32).max)
 
     def held(self) -> NDArray[np.bool_]:
         """Return which planes there are, (P, T, C, Z)."""

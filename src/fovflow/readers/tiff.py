@@ -44,10 +44,6 @@ class _Layout:
     shape: tuple[int, ...]
     first: int | None  # offset of the first plane where only that one has a page
 
-    @property
-    def planes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
-
 
 class TiffReader(FileReader[TiffPages]):
     """An open ImageJ hyperstack or plain TIFF stack.
