@@ -13,8 +13,8 @@ from fovflow.errors import FovflowError
 from fovflow.events import plain_values
 from fovflow.jobrecord import read_record
 from fovflow.layout import RESULTS_NAME, Layout, fov_name, inspected, parse
+from fovflow.records import read_yaml, write_yaml
 from fovflow.stages import FILES, STACKS
-from fovflow.tables import read_yaml, write_yaml
 
 
 @dataclass(frozen=True, slots=True)

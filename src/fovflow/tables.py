@@ -20,15 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError
-from fovflow.records import (
-    REMAKE,
-    read_json,
-    read_json_object,
-    read_yaml,
-    readable,
-    write_json,
-    write_yaml,
-)
+from fovflow.records import REMAKE, readable
 from fovflow.rowfile import FileColumn
 
 Kind = type[bool] | type[int] | type[float] | type[str]

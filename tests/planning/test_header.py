@@ -11,8 +11,8 @@ import pytest
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.planning import RawHeader, refresh_header
+from fovflow.records import read_json
 from fovflow.simulation import MovieParams, simulate, write_movie
-from fovflow.tables import read_json
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import fovflow
 from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
+from fovflow.records import read_yaml
 from fovflow.results import StepOutput, fov_status, load_results, results_paths, write_results
-from fovflow.tables import read_yaml
 
 CHANNELS = {"pc": 0, "fl": [1, 2], "seg": 0}
 KEPT = frozenset({"pc", "fl", "seg", "fl_corrected", "seg_labeled"})

@@ -9,8 +9,8 @@ from prov.model import ProvActivity, ProvDerivation, ProvDocument, ProvEntity, P
 from runs.recorded import DATASET, Recorded
 
 from fovflow.cli import main
+from fovflow.records import read_json
 from fovflow.runs.prov import to_prov
-from fovflow.tables import read_json
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import pytest
 from fovflow.adapter.recording import describe_now
 from fovflow.cli import main
 from fovflow.errors import FovflowError
+from fovflow.records import read_yaml
 from fovflow.runs.compare import check_reproduction, restoration
 from fovflow.runs.store import find_run
-from fovflow.tables import read_yaml
 from workflow_project import make_project
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fovflow.tables import read_csv, read_yaml
+from fovflow.records import read_yaml
+from fovflow.tables import read_csv
 from paths import ROOT
 from workflow_project import FRAMES, POSITIONS, Finished, Project
 

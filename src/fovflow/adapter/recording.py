@@ -37,13 +37,13 @@ from fovflow.errors import FovflowError, complain
 from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import fingerprint, raw_files
+from fovflow.records import read_yaml
 from fovflow.runs.claim import Claim, left_locked
 from fovflow.runs.provenance import capture_environment, capture_workflow
 from fovflow.runs.recorder import Recorder, RunPlan
 from fovflow.runs.screen import Announcer, Screen, ScreenStream, live_possible
 from fovflow.runs.state import RunState
 from fovflow.runs.store import RunFolder
-from fovflow.tables import read_yaml
 
 
 class FolderGuard:

@@ -83,7 +83,7 @@ def chosen_outdir(given: str | None, configfile: str = CONFIG) -> Path:
     if given is not None:
         return Path(given)
     if Path(configfile).exists():
-        from fovflow.tables import read_yaml
+        from fovflow.records import read_yaml
 
         content = read_yaml(configfile)
         if isinstance(content, dict) and isinstance(content.get("outdir"), str):

@@ -347,9 +347,9 @@ def lineage(file: str, json: bool) -> int:
 def export(folder: str, format: str, to: str | None) -> int:
     """Print or write a dataset's manifest in the words of W3C PROV."""
     from fovflow.atomic import write_text
+    from fovflow.records import read_json
     from fovflow.runs.manifest import FILE_NAME
     from fovflow.runs.prov import to_prov
-    from fovflow.tables import read_json
 
     place = Path(folder)
     manifest = place / FILE_NAME

@@ -39,7 +39,7 @@ def status(outdir: str | None, configfile: str, json: bool) -> int:
 def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
     """Return one entry per dataset, from the configuration if it is there and of this folder."""
     from fovflow.planning.pipeline import Pipeline
-    from fovflow.tables import read_yaml
+    from fovflow.records import read_yaml
 
     if Path(configfile).exists():
         pipeline = Pipeline(read_yaml(configfile), is_main=False)
@@ -206,8 +206,8 @@ def report(outdir: str | None, configfile: str, out: str | None) -> int:
     """Write the page and print where it is."""
     from fovflow.config import parse_config
     from fovflow.layout import REPORT_NAME, RESULTS_NAME
+    from fovflow.records import read_yaml
     from fovflow.report import write_report
-    from fovflow.tables import read_yaml
 
     if not outdir and Path(configfile).exists():
         outdir = parse_config(read_yaml(configfile)).outdir

@@ -12,10 +12,10 @@ from typing import Any
 from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
 from fovflow.layout import REPORT_NAME, RESULTS_NAME
+from fovflow.records import write_yaml
 from fovflow.runs.jobs import outdir_of, outputs_of
 from fovflow.runs.manifest import kept_kind
 from fovflow.runs.store import RunFolder
-from fovflow.tables import write_yaml
 
 SECTIONS = ("code", "config", "environment", "inputs", "outputs")
 

@@ -12,8 +12,8 @@ from typing import Any
 from fovflow.errors import FovflowError
 from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, STAMP_NAME
+from fovflow.records import read_json_object
 from fovflow.runs.jobs import join_attempts, last_attempts
-from fovflow.tables import read_json_object
 
 
 @dataclass(slots=True)

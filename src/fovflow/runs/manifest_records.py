@@ -15,6 +15,7 @@ from fovflow.errors import FovflowError
 from fovflow.events import now
 from fovflow.jobrecord import JobRecord
 from fovflow.layout import PLAN_NAME, RESULTS_NAME, STAMP_NAME
+from fovflow.records import read_json_object
 from fovflow.runs.jobs import read_jobs
 from fovflow.runs.manifest import (
     FILE_NAME,
@@ -26,7 +27,6 @@ from fovflow.runs.manifest import (
 )
 from fovflow.runs.provenance import WORKFLOW_FILES, capture_environment
 from fovflow.runs.store import list_runs
-from fovflow.tables import read_json_object
 
 FOLDER = "provenance"
 """Folder, in the dataset's, with copies of the workflow, the configuration and the environment."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, VERSION, now, read_events
-from fovflow.tables import read_json, write_json
+from fovflow.records import read_json, write_json
 
 ADJECTIVES = (
     "agile", "amber", "bold", "brave", "bright", "brisk", "calm", "clear", "clever", "cool",

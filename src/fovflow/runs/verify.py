@@ -16,6 +16,7 @@ from fovflow.errors import FovflowError
 from fovflow.events import FINAL, RUN_STATUSES, Status, moment, upgrade
 from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
+from fovflow.records import read_yaml
 from fovflow.runs.manifest import (
     ACTIONS,
     FILE_NAME,
@@ -27,7 +28,6 @@ from fovflow.runs.manifest import (
 )
 from fovflow.runs.state import read_attempts
 from fovflow.runs.store import RunFolder, list_runs
-from fovflow.tables import read_yaml
 
 CLOCK_TOLERANCE_S = 1.0
 """Seconds by which two recorded times may contradict each other."""
