@@ -260,9 +260,3 @@ def _joined(parts: list[NDArray[Any]], kind: Kind) -> NDArray[Any]:
     if len(filled) < len(parts):
         filled = [np.full(p.size, np.nan) if p.dtype == _EMPTY else p for p in parts]
     return np.concatenate(filled)
-
-
-__all__ = [
-    "KINDS", "Kind", "read_csv", "read_json", "read_json_object", "read_yaml",
-    "write_csv", "write_json", "write_yaml",
-]  # fmt: skip
