@@ -8,13 +8,13 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, now, seconds_of
+from fovflow.events import FINAL, moment, now, seconds_of
 from fovflow.records import read_json_object
 from fovflow.runs.slurm import slurm_orphans
 from fovflow.runs.store import LOST_AFTER_S, RunFolder, run_at_work
@@ -293,16 +293,15 @@ def _release(descriptor: int | None) -> None:
 def _beats(run: RunFolder) -> bool:
     try:
         record = run.read_record()
-        return record.get("pid") != os.getpid() and run.status() not in (*FINAL, "lost")
+        return record.get("pid") != os.getpid() and run.status() not in FINAL
     except (FovflowError, OSError, KeyError):
         return False
 
 
-def _where(about: dict[str, Any]) -> str:
-    at = str(about.get("since", ""))
-    with suppress(ValueError):
-        at = datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-    return f"host {about.get('host', 'unknown')}, pid {about.get('pid', 'unknown')}, since {at}"
+def _where(about: Mapping[str, Any]) -> str:
+    at = moment(about.get("since"))
+    since = f"{at.astimezone():%Y-%m-%d %H:%M:%S %z}" if at else about.get("since", "")
+    return f"host {about.get('host', 'unknown')}, pid {about.get('pid', 'unknown')}, since {since}"
 
 
 def stop_process(pid: int) -> None:
