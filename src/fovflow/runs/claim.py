@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -302,21 +301,3 @@ def _where(about: Mapping[str, Any]) -> str:
     at = moment(about.get("since"))
     since = f"{at.astimezone():%Y-%m-%d %H:%M:%S %z}" if at else about.get("since", "")
     return f"host {about.get('host', 'unknown')}, pid {about.get('pid', 'unknown')}, since {since}"
-
-
-def stop_process(pid: int) -> None:
-    """Ask a process to end: this one as Ctrl-C would, another one, with its children, to terminate.
-
-    Where this process ignores Ctrl-C, as in the background of some shells, it is terminated.
-    """
-    if pid == os.getpid():
-        ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL, None)
-        os.kill(pid, signal.SIGTERM if ignored else signal.SIGINT)
-        return
-    import psutil
-
-    with suppress(psutil.Error):
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
-            with suppress(psutil.Error):
-                process.terminate()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from fovflow.errors import FovflowError
 from fovflow.events import Journal
 from fovflow.runs.artifacts import KeptFiles
-from fovflow.runs.claim import stop_process
 from fovflow.runs.resources import Background, ResourceMonitor
 from fovflow.runs.store import BEAT_S, ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
 
@@ -245,3 +245,21 @@ class Watch:
         elif action == "stop_run":
             return  # the record of it is what the run's own watcher acts on
         stop_process(self._pid)
+
+
+def stop_process(pid: int) -> None:
+    """Ask a process to end: this one as Ctrl-C would, another one, with its children, to terminate.
+
+    Where this process ignores Ctrl-C, as in the background of some shells, it is terminated.
+    """
+    if pid == os.getpid():
+        ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL, None)
+        os.kill(pid, signal.SIGTERM if ignored else signal.SIGINT)
+        return
+    import psutil
+
+    with suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.Error):
+                process.terminate()
