@@ -52,13 +52,6 @@ def make_claim(path: Path, about: dict[str, Any]) -> bool:
     return False
 
 
-def drop_claim(path: Path, about: dict[str, Any]) -> None:
-    """Take the file away, if it is still the one that was made with `about`."""
-    if read_json_object(path) == about:
-        with suppress(OSError):
-            path.unlink()
-
-
 def still_there(pid: int, seen: float) -> bool:
     """Tell whether a process of this machine that was there at a time is there now.
 
@@ -170,8 +163,10 @@ class Claim:
     def release(self) -> None:
         """Give the right back; safe to call twice."""
         _release(self._descriptor)
-        if self._about:
-            drop_claim(self.outdir / "runs" / CLAIM, self._about)
+        path = self.outdir / "runs" / CLAIM
+        if self._about and read_json_object(path) == self._about:
+            with suppress(OSError):
+                path.unlink()
         self._descriptor, self._about = None, {}
 
     def _busy(self, run: RunFolder | None, alone: bool) -> FovflowError:
