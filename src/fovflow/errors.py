@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -75,6 +76,12 @@ def explained(
         kind = type(error).__name__
         found = f"{kind}: {error}" if name_kind else str(error) or kind
         raise FovflowError(message, found=found, remedy=remedy) from error
+
+
+def did_you_mean(given: object, known: Iterable[str]) -> str:
+    """Return, in parentheses, which known term is near what was given; empty where none is."""
+    near = difflib.get_close_matches(str(given), list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def complain(text: str) -> None:

@@ -67,9 +67,9 @@ def test_it_ends_with_the_process():
     while not events and time.monotonic() < deadline:
         time.sleep(0.01)
     child.communicate("\n")
-    while monitor.running and time.monotonic() < deadline:
+    while monitor.is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not monitor.running
+    assert not monitor.is_alive()
     assert events[0]["pid"] == child.pid
     assert ResourceSampler(child.pid).sample() is None
     monitor.stop()
@@ -123,6 +123,6 @@ def test_a_failure_of_measuring_is_said_once_and_disturbs_nothing(capfd):
 
     monitor = ResourceMonitor(write, interval_s=0.001)
     monitor.start()
-    monitor._thread.join(10)
+    monitor.join(10)
     monitor.stop()
     assert capfd.readouterr().err.count("No space left") == 1

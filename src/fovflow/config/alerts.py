@@ -5,6 +5,7 @@ The configuration, `fovflow.Run.add_alert` and the watcher take `Alert`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -18,6 +19,8 @@ RESOURCES = ("cpu_percent", "rss_mib", "read_mib", "written_mib", "gpu_percent",
 
 Rule = Literal["is above", "is below", "is outside range", "is inside range"]
 RULES: tuple[Rule, ...] = get_args(Rule)
+
+_LIMITS = ("threshold", "range_low", "range_high")
 
 PATTERN_LENGTH = 500
 """Longest pattern, in characters."""
@@ -116,8 +119,7 @@ class Alert(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        problem = _problem(self)
-        if problem:
+        for problem in _problems(self):
             raise ValueError(f"alert {self.name!r}: {problem}")
         return self
 
@@ -218,53 +220,48 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{key}: {first['msg']}"
 
 
-def _problem(alert: Alert) -> str | None:
-    """Return what does not fit together in a definition, in words."""
+def _problems(alert: Alert) -> Iterator[str]:
+    """Yield what does not fit together in a definition, in words."""
     for name in ("file", "command"):
         if (name in alert.notification) != bool(getattr(alert, name)):
-            return f"notification {name} and the key {name} go together"
+            yield f"notification {name} and the key {name} go together"
     if not alert.name.strip():
-        return "it needs a name"
-    return _event_problem(alert) if alert.source == "events" else _value_problem(alert)
+        yield "it needs a name"
+    yield from _event_problems(alert) if alert.source == "events" else _value_problems(alert)
 
 
-def _event_problem(alert: Alert) -> str | None:
-    for name in ("metric", "rule", "threshold", "range_low", "range_high"):
+def _event_problems(alert: Alert) -> Iterator[str]:
+    for name in ("metric", "rule", *_LIMITS):
         if getattr(alert, name) is not None:
-            return f"{name} does not go with the source events"
+            yield f"{name} does not go with the source events"
     if not alert.pattern:
-        return "the source events needs a pattern"
+        yield "the source events needs a pattern"
+        return
     import re2
 
     try:
         _compiled(alert.pattern)
     except re2.error as error:
-        return (
+        yield (
             f"the pattern {alert.pattern!r} is no regular expression of RE2: "
             f"{error.args[0].decode()}; write it "
             r"without look-around, back references, \Z, and repetitions above 1000"
         )
-    return None
 
 
-def _value_problem(alert: Alert) -> str | None:
+def _value_problems(alert: Alert) -> Iterator[str]:
     if alert.pattern is not None:
-        return "a pattern goes with the source events only"
+        yield "a pattern goes with the source events only"
     if not alert.metric:
-        return "metric must name the value that is watched"
+        yield "metric must name the value that is watched"
     if alert.source == "resources" and alert.metric not in RESOURCES:
-        return f"metric is {alert.metric!r}; resources are {', '.join(RESOURCES)}"
+        yield f"metric is {alert.metric!r}; resources are {', '.join(RESOURCES)}"
     if alert.rule is None:
-        return f"rule is None; allowed: {', '.join(RULES)}"
-    return _limit_problem(alert)
-
-
-def _limit_problem(alert: Alert) -> str | None:
-    needed = ("threshold",) if alert.rule in RULES[:2] else ("range_low", "range_high")
-    for name in ("threshold", "range_low", "range_high"):
+        yield f"rule is None; allowed: {', '.join(RULES)}"
+    needed = _LIMITS[:1] if alert.rule in RULES[:2] else _LIMITS[1:]
+    for name in _LIMITS:
         if (name in needed) != (getattr(alert, name) is not None):
-            return f"the rule {alert.rule!r} {'needs' if name in needed else 'has no'} {name}"
+            yield f"the rule {alert.rule!r} {'needs' if name in needed else 'has no'} {name}"
     low, high = alert.range_low, alert.range_high
     if low is not None and high is not None and low > high:
-        return "range_low is greater than range_high"
-    return None
+        yield "range_low is greater than range_high"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from fovflow.config.alerts import Alert, SmtpConfig, Terms
 from fovflow.config.section import Section
+from fovflow.errors import did_you_mean
 
 WORKFLOW_TYPES = (
     "processing", "preprocessing", "segmentation", "tracking", "quantification", "analysis",
@@ -40,8 +40,7 @@ class Labels(Section):
     def _check_type(cls, value: str, info: ValidationInfo) -> str:
         known = list(dict.fromkeys([*WORKFLOW_TYPES, *info.data.get("vocabulary", ())]))
         if value not in known:
-            near = difflib.get_close_matches(value, known, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
+            hint = did_you_mean(value, known)
             raise ValueError(f"{', '.join(known)}, or a term of vocabulary{hint}")
         return value
 

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 from numbers import Integral
 from typing import Any
 
@@ -42,33 +43,32 @@ def open_datasets(results: Any) -> dict[str, Results]:
         return {results.dataset: results}
     if isinstance(results, str | os.PathLike):
         return load_datasets(results)
-    found: dict[str, Results] = {}
     if isinstance(results, Mapping):
-        for name, item in results.items():
-            inside = list(open_datasets(item).values())
-            if len(inside) != 1:
-                raise ConfigError(f"results: {name!r} stands for {len(inside)} datasets, not one")
-            found[str(name)] = _renamed(inside[0], str(name))
-    elif isinstance(results, Iterable):
-        for item in results:
-            for name, dataset in open_datasets(item).items():
-                if name in found:
-                    raise ConfigError(
-                        f"results: two datasets are called {name!r}",
-                        found=f"{found[name].folder} and {dataset.folder}",
-                        remedy="give a dict with names of your own",
-                    )
-                found[name] = dataset
-    else:
+        return {str(name): _only_dataset(item, str(name)) for name, item in results.items()}
+    if not isinstance(results, Iterable):
         raise ConfigError(
             "results: neither results nor a folder",
             found=type(results).__name__,
             remedy="give what fovflow.load_results returns, a folder, or several of these",
         )
+    found: dict[str, Results] = {}
+    for name, dataset in chain.from_iterable(open_datasets(item).items() for item in results):
+        if name in found:
+            raise ConfigError(
+                f"results: two datasets are called {name!r}",
+                found=f"{found[name].folder} and {dataset.folder}",
+                remedy="give a dict with names of your own",
+            )
+        found[name] = dataset
     return found
 
 
-def _renamed(dataset: Results, name: str) -> Results:
+def _only_dataset(results: Any, name: str) -> Results:
+    """Return the one dataset in `results`, under another name."""
+    inside = list(open_datasets(results).values())
+    if len(inside) != 1:
+        raise ConfigError(f"results: {name!r} stands for {len(inside)} datasets, not one")
+    dataset = inside[0]
     if dataset.dataset == name:
         return dataset
     fovs = {index: replace(fov, dataset=name) for index, fov in dataset.fovs.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -11,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from fovflow.errors import ConfigError
+from fovflow.errors import ConfigError, did_you_mean
 from fovflow.events import moment
 
 
@@ -78,11 +77,8 @@ def check_choice(what: str, value: Any, allowed: Iterable[str]) -> str:
     """Return one of the allowed terms."""
     known = list(allowed)
     if value not in known:
-        near = difflib.get_close_matches(str(value), known, n=1)
-        raise ConfigError(
-            f"{what} is {value!r}{f' (did you mean {near[0]}?)' if near else ''}",
-            remedy=f"allowed: {', '.join(known)}",
-        )
+        hint = did_you_mean(value, known)
+        raise ConfigError(f"{what} is {value!r}{hint}", remedy=f"allowed: {', '.join(known)}")
     return str(value)
 
 

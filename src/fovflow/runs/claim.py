@@ -5,16 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, now, seconds_of
+from fovflow.events import FINAL, moment, now, seconds_of
 from fovflow.records import read_json_object
 from fovflow.runs.slurm import slurm_orphans
 from fovflow.runs.store import LOST_AFTER_S, RunFolder, run_at_work
@@ -51,13 +50,6 @@ def make_claim(path: Path, about: dict[str, Any]) -> bool:
         else:
             return read_json_object(path) == about  # another one may have taken away this one, too
     return False
-
-
-def drop_claim(path: Path, about: dict[str, Any]) -> None:
-    """Take the file away, if it is still the one that was made with `about`."""
-    if read_json_object(path) == about:
-        with suppress(OSError):
-            path.unlink()
 
 
 def still_there(pid: int, seen: float) -> bool:
@@ -171,8 +163,10 @@ class Claim:
     def release(self) -> None:
         """Give the right back; safe to call twice."""
         _release(self._descriptor)
-        if self._about:
-            drop_claim(self.outdir / "runs" / CLAIM, self._about)
+        path = self.outdir / "runs" / CLAIM
+        if self._about and read_json_object(path) == self._about:
+            with suppress(OSError):
+                path.unlink()
         self._descriptor, self._about = None, {}
 
     def _busy(self, run: RunFolder | None, alone: bool) -> FovflowError:
@@ -293,31 +287,12 @@ def _release(descriptor: int | None) -> None:
 def _beats(run: RunFolder) -> bool:
     try:
         record = run.read_record()
-        return record.get("pid") != os.getpid() and run.status() not in (*FINAL, "lost")
+        return record.get("pid") != os.getpid() and run.status() not in FINAL
     except (FovflowError, OSError, KeyError):
         return False
 
 
-def _where(about: dict[str, Any]) -> str:
-    at = str(about.get("since", ""))
-    with suppress(ValueError):
-        at = datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-    return f"host {about.get('host', 'unknown')}, pid {about.get('pid', 'unknown')}, since {at}"
-
-
-def stop_process(pid: int) -> None:
-    """Ask a process to end: this one as Ctrl-C would, another one, with its children, to terminate.
-
-    Where this process ignores Ctrl-C, as in the background of some shells, it is terminated.
-    """
-    if pid == os.getpid():
-        ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL, None)
-        os.kill(pid, signal.SIGTERM if ignored else signal.SIGINT)
-        return
-    import psutil
-
-    with suppress(psutil.Error):
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
-            with suppress(psutil.Error):
-                process.terminate()
+def _where(about: Mapping[str, Any]) -> str:
+    at = moment(about.get("since"))
+    since = f"{at.astimezone():%Y-%m-%d %H:%M:%S %z}" if at else about.get("since", "")
+    return f"host {about.get('host', 'unknown')}, pid {about.get('pid', 'unknown')}, since {since}"

@@ -129,8 +129,41 @@ class ResourceSampler:
         return [[f.strip() for f in line.split(",")] for line in done.stdout.splitlines() if line]
 
 
-class ResourceMonitor:
+class Background(threading.Thread):
+    """A daemon thread beside the work, which it must not disturb.
+
+    Parameters
+    ----------
+    name : str
+    work : callable
+        Gets an event, which is set when it shall end.
+    failure : str
+        What is said on the error stream, before the reason, where `work` fails.
+    """
+
+    def __init__(self, name: str, work: Callable[[threading.Event], object], failure: str):
+        super().__init__(name=name, daemon=True)
+        self._work, self._failure = work, failure
+        self._end = threading.Event()
+
+    def run(self) -> None:
+        """Do the work."""
+        try:
+            self._work(self._end)
+        except Exception as error:
+            complain(f"fovflow: {self._failure}: {error}")
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End the thread after what it is doing; safe to call twice and from within it."""
+        self._end.set()
+        if self.is_alive() and self is not threading.current_thread():
+            self.join(timeout_s)
+
+
+class ResourceMonitor(Background):
     """A thread that records what a process uses, until it is stopped or the process ends.
+
+    It measures once more when it is stopped.
 
     Parameters
     ----------
@@ -154,36 +187,14 @@ class ResourceMonitor:
     def __init__(
         self, write: Callable[..., object], *, interval_s: float = 10.0, pid: int | None = None
     ):
-        self._write = write
-        self._interval_s = interval_s
-        self._pid = pid
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="fovflow-resources", daemon=True)
-
-    def start(self) -> None:
-        """Begin to measure."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Measure once more and end; safe to call twice."""
-        self._end.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout=2 * GPU_TIMEOUT_S)
-
-    @property
-    def running(self) -> bool:
-        """Whether it still measures."""
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
-        try:
-            sampler = ResourceSampler(self._pid)
+        def measure(end: threading.Event) -> None:
+            sampler = ResourceSampler(pid)
             ended = False
             while not ended:
-                ended = self._end.wait(self._interval_s)
+                ended = end.wait(interval_s)
                 found = sampler.sample()
                 if found is None:
                     return
-                self._write("resources", **found)
-        except Exception as error:  # measuring must never disturb what is measured
-            complain(f"fovflow: resources are not recorded further: {error}")
+                write("resources", **found)
+
+        super().__init__("fovflow-resources", measure, "resources are not recorded further")

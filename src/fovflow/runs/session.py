@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fovflow.errors import FovflowError, complain
+from fovflow.errors import FovflowError
 from fovflow.events import Journal
 from fovflow.runs.artifacts import KeptFiles
-from fovflow.runs.claim import stop_process
-from fovflow.runs.resources import ResourceMonitor
+from fovflow.runs.resources import Background, ResourceMonitor
 from fovflow.runs.store import BEAT_S, ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
 
 if TYPE_CHECKING:
@@ -153,58 +153,6 @@ class Settings:
         return {"size": self.queue_size, "blocking": self.queue_blocking}
 
 
-class Periodic:
-    """Call functions at intervals, in one daemon thread, until stopped.
-
-    A function that fails is not called again; why is said once on the error stream.
-    """
-
-    def __init__(self, name: str):
-        self._tasks: list[tuple[float, Callable[[], object], float]] = []
-        self._lock = threading.Lock()
-        self._end = threading.Event()
-        self._changed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def add(self, interval_s: float, function: Callable[[], object]) -> None:
-        """Call `function` every `interval_s` seconds from now on."""
-        with self._lock:
-            self._tasks.append((interval_s, function, time.monotonic() + interval_s))
-        self._changed.set()
-        if not self._thread.is_alive() and not self._end.is_set():
-            self._thread.start()
-
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """End the thread after what it is doing; safe to call twice and from within it."""
-        self._end.set()
-        self._changed.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        while not self._end.is_set():
-            with self._lock:
-                soonest = min((due for _, _, due in self._tasks), default=time.monotonic() + 60)
-            self._changed.wait(max(soonest - time.monotonic(), 0))
-            self._changed.clear()
-            if not self._end.is_set():
-                self._do_what_is_due()
-
-    def _do_what_is_due(self) -> None:
-        now = time.monotonic()
-        with self._lock:
-            due = [task for task in self._tasks if task[2] <= now]
-            self._tasks = [task for task in self._tasks if task[2] > now]
-        for interval, function, _ in due:
-            try:
-                function()
-            except Exception as error:  # what goes on beside the work must not disturb it
-                complain(f"fovflow: the run is watched no further: {error}")
-                continue
-            with self._lock:
-                self._tasks.append((interval, function, time.monotonic() + interval))
-
-
 class Watch:
     """Beside the work of an open run: its heartbeat, what its process uses, and its alerts.
 
@@ -221,14 +169,22 @@ class Watch:
         self._pid = os.getpid()
         self._watcher: AlertWatcher | None = None
         self._monitor: ResourceMonitor | None = None
-        self._periodic = Periodic("fovflow-run")
+        self._threads: list[Background] = []
 
     def begin(self) -> None:
         """Start what the owner of a run does while it goes on."""
         folder = self._session.folder
         folder.beat()
-        self._periodic.add(BEAT_S, folder.beat)
+        self._repeat(BEAT_S, folder.beat)
         self.measure(self._pid)
+
+    def _repeat(self, interval_s: float, function: Callable[[], object]) -> None:
+        def work(end: threading.Event) -> None:
+            while not end.wait(interval_s):
+                function()
+
+        self._threads.append(Background("fovflow-run", work, "the run is watched no further"))
+        self._threads[-1].start()
 
     def measure(self, pid: int) -> None:
         """Measure this process, in place of the one before."""
@@ -260,14 +216,15 @@ class Watch:
                     apprise_env=self._settings.apprise_env,
                     **place,
                 )
-                self._periodic.add(ALERTS_S, partial(self._note, self._watcher.poll))
+                self._repeat(ALERTS_S, partial(self._note, self._watcher.poll))
             self._watcher.add(alert)
 
     def end(self) -> None:
         """Look once more, and stop everything."""
         if self._monitor is not None:
             self._monitor.stop()
-        self._periodic.stop()
+        for thread in self._threads:
+            thread.stop()
         if self._watcher is not None:
             self._note(self._watcher.finish)
 
@@ -288,3 +245,21 @@ class Watch:
         elif action == "stop_run":
             return  # the record of it is what the run's own watcher acts on
         stop_process(self._pid)
+
+
+def stop_process(pid: int) -> None:
+    """Ask a process to end: this one as Ctrl-C would, another one, with its children, to terminate.
+
+    Where this process ignores Ctrl-C, as in the background of some shells, it is terminated.
+    """
+    if pid == os.getpid():
+        ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL, None)
+        os.kill(pid, signal.SIGTERM if ignored else signal.SIGINT)
+        return
+    import psutil
+
+    with suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.Error):
+                process.terminate()
