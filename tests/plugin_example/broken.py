@@ -17,6 +17,7 @@ from fovflow.testing import (
     SegmenterConformance,
     TrackerConformance,
 )
+from fovflow.tracking.overlaps import encode
 
 
 class LeakingReader(PlainReader):
@@ -105,12 +106,12 @@ class GappyTracker(NearestTracker):
 class LabelTracker(NearestTracker):
     def add(self, t, labels):
         super().add(t, labels)
-        self._distance[-1] = self._distance[-1] + self._labels[t]
+        self._distance[-1] = self._distance[-1] + encode(labels).label
 
 
 class PatientTracker(NearestTracker):
     def add(self, t, labels):
-        super().add(max(t, self._order.last + 1), labels)
+        super().add(max(t, self._frames.last + 1), labels)
 
 
 def _feature(name, function, **changes):

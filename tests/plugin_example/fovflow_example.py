@@ -15,8 +15,7 @@ from fovflow.features import Feature
 from fovflow.readers import Channel, FrameTimes, Position, RawInfo
 from fovflow.readers.base import PlaneReader
 from fovflow.segmentation import FrameStats
-from fovflow.tracking.overlaps import encode
-from fovflow.tracking.tracks import FrameOrder, Lineage, build, detections, number_cells
+from fovflow.tracking.tracks import AddedFrames, Lineage, build, number_cells
 
 
 class PlainReader(PlaneReader):
@@ -102,15 +101,14 @@ class NearestTracker:
 
     def __init__(self, *, pixel_um, max_distance_um=20.0):
         self._reach = max_distance_um / pixel_um
-        self._order, self._labels = FrameOrder(), {}
+        self._frames = AddedFrames()
         self._places = [np.zeros((0, 2))]
         self._previous, self._distance = [np.zeros(0, int)], [np.zeros(0)]
         self._seen = 0  # objects in earlier frames
 
     def add(self, t, labels):
         """Take the labels of frame `t`."""
-        objects = encode(labels)
-        self._order.check(t, objects)
+        objects = self._frames.add(t, labels)
         before, here = self._places[-1], np.column_stack([objects.y, objects.x])
         previous, distance = np.full(len(here), -1), np.full(len(here), np.nan)
         if len(before) and len(here):
@@ -120,7 +118,6 @@ class NearestTracker:
             mutual = (forth[back] == np.arange(len(here))) & (nearest <= self._reach)
             previous[mutual] = self._seen - len(before) + back[mutual]
             distance[mutual] = nearest[mutual]
-        self._labels[t] = objects.label
         self._places.append(here)
         self._previous.append(previous)
         self._distance.append(distance)
@@ -131,10 +128,7 @@ class NearestTracker:
         previous, n = np.concatenate(self._previous), self._seen
         cell, n_cells = number_cells(previous, np.ones(n, bool))
         columns = {"previous": previous, "distance_px": np.concatenate(self._distance)}
-        columns |= {name: np.zeros(n, int) for name in ("parent", "merged", "split")}
-        columns |= {name: np.full(n, np.nan) for name in ("iou", "confidence")}
-        drift = np.zeros((len(self._labels), 2), int)
-        return build(detections(self._labels), cell, n_cells, columns, drift)
+        return build(self._frames.detections(), cell, n_cells, columns)
 
 
 INTENSITY_P90 = Feature(

@@ -6,13 +6,12 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import CellposeSegment
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.segmentation.frames import FrameStats, check_frame
+from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.masks import Labels, check_pixel_um, number_objects
 
 
@@ -24,7 +23,7 @@ class Network(Protocol):
         ...
 
 
-class CellposeSegmenter:
+class CellposeSegmenter(FrameSegmenter):
     """Cells as a Cellpose network finds them, limited in size and numbered in raster order.
 
     Parameters
@@ -52,29 +51,17 @@ class CellposeSegmenter:
         self._least = settings.min_area_um2 / px**2
         self._most = np.inf if most is None else most / px**2
 
-    def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
-        """Segment one (Y, X) frame of uint8, uint16 or float32."""
-        empty = np.zeros(image.shape, np.uint16)
-        if missing:
-            return empty, FrameStats(flag="missing")
-        frame = check_frame(image)
-        if frame.constant:
-            return empty, FrameStats(flag="; ".join(frame.flags))
+    def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
         found = np.asarray(self._network.eval(frame.image, **self._options)[0])
-        if found.shape != image.shape:
+        if found.shape != frame.image.shape:
             raise FovflowError(
                 "the network's labels do not fit the frame",
-                found=f"shape {found.shape} for a frame of {image.shape}",
+                found=f"shape {found.shape} for a frame of {frame.image.shape}",
                 remedy="use a model for single-channel two-dimensional images",
             )
         ids = found.astype(np.int64)
         sizes = np.bincount(ids.ravel())
-        labels = number_objects(ids, (sizes >= self._least) & (sizes <= self._most))
-        fraction = cv2.countNonZero(labels) / labels.size
-        flags = (*frame.flags, "all foreground") if fraction == 1.0 else frame.flags
-        return labels, FrameStats(
-            foreground_fraction=fraction, n_objects=int(labels.max()), flag="; ".join(flags)
-        )
+        return number_objects(ids, (sizes >= self._least) & (sizes <= self._most)), FrameStats()
 
 
 def load_network(model: str, use_gpu: bool, allow_download: bool) -> Network:

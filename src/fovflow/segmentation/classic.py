@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import ClassicSegment
 from fovflow.segmentation.contrast import scaled_variance
-from fovflow.segmentation.frames import Frame, FrameStats, check_frame
-from fovflow.segmentation.masks import Labels, Mask, components, fill_all_holes, number_objects
+from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
+from fovflow.segmentation.masks import Labels, Mask, fill_all_holes, number_objects
 
 BINS = 200
 SIGMAS = 3.0
@@ -19,7 +17,7 @@ SQUARE = 19  # three iterations of a 7 × 7 square
 _STRIP_ROWS = 16
 
 
-class ClassicSegmenter:
+class ClassicSegmenter(FrameSegmenter):
     """Threshold the log of the local standard deviation; the definition has no parameters.
 
     See docs/algorithms/segmentation.md for the definition and its known faults. Frames do not
@@ -29,24 +27,15 @@ class ClassicSegmenter:
     def __init__(self, settings: ClassicSegment, pixel_um: float | None = None):
         self._log_std = np.empty((0, 0))  # used again: fresh memory costs as much as the filters
 
-    def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
-        """Segment one (Y, X) frame of uint8, uint16 or float32."""
-        if missing:
-            return np.zeros(image.shape, np.uint16), FrameStats(flag="missing")
-        frame = check_frame(image)
-        if frame.constant:
-            return np.zeros(image.shape, np.uint16), FrameStats(flag="; ".join(frame.flags))
-        if self._log_std.shape != image.shape:
-            self._log_std = np.empty(image.shape)
+    def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
+        if self._log_std.shape != frame.image.shape:
+            self._log_std = np.empty(frame.image.shape)
         log_std = log_standard_deviation(frame, self._log_std)
         mode, sigma = mode_and_sigma(log_std)
         threshold = mode + SIGMAS * sigma
         mask = open_close(fill_all_holes((log_std > threshold).view(np.uint8)))
-        n, labels = components(mask)
-        fraction = cv2.countNonZero(mask) / mask.size
-        flags = (*frame.flags, "all foreground") if fraction == 1.0 else frame.flags
-        stats = FrameStats(threshold, mode, sigma, fraction, n, 0, "; ".join(flags))
-        return number_objects(labels), stats
+        _, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)
+        return number_objects(labels), FrameStats(threshold, mode, sigma)
 
 
 def log_standard_deviation(frame: Frame, out: NDArray[np.float64]) -> NDArray[np.float64]:

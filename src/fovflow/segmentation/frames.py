@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -124,3 +126,30 @@ class Segmenter(Protocol):
         A frame that was never acquired is announced by `missing`; its labels are empty.
         """
         ...
+
+
+class FrameSegmenter(ABC):
+    """The frame of every built-in method: check, find the objects, sum up."""
+
+    @abstractmethod
+    def _segment(self, frame: Frame) -> tuple[NDArray[np.uint16], FrameStats]:
+        """Return a frame's labels and the method's own numbers and flags."""
+
+    def __call__(
+        self, image: NDArray[Any], *, missing: bool = False
+    ) -> tuple[NDArray[np.uint16], FrameStats]:
+        """Segment one (Y, X) frame of uint8, uint16 or float32."""
+        if missing:
+            return np.zeros(image.shape, np.uint16), FrameStats(flag="missing")
+        frame = check_frame(image)
+        if frame.constant:
+            return np.zeros(image.shape, np.uint16), FrameStats(flag="; ".join(frame.flags))
+        labels, found = self._segment(frame)
+        fraction = cv2.countNonZero(labels) / labels.size
+        flags = (*frame.flags, found.flag, "all foreground" if fraction == 1.0 else "")
+        return labels, replace(
+            found,
+            foreground_fraction=fraction,
+            n_objects=int(labels.max()),
+            flag="; ".join(filter(None, flags)),
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import LogStdSegment
 from fovflow.segmentation.contrast import WINDOW, float_grid, scaled_variance
-from fovflow.segmentation.frames import Frame, FrameStats, check_frame
+from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.halos import Outline, halo_brightness, remove_halos, surroundings
 from fovflow.segmentation.instances import Limits, make_objects
 from fovflow.segmentation.levels import SteadyOffset, mode_and_spread
@@ -44,7 +43,7 @@ _FLOAT_STEPS = 64.0  # steps of a float frame's grid in one 65536th of its range
 _RELIEF_QUANTILE = 0.9
 
 
-class LogStdSegmenter:
+class LogStdSegmenter(FrameSegmenter):
     """Log of the local standard deviation, thresholded and turned into one id per cell.
 
     The definition is in docs/algorithms/segmentation.md.
@@ -76,33 +75,19 @@ class LogStdSegmenter:
         self._before: Labels | None = None
         self._buffer = np.empty((0, 0), np.float32)  # fresh memory costs as much as the filters
 
-    def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
-        """Segment one (Y, X) frame of uint8, uint16 or float32."""
-        if missing:
-            return np.zeros(image.shape, np.uint16), FrameStats(flag="missing")
-        frame = check_frame(image)
-        flags = list(frame.flags)
-        if frame.constant:
-            return np.zeros(image.shape, np.uint16), FrameStats(flag="; ".join(flags))
+    def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
         unit = counts_unit(frame)
-        if self._buffer.shape != image.shape:
+        if self._buffer.shape != frame.image.shape:
             self._before = None
-            self._buffer = np.empty(image.shape, np.float32)
+            self._buffer = np.empty(frame.image.shape, np.float32)
         texture = averaged_log_std(frame, unit, self._window, self._buffer)
         mode, sigma = background_level(texture, frame.invalid)
-        if sigma > CLEAR_SPREAD:
-            flags.append("no clear background")
         offset, reset = self._offset.update(self._n_sigma * sigma)
-        if reset:
-            flags.append("threshold reset")
+        flags = ["no clear background"] * (sigma > CLEAR_SPREAD) + ["threshold reset"] * reset
         mask = (texture > np.float32(mode + offset)).view(np.uint8)
         labels, n_split = self._objects(frame, mask, math.exp(mode) * unit)
         self._before = labels
-        n = int(labels.max())
-        fraction = cv2.countNonZero(labels) / labels.size
-        if fraction == 1.0:
-            flags.append("all foreground")
-        stats = FrameStats(mode + offset, mode, sigma, fraction, n, n_split, "; ".join(flags))
+        stats = FrameStats(mode + offset, mode, sigma, n_split=n_split, flag="; ".join(flags))
         return labels, stats
 
     def _objects(self, frame: Frame, mask: Mask, noise: float) -> tuple[Labels, int]:

@@ -84,19 +84,6 @@ def _enclosed(contour: NDArray[np.int32]) -> int:
     return cv2.countNonZero(canvas)
 
 
-def components(mask: Mask) -> tuple[int, Components]:
-    """Return the 4-connected components of a mask, numbered from 1.
-
-    Returns
-    -------
-    n : int
-    labels : numpy.ndarray
-        (Y, X) int32; the order of the ids is not specified.
-    """
-    n, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)
-    return n - 1, labels
-
-
 def check_number(n: int) -> None:
     """Refuse more objects than labels can hold.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import ThresholdSegment
-from fovflow.segmentation.frames import Frame, FrameStats, check_frame
+from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.instances import Limits, make_objects
 from fovflow.segmentation.levels import mode_and_spread
 from fovflow.segmentation.masks import Labels, check_pixel_um, fill_small_holes
@@ -22,7 +22,7 @@ MIN_SEPARATION = 4.0
 """A threshold that lies fewer spreads above the background's mode finds noise, not objects."""
 
 
-class ThresholdSegmenter:
+class ThresholdSegmenter(FrameSegmenter):
     """Objects brighter (or darker) than a threshold.
 
     `pixel_um`: edge length of a pixel (µm).
@@ -37,32 +37,20 @@ class ThresholdSegmenter:
         self._sigma = settings.smooth_um / px
         self._limits = Limits.of(settings, px)
 
-    def __call__(self, image: NDArray[Any], *, missing: bool = False) -> tuple[Labels, FrameStats]:
-        """Segment one (Y, X) frame of uint8, uint16 or float32."""
-        empty = np.zeros(image.shape, np.uint16)
-        if missing:
-            return empty, FrameStats(flag="missing")
-        frame = check_frame(image)
-        flags = list(frame.flags)
-        if frame.constant:
-            return empty, FrameStats(flag="; ".join(flags))
+    def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
+        empty = np.zeros(frame.image.shape, np.uint16)
         grey = self._smoothed(frame)
         low, high = float(grey.min()), float(grey.max())
         if low == high:
-            return empty, FrameStats(flag="; ".join([*flags, "constant"]))
+            return empty, FrameStats(flag="constant")
         counts = grey_histogram(grey, low, high)
         width = (high - low) / BINS
         mode, sigma = (width * value for value in mode_and_spread(counts))
         mode += low
         threshold = self._threshold(counts, low, width)
+        stats = FrameStats(self._counts(threshold), self._counts(mode), sigma)
         if self._level is None and threshold < mode + MIN_SEPARATION * sigma:
-            stats = FrameStats(
-                self._counts(threshold),
-                self._counts(mode),
-                sigma,
-                flag="; ".join([*flags, "no signal"]),
-            )
-            return empty, stats
+            return empty, replace(stats, flag="no signal")
         mask = (grey > np.float32(threshold)).view(np.uint8)
         if frame.invalid is not None:
             mask &= 1 - frame.invalid
@@ -71,18 +59,7 @@ class ThresholdSegmenter:
             self._before = None
         labels, n_split = make_objects(mask, mask, self._limits, before=self._before)
         self._before = labels
-        fraction = cv2.countNonZero(labels) / labels.size
-        if fraction == 1.0:
-            flags.append("all foreground")
-        return labels, FrameStats(
-            self._counts(threshold),
-            self._counts(mode),
-            sigma,
-            fraction,
-            int(labels.max()),
-            n_split,
-            "; ".join(flags),
-        )
+        return labels, replace(stats, n_split=n_split)
 
     def _smoothed(self, frame: Frame) -> NDArray[np.float32]:
         grey = frame.image.astype(np.float32)

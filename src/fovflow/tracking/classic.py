@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import ClassicTrack
 from fovflow.tracking.assignment import assign
-from fovflow.tracking.overlaps import FloatArray, FrameObjects, IntArray, encode
-from fovflow.tracking.tracks import FrameOrder, Lineage, build, detections, number_cells
+from fovflow.tracking.overlaps import FloatArray, FrameObjects, IntArray
+from fovflow.tracking.tracks import AddedFrames, Lineage, build, number_cells
 
 
 class ClassicTracker:
@@ -18,8 +18,7 @@ class ClassicTracker:
 
     def __init__(self, settings: ClassicTrack, pixel_um: float | None = None):
         self._min_iou = settings.min_iou
-        self._order = FrameOrder()
-        self._labels: dict[int, IntArray] = {}
+        self._frames = AddedFrames()
         self._columns: dict[str, list[NDArray[Any]]] = {
             name: [] for name in ("previous", "iou", "confidence", "distance_px")
         }
@@ -28,8 +27,7 @@ class ClassicTracker:
 
     def add(self, t: int, labels: NDArray[Any]) -> None:
         """Take the labels of frame `t`, (Y, X) integers."""
-        objects = encode(labels)
-        self._order.check(t, objects)
+        objects = self._frames.add(t, labels)
         n = len(objects)
         box = bounding_boxes(objects)
         previous = np.full(n, -1, np.int64)
@@ -52,13 +50,12 @@ class ClassicTracker:
             ("distance_px", distance),
         ):  # fmt: skip
             self._columns[name].append(values)
-        self._labels[t] = objects.label
         self._before = (objects, box, followed)
         self._count += n
 
     def finish(self) -> Lineage:
         """Return the cells of the first frame, each as far as it was followed."""
-        found = detections(self._labels)
+        found = self._frames.detections()
         columns: dict[str, NDArray[Any]] = {
             name: np.concatenate(parts) if parts else np.zeros(0)
             for name, parts in self._columns.items()
@@ -66,10 +63,7 @@ class ClassicTracker:
         columns["previous"] = columns["previous"].astype(np.int64)
         first = found.frame_index == 0
         cell, n_cells = number_cells(columns["previous"], first)
-        for name in ("parent", "merged", "split"):
-            columns[name] = np.zeros(cell.size, np.int64)
-        drift = np.zeros((len(found.frames), 2), np.int64)
-        return build(found, cell, n_cells, columns, drift)
+        return build(found, cell, n_cells, columns)
 
 
 def bounding_boxes(objects: FrameObjects) -> IntArray:

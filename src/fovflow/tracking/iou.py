@@ -16,14 +16,13 @@ from fovflow.tracking.divisions import Candidate, Chains, candidates, decide
 from fovflow.tracking.drift import estimate
 from fovflow.tracking.fragments import join_fragments
 from fovflow.tracking.linking import Cover, KeptFrame, Reach, link
-from fovflow.tracking.overlaps import FrameObjects, IntArray, encode
+from fovflow.tracking.overlaps import FrameObjects, IntArray
 from fovflow.tracking.tracks import (
+    AddedFrames,
     Column,
-    FrameOrder,
     Lineage,
     build,
     chain_heads,
-    detections,
     number_cells,
 )
 
@@ -57,8 +56,7 @@ class IouTracker:
         self._min_iou, self._max_gap = settings.min_iou, settings.max_gap
         self._divisions = settings.divisions
         self._max_piece = settings.max_gap + 1 if settings.fragments else 0
-        self._order = FrameOrder()
-        self._labels: dict[int, IntArray] = {}
+        self._frames = AddedFrames()
         self._drift: list[tuple[int, int]] = []
         # Arrays that grow in place: many small ones would leave holes in memory.
         self._columns = {name: array(np.dtype(kind).char) for name, kind in _PER_OBJECT.items()}
@@ -76,8 +74,7 @@ class IouTracker:
         """
         if self._lineage is not None:
             raise RuntimeError("a frame is added to a tracker that has finished")
-        objects = encode(labels)
-        self._order.check(t, objects)
+        objects = self._frames.add(t, labels)
         here = self._locate(objects)
         found = link(
             self._kept,
@@ -101,7 +98,6 @@ class IouTracker:
         }
         for name, column in values.items():
             self._columns[name].frombytes(column.astype(_PER_OBJECT[name]).tobytes())
-        self._labels[t] = objects.label
         n = len(objects)
         kept = KeptFrame(objects, self._count, here, np.ones(n, bool), np.zeros(n, bool))
         self._kept = [kept, *self._kept[: self._max_gap]]
@@ -125,11 +121,11 @@ class IouTracker:
         No frame can be added afterwards.
         """
         if self._lineage is None:
-            found = detections(self._labels)
-            self._labels = {}
+            found = self._frames.detections()
+            self._frames = AddedFrames()
             columns, cell, n_cells, listed = self._settled(found.frame_index)
             drift = np.array(self._drift, np.int64).reshape(-1, 2)
-            self._lineage = build(found, cell, n_cells, columns, drift, listed=listed)
+            self._lineage = build(found, cell, n_cells, columns, drift=drift, listed=listed)
         return self._lineage
 
     def _settled(

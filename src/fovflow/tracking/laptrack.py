@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import LaptrackTrack
 from fovflow.errors import ConfigError
-from fovflow.tracking.overlaps import FloatArray, IntArray, encode
-from fovflow.tracking.tracks import FrameOrder, Lineage, build, detections, number_cells
+from fovflow.tracking.overlaps import FloatArray, IntArray
+from fovflow.tracking.tracks import AddedFrames, Lineage, build, number_cells
 
 Edges = list[tuple[int, int]]
 
@@ -36,20 +36,17 @@ class LapTracker:
             settings.max_gap,
             (split / pixel_um) ** 2 if split else False,
         )
-        self._order = FrameOrder()
-        self._labels: dict[int, IntArray] = {}
+        self._frames = AddedFrames()
         self._centroids: list[FloatArray] = []
 
     def add(self, t: int, labels: NDArray[Any]) -> None:
         """Take the labels of frame `t`, (Y, X) integers; frames come in ascending order."""
-        objects = encode(labels)
-        self._order.check(t, objects)
-        self._labels[t] = objects.label
+        objects = self._frames.add(t, labels)
         self._centroids.append(np.column_stack([objects.y, objects.x]))
 
     def finish(self) -> Lineage:
         """Return all cells; ``iou`` and ``confidence`` are NaN."""
-        found = detections(self._labels)
+        found = self._frames.detections()
         n = found.label.size
         edges: Edges = []
         if sum(len(points) > 0 for points in self._centroids) > 1:
@@ -67,14 +64,9 @@ class LapTracker:
         columns = {
             "previous": before,
             "parent": np.where(splits, cell[before], 0),
-            "iou": np.full(n, np.nan),
-            "confidence": np.full(n, np.nan),
             "distance_px": distance,
-            "merged": np.zeros(n, np.int64),
-            "split": np.zeros(n, np.int64),
         }
-        drift = np.zeros((len(found.frames), 2), np.int64)
-        return build(found, cell, n_cells, columns, drift)
+        return build(found, cell, n_cells, columns)
 
 
 def _linker(cutoff: float, gap_cutoff: float | bool, max_gap: int, split: float | bool) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.tracking.overlaps import FrameObjects, IntArray
+from fovflow.tracking.overlaps import FrameObjects, IntArray, encode
 
 Column = NDArray[Any]
 
@@ -55,15 +54,51 @@ class Detections:
         return np.asarray(self.frames, np.int64)[self.frame_index]
 
 
-def detections(frames: Mapping[int, IntArray]) -> Detections:
-    """Line up the labels of the frames, each in raster order of first pixels."""
-    counts = [labels.size for labels in frames.values()]
-    return Detections(
-        frames=tuple(frames),
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        frame_index=np.repeat(np.arange(len(counts)), counts),
-        label=np.concatenate([np.zeros(0, np.int64), *frames.values()]),
-    )
+class AddedFrames:
+    """The frames that a tracker was given: in order, in one shape, each with its objects.
+
+    Attributes
+    ----------
+    last : int
+        The frame added last; -1 before the first.
+    """
+
+    def __init__(self) -> None:
+        self.last = -1
+        self._shape: tuple[int, int] | None = None
+        self._labels: dict[int, IntArray] = {}
+
+    def add(self, t: int, labels: NDArray[Any]) -> FrameObjects:
+        """Take the labels of frame `t`, (Y, X) integers, and return its objects.
+
+        Raises FovflowError if `labels` is no label frame, `t` is not after the frame before, or
+        the shape differs.
+        """
+        objects = encode(labels)
+        if t <= self.last:
+            raise FovflowError(
+                f"frame {t} was added after frame {self.last}",
+                remedy="add frames to a tracker in ascending order, each once",
+            )
+        if self._shape not in (None, objects.shape):
+            raise FovflowError(
+                f"frame {t} has another shape than those before",
+                found=f"{objects.shape} after {self._shape}",
+                remedy="track the frames of one FOV only",
+            )
+        self._shape, self.last = objects.shape, t
+        self._labels[t] = objects.label
+        return objects
+
+    def detections(self) -> Detections:
+        """Line up the objects of all frames, each frame's in raster order of first pixels."""
+        counts = [labels.size for labels in self._labels.values()]
+        return Detections(
+            frames=tuple(self._labels),
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            frame_index=np.repeat(np.arange(len(counts)), counts),
+            label=np.concatenate([np.zeros(0, np.int64), *self._labels.values()]),
+        )
 
 
 def number_cells(previous: IntArray, followed: NDArray[np.bool_]) -> tuple[IntArray, int]:
@@ -203,8 +238,8 @@ def build(
     cell: IntArray,
     n_cells: int,
     columns: dict[str, Column],
-    drift: IntArray,
     *,
+    drift: IntArray | None = None,
     listed: NDArray[np.bool_] | None = None,
 ) -> Lineage:
     """Put together the links and the tables of a lineage.
@@ -216,10 +251,11 @@ def build(
         (n,) cell of each detection, 0 for none.
     columns : dict
         (n,) ``previous`` (index of the detection before, or of the parent's last one; -1 for
-        none), ``parent`` (cell), ``iou``, ``confidence``, ``distance_px``, ``merged``, ``split``.
-        They are taken out of it, so that memory holds each once.
-    drift : numpy.ndarray
-        (frames, 2) cumulative drift (y, x) in pixels.
+        none), ``parent`` (cell), ``iou``, ``confidence``, ``distance_px``, ``merged``, ``split``;
+        where one is not known it is NaN or 0. They are taken out of it, so that memory holds each
+        once.
+    drift : numpy.ndarray, optional
+        (frames, 2) cumulative drift (y, x) in pixels; none where it is left out.
     listed : numpy.ndarray, optional
         (n,) bool; which detections have a row of their own; others are pieces of one that has.
     """
@@ -238,7 +274,11 @@ def build(
         "gap": np.where(known, steps - 1, 0),
     }
     for name in list(COLUMNS)[len(table) :]:
-        table[name] = columns.pop(name)[rows]
+        unknown = np.nan if COLUMNS[name] is np.float64 else 0
+        known_values = columns.pop(name, None)
+        table[name] = np.full(rows.size, unknown) if known_values is None else known_values[rows]
+    if drift is None:
+        drift = np.zeros((len(found.frames), 2), np.int64)
     luts = {}
     for k, t in enumerate(found.frames):
         part = slice(int(found.offsets[k]), int(found.offsets[k + 1]))
@@ -253,39 +293,6 @@ def build(
         },
         _luts=luts,
     )
-
-
-class FrameOrder:
-    """Checks that frames come in order and in one shape.
-
-    Attributes
-    ----------
-    last : int
-        The frame added last; -1 before the first.
-    """
-
-    def __init__(self) -> None:
-        self.last = -1
-        self._shape: tuple[int, int] | None = None
-
-    def check(self, t: int, objects: FrameObjects) -> None:
-        """Accept frame `t`.
-
-        Raises FovflowError if `t` is not after the frame before, or the shape differs.
-        """
-        if t <= self.last:
-            raise FovflowError(
-                f"frame {t} was added after frame {self.last}",
-                remedy="add frames to a tracker in ascending order, each once",
-            )
-        if self._shape not in (None, objects.shape):
-            raise FovflowError(
-                f"frame {t} has another shape than those before",
-                found=f"{objects.shape} after {self._shape}",
-                remedy="track the frames of one FOV only",
-            )
-        self._shape = objects.shape
-        self.last = t
 
 
 class Tracker(Protocol):
