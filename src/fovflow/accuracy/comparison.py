@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from fovflow.accuracy.scores import (
     tra_score,
 )
 from fovflow.errors import FovflowError
-from fovflow.layout import fov_name
 from fovflow.simulation.truth import Truth, load_truth
 from fovflow.tables import read_csv
 
@@ -85,8 +83,8 @@ def _compare_fov(results: Any, truth: Truth, p: int) -> dict[str, Any]:
             )
         matches = match_frames(iter(masks), iter(labeled))
     true_parents = _parents(truth.lineage(p))
-    tracks = Path(fov.traces_path).parent / f"{results.dataset}_fov_{fov_name(p)}_tracks.csv"
-    found_parents = _parents(read_csv(tracks)) if tracks.exists() else {}
+    tracks = fov.table_path("tracks")
+    found_parents = _parents(read_csv(tracks)) if tracks else {}
     complete = complete_tracks(matches)
     divisions = match_divisions(matches, truth_parents=true_parents, found_parents=found_parents)
     return {

@@ -21,9 +21,11 @@ from pydantic.fields import FieldInfo
 
 from fovflow.config.model import Config, DatasetConfig
 from fovflow.config.section import fields_of
+from fovflow.stages import STAGES
 
 _WIDTH = 96
-_SECTIONS = ("copy", "segment", "correct", "track", "extract", "qc", "run")
+_OF_STEPS = [name for stage in STAGES.values() if stage.per_fov for name in stage.settings]
+_SECTIONS = (*dict.fromkeys(_OF_STEPS), "run")
 _EXAMPLE = """\
 datasets:
   plate1: {path: data/plate1.nd2}

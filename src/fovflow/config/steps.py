@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator
 
 from fovflow.config.section import Section
+from fovflow.layout import parse
 from fovflow.stages import STACKS, STAGES, TABLES, step_of_rule
 
 _TAKEN = frozenset(
@@ -19,8 +20,7 @@ _TAKEN = frozenset(
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _OUTPUT = re.compile(r"[\w+-][\w.+-]{0,99}", re.ASCII)
 _OWN_FILE = re.compile(
-    rf"(({'|'.join(STACKS)})_ch_\d+(\.npy|_frames\.csv)"
-    rf"|({'|'.join(TABLES)})(_inspected)?\.csv|qc\..*|.*\.part)",
+    rf"({'|'.join(STACKS)})_ch_\d+_frames\.csv|({'|'.join(TABLES)})_inspected\.csv|qc\..*|.*\.part",
     re.IGNORECASE,
 )
 _FOV = re.compile(r"((?P<dataset>.+)/)?(fov_)?(?P<index>\d+)")
@@ -94,7 +94,7 @@ class StepConfig(Section):
                     "file names of letters, digits and _ - + . that do not begin with a point "
                     f"(not {name!r})"
                 )
-            if _OWN_FILE.fullmatch(name):
+            if _OWN_FILE.fullmatch(name) or parse(f"dataset_fov_000_{name.lower()}"):
                 raise ValueError(f"other names than {name!r}, which fovflow uses itself")
         return value
 
