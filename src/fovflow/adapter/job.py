@@ -172,15 +172,15 @@ class Job:
         message : str
             What is done with them, where a job goes through the frames more than once.
         """
-        start = told = time.perf_counter()
+        start = reported = time.perf_counter()
         for t in range(total):
             self.frame = t
             yield t
             if (t + 1) % self._every == 0 and t + 1 < total:
                 self.note(f"frame {t + 1} of {total}")
-                told = self._progress(t + 1, total, message)
-            elif time.perf_counter() - told > PROGRESS_AFTER_S:
-                told = self._progress(t + 1, total, message)
+                reported = self._progress(t + 1, total, message)
+            elif time.perf_counter() - reported > PROGRESS_AFTER_S:
+                reported = self._progress(t + 1, total, message)
         self.frame = None
         if total:
             self._progress(total, total, message)
