@@ -262,10 +262,15 @@ def _ends_within_a_line(path: Path) -> bool:
 def read_events(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Return the events of a file; cut-off lines and lines of another form are left out."""
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        return _events_in(Path(path).read_bytes())
     except OSError:
         return []
-    return [event for line in text.splitlines() if (event := from_line(line)) is not None]
+
+
+def _events_in(data: bytes) -> list[dict[str, Any]]:
+    # Texts of events may hold other characters at which Python would end a line.
+    lines = data.decode("utf-8", errors="replace").split("\n")
+    return [event for line in lines if (event := from_line(line)) is not None]
 
 
 class EventTail:
@@ -285,8 +290,7 @@ class EventTail:
             return []
         end = data.rfind(b"\n") + 1
         self._offset += end
-        lines = data[:end].decode("utf-8", errors="replace").splitlines()
-        return [event for line in lines if (event := from_line(line)) is not None]
+        return _events_in(data[:end])
 
 
 RETRY_S = 0.1
@@ -313,8 +317,8 @@ class Journal:
         self._size = size
         self._blocking = blocking
         self._kept: deque[str] = deque()
-        self._to_tell = 0
-        self._told = False
+        self._unrecorded = 0
+        self._complained = False
         self._closed = False
         self._lock = threading.Lock()
 
@@ -342,7 +346,7 @@ class Journal:
                 self._drain()
                 self._closed = True
                 self._file.close()
-            return len(self._kept) + self._to_tell
+            return len(self._kept) + self._unrecorded
 
     def __del__(self) -> None:
         with suppress(AttributeError, OSError):  # a job that logs need not close anything
@@ -358,7 +362,7 @@ class Journal:
         if self._blocking:
             return False
         self.dropped += 1
-        self._to_tell += 1
+        self._unrecorded += 1
         return True
 
     def _drain(self) -> bool:
@@ -367,18 +371,18 @@ class Journal:
             if not self._append(self._kept[0]):
                 return False
             self._kept.popleft()
-        if self._to_tell:
-            if not self._append(to_line(make_event("dropped", count=self._to_tell))):
+        if self._unrecorded:
+            if not self._append(to_line(make_event("dropped", count=self._unrecorded))):
                 return False
-            self._to_tell = 0
+            self._unrecorded = 0
         return True
 
     def _append(self, line: str) -> bool:
         try:
             self._file.append(line)
         except OSError as error:
-            if not self._told:
-                self._told = True
+            if not self._complained:
+                self._complained = True
                 complain(
                     f"fovflow: cannot write {self._file.path} ({error.strerror}); events are kept "
                     "in memory meanwhile"

@@ -111,7 +111,7 @@ class JobRecord:
     message: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     file: str = ""
-    _engine_spoke: bool = False
+    _ended_by_engine: bool = False
 
     @property
     def dataset(self) -> str:
@@ -159,15 +159,15 @@ class JobRecord:
         elif kind == "job_started":
             self._begin(event, files=files)
             self.started = event["time"]
-            if not self._engine_spoke:
+            if not self._ended_by_engine:
                 self.status = "running"
         elif kind in ENDS:
             self._begin(event, files=files)
             for name in ("seconds", "cpu_s", "peak_mib"):
                 if isinstance(event.get(name), int | float):
                     self.usage[name] = float(event[name])
-            if not (own and self._engine_spoke):
-                self._engine_spoke = not own
+            if not (own and self._ended_by_engine):
+                self._ended_by_engine = not own
                 self._end(event, files=files)
 
     def _begin(self, event: Mapping[str, Any], *, files: bool) -> None:

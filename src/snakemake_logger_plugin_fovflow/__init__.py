@@ -5,7 +5,6 @@ does nothing in other workflows.
 """
 
 import logging
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from typing import Optional
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
+
+from fovflow.errors import complain
 
 __all__ = ["LogHandler", "LogHandlerSettings"]
 
@@ -41,14 +42,7 @@ class LogHandler(LogHandlerBase):
         self._end: Callable[[], None] | None = None
 
     def connect(self, take: Callable[[logging.LogRecord], None], end: Callable[[], None]) -> None:
-        """Say who takes the records, and who is told that there are no more.
-
-        Parameters
-        ----------
-        take : callable
-        end : callable
-            May be called more than once: Snakemake closes its handlers twice.
-        """
+        """Set what takes the records, and what is called when there are no more."""
         self._take, self._end = take, end
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -64,9 +58,7 @@ class LogHandler(LogHandlerBase):
             raise
         except Exception as error:
             self._take = None
-            with suppress(OSError, ValueError):
-                text = f"fovflow: the run is not recorded further, and goes on: {error!r}"
-                print(text, file=sys.stderr, flush=True)
+            complain(f"fovflow: the run is not recorded further, and goes on: {error!r}")
 
     def close(self) -> None:
         """End the recording."""

@@ -27,6 +27,14 @@ def test_a_line_that_was_cut_off_spoils_no_other(tmp_path):
     assert [event["message"] for event in tail.read()] == ["two", "three"]
 
 
+def test_texts_may_hold_any_character(tmp_path):
+    events, text = EventFile(tmp_path / "events.jsonl"), "a\x85b\u2028c\x0bd\x1ee\r\nf"
+    events.write("message", message=text)
+    events.close()
+    assert [event["message"] for event in read_events(events.path)] == [text]
+    assert [event["message"] for event in EventTail(events.path).read()] == [text]
+
+
 class Raw:
     """A file that takes a few bytes, then is full, then has room again."""
 

@@ -18,7 +18,7 @@ from typing import Any
 from fovflow.adapter.attempt import AttemptRecorder, one_pool_of_threads, peak_memory_mib
 from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, complain
 from fovflow.events import STOPPED, Status, plain_values
 from fovflow.jobrecord import in_words, job_record, read_record
 from fovflow.layout import LOGS
@@ -172,15 +172,15 @@ class Job:
         message : str
             What is done with them, where a job goes through the frames more than once.
         """
-        start = told = time.perf_counter()
+        start = reported = time.perf_counter()
         for t in range(total):
             self.frame = t
             yield t
             if (t + 1) % self._every == 0 and t + 1 < total:
                 self.note(f"frame {t + 1} of {total}")
-                told = self._progress(t + 1, total, message)
-            elif time.perf_counter() - told > PROGRESS_AFTER_S:
-                told = self._progress(t + 1, total, message)
+                reported = self._progress(t + 1, total, message)
+            elif time.perf_counter() - reported > PROGRESS_AFTER_S:
+                reported = self._progress(t + 1, total, message)
         self.frame = None
         if total:
             self._progress(total, total, message)
@@ -342,7 +342,7 @@ def job(snakemake: Any) -> Iterator[Job]:
         if this is None and isinstance(error, Exception):
             raise
         sentence = "stopped" if this is None else this.fail(error)
-        print(f"{clear_screen()}\n{sentence}\n", file=sys.stderr, flush=True)
+        complain(f"{clear_screen()}\n{sentence}\n")
         sys.exit(1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
@@ -157,4 +156,4 @@ def record_report(pipeline: Pipeline, workflow: Any) -> None:
         write_report(file, pipeline.layout.outdir, options["datasets"], options["problems"])
         Engine(workflow).forget(file, [Path(name) for name in report_inputs(pipeline)])
     except Exception as error:  # the run has failed already: say so, and go on
-        print(f"cannot write {file}: {error}", file=sys.stderr)
+        complain(f"cannot write {file}: {error}")

@@ -204,9 +204,13 @@ class RunFolder:
 
     def attempts_of(self, job: str) -> list[int]:
         """Return the numbers of the attempts of a job."""
-        names = [path.name for path in (self.path / "jobs" / job).glob("attempt-*.jsonl")]
-        found = (name.removeprefix("attempt-").removesuffix(".jsonl") for name in names)
-        return sorted(int(number) for number in found if number.isdecimal())
+        try:
+            names = os.listdir(self.path / "jobs" / job)  # noqa: PTH208  (no paths are needed)
+        except OSError:
+            return []
+        ours = (name for name in names if name.startswith("attempt-") and name.endswith(".jsonl"))
+        numbers = (name.removeprefix("attempt-").removesuffix(".jsonl") for name in ours)
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
