@@ -184,9 +184,9 @@ def test_a_method(tree, tmp_path):
 
 
 def test_a_feature(tree, tmp_path):
-    tree.insert("features/shapes.py", "def circularity(", FEATURE)
-    row = '    Feature("double_area", _PC, "px", "Twice the area.", shapes.double_area),\n'
-    tree.insert("features/registry.py", '    Feature("circularity", _PC,', row)
+    tree.insert("features/builtin.py", "def circularity(", FEATURE)
+    row = '    _builtin("pc", "double_area", "px", "Twice the area."),\n'
+    tree.insert("config/features.py", '    _builtin("pc", "circularity",', row)
     assert named(tree) == files_of("A feature")
     code = (
         "import numpy as np, fovflow\n"
