@@ -121,6 +121,7 @@ def test_tiles_with_debris_that_was_not_found():
     compare(stack, masks)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     height=st.integers(1, 150),

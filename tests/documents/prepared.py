@@ -66,6 +66,7 @@ PREPARED: dict[str, Callable[[Path, Path], Path]] = {
     "docs/tutorial.md": beside_the_demo,
     "docs/algorithms/features.md": empty,
     "docs/algorithms/segmentation.md": empty,
+    "docs/extending.md": in_the_demo,
     "docs/live.md": in_an_unfinished_demo,
     "docs/provenance.md": in_the_demo,
     "docs/readers.md": with_raw_data,

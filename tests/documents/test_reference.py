@@ -17,6 +17,8 @@ import fovflow
 from fovflow.cli import COMMANDS, command_parser
 from fovflow.config import config_schema
 
+pytestmark = pytest.mark.slow  # makes the site
+
 ARRAY_ROOMS = ("segmentation", "background", "tracking", "features", "quality")
 
 IN_ONE_LINE = {"range", "step"}

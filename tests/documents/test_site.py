@@ -57,6 +57,7 @@ def well_formed(link: str) -> bool:
     return parts.scheme in ("https", "mailto") and ("." in parts.netloc or "@" in parts.path)
 
 
+@pytest.mark.slow  # makes the site
 def test_no_link_is_dead(site):
     dead = []
     for page in pages_of(site):
@@ -73,6 +74,7 @@ def test_no_link_is_dead(site):
     assert not dead
 
 
+@pytest.mark.slow  # makes the site
 def test_nothing_comes_from_elsewhere(site):
     assert sum(len(parsed(page).assets) for page in pages_of(site)) > 10
     for page in pages_of(site):
@@ -89,6 +91,7 @@ def test_nothing_comes_from_elsewhere(site):
             assert place.startswith(("data:", "#")) or (style.parent / place).is_file(), style
 
 
+@pytest.mark.slow  # makes the site
 def test_every_page_is_in_the_navigation(site):
     listed = {urlsplit(link).path for link in parsed(site / "index.html").links}
     made = {str(page.relative_to(site)) for page in pages_of(site)}

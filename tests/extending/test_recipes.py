@@ -39,24 +39,23 @@ class TextReader(PlaneReader):
 METHOD = '''\
 """Segmentation by a fixed grey level."""
 
+import cv2
 import numpy as np
 
-from fovflow.segmentation.frames import FrameStats
-from fovflow.segmentation.masks import components, number_objects
+from fovflow.segmentation.frames import FrameSegmenter, FrameStats
+from fovflow.segmentation.masks import number_objects
 
 
-class LevelSegmenter:
+class LevelSegmenter(FrameSegmenter):
     """Everything above a level is a cell."""
 
     def __init__(self, settings, pixel_um=None):
         self._level = settings.level
 
-    def __call__(self, image, *, missing=False):
-        """Segment one (Y, X) frame."""
-        if missing:
-            return np.zeros(image.shape, np.uint16), FrameStats(flag="missing")
-        n, labels = components((image > self._level).view(np.uint8))
-        return number_objects(labels), FrameStats(n_objects=n)
+    def _segment(self, frame):
+        mask = (frame.image > self._level).view(np.uint8)
+        _, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)
+        return number_objects(labels), FrameStats(self._level)
 '''
 SETTINGS = '''\
 @dataclass(frozen=True, kw_only=True)

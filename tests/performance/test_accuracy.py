@@ -8,6 +8,7 @@ from benchmarks import accuracy
 from paths import ROOT
 
 
+@pytest.mark.slow
 def test_the_page_has_the_figures_that_are_measured_now(tmp_path):
     page = ROOT / "docs" / "accuracy.md"
     copy = shutil.copyfile(page, tmp_path / "accuracy.md")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from fovflow.background.corrector import Estimate, SurfaceCorrector
 from fovflow.background.preparation import Preparation
 from fovflow.errors import FovflowError
 from fovflow.features import Feature
+from fovflow.plugins import Method, Settings, setting
 from fovflow.readers import Channel, FrameTimes, Position, RawInfo
 from fovflow.readers.base import PlaneReader
 from fovflow.segmentation import FrameStats
@@ -96,11 +98,18 @@ class LowestCorrector(SurfaceCorrector):
         return Estimate(np.full(frame.values.shape, level, np.float32))
 
 
+@dataclass(frozen=True, kw_only=True)
+class NearestSettings(Settings):
+    """Parameters of the tracker."""
+
+    max_distance_um: float = setting(20.0, "Largest distance of a link (µm).", gt=0)
+
+
 class NearestTracker:
     """Links each object to the one before whose centroid is nearest, if that holds both ways."""
 
-    def __init__(self, *, pixel_um, max_distance_um=20.0):
-        self._reach = max_distance_um / pixel_um
+    def __init__(self, settings=NearestSettings(), *, pixel_um):
+        self._reach = settings.max_distance_um / pixel_um
         self._frames = AddedFrames()
         self._places = [np.zeros((0, 2))]
         self._previous, self._distance = [np.zeros(0, int)], [np.zeros(0)]
@@ -130,6 +139,8 @@ class NearestTracker:
         columns = {"previous": previous, "distance_px": np.concatenate(self._distance)}
         return build(self._frames.detections(), cell, n_cells, columns)
 
+
+NEAREST = Method(NearestTracker, NearestSettings, needs_pixel_size=True, revision=2)
 
 INTENSITY_P90 = Feature(
     name="intensity_p90",

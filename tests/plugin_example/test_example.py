@@ -9,6 +9,7 @@ from fovflow_example import PlainReader
 
 import fovflow
 from fovflow.background import get_corrector
+from fovflow.config.methods import TRACKERS
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.testing import (
     CorrectorConformance,
@@ -17,6 +18,7 @@ from fovflow.testing import (
     SegmenterConformance,
     TrackerConformance,
 )
+from fovflow.tracking import get_tracker
 
 
 class TestPlainReader(ReaderConformance):
@@ -75,6 +77,17 @@ class TestLowestCorrector(CorrectorConformance):
 
 class TestNearestTracker(TrackerConformance):
     method = "nearest"
+    parameters: ClassVar = {"max_distance_um": 15.0}
+
+    def test_planning_knows_it(self):
+        assert TRACKERS.needs_pixel_size("nearest")
+        assert TRACKERS.revision("nearest") == 2
+
+    def test_mistakes_in_its_parameters_are_told(self):
+        with pytest.raises(ConfigError, match=r"max_distance_um must be above 0 µm"):
+            get_tracker("nearest", pixel_um=1.0, max_distance_um=0)
+        with pytest.raises(ConfigError, match="'reach'"):
+            get_tracker("nearest", pixel_um=1.0, reach=1)
 
 
 class TestIntensityP90(FeatureConformance):

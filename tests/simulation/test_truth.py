@@ -135,6 +135,7 @@ def test_the_truth_itself_compares_perfectly(movie: Movie, folder: Path, tmp_pat
     assert "median 2.0% (centre 2.0%, border 2.0%)" in text
 
 
+@pytest.mark.slow
 def test_a_lost_cell_shows_in_every_number(movie: Movie, folder: Path, tmp_path: Path) -> None:
     whole = compare(results_of(movie, tmp_path), folder)
     comparison = compare(results_of(movie, tmp_path, drop=1), folder)

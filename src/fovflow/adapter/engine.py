@@ -380,10 +380,8 @@ def refusal(message: str) -> str:
     return f"SLURM did not take the job: {' '.join(match[1].split())}" if match else ""
 
 
-def job_by_itself(
-    step: str, configfile: str | os.PathLike[str], **wildcards: str | None
-) -> tuple[Any, Path]:
-    """Return the object ``snakemake`` that the script of a job is given, and the script's path.
+def job_by_itself(step: str, configfile: str | os.PathLike[str], **wildcards: str | None) -> Any:
+    """Return the object ``snakemake`` that a job's script is given, with the path ``script``.
 
     The workflow is read as by a job of the engine: nothing is run or recorded.
 
@@ -429,10 +427,11 @@ def job_by_itself(
             fits = (re.fullmatch(forms.get(name, ".*"), value) for name, value in chosen.items())
             if set(chosen) == rule.wildcard_names and all(fits):
                 job = Job(rule, DAG(workflow, rules=workflow.rules), chosen)
-                script = Path(str(rule.basedir.get_path_or_uri(secret_free=True))) / rule.script
                 parts = (job.input, job.output, job.params, job.wildcards, job.threads)
-                more = (job.resources, job.log, workflow.config, rule.name, None)
-                return Snakemake(*parts, *more, str(script.parent)), script.resolve()
+                made = Snakemake(*parts, job.resources, job.log, workflow.config, rule.name, None)
+                script = Path(str(rule.basedir.get_path_or_uri(secret_free=True))) / rule.script
+                made.script, made.scriptdir = str(script.resolve()), str(script.parent)
+                return made
     raise FovflowError(
         f"the workflow has no job {step} of {', '.join(f'{k} {v}' for k, v in given.items())}",
         found=", ".join(sorted({str(rule.name) for rule in workflow.rules if rule.script})),

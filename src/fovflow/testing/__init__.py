@@ -67,6 +67,8 @@ def job(
 ) -> Any:
     """Return the object ``snakemake`` that the script of a rule is given for one job.
 
+    It has the script's path, too: ``script``.
+
     As when a run begins, the raw files are looked at and the datasets' plans are written; nothing
     else is run or recorded.
 
@@ -85,36 +87,6 @@ def job(
     FovflowError
         If there is no such job, or files that it starts from are missing.
     """
-    return _find(rule, dataset, fov, channel, configfile)[0]
-
-
-def run_script(
-    rule: str,
-    dataset: str | None = None,
-    fov: int | None = None,
-    channel: int | None = None,
-    *,
-    configfile: str | os.PathLike[str] = "config/config.yaml",
-) -> None:
-    """Run the script of a rule for one job, in this process; it writes what the pipeline writes.
-
-    Parameters and errors are those of `job`. A script that fails ends the process with status 1,
-    after a sentence on the error stream; the traceback is in the job's log.
-    """
-    snakemake, script = _find(rule, dataset, fov, channel, configfile)
-    for name in (*snakemake.output, *snakemake.log):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-    os.environ["FOVFLOW_RUN"] = ""  # no part of a run
-    runpy.run_path(str(script), {"snakemake": snakemake}, "__main__")
-
-
-def _find(
-    rule: str,
-    dataset: str | None,
-    fov: int | None,
-    channel: int | None,
-    configfile: str | os.PathLike[str],
-) -> tuple[Any, Path]:
     from fovflow.adapter.engine import job_by_itself
     from fovflow.layout import fov_name
     from fovflow.planning.pipeline import Pipeline
@@ -133,7 +105,7 @@ def _find(
                 found=format_ranges(plan.fovs),
                 remedy="name one of these, or correct fovs in the configuration",
             )
-    found, script = job_by_itself(
+    found = job_by_itself(
         rule,
         configfile,
         dataset=dataset,
@@ -148,4 +120,17 @@ def _find(
             remedy="run the pipeline up to this step; with --notemp, stacks that `keep` leaves out "
             "stay",
         )
-    return found, script
+    return found
+
+
+def run_script(rule: str, *where: Any, **options: Any) -> None:
+    """Run the script of a rule for one job, in this process; it writes what the pipeline writes.
+
+    Parameters and errors are those of `job`. A script that fails ends the process with status 1,
+    after a sentence on the error stream; the traceback is in the job's log.
+    """
+    snakemake = job(rule, *where, **options)
+    for name in (*snakemake.output, *snakemake.log):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+    os.environ["FOVFLOW_RUN"] = ""  # no part of a run
+    runpy.run_path(snakemake.script, {"snakemake": snakemake}, "__main__")
