@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fovflow.features.cells import Cells, FloatArray, IntArray
+from fovflow.features.cells import Cells
+from fovflow.features.groups import FloatArray, IntArray
 from fovflow.features.views import FluorescenceCells, PhaseCells
 
 _PIXEL = 1 / 12  # second moment of a unit square

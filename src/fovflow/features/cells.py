@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.groups import Groups
-
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from fovflow.features.groups import BoolArray, FloatArray, Groups, IntArray
 
 _WORD = 8
 _LINE = 16
@@ -209,7 +205,7 @@ class CellFinder:
     """Find the cells of frames, one after another; keeps its buffer between frames."""
 
     def __init__(self) -> None:
-        self._changes: BoolArray = np.zeros(0, bool)
+        self._flags: BoolArray = np.zeros(0, bool)
 
     def __call__(self, labels: NDArray[Any]) -> Cells:
         """Return the cells of one label frame.
@@ -224,11 +220,9 @@ class CellFinder:
                 remedy="give the output of tracking, frame by frame",
             )
         labels = np.ascontiguousarray(labels)
-        at = self._find_changes(labels)
-        value = labels.reshape(-1).take(at)
-        inside = value != 0
-        length = np.diff(at, append=labels.size)[inside]
-        at, value = at[inside], value[inside]
+        if self._flags.size != padded_size(labels):
+            self._flags = np.zeros(padded_size(labels), bool)
+        at, length, value = find_runs(labels, self._flags)
         if value.size and int(value.min()) < 0:
             raise FovflowError(
                 "labels must not be negative",
@@ -237,20 +231,27 @@ class CellFinder:
             )
         return Cells(labels, at, length, value)
 
-    def _find_changes(self, labels: NDArray[Any]) -> IntArray:
-        """Return where runs begin: where the value changes, and where a row begins in a cell."""
-        if not labels.size:
-            return np.zeros(0, np.int64)
-        size = -(-labels.size // _WORD) * _WORD
-        if self._changes.size != size:
-            self._changes = np.zeros(size, bool)
-        flat, changes = labels.reshape(-1), self._changes[: labels.size]
+
+def padded_size(labels: NDArray[Any]) -> int:
+    """Return the pixels of a frame, rounded up to whole words of flags."""
+    return -(-labels.size // _WORD) * _WORD
+
+
+def find_runs(labels: NDArray[Any], flags: BoolArray) -> tuple[IntArray, IntArray, NDArray[Any]]:
+    """Return the first pixels, lengths and ids of a frame's runs, in raster order.
+
+    `labels`: (Y, X), C-contiguous. `flags`: a buffer of `padded_size`.
+    """
+    flat, changes = labels.reshape(-1), flags[: labels.size]
+    flags[labels.size :] = False
+    if labels.size:
         np.not_equal(flat[1:], flat[:-1], out=changes[1:])
         changes[:: labels.shape[1]] |= labels[:, 0] != 0
         changes[0] = True
-        self._changes[labels.size :] = False
-        # Eight flags at a time: changes are rare, and nonzero() of the flags themselves is slow.
-        flags = self._changes.view(np.uint64)
-        words = np.flatnonzero(flags != 0)
-        bits = np.flatnonzero(flags[words].view(bool))
-        return np.asarray((words[bits >> 3] << 3) + (bits & 7))
+    # Eight flags at a time: changes are rare, and nonzero() of the flags themselves is slow.
+    words = np.flatnonzero(flags.view(np.uint64) != 0)
+    bits = np.flatnonzero(flags.view(np.uint64)[words].view(bool))
+    at = np.asarray((words[bits >> 3] << 3) + (bits & 7))
+    value = flat.take(at)
+    inside = value != 0
+    return at[inside], np.diff(at, append=flat.size)[inside], value[inside]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fovflow import plugins
 from fovflow.config.features import Feature
 from fovflow.errors import FovflowError
-from fovflow.features.cells import BoolArray, Cells, FloatArray, IntArray, gather
-from fovflow.features.groups import Groups
+from fovflow.features.cells import Cells, gather
+from fovflow.features.groups import BoolArray, FloatArray, Groups, IntArray
 
 
 class PhaseCells:

@@ -11,11 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.groups import Groups
-
-BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from fovflow.features.groups import BoolArray, FloatArray, Groups, IntArray
 
 _CHUNK = 1 << 13
 _NEEDED = ("cell", "frame", "position_x", "position_y", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")

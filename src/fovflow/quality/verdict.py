@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fovflow.errors import ConfigError
+from fovflow.features.groups import BoolArray
 from fovflow.quality import rules
-from fovflow.quality.rules import BoolArray, Rows, merged, swallowed
+from fovflow.quality.rules import Rows, merged, swallowed
 
 RULES: dict[str, str] = {
     "min_frames": "The cell is found in too few frames.",

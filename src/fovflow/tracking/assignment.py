@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.tracking.overlaps import BoolArray, FloatArray, IntArray
+from fovflow.features.groups import BoolArray, FloatArray, IntArray
 
 
 def assign(source: IntArray, target: IntArray, weight: FloatArray) -> tuple[BoolArray, FloatArray]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fovflow.features.groups import BoolArray, FloatArray, IntArray
 from fovflow.tracking.linking import COVERED, KeptFrame
-from fovflow.tracking.overlaps import BoolArray, FloatArray, FrameObjects, IntArray, overlaps
+from fovflow.tracking.overlaps import FrameObjects, overlaps
 
 NEAR = 1.0
 """Largest distance of a new object from a possible parent, in diameters of the parent."""

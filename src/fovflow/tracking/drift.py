@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fovflow.tracking.overlaps import FloatArray, FrameObjects, IntArray
+from fovflow.features.groups import FloatArray, IntArray
+from fovflow.tracking.overlaps import FrameObjects
 
 _LEAST_CELLS = 3
 _SIMILAR_AREA = 0.7

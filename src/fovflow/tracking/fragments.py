@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fovflow.features.groups import IntArray
 from fovflow.tracking.divisions import Candidate, Chains
 from fovflow.tracking.linking import COVERED
-from fovflow.tracking.overlaps import IntArray
 
 SMALL = 0.4
 """Largest ratio of a piece's area to its cell's, where only one end of its life speaks for it."""

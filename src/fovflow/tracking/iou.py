@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import IouTrack
 from fovflow.errors import ConfigError
+from fovflow.features.groups import IntArray
 from fovflow.tracking.divisions import Candidate, Chains, candidates, decide
 from fovflow.tracking.drift import estimate
 from fovflow.tracking.fragments import join_fragments
 from fovflow.tracking.linking import Cover, KeptFrame, Reach, link
-from fovflow.tracking.overlaps import FrameObjects, IntArray
+from fovflow.tracking.overlaps import FrameObjects
 from fovflow.tracking.tracks import (
     AddedFrames,
     Column,

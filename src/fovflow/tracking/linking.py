@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fovflow.features.groups import BoolArray, FloatArray, IntArray
 from fovflow.tracking.assignment import assign
-from fovflow.tracking.overlaps import BoolArray, FloatArray, FrameObjects, IntArray, overlaps
+from fovflow.tracking.overlaps import FrameObjects, overlaps
 
 GAP_DISCOUNT = 0.9
 """Factor on the weight of a link per frame in which the cell was not seen."""

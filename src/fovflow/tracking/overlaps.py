@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from fovflow.features.cells import find_runs, padded_size
+from fovflow.features.groups import BoolArray, FloatArray, IntArray
 
 LABEL_LIMIT = 1 << 24
-_WORD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +67,8 @@ def encode(labels: NDArray[Any]) -> FrameObjects:
             remedy="give the output of a segmentation, frame by frame",
         )
     height, width = labels.shape
-    flat = np.ascontiguousarray(labels).reshape(-1)
-    at = _changes(flat, width)
-    value = flat[at]
-    stop = np.append(at[1:], flat.size)
-    inside = value != 0
-    at, stop, value = at[inside], stop[inside], value[inside]
+    labels = np.ascontiguousarray(labels)
+    at, length, value = find_runs(labels, np.zeros(padded_size(labels), bool))
     if value.size and (int(value.min()) < 0 or int(value.max()) >= LABEL_LIMIT):
         raise FovflowError(
             "labels must lie between 0 and 16777215",
@@ -85,7 +78,6 @@ def encode(labels: NDArray[Any]) -> FrameObjects:
     label, owner = _raster_order(value)
     row = at // width
     start = at - row * width
-    length = stop - at
     stop = start + length
     n = label.size
     area = np.bincount(owner, length, n)
@@ -94,21 +86,6 @@ def encode(labels: NDArray[Any]) -> FrameObjects:
     return FrameObjects(
         (height, width), row, start, stop, owner, label, area.astype(np.int64), y, x
     )
-
-
-def _changes(flat: NDArray[Any], width: int) -> IntArray:
-    """Return where a new run begins: each change of value, and each row that starts inside."""
-    padded = -(-flat.size // _WORD) * _WORD
-    begins = np.zeros(padded, bool)
-    if not flat.size:
-        return np.zeros(0, np.int64)
-    np.not_equal(flat[1:], flat[:-1], out=begins[1 : flat.size])
-    begins[0] = True
-    begins[: flat.size : width] |= flat[::width] != 0
-    # Eight flags at a time: changes are rare, and nonzero() of the flags themselves is slow.
-    words = np.flatnonzero(begins.view(np.uint64) != 0)
-    which, bit = np.nonzero(begins.reshape(-1, _WORD)[words])
-    return words[which] * _WORD + bit
 
 
 def _raster_order(value: NDArray[Any]) -> tuple[IntArray, IntArray]:

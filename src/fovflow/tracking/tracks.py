@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.tracking.overlaps import FrameObjects, IntArray, encode
+from fovflow.features.groups import IntArray
+from fovflow.tracking.overlaps import FrameObjects, encode
 
 Column = NDArray[Any]
 
