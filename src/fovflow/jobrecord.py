@@ -48,69 +48,47 @@ class JobKey(NamedTuple):
 
 @dataclass(slots=True)
 class JobRecord:
-    """One attempt of one job.
-
-    Attributes
-    ----------
-    job : str
-        Name of the job, and of the folder of its events; see `job_name`.
-    attempt : int
-        0 where a record of version 1 does not tell.
-    run : str
-        Id of the run; empty where none was recorded.
-    status : Status
-    started, ended : str or None
-        ISO 8601.
-    error : str
-    frame : int or None
-        The frame at work when it failed.
-    transient : bool
-        Whether another attempt may succeed: memory, disk, network.
-    usage : dict
-        ``seconds``, ``cpu_s``, ``peak_mib`` where known.
-    cluster : dict
-        ``id``, ``node`` and ``cpus`` of the SLURM job that it is part of.
-    options : object
-        Parameters of the step; None where they are not known.
-    inputs : tuple of str
-        Names relative to the dataset's folder; empty where they were not recorded.
-    outputs : dict of str to Digest or None
-        By name relative to the dataset's folder; None where no digest was recorded.
-    t, total : int
-        Frames done, of how many; 0 of 0 where the job has not told.
-    message : str
-        What is done with these frames.
-    metrics : dict
-        Latest numbers by name.
-    file : str
-        Name of the record relative to the dataset's folder; empty for what a run recorded.
-    """
+    """One attempt of one job. Times are ISO 8601."""
 
     job: str = ""
+    """Name of the job, and of the folder of its events; see `job_name`."""
     attempt: int = 0
+    """0 where a record of version 1 does not tell."""
     rule: str = ""
     wildcards: dict[str, str] = field(default_factory=dict)
     step: str = ""
     run: str = ""
+    """Id of the run; empty where none was recorded."""
     status: Status = "submitted"
     started: str | None = None
     ended: str | None = None
     host: str = ""
     pid: int | None = None
     cluster: dict[str, Any] = field(default_factory=dict)
+    """``id``, ``node`` and ``cpus`` of the SLURM job that it is part of."""
     error: str = ""
     frame: int | None = None
+    """The frame at work when it failed."""
     transient: bool = False
+    """Whether another attempt may succeed: memory, disk, network."""
     log: str = ""
     usage: dict[str, float] = field(default_factory=dict)
+    """``seconds``, ``cpu_s``, ``peak_mib`` where known."""
     options: Any = None
+    """Parameters of the step; None where they are not known."""
     inputs: tuple[str, ...] = ()
+    """Names relative to the dataset's folder; empty where they were not recorded."""
     outputs: dict[str, Digest | None] = field(default_factory=dict)
+    """By name relative to the dataset's folder; None where no digest was recorded."""
     t: int = 0
+    """Frames done, of `total`; 0 of 0 where the job has not said."""
     total: int = 0
     message: str = ""
+    """What is done with these frames."""
     metrics: dict[str, float] = field(default_factory=dict)
+    """Latest numbers by name."""
     file: str = ""
+    """Name of the record relative to the dataset's folder; empty for what a run recorded."""
     _ended_by_engine: bool = False
 
     @property

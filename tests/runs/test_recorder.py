@@ -16,7 +16,7 @@ import pytest
 
 from fovflow.adapter.interrupts import Interruptions
 from fovflow.events import EventFile, now
-from fovflow.runs.recorder import Recorder, RunPlan
+from fovflow.runs.recorder import Recorder
 from fovflow.runs.screen import Announcer
 from fovflow.runs.store import CURRENT, ENVIRONMENT, list_runs
 from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
@@ -25,9 +25,9 @@ WILDCARDS = {"dataset": "sim", "fov": "001"}
 
 
 def make(outdir: Path, said: list[str] | None = None) -> Recorder:
-    plan = RunPlan(outdir=str(outdir), jobs={"segment": 2, "all": 1}, slow=lambda: {"slow": True})
     told: list[str] = [] if said is None else said
-    return Recorder(plan, Announcer(told.append))
+    jobs = {"segment": 2, "all": 1}
+    return Recorder(outdir, Announcer(told.append), jobs=jobs, slow=lambda: {"slow": True})
 
 
 def do_jobs(recorder: Recorder, failed: tuple[int, ...] = ()) -> None:

@@ -40,7 +40,7 @@ from fovflow.readers.fingerprint import fingerprint, raw_files
 from fovflow.records import read_yaml
 from fovflow.runs.claim import Claim, left_locked
 from fovflow.runs.provenance import capture_environment, capture_workflow
-from fovflow.runs.recorder import Recorder, RunPlan
+from fovflow.runs.recorder import Recorder
 from fovflow.runs.screen import Announcer, Screen, ScreenStream, live_possible
 from fovflow.runs.state import RunState
 from fovflow.runs.store import RunFolder
@@ -103,10 +103,10 @@ class FolderGuard:
         return True
 
 
-def run_plan(pipeline: Pipeline, engine: Engine, jobs: dict[str, int]) -> RunPlan:
-    """Return what the recorder needs to know of a run of the pipeline.
+def about_run(pipeline: Pipeline, engine: Engine) -> dict[str, Any]:
+    """Return what `Recorder` takes to record a run of the pipeline.
 
-    `jobs` is the number of jobs by rule. Where another workflow takes the pipeline as a module, the
+    Where another workflow takes the pipeline as a module, the
     configuration files are that workflow's own, and are not recorded.
     """
     import snakemake
@@ -118,10 +118,10 @@ def run_plan(pipeline: Pipeline, engine: Engine, jobs: dict[str, int]) -> RunPla
         alert["command"] = alert["command"] and alert["command"][:1]
     as_module = Path(sys.argv[0]).name == "__main__.py"
     program = [sys.executable, "-m", "snakemake"] if as_module else [sys.argv[0]]
-    return RunPlan(
-        outdir=pipeline.config.outdir,
-        name=settings.name,
-        content={
+    return {
+        "outdir": pipeline.config.outdir,
+        "name": settings.name,
+        "content": {
             "kind": "pipeline",
             "workflow_type": settings.workflow_type,
             "description": settings.description,
@@ -140,15 +140,14 @@ def run_plan(pipeline: Pipeline, engine: Engine, jobs: dict[str, int]) -> RunPla
             },
             "inputs": [_input(pipeline, name) for name in pipeline.datasets],
         },
-        jobs=jobs,
-        slow=lambda: {
+        "slow": lambda: {
             "workflow": capture_workflow(workflow_folder()),
             "environment": capture_environment(),
         },
-        watch=partial(_watch, settings) if settings.alerts else None,
-        silent_after_s=60 * settings.silent_after_min,
-        stop_when_lost=settings.on_lost == "stop_run",
-    )
+        "watch": partial(_watch, settings) if settings.alerts else None,
+        "silent_after_s": 60 * settings.silent_after_min,
+        "stop_when_lost": settings.on_lost == "stop_run",
+    }
 
 
 def _input(pipeline: Pipeline, name: str) -> dict[str, Any]:
@@ -348,15 +347,16 @@ class EngineListener:
         if self._replaces_hooks():
             say(self._pipeline.summary(problems=False))
         recorder = Recorder(
-            run_plan(self._pipeline, self._engine, stats),
-            Announcer(
+            announcer=Announcer(
                 say,
                 screen=self.screen,
                 progress_lines=not self._engine.is_quiet("PROGRESS"),
                 failures="all" if remote else "unrecorded" if self.screen else "none",
             ),
+            jobs=stats,
             stop=lambda state: stop_run(state, remote=remote),
             stop_job=stop_job,
+            **about_run(self._pipeline, self._engine),
         )
         recorder.start()
         self._interruptions = Interruptions(recorder.interrupt)

@@ -79,51 +79,33 @@ _UNRECORDED = "unrecorded"
 
 @dataclass(frozen=True, slots=True)
 class ManifestFacts:
-    """All that a manifest is made from.
-
-    Attributes
-    ----------
-    dataset : str
-    published : str
-        When the manifest was made, ISO 8601.
-    version : str
-        Version of fovflow.
-    raw : mapping
-        ``name``, ``format``, ``bytes``, ``digest`` and perhaps ``sha256`` of the raw data.
-    runs : tuple of mapping
-        Contents of ``run.json``, oldest first: the runs that made what is there, the last one being
-        the manifest's own; empty where none was recorded.
-    jobs : tuple of JobRecord
-    present : frozenset of str
-        Names, relative to the dataset's folder, of recorded outputs that exist.
-    documents : mapping of str to (Digest or None, str)
-        Further files that exist: digest and description.
-    workflow : mapping of str to Digest
-        Copies of the workflow's files in the dataset's folder, the Snakefile first.
-    scripts : mapping of str to str
-        The file in `workflow` that each step runs.
-    engine : tuple of str
-        Name and version of the workflow engine.
-    environment : mapping
-        See `fovflow.runs.provenance.capture_environment`.
-    table : tuple of str and Digest, optional
-        The table of all jobs, where they are too many for an action each.
-    license : str
-    """
+    """All that a manifest is made from."""
 
     dataset: str
     published: str
+    """When the manifest was made, ISO 8601."""
     version: str
+    """Version of fovflow."""
     raw: Mapping[str, Any]
+    """``name``, ``format``, ``bytes``, ``digest`` and perhaps ``sha256`` of the raw data."""
     runs: tuple[Mapping[str, Any], ...]
+    """Contents of ``run.json`` of the runs that made what is there, oldest first: the last one is
+    the manifest's own."""
     jobs: tuple[JobRecord, ...]
     present: frozenset[str]
+    """Names, relative to the dataset's folder, of recorded outputs that exist."""
     documents: Mapping[str, tuple[Digest | None, str]]
+    """Further files that exist: digest and description."""
     workflow: Mapping[str, Digest]
+    """Copies of the workflow's files in the dataset's folder, the Snakefile first."""
     scripts: Mapping[str, str]
+    """The file in `workflow` that each step runs."""
     engine: tuple[str, str]
+    """Name and version of the workflow engine."""
     environment: Mapping[str, Any] = field(default_factory=dict)
+    """See `fovflow.runs.provenance.capture_environment`."""
     table: tuple[str, Digest] | None = None
+    """The table of all jobs, where they are too many for an action each."""
     license: str = NO_LICENSE
 
 

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from fovflow.atomic import write_text
@@ -27,39 +26,6 @@ STOPPED_WITH_RUN = "stopped with the run"
 
 Watch = Callable[[RunFolder, Callable[[str, Any], object]], Any]
 """Makes a watcher from a run's folder and a function of an action and of what fired."""
-
-
-@dataclass(slots=True)
-class RunPlan:
-    """What a recorder needs to know of a run.
-
-    Attributes
-    ----------
-    outdir : str
-    name : str or None
-    content : dict
-        Keys of ``run.json``.
-    jobs : dict of str to int
-        Number of jobs by rule.
-    slow : callable
-        Returns further keys of ``run.json`` that take time to find.
-    watch : callable
-        Makes the watcher for alerts, with ``poll()`` and ``finish()``, from the run's folder and
-        from what acts on alerts; None where there are no alerts.
-    silent_after_s : float
-        Time without a sign of life after which people are told of a job on a cluster; 0 never.
-    stop_when_lost : bool
-        Whether the run ends where the cluster says that a job is over, and the engine still waits.
-    """
-
-    outdir: str
-    name: str | None = None
-    content: dict[str, Any] = field(default_factory=dict)
-    jobs: dict[str, int] = field(default_factory=dict)
-    slow: Callable[[], Mapping[str, Any]] = dict
-    watch: Watch | None = None
-    silent_after_s: float = 0.0
-    stop_when_lost: bool = False
 
 
 class EngineJobs:
@@ -272,13 +238,24 @@ class Recorder:
 
     Parameters
     ----------
-    plan : RunPlan
+    outdir : path-like
     announcer : Announcer
         Tells people of the run.
-    stop : callable, optional
-        Ends the run cleanly; gets the state of the run.
-    stop_job : callable, optional
-        Ends a job cleanly; gets the job.
+    name : str, optional
+    content : mapping
+        Keys of ``run.json``.
+    jobs : mapping of str to int
+        Number of jobs by rule.
+    slow : callable
+        Returns further keys of ``run.json`` that take time to find.
+    watch : callable, optional
+        Makes the watcher for alerts, with ``poll()`` and ``finish()``.
+    silent_after_s : float
+        Time without a sign of life after which people are told of a job on a cluster; 0 never.
+    stop_when_lost : bool
+        Whether the run ends where the cluster says that a job is over, and the engine still waits.
+    stop, stop_job : callable, optional
+        End the run, or one job, cleanly; get the state of the run, or the job.
 
     Attributes
     ----------
@@ -291,14 +268,22 @@ class Recorder:
 
     def __init__(
         self,
-        plan: RunPlan,
+        outdir: str | os.PathLike[str],
         announcer: Announcer,
         *,
+        name: str | None = None,
+        content: Mapping[str, Any] | None = None,
+        jobs: Mapping[str, int] | None = None,
+        slow: Callable[[], Mapping[str, Any]] = dict,
+        watch: Watch | None = None,
+        silent_after_s: float = 0.0,
+        stop_when_lost: bool = False,
         stop: Callable[[RunState], None] | None = None,
         stop_job: Callable[[JobRecord], None] | None = None,
     ):
-        self.plan = plan
-        self.state = RunState({"name": plan.name or "run", "status": "created", "jobs": plan.jobs})
+        self._outdir, self._slow, self._watch = outdir, slow, watch
+        self._content = {"name": name, **(content or {}), "jobs": dict(jobs or {})}
+        self.state = RunState({**self._content, "name": name or "run", "status": "created"})
         self.run: RunFolder | None = None
         self.interrupted = ""
         self._announcer = announcer
@@ -309,14 +294,10 @@ class Recorder:
         self._watcher: Any = None
         self._alerts: EventTail | None = None
         self._cluster = ClusterJobs(
-            plan.silent_after_s, self._warn, self._stop if plan.stop_when_lost else None
+            silent_after_s, self._warn, self._stop if stop_when_lost else None
         )
         self._jobs = EngineJobs(
-            self.state,
-            self._write,
-            announcer.failed,
-            lambda: bool(self.interrupted),
-            self._cluster,
+            self.state, self._write, announcer.failed, lambda: bool(self.interrupted), self._cluster
         )
         self._broken = self._finished = self._stopping = False
         self._owner = os.getpid()
@@ -328,9 +309,7 @@ class Recorder:
     def start(self) -> None:
         """Make the run's folder and tell jobs of it, before the first of them starts."""
         try:
-            self.run = RunFolder.create(
-                self.plan.outdir, name=self.plan.name, **self.plan.content, jobs=self.plan.jobs
-            )
+            self.run = RunFolder.create(self._outdir, **self._content)
             self.run.path = self.run.path.absolute()
             write_text(self.run.path.parent / CURRENT, self.run.id + "\n")
             self._events = EventFile(self.run.path / "events.jsonl")
@@ -430,10 +409,10 @@ class Recorder:
     def _prepare(self) -> None:
         if self.run is None or self._broken:
             return
-        if self.plan.watch is not None:
-            self._watcher = self.plan.watch(self.run, self._act)
+        if self._watch is not None:
+            self._watcher = self._watch(self.run, self._act)
             self._alerts = EventTail(self.run.path / "alerts.jsonl")
-        self._update(**self.plan.slow())
+        self._update(**self._slow())
 
     def _update(self, **keys: Any) -> None:
         """Change keys of the run's record."""

@@ -282,12 +282,8 @@ _WORDS = {"failed": "failed", "terminated": "were stopped", "not_done": "were no
 def outcome(state: RunState, interrupted: str) -> tuple[str, str | None]:
     """Return the final status of a run, and in words what it comes from.
 
-    Parameters
-    ----------
-    state : RunState
-    interrupted : str
-        Who asked the run to stop; empty where nobody did. A run that had done everything by then
-        is complete all the same.
+    `interrupted` says who asked the run to stop; a run that had done everything by then is complete
+    all the same.
     """
     found = counts(state)
     parts = [f"{found[key]} {words}" for key, words in _WORDS.items() if found[key]]
@@ -331,44 +327,36 @@ def cluster_costs(state: RunState) -> list[dict[str, Any]]:
 
 
 def _cost(state: RunState, event: dict[str, Any]) -> dict[str, Any]:
-    attempt = event["attempt"]
-    members = [state.jobs[name, attempt] for name in event["jobs"] if (name, attempt) in state.jobs]
-    begun = [job for job in members if job.started is not None]
-    about = next((job.cluster for job in begun if job.cluster), {})
+    names, attempt = event["jobs"], event["attempt"]
+    members = [state.jobs[name, attempt] for name in names if (name, attempt) in state.jobs]
+    begun = [job for job in members if job.started]
     starts = [seconds_of(job.started) for job in begun if job.started]
     ends = [seconds_of(job.ended) for job in begun if job.ended]
     seconds = round(max(ends) - min(starts), 1) if ends else None
+    about = next((job.cluster for job in begun if job.cluster), {})
     cpus = about.get("cpus")
-    hours = round(seconds * cpus / 3600, 4) if seconds is not None and cpus else None
+    spent = [job.usage["cpu_s"] for job in begun if "cpu_s" in job.usage]
+    statuses = {job.status for job in begun}
+    if statuses & {"failed", "terminated"}:
+        status = "failed"
+    elif not begun:
+        status = "waiting"
+    else:
+        whole = statuses == {"completed"} and len(begun) == len(names)
+        status = "completed" if whole else "running"
     return {
         "id": str(event["id"]),
         "scheduler": event["scheduler"],
         "attempt": attempt,
-        "jobs": list(event["jobs"]),
+        "jobs": list(names),
         "what": shared_words([job.wildcards for job in members]) if members else "",
-        "status": _status(begun, len(event["jobs"])),
+        "status": status,
         "node": about.get("node") or next((job.host for job in begun if job.host), None),
         "waited_s": round(max(0.0, min(starts) - seconds_of(event["time"])), 1) if starts else None,
         "seconds": seconds,
         "cpus": cpus,
-        "core_hours": hours,
-        "cpu_s": _added(begun, "cpu_s"),
+        "core_hours": round(seconds * cpus / 3600, 4) if seconds is not None and cpus else None,
+        "cpu_s": round(sum(spent), 2) if spent else None,
         "memory_mb": (event.get("asked") or {}).get("mem_mb"),
-        "peak_mib": max(
-            (job.usage["peak_mib"] for job in begun if "peak_mib" in job.usage), default=None
-        ),
+        "peak_mib": max((job.usage.get("peak_mib", 0.0) for job in begun), default=0.0) or None,
     }
-
-
-def _status(begun: list[JobRecord], expected: int) -> str:
-    statuses = {job.status for job in begun}
-    if statuses & {"failed", "terminated"}:
-        return "failed"
-    if not begun:
-        return "waiting"
-    return "completed" if statuses == {"completed"} and len(begun) == expected else "running"
-
-
-def _added(jobs: list[JobRecord], key: str) -> float | None:
-    found = [job.usage[key] for job in jobs if key in job.usage]
-    return round(sum(found), 2) if found else None

@@ -158,29 +158,19 @@ def holds_records(folder: Path) -> bool:
     return is_dataset(folder) or any(folder.glob(f"{LOGS}/**/*.json"))
 
 
-@dataclass(slots=True)
-class _Expected:
-    """What a file should be: digests with the record that says so."""
-
-    recorded: list[tuple[str, Digest]] = field(default_factory=list)
-    optional: bool = False
-
-
 class _Place:
     """A dataset's folder, or the output folder with what is of no dataset.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-    prefix : str
-        What its files' names begin with in the report.
-    report : Report
+    `prefix` is what its files' names begin with in the report. `expected` holds the files that
+    should be there, each with the digests and the records that say so; those in `optional` need
+    not be.
     """
 
     def __init__(self, folder: Path, prefix: str, report: Report):
         self.folder, self.prefix, self.report = folder, prefix, report
         self.records = read_records(folder)
-        self.expected: dict[str, _Expected] = {}
+        self.expected: dict[str, list[tuple[str, Digest]]] = {}
+        self.optional: set[str] = set()
 
     def check(self) -> None:
         """Check the records; find out what the files should be, and which nothing speaks of."""
@@ -193,9 +183,10 @@ class _Place:
             for path, digest in record.outputs.items():
                 if path == RESULTS_NAME and path in described:
                     continue  # it may be newer than the job that made it first
+                self._expect(path, record.file, digest)
                 removed = isinstance(kept, list) and kept_kind(path) not in (None, *kept)
-                optional = removed or record.status != "completed"
-                self._expect(path, record.file, digest, optional=optional)
+                if removed or record.status != "completed":
+                    self.optional.add(path)
         self._find_orphans()
 
     def _find(self, file: str, problem: str) -> None:
@@ -204,16 +195,13 @@ class _Place:
     def _note(self, file: str, text: str) -> None:
         self.report.note(f"{self.prefix}{file}", text)
 
-    def _expect(
-        self, path: str, source: str, digest: Digest | None, *, optional: bool = False
-    ) -> None:
+    def _expect(self, path: str, source: str, digest: Digest | None) -> None:
         if _climbs_out(path):
             self._find(source, f"names {path!r}, which lies outside the folder")
             return
-        entry = self.expected.setdefault(path, _Expected())
-        entry.optional |= optional
+        recorded = self.expected.setdefault(path, [])
         if digest is not None:
-            entry.recorded.append((source, digest))
+            recorded.append((source, digest))
 
     def _check_records(self) -> None:
         """Check the form of the records of jobs; note jobs that failed."""
@@ -412,20 +400,19 @@ def _compare(
     places: list[_Place], report: Report, advance: Callable[[int, int], object] | None
 ) -> None:
     """Compare the files of all places with what they should be."""
-    todo: list[tuple[Path, str, _Expected]] = []
+    todo: list[tuple[Path, str, list[tuple[str, Digest]]]] = []
     for place in places:
-        for path, entry in sorted(place.expected.items()):
+        for path, recorded in sorted(place.expected.items()):
             file, name = place.folder / path, f"{place.prefix}{path}"
-            if not file.is_file():
-                if not entry.optional:
-                    by = entry.recorded[0][0] if entry.recorded else "a record"
-                    report.find(name, f"missing; {by} says that it was made")
-            elif entry.recorded:
-                todo.append((file, name, entry))
-            else:
+            if file.is_file() and recorded:
+                todo.append((file, name, recorded))
+            elif file.is_file():
                 report.note(name, "not checked: no checksum was recorded")
+            elif path not in place.optional:
+                source = recorded[0][0] if recorded else "a record"
+                report.find(name, f"missing; {source} says that it was made")
     total = sum(file.stat().st_size for file, _, _ in todo)
-    for file, name, entry in todo:
+    for file, name, recorded in todo:
         try:
             digest = digest_of(file, each=lambda piece: advance and advance(len(piece), total))
         except OSError as error:
@@ -433,22 +420,12 @@ def _compare(
             continue
         report.files += 1
         report.bytes += digest.bytes
-        problems = (_difference(digest, *recorded) for recorded in entry.recorded)
-        problem = next(filter(None, problems), "")
-        if problem:
-            report.find(name, problem)
-
-
-def _difference(digest: Digest, source: str, recorded: Digest) -> str:
-    """Return what differs between a file and what a record says of it."""
-    if recorded.bytes != digest.bytes:
-        return f"has {digest.bytes} bytes where {source} says {recorded.bytes}"
-    if recorded.sha256 != digest.sha256:
-        return (
-            f"its content was changed: SHA-256 {digest.sha256[:16]}… where {source} says "
-            f"{recorded.sha256[:16]}…"
-        )
-    return ""
+        source, known = next((pair for pair in recorded if pair[1] != digest), ("", digest))
+        if known.bytes != digest.bytes:
+            report.find(name, f"has {digest.bytes} bytes where {source} says {known.bytes}")
+        elif known != digest:
+            now, then = f"SHA-256 {digest.sha256[:16]}…", f"{known.sha256[:16]}…"
+            report.find(name, f"its content was changed: {now} where {source} says {then}")
 
 
 def _paths(value: Any) -> list[str]:
