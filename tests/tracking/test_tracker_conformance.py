@@ -11,6 +11,7 @@ from tracking.scenes import boxes, drop, shuffle_labels, walking_discs
 
 from fovflow.config.methods import TRACKERS
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.labels import relabel
 from fovflow.testing import TrackerConformance, check_lineage
 from fovflow.tracking import (
     COLUMNS,
@@ -18,7 +19,6 @@ from fovflow.tracking import (
     get_tracker,
     track_stack,
 )
-from fovflow.tracking.tracks import relabel
 
 METHODS = ["classic", "iou", "laptrack"]
 

@@ -55,9 +55,7 @@ class ConstantCorrection(SurfaceCorrector):
         if self._last_level is not None:
             level = self._last_level
         else:
-            level = low_value(
-                frame.values.ravel() if frame.finite is None else frame.values[frame.finite]
-            )
+            level = low_value(frame.finite_values())
         return Estimate(self._constant(level), flag=ALL_COVERED)
 
     def _constant(self, level: float) -> NDArray[np.float32]:

@@ -51,6 +51,11 @@ class WorkingFrame:
     integer: bool
     saturated: bool
 
+    def finite_values(self, place: Any = slice(None)) -> NDArray[Any]:
+        """Return the finite values of a part of the frame, one-dimensional."""
+        values: NDArray[Any] = self.values[place]
+        return np.asarray(values.ravel() if self.finite is None else values[self.finite[place]])
+
     def thinned(self, row_step: int) -> WorkingFrame:
         """Return a view of every `row_step`-th row."""
         rows = slice(None, None, row_step)

@@ -136,9 +136,7 @@ class TilesCorrection(SurfaceCorrector):
     def _carry_over(self, frame: WorkingFrame) -> _Fitted:
         """Make the best of a frame without free pixels: the last good surface, or a low level."""
         if self._last_good is None:
-            level = low_value(
-                frame.values.ravel() if frame.finite is None else frame.values[frame.finite]
-            )
+            level = low_value(frame.finite_values())
             return _Fitted(np.full(self._fit.coefficients, level), 0.0)
         last = self._last_good
         expected = self._fit.tile_means(last.coefficients)
@@ -146,8 +144,7 @@ class TilesCorrection(SurfaceCorrector):
         ratios = []
         for i, j in zip(*np.nonzero(expected > 0), strict=True):
             tile = np.s_[edges_y[i] : edges_y[i + 1], edges_x[j] : edges_x[j + 1]]
-            sample = frame.values[tile]
-            sample = sample.ravel() if frame.finite is None else sample[frame.finite[tile]]
+            sample = frame.finite_values(tile)
             if sample.size:
                 low = low_value(sample) + _FIFTH_PERCENTILE_SIGMAS * last.sigma
                 ratios.append(low / expected[i, j])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fovflow.features.cells import Cells
-from fovflow.features.groups import FloatArray, IntArray
 from fovflow.features.views import FluorescenceCells, PhaseCells
+from fovflow.labels import FloatArray, IntArray
 
 _PIXEL = 1 / 12  # second moment of a unit square
 

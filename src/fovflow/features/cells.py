@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.groups import BoolArray, FloatArray, Groups, IntArray
+from fovflow.features.groups import Groups
+from fovflow.labels import BoolArray, FloatArray, IntArray, find_runs, padded_size
 
-_WORD = 8
 _LINE = 16
 _BLOCK = 1 << 14
 
@@ -230,28 +230,3 @@ class CellFinder:
                 remedy="number the cells from 1",
             )
         return Cells(labels, at, length, value)
-
-
-def padded_size(labels: NDArray[Any]) -> int:
-    """Return the pixels of a frame, rounded up to whole words of flags."""
-    return -(-labels.size // _WORD) * _WORD
-
-
-def find_runs(labels: NDArray[Any], flags: BoolArray) -> tuple[IntArray, IntArray, NDArray[Any]]:
-    """Return the first pixels, lengths and ids of a frame's runs, in raster order.
-
-    `labels`: (Y, X), C-contiguous. `flags`: a buffer of `padded_size`.
-    """
-    flat, changes = labels.reshape(-1), flags[: labels.size]
-    flags[labels.size :] = False
-    if labels.size:
-        np.not_equal(flat[1:], flat[:-1], out=changes[1:])
-        changes[:: labels.shape[1]] |= labels[:, 0] != 0
-        changes[0] = True
-    # Eight flags at a time: changes are rare, and nonzero() of the flags themselves is slow.
-    words = np.flatnonzero(flags.view(np.uint64) != 0)
-    bits = np.flatnonzero(flags.view(np.uint64)[words].view(bool))
-    at = np.asarray((words[bits >> 3] << 3) + (bits & 7))
-    value = flat.take(at)
-    inside = value != 0
-    return at[inside], np.diff(at, append=flat.size)[inside], value[inside]

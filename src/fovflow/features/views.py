@@ -13,7 +13,8 @@ from fovflow import plugins
 from fovflow.config.features import Feature
 from fovflow.errors import FovflowError
 from fovflow.features.cells import Cells, gather
-from fovflow.features.groups import BoolArray, FloatArray, Groups, IntArray
+from fovflow.features.groups import Groups
+from fovflow.labels import BoolArray, FloatArray, IntArray
 
 
 class PhaseCells:

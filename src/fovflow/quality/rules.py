@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.groups import BoolArray, FloatArray, Groups, IntArray
+from fovflow.features.groups import Groups
+from fovflow.labels import BoolArray, FloatArray, IntArray
 
 _CHUNK = 1 << 13
 _NEEDED = ("cell", "frame", "position_x", "position_y", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fovflow.errors import ConfigError
-from fovflow.features.groups import BoolArray
+from fovflow.labels import BoolArray
 from fovflow.quality import rules
 from fovflow.quality.rules import Rows, merged, swallowed
 

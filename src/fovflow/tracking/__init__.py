@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from fovflow.labels import relabel
 from fovflow.tracking.stack import get_tracker, link_frames, relabel_frames, track_stack
-from fovflow.tracking.tracks import COLUMNS, Lineage, Tracker, relabel
+from fovflow.tracking.tracks import COLUMNS, Lineage, Tracker
 
 __all__ = [
     "COLUMNS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.features.groups import BoolArray, FloatArray, IntArray
+from fovflow.labels import BoolArray, FloatArray, IntArray
 
 
 def assign(source: IntArray, target: IntArray, weight: FloatArray) -> tuple[BoolArray, FloatArray]:

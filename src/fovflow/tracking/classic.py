@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import ClassicTrack
-from fovflow.features.groups import FloatArray, IntArray
+from fovflow.labels import FloatArray, IntArray
 from fovflow.tracking.assignment import assign
 from fovflow.tracking.overlaps import FrameObjects
 from fovflow.tracking.tracks import AddedFrames, Lineage, build, number_cells

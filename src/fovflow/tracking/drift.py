@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fovflow.features.groups import FloatArray, IntArray
+from fovflow.labels import FloatArray, IntArray
 from fovflow.tracking.overlaps import FrameObjects
 
 _LEAST_CELLS = 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fovflow.features.groups import IntArray
+from fovflow.labels import IntArray
 from fovflow.tracking.divisions import Candidate, Chains
 from fovflow.tracking.linking import COVERED
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import IouTrack
 from fovflow.errors import ConfigError
-from fovflow.features.groups import IntArray
+from fovflow.labels import IntArray
 from fovflow.tracking.divisions import Candidate, Chains, candidates, decide
 from fovflow.tracking.drift import estimate
 from fovflow.tracking.fragments import join_fragments

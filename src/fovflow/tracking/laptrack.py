@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import LaptrackTrack
 from fovflow.errors import ConfigError
-from fovflow.features.groups import FloatArray, IntArray
+from fovflow.labels import FloatArray, IntArray
 from fovflow.tracking.tracks import AddedFrames, Lineage, build, number_cells
 
 Edges = list[tuple[int, int]]

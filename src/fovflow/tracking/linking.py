@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fovflow.features.groups import BoolArray, FloatArray, IntArray
+from fovflow.labels import BoolArray, FloatArray, IntArray
 from fovflow.tracking.assignment import assign
 from fovflow.tracking.overlaps import FrameObjects, overlaps
 

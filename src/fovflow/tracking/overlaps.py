@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.cells import find_runs, padded_size
-from fovflow.features.groups import BoolArray, FloatArray, IntArray
+from fovflow.labels import BoolArray, FloatArray, IntArray, find_runs, padded_size
 
 LABEL_LIMIT = 1 << 24
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.groups import IntArray
+from fovflow.labels import IntArray, relabel
 from fovflow.tracking.overlaps import FrameObjects, encode
 
 Column = NDArray[Any]
@@ -199,39 +199,7 @@ class Lineage:
             ) from None
 
 
-_CHUNK = 4096
 _NOTHING = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-
-def relabel(labels: NDArray[Any], table: Column) -> Column:
-    """Return ``table[labels]`` for a table whose first entry is 0; fast where most is background.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        (Y, X) integers.
-    table : numpy.ndarray
-        (k,) with ``table[0] == 0``.
-
-    Raises
-    ------
-    IndexError
-        If a label lies outside the table.
-    """
-    group = 8 // labels.dtype.itemsize
-    if not labels.flags.c_contiguous or labels.size % group or not labels.size:
-        return np.asarray(table[labels])
-    # Eight bytes at a time, because most words are background, and in chunks that stay in cache.
-    words = labels.reshape(-1).view(np.uint64)
-    filled = np.flatnonzero(words != 0)
-    result = np.zeros(labels.shape, table.dtype)
-    same_size = table.dtype.itemsize == labels.dtype.itemsize
-    target = result.reshape(-1).view(np.uint64) if same_size else result.reshape(-1, group)
-    for start in range(0, filled.size, _CHUNK):
-        part = filled[start : start + _CHUNK]
-        values = np.take(table, words[part].view(labels.dtype))
-        target[part] = values.view(np.uint64) if same_size else values.reshape(-1, group)
-    return result
 
 
 def build(

@@ -1,0 +1,71 @@
+"""Label frames: their runs of one id, and new ids in place of old ones, many pixels at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+_WORD = 8
+_CHUNK = 4096
+
+
+def padded_size(labels: NDArray[Any]) -> int:
+    """Return the pixels of a frame, rounded up to whole words of flags."""
+    return -(-labels.size // _WORD) * _WORD
+
+
+def find_runs(labels: NDArray[Any], flags: BoolArray) -> tuple[IntArray, IntArray, NDArray[Any]]:
+    """Return the first pixels, lengths and ids of a frame's runs, in raster order.
+
+    `labels`: (Y, X), C-contiguous. `flags`: a buffer of `padded_size`.
+    """
+    flat, changes = labels.reshape(-1), flags[: labels.size]
+    flags[labels.size :] = False
+    if labels.size:
+        np.not_equal(flat[1:], flat[:-1], out=changes[1:])
+        changes[:: labels.shape[1]] |= labels[:, 0] != 0
+        changes[0] = True
+    # Eight flags at a time: changes are rare, and nonzero() of the flags themselves is slow.
+    words = np.flatnonzero(flags.view(np.uint64) != 0)
+    bits = np.flatnonzero(flags.view(np.uint64)[words].view(bool))
+    at = np.asarray((words[bits >> 3] << 3) + (bits & 7))
+    value = flat.take(at)
+    inside = value != 0
+    return at[inside], np.diff(at, append=flat.size)[inside], value[inside]
+
+
+def relabel(labels: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
+    """Return ``table[labels]`` for a table whose first entry is 0; fast where most is background.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (Y, X) integers.
+    table : numpy.ndarray
+        (k,) with ``table[0] == 0``.
+
+    Raises
+    ------
+    IndexError
+        If a label lies outside the table.
+    """
+    group = 8 // labels.dtype.itemsize
+    if not labels.flags.c_contiguous or labels.size % group or not labels.size:
+        return np.asarray(table[labels])
+    # Eight bytes at a time, because most words are background, and in chunks that stay in cache.
+    words = labels.reshape(-1).view(np.uint64)
+    filled = np.flatnonzero(words != 0)
+    result = np.zeros(labels.shape, table.dtype)
+    same_size = table.dtype.itemsize == labels.dtype.itemsize
+    target = result.reshape(-1).view(np.uint64) if same_size else result.reshape(-1, group)
+    for start in range(0, filled.size, _CHUNK):
+        part = filled[start : start + _CHUNK]
+        values = np.take(table, words[part].view(labels.dtype))
+        target[part] = values.view(np.uint64) if same_size else values.reshape(-1, group)
+    return result
