@@ -190,10 +190,8 @@ def atomic_files(paths: Mapping[str, str | os.PathLike[str]], label: str) -> Ite
     for each key a path to write to, which has the final file's own name, in a hidden folder whose
     name has `label` in it; leftovers of killed writers with the same label are removed.
 
-    Raises
-    ------
-    FileNotFoundError
-        If one was not written; its ``filename`` is the key. Files that exist stay as they were.
+    Raises FileNotFoundError if one was not written; its ``filename`` is the key. Files that exist
+    stay as they were.
     """
     targets = {key: Path(path) for key, path in paths.items()}
     (folder,) = {target.parent for target in targets.values()}

@@ -16,13 +16,8 @@ from fovflow.stages import FLAT_FIELD_FRAMES
 def choose_z(choice: int | str | dict[str, int | str], index: int, name: str) -> int | str:
     """Return the z choice of one channel.
 
-    Parameters
-    ----------
-    choice : int, str or dict
-        A choice for all channels, or choices by channel name or index; channels that a mapping
-        does not name take ``"middle"``.
-    index, name : int, str
-        The channel.
+    `choice`: a choice for all channels, or choices by channel name or index; channels that a
+    mapping does not name take ``"middle"``. `index`, `name`: the channel.
     """
     if not isinstance(choice, dict):
         return choice
@@ -33,14 +28,8 @@ def choose_z(choice: int | str | dict[str, int | str], index: int, name: str) ->
 def read_plane(raw: RawReader, p: int, t: int, c: int, z: int | str = "middle") -> NDArray[Any]:
     """Read one (Y, X) plane, projected along z where asked for.
 
-    Parameters
-    ----------
-    raw : RawReader
-    p, t, c : int
-        Position, frame and channel.
-    z : int, "middle", "max" or "mean"
-        Plane index, the middle plane (index n_z // 2), or a projection. Means of integer types
-        are rounded half to even.
+    `p`, `t`, `c`: Position, frame and channel. `z`: plane index, the middle plane (index n_z // 2),
+    or a projection. Means of integer types are rounded half to even.
 
     Returns
     -------
@@ -79,15 +68,8 @@ def frame_table(
 ) -> dict[str, NDArray[Any]]:
     """Return the table of one FOV's frames.
 
-    Parameters
-    ----------
-    raw : RawReader
-    p : int
-        Position.
-    frames : tuple of int
-        (first, last, step) in the raw file, last included.
-    interval_s : float or None
-        The user's time between frames, in seconds, which wins over the file's.
+    `p`: position. `frames`: (first, last, step) in the raw file, last included. `interval_s`: the
+    user's time between frames, in seconds, which wins over the file's.
 
     Returns
     -------

@@ -13,14 +13,8 @@ from functools import partial
 class FovflowError(Exception):
     """An error that a user can act on.
 
-    Parameters
-    ----------
-    message : str
-        What went wrong, naming the thing (file, channel, FOV, key, frame).
-    found : str, optional
-        What was found instead of what was expected.
-    remedy : str, optional
-        What the user can do about it.
+    `message`: what went wrong, naming the thing (file, channel, FOV, key, frame). `found`: what was
+    found instead of what was expected. `remedy`: what the user can do about it.
 
     Examples
     --------

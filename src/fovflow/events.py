@@ -122,10 +122,7 @@ def seconds_of(stamp: str) -> float:
 def make_event(kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
     """Return an event of the form.
 
-    Raises
-    ------
-    ValueError
-        For an unknown type, a missing or an unknown key.
+    Raises ValueError for an unknown type, a missing or an unknown key.
     """
     event = {"v": VERSION, "time": time or now(), "type": kind, **keys}
     check_event(event)
@@ -299,15 +296,9 @@ RETRY_S = 0.1
 class Journal:
     """Write events as they come; keep what cannot be written now, in order, and try again.
 
-    Parameters
-    ----------
-    path : path-like
-        The file of events.
-    size : int
-        Events that are kept while the file cannot be written.
-    blocking : bool
-        What happens when so many are kept: wait until the file can be written, or drop the new
-        event and count it; the count is recorded (`dropped`) as soon as the file can be written.
+    `path`: the file of events. `size`: events that are kept while the file cannot be written.
+    `blocking`: what happens when so many are kept: wait until the file can be written, or drop the
+    new event and count it; the count is recorded (`dropped`) as soon as the file can be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, size: int = 10_000, blocking: bool = False):
@@ -325,10 +316,7 @@ class Journal:
     def write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
         """Record an event; see `fovflow.events.EVENTS`.
 
-        Raises
-        ------
-        ValueError
-            If the event is not of the form, or the journal is closed.
+        Raises ValueError if the event is not of the form, or the journal is closed.
         """
         event = make_event(kind, time=time, **keys)
         line = to_line(event)

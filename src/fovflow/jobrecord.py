@@ -119,14 +119,9 @@ class JobRecord:
     def take(self, event: Mapping[str, Any], *, own: bool = True, files: bool = True) -> None:
         """Take one of the job's events, or its record.
 
-        Parameters
-        ----------
-        event : mapping
-        own : bool
-            Whether the job itself tells it, and not the engine: how a job ended is the engine's to
-            say where it does, also when the job's own last event is read later.
-        files : bool
-            Whether parameters, inputs and outputs are kept: they need memory.
+        `own`: whether the job itself tells it, and not the engine: how a job ended is the engine's
+        to say where it does, also when the job's own last event is read later. `files`: whether
+        parameters, inputs and outputs are kept: they need memory.
         """
         kind = event["type"]
         if kind == "progress":
@@ -185,11 +180,7 @@ def job_record(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str
 def read_record(path: str | Path, folder: str | Path = "") -> JobRecord | None:
     """Return the job of a record in a dataset's folder; None for a file that is no record.
 
-    Parameters
-    ----------
-    path : path-like
-    folder : path-like, optional
-        The dataset's folder.
+    `folder`: the dataset's folder.
     """
     content, file = read_json_object(path), Path(path)
     if "v" not in content:

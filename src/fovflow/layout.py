@@ -95,10 +95,7 @@ def parse_record(path: str) -> tuple[str, str, str]:
 class Layout:
     """File names below one output folder.
 
-    Parameters
-    ----------
-    outdir : str or path-like
-        The output folder, as the user gave it.
+    `outdir`: the output folder, as the user gave it.
 
     Examples
     --------

@@ -43,16 +43,8 @@ def draw_overlay(
 ) -> NDArray[np.uint8]:
     """Draw the outline of each cell, and its id, over an image.
 
-    Parameters
-    ----------
-    image : numpy.ndarray
-        (Y, X), any numeric type.
-    labels : numpy.ndarray
-        (Y, X) integer labels, 0 is background.
-    ids : bool
-        Whether ids are written at the cells' centres.
-    thickness : int
-        Width of the outlines, in pixels.
+    `image`: (Y, X), any numeric type. `labels`: (Y, X) integer labels, 0 is background. `ids`:
+    whether ids are written at the cells' centres. `thickness`: width of the outlines, in pixels.
 
     Returns
     -------

@@ -32,19 +32,10 @@ def entry_points(*, group: str) -> Collection[Any]:
 def find(kind: str, name: str, builtin: Mapping[str, Any]) -> Any:
     """Return the part called `name`.
 
-    Parameters
-    ----------
-    kind : str
-        Plural of the kind; third parties register under the entry point group ``fovflow.<kind>``.
-    name : str
-        Name of the part, as in the config's ``method``.
-    builtin : mapping
-        The parts that the package brings.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such part; names those that there are. Also if a plug-in fails to load.
+    `kind`: plural of the kind; third parties register under the entry point group
+    ``fovflow.<kind>``. `name`: name of the part, as in the config's ``method``. `builtin`: the
+    parts that the package brings. Raises ConfigError if there is no such part; names those that
+    there are. Also if a plug-in fails to load.
     """
     if name in builtin:
         return builtin[name]

@@ -222,13 +222,9 @@ def problem(job: Job) -> None:
 def statistics_table(kind: type, rows: Sequence[Any]) -> dict[str, NDArray[Any]]:
     """Return the statistics of frames as a table, one row per frame.
 
-    Parameters
-    ----------
-    kind : type
-        The dataclass of the statistics; its fields are the columns after ``frame``.
-    rows : sequence
-        Statistics of each frame; None for one that the acquisition lacks: its numbers with a
-        fraction are NaN, its counts 0, its flag ``missing``.
+    `kind`: the dataclass of the statistics; its fields are the columns after ``frame``. `rows`:
+    statistics of each frame; None for one that the acquisition lacks: its numbers with a fraction
+    are NaN, its counts 0, its flag ``missing``.
 
     Examples
     --------

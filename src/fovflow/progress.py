@@ -17,17 +17,9 @@ _DRAW_EVERY_S = 0.1
 class Progress:
     """Counts what is done and what failed; use it as a context manager.
 
-    Parameters
-    ----------
-    total : int
-        How much there is to do; `advance` may tell it later.
-    what : str
-        What is done, before the numbers.
-    shown : bool
-    unit : str
-        What is counted; bytes (``"B"``) are shown in MB.
-    leave : bool
-        Whether the bar stays when it is done.
+    `total`: how much there is to do; `advance` may tell it later. `what`: what is done, before the
+    numbers. `unit`: what is counted; bytes (``"B"``) are shown in MB. `leave`: whether the bar
+    stays when it is done.
     """
 
     def __init__(

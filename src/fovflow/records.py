@@ -35,10 +35,8 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
 def parse_yaml(text: str) -> Any:
     """Parse YAML of plain values as `yaml.safe_load` does, within bounds.
 
-    Raises
-    ------
-    yaml.YAMLError, ValueError, RecursionError
-        For what is no such YAML, merges more than `MOST_MERGED` keys, or is nested too deeply.
+    Raises YAMLError, ValueError, RecursionError for what is no such YAML, merges more than
+    `MOST_MERGED` keys, or is nested too deeply.
     """
     import yaml
 

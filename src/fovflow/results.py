@@ -161,17 +161,8 @@ def results_paths(
 ) -> dict[str, Any]:
     """Return one FOV's entry of ``results_paths``: existing files, relative to the dataset.
 
-    Parameters
-    ----------
-    layout : Layout
-    dataset : str
-    fov : int
-    channels : mapping
-        ``pc`` and ``seg`` (index or None) and ``fl`` (list of indices).
-    kept : frozenset of str
-        Kinds of stacks that stay after the run.
-    steps : mapping of str to sequence of str, optional
-        Names of the outputs of each user step.
+    `channels`: ``pc`` and ``seg`` (index or None) and ``fl`` (list of indices). `kept`: kinds of
+    stacks that stay after the run. `steps`: names of the outputs of each user step.
     """
     folder = layout.dataset(dataset)
     channels_of = {"pc": [channels["pc"]], "fl": channels["fl"], "seg": [channels["seg"]]}
@@ -418,12 +409,8 @@ class StepOutput(NamedTuple):
 def fov_status(outputs: Sequence[StepOutput], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the status of one FOV.
 
-    Parameters
-    ----------
-    outputs : sequence of StepOutput
-        Every file that stays, in the order of the steps.
-    options : mapping of str to object
-        Today's parameters of each step.
+    `outputs`: every file that stays, in the order of the steps. `options`: today's parameters of
+    each step.
 
     Returns
     -------

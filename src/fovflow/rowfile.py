@@ -21,12 +21,8 @@ class RowFile:
     The rows lie in blocks. Each is sorted, and written column by column, so that neighbouring
     rows of the sorted table are neighbours in each block.
 
-    Parameters
-    ----------
-    table : path-like
-        The file that is made of the rows; they lie on the same disk, in a file without a name.
-    block : int
-        Rows that are gathered in memory before they are written.
+    `table`: the file that is made of the rows; they lie on the same disk, in a file without a name.
+    `block`: rows that are gathered in memory before they are written.
 
     Examples
     --------

@@ -32,15 +32,8 @@ def step_fov(
 ) -> FovResult:
     """Return the FOV that a step's function is called with: it has the rule's inputs only.
 
-    Parameters
-    ----------
-    dataset : str
-    fov : int
-    inputs : mapping
-        The rule's inputs by name: ``times``, other tables, lists of stacks, and lists of the
-        outputs of steps, whose names begin with `FROM`.
-    metadata : mapping
-        What is known of the dataset.
+    `inputs`: the rule's inputs by name: ``times``, other tables, lists of stacks, and lists of the
+    outputs of steps, whose names begin with `FROM`. `metadata`: what is known of the dataset.
     """
     times = Path(str(inputs["times"]))
     prefix = times.name.removesuffix("times.csv")
@@ -75,22 +68,10 @@ def run_step(
 ) -> None:
     """Call ``function(fov, outputs, **arguments)`` of a script; its files appear if it returns.
 
-    Parameters
-    ----------
-    script : str
-        Path of a Python file.
-    function : str
-        Name of a function in it.
-    fov : FovResult
-    outputs : mapping of str to str
-        Final path of each output. The function is given temporary paths of the same name.
-    arguments : mapping
-
-    Raises
-    ------
-    FovflowError
-        If the script does not load, has no such function, or one that does not take these
-        arguments; if the function raises, or does not write an output.
+    `script`: path of a Python file. `function`: name of a function in it. `outputs`: final path of
+    each output. The function is given temporary paths of the same name. Raises FovflowError if the
+    script does not load, has no such function, or one that does not take these arguments; if the
+    function raises, or does not write an output.
     """
     call = _load(script, function)
     where = f"the function {function} of {script}"

@@ -50,15 +50,9 @@ RESOURCES_AFTER_S = 3.0
 class AttemptRecorder:
     """Writes the events of one attempt of one job, where there is a run that it belongs to.
 
-    Parameters
-    ----------
-    rule : str
-        The engine's name of the rule.
-    wildcards : mapping of str to str
-    outdir : path-like
-        Output folder, for jobs on machines that have not inherited the run's environment variable.
-    resources_every_s : float
-        Seconds between two measurements of what the job uses; 0 measures nothing.
+    `rule`: the engine's name of the rule. `outdir`: output folder, for jobs on machines that have
+    not inherited the run's environment variable. `resources_every_s`: seconds between two
+    measurements of what the job uses; 0 measures nothing.
 
     Attributes
     ----------
@@ -131,10 +125,7 @@ class AttemptRecorder:
     def progress(self, done: int, total: int, **keys: Any) -> None:
         """Record that `done` of `total` frames are done, and the means of what was measured.
 
-        Raises
-        ------
-        KeyboardInterrupt
-            If the run asks this job to stop.
+        Raises KeyboardInterrupt if the run asks this job to stop.
         """
         self._write("progress", t=done, T=total, **keys)
         self._flush_metrics(done - 1)

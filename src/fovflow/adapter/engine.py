@@ -88,11 +88,8 @@ def workflow_folder() -> Path:
 def snakemake_command(arguments: Sequence[str]) -> list[str]:
     """Return the command line that runs Snakemake on this package's workflow.
 
-    Parameters
-    ----------
-    arguments : sequence of str
-        Options and targets for Snakemake. Without ``--cores`` or a profile that says otherwise
-        all cores are used.
+    `arguments`: options and targets for Snakemake. Without ``--cores`` or a profile that says
+    otherwise all cores are used.
     """
     given = list(arguments)
     chooses = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--unlock")
@@ -105,10 +102,7 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
 class Engine:
     """A workflow of Snakemake, as far as the adapter asks it anything.
 
-    Parameters
-    ----------
-    workflow : snakemake.workflow.Workflow
-        The workflow that the pipeline is part of, its own or another's.
+    `workflow`: the workflow that the pipeline is part of, its own or another's.
 
     Attributes
     ----------
@@ -192,12 +186,7 @@ class Engine:
     def forget(self, file: Path, inputs: list[Path]) -> None:
         """Let a file be made again at the next run: date it before its inputs, drop its record.
 
-        Parameters
-        ----------
-        file : pathlib.Path
-            The file, which is there.
-        inputs : list of pathlib.Path
-            Those that do not exist are left out.
+        `file`: the file, which is there. `inputs`: those that do not exist are left out.
         """
         from snakemake.io import IOFile
 

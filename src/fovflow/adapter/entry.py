@@ -35,17 +35,9 @@ def _tell_jobs_where_the_package_is() -> None:
 def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     """Return the pipeline of a Snakemake workflow.
 
-    Parameters
-    ----------
-    config : mapping
-        The configuration as Snakemake merged it.
-    workflow : snakemake.workflow.Workflow
-
-    Raises
-    ------
-    snakemake.exceptions.WorkflowError
-        If the configuration is wrong, or the workflow takes the pipeline as a module in a way that
-        cannot work; Snakemake shows it without a traceback.
+    `config`: the configuration as Snakemake merged it. Raises WorkflowError if the configuration is
+    wrong, or the workflow takes the pipeline as a module in a way that cannot work; Snakemake shows
+    it without a traceback.
     """
     _tell_jobs_where_the_package_is()
     pass_to_nodes(workflow)
@@ -75,15 +67,8 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
 def check_interpreter(executable: str) -> None:
     """Refuse a Python whose path has white space: Snakemake does not quote it in its commands.
 
-    Parameters
-    ----------
-    executable : str
-        Path of the Python that runs Snakemake.
-
-    Raises
-    ------
-    FovflowError
-        If the path has white space.
+    `executable`: path of the Python that runs Snakemake. Raises FovflowError if the path has white
+    space.
     """
     if any(letter.isspace() for letter in executable):
         raise FovflowError(

@@ -23,10 +23,7 @@ class Interruptions:
     The engine's handler of SIGTERM takes a lock that the main thread may hold at that moment, so
     that it is called in a thread of its own. A closed terminal ends the engine like Ctrl-C.
 
-    Parameters
-    ----------
-    note : callable
-        Gets the reason in words.
+    `note`: gets the reason in words.
     """
 
     def __init__(self, note: Callable[[str], None]):
@@ -66,10 +63,7 @@ class Interruptions:
 def expect_interrupts() -> None:
     """Let Ctrl-C end the planning with one sentence in place of a traceback, from now on.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        At once, where Ctrl-C was blocked before; see `interrupts_blocked`.
+    Raises KeyboardInterrupt at once, where Ctrl-C was blocked before; see `interrupts_blocked`.
     """
     shown = sys.excepthook
 
@@ -94,10 +88,7 @@ def interrupts_blocked() -> Iterator[None]:
 def interrupts_unblocked() -> Iterator[None]:
     """Let Ctrl-C through in the body, also one that was blocked until now.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        At once, if there was one.
+    Raises KeyboardInterrupt at once, if there was one.
     """
     with _mask(signal.SIG_UNBLOCK):
         yield

@@ -63,11 +63,7 @@ def is_transient(error: BaseException) -> bool:
 class RetryRefusedError(Exception):
     """An earlier attempt of the same run failed in a way that this one would, too.
 
-    Parameters
-    ----------
-    message : str
-    own : bool
-        Whether it was this very job that failed, and not another of its field of view.
+    `own`: whether it was this very job that failed, and not another of its field of view.
     """
 
     def __init__(self, message: str, *, own: bool):
@@ -78,19 +74,9 @@ class RetryRefusedError(Exception):
 def check_retry(own: Path, run: str, attempt: int) -> None:
     """Raise where an earlier attempt of the same run failed with an error that comes again.
 
-    Parameters
-    ----------
-    own : pathlib.Path
-        Record of the job; those of the other steps of its field of view lie beside it.
-    run : str
-        Id of the run; nothing is known of jobs that are not part of one.
-    attempt : int
-        Number of this attempt.
-
-    Raises
-    ------
-    RetryRefusedError
-        With the error of that attempt.
+    `own`: record of the job; those of the other steps of its field of view lie beside it. `run`: id
+    of the run; nothing is known of jobs that are not part of one. `attempt`: number of this
+    attempt. Raises RetryRefusedError with the error of that attempt.
     """
     if attempt < 2 or not run:
         return
@@ -166,11 +152,7 @@ class Job:
     def frames(self, total: int, message: str = "") -> Iterator[int]:
         """Iterate over frame indices 0 to `total` - 1 and report progress.
 
-        Parameters
-        ----------
-        total : int
-        message : str
-            What is done with them, where a job goes through the frames more than once.
+        `message`: what is done with them, where a job goes through the frames more than once.
         """
         start = reported = time.perf_counter()
         for t in range(total):
@@ -257,11 +239,8 @@ class Job:
 
         The record beside its log comes first: where that cannot be written, the job fails.
 
-        Parameters
-        ----------
-        digests : mapping of str to Digest
-            Of the files that this process wrote, by absolute name; outputs that something else
-            wrote are read.
+        `digests`: of the files that this process wrote, by absolute name; outputs that something
+        else wrote are read.
         """
         event = self.recorder.ending("completed", outputs=self.outputs(digests))
         self._write_record(event)

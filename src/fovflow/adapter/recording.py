@@ -51,12 +51,8 @@ class FolderGuard:
 
     As a filter of Snakemake's logger it puts that sentence where Snakemake would show its code.
 
-    Parameters
-    ----------
-    outdir : path-like
-    errors_hidden : bool
-        Whether the engine says nothing at all, not even errors (``--quiet all``): the sentence
-        then goes to the screen from here.
+    `errors_hidden`: whether the engine says nothing at all, not even errors (``--quiet all``): the
+    sentence then goes to the screen from here.
     """
 
     def __init__(self, outdir: str | os.PathLike[str], *, errors_hidden: bool = False):
@@ -67,11 +63,8 @@ class FolderGuard:
     def take(self) -> None:
         """Take the folder.
 
-        Raises
-        ------
-        snakemake.exceptions.WorkflowError
-            If another run is at work on it; the engine then ends before it locks, removes or
-            starts anything.
+        Raises WorkflowError if another run is at work on it; the engine then ends before it locks,
+        removes or starts anything.
         """
         if self._claim is not None:
             return
@@ -184,11 +177,7 @@ def stop_run(state: RunState, *, remote: bool) -> None:
 
     Snakemake removes the outputs of jobs that were stopped.
 
-    Parameters
-    ----------
-    state : RunState
-    remote : bool
-        Whether jobs run elsewhere; the engine cancels those itself when it is interrupted.
+    `remote`: whether jobs run elsewhere; the engine cancels those itself when it is interrupted.
     """
     if remote:
         os.kill(os.getpid(), signal.SIGINT)
@@ -212,13 +201,7 @@ _current: EngineListener | None = None
 
 
 def record_run(pipeline: Pipeline, workflow: Any) -> None:
-    """Record the run that this process is going to do, if it does one.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-    workflow : snakemake.workflow.Workflow
-    """
+    """Record the run that this process is going to do, if it does one."""
     global _current  # noqa: PLW0603  (a process has one logger)
     try:
         engine = Engine(workflow)
@@ -254,12 +237,7 @@ def say(text: str) -> None:
 class EngineListener:
     """Takes Snakemake's log records and tells the recorder.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-    workflow : snakemake.workflow.Workflow
-    display : str or None
-        ``live``, ``plain``, ``auto``; the environment's otherwise.
+    `display`: ``live``, ``plain``, ``auto``; the environment's otherwise.
     """
 
     def __init__(self, pipeline: Pipeline, workflow: Any, display: str | None):

@@ -63,15 +63,10 @@ class Corrector(Protocol):
     ) -> tuple[Surface, BackgroundStats]:
         """Return the corrected frame, (Y, X) float32, and its statistics.
 
-        Parameters
-        ----------
-        image : numpy.ndarray
-            (Y, X) frame in camera counts, of an integer or floating dtype; it is not altered.
-        labels : numpy.ndarray, optional
-            (Y, X) integer or bool, 0 = background; None means that there are no cells.
-        out : numpy.ndarray, optional
-            (Y, X) float32 array to fill and return; a new array is made where it is left out.
-            Reusing one saves the cost of fresh memory for every frame.
+        `image`: (Y, X) frame in camera counts, of an integer or floating dtype; it is not altered.
+        `labels`: (Y, X) integer or bool, 0 = background; None means that there are no cells. `out`:
+        (Y, X) float32 array to fill and return; a new array is made where it is left out. Reusing
+        one saves the cost of fresh memory for every frame.
         """
         ...
 

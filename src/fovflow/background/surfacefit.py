@@ -56,15 +56,9 @@ class TileData:
 class SurfaceFit:
     """Weighted, penalised least squares for the coefficients of a surface.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (Y, X) of the frames.
-    tile_px : int
-        Tile size in pixels.
-    row_step : int
-        Only every `row_step`-th row is used, from the first; the frames that are given have these
-        rows only. At most Y / 512, so that every patch keeps a row.
+    `shape`: (Y, X) of the frames. `tile_px`: tile size in pixels. `row_step`: only every
+    `row_step`-th row is used, from the first; the frames that are given have these rows only. At
+    most Y / 512, so that every patch keeps a row.
 
     Notes
     -----

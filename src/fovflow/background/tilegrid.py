@@ -115,14 +115,8 @@ def block_values(
 ) -> BlockValues:
     """Gather the free pixels of each block.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        (Y, X) frame.
-    free : numpy.ndarray
-        (Y, X) uint8, 1 for the pixels that count.
-    edges_y, edges_x : numpy.ndarray
-        Block i spans ``edges[i] <= index < edges[i + 1]``.
+    `values`: (Y, X) frame. `free`: (Y, X) uint8, 1 for the pixels that count. `edges_y`, `edges_x`:
+    block i spans ``edges[i] <= index < edges[i + 1]``.
 
     Returns
     -------

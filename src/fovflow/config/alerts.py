@@ -100,10 +100,7 @@ class Alert(Section):
     def of(cls, given: Any) -> Alert:
         """Return an alert from one, or from a mapping.
 
-        Raises
-        ------
-        ConfigError
-            In one sentence, if a part is wrong or the parts do not fit together.
+        Raises ConfigError in one sentence, if a part is wrong or the parts do not fit together.
         """
         if isinstance(given, cls):
             return given
@@ -173,10 +170,7 @@ class SmtpConfig(Section):
     def of(cls, given: Any) -> SmtpConfig:
         """Return the settings of a mail server from such, or from a mapping.
 
-        Raises
-        ------
-        ConfigError
-            If a key is wrong.
+        Raises ConfigError if a key is wrong.
         """
         try:
             return cls.model_validate(given)

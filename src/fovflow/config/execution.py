@@ -67,16 +67,8 @@ class ExecutionConfig(Labels):
 def parse_execution(config: Any, keys: Mapping[str, Any]) -> ExecutionConfig:
     """Return the checked configuration of an execution.
 
-    Parameters
-    ----------
-    config : mapping, path-like, Config, ExecutionConfig or None
-    keys : mapping
-        Keys that win.
-
-    Raises
-    ------
-    ConfigError
-        One line per wrong key or value.
+    `keys`: keys that win. Raises ConfigError, one line for each wrong key
+    or value.
     """
     content = {**_content(config), **keys}
     try:

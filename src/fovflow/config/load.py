@@ -55,10 +55,7 @@ _LATER = {
 def load_config(path: str | os.PathLike[str]) -> Config:
     """Read and check a YAML configuration file.
 
-    Raises
-    ------
-    ConfigError
-        If the file is absent, is no YAML mapping, or holds wrong keys or values.
+    Raises ConfigError if the file is absent, is no YAML mapping, or holds wrong keys or values.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -86,10 +83,8 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 def parse_config(content: Mapping[str, Any]) -> Config:
     """Check a configuration given as a mapping; values may be strings where unambiguous.
 
-    Raises
-    ------
-    ConfigError
-        One line per wrong key or value: which key, what was given, what is allowed.
+    Raises ConfigError, one line for each wrong key or value: which key, what was given, what is
+    allowed.
     """
     content = dict(content)
     lines = [
@@ -127,10 +122,7 @@ def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     ``interval_s``, ``fovs``, ``frames``, ``pc`` and ``fl`` (names or indices, separated by
     commas). Empty fields count as not given.
 
-    Raises
-    ------
-    ConfigError
-        If the table is absent or has unknown or repeated names.
+    Raises ConfigError if the table is absent or has unknown or repeated names.
     """
     name = os.fspath(path)
     try:

@@ -61,14 +61,8 @@ def fields_of(kind: Any) -> dict[str, FieldInfo]:
 def _by_method(registry: Registry[Any], default: str, plugin: str) -> Discriminator:
     """Return what chooses a section's class by its key ``method``.
 
-    Parameters
-    ----------
-    registry : Registry
-        The methods that the package brings; the name of each is the tag of its class.
-    default : str
-        The method where none is given.
-    plugin : str
-        Tag of the class of all other methods.
+    `registry`: the methods that the package brings; the name of each is the tag of its class.
+    `default`: the method where none is given. `plugin`: tag of the class of all other methods.
     """
 
     def branch(value: Any) -> str:

@@ -138,11 +138,8 @@ class _Threads:
     A thread takes the next task when it has done its last one: nothing queues up. The threads are
     daemons, so that a stopped program need not wait for callbacks that cannot be interrupted.
 
-    Parameters
-    ----------
-    calls : sequence of context managers
-        One for each thread; what it enters returns the outcome of an FOV and its own arguments.
-    tasks : sequence of Task
+    `calls`: one for each thread; what it enters returns the outcome of an FOV and its own
+    arguments.
     """
 
     def __init__(self, calls: Iterable[AbstractContextManager[Call]], tasks: Sequence[Task]):

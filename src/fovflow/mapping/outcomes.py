@@ -100,15 +100,8 @@ class Outcomes(dict[str, Outcome]):
 def parse_fov(ref: Any) -> tuple[str | None, int]:
     """Return the dataset, where it is named, and the index of an FOV.
 
-    Parameters
-    ----------
-    ref : int, str or FovResult
-        ``3``, ``"3"``, ``"fov_003"``, ``"plate1/3"``, ``"plate1/fov_003"`` or an object.
-
-    Raises
-    ------
-    ConfigError
-        If it is none of these.
+    `ref`: ``3``, ``"3"``, ``"fov_003"``, ``"plate1/3"``, ``"plate1/fov_003"`` or an object. Raises
+    ConfigError if it is none of these.
     """
     if isinstance(ref, FovResult):
         return ref.dataset, ref.index

@@ -26,18 +26,9 @@ Call = Callable[[FovResult, dict[str, Any]], Outcome]
 def open_datasets(results: Any) -> dict[str, Results]:
     """Return datasets by name.
 
-    Parameters
-    ----------
-    results : Results, path-like, or mapping or iterable of these
-        A path is a dataset's folder, its results file, or an output folder with any number of
-        datasets. The keys of a mapping rename its datasets.
-
-    Raises
-    ------
-    FovflowError
-        If a folder holds no results.
-    ConfigError
-        If two datasets have one name, or `results` is something else.
+    `results`: a path is a dataset's folder, its results file, or an output folder with any number
+    of datasets. The keys of a mapping rename its datasets. Raises FovflowError if a folder holds no
+    results. Raises ConfigError if two datasets have one name, or `results` is something else.
     """
     if isinstance(results, Results):
         return {results.dataset: results}
@@ -78,10 +69,8 @@ def _only_dataset(results: Any, name: str) -> Results:
 def select_fovs(datasets: Mapping[str, Results], fovs: Any) -> list[FovResult]:
     """Return the FOVs that `fovs` names, in its order; all where it is None or ``"all"``.
 
-    Raises
-    ------
-    ConfigError
-        For FOVs that do not exist, that are named twice, or that are in several datasets.
+    Raises ConfigError for FOVs that do not exist, that are named twice, or that are in several
+    datasets.
     """
     if fovs is None or (isinstance(fovs, str) and fovs == "all"):
         return _all(datasets)
@@ -108,10 +97,7 @@ def select_fovs(datasets: Mapping[str, Results], fovs: Any) -> list[FovResult]:
 def find_fov(datasets: Mapping[str, Results], ref: Any) -> FovResult:
     """Return the FOV that `ref` names.
 
-    Raises
-    ------
-    ConfigError
-        If there is none, or one in each of several datasets.
+    Raises ConfigError if there is none, or one in each of several datasets.
     """
     dataset, index = parse_fov(ref)
     found = [
@@ -153,10 +139,8 @@ def arguments_of(
 ) -> list[dict[str, Any]]:
     """Return the arguments of each FOV's own, checked against those that all share.
 
-    Raises
-    ------
-    ConfigError
-        If `fov_args` has not exactly one mapping for each FOV, or one that repeats a shared name.
+    Raises ConfigError if `fov_args` has not exactly one mapping for each FOV, or one that repeats a
+    shared name.
     """
     own = _own_arguments(fovs, datasets, fov_args)
     for fov, arguments in zip(fovs, own, strict=True):

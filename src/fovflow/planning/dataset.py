@@ -93,14 +93,8 @@ def plan_dataset(
     Problems do not raise: they are collected in the plan, one sentence each, and the FOVs that
     can be processed are.
 
-    Parameters
-    ----------
-    name : str
-        Name of the dataset in `config`.
-    config : Config
-    header : RawHeader
-    needs_pixel_size : bool
-        Whether a chosen method has parameters in µm.
+    `name`: name of the dataset in `config`. `needs_pixel_size`: whether a chosen method has
+    parameters in µm.
     """
     dataset, n_positions = config.dataset(name), len(header.positions)
     fatal: list[str] = []
@@ -208,10 +202,7 @@ def resolve_channels(
 
     A reference is a channel's name first, then, if it is a number, its index.
 
-    Raises
-    ------
-    ConfigError
-        If a channel does not exist, a name is ambiguous, or a channel has two roles.
+    Raises ConfigError if a channel does not exist, a name is ambiguous, or a channel has two roles.
     """
     pc = None if channels.pc is None else find_channel(channels.pc, names, "channels.pc")
     if channels.fl == "all":
@@ -244,10 +235,7 @@ def resolve_channels(
 def find_channel(ref: int | str, names: tuple[str, ...], key: str) -> int:
     """Return the index of the channel that `ref` names.
 
-    Raises
-    ------
-    ConfigError
-        Naming `key`, the channel and the channels that there are.
+    Raises ConfigError, which names `key`, the channel, and the channels that there are.
     """
     text = str(ref)
     matches = [index for index, name in enumerate(names) if name == text]

@@ -88,23 +88,12 @@ def refresh_header(
 ) -> RawHeader:
     """Return a dataset's header, from its plan file where the raw file is as it was.
 
-    Parameters
-    ----------
-    layout : Layout
-    dataset : str
-        Name of the dataset.
-    path, pattern : str
-        As in the configuration.
-    write : bool
-        Whether this process may look at the raw file and write the plan. Processes of single jobs
-        may not: they read the plan that the main process wrote.
-
-    Raises
-    ------
-    FovflowError
-        If the raw file is needed and absent or unreadable. A raw file that is gone while its plan
-        is there is no error here: what was copied from it is still good. It is one where the
-        configuration names another file than the plan was made from.
+    `dataset`: name of the dataset. `path`, `pattern`: as in the configuration. `write`: whether
+    this process may look at the raw file and write the plan. Processes of single jobs may not: they
+    read the plan that the main process wrote. Raises FovflowError if the raw file is needed and
+    absent or unreadable. A raw file that is gone while its plan is there is no error here: what was
+    copied from it is still good. It is one where the configuration names another file than the plan
+    was made from.
     """
     from fovflow.readers.fingerprint import stamp
 

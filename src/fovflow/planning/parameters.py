@@ -34,12 +34,7 @@ def needs_pixel_size(config: Config) -> bool:
 def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, Any]:
     """Return the parameters of a step for one dataset, as plain values.
 
-    Parameters
-    ----------
-    config : Config
-    step : str
-        One of the steps in `fovflow.stages.STAGES`, or ``results``.
-    plan : DatasetPlan
+    `step`: one of the steps in `fovflow.stages.STAGES`, or ``results``.
 
     Returns
     -------

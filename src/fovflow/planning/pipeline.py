@@ -24,17 +24,9 @@ from fovflow.usersteps import FROM
 class Pipeline:
     """All that the rules ask for, from one configuration.
 
-    Parameters
-    ----------
-    config : mapping
-        The configuration as Snakemake merged it.
-    is_main : bool
-        Whether this is the main process; only that one looks at raw files and writes plans.
-
-    Raises
-    ------
-    ConfigError
-        If the configuration is wrong, with all its errors.
+    `config`: the configuration as Snakemake merged it. `is_main`: whether this is the main process;
+    only that one looks at raw files and writes plans. Raises ConfigError if the configuration is
+    wrong, with all its errors.
 
     Attributes
     ----------

@@ -180,14 +180,9 @@ def choose_times(
     ones are used, and where there are none, the times are unknown (NaN). The only frame of a
     dataset without times is at 0 s, nominally.
 
-    Parameters
-    ----------
-    recorded : (P, T) float64 or None
-        Time stamps in seconds; NaN where there is none.
-    held : (P, T) bool
-        Which frames the file holds; the measured times of others are NaN.
-    nominal : (T,) float64 or None
-        Times from the announced period, in seconds.
+    `recorded` (P, T) float64 or None: time stamps in seconds; NaN where there is none. `held` (P,
+    T) bool: which frames the file holds; the measured times of others are NaN. `nominal` (T,)
+    float64 or None: times from the announced period, in seconds.
     """
     n_positions, n_frames = held.shape
     if nominal is None and n_frames == 1:
@@ -236,16 +231,8 @@ Given = Overrides
 class PlaneReader(ABC):
     """A reader that needs only say how one plane is read.
 
-    Parameters
-    ----------
-    path : Path
-        Named in errors.
-    info : RawInfo
-        What the file says; times and warnings about them are filled in here.
-    times : sequence of FrameTimes
-        What the file says, one per position.
-    given : Overrides, optional
-        What the user says; it wins.
+    `path`: named in errors. `info`: what the file says; times and warnings about them are filled in
+    here. `times`: what the file says, one per position. `given`: what the user says; it wins.
     """
 
     _closed = False

@@ -45,15 +45,11 @@ class NameFields:
 def match_pattern(names: Sequence[str], pattern: str) -> list[NameFields | None]:
     """Read names by an explicit pattern; None for names that do not match.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Paths below the root of the series, with ``/``.
-    pattern : str
-        Plain text with ``{position}``, ``{time}``, ``{channel}``, ``{z}``, and ``*`` for anything
-        within one name. It must match from some folder down to the end of the path. A field that
-        stands twice must have the same text both times. A pattern without any field, or with one of
-        another name, is a `ConfigError`.
+    `names`: paths below the root of the series, with ``/``. `pattern`: plain text with
+    ``{position}``, ``{time}``, ``{channel}``, ``{z}``, and ``*`` for anything within one name. It
+    must match from some folder down to the end of the path. A field that stands twice must have the
+    same text both times. A pattern without any field, or with one of another name, is a
+    `ConfigError`.
     """
     expression, position, seen = "", 0, set()
     for token in _FIELD.finditer(pattern):

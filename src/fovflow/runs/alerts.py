@@ -30,12 +30,7 @@ _SETTLED_S = 10.0
 
 @dataclass(slots=True)
 class AlertState:
-    """One alert in one file of events: fires at each crossing, again only after recovering.
-
-    Parameters
-    ----------
-    alert : Alert
-    """
+    """One alert in one file of events: fires at each crossing, again only after recovering."""
 
     alert: Alert
     firing: bool = False
@@ -53,12 +48,8 @@ class AlertState:
     def evaluate(self, now: float, *, last: bool = False) -> list[tuple[float | None, str]]:
         """Return value and message of each crossing; nothing before the next one is due.
 
-        Parameters
-        ----------
-        now : float
-            Seconds since the epoch, at which a window ends.
-        last : bool
-            Whether nothing follows: evaluate in any case.
+        `now`: seconds since the epoch, at which a window ends. `last`: whether nothing follows:
+        evaluate in any case.
         """
         if now < self._due and not last:
             return []
@@ -126,21 +117,11 @@ class _Watched:
 class AlertWatcher:
     """Evaluate alerts over all events of a run, for the run itself and every job by itself.
 
-    Parameters
-    ----------
-    run_folder : path-like or RunFolder
-    alerts : iterable of Alert or mapping
-    on_action : callable, optional
-        ``on_action(action, firing)`` with ``"stop_job"`` or ``"stop_run"``; jobs' own alerts that
-        ask for ``stop_run`` come here, too.
-    smtp : SmtpConfig or mapping, optional
-        Mail server for notifications.
-    apprise_env : str, optional
-        Name of the environment variable with addresses for notifications through apprise.
-    record : callable, optional
-        ``record("alert", **keys)`` takes what fired; by default it goes to ``alerts.jsonl``.
-    only : path-like, optional
-        Watch this one file of events; by default all of the run are watched.
+    `on_action`: ``on_action(action, firing)`` with ``"stop_job"`` or ``"stop_run"``; jobs' own
+    alerts that ask for ``stop_run`` come here, too. `smtp`: mail server for notifications.
+    `apprise_env`: name of the environment variable with addresses for notifications through
+    apprise. `record`: ``record("alert", **keys)`` takes what fired; by default it goes to
+    ``alerts.jsonl``. `only`: watch this one file of events; by default all of the run are watched.
     """
 
     def __init__(
@@ -175,10 +156,7 @@ class AlertWatcher:
     def add(self, alert: Any) -> bool:
         """Watch for one more alert; return False where it is watched for already.
 
-        Raises
-        ------
-        ConfigError
-            If there is another alert of the same name, or the definition is wrong.
+        Raises ConfigError if there is another alert of the same name, or the definition is wrong.
         """
         new = Alert.of(alert)
         known = self.alerts.get(new.name)
@@ -194,10 +172,7 @@ class AlertWatcher:
     def poll(self, now: float | None = None) -> list[Firing]:
         """Look at what is new; record, notify and act on what fires, and return it.
 
-        Parameters
-        ----------
-        now : float, optional
-            Seconds since the epoch; windows end there.
+        `now`: seconds since the epoch; windows end there.
         """
         at = time.time() if now is None else now
         if self._only is None:

@@ -27,12 +27,7 @@ _MIME = re.compile(r"[\w.+-]+/[\w.+-]+(;.*)?")
 class KeptFiles:
     """The folder with the files and objects that are kept with a run or a job.
 
-    Parameters
-    ----------
-    folder : path-like
-        Below it, each category has a folder.
-    base : path-like
-        Paths in records are relative to it.
+    `folder`: below it, each category has a folder. `base`: paths in records are relative to it.
     """
 
     def __init__(self, folder: str | os.PathLike[str], base: str | os.PathLike[str]):
@@ -215,10 +210,7 @@ _TERM = re.compile(r"\w[\w .+-]*")
 class Outputs:
     """The folder ``outputs/{type}/`` of an execution.
 
-    Parameters
-    ----------
-    run : path-like
-        The execution's folder.
+    `run`: the execution's folder.
     """
 
     def __init__(self, run: str | os.PathLike[str]):

@@ -68,16 +68,8 @@ Advance = Callable[[int, int], object]
 def raw_data(config: Config, *, advance: Advance | None = None) -> list[ListedFile]:
     """Return every raw file of a configuration, dark frame and flat-field included.
 
-    Parameters
-    ----------
-    config : Config
-        Paths in it are relative to the working directory, and so are those of the list.
-    advance : callable, optional
-
-    Raises
-    ------
-    FovflowError
-        If a file is absent or cannot be read.
+    `config`: paths in it are relative to the working directory, and so are those of the list.
+    Raises FovflowError if a file is absent or cannot be read.
     """
     return _hashed(list(_named(config)), advance)
 
@@ -89,16 +81,8 @@ def outputs(
 
     Logs, records of runs and manifests are left out: they tell of one run.
 
-    Parameters
-    ----------
-    folders : iterable of path-like
-        Output folders, or folders of one's own tables.
-    advance : callable, optional
-
-    Raises
-    ------
-    FovflowError
-        If a folder is absent, or a file cannot be read.
+    `folders`: output folders, or folders of one's own tables. Raises FovflowError if a folder is
+    absent, or a file cannot be read.
     """
     found = []
     for folder in map(Path, folders):
@@ -115,10 +99,7 @@ def outputs(
 def read_list(path: str | os.PathLike[str]) -> list[ListedFile]:
     """Read a list that `write_list`, an earlier version (a CSV table) or ``sha256sum`` wrote.
 
-    Raises
-    ------
-    FovflowError
-        If it is absent or no such list.
+    Raises FovflowError if it is absent or no such list.
     """
     with reading(path):
         text = Path(path).read_bytes().decode("utf-8-sig", errors="surrogateescape")

@@ -28,16 +28,8 @@ CLOCKS_S = 10.0
 def make_claim(path: Path, about: dict[str, Any]) -> bool:
     """Make the file; False where it is that of another run that may be at work.
 
-    Parameters
-    ----------
-    path : Path
-    about : dict
-        Of this process: ``host`` and ``pid``, and what else is to be told.
-
-    Raises
-    ------
-    OSError
-        If the file can be neither made nor taken away.
+    `about`: of this process: ``host`` and ``pid``, and what else is to be told. Raises OSError if
+    the file can be neither made nor taken away.
     """
     for _ in range(2):
         try:
@@ -57,11 +49,7 @@ def still_there(pid: int, seen: float) -> bool:
 
     Another one may have got its number since.
 
-    Parameters
-    ----------
-    pid : int
-    seen : float
-        Seconds since the epoch.
+    `seen`: seconds since the epoch.
     """
     import psutil
 
@@ -97,12 +85,7 @@ _joined: dict[Path, int] = {}
 
 
 class Claim:
-    """The right to be the only run on an output folder.
-
-    Parameters
-    ----------
-    outdir : path-like
-    """
+    """The right to be the only run on an output folder."""
 
     def __init__(self, outdir: str | os.PathLike[str]):
         self.outdir = Path(outdir)
@@ -112,10 +95,7 @@ class Claim:
     def take(self) -> None:
         """Take the right, until `release` or the end of this process.
 
-        Raises
-        ------
-        FovflowError
-            If another run, or a job of a killed one, is at work on the folder.
+        Raises FovflowError if another run, or a job of a killed one, is at work on the folder.
         """
         self._about = {"host": socket.gethostname(), "pid": os.getpid(), "since": now()}
         alone = self._lock()
@@ -202,10 +182,7 @@ class Claim:
 def join(runs: str | os.PathLike[str]) -> int | None:
     """Tell that this process is a job of the run at work, until it ends; once is enough.
 
-    Parameters
-    ----------
-    runs : path-like
-        The folder ``{outdir}/runs``.
+    `runs`: the folder ``{outdir}/runs``.
 
     Returns
     -------
@@ -227,12 +204,7 @@ def join(runs: str | os.PathLike[str]) -> int | None:
 
 
 def left_locked(outdir: str | os.PathLike[str]) -> str:
-    """Return the sentence on a lock of the engine that a killed run left behind.
-
-    Parameters
-    ----------
-    outdir : path-like
-    """
+    """Return the sentence on a lock of the engine that a killed run left behind."""
     who = "a run that was killed before its first job"
     run = run_at_work(outdir)
     if run is not None:

@@ -260,17 +260,8 @@ def restoration(run: RunFolder, today: Mapping[str, Any]) -> Restoration:
     Where a configuration file of the run is gone, the recorded configuration is written into the
     run's folder and takes its place.
 
-    Parameters
-    ----------
-    run : RunFolder
-    today : mapping
-        ``workflow``, ``environment``, ``config`` and ``inputs`` as ``run.json`` would have them
-        now.
-
-    Raises
-    ------
-    FovflowError
-        If the run has no recorded command.
+    `today`: ``workflow``, ``environment``, ``config`` and ``inputs`` as ``run.json`` would have
+    them now. Raises FovflowError if the run has no recorded command.
     """
     record = run.read_record()
     words = shlex.split(str(record.get("command") or ""))
@@ -321,12 +312,8 @@ class Reproduction:
 def check_reproduction(run: RunFolder, *, then: Mapping[str, Any] | None = None) -> Reproduction:
     """Compare what is on disk now with the outputs that a run recorded.
 
-    Parameters
-    ----------
-    run : RunFolder
-    then : mapping of str to Output, optional
-        The recorded outputs; those of `run` otherwise. Only outputs that were still there when
-        the mapping was made should be in it.
+    `then`: the recorded outputs; those of `run` otherwise. Only outputs that were still there when
+    the mapping was made should be in it.
     """
     found = Reproduction()
     record = run.read_record()

@@ -106,16 +106,8 @@ def write_manifest(
     Beside it, in ``provenance/``, stand copies of the workflow's files, the resolved configuration
     and the environment. A file whose content would stay the same is not written again.
 
-    Parameters
-    ----------
-    outdir : path-like
-    dataset : str
-    config : mapping
-        The resolved configuration, plain values.
-    workflow_folder : path-like
-        Where Snakefile, rules and scripts lie.
-    engine : tuple of str
-        Name and version of the workflow engine.
+    `config`: the resolved configuration, plain values. `workflow_folder`: where Snakefile, rules
+    and scripts lie. `engine`: name and version of the workflow engine.
 
     Returns
     -------

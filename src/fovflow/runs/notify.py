@@ -67,14 +67,8 @@ class Firing:
 class Notifier:
     """Send notifications of one run.
 
-    Parameters
-    ----------
-    run : str
-        The run's id, for the messages.
-    smtp : SmtpConfig, optional
-        Mail server.
-    apprise_env : str, optional
-        Name of the environment variable with the addresses for apprise.
+    `run`: the run's id, for the messages. `smtp`: mail server. `apprise_env`: name of the
+    environment variable with the addresses for apprise.
     """
 
     def __init__(self, run: str, smtp: SmtpConfig | None = None, apprise_env: str | None = None):
@@ -182,18 +176,9 @@ class Notifier:
 def send_mail(smtp: Mapping[str, Any], subject: str, text: str) -> None:
     """Send an e-mail through the user's own server.
 
-    Parameters
-    ----------
-    smtp : mapping
-        The keys of `fovflow.config.alerts.SmtpConfig`.
-    subject, text : str
-
-    Raises
-    ------
-    OSError, smtplib.SMTPException
-        If the server cannot be reached or refuses.
-    KeyError
-        If the environment variable of the password is absent.
+    `smtp`: the keys of `fovflow.config.alerts.SmtpConfig`. Raises SMTPException if the server
+    cannot be reached or refuses. Raises KeyError if the environment variable of the password is
+    absent.
     """
     import smtplib
     import ssl
@@ -224,18 +209,9 @@ def send_mail(smtp: Mapping[str, Any], subject: str, text: str) -> None:
 def send_apprise(addresses: str, subject: str, text: str) -> list[str]:
     """Send a message to services that apprise knows; return the names of those that failed.
 
-    Parameters
-    ----------
-    addresses : str
-        As apprise takes them, separated by spaces, such as ``slack://…  mailto://…``.
-    subject, text : str
-
-    Raises
-    ------
-    ImportError
-        If apprise is not installed.
-    ValueError
-        If one of the addresses is none.
+    `addresses`: as apprise takes them, separated by spaces, such as ``slack://… mailto://…``.
+    Raises ImportError if apprise is not installed. Raises ValueError if one of the addresses is
+    none.
     """
     import logging
 

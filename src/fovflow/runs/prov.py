@@ -27,12 +27,8 @@ Records = dict[str, dict[str, dict[str, Any]]]
 def to_prov(manifest: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Return a manifest as a PROV-JSON document.
 
-    Parameters
-    ----------
-    manifest : mapping
-        Content of ``ro-crate-metadata.json``.
-    dataset : str
-        Name of the dataset; names in the document begin with ``arcp://name,{dataset}/``.
+    `manifest`: content of ``ro-crate-metadata.json``. `dataset`: name of the dataset; names in the
+    document begin with ``arcp://name,{dataset}/``.
 
     Returns
     -------

@@ -29,10 +29,6 @@ _GIT_KEYS = (
 def git_state(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Return repository, commit and changes of the working tree that `folder` is part of.
 
-    Parameters
-    ----------
-    folder : path-like
-
     Returns
     -------
     dict

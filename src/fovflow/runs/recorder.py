@@ -236,26 +236,12 @@ JOIN_S = 20.0
 class Recorder:
     """Records one run, in a thread of its own: what the engine's side calls returns at once.
 
-    Parameters
-    ----------
-    outdir : path-like
-    announcer : Announcer
-        Tells people of the run.
-    name : str, optional
-    content : mapping
-        Keys of ``run.json``.
-    jobs : mapping of str to int
-        Number of jobs by rule.
-    slow : callable
-        Returns further keys of ``run.json`` that take time to find.
-    watch : callable, optional
-        Makes the watcher for alerts, with ``poll()`` and ``finish()``.
-    silent_after_s : float
-        Time without a sign of life after which people are told of a job on a cluster; 0 never.
-    stop_when_lost : bool
-        Whether the run ends where the cluster says that a job is over, and the engine still waits.
-    stop, stop_job : callable, optional
-        End the run, or one job, cleanly; get the state of the run, or the job.
+    `announcer`: tells people of the run. `content`: keys of ``run.json``. `jobs`: number of jobs by
+    rule. `slow`: returns further keys of ``run.json`` that take time to find. `watch`: makes the
+    watcher for alerts, with ``poll()`` and ``finish()``. `silent_after_s`: time without a sign of
+    life after which people are told of a job on a cluster; 0 never. `stop_when_lost`: whether the
+    run ends where the cluster says that a job is over, and the engine still waits. `stop`,
+    `stop_job`: end the run, or one job, cleanly; get the state of the run, or the job.
 
     Attributes
     ----------

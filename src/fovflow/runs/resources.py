@@ -20,10 +20,7 @@ _MIB = 1 << 20
 class ResourceSampler:
     """Measure one process with all its descendants, as often as asked.
 
-    Parameters
-    ----------
-    pid : int, optional
-        The process; this one where it is not given.
+    `pid`: the process; this one where it is not given.
 
     Notes
     -----
@@ -132,13 +129,8 @@ class ResourceSampler:
 class Background(threading.Thread):
     """A daemon thread beside the work, which it must not disturb.
 
-    Parameters
-    ----------
-    name : str
-    work : callable
-        Gets an event, which is set when it shall end.
-    failure : str
-        What is said on the error stream, before the reason, where `work` fails.
+    `work`: gets an event, which is set when it shall end. `failure`: what is said on the error
+    stream, before the reason, where `work` fails.
     """
 
     def __init__(self, name: str, work: Callable[[threading.Event], object], failure: str):
@@ -165,14 +157,8 @@ class ResourceMonitor(Background):
 
     It measures once more when it is stopped.
 
-    Parameters
-    ----------
-    write : callable
-        ``write("resources", **keys)``, such as `fovflow.events.EventFile.write`.
-    interval_s : float
-        Seconds between two measurements.
-    pid : int, optional
-        The process; this one where it is not given.
+    `write`: ``write("resources", **keys)``, such as `fovflow.events.EventFile.write`. `interval_s`:
+    seconds between two measurements. `pid`: the process; this one where it is not given.
 
     Examples
     --------

@@ -220,17 +220,10 @@ PLAIN_EVERY_S = 30.0
 class Announcer:
     """Tells people of one run.
 
-    Parameters
-    ----------
-    say : callable
-        Tells a line to people where there is no screen.
-    screen : Screen, optional
-        Terminal on which the run is shown live.
-    progress_lines : bool
-        Whether lines of progress are told where there is no screen.
-    failures : {"none", "unrecorded", "all"}
-        Of which failed jobs people are told: of those that have not recorded so themselves, or of
-        all, where the jobs run elsewhere.
+    `say`: tells a line to people where there is no screen. `screen`: terminal on which the run is
+    shown live. `progress_lines`: whether lines of progress are told where there is no screen.
+    `failures` {"none", "unrecorded", "all"}: of which failed jobs people are told: of those that
+    have not recorded so themselves, or of all, where the jobs run elsewhere.
     """
 
     def __init__(

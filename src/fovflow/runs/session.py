@@ -103,10 +103,8 @@ def join_run(queue: dict[str, Any]) -> Session | None:
 def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) -> Session:
     """Open a run that waits in the state ``created``, by its name or id, the newest first.
 
-    Raises
-    ------
-    FovflowError
-        If there is none of that name, it is in another state, or someone else has it.
+    Raises FovflowError if there is none of that name, it is in another state, or someone else has
+    it.
     """
     runs = list_runs(outdir)
     named = [run for run in runs if name in (run.id, run.read_record()["name"])]
@@ -156,12 +154,7 @@ class Settings:
 class Watch:
     """Beside the work of an open run: its heartbeat, what its process uses, and its alerts.
 
-    Parameters
-    ----------
-    session : Session
-    settings : Settings
-    lock : context manager
-        Held while the run's record is changed.
+    `lock`: held while the run's record is changed.
     """
 
     def __init__(self, session: Session, settings: Settings, lock: AbstractContextManager[Any]):

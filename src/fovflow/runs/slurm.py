@@ -172,15 +172,9 @@ class ClusterJob:
 class ClusterJobs:
     """The jobs of a run that are with the cluster.
 
-    Parameters
-    ----------
-    silent_after_s : float
-        Time without a sign of life after which people are told; 0 never tells.
-    say : callable
-        Tells people a sentence, and records it.
-    stop : callable or None
-        Ends the run, and gets the reason; called where the cluster itself says that a job is over
-        for which the engine still waits.
+    `silent_after_s`: time without a sign of life after which people are told; 0 never tells. `say`:
+    tells people a sentence, and records it. `stop`: ends the run, and gets the reason; called where
+    the cluster itself says that a job is over for which the engine still waits.
     """
 
     def __init__(
@@ -232,10 +226,7 @@ class ClusterJobs:
     def look(self, at: float) -> None:
         """Tell people of jobs that have been silent for long: after the time, twice it, four times.
 
-        Parameters
-        ----------
-        at : float
-            Seconds since the epoch.
+        `at`: seconds since the epoch.
         """
         if self._silent_after_s <= 0:
             return

@@ -16,12 +16,8 @@ from fovflow.runs.store import RunFolder
 class RunState:
     """A run's state, from its record and its events.
 
-    Parameters
-    ----------
-    record : mapping, optional
-        The content of ``run.json``.
-    files : bool
-        Whether parameters, inputs and outputs of jobs are kept; see `JobRecord.take`.
+    `record`: the content of ``run.json``. `files`: whether parameters, inputs and outputs of jobs
+    are kept; see `JobRecord.take`.
 
     Attributes
     ----------
@@ -189,13 +185,8 @@ Listener = Callable[[Mapping[str, Any], tuple[str, int]], None]
 class RunReader:
     """Brings the state of a run up to date from its files.
 
-    Parameters
-    ----------
-    run : RunFolder
-    state : RunState, optional
-        A new one otherwise.
-    listener : callable, optional
-        Called with each new event of a job and whose it is: (job, attempt).
+    `state`: a new one otherwise. `listener`: called with each new event of a job and whose it is:
+    (job, attempt).
     """
 
     def __init__(

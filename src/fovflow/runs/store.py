@@ -231,18 +231,9 @@ def run_at_work(outdir: str | os.PathLike[str]) -> RunFolder | None:
 def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFolder:
     """Return a run of an output folder.
 
-    Parameters
-    ----------
-    outdir : path-like
-    wanted : str, optional
-        Its id, name, the first letters of either if no other run has them, the path of its
-        folder, or another output folder. Where it is not given, or is an output folder: the run
-        at work, else the last one.
-
-    Raises
-    ------
-    FovflowError
-        If there is no such run, or several.
+    `wanted`: its id, name, the first letters of either if no other run has them, the path of its
+    folder, or another output folder. Where it is not given, or is an output folder: the run at
+    work, else the last one. Raises FovflowError if there is no such run, or several.
     """
     if wanted and (Path(wanted) / "run.json").exists():
         return RunFolder(wanted)

@@ -26,13 +26,8 @@ class Network(Protocol):
 class CellposeSegmenter(FrameSegmenter):
     """Cells as a Cellpose network finds them, limited in size and numbered in raster order.
 
-    Parameters
-    ----------
-    settings : CellposeSegment
-    pixel_um : float
-        Edge length of a pixel (µm).
-    network : Network, optional
-        A loaded model, used instead of the settings' `model`.
+    `pixel_um`: edge length of a pixel (µm). `network`: a loaded model, used instead of the
+    settings' `model`.
     """
 
     def __init__(

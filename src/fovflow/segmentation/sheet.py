@@ -27,14 +27,8 @@ class Sheet:
     and every component of the mask lies in one window, with a line of background around it (for
     closing, one line more than it reaches) except where the window ends at the frame's border.
 
-    Parameters
-    ----------
-    windows : list of (slice, slice)
-        Rows and columns in the frame.
-    frame : tuple of int
-        (Y, X) of the frame.
-    reach : int
-        Pixels between two places, and up to the sheet's border.
+    `windows`: rows and columns in the frame. `frame`: (Y, X) of the frame. `reach`: pixels between
+    two places, and up to the sheet's border.
 
     Attributes
     ----------
@@ -65,14 +59,8 @@ class Sheet:
     def around(cls, mask: Mask, margin: int, reach: int) -> Sheet:
         """Return the sheet of a mask's components, or the frame itself where they fill it.
 
-        Parameters
-        ----------
-        mask : numpy.ndarray
-            (Y, X) uint8, 0 or 1.
-        margin : int
-            Pixels around the components' boxes that belong to their windows, at least 1.
-        reach : int
-            See `Sheet`.
+        `mask`: (Y, X) uint8, 0 or 1. `margin`: pixels around the components' boxes that belong to
+        their windows, at least 1. `reach`: see `Sheet`.
         """
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         if len(contours) > _MOST_WINDOWS:
@@ -160,13 +148,8 @@ class Sheet:
 def separate_windows(boxes: Boxes, margin: int, frame: tuple[int, ...]) -> Boxes:
     """Join boxes until no window, a box with its margin, meets the box of another window.
 
-    Parameters
-    ----------
-    boxes : numpy.ndarray
-        (n, 4) x0, y0, x1, y1; the ends are not included.
-    margin : int
-    frame : tuple of int
-        (Y, X): windows stay inside. They begin at even rows and columns.
+    `boxes`: (n, 4) x0, y0, x1, y1; the ends are not included. `frame`: (Y, X): windows stay inside.
+    They begin at even rows and columns.
 
     Returns
     -------

@@ -144,14 +144,7 @@ def bend(shape: Shape, size: float, roundness: float) -> tuple[float, float]:
 def gauge(u: Float, v: Float, table: Float, kappa: Float, u0: Float) -> tuple[Float, Float]:
     """Return ρ and r(θ) at points of cells' own frames.
 
-    Parameters
-    ----------
-    u, v : numpy.ndarray
-        (K, M) points (px).
-    table : numpy.ndarray
-        (K, ANGLES) radii.
-    kappa, u0 : numpy.ndarray
-        (K, 1) bends.
+    `u`, `v`: (K, M) points (px). `table`: (K, ANGLES) radii. `kappa`, `u0`: (K, 1) bends.
     """
     w = v - kappa * (u * u - u0)
     step = np.arctan2(w, u) * (ANGLES / (2 * np.pi))

@@ -454,13 +454,7 @@ def expose(
     electrons per count; so their variance is (expected - offset)/g + read_noise². They are
     rounded and clipped to the camera's range.
 
-    Parameters
-    ----------
-    params : MovieParams
-    expected : numpy.ndarray
-        (Y, X) mean counts, offset included.
-    rng : numpy.random.Generator
-        Of this frame and channel.
+    `expected`: (Y, X) mean counts, offset included. `rng`: of this frame and channel.
 
     Returns
     -------

@@ -125,14 +125,9 @@ def overlaps(
 ) -> Overlaps:
     """Count the common pixels of each pair of objects: the joint histogram, without zeros.
 
-    Parameters
-    ----------
-    earlier, later : FrameObjects
-        Two frames of the same shape.
-    shift : tuple of int
-        (dy, dx) in pixels by which the earlier masks are moved first.
-    keep, among : numpy.ndarray, optional
-        Boolean per object: which earlier and which later objects count.
+    `earlier`, `later`: two frames of the same shape. `shift`: (dy, dx) in pixels by which the
+    earlier masks are moved first. `keep`, `among`: boolean per object: which earlier and which
+    later objects count.
     """
     n, m = len(earlier), len(later)
     width = later.shape[1]
