@@ -11,7 +11,7 @@ from runs.recorded import DATASET
 from fovflow.cli.runs import compare as runs_compare
 from fovflow.errors import FovflowError
 from fovflow.runs.compare import compare_runs, format_comparison
-from fovflow.runs.jobs import outputs_of
+from fovflow.runs.state import outputs_of
 from fovflow.runs.store import RunFolder, find_run
 
 

@@ -11,8 +11,8 @@ from runs.crate_validator import fill_cache, issues
 from runs.recorded import Recorded, at, digest
 
 from fovflow.jobrecord import JobKey, JobRecord
-from fovflow.runs.jobs import join_attempts
 from fovflow.runs.manifest import file_path
+from fovflow.runs.state import join_attempts
 from fovflow.runs.verify import verify
 
 COMPLETED = "http://schema.org/CompletedActionStatus"

@@ -13,10 +13,9 @@ from fovflow.events import VERSION, check_event, from_line, read_events
 from fovflow.jobrecord import JobKey, read_record, read_records
 from fovflow.results import StepOutput, fov_status
 from fovflow.runs.compare import check_reproduction
-from fovflow.runs.jobs import outputs_of, read_jobs
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.publish import publish
-from fovflow.runs.state import read_run
+from fovflow.runs.state import outputs_of, read_jobs, read_run
 from fovflow.runs.store import list_runs
 from fovflow.runs.verify import verify
 

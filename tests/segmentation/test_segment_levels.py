@@ -7,8 +7,8 @@ from segmentation.scenes import ellipses, noise
 
 from fovflow.errors import ConfigError
 from fovflow.segmentation import get_segmenter
+from fovflow.segmentation.contrast import SteadyOffset, mode_and_spread
 from fovflow.segmentation.halos import Outline, halo_brightness, remove_halos, surroundings
-from fovflow.segmentation.levels import SteadyOffset, mode_and_spread
 from fovflow.segmentation.masks import disc, grow_within, odd_side
 
 

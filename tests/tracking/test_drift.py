@@ -3,7 +3,7 @@ import pytest
 from tracking.scenes import boxes, disc
 
 from fovflow.tracking import get_tracker
-from fovflow.tracking.drift import estimate
+from fovflow.tracking.iou import estimate
 from fovflow.tracking.overlaps import encode
 
 

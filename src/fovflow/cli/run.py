@@ -193,7 +193,7 @@ def restore(run: str, execute: bool, outdir: str | None, json: bool) -> int:
 def _run_again(recorded: RunFolder, found: Restoration) -> int:
     """Run the command; compare what it made with what the run recorded."""
     from fovflow.runs.compare import check_reproduction
-    from fovflow.runs.jobs import outputs_of
+    from fovflow.runs.state import outputs_of
 
     then = outputs_of(recorded)
     try:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from fovflow import plugins
 from fovflow.config.features import Feature
 from fovflow.errors import FovflowError
-from fovflow.features.cells import Cells, gather
-from fovflow.features.groups import Groups
+from fovflow.features.cells import Cells, Groups, gather
 from fovflow.labels import BoolArray, FloatArray, IntArray
 
 

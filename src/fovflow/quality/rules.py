@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.features.groups import Groups
+from fovflow.features.cells import Groups
 from fovflow.labels import BoolArray, FloatArray, IntArray
 
 _CHUNK = 1 << 13

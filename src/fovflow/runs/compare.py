@@ -13,8 +13,8 @@ from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
 from fovflow.layout import REPORT_NAME, RESULTS_NAME
 from fovflow.records import write_yaml
-from fovflow.runs.jobs import outdir_of, outputs_of
 from fovflow.runs.manifest import kept_kind
+from fovflow.runs.state import outdir_of, outputs_of
 from fovflow.runs.store import RunFolder
 
 SECTIONS = ("code", "config", "environment", "inputs", "outputs")

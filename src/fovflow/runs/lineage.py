@@ -13,7 +13,7 @@ from fovflow.errors import FovflowError
 from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, STAMP_NAME
 from fovflow.records import read_json_object
-from fovflow.runs.jobs import join_attempts, last_attempts
+from fovflow.runs.state import join_attempts, last_attempts
 
 
 @dataclass(slots=True)

@@ -16,7 +16,6 @@ from fovflow.events import now
 from fovflow.jobrecord import JobRecord
 from fovflow.layout import PLAN_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.records import read_json_object
-from fovflow.runs.jobs import read_jobs
 from fovflow.runs.manifest import (
     FILE_NAME,
     JOB_LIMIT,
@@ -26,6 +25,7 @@ from fovflow.runs.manifest import (
     to_text,
 )
 from fovflow.runs.provenance import WORKFLOW_FILES, capture_environment
+from fovflow.runs.state import read_jobs
 from fovflow.runs.store import list_runs
 
 FOLDER = "provenance"

@@ -15,9 +15,9 @@ from fovflow.atomic import Digest, digest_of
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL
 from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
-from fovflow.runs.jobs import outdir_of, outputs_of
 from fovflow.runs.manifest import FILE_NAME
 from fovflow.runs.manifest_records import FOLDER
+from fovflow.runs.state import outdir_of, outputs_of
 from fovflow.runs.store import RunFolder
 
 

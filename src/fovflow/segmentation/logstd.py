@@ -9,11 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import LogStdSegment
-from fovflow.segmentation.contrast import WINDOW, float_grid, scaled_variance
+from fovflow.segmentation.contrast import (
+    WINDOW,
+    SteadyOffset,
+    float_grid,
+    mode_and_spread,
+    scaled_variance,
+)
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.halos import Outline, halo_brightness, remove_halos, surroundings
 from fovflow.segmentation.instances import Limits, make_objects
-from fovflow.segmentation.levels import SteadyOffset, mode_and_spread
 from fovflow.segmentation.masks import (
     Labels,
     Mask,

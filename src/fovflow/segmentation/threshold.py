@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import ThresholdSegment
+from fovflow.segmentation.contrast import mode_and_spread
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.instances import Limits, make_objects
-from fovflow.segmentation.levels import mode_and_spread
 from fovflow.segmentation.masks import Labels, check_pixel_um, fill_small_holes
 
 BINS = 1024
