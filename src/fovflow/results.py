@@ -125,20 +125,15 @@ class FovResult:
         """Return the one table of that kind, such as ``tracks``, as a pandas.DataFrame."""
         import pandas as pd
 
-        path = self.table_path(kind)
-        if path is None:
-            raise FovflowError(
-                f"FOV {self.index} has no table of {kind}",
-                found=f"no file …_{kind}.csv in {self.path}",
-                remedy="run the pipeline again",
-            )
-        return pd.read_csv(path)
-
-    def table_path(self, kind: str) -> Path | None:
-        """Return the path of the one table of that kind; None where there is none."""
         name = Path(FILES[kind].path).name
         name = name.format(dataset="*", fov=fov_name(self.index), channel="*")
-        return next(iter(sorted(self.path.glob(name))), None)
+        for path in sorted(self.path.glob(name)):
+            return pd.read_csv(path)
+        raise FovflowError(
+            f"FOV {self.index} has no table of {kind}",
+            found=f"no file …_{kind}.csv in {self.path}",
+            remedy="run the pipeline again",
+        )
 
 
 def _only(files: Mapping[Any, Path], key: Any) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fovflow.accuracy.scores import (
     tra_score,
 )
 from fovflow.errors import FovflowError
+from fovflow.layout import fov_name
 from fovflow.simulation.truth import Truth, load_truth
 from fovflow.tables import read_csv
 
@@ -83,8 +85,8 @@ def _compare_fov(results: Any, truth: Truth, p: int) -> dict[str, Any]:
             )
         matches = match_frames(iter(masks), iter(labeled))
     true_parents = _parents(truth.lineage(p))
-    tracks = fov.table_path("tracks")
-    found_parents = _parents(read_csv(tracks)) if tracks else {}
+    tracks = Path(fov.traces_path).parent / f"{results.dataset}_fov_{fov_name(p)}_tracks.csv"
+    found_parents = _parents(read_csv(tracks)) if tracks.exists() else {}
     complete = complete_tracks(matches)
     divisions = match_divisions(matches, truth_parents=true_parents, found_parents=found_parents)
     return {
@@ -156,7 +158,10 @@ def _intensity(results: Any, truth: Truth, fovs: list[int], channel: int) -> dic
 def format_comparison(comparison: dict[str, Any]) -> str:
     """Return a comparison as a few lines of plain text.
 
-    `comparison`: from `compare`.
+    Parameters
+    ----------
+    comparison : dict
+        From `compare`.
     """
     c = comparison
     objects = c["detections"].get("true", 0)
