@@ -24,27 +24,18 @@ _STOP = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What came of `run`.
-
-    Attributes
-    ----------
-    success : bool
-        Whether everything that was asked for was made.
-    results : dict of str to fovflow.results.Results
-        Results by dataset, also of runs that failed in part.
-    failures : dict of str to list of FovResult
-        FOVs that are not complete, by dataset; their ``step`` and ``error`` say where and why.
-    problems : dict of str to list of str
-        Why datasets, or FOVs that were asked for, cannot be processed at all.
-    returncode : int
-        Snakemake's exit status.
-    """
+    """What came of `run`."""
 
     success: bool
+    """Whether everything that was asked for was made."""
     results: dict[str, Results] = field(default_factory=dict)
+    """Results by dataset, also of runs that failed in part."""
     failures: dict[str, list[FovResult]] = field(default_factory=dict)
+    """FOVs that are not complete, by dataset; their ``step`` and ``error`` say where and why."""
     problems: dict[str, list[str]] = field(default_factory=dict)
+    """Why datasets, or FOVs that were asked for, cannot be processed at all."""
     returncode: int = 0
+    """Snakemake's exit status."""
 
     def __bool__(self) -> bool:
         return self.success

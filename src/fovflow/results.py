@@ -19,42 +19,31 @@ from fovflow.stages import FILES, STACKS
 
 @dataclass(frozen=True, slots=True)
 class FovResult:
-    """The files of one FOV. Nothing is opened before it is asked for, and it can be pickled.
-
-    Attributes
-    ----------
-    index : int
-    status : str
-        ``complete``, ``failed``, ``outdated``, ``incomplete``, or ``unknown`` where no results file
-        tells.
-    step, error : str
-        Where and why it failed.
-    stacks : dict of str to dict of int to pathlib.Path
-        Existing stacks by kind (``pc``, ``fl``, ``seg``, ``fl_corrected``, ``seg_labeled``) and
-        channel.
-    traces_path : pathlib.Path or None
-        The traces; a person's verdicts (``…_inspected.csv``) take precedence.
-    dataset : str
-        Name of the dataset.
-    path : pathlib.Path
-        The FOV's folder.
-    outputs : dict of str to dict of str to pathlib.Path
-        Existing outputs of user steps, by step and name.
-    metadata : dict
-        What is known of the dataset: ``channels``, ``channel_names``, ``time_units``,
-        ``pixel_um``, ``frames``, ``size``, ….
-    """
+    """The files of one FOV. Nothing is opened before it is asked for, and it can be pickled."""
 
     index: int
+    """Its position in the raw file, from 0."""
     status: str
+    """``complete``, ``failed``, ``outdated``, ``incomplete``, or ``unknown`` where no results file
+    tells."""
     step: str = ""
+    """Where it failed."""
     error: str = ""
+    """Why it failed."""
     stacks: dict[str, dict[int, Path]] = field(default_factory=dict)
+    """Existing stacks by kind (``pc``, ``fl``, ``seg``, ``fl_corrected``, ``seg_labeled``) and
+    channel."""
     traces_path: Path | None = None
+    """The traces; a person's verdicts (``…_inspected.csv``) take precedence."""
     dataset: str = ""
+    """Name of the dataset."""
     path: Path = Path()
+    """The FOV's folder."""
     outputs: dict[str, dict[str, Path]] = field(default_factory=dict)
+    """Existing outputs of user steps, by step and name."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the dataset: ``channels``, ``channel_names``, ``time_units``, ``pixel_um``,
+    ``frames``, ``size``, …."""
 
     @property
     def name(self) -> str:
@@ -64,11 +53,7 @@ class FovResult:
     def stack(self, kind: str, channel: int | None = None) -> Any:
         """Open a stack as a read-only memory map of shape (T, Y, X).
 
-        Parameters
-        ----------
-        kind : str
-        channel : int, optional
-            Needed where there are several.
+        `channel` is needed where there are several.
         """
         import numpy as np
 
@@ -103,14 +88,7 @@ class FovResult:
         return self.table("tracks")
 
     def output(self, step: str, name: str | None = None) -> Path:
-        """Return the path of a user step's output.
-
-        Parameters
-        ----------
-        step : str
-        name : str, optional
-            Needed where the step has several.
-        """
+        """Return the path of a user step's output; `name` is needed where there are several."""
         file = _only(self.outputs.get(step, {}), name)
         if file is None:
             found = ", ".join(f"{s}/{n}" for s, names in self.outputs.items() for n in names)
@@ -195,29 +173,22 @@ def write_results(path: str | os.PathLike[str], content: Mapping[str, Any]) -> N
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A dataset's results; see `load_results`.
-
-    Attributes
-    ----------
-    folder : pathlib.Path
-    dataset : str
-    channels : dict
-        ``pc`` index, ``fl`` indices.
-    time_units : str
-    fovs : dict of int to FovResult
-    missing : tuple of pathlib.Path
-        Files that the results file names and that are not there.
-    content : dict
-        The whole results file.
-    """
+    """A dataset's results; see `load_results`."""
 
     folder: Path
+    """The dataset's folder."""
     dataset: str
+    """Its name."""
     channels: dict[str, Any]
+    """``pc`` index, ``fl`` indices."""
     time_units: str
+    """Unit of times in tables."""
     fovs: dict[int, FovResult]
+    """What there is of each FOV, by index."""
     missing: tuple[Path, ...]
+    """Files that the results file names and that are not there."""
     content: dict[str, Any]
+    """The whole results file."""
 
     def traces(self) -> Any:
         """Return the traces of all FOVs that have any, as one pandas.DataFrame."""
