@@ -10,7 +10,7 @@ from typing import Any
 
 from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
-from fovflow.config.steps import StepConfig
+from fovflow.config.usersteps import StepConfig
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout, fov_name, inspected
 from fovflow.planning.dataset import DatasetPlan, plan_dataset
