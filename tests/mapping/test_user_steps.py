@@ -8,7 +8,7 @@ import pytest
 
 from fovflow.atomic import atomic_files, sha256_or_none
 from fovflow.config import parse_config
-from fovflow.config.steps import StepConfig
+from fovflow.config.usersteps import StepConfig
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.results import FovResult
 from fovflow.usersteps import run_step, step_fov

@@ -17,7 +17,7 @@ from fovflow.config.extract import ExtractConfig, QcConfig
 from fovflow.config.methods import IouTrack, LogStdSegment, TilesCorrect
 from fovflow.config.run import RunConfig
 from fovflow.config.section import CorrectConfig, Section, SegmentConfig, TrackConfig
-from fovflow.config.steps import StepConfig, check_steps
+from fovflow.config.usersteps import StepConfig, check_steps
 from fovflow.errors import ConfigError
 from fovflow.layout import RESERVED
 from fovflow.stages import STACKS

@@ -17,6 +17,7 @@ from fovflow.layout import Layout
 from fovflow.records import read_json, read_json_object, write_json
 
 SCHEMA_VERSION = 1
+OUTDIR_REMEDY = "choose another outdir, or mend its permissions or the disk's free space"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def refresh_header(
             raise FovflowError(
                 f"cannot write into the output folder {layout.dataset(dataset)}",
                 found=error.strerror or str(error),
-                remedy="choose another outdir, or mend its permissions or the disk's free space",
+                remedy=OUTDIR_REMEDY,
             ) from error
     return header
 

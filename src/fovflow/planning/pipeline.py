@@ -10,11 +10,11 @@ from typing import Any
 
 from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
-from fovflow.config.steps import StepConfig
+from fovflow.config.usersteps import StepConfig
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout, fov_name, inspected
 from fovflow.planning.dataset import DatasetPlan, plan_dataset
-from fovflow.planning.header import refresh_header
+from fovflow.planning.header import OUTDIR_REMEDY, refresh_header
 from fovflow.planning.parameters import needs_pixel_size, step_parameters
 from fovflow.results import StepOutput, fov_status
 from fovflow.stages import FILES, STAGES, Stage, StageFile, of_fov
@@ -247,18 +247,19 @@ def _stage_of(step: StepConfig) -> Stage:
 
 def _check_folder(outdir: Path) -> None:
     """Make the output folder; it must be a folder that can be written."""
-    remedy = "choose another outdir, or mend its permissions or the disk's free space"
     try:
         outdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FovflowError(
             f"cannot make the output folder {outdir}",
             found=error.strerror or str(error),
-            remedy=remedy,
+            remedy=OUTDIR_REMEDY,
         ) from error
     if not os.access(outdir, os.W_OK | os.X_OK):
         raise FovflowError(
-            f"cannot write into the output folder {outdir}", found="no permission", remedy=remedy
+            f"cannot write into the output folder {outdir}",
+            found="no permission",
+            remedy=OUTDIR_REMEDY,
         )
 
 
