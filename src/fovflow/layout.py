@@ -118,37 +118,9 @@ class Layout:
         """File of one of the kinds in `fovflow.stages.FILES`."""
         return self.place(FILES[kind].path, dataset, fov, channel)
 
-    def stack(self, kind: str, dataset: str, fov: int | str, channel: int | str) -> str:
-        """Npy stack of one of the kinds in `fovflow.stages.STACKS`."""
-        return self.file(kind, dataset, fov, channel)
-
-    def times(self, dataset: str, fov: int | str) -> str:
-        """Table of the frames: source frame, time, where the time is from, missing or not."""
-        return self.file("times", dataset, fov)
-
-    def segment_frames(self, dataset: str, fov: int | str, channel: int | str) -> str:
-        """Per-frame table of the segmentation: threshold, objects, …."""
-        return self.file("segment_frames", dataset, fov, channel)
-
-    def correct_frames(self, dataset: str, fov: int | str, channel: int | str) -> str:
-        """Per-frame table of the background: level, noise, …."""
-        return self.file("correct_frames", dataset, fov, channel)
-
-    def tracks(self, dataset: str, fov: int | str) -> str:
-        """Table of links between detections."""
-        return self.file("tracks", dataset, fov)
-
-    def traces(self, dataset: str, fov: int | str) -> str:
-        """Traces, one row per cell and frame."""
-        return self.file("traces", dataset, fov)
-
     def output(self, dataset: str, fov: int | str, name: str) -> str:
         """Output of a user step."""
         return self.place(of_fov(name), dataset, fov)
-
-    def flat_field(self, dataset: str, channel: int | str) -> str:
-        """Flat-field of a fluorescence channel, estimated over all FOVs."""
-        return self.file("flat_field", dataset, channel=channel)
 
     def place(self, path: str, dataset: str, fov: int | str, channel: int | str = "") -> str:
         """File whose name relative to the dataset's folder is `path`; see `StageFile`."""

@@ -95,26 +95,27 @@ class Folder:
         missing = np.array(["missing" in flags.get(t, "") for t in range(frames)], bool)
         flag = np.array([flags.get(t, "") for t in range(frames)], object)
         write_csv(
-            layout.times(name, fov), {"frame": frame, "time_s": 600.0 * frame, "missing": missing}
+            layout.file("times", name, fov),
+            {"frame": frame, "time_s": 600.0 * frame, "missing": missing},
         )
         write_csv(
-            layout.segment_frames(name, fov, 0),
+            layout.file("segment_frames", name, fov, 0),
             {"frame": frame, "n_objects": np.where(missing, 0, cells), "flag": flag},
         )
         for channel in fl:
             level = np.where(missing, np.nan, 100.0 + frame)
             write_csv(
-                layout.correct_frames(name, fov, channel),
+                layout.file("correct_frames", name, fov, channel),
                 {"frame": frame, "background_level": level, "flag": flag},
             )
-        write_csv(layout.traces(name, fov), traces(fov, cells, frames, fl))
+        write_csv(layout.file("traces", name, fov), traces(fov, cells, frames, fl))
         image = np.random.default_rng(fov).integers(90, 110, (frames, size, size)).astype(np.uint16)
         labels = np.zeros((frames, size, size), np.uint16)
         for cell in range(1, cells + 1):
             labels[:, 5:8, 3 + 3 * cell : 6 + 3 * cell] = cell
         for kind, stack in (("pc", image), ("seg_labeled", labels)):
             if kind in kept:
-                np.save(layout.stack(kind, name, fov, 0), stack)
+                np.save(layout.file(kind, name, fov, 0), stack)
 
     def write(self, **options: Any) -> str:
         """Write the report; return its text."""

@@ -122,7 +122,7 @@ def test_names_and_errors_that_look_like_html_are_text(folder):
         statuses={1: {"status": "failed", "step": "<i>", "error": bad}},
         problems=(f"{bad} in a problem",),
     )
-    table = folder.layout.traces("<script>x", 0)
+    table = folder.layout.file("traces", "<script>x", 0)
     columns = read_csv(table)
     columns["flags"] = np.full(columns["cell"].size, "<script>flag</script>", object)
     write_csv(table, columns)
@@ -226,7 +226,7 @@ def test_frames_with_flags_are_marked_and_missing_ones_counted(folder):
 
 def test_damaged_files_cost_their_part_only(folder):
     folder.add(fovs=2)
-    write_text(folder.layout.traces("plate", 0), "fov,cell\n1\n")
+    write_text(folder.layout.file("traces", "plate", 0), "fov,cell\n1\n")
     stack = folder.path / "plate" / "fov_001" / "plate_fov_001_pc_ch_0.npy"
     stack.write_bytes(stack.read_bytes()[:-10])
     page = check_safe(folder.write())
@@ -239,7 +239,7 @@ def test_damaged_files_cost_their_part_only(folder):
 
 def test_a_persons_verdicts_win(folder):
     folder.add(fovs=1)
-    table = folder.layout.traces("plate", 0)
+    table = folder.layout.file("traces", "plate", 0)
     columns = read_csv(table)
     columns["good"] = columns["cell"] == 1
     write_csv(table.replace(".csv", "_inspected.csv"), columns)

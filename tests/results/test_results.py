@@ -24,10 +24,10 @@ def make_fov(layout: Layout, fov: int) -> None:
     """Write small files as a run leaves them."""
     for kind, channels in (("pc", [0]), ("fl", [1, 2]), ("seg", [0]), ("seg_labeled", [0])):
         for channel in channels:
-            path = Path(layout.stack(kind, "plate", fov, channel))
+            path = Path(layout.file(kind, "plate", fov, channel))
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, np.full((2, 3, 4), fov, np.uint16))
-    write_text(layout.traces("plate", fov), f"fov,cell,frame\n{fov},1,0\n{fov},1,1\n")
+    write_text(layout.file("traces", "plate", fov), f"fov,cell,frame\n{fov},1,0\n{fov},1,1\n")
 
 
 @pytest.fixture

@@ -99,8 +99,8 @@ class FolderGuard:
 def about_run(pipeline: Pipeline, engine: Engine) -> dict[str, Any]:
     """Return what `Recorder` takes to record a run of the pipeline.
 
-    Where another workflow takes the pipeline as a module, the
-    configuration files are that workflow's own, and are not recorded.
+    Where another workflow takes the pipeline as a module, the configuration files are that
+    workflow's own, and are not recorded.
     """
     import snakemake
 

@@ -228,7 +228,7 @@ def _frames(layout: Layout, summary: FovSummary, dataset: DatasetSummary, notes:
     def table(path: str) -> Table:
         return (_read(path, notes) if Path(path).is_file() else None) or {}
 
-    times = table(layout.times(name, fov))
+    times = table(layout.file("times", name, fov))
     if "missing" in times:
         missing = np.asarray(times["missing"], bool)
         summary.frames, summary.missing = int(missing.size), int(missing.sum())
@@ -236,12 +236,12 @@ def _frames(layout: Layout, summary: FovSummary, dataset: DatasetSummary, notes:
     pc, fl = channels.get("pc"), list(channels.get("fl") or ())
     names = content.get("channel_names") or {}
     for channel in [*([] if pc is None else [pc]), *fl]:
-        objects = table(layout.segment_frames(name, fov, channel))
+        objects = table(layout.file("segment_frames", name, fov, channel))
         if "n_objects" in objects:
             _series(summary, objects, "n_objects", OBJECTS)
             break
     for channel in fl:
-        levels = table(layout.correct_frames(name, fov, channel))
+        levels = table(layout.file("correct_frames", name, fov, channel))
         if "background_level" in levels:
             title = f"background, {names.get(channel, f'channel {channel}')} (counts)"
             _series(summary, levels, "background_level", title)
