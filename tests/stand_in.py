@@ -163,26 +163,26 @@ def _files(fov: str) -> dict[str, dict[str, list[str]]]:
     """Return the outputs of each step, each with the inputs that are told of it."""
 
     def stack(kind: str, channel: int) -> str:
-        return LAYOUT.stack(kind, DATASET, fov, channel)
+        return LAYOUT.file(kind, DATASET, fov, channel)
 
-    times = LAYOUT.times(DATASET, fov)
+    times = LAYOUT.file("times", DATASET, fov)
     return {
         "copy": {
             name: [LAYOUT.plan(DATASET)] for name in (stack("pc", PC), stack("fl", FL), times)
         },
         "segment": {
             stack("seg", PC): [stack("pc", PC)],
-            LAYOUT.segment_frames(DATASET, fov, PC): [times],
+            LAYOUT.file("segment_frames", DATASET, fov, PC): [times],
         },
         "correct": {
             stack("fl_corrected", FL): [stack("fl", FL)],
-            LAYOUT.correct_frames(DATASET, fov, FL): [stack("seg", PC)],
+            LAYOUT.file("correct_frames", DATASET, fov, FL): [stack("seg", PC)],
         },
         "track": {
             stack("seg_labeled", PC): [stack("seg", PC)],
-            LAYOUT.tracks(DATASET, fov): [times],
+            LAYOUT.file("tracks", DATASET, fov): [times],
         },
-        "extract": {LAYOUT.traces(DATASET, fov): [stack("seg_labeled", PC)]},
+        "extract": {LAYOUT.file("traces", DATASET, fov): [stack("seg_labeled", PC)]},
     }
 
 

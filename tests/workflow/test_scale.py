@@ -52,7 +52,7 @@ def test_a_file_that_is_gone_is_asked_for_by_name(finished, monkeypatch):
     monkeypatch.chdir(finished)
     pipeline = pipeline_of()
     assert missing_files(pipeline) == []
-    gone = [LAYOUT.segment_frames(DATASET, 3, 0), LAYOUT.stack("pc", DATASET, 7, 0)]
+    gone = [LAYOUT.file("segment_frames", DATASET, 3, 0), LAYOUT.file("pc", DATASET, 7, 0)]
     kept = [Path(name).rename(f"{name}.kept") for name in gone]
     try:
         assert missing_files(pipeline) == gone
@@ -71,7 +71,7 @@ def test_an_fov_that_is_gone_is_asked_for_once_there_are_results(finished, monke
     try:
         assert missing_files(pipeline) == []
         Path(LAYOUT.results(DATASET)).touch()
-        assert missing_files(pipeline) == [LAYOUT.traces(DATASET, 5)]
+        assert missing_files(pipeline) == [LAYOUT.file("traces", DATASET, 5)]
     finally:
         Path(LAYOUT.results(DATASET)).unlink(missing_ok=True)
         away.rename(folder)
