@@ -119,13 +119,14 @@ def _sums(parts: list[dict[str, Any]]) -> dict[str, Any]:
     objects = sum(d["true"] for d in detections)
     seg = sum(part["seg"] * part["detections"]["true"] for part in parts if part["cells_true"])
     tra = [part["tra"] for part in parts if part["cells_true"]]
+    cells_true = sum(part["cells_true"] for part in parts)
     return {
-        "cells_true": sum(part["cells_true"] for part in parts),
+        "cells_true": cells_true,
         "cells_found": sum(part["cells_found"] for part in parts),
         "detections": {k: sum(d[k] for d in detections) for k in (detections or [{}])[0]},
         "seg": seg / objects if objects else float("nan"),
         "tra": float(np.mean(tra)) if tra else float("nan"),
-        "tracks_true": sum(part["cells_true"] for part in parts),
+        "tracks_true": cells_true,
         "tracks_complete": sum(part["tracks_complete"] for part in parts),
         "divisions_true": divisions.true,
         "divisions_found": divisions.found,
@@ -156,13 +157,7 @@ def _intensity(results: Any, truth: Truth, fovs: list[int], channel: int) -> dic
 
 
 def format_comparison(comparison: dict[str, Any]) -> str:
-    """Return a comparison as a few lines of plain text.
-
-    Parameters
-    ----------
-    comparison : dict
-        From `compare`.
-    """
+    """Return what `compare` returned as a few lines of plain text."""
     c = comparison
     objects = c["detections"].get("true", 0)
     share = c["detections"]["matched"] / objects if objects else float("nan")
@@ -170,15 +165,15 @@ def format_comparison(comparison: dict[str, Any]) -> str:
         ("fields of view", f"{c['fovs']} of {c['fovs_true']}"),
         ("cells found", f"{c['cells_found']} of {c['cells_true']} ({share:.1%} of detections)"),
         ("complete tracks", f"{c['tracks_complete']} of {c['tracks_true']}"),
-        ("segmentation SEG", _number(c["seg"])),
-        ("tracking TRA", _number(c["tra"])),
+        ("segmentation SEG", _known(c["seg"], ".3f")),
+        ("tracking TRA", _known(c["tra"], ".3f")),
     ]
     if c["divisions_true"] or c["divisions_found"]:
-        words = f"{c['divisions_found']} found, F1 {_number(c['divisions_f1'])}"
+        words = f"{c['divisions_found']} found, F1 {_known(c['divisions_f1'], '.3f')}"
         lines.append(("divisions", f"{c['divisions_matched']} of {c['divisions_true']} ({words})"))
     for channel, errors in c["intensity"].items():
         names = ("median", "median_centre", "median_border")
-        whole, centre, border = (_percent(errors[name]) for name in names)
+        whole, centre, border = (_known(errors[name], ".1%") for name in names)
         words = f"median {whole} (centre {centre}, border {border})"
         lines.append((f"intensity error ch {channel}", words))
     width = max(len(name) for name, _ in lines)
@@ -186,9 +181,5 @@ def format_comparison(comparison: dict[str, Any]) -> str:
     return "\n".join(["compared with the truth:", *told])
 
 
-def _number(value: float) -> str:
-    return "not known" if np.isnan(value) else f"{value:.3f}"
-
-
-def _percent(value: float) -> str:
-    return "not known" if np.isnan(value) else f"{value:.1%}"
+def _known(value: float, form: str) -> str:
+    return "not known" if np.isnan(value) else format(value, form)

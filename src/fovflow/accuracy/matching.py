@@ -50,11 +50,6 @@ class Matches:
         """(M,) number of true objects that each found object matches."""
         return np.bincount(self.match[self.match >= 0], minlength=self.found_id.size)
 
-    def matched_id(self) -> Ints:
-        """Return the found id (N,) of each true object, 0 without a match."""
-        ids = np.append(self.found_id, 0)
-        return np.asarray(ids[self.match], np.int64)
-
 
 def match_frames(truth: LabelFrames | Matches, found: LabelFrames | None = None) -> Matches:
     """Match the objects of each frame.
@@ -64,10 +59,6 @@ def match_frames(truth: LabelFrames | Matches, found: LabelFrames | None = None)
     truth, found : LabelFrames
         Label images of the same shapes; 0 is background. A `Matches` in place of `truth` is
         returned as it is.
-
-    Returns
-    -------
-    Matches
 
     Raises
     ------

@@ -47,7 +47,8 @@ def match_tracks(
     """
     matches = match_frames(truth, labeled)
     held = matches.match >= 0
-    pairs = np.stack([matches.truth_id[held], matches.matched_id()[held]], axis=1)
+    found = matches.found_id[matches.match[held]]
+    pairs = np.stack([matches.truth_id[held], found], axis=1)
     distinct, counts = np.unique(pairs, axis=0, return_counts=True)
     return {"truth": distinct[:, 0], "found": distinct[:, 1], "frames": counts.astype(np.int64)}
 
@@ -394,10 +395,6 @@ def intensity_errors(
         Of the frame (px).
     least_total : float, optional
         Dimmer true cells are left out (counts); by default a tenth of the 95th percentile of all.
-
-    Returns
-    -------
-    IntensityErrors
     """
     frame, x, y, area, total = (
         np.asarray(truth[name], np.float64)

@@ -43,12 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status: 0 done, 1 failed, 2 wrong usage or config."""
     try:
         return _dispatch(list(sys.argv[1:] if argv is None else argv))
-    except ConfigError as error:
-        print(f"fovflow: {error}", file=sys.stderr)
-        return 2
     except FovflowError as error:
         print(f"fovflow: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ConfigError) else 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -68,7 +65,7 @@ def _dispatch(arguments: list[str]) -> int:
         known.rest = rest
     else:
         known = parser.parse_args(rest)
-    return command.main(known)
+    return command.run(**vars(known))
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:

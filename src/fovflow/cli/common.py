@@ -17,27 +17,17 @@ CONFIG = "config/config.yaml"
 
 
 class Command(NamedTuple):
-    """A command of the terminal.
-
-    Attributes
-    ----------
-    run : callable
-        Takes the values of the arguments by name; returns the exit status.
-    example : str
-    arguments : tuple of callable
-    description : str, optional
-        In place of the line that the table of commands has.
-    usage : str, optional
-    passes_on : bool
-        Whether unknown options and arguments are accepted; they are the value of ``rest``.
-    """
+    """A command of the terminal."""
 
     run: Callable[..., int]
+    """Takes the values of the arguments by name; returns the exit status."""
     example: str
     arguments: tuple[Argument, ...]
     description: str | None = None
+    """In place of the line that the table of commands has."""
     usage: str | None = None
     passes_on: bool = False
+    """Whether unknown options and arguments are accepted; they are the value of ``rest``."""
 
     def texts(self, summary: str) -> dict[str, Any]:
         """Return the texts of the command's parser, for `argparse.ArgumentParser`."""
@@ -52,10 +42,6 @@ class Command(NamedTuple):
         """Define the arguments."""
         for add in self.arguments:
             add(parser)
-
-    def main(self, arguments: argparse.Namespace) -> int:
-        """Run the command on parsed arguments; return the exit status."""
-        return self.run(**vars(arguments))
 
 
 def command(

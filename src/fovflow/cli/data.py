@@ -100,12 +100,7 @@ def write_simulation(
 ) -> list[Path]:
     """Simulate a movie; write its truth, if a folder is given, and then its raw file.
 
-    How far that is shows on the terminal.
-
-    Returns
-    -------
-    list of Path
-        What the raw file consists of.
+    How far that is shows on the terminal. Returns what the raw file consists of.
     """
     from fovflow.progress import Progress
     from fovflow.simulation import simulate, write_movie, write_truth

@@ -169,10 +169,7 @@ def _grouped(jobs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def restore(run: str, execute: bool, outdir: str | None, json: bool) -> int:
     """Print what changed since a run and the command that does it again; run it where asked.
 
-    Returns
-    -------
-    int
-        0; with ``--run`` 1 if the command failed or an output came out otherwise than recorded.
+    Returns 1 with ``--run`` if the command failed or an output came out otherwise than recorded.
     """
     from fovflow.adapter.recording import describe_now
     from fovflow.runs.compare import restoration

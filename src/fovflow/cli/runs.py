@@ -18,6 +18,7 @@ from fovflow.cli.common import (
     print_result,
 )
 from fovflow.errors import FovflowError
+from fovflow.events import ENDED, seconds_of
 from fovflow.units import megabytes
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ def list_runs(outdir: str | None, json: bool) -> int:
 
 def run_entry(run: RunFolder) -> dict[str, Any] | None:
     """Return what the list tells of a run; None where its record cannot be read."""
-    from fovflow.events import seconds_of
     from fovflow.runs.state import counts, read_run
 
     try:
@@ -62,13 +62,9 @@ def run_entry(run: RunFolder) -> dict[str, Any] | None:
         "id": record.get("id") or run.id,
         "name": record.get("name"),
         "status": status,
-        "started": started,
-        "ended": ended,
-        "created": record.get("created"),
+        **{key: record.get(key) for key in ("started", "ended", "created")},
         "seconds": round(seconds_of(ended) - seconds_of(started), 3) if started and ended else None,
-        "kind": record.get("kind"),
-        "workflow_type": record.get("workflow_type"),
-        "description": record.get("description"),
+        **{key: record.get(key) for key in ("kind", "workflow_type", "description")},
         "tags": record.get("tags") or [],
         "counts": found,
         "command": record.get("command"),
@@ -121,17 +117,11 @@ def show(run: str | None, outdir: str | None, json: bool) -> int:
 
 
 def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
-    """Return the record of a run with what its events tell.
+    """Return the record of a run, with its status as of now and what its events tell.
 
-    Returns
-    -------
-    dict
-        The content of ``run.json`` with the status as of now, and ``folder``, ``failures``,
-        ``slowest`` (jobs), ``rules`` (jobs, seconds and peak memory by rule), ``attempts`` (of
-        jobs that needed several), ``alerts``, ``messages`` and ``cluster_jobs`` (see
-        `fovflow.runs.state.cluster_costs`).
+    ``rules`` holds jobs, seconds and peak memory by rule, ``attempts`` the jobs that needed
+    several.
     """
-    from fovflow.events import ENDED
     from fovflow.runs.state import cluster_costs
 
     jobs = state.last()
@@ -156,14 +146,14 @@ def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
 
 
 def _job(job: JobRecord) -> dict[str, Any]:
-    about = ("job", "attempt", "rule", "wildcards", "status")
-    usage = {key: job.usage.get(key) for key in ("cpu_s", "peak_mib")}
-    more = ("host", "error", "frame", "log", "metrics")
+    def facts(*names: str) -> dict[str, Any]:
+        return {name: getattr(job, name) for name in names}
+
     return {
-        **{key: getattr(job, key) for key in about},
+        **facts("job", "attempt", "rule", "wildcards", "status"),
         "seconds": round(job.seconds(0.0), 3),
-        **usage,
-        **{key: getattr(job, key) for key in more},
+        **{key: job.usage.get(key) for key in ("cpu_s", "peak_mib")},
+        **facts("host", "error", "frame", "log", "metrics"),
     }
 
 
@@ -243,19 +233,18 @@ def _inputs(content: dict[str, Any]) -> list[str]:
 
 def _jobs(content: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the numbers of jobs, and a line on those of each rule."""
-    from fovflow.events import ENDED
     from fovflow.runs.screen import clock
 
-    counts = content["counts"]
+    numbers = content["counts"]
     under_way = "under way when it was lost" if content["status"] == "lost" else "running"
-    ended = ", ".join(f"{counts[key]} {key}" for key in ENDED)
+    ended = ", ".join(f"{numbers[key]} {key}" for key in ENDED)
     lines = []
     for rule, entry in content["rules"].items():
         seconds = entry["seconds"]
         spent = f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
         peak = f", at most {entry['peak_mib']:.0f} MiB" if entry["peak_mib"] else ""
         lines.append(f"{rule}: {entry['jobs']} in {spent} of work{peak}")
-    return f"jobs: {counts['total']} planned, {ended}, {counts['running']} {under_way}", lines
+    return f"jobs: {numbers['total']} planned, {ended}, {numbers['running']} {under_way}", lines
 
 
 def _failures(content: dict[str, Any]) -> list[str]:

@@ -18,6 +18,8 @@ from fovflow.cli.common import (
     print_result,
 )
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.events import FINAL
+from fovflow.layout import REPORT_NAME, RESULTS_NAME
 from fovflow.units import format_fovs, parse_ranges
 
 if TYPE_CHECKING:
@@ -56,7 +58,6 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
 
 
 def _statuses_of_results(outdir: Path) -> list[dict[str, Any]]:
-    from fovflow.layout import RESULTS_NAME
     from fovflow.results import load_results
 
     folders = sorted(path.parent for path in outdir.glob(f"*/{RESULTS_NAME}"))
@@ -113,7 +114,6 @@ PLAIN_EVERY_S = 10.0
 )
 def watch(outdir: str | None, run: str | None, once: bool) -> int:
     """Show the run until it ends; return 0 unless it ended badly."""
-    from fovflow.events import FINAL
     from fovflow.runs.screen import Screen, render
     from fovflow.runs.state import read_run
 
@@ -133,7 +133,6 @@ def _follow(recorded: RunFolder) -> RunState:
 
     Each failure and each alert is told once.
     """
-    from fovflow.events import FINAL
     from fovflow.runs.screen import Screen, live_possible, render, summary
     from fovflow.runs.state import RunReader
 
@@ -180,8 +179,6 @@ def _failure(job: JobRecord) -> str:
 
 
 def _how_it_ended(state: RunState) -> list[str]:
-    from fovflow.events import FINAL
-
     history = state.record.get("history") or [{}]
     message = history[-1].get("message")
     ended = state.record["status"] in FINAL
@@ -205,7 +202,6 @@ def _how_it_ended(state: RunState) -> list[str]:
 def report(outdir: str | None, configfile: str, out: str | None) -> int:
     """Write the page and print where it is."""
     from fovflow.config import parse_config
-    from fovflow.layout import REPORT_NAME, RESULTS_NAME
     from fovflow.records import read_yaml
     from fovflow.report import write_report
 

@@ -6,7 +6,6 @@ The template ``charts.html.j2`` draws them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -125,25 +124,16 @@ def _stroke(x: NDArray[np.int64], y: NDArray[np.int64]) -> Stroke:
 
 @dataclass(frozen=True, slots=True)
 class TraceChart:
-    """Traces of good cells over time, placed.
-
-    Attributes
-    ----------
-    width, height : int
-    x, y : Scale
-    cells : list of Stroke
-        Lines of cells; a cell's line is broken where it has no good row.
-    band : str
-        Path data of the area between the quartiles.
-    median : Stroke
-    """
+    """Traces of good cells over time, placed."""
 
     width: int
     height: int
     x: Scale
     y: Scale
     cells: list[Stroke]
+    """Lines of cells; a cell's line is broken where it has no good row."""
     band: str
+    """Path data of the area between the quartiles."""
     median: Stroke
 
 
@@ -180,20 +170,12 @@ def _split(frames: NDArray[Any]) -> list[NDArray[np.intp]]:
 
 @dataclass(frozen=True, slots=True)
 class FrameChart:
-    """A number per frame, placed.
-
-    Attributes
-    ----------
-    low, high : float
-        Least and greatest value.
-    line : list of Stroke
-        Broken where a frame has no value.
-    marks : list of FrameMark
-    """
+    """A number per frame, placed, and its least and greatest value."""
 
     low: float
     high: float
     line: list[Stroke]
+    """Broken where a frame has no value."""
     marks: list[FrameMark]
 
 
@@ -228,15 +210,11 @@ def frame_chart(series: FrameSeries, width: int, height: int) -> FrameChart | No
     line = [_stroke(at_x[drawn[rows]], at_y[drawn[rows]]) for rows in _split(drawn) if rows.size]
     half = max(2, round((width - 2 * margin) / x.high / 2))
     marks = []
-    for first, last, flag in _runs(series.flags):
+    flagged = enumerate(sorted(series.flags))
+    # Frames in a row that carry one flag are one bar.
+    for (_, flag), run in groupby(flagged, lambda at: (at[1] - at[0], series.flags[at[1]])):
+        bar = [frame for _, frame in run]
+        first, last = bar[0], bar[-1]
         left = int(x(first)) - half
         marks.append(FrameMark(first, last, flag, left, int(x(last)) + half - left))
     return FrameChart(low, high, line, marks)
-
-
-def _runs(flags: Mapping[int, str]) -> Iterator[tuple[int, int, str]]:
-    """Yield the first and the last of frames in a row with one flag, and the flag."""
-    places = enumerate(sorted(flags))
-    for (_, flag), run in groupby(places, lambda place: (place[1] - place[0], flags[place[1]])):
-        frames = [frame for _, frame in run]
-        yield frames[0], frames[-1], flag

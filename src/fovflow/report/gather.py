@@ -30,21 +30,14 @@ _FOLDERS = re.compile(r"(?<![\w.~/…])/(?:[^\s/;,:'\"()<>]+/)+")
 
 @dataclass(frozen=True, slots=True)
 class FrameSeries:
-    """A number per frame of one FOV, with the frames that carry a flag.
-
-    Attributes
-    ----------
-    title : str
-        What it is, with its unit.
-    values : numpy.ndarray
-        (T,) float64, NaN where the frame has none.
-    flags : dict of int to str
-        Flag of each flagged frame.
-    """
+    """A number per frame of one FOV, with the frames that carry a flag."""
 
     title: str
+    """What it is, with its unit."""
     values: NDArray[np.float64]
+    """(T,), NaN where the frame has none."""
     flags: Mapping[int, str]
+    """Flag of each flagged frame."""
 
 
 @dataclass(slots=True)
@@ -101,23 +94,17 @@ class Ledger:
 
 @dataclass(slots=True)
 class DatasetSummary:
-    """One dataset.
-
-    Attributes
-    ----------
-    content : dict
-        Its ``processing_results.yaml``; empty where there is none.
-    picture_note : str
-        Why there are no pictures, or not of all FOVs.
-    """
+    """One dataset."""
 
     name: str
     content: dict[str, Any] = field(default_factory=dict)
+    """Its ``processing_results.yaml``; empty where there is none."""
     problems: list[str] = field(default_factory=list)
     fovs: list[FovSummary] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     plots: list[TracePlot] = field(default_factory=list)
     picture_note: str = ""
+    """Why there are no pictures, or not of all FOVs."""
 
     def number_of(self, status: str) -> int:
         """Return how many FOVs have this status."""
@@ -130,11 +117,9 @@ def find_datasets(outdir: Path) -> list[str]:
     A dataset is a folder with a results file, or with the record of a problem that kept it from
     being processed.
     """
-    return sorted(
-        path.name
-        for path in outdir.iterdir()
-        if (path / RESULTS_NAME).is_file() or (path / "logs" / "problem.json").is_file()
-    )
+    marks = (RESULTS_NAME, "logs/problem.json")
+    folders = outdir.iterdir()
+    return sorted(path.name for path in folders if any((path / name).is_file() for name in marks))
 
 
 def gather(
@@ -248,11 +233,8 @@ def _frames(layout: Layout, summary: FovSummary, dataset: DatasetSummary, notes:
 
 
 def _series(summary: FovSummary, table: Table, column: str, title: str) -> None:
-    flags = {
-        int(frame): str(flag)
-        for frame, flag in zip(table["frame"].tolist(), table["flag"].tolist(), strict=True)
-        if flag
-    }
+    rows = zip(table["frame"].tolist(), table["flag"].tolist(), strict=True)
+    flags = {int(frame): str(flag) for frame, flag in rows if flag}
     values = np.asarray(table[column], np.float64).copy()
     values[[i for i, flag in flags.items() if "missing" in flag and i < values.size]] = np.nan
     summary.series.append(FrameSeries(title=title, values=values, flags=flags))

@@ -19,6 +19,7 @@ import fovflow
 from fovflow.quality import RULES
 from fovflow.report.charts import LINES, frame_chart, number, ticks, trace_chart
 from fovflow.report.gather import DatasetSummary, FovSummary, without_folders
+from fovflow.report.traces import spread
 from fovflow.stages import STAGES
 from fovflow.units import format_ranges
 
@@ -31,10 +32,7 @@ _BETWEEN_TAGS = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
 
 
 def page(datasets: Sequence[DatasetSummary]) -> str:
-    """Return the whole report; the same datasets give the same bytes.
-
-    `datasets`: in the order in which they are shown.
-    """
+    """Return the whole report; the same datasets, in this order, give the same bytes."""
     fovs = [fov for dataset in datasets for fov in dataset.fovs]
     complete = sum(fov.status == "complete" for fov in fovs)
     failed = sum(fov.status == "failed" for fov in fovs)
@@ -189,8 +187,7 @@ def rows_shown(fovs: list[FovSummary]) -> list[FovSummary]:
         return fovs
     complete = [fov for fov in fovs if fov.status == "complete"]
     chosen = [fov for fov in fovs if fov.status != "complete"][:MOST_ROWS]
-    room = min(MOST_ROWS - len(chosen), len(complete))
-    chosen += [complete[i * len(complete) // room] for i in range(room)]
+    chosen += spread(complete, MOST_ROWS - len(chosen))
     return sorted(chosen, key=lambda fov: fov.index)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.overlay import colour_of, draw_overlay, first_middle_last
+from fovflow.report.traces import spread
 from fovflow.results import FovResult
 from fovflow.stacks import StackReader
 from fovflow.units import format_ranges
@@ -45,24 +46,14 @@ class CellLabel:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A frame with the outlines of its cells.
-
-    Attributes
-    ----------
-    frame : int
-    png : bytes
-    width, height : int
-        Size of the PNG in its pixels.
-    scale : float
-        Pixels of the PNG per pixel of the frame.
-    labels : tuple of CellLabel
-    """
+    """A frame with the outlines of its cells; `width` and `height` are those of the PNG."""
 
     frame: int
     png: bytes
     width: int
     height: int
     scale: float
+    """Pixels of the PNG per pixel of the frame."""
     labels: tuple[CellLabel, ...]
 
     @property
@@ -102,7 +93,7 @@ class PictureBudget:
             )
         if len(able) <= self.fovs:
             return set(able), ""
-        able = [able[i * len(able) // self.fovs] for i in range(self.fovs)]
+        able = spread(able, self.fovs)
         return set(able), (
             f"{len(able)} of {len(complete)} complete FOVs are shown, spread evenly: "
             f"{format_ranges(able)}."
@@ -117,16 +108,8 @@ class PictureBudget:
     ) -> list[Picture]:
         """Return pictures of the first, the middle and the last frame that were acquired.
 
-        Parameters
-        ----------
-        fov : FovResult
-            One of those that `choose` chose.
-        flags : mapping of int to str
-            Flag of each flagged frame.
-        table : mapping of str to numpy.ndarray, optional
-            The FOV's traces, where they can be read.
-        notes : list of str
-            Why there are no pictures, or no more, is added.
+        `fov`: one of those that `choose` chose. `flags`: those of each flagged frame. `table`: the
+        traces, where they can be read. `notes`: why there are no pictures, or no more, is added.
         """
         named = table if "seg_labeled" in fov.stacks else None
         image, label = _stacks(fov)
@@ -165,15 +148,8 @@ def picture(
 ) -> Picture:
     """Return a frame made small, with outlines; ids and verdicts are those of the traces.
 
-    Parameters
-    ----------
-    frame : int
-    image : numpy.ndarray
-        (Y, X), any numeric dtype; values that are not finite are shown black.
-    labels : numpy.ndarray
-        (Y, X) integer labels.
-    table : mapping of str to numpy.ndarray, optional
-        The FOV's traces, where the labels are the ids of its cells.
+    `image`: (Y, X), any numeric dtype; values that are not finite are shown black. `labels`:
+    (Y, X). `table`: the FOV's traces, where the labels are the ids of its cells.
     """
     scale = min(1.0, WIDTH / max(image.shape))
     height, width = (max(1, round(n * scale)) for n in image.shape)
@@ -239,12 +215,7 @@ def _png(index: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
         check = zlib.crc32(kind + data)
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
 
-    return b"".join(
-        [
-            b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-            chunk(b"PLTE", palette.tobytes()),
-            chunk(b"IDAT", zlib.compress(lines.tobytes(), 9)),
-            chunk(b"IEND", b""),
-        ]
-    )
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
+    colours = chunk(b"PLTE", palette.tobytes())
+    pixels = chunk(b"IDAT", zlib.compress(lines.tobytes(), 9))
+    return b"\x89PNG\r\n\x1a\n" + head + colours + pixels + chunk(b"IEND", b"")

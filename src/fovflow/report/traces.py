@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fovflow.config.features import DEFAULT_FEATURES, FEATURES
 
+T = TypeVar("T")
+
 CAPACITY_ROWS = 2_000_000
 """Rows that are held at once for one plot; beyond this, every second cell is let go."""
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """Return at most so many items, spread evenly over all."""
+    count = min(most, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +47,13 @@ class TraceSample:
 
     All are kept up to `capacity` rows; beyond, every second cell is dropped, again and again, so
     that memory is bounded and the choice depends on the order of cells alone.
-
-    `capacity`: rows to hold at most.
-
-    Attributes
-    ----------
-    cells : int
-        Good cells that were offered.
-    every : int
-        One cell in so many is kept.
     """
 
     def __init__(self, capacity: int = CAPACITY_ROWS):
         self.cells = 0
+        """Good cells that were offered."""
         self.every = 1
+        """One cell in so many is kept."""
         self._capacity = capacity
         self._lines: list[Line] = []
         self._rows = 0
@@ -78,9 +79,7 @@ class TraceSample:
 
     def lines(self, most: int) -> list[Line]:
         """Return at most `most` cells, spread evenly over all that are kept."""
-        kept = len(self._lines)
-        chosen = range(kept) if kept <= most else [i * kept // most for i in range(most)]
-        return [self._lines[i] for i in chosen]
+        return spread(self._lines, most)
 
     def values(self) -> NDArray[np.float32]:
         """Return all kept values, (n,)."""
@@ -128,7 +127,8 @@ def plots_of(content: Mapping[str, Any]) -> list[TracePlot]:
     """
     channels = content.get("channels") or {}
     names = content.get("channel_names") or {}
-    chosen = _chosen(content)
+    extract = (content.get("params") or {}).get("extract") or {}
+    chosen = (extract.get("arguments") or {}).get("features") or {}
     plots = []
     for channel in channels.get("fl") or ():
         feature = _intensity(chosen.get("fl") or DEFAULT_FEATURES["fl"])
@@ -141,11 +141,6 @@ def plots_of(content: Mapping[str, Any]) -> list[TracePlot]:
         elif channels.get("pc") is not None:
             plots.append(_plot(f"area_ch_{channels['pc']}", "area", "cells"))
     return plots
-
-
-def _chosen(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    extract = (content.get("params") or {}).get("extract") or {}
-    return (extract.get("arguments") or {}).get("features") or {}
 
 
 def _intensity(features: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,13 +54,9 @@ class Shape:
 def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
     """Draw the shape of one cell."""
     rng = stream(params.seed, "shape", p, cell)
-    radius = params.cell_radius_px * np.exp(
-        np.clip(params.size_spread * rng.standard_normal(), -0.5, 0.5)
-    )
-    aspect = (
-        params.elongation * np.exp(0.22 * rng.standard_normal()) if params.elongation > 1 else 1
-    )
-    aspect = float(np.clip(aspect, 1.0, 3.2))
+    spread = np.clip(params.size_spread * rng.standard_normal(), -0.5, 0.5)
+    longer = np.exp(0.22 * rng.standard_normal()) if params.elongation > 1 else 1
+    aspect = float(np.clip(params.elongation * longer, 1.0, 3.2))
     rough = params.roughness
     bulges = rough * rng.standard_normal(4) * np.array([0.6, 0.8, 0.5, 0.35])
     processes = np.stack(
@@ -70,8 +67,8 @@ def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
         ],
         axis=1,
     )
-    count = int(rng.integers(8, 26) * (params.cell_radius_px / 14.6) ** 2) + 1
     scale = params.cell_radius_px / 14.6
+    count = int(rng.integers(8, 26) * scale**2) + 1
     granules = np.stack(
         [
             np.clip(np.abs(rng.normal(0.35, 0.2, count)), 0.05, 0.8),
@@ -82,7 +79,7 @@ def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
         axis=1,
     )
     return Shape(
-        radius=float(radius),
+        radius=float(params.cell_radius_px * np.exp(spread)),
         aspect=aspect,
         bend=float(np.clip(rough * 1.6 * rng.standard_normal(), -0.3, 0.3)) / aspect,
         bulges=bulges,
@@ -105,22 +102,10 @@ def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
 
 
 def radii(shape: Shape, time_h: float, size: float, roundness: float) -> Float:
-    """Sample r(θ) of a cell.
+    """Sample r(θ) of a cell, (ANGLES,) px; ½ ∫ r² dθ is π (size · radius)².
 
-    Parameters
-    ----------
-    shape : Shape
-    time_h : float
-        Time (h), by which bulges wander.
-    size : float
-        Current radius over the grown radius.
-    roundness : float
-        0 for the spread cell, 1 for a rounded one.
-
-    Returns
-    -------
-    numpy.ndarray
-        (ANGLES,) radii in px; ½ ∫ r² dθ is π (size · radius)².
+    Bulges wander with `time_h`. `size`: current radius over the grown radius. `roundness`: 0 for
+    the spread cell, 1 for a rounded one.
     """
     spread = 1.0 - roundness
     a = shape.aspect ** (0.5 * spread)
@@ -158,14 +143,9 @@ def gauge(u: Float, v: Float, table: Float, kappa: Float, u0: Float) -> tuple[Fl
 
 
 def polygons(table: Float, kappa: Float, u0: Float, angle: Float) -> Float:
-    """Return outlines relative to the centres.
+    """Return outlines relative to the centres, (N, POINTS, 2) x and y (px).
 
     `table`: (N, ANGLES) radii. `kappa`, `u0`, `angle`: (N,) bends and orientations.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N, POINTS, 2) x and y (px).
     """
     every = ANGLES // POINTS
     r = table[:, ::every]
@@ -233,22 +213,16 @@ OVERLAP_PX = 2.5
 
 @dataclass
 class Poses:
-    """Cells of one frame: everything that sets where an outline runs.
-
-    Attributes
-    ----------
-    xy : numpy.ndarray
-        (N, 2) centres (px, world).
-    angle, kappa, u0 : numpy.ndarray
-        (N,) orientation (rad) and bend.
-    table : numpy.ndarray
-        (N, ANGLES) radii (px).
-    """
+    """Cells of one frame: everything that sets where an outline runs."""
 
     xy: Float
+    """(N, 2) centres (px, world)."""
     angle: Float
+    """(N,) orientations (rad)."""
     table: Float
+    """(N, ANGLES) radii (px)."""
     kappa: Float
+    """(N,) bends (1/px), as `u0` (px²)."""
     u0: Float
 
     def __post_init__(self) -> None:
@@ -258,17 +232,10 @@ class Poses:
 
 
 def gaps(poses: Poses, i: Index, j: Index) -> Float:
-    """Return the signed distance of the outlines of pairs of cells.
+    """Return the signed distance of the outlines of the pairs `i`, `j` of cells, (K,) px.
 
     The distance is measured along the ray from the one cell's centre to the closest vertex of
     the other's outline, the smaller of both directions; it is negative where they overlap.
-
-    `i`, `j`: (K,) cells of each pair.
-
-    Returns
-    -------
-    numpy.ndarray
-        (K,) px.
     """
     return np.minimum(_one_way(poses, i, j), _one_way(poses, j, i))
 
@@ -282,54 +249,40 @@ def _one_way(poses: Poses, i: Index, j: Index) -> Float:
     return np.asarray(((rho - 1.0) * r).min(1))
 
 
-def relax(
-    poses: Poses, free: Bool, bonds: Bool, apart_px: float, *, rounds: int = 8, pull: float = 1.0
-) -> None:
+def relax(poses: Poses, bonds: Bool, apart_px: float, rounds: int = 8) -> None:
     """Move cells, in place, until unbonded pairs are apart and bonded ones in contact.
 
-    Parameters
-    ----------
-    poses : Poses
-        Their `xy` is changed.
-    free : numpy.ndarray
-        (N,) which cells take part.
-    bonds : numpy.ndarray
-        (N, N) symmetric: which pairs are in contact.
-    apart_px : float
-        Least distance of unbonded pairs; negative allows overlaps.
-    rounds : int
-        Most rounds; ends when all is well.
-    pull : float
-        Share of a missing contact that is closed in one round.
+    `bonds`: (N, N) symmetric, which pairs are in contact. `apart_px`: least distance of unbonded
+    pairs. It ends after `rounds`, or when all is well.
     """
-    members = np.flatnonzero(free)
-    if members.size < 2:
-        return
-    first, second = np.triu_indices(members.size, 1)
-    reach = poses.extent[members]
+    first, second = np.triu_indices(len(poses.xy), 1)
+    bonded = bonds[first, second]
+    reach = poses.extent[first] + poses.extent[second] + max(apart_px, 0.0)
     for _ in range(rounds):
-        xy = poses.xy[members]
-        away = xy[first] - xy[second]
+        away = poses.xy[first] - poses.xy[second]
         distance = np.hypot(away[:, 0], away[:, 1])
-        bonded = bonds[members[first], members[second]]
-        near = bonded | (distance < reach[first] + reach[second] + max(apart_px, 0.0))
-        a, b = members[first[near]], members[second[near]]
-        if a.size == 0:
-            return
-        gap, tied = gaps(poses, a, b), bonded[near]
-        target = np.where(tied, -OVERLAP_PX, apart_px)
-        lack = target - gap
+        near = bonded | (distance < reach)
+        a, b, tied = first[near], second[near], bonded[near]
+        lack = np.where(tied, -OVERLAP_PX, apart_px) - gaps(poses, a, b)
         wrong = np.where(tied, np.abs(lack) > 0.75, lack > 0.05)
         if not wrong.any():
             return
         a, b, lack = a[wrong], b[wrong], lack[wrong]
-        lack = np.where(lack < 0, pull * lack, lack + 0.1)
+        lack = np.where(lack < 0, lack, lack + 0.1)
         unit = away[near][wrong] / np.maximum(distance[near][wrong], 1e-6)[:, None]
         push = 0.5 * np.clip(lack, -12.0, 12.0)[:, None] * unit
         moves = np.zeros_like(poses.xy)
         np.add.at(moves, a, push)
         np.add.at(moves, b, -push)
         poses.xy += moves
+
+
+def bond_matrix(count: int, pairs: Iterable[tuple[int, int]]) -> Bool:
+    """Return which of `count` cells are in contact, (N, N), symmetric."""
+    matrix = np.zeros((count, count), bool)
+    for a, b in pairs:
+        matrix[a, b] = matrix[b, a] = True
+    return matrix
 
 
 _TRIES = 40
@@ -342,24 +295,10 @@ def place(
 
     Single cells take the first of some random spots where they keep their distance, or else the
     spot with the most room. Groups of two to four are grown by pushing a cell, from a random
-    direction, against one that lies already. At last all are relaxed.
+    direction, against one that lies already. At last all are relaxed. Returns the pairs in contact.
 
-    Parameters
-    ----------
-    poses : Poses
-        Shapes and orientations; their `xy` is set.
-    size : tuple of int
-        Width and height of the view (px).
-    touching : float
-        Fraction of the cells in groups.
-    apart_px : float
-        Least distance of cells that are not in contact.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    list of (int, int)
-        Pairs in contact.
+    `size`: width and height of the view (px). `touching`: fraction of the cells in groups.
+    `apart_px`: least distance of cells that are not in contact.
     """
     count = len(poses.angle)
     area = np.array(size, float)
@@ -371,11 +310,9 @@ def place(
             mate = group[int(rng.integers(k))]
             placing.attach(cell, mate)
             bonds.append((mate, cell))
-    tied = np.zeros((count, count), bool)
-    for a, b in bonds:
-        tied[a, b] = tied[b, a] = True
+    tied = bond_matrix(count, bonds)
     for _ in range(12):
-        relax(poses, placing.placed, tied, apart_px, rounds=10)
+        relax(poses, tied, apart_px, rounds=10)
         inside = np.clip(poses.xy, 0.0, area - 1.0)
         if np.array_equal(inside, poses.xy):
             break
@@ -446,6 +383,4 @@ class _Placing:
         near = self.placed & (np.hypot(*(poses.xy - poses.xy[cell]).T) < reach)
         near[[cell, cell if but is None else but]] = False
         others = np.flatnonzero(near)
-        if others.size == 0:
-            return apart_px
-        return float(min(gaps(poses, np.full(others.size, cell), others).min(), apart_px))
+        return float(gaps(poses, np.full(others.size, cell), others).min(initial=apart_px))

@@ -28,9 +28,6 @@ __all__ = [
     "write_tiff_series",
 ]
 
-FORMATS = ("nd2", "ome-tiff", "imagej-tiff", "tiff-series", "ome-zarr", "czi")
-"""Names of the formats, as readers call them."""
-
 _WRITERS: dict[str, Callable[..., list[Path]]] = {
     "nd2": write_nd2,
     "ome-tiff": write_ome_tiff,
@@ -39,6 +36,8 @@ _WRITERS: dict[str, Callable[..., list[Path]]] = {
     "ome-zarr": write_ome_zarr,
     "czi": write_czi,
 }
+FORMATS = tuple(_WRITERS)
+"""Names of the formats, as readers call them."""
 _SUFFIXES = {
     ".nd2": "nd2",
     ".ome.tif": "ome-tiff",
@@ -102,10 +101,9 @@ def write_movie(
     ConfigError
         For an unknown format or suffix, or if the format cannot leave out missing frames.
     """
-    kind = format or format_of(path)
+    kind, params = format or format_of(path), movie.params
     if kind not in _WRITERS:
         raise ConfigError(f"unknown format {kind!r}", remedy=f"use one of {', '.join(FORMATS)}")
-    params = movie.params
     times = np.stack([movie.times(p) for p in range(params.positions)], axis=1)
     rendered: set[tuple[int, int]] = set()  # the first frame is asked for twice
 

@@ -135,11 +135,9 @@ class Movie:
             "y": sum_y[ids] / area,
             "area": area.astype(np.int64),
         }
-        share: NDArray[np.floating] = np.zeros(masks.shape)
-        if ids.size:
-            share = self._scene(p, t).view(self._scene(p, t).share)
-        visible = np.minimum(np.bincount(flat, share.ravel(), counts.size)[ids], 1.0)
-        table["visible"] = visible
+        scene = self._scene(p, t)
+        share = scene.view(scene.share).ravel()
+        table["visible"] = visible = np.minimum(np.bincount(flat, share, counts.size)[ids], 1.0)
         for c in range(1, len(self.channels)):
             table[f"total_ch_{c}"] = self._amounts(p, t, c)[ids] * visible
         return table
@@ -194,8 +192,10 @@ class Movie:
         ]
         names = ("cell", "channel", *PARAMETERS, "share")
         columns = list(zip(*rows, strict=True)) or [()] * len(names)
-        kinds = [np.int64, np.int64] + [np.float64] * (len(names) - 2)
-        return {n: np.array(v, k) for n, v, k in zip(names, columns, kinds, strict=True)}
+        return {
+            name: np.array(values, np.int64 if name in ("cell", "channel") else np.float64)
+            for name, values in zip(names, columns, strict=True)
+        }
 
     # Inside -------------------------------------------------------------------------------
 
@@ -215,11 +215,9 @@ class Movie:
     def _scene(self, p: int, t: int) -> Scene:
         """Return the last scene again where it is asked for: a frame needs it several times."""
         if self._drawn is None or self._drawn[0] != (p, t):
-            population = self._population(p)
-            snapshot = population.snapshot(t)
-            shapes = {i: population.cells[i].shape for i in snapshot.ids}
-            origin = self._origin(p, t)
-            self._drawn = (p, t), draw_scene(self.params, snapshot, shapes, origin, self._tile)
+            snapshot = self._population(p).snapshot(t)
+            scene = draw_scene(self.params, snapshot, self._origin(p, t), self._tile)
+            self._drawn = (p, t), scene
         return self._drawn[1]
 
     def _parameters(self, p: int) -> dict[int, list[dict[str, float]]]:
@@ -235,8 +233,6 @@ class Movie:
         """Return the whole light of each cell by id (counts); index 0 is 0."""
         parameters = self._parameters(p)
         amounts = np.zeros(max(parameters, default=0) + 1)
-        if not parameters:
-            return amounts
         ids = np.fromiter(parameters, np.int64)
         columns = {n: np.array([parameters[i][c - 1][n] for i in parameters]) for n in PARAMETERS}
         hours = np.asarray(self.times(p)[t] / 3600.0)

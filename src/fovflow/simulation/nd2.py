@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import IO, Any, Literal, Unpack
 
@@ -53,35 +53,27 @@ def encode(name: str, value: object) -> bytes:
     '03 02 61 00 00 00 01 00 00 00'
     """
     wide = (name + "\0").encode("utf-16-le")
-    kind, body = _scalar(value)
-    if kind:
+
+    def record(kind: int, body: bytes) -> bytes:
         return struct.pack("<BB", kind, len(wide) // 2) + wide + body
+
+    for kind, type_, form in _NUMBERS:
+        if isinstance(value, type_):
+            return record(kind, struct.pack(form, value))
+    if isinstance(value, str):
+        return record(_STRING, (value + "\0").encode("utf-16-le"))
+    if isinstance(value, bytes):
+        return record(_BYTES, struct.pack("<Q", len(value)) + value)
     if isinstance(value, Mapping):
         items = [encode(str(key), item) for key, item in value.items()]
     elif isinstance(value, Sequence):
         items = [encode("", item) for item in value]
     else:
         raise TypeError(f"no record for {type(value).__name__}")
-    head = struct.pack("<BB", _LEVEL, len(wide) // 2) + wide
-    start = len(head) + struct.calcsize("<IQ")
-    offsets, end = [], start
-    for item in items:
-        offsets.append(end)
-        end += len(item)
+    start = len(record(_LEVEL, struct.pack("<IQ", 0, 0)))
+    *offsets, end = accumulate(map(len, items), initial=start)
     table = struct.pack(f"<{len(items)}Q", *offsets)
-    return head + struct.pack("<IQ", len(items), end) + b"".join(items) + table
-
-
-def _scalar(value: object) -> tuple[int, bytes]:
-    """Return type and bytes of a plain value; type 0 if it is none."""
-    for kind, type_, form in _NUMBERS:
-        if isinstance(value, type_):
-            return kind, struct.pack(form, value)
-    if isinstance(value, str):
-        return _STRING, (value + "\0").encode("utf-16-le")
-    if isinstance(value, bytes):
-        return _BYTES, struct.pack("<Q", len(value)) + value
-    return 0, b""
+    return record(_LEVEL, struct.pack("<IQ", len(items), end) + b"".join(items) + table)
 
 
 _NUMBERS: tuple[tuple[int, type, str], ...] = (
@@ -160,13 +152,8 @@ def _position_loop(source: Source) -> dict[str, object] | None:
         return None
     points: list[dict[str, object]] = []
     for x, y, name in source.positions or [(0.0, 0.0, None)] * count:
-        point: dict[str, object] = {
-            "dPosX": float(x),
-            "dPosY": float(y),
-            "dPosZ": 0.0,
-            "dPFSOffset": 0.0,
-        }
-        points.append(point if name is None else {**point, "dPosName": name})
+        place = {"dPosX": float(x), "dPosY": float(y), "dPosZ": 0.0, "dPFSOffset": 0.0}
+        points.append({**place, **({} if name is None else {"dPosName": name})})
     parameters = {"uiCount": count, "bUseZ": False, "Points": points}
     return {"eType": _POSITION_LOOP, "uLoopPars": parameters}
 
@@ -256,16 +243,17 @@ def write_nd2(
     sequence = [
         divmod(i, n_positions)[::-1] if order == "TP" else divmod(i, n_frames) for i in range(total)
     ]
+    about_file = (
+        (b"ImageAttributesLV!", "SLxImageAttributes", attributes(source, written)),
+        (b"ImageMetadataLV!", "SLxExperiment", loops(source, order, phases)),
+        (b"ImageMetadataSeqLV|0!", "SLxPictureMetadata", picture(source)),
+        (b"ImageTextInfoLV!", "SLxImageTextInfo", TEXT),
+    )
     with atomic_open(path, "wb") as file:
         chunks = _Chunks(file)
-        chunks.write(
-            b"ImageAttributesLV!", encode("SLxImageAttributes", attributes(source, written))
-        )
-        loop = loops(source, order, phases)
-        if loop is not None:
-            chunks.write(b"ImageMetadataLV!", encode("SLxExperiment", loop))
-        chunks.write(b"ImageMetadataSeqLV|0!", encode("SLxPictureMetadata", picture(source)))
-        chunks.write(b"ImageTextInfoLV!", encode("SLxImageTextInfo", TEXT))
+        for chunk, name, content in about_file:
+            if content is not None:
+                chunks.write(chunk, encode(name, content))
         for i, (p, t) in enumerate(sequence[:written]):
             if (p, t) not in source.missing:
                 chunks.write_frame(i, source.frame(p, t), _milliseconds(source, p, t))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.simulation.cells import Float, Shape, gauge
+from fovflow.simulation.cells import Float, gauge
 from fovflow.simulation.params import MovieParams, stream
 from fovflow.simulation.population import Snapshot
 
@@ -28,24 +28,16 @@ _SPLIT_PX = 5
 
 @dataclass
 class Scene:
-    """One frame before optics, on a canvas that sticks out of the view on all sides.
-
-    Attributes
-    ----------
-    labels : numpy.ndarray
-        (Y + 2m, X + 2m) uint16 cell ids.
-    share : numpy.ndarray
-        The same shape, float32: share of a cell's light in each pixel; sums to 1 per cell.
-    thickness : numpy.ndarray
-        The same shape, float32: optical thickness (rad).
-    margin : int
-        m (px).
-    """
+    """One frame before optics, on a canvas that sticks out of the view by m on all sides."""
 
     labels: Labels
+    """(Y + 2m, X + 2m) cell ids."""
     share: Image
+    """The same shape: share of a cell's light in each pixel; sums to 1 per cell."""
     thickness: Image
+    """The same shape: optical thickness (rad)."""
     margin: int
+    """m (px)."""
 
     def view(self, canvas: NDArray[Any]) -> NDArray[Any]:
         """Cut the view out of a canvas."""
@@ -82,40 +74,21 @@ def _wrapped_blur(tile: Image, sigma: float, pad: int) -> Image:
     return np.asarray(wide[pad:-pad, pad:-pad])
 
 
-def draw_scene(
-    params: MovieParams,
-    snapshot: Snapshot,
-    shapes: dict[int, Shape],
-    origin: Float,
-    tile: Image,
-) -> Scene:
-    """Draw one frame.
+def draw_scene(params: MovieParams, snapshot: Snapshot, origin: Float, tile: Image) -> Scene:
+    """Draw the cells of one frame, which are given in world coordinates.
 
     A pixel belongs to the cell whose gauge is smallest there; of each cell the largest
-    4-connected part stays.
-
-    Parameters
-    ----------
-    params : MovieParams
-    snapshot : Snapshot
-        Cells of the frame, in world coordinates.
-    shapes : dict
-        Shape of each id.
-    origin : numpy.ndarray
-        (2,) x and y of the view's first pixel in the world (whole px).
-    tile : numpy.ndarray
-        From `texture_tile`.
+    4-connected part stays. `origin`: (2,) x and y of the view's first pixel in the world (whole
+    px). `tile`: from `texture_tile`.
     """
     poses = snapshot.poses
     size = np.array([params.width, params.height])
-    extent = poses.extent if len(poses.extent) else np.zeros(1)
+    extent = poses.extent
     margin = int(np.ceil(2 * extent.max(initial=0.0))) + 12
     xy = poses.xy - origin + margin
     canvas = (params.height + 2 * margin, params.width + 2 * margin)
-    scene = Scene(
-        np.zeros(canvas, np.uint16), np.zeros(canvas, np.float32), np.zeros(canvas, np.float32),
-        margin,
-    )  # fmt: skip
+    labels, share, thickness = (np.zeros(canvas, kind) for kind in ("u2", "f4", "f4"))
+    scene = Scene(labels, share, thickness, margin)
     seen = [
         k
         for k in range(len(snapshot.ids))
@@ -133,8 +106,7 @@ def draw_scene(
         _keep_largest(scene.labels, patches[k][0], snapshot.ids[k])
     edge = _edge_distance(scene.labels)
     for k in seen:
-        shape = shapes[snapshot.ids[k]]
-        _fill(scene, shape, patches[k], snapshot=snapshot, k=k, edge=edge, tile=tile)
+        _fill(scene, patches[k], snapshot, k, edge=edge, tile=tile)
     return scene
 
 
@@ -193,17 +165,11 @@ def _edge_distance(labels: Labels) -> Image:
 
 
 def _fill(
-    scene: Scene,
-    shape: Shape,
-    patch: Patch,
-    *,
-    snapshot: Snapshot,
-    k: int,
-    edge: Image,
-    tile: Image,
+    scene: Scene, patch: Patch, snapshot: Snapshot, k: int, *, edge: Image, tile: Image
 ) -> None:
     """Add one cell's light and optical thickness to the canvas."""
     box, rho, u, v = patch
+    shape = snapshot.shapes[k]
     mine = scene.labels[box] == snapshot.ids[k]
     if not mine.any():
         return
@@ -227,23 +193,20 @@ def _fill(
     body = tall * rise * (0.7 + 0.3 * dome)
     rim = np.exp(-(((inside - 1.0) / 0.13) ** 2))
     detail = 0.07 * grain + 0.06 * rim - 0.08 * core
-    spots = _granules(shape, u, v, snapshot, k)
+    spots = _granules(u, v, snapshot, k)
     texture = (detail + spots) * (2.0 - spread) * np.minimum(edge[box] / 3.0, 1.0)
     scene.thickness[box] += np.where(mine, body + texture, 0.0).astype(np.float32)
 
 
-def _granules(shape: Shape, u: Image, v: Image, snapshot: Snapshot, k: int) -> Image:
+def _granules(u: Image, v: Image, snapshot: Snapshot, k: int) -> Image:
     """Return the optical thickness of a cell's granules over its patch (rad)."""
     image = np.zeros(u.shape, np.float32)
-    table = snapshot.poses.table[k]
-    poses = snapshot.poses
+    poses, table = snapshot.poses, snapshot.poses.table[k]
     cos, sin = np.cos(poses.angle[k]), np.sin(poses.angle[k])
-    u_first, v_first = float(u[0, 0]), float(v[0, 0])
-    rows, cols = u.shape[0], u.shape[1]
-    for depth, angle, size, strength in shape.granules:
+    rows, cols = u.shape
+    for depth, angle, size, strength in snapshot.shapes[k].granules:
         r = depth * table[int(angle * len(table) / (2 * np.pi)) % len(table)]
-        gu, gv = r * np.cos(angle), r * np.sin(angle)
-        du, dv = gu - u_first, gv - v_first
+        du, dv = r * np.cos(angle) - float(u[0, 0]), r * np.sin(angle) - float(v[0, 0])
         x, y = du * cos - dv * sin, du * sin + dv * cos
         half = int(3 * size) + 1
         x0, y0 = max(0, int(x) - half), max(0, int(y) - half)
@@ -265,8 +228,7 @@ _PHASES = (-0.4, 2.0)
 
 def coordinates(params: MovieParams) -> tuple[Float, Float]:
     """Return x (1, X) and y (Y, 1), from -1 to 1 across the view."""
-    x = np.linspace(-1, 1, params.width) if params.width > 1 else np.zeros(1)
-    y = np.linspace(-1, 1, params.height) if params.height > 1 else np.zeros(1)
+    x, y = (np.linspace(-1, 1, count) for count in (params.width, params.height))
     return x[None, :], y[:, None]
 
 
@@ -337,11 +299,9 @@ def phase_contrast(params: MovieParams, p: int, t: int, scene: Scene, origin: Fl
     cells turn bright.
     """
     phi = scene.thickness
-    canvas = (phi.shape[0], phi.shape[1])
-    corner = (int(origin[0]) - scene.margin, int(origin[1]) - scene.margin)
-    debris = _debris(params, p, canvas, corner)
-    if debris is not None:
-        phi = phi + debris
+    if params.debris > 0:
+        corner = (int(origin[0]) - scene.margin, int(origin[1]) - scene.margin)
+        phi = phi + _debris(params, p, phi.shape, corner)
     psi = phi.copy()
     for weight, width in _HALO:
         psi -= weight * _blur(phi, width * params.cell_radius_px)
@@ -359,10 +319,8 @@ def _blur(image: Image, sigma: float) -> Image:
     if sigma < 6:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
     step = int(sigma // 2.5)
-    small = cv2.resize(
-        image, (-(-image.shape[1] // step), -(-image.shape[0] // step)),
-        interpolation=cv2.INTER_AREA,
-    )  # fmt: skip
+    size = (-(-image.shape[1] // step), -(-image.shape[0] // step))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(small, (0, 0), sigma / step)
     return np.asarray(
         cv2.resize(soft, image.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32
@@ -392,18 +350,12 @@ def _specks(seed: int, p: int, column: int, row: int, density: float) -> Float:
     )
 
 
-def _debris(
-    params: MovieParams, p: int, canvas: tuple[int, int], corner: tuple[int, int]
-) -> Image | None:
+def _debris(params: MovieParams, p: int, canvas: tuple[int, ...], corner: tuple[int, int]) -> Image:
     """Return the optical thickness of debris on the canvas; it stays put on the dish."""
-    if params.debris == 0:
-        return None
     density = params.debris * (_PLOT * params.pixel_um / 100.0) ** 2
-    columns = range(corner[0] // _PLOT, (corner[0] + canvas[1]) // _PLOT + 1)
-    rows = range(corner[1] // _PLOT, (corner[1] + canvas[0]) // _PLOT + 1)
     image = np.zeros(canvas, np.float32)
-    for column in columns:
-        for row in rows:
+    for column in range(corner[0] // _PLOT, (corner[0] + canvas[1]) // _PLOT + 1):
+        for row in range(corner[1] // _PLOT, (corner[1] + canvas[0]) // _PLOT + 1):
             for speck in _specks(params.seed, p, column, row, density):
                 _add_speck(image, speck, corner)
     return image
@@ -448,18 +400,11 @@ _ROWS = 256
 def expose(
     params: MovieParams, expected: NDArray[np.floating], rng: np.random.Generator
 ) -> NDArray[np.uint16]:
-    """Take a picture of an expected image.
+    """Take a picture of an expected image, (Y, X) mean counts with the offset.
 
     Counts are offset + N/g + read noise, N ~ Poisson(g · (expected - offset)), with g the
     electrons per count; so their variance is (expected - offset)/g + read_noise². They are
-    rounded and clipped to the camera's range.
-
-    `expected`: (Y, X) mean counts, offset included. `rng`: of this frame and channel.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X) uint16.
+    rounded and clipped to the camera's range. `rng`: of this frame and channel.
     """
     image = np.empty(expected.shape, np.uint16)
     top = float(2**params.bit_depth - 1)

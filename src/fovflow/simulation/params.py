@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -134,7 +133,7 @@ class MovieParams:
         object.__setattr__(self, "channels", tuple(self.channels))
         object.__setattr__(self, "drift_px", tuple(map(float, self.drift_px)))
         object.__setattr__(self, "onset_h", tuple(map(float, self.onset_h)))
-        object.__setattr__(self, "missing", _pairs(self.missing))
+        object.__setattr__(self, "missing", frozenset((int(p), int(t)) for p, t in self.missing))
         faults = [*self._out_of_bounds(), *self._contradictions()]
         if faults:
             raise ConfigError("simulation: " + "; ".join(faults), remedy="correct these settings")
@@ -204,24 +203,12 @@ class MovieParams:
         return cls(**values)
 
 
-def _pairs(pairs: Iterable[Iterable[int]]) -> frozenset[tuple[int, int]]:
-    return frozenset((int(p), int(t)) for p, t in pairs)
-
-
 def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
     """Return the generator of one purpose.
 
     Two streams with different purposes or keys are independent, so any frame can be rendered on
-    its own, in any order, with the same result.
-
-    Parameters
-    ----------
-    seed : int
-        The movie's seed.
-    purpose : str
-        What the numbers are for, such as ``"noise"``.
-    *keys : int
-        Position, frame, cell, channel: whatever sets this stream apart (each ≥ 0).
+    its own, in any order, with the same result. `purpose`: what the numbers are for, such as
+    ``"noise"``. `keys`: position, frame, cell, channel: whatever sets this stream apart (≥ 0).
     """
     entropy = [seed, zlib.crc32(purpose.encode()), *keys]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))

@@ -15,7 +15,9 @@ from fovflow.simulation.cells import (
     Cell,
     Float,
     Poses,
+    Shape,
     bend,
+    bond_matrix,
     draw_shape,
     place,
     radii,
@@ -47,6 +49,7 @@ class Snapshot:
     """The living cells of one frame."""
 
     ids: list[int]
+    shapes: list[Shape]
     poses: Poses
     roundness: Float
     size: Float
@@ -55,10 +58,7 @@ class Snapshot:
 
 
 class Population:
-    """The cells of one position; the whole history is worked out at construction.
-
-    `p`: position.
-    """
+    """The cells of one position; the whole history is worked out at construction."""
 
     def __init__(self, params: MovieParams, p: int, view: Float):
         self.params, self.p, self.view = params, p, view
@@ -69,6 +69,7 @@ class Population:
         self._velocity: dict[int, Float] = {}
         self._angle: dict[int, float] = {}
         self._rng = stream(params.seed, "events", p)
+        self._apart_px = params.gap_um / params.pixel_um
         self._rms_px = params.speed_um_h / params.pixel_um * params.interval_s / 3600.0
         self._events = self._schedule()
         for t in range(params.frames):
@@ -100,8 +101,7 @@ class Population:
                 self._doom(t, kind, int(when) - 1)
         alive = self._alive(t)
         poses = self._poses(alive, t)
-        apart = self._apart()
-        relax(poses, np.ones(len(alive), bool), self._bond_matrix(alive, t), apart)
+        relax(poses, self._bond_matrix(alive, t), self._apart_px)
         for k, i in enumerate(alive):
             self._xy[i] = poses.xy[k].copy()
         bonds = frozenset(pair for pair, end in self._bonds.items() if t <= end)
@@ -110,16 +110,15 @@ class Population:
     def snapshot(self, t: int) -> Snapshot:
         """Return the living cells of frame `t`."""
         path = self.paths[t]
+        cells = [self.cells[i] for i in path.ids]
         return Snapshot(
             path.ids,
+            [cell.shape for cell in cells],
             self._shaped(path.ids, t, path.xy, path.angle),
-            np.array([self.cells[i].roundness(t) for i in path.ids]),
-            np.array([self.cells[i].size_at(t) for i in path.ids]),
+            np.array([cell.roundness(t) for cell in cells]),
+            np.array([cell.size_at(t) for cell in cells]),
             path.bonds,
         )
-
-    def _apart(self) -> float:
-        return self.params.gap_um / self.params.pixel_um
 
     # Life ---------------------------------------------------------------------------------
 
@@ -142,7 +141,7 @@ class Population:
             self._add(0, np.zeros(2), float(angle), origin="start")
         ids = list(self.cells)
         poses = self._poses(ids, 0)
-        bonds = place(poses, (q.width, q.height), q.touching, self._apart(), rng)
+        bonds = place(poses, (q.width, q.height), q.touching, self._apart_px, rng)
         for k, i in enumerate(ids):
             self._xy[i] = poses.xy[k].copy()
         self._bonds = {(ids[a], ids[b]): q.frames for a, b in bonds}
@@ -234,11 +233,8 @@ class Population:
 
     def _bond_matrix(self, ids: list[int], t: int) -> Bool:
         row = {i: k for k, i in enumerate(ids)}
-        matrix = np.zeros((len(ids), len(ids)), bool)
-        for (a, b), end in self._bonds.items():
-            if t <= end and a in row and b in row:
-                matrix[row[a], row[b]] = matrix[row[b], row[a]] = True
-        return matrix
+        held = [pair for pair, end in self._bonds.items() if t <= end and row.keys() >= {*pair}]
+        return bond_matrix(len(ids), ((row[a], row[b]) for a, b in held))
 
     def _move(self, t: int) -> None:
         """Walk at random with persistence; cells in contact share most of their velocity."""
@@ -284,7 +280,7 @@ def amount(
     beta: Number,
     km: Number,
 ) -> Float:
-    """Total intensity of cells at given times.
+    """Return the total intensity of cells at given times (counts).
 
     ``trivial`` solves m' = -δ m, g' = k m - β g with m(t0) = 1, g(t0) = 0; ``maturation`` adds an
     immature step u' = k m - (β + km) u, g' = km u - β g. Both are zero before t0. Written with
@@ -292,11 +288,6 @@ def amount(
 
     `model` {"trivial", "maturation"}. `time_h`, `t0_h`, `ktl`, `delta`, `beta`, `km`: broadcast
     against each other; times in h, `ktl` in counts/h, rates in 1/h.
-
-    Returns
-    -------
-    numpy.ndarray
-        Counts.
     """
     dt = np.maximum(time_h - t0_h, 0.0)
     first = _divided(delta, beta, dt)
@@ -322,12 +313,7 @@ def draw_parameters(params: MovieParams, p: int, cell: int, c: int) -> dict[str,
     """Draw the kinetic parameters of one founder cell in one fluorescence channel.
 
     `ktl` is such that the largest total intensity is log-normal about ``params.brightness``;
-    it is 0 for cells that do not express.
-
-    Returns
-    -------
-    dict
-        With the keys of `PARAMETERS`.
+    it is 0 for cells that do not express. The keys are `PARAMETERS`.
     """
     rng = stream(params.seed, "kinetics", p, cell, c)
     expresses = rng.random() < params.expressing

@@ -111,12 +111,14 @@ def describe(frames: Frames, **about: Unpack[About]) -> Source:
         shape = shape or tuple(frames.shape)
         if tuple(frames.shape) != tuple(shape):
             raise ConfigError("frames and shape disagree", found=f"{frames.shape}, {shape}")
-    shape = _whole(shape)
+    if len(shape) != 5 or min(shape) < 1:
+        raise ConfigError("the shape of a movie is (T, P, C, Y, X)", found=str(shape))
+    t, p, c, y, x = map(int, shape)
     times = None if times_s is None else np.asarray(times_s, np.float64)
     checks = {
-        f"{len(channels)} channel names for {shape[2]} channels": len(channels) == shape[2],
-        "positions do not fit the shape": positions is None or len(positions) == shape[1],
-        "times_s is not (T, P)": times is None or times.shape == shape[:2],
+        f"{len(channels)} channel names for {c} channels": len(channels) == c,
+        "positions do not fit the shape": positions is None or len(positions) == p,
+        "times_s is not (T, P)": times is None or times.shape == (t, p),
         f"dtype {dtype} is none of {', '.join(DTYPES)}": dtype.name in DTYPES,
     }
     faults = [fault for fault, good in checks.items() if not good]
@@ -124,7 +126,7 @@ def describe(frames: Frames, **about: Unpack[About]) -> Source:
         raise ConfigError("; ".join(faults), remedy="describe the frames that are written")
     return Source(
         frames,
-        shape,
+        (t, p, c, y, x),
         dtype.newbyteorder("="),
         tuple(channels),
         float(about["pixel_um"]),
@@ -133,10 +135,3 @@ def describe(frames: Frames, **about: Unpack[About]) -> Source:
         float(about.get("period_s", 0.0)),
         frozenset(about.get("missing", ())),
     )
-
-
-def _whole(shape: Sequence[int] | None) -> Shape:
-    if shape is None or len(shape) != 5 or min(shape) < 1:
-        raise ConfigError("the shape of a movie is (T, P, C, Y, X)", found=str(shape))
-    t, p, c, y, x = (int(n) for n in shape)
-    return t, p, c, y, x

@@ -50,25 +50,24 @@ def write_ome_tiff(
     parts = {path: list(every)}
     if split:
         parts = {path.with_name(f"{stem}_s{p:02d}.ome.tif"): [p] for p in every}
+    t, _, c, y, x = source.shape
+    position_bytes = t * c * (y * x * source.dtype.itemsize + 1024)
     for target, members in parts.items():
         xml = _ome_xml(source, members).encode()
-        with atomic_open(target, "wb") as file:
-            big = _bytes(source) * len(members) > 2**32 - 2**25
-            with tifffile.TiffWriter(file, bigtiff=big, ome=False) as writer:
-                for p in filter(source.held, members):
-                    writer.write(
-                        _planes(source, p),
-                        shape=(len(source.held(p)) * source.shape[2], *source.shape[3:]),
-                        description=xml or None,
-                        **_plane_options(source),
-                    )
-                    xml = b""
+        big = position_bytes * len(members) > 2**32 - 2**25
+        with (
+            atomic_open(target, "wb") as file,
+            tifffile.TiffWriter(file, bigtiff=big, ome=False) as writer,
+        ):
+            for p in filter(source.held, members):
+                writer.write(
+                    _planes(source, p),
+                    shape=(len(source.held(p)) * c, y, x),
+                    description=xml or None,
+                    **_plane_options(source),
+                )
+                xml = b""
     return list(parts)
-
-
-def _bytes(source: Source) -> int:
-    t, _, c, y, x = source.shape
-    return t * c * (y * x * source.dtype.itemsize + 1024)
 
 
 def _plane_options(source: Source) -> dict[str, Any]:
@@ -97,9 +96,8 @@ def _ome_xml(source: Source, members: list[int]) -> str:
     for k, p in enumerate(members):
         name = source.name(p)
         label = f" Name={quoteattr(name)}" if name is not None else ""
-        increment = (
-            f' TimeIncrement="{source.period_s!r}" TimeIncrementUnit="s"' if source.period_s else ""
-        )
+        times = f' TimeIncrement="{source.period_s!r}" TimeIncrementUnit="s"'
+        increment = times if source.period_s else ""
         parts.append(
             f'<Image ID="Image:{k}"{label}><Pixels ID="Pixels:{k}" DimensionOrder="XYCZT" '
             f'Type="{_OME_TYPES[source.dtype.name]}" SizeX="{width}" SizeY="{height}" '
@@ -125,9 +123,7 @@ def _ome_xml(source: Source, members: list[int]) -> str:
 
 
 def _ome_channel(source: Source, k: int, c: int) -> str:
-    red, green, blue = source.color(c)
-    rgba = red << 24 | green << 16 | blue << 8 | 255
-    signed = rgba - 2**32 if rgba >= 2**31 else rgba
+    signed = int.from_bytes([*source.color(c), 255], "big", signed=True)
     return (
         f'<Channel ID="Channel:{k}:{c}" Name={quoteattr(source.channels[c])} '
         f'SamplesPerPixel="1" Color="{signed}"/>'
@@ -148,9 +144,7 @@ def _ome_plane(source: Source, p: int, t: int, c: int) -> str:
 
 
 def write_imagej_tiff(
-    path: str | os.PathLike[str],
-    frames: Frames,
-    **about: Unpack[About],
+    path: str | os.PathLike[str], frames: Frames, **about: Unpack[About]
 ) -> list[Path]:
     """Write ImageJ hyperstacks (axes T, C, Y, X).
 

@@ -26,13 +26,7 @@ _TABLES = ("cells", "lineage", "kinetics", "frames")
 
 @dataclass(frozen=True)
 class Truth:
-    """The truth of a movie, read from a folder.
-
-    Attributes
-    ----------
-    folder : Path
-    params : MovieParams
-    """
+    """The truth of a movie, read from a folder."""
 
     folder: Path
     params: MovieParams

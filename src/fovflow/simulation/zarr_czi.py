@@ -97,8 +97,7 @@ def _image_attributes(source: Source, p: int, version: str) -> dict[str, Any]:
     axes = [
         {**time, "unit": "second"} if source.period_s > 0 else time,
         {"name": "c", "type": "channel"},
-        {"name": "y", "type": "space", "unit": "micrometer"},
-        {"name": "x", "type": "space", "unit": "micrometer"},
+        *({"name": name, "type": "space", "unit": "micrometer"} for name in "yx"),
     ]
     scale = [source.period_s or 1.0, 1.0, source.pixel_um, source.pixel_um]
     transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
@@ -108,11 +107,9 @@ def _image_attributes(source: Source, p: int, version: str) -> dict[str, Any]:
     image: dict[str, Any] = {
         "axes": axes,
         "datasets": [{"path": "0", "coordinateTransformations": transforms}],
+        **({} if source.name(p) is None else {"name": source.name(p)}),
+        **({"version": version} if version == "0.4" else {}),
     }
-    if source.name(p) is not None:
-        image["name"] = source.name(p)
-    if version == "0.4":
-        image["version"] = version
     top = 1.0 if source.dtype.kind == "f" else float(np.iinfo(source.dtype).max)
     shown = [
         {
@@ -130,11 +127,7 @@ _BETWEEN_PX = 64
 """Distance between the scenes on the file's canvas (px)."""
 
 
-def write_czi(
-    path: str | os.PathLike[str],
-    frames: Frames,
-    **about: Unpack[About],
-) -> list[Path]:
+def write_czi(path: str | os.PathLike[str], frames: Frames, **about: Unpack[About]) -> list[Path]:
     """Write a CZI, one scene per position.
 
     It carries channel names and pixel size; the library writes neither the times of frames nor

@@ -41,22 +41,15 @@ def digest(array: NDArray[Any]) -> str:
 
 
 class ReaderConformance:
-    """A reader, tried on a file of known content; a subclass brings `make_file`.
-
-    Attributes
-    ----------
-    pixels : numpy.ndarray
-        (T, P, C, Y, X), what is in the file.
-    seconds : numpy.ndarray
-        (T, P) times, NaN where unknown.
-    facts : dict
-        ``format``, ``pixel_um``, ``time_source``, ``channels`` (list of names) and ``positions``
-        (list of x in µm, y in µm, name), as the file has them.
-    """
+    """A reader, tried on a file of known content; a subclass brings `make_file`."""
 
     pixels: Array
+    """(T, P, C, Y, X), what is in the file."""
     seconds: Array
+    """(T, P) times, NaN where unknown."""
     facts: Mapping[str, Any]
+    """``format``, ``pixel_um``, ``time_source``, ``channels`` (list of names) and ``positions``
+    (list of x in µm, y in µm, name), as the file has them."""
 
     def make_file(self, folder: Path) -> Path:
         """Return the path of a file or folder of these pixels, made in `folder` or kept."""
@@ -123,12 +116,11 @@ class ReaderConformance:
     def test_indices_outside_the_file(self, path: Path) -> None:
         t, p, c = self.pixels.shape[:3]
         half: Any = 0.5
+        outside = ((p, 0, 0), (-1, 0, 0), (0, t, 0), (0, -1, 0), (0, 0, c), (0, 0, -1))
         with fovflow.open_raw(path) as raw:
-            for bad in ((p, 0, 0), (-1, 0, 0), (0, t, 0), (0, -1, 0), (0, 0, c), (0, 0, -1)):
+            for bad in (*outside, (0, 0, 0, raw.info.n_z)):
                 with pytest.raises(IndexError):
                     raw.read(*bad)
-            with pytest.raises(IndexError):
-                raw.read(0, 0, 0, raw.info.n_z)
             for position in (-1, p):
                 with pytest.raises(IndexError):
                     raw.times(position)
@@ -143,10 +135,9 @@ class ReaderConformance:
         raw.close()
         raw.close()
         assert raw.info.n_frames == len(self.pixels)
-        with pytest.raises(ValueError, match="closed"):
-            raw.read(0, 0, 0)
-        with pytest.raises(ValueError, match="closed"):
-            raw.times(0)
+        for use, indices in ((raw.read, (0, 0, 0)), (raw.times, (0,))):
+            with pytest.raises(ValueError, match="closed"):
+                use(*indices)
         with pytest.raises(IndexError), fovflow.open_raw(path) as raw:
             raw.read(0, len(self.pixels), 0)
         assert psutil.Process().open_files() == before
@@ -449,20 +440,13 @@ class TrackerConformance:
 
 
 class FeatureConformance:
-    """A feature by its name under ``extract: features``, on the cases where features go wrong.
-
-    Attributes
-    ----------
-    kind : {"pc", "fl"}
-        Where the configuration names it.
-    name : str
-    needs_contrast : bool
-        Whether it is NaN where a cell has no contrast, as in a single pixel at the edge.
-    """
+    """A feature by its name under ``extract: features``, on the cases where features go wrong."""
 
     kind: Any
+    """``pc`` or ``fl``: where the configuration names it."""
     name: str
     needs_contrast: bool = False
+    """Whether it is NaN where a cell has no contrast, as in a single pixel at the edge."""
     shape = (24, 31)
 
     @property
@@ -527,17 +511,11 @@ class FeatureConformance:
             (found,) = self.measure(self.disk(12, 12, 6, 3), image)
             assert np.isfinite(found) or self.needs_contrast
 
-    def with_invalid_pixels(self) -> tuple[Array, Array]:
-        """Return usual values, and those where cell 1 is all NaN and cell 2 has an infinity."""
+    def test_invalid_pixels_do_not_spread_and_a_cell_of_them_has_no_number(self) -> None:
         image = np.random.default_rng(1).integers(50, 90, self.shape).astype(np.float32)
         usual = self.measure(self.pair, image)
         image[self.pair == 1] = np.nan
         image[16, 20], image[0, 0] = np.inf, -np.inf
-        return usual, self.measure(self.pair, image)
-
-    def test_invalid_pixels_do_not_spread(self) -> None:
-        assert np.isfinite(self.with_invalid_pixels()[1][1])
-
-    def test_a_cell_without_valid_pixels_has_no_number(self) -> None:
-        usual, values = self.with_invalid_pixels()
+        values = self.measure(self.pair, image)
+        assert np.isfinite(values[1])
         assert np.isnan(values[0]) or values[0] == usual[0]
