@@ -161,7 +161,7 @@ def test_a_reader(tree, tmp_path):
 
 def test_a_method(tree, tmp_path):
     tree.add("segmentation/level.py", METHOD)
-    tree.insert("config/methods.py", "SEGMENTERS: Registry", SETTINGS)
+    tree.insert("config/methods.py", "SEGMENTERS = Registry", SETTINGS)
     row = '        "level": Method("fovflow.segmentation.level:LevelSegmenter", LevelSegment),\n'
     tree.insert("config/methods.py", '        "cellpose": Method(', row)
     assert named(tree, level="NAME") == files_of("A method of a step")

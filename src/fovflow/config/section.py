@@ -14,6 +14,13 @@ from pydantic.fields import FieldInfo
 
 from fovflow.config import methods
 
+Text = Annotated[str, Field(min_length=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[float, Field(gt=0, le=1)]
+
 
 class Section(BaseModel):
     """A part of the configuration: frozen, and unknown keys are errors."""
@@ -95,7 +102,9 @@ def _choice(plugin: type[Plugin], default: str) -> Any:
 
 
 if TYPE_CHECKING:
-    SegmentConfig = CorrectConfig = TrackConfig = Any
+    SegmentConfig = Any
+    CorrectConfig = Any
+    TrackConfig = Any
 else:
     SegmentConfig = _choice(PluginSegment, "logstd")
     CorrectConfig = _choice(PluginCorrect, "tiles")
