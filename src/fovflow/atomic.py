@@ -53,10 +53,10 @@ def collect_digests() -> Iterator[dict[str, Digest]]:
         _collected = before
 
 
-class _Hashed(io.BufferedIOBase):
+class _Hashed:
     """A binary file that takes the SHA-256 of what is written to it, in order.
 
-    It is no `io.BufferedWriter` by intention: NumPy writes around Python into those.
+    It is no file of `io` by intention: NumPy writes around Python into those.
     """
 
     def __init__(self, file: IO[bytes]):
@@ -64,6 +64,9 @@ class _Hashed(io.BufferedIOBase):
         self._hash = hashlib.sha256()
         self._count = 0
         self._in_order = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._under, name)
 
     def write(self, data: Any) -> int:
         size = self._under.write(data)
@@ -76,29 +79,9 @@ class _Hashed(io.BufferedIOBase):
         self._in_order = False
         return self._under.seek(offset, whence)
 
-    def tell(self) -> int:
-        return self._under.tell()
-
-    def flush(self) -> None:
-        if not self._under.closed:
-            self._under.flush()
-
-    def fileno(self) -> int:
-        return self._under.fileno()
-
-    @property
-    def closed(self) -> bool:
-        return self._under.closed
-
-    def seekable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
     def digest(self, path: Path) -> Digest:
         """Return the digest of the file, which is complete and flushed."""
-        size = os.fstat(self.fileno()).st_size
+        size = os.fstat(self._under.fileno()).st_size
         if self._in_order and size == self._count:
             return Digest(size, self._hash.hexdigest())
         return digest_of(path)
@@ -158,20 +141,18 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
     remove_leftovers(target)
     temporary = _temporary(target)
     digests = _collected
-    digest = None
     try:
         with temporary.open("xb") as binary:
             hashed = None if digests is None else _Hashed(binary)
-            file: IO[Any] = hashed or binary  # type: ignore[assignment]
+            file: Any = hashed or binary
             if "b" not in mode:
                 file = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
             yield file
             file.flush()
             os.fsync(binary.fileno())
-            if hashed is not None:
-                digest = hashed.digest(temporary)
+            digest = None if hashed is None else hashed.digest(temporary)
             if "b" not in mode:
-                file.detach()  # type: ignore[attr-defined]
+                file.detach()
         temporary.replace(target)
         if digests is not None and digest is not None:
             digests[os.path.abspath(target)] = digest  # noqa: PTH100

@@ -6,13 +6,11 @@ import dataclasses
 import importlib
 import inspect
 import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 from fovflow.errors import ConfigError
-
-T = TypeVar("T")
 
 _BOUNDS = {
     "ge": (operator.ge, "{} or more"),
@@ -96,119 +94,78 @@ class Method:
     @property
     def parameters(self) -> list[str]:
         """Names of the parameters that may be given to the kernel, without ``method``."""
-        return [
-            field.name
-            for field in dataclasses.fields(self.settings)
-            if field.name != "method" and not field.metadata.get("of_step")
-        ]
+        own = [f for f in dataclasses.fields(self.settings) if not f.metadata.get("of_step")]
+        return [field.name for field in own if field.name != "method"]
 
 
 class Sentences(NamedTuple):
     """What is said of wrong parameters; {method}, {unknown}, {first} and {known} are filled in.
 
-    Attributes
-    ----------
-    unknown, found, remedy : str
-        The three parts of the error for parameters that the method does not have.
-    bounds : str
-        Beginning of the error for values out of bounds; empty where the kernel checks them.
+    The first three are the parts of the error for parameters that the method does not have.
     """
 
     unknown: str
     found: str
     remedy: str
     bounds: str = ""
+    """Beginning of the error for values out of bounds; empty where the kernel checks them."""
 
 
-class Registry(Mapping[str, Method], Generic[T]):
-    """The methods of one step by name: the package's own, and plug-ins.
+class Registry(dict[str, Method]):
+    """The methods of one step by name: the package's own; plug-ins are found where it is asked.
 
     A plug-in's entry point is a `Method`, or a callable that takes what the step gives and the
-    method's own parameters as keywords.
-
-    Parameters
-    ----------
-    kind : str
-        See `find`.
-    builtin : mapping of str to Method
-    sentences : Sentences
+    method's own parameters as keywords. `kind`: see `find`.
     """
 
     def __init__(self, kind: str, builtin: Mapping[str, Method], sentences: Sentences):
+        super().__init__(builtin)
         self._kind = kind
-        self._builtin = dict(builtin)
         self._sentences = sentences
 
-    def __len__(self) -> int:
-        return len(self._builtin)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._builtin)
-
-    def __getitem__(self, name: str) -> Method:
-        return self._builtin[name]
-
-    def known(self, name: str) -> Method | None:
-        """Return the method, or None for a plug-in that does not describe itself or is absent."""
+    def _described(self, name: str) -> Method:
+        """Return the method; an empty one for a plug-in that is absent or no `Method`."""
         try:
-            found = find(self._kind, name, self._builtin)
+            found = find(self._kind, name, self)
         except ConfigError:  # the job that needs it says so
-            return None
-        return found if isinstance(found, Method) else None
+            found = None
+        return found if isinstance(found, Method) else Method("", Settings)
 
     def needs_pixel_size(self, name: str) -> bool:
         """Tell whether a method cannot do without the size of a pixel."""
-        method = self.known(name)
-        return method is not None and method.needs_pixel_size
+        return self._described(name).needs_pixel_size
 
     def revision(self, name: str) -> int:
         """Return a method's revision; 0 for a plug-in that has none."""
-        method = self.known(name)
-        return 0 if method is None else method.revision
+        return self._described(name).revision
 
-    def make(self, name: str, parameters: Mapping[str, Any], **given: Any) -> T:
+    def make(self, name: str, parameters: Mapping[str, Any], **given: Any) -> Any:
         """Return the kernel of a method, ready for work.
 
-        Parameters
-        ----------
-        name : str
-        parameters : mapping
-            The method's parameters; those left out have their defaults.
-        **given
-            What the step gives to all its methods.
-
-        Raises
-        ------
-        ConfigError
-            For an unknown method, unknown parameters and values out of bounds.
+        `parameters`: the method's own; those left out have their defaults. `given`: what the step
+        gives to all its methods. Raises ConfigError for an unknown method, unknown parameters and
+        values out of bounds.
         """
-        method = find(self._kind, name, self._builtin)
-        made: T
+        method = find(self._kind, name, self)
         if not isinstance(method, Method):
             self._refuse_unknown(name, parameters, _keywords(method, given, parameters))
-            made = method(**given, **parameters)
-            return made
-        known = list(dict.fromkeys([*method.parameters, *method.data]))
-        self._refuse_unknown(name, parameters, known)
+            return method(**given, **parameters)
+        self._refuse_unknown(name, parameters, [*method.parameters, *method.data])
         data = {key: value for key, value in parameters.items() if key in method.data}
         own = {key: value for key, value in parameters.items() if key not in data}
         what = self._sentences.bounds.format(method=name)
         try:
             settings = method.settings(**own)
         except ValueError as error:
-            found = ", ".join(f"{key} = {value}" for key, value in own.items())
-            remedy = "correct these settings"
-            raise ConfigError(f"{what}: {error}", found=found, remedy=remedy) from error
+            raise _wrong(f"{what}: {error}", own) from error
         if what:
-            check_bounds(settings, what)
-        made = load(method.kernel)(settings, **given, **data)
-        return made
+            _check_bounds(settings, what)
+        return load(method.kernel)(settings, **given, **data)
 
     def _refuse_unknown(self, name: str, given: Iterable[str], known: list[str]) -> None:
-        unknown = sorted(set(given) - set(known))
-        if unknown:
+        if unknown := sorted(set(given) - set(known)):
             words = {"method": name, "unknown": ", ".join(unknown), "first": unknown[0]}
-            words["known"] = ", ".join(known) or "none"
+            words["known"] = ", ".join(dict.fromkeys(known)) or "none"
             message, found, remedy, _ = (part.format(**words) for part in self._sentences)
             raise ConfigError(message, found=found, remedy=remedy)
 
@@ -235,13 +192,7 @@ class Settings:
 
 
 class Bounds:
-    """Bounds of one branch of a union, such as a number or the path of a file.
-
-    Parameters
-    ----------
-    **bounds
-        As in `setting`.
-    """
+    """Bounds of one branch of a union, such as a number or the path of a file, as in `setting`."""
 
     def __init__(self, **bounds: Any):
         self._bounds = bounds
@@ -269,11 +220,13 @@ def setting(default: Any, description: str, *, of_step: bool = False, **bounds: 
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def check_bounds(settings: Any, what: str) -> None:
-    """Refuse numbers out of the bounds that their fields tell.
+def _wrong(message: str, values: Mapping[str, Any]) -> ConfigError:
+    found = ", ".join(f"{name} = {value}" for name, value in values.items())
+    return ConfigError(message, found=found, remedy="correct these settings")
 
-    Raises ConfigError, which begins with `what` and names all that are wrong.
-    """
+
+def _check_bounds(settings: Any, what: str) -> None:
+    """Refuse numbers out of the bounds that their fields tell, all in one error."""
     wrong: dict[str, dict[str, Any]] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -283,16 +236,9 @@ def check_bounds(settings: Any, what: str) -> None:
                 wrong.setdefault(words.format(bound), {})[field.name] = value
                 break
     if wrong:
-        said = [
-            f"{', '.join(names)} must be {words}{_unit(names)}" for words, names in wrong.items()
-        ]
-        raise ConfigError(
-            f"{what}: {'; '.join(said)}",
-            found=", ".join(
-                f"{n} = {value}" for names in wrong.values() for n, value in names.items()
-            ),
-            remedy="correct these settings",
-        )
+        said = [f"{', '.join(n)} must be {words}{_unit(n)}" for words, n in wrong.items()]
+        values = {name: value for names in wrong.values() for name, value in names.items()}
+        raise _wrong(f"{what}: {'; '.join(said)}", values)
 
 
 def _unit(names: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
     name = Path(path)
     with readable(name, "YAML", encoding="utf-8-sig") as file:
         try:
-            return _load(_strict_loader(), file)
+            return _load(file, strict=True)
         except Exception as error:  # PyYAML raises many kinds of errors for garbage
             raise _garbage(name, "YAML", error) from error
 
@@ -38,51 +38,39 @@ def parse_yaml(text: str) -> Any:
     Raises YAMLError, ValueError, RecursionError for what is no such YAML, merges more than
     `MOST_MERGED` keys, or is nested too deeply.
     """
+    return _load(text)
+
+
+def _load(source: str | IO[str], *, strict: bool = False) -> Any:
+    """Load YAML of plain values; where it is `strict`, repeated keys are errors."""
     import yaml
 
-    return _load(_bounded(yaml.SafeLoader), text)
-
-
-def _load(kind: Any, source: str | IO[str]) -> Any:
-    loader = kind(source)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-def _bounded(base: Any) -> Any:
-    """Return a loader that stops where merged keys (``<<``) would multiply without end."""
-    import yaml
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if strict else yaml.SafeLoader
 
     class Loader(base):  # type: ignore[misc]
+        """The safe loader; it stops where merged keys (``<<``) would multiply without end."""
+
         def flatten_mapping(self, node: Any) -> None:
             super().flatten_mapping(node)
             if len(node.value) > MOST_MERGED:
                 what = f"more than {MOST_MERGED} keys"
                 raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
 
-    return Loader
-
-
-def _strict_loader() -> Any:
-    import yaml
-
-    class Loader(_bounded(getattr(yaml, "CSafeLoader", yaml.SafeLoader))):  # type: ignore[misc]
-        """The safe loader, with repeated keys as errors."""
-
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             seen = set()
-            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            for key, _ in node.value if strict and isinstance(node, yaml.MappingNode) else ():
                 if isinstance(key, yaml.ScalarNode) and key.value != "<<":
                     if (key.tag, key.value) in seen:
-                        raise yaml.constructor.ConstructorError(
-                            None, None, f"the key {key.value!r} stands twice", key.start_mark
-                        )
+                        what = f"the key {key.value!r} stands twice"
+                        raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
                     seen.add((key.tag, key.value))
             return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
 
-    return Loader
+    loader = Loader(source)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def write_yaml(path: str | os.PathLike[str], data: Any) -> None:

@@ -165,10 +165,8 @@ def results_paths(
 
 def write_results(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write a dataset's ``processing_results.yaml`` atomically, keys in their fixed order."""
-    write_yaml(
-        path,
-        {"schema_version": SCHEMA_VERSION, "fovflow_version": fovflow.__version__, **content},
-    )
+    versions = {"schema_version": SCHEMA_VERSION, "fovflow_version": fovflow.__version__}
+    write_yaml(path, {**versions, **content})
 
 
 @dataclass(frozen=True, slots=True)

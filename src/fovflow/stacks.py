@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError, explained
+from fovflow.records import REMAKE
 
 _DIMENSIONS = 3
 
@@ -62,7 +62,7 @@ class StackReader:
         with explained(
             f"{self.path} is not a readable npy file",
             *(ValueError, KeyError, EOFError, OSError),
-            remedy=_REMAKE,
+            remedy=REMAKE,
         ):
             version = header.read_magic(self._file)
             read = {(1, 0): header.read_array_header_1_0, (2, 0): header.read_array_header_2_0}
@@ -71,7 +71,7 @@ class StackReader:
             raise FovflowError(
                 f"{self.path} is not a (T, Y, X) stack of numbers",
                 found=f"shape {shape}, dtype {dtype}, {'Fortran' if fortran else 'C'} order",
-                remedy=_REMAKE,
+                remedy=REMAKE,
             )
         self._start = self._file.tell()
         size = os.fstat(self._file.fileno()).st_size
@@ -80,7 +80,7 @@ class StackReader:
             raise FovflowError(
                 f"{self.path} does not hold what its header announces",
                 found=f"{size} bytes where shape {shape} and dtype {dtype} need {expected}",
-                remedy=_REMAKE,
+                remedy=REMAKE,
             )
         return (int(shape[0]), int(shape[1]), int(shape[2])), dtype
 
@@ -98,7 +98,7 @@ class StackReader:
             out = np.empty(self.shape[1:], self.dtype)
         self._file.seek(self._start + t * self._frame_bytes)
         if self._file.readinto(out.data.cast("B")) != self._frame_bytes:
-            raise FovflowError(f"{self.path} ended inside frame {t}", remedy=_REMAKE)
+            raise FovflowError(f"{self.path} ended inside frame {t}", remedy=REMAKE)
         return out
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
@@ -148,16 +148,24 @@ class StackWriter:
         self.shape = shape
         self.dtype = np.dtype(dtype)
         self.written = 0
-        self._context: AbstractContextManager[IO[Any]] | None = None
         self._file: IO[Any] | None = None
+        self._context = self._open()
+
+    @contextmanager
+    def _open(self) -> Iterator[Self]:
+        with atomic_open(self.path, "wb") as self._file:
+            descr = np.lib.format.dtype_to_descr(self.dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": self.shape}
+            np.lib.format.write_array_header_1_0(self._file, header)
+            yield self
+            if self.written != self.shape[0]:
+                raise ValueError(f"{self.written} of {self.shape[0]} frames were written")
 
     def __enter__(self) -> Self:
-        self._context = atomic_open(self.path, "wb")
-        self._file = self._context.__enter__()
-        descr = np.lib.format.dtype_to_descr(self.dtype)
-        header = {"descr": descr, "fortran_order": False, "shape": self.shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
-        return self
+        return self._context.__enter__()
+
+    def __exit__(self, *exc: Any) -> None:
+        self._context.__exit__(*exc)
 
     def append(self, frame: NDArray[Any]) -> None:
         """Append one (Y, X) frame; its dtype must be the stack's."""
@@ -172,22 +180,6 @@ class StackWriter:
             raise ValueError(f"more than the announced {self.shape[0]} frames")
         self._file.write(np.ascontiguousarray(frame).data.cast("B"))
         self.written += 1
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._context is not None
-        if error is None and self.written != self.shape[0]:
-            error = ValueError(f"{self.written} of {self.shape[0]} frames were written")
-            self._context.__exit__(ValueError, error, None)
-            raise error
-        self._context.__exit__(kind, error, trace)
-
-
-_REMAKE = "delete the file and run the pipeline again: it is remade"
 
 
 def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:

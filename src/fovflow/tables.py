@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -92,14 +93,9 @@ def _fields(array: NDArray[Any], lone: bool) -> list[str]:
 
 
 def _texts(values: Iterable[str | None], lone: bool) -> list[str]:
-    known: dict[str | None, str] = {}
-    fields = []
-    for value in values:
-        field = known.get(value)
-        if field is None:
-            field = known[value] = _quoted(value, lone)
-        fields.append(field)
-    return fields
+    values = list(values)
+    quoted = {value: _quoted(value, lone) for value in dict.fromkeys(values)}
+    return [quoted[value] for value in values]
 
 
 def _quoted(value: str | None, lone: bool) -> str:
@@ -107,11 +103,7 @@ def _quoted(value: str | None, lone: bool) -> str:
         value = ""
     elif not isinstance(value, str):
         raise ValueError(f"text columns hold str or None, not {value!r}")
-    if (
-        (lone and not value)
-        or value.startswith(("#", "\ufeff"))
-        or any(c in value for c in ',"\n\r')
-    ):
+    if (lone and not value) or value.startswith(("#", "\ufeff")) or set(value) & set(',"\n\r'):
         return '"' + value.replace('"', '""') + '"'
     return value
 
@@ -169,16 +161,9 @@ def _parse(
 ) -> tuple[list[str], list[list[NDArray[Any]]]]:
     """Return the header and each wanted column in parts."""
     skipped = 0
-    line = next(file, "")
-    while line.startswith("#"):
+    while (line := next(file, "")).startswith("#"):
         skipped += 1
-        line = next(file, "")
-
-    def lines() -> Iterator[str]:
-        yield line
-        yield from file
-
-    rows = csv.reader(lines(), strict=True)
+    rows = csv.reader(chain([line], file), strict=True)
     header = next(rows, [])
     if not header:
         raise FovflowError(f"{path} is an empty file where a table was expected", remedy=REMAKE)
@@ -220,28 +205,16 @@ def _typed(values: tuple[str, ...], text: bool) -> NDArray[Any]:
         characters = set("".join(values))
         if not characters:
             return np.empty(len(values), _EMPTY)
-        if characters <= _INT_CHARACTERS and "" not in values:
-            numbers = _integers(values)
-            if numbers is not None:
-                return numbers
-        elif characters <= _FLOAT_CHARACTERS:
-            try:
+        with suppress(ValueError, OverflowError):
+            if characters <= _INT_CHARACTERS and "" not in values:
+                numbers = list(map(int, values))
+                if tuple(map(str, numbers)) == values:
+                    return np.array(numbers, np.int64)
+            elif characters <= _FLOAT_CHARACTERS:
                 return np.array([float(value or "nan") for value in values])
-            except ValueError:
-                pass
-        elif set(values) <= {"True", "False"}:
-            return np.array([value == "True" for value in values])
+            elif set(values) <= {"True", "False"}:
+                return np.array([value == "True" for value in values])
     return np.array(values, dtype=object)
-
-
-def _integers(values: tuple[str, ...]) -> NDArray[Any] | None:
-    try:
-        numbers = list(map(int, values))
-        if tuple(map(str, numbers)) == values:
-            return np.array(numbers, np.int64)
-    except (ValueError, OverflowError):
-        pass
-    return None
 
 
 def _mixed(parts: list[NDArray[Any]]) -> bool:

@@ -161,11 +161,9 @@ def test_a_reader(tree, tmp_path):
 
 def test_a_method(tree, tmp_path):
     tree.add("segmentation/level.py", METHOD)
-    tree.insert("config/methods.py", "SEGMENTERS: Registry", SETTINGS)
+    tree.insert("config/methods.py", "SEGMENTERS = Registry", SETTINGS)
     row = '        "level": Method("fovflow.segmentation.level:LevelSegmenter", LevelSegment),\n'
     tree.insert("config/methods.py", '        "cellpose": Method(', row)
-    union = '    | Annotated[methods.LevelSegment, Tag("level")]\n'
-    tree.insert("config/section.py", '    | Annotated[PluginSegment, Tag("PluginSegment")],', union)
     assert named(tree, level="NAME") == files_of("A method of a step")
     code = (
         "import numpy as np, fovflow\n"

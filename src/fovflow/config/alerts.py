@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from fovflow.config.section import Section
+from fovflow.config.section import Number, Positive, Section, Text
 from fovflow.errors import ConfigError
 
 RESOURCES = ("cpu_percent", "rss_mib", "read_mib", "written_mib", "gpu_percent", "gpu_mib")
@@ -36,12 +36,8 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Text = Annotated[str, Field(min_length=1)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Terms = Annotated[
-    tuple[Text, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[Text, ...])
-]
+_LISTED = BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[Text, ...])
+Terms = Annotated[tuple[Text, ...], _LISTED]
 
 
 class Alert(Section):
@@ -71,17 +67,16 @@ class Alert(Section):
         max_length=PATTERN_LENGTH,
         description="Regular expression (RE2) looked for in messages and errors, for events.",
     )
-    window_s: Seconds | None = Field(
+    window_s: Positive | None = Field(
         None,
         description="Time in seconds over which values are averaged; null looks at every value.",
     )
-    frequency_s: Seconds = Field(10.0, description="Time in seconds between two evaluations.")
+    frequency_s: Positive = Field(10.0, description="Time in seconds between two evaluations.")
     on_alert: Literal["notify", "stop_job", "stop_run"] = Field(
         "notify", description="What happens: notify only, or stop the job or the run cleanly, too."
     )
     notification: Annotated[
-        tuple[Literal["none", "log", "file", "command", "email", "apprise"], ...],
-        BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[Text, ...]),
+        tuple[Literal["none", "log", "file", "command", "email", "apprise"], ...], _LISTED
     ] = Field(
         ("log",),
         description="Who is told, besides alerts.jsonl of the run: file, command, email, apprise.",
@@ -112,11 +107,11 @@ class Alert(Section):
             return cls.model_validate(content, strict=True)
         except ValidationError as error:
             about = f"alert {content.get('name')!r}: "
-            raise ConfigError(about + _sentence(error, cls).removeprefix(about)) from error
+            raise ConfigError(about + _sentence(error).removeprefix(about)) from error
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for problem in _problems(self):
+        if problem := next(_problems(self), ""):
             raise ValueError(f"alert {self.name!r}: {problem}")
         return self
 
@@ -196,14 +191,14 @@ def _compiled(pattern: str) -> Any:
     return re2.compile(pattern.encode(), options)
 
 
-def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
+def _sentence(error: ValidationError) -> str:
     """Return the first thing that is wrong, in the words that a call's arguments have."""
     first = error.errors(include_url=False)[0]
     key, kind, given = str(next(iter(first["loc"]), "")), first["type"], first["input"]
     if kind == "value_error":
         return str(first["ctx"]["error"])
     if kind == "extra_forbidden":
-        return f"unknown key {key}; known: {', '.join(model.model_fields)}"
+        return f"unknown key {key}; known: {', '.join(Alert.model_fields)}"
     if kind == "literal_error":
         allowed = str(first["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
         return f"{key} is {given!r}; allowed: {allowed}"
@@ -221,7 +216,24 @@ def _problems(alert: Alert) -> Iterator[str]:
             yield f"notification {name} and the key {name} go together"
     if not alert.name.strip():
         yield "it needs a name"
-    yield from _event_problems(alert) if alert.source == "events" else _value_problems(alert)
+    if alert.source == "events":
+        yield from _event_problems(alert)
+        return
+    if alert.pattern is not None:
+        yield "a pattern goes with the source events only"
+    if not alert.metric:
+        yield "metric must name the value that is watched"
+    if alert.source == "resources" and alert.metric not in RESOURCES:
+        yield f"metric is {alert.metric!r}; resources are {', '.join(RESOURCES)}"
+    if alert.rule is None:
+        yield f"rule is None; allowed: {', '.join(RULES)}"
+    needed = _LIMITS[:1] if alert.rule in RULES[:2] else _LIMITS[1:]
+    for name in _LIMITS:
+        if (name in needed) != (getattr(alert, name) is not None):
+            yield f"the rule {alert.rule!r} {'needs' if name in needed else 'has no'} {name}"
+    low, high = alert.range_low, alert.range_high
+    if low is not None and high is not None and low > high:
+        yield "range_low is greater than range_high"
 
 
 def _event_problems(alert: Alert) -> Iterator[str]:
@@ -241,21 +253,3 @@ def _event_problems(alert: Alert) -> Iterator[str]:
             f"{error.args[0].decode()}; write it "
             r"without look-around, back references, \Z, and repetitions above 1000"
         )
-
-
-def _value_problems(alert: Alert) -> Iterator[str]:
-    if alert.pattern is not None:
-        yield "a pattern goes with the source events only"
-    if not alert.metric:
-        yield "metric must name the value that is watched"
-    if alert.source == "resources" and alert.metric not in RESOURCES:
-        yield f"metric is {alert.metric!r}; resources are {', '.join(RESOURCES)}"
-    if alert.rule is None:
-        yield f"rule is None; allowed: {', '.join(RULES)}"
-    needed = _LIMITS[:1] if alert.rule in RULES[:2] else _LIMITS[1:]
-    for name in _LIMITS:
-        if (name in needed) != (getattr(alert, name) is not None):
-            yield f"the rule {alert.rule!r} {'needs' if name in needed else 'has no'} {name}"
-    low, high = alert.range_low, alert.range_high
-    if low is not None and high is not None and low > high:
-        yield "range_low is greater than range_high"

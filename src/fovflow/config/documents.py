@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fovflow.config.model import Config, DatasetConfig
-from fovflow.config.section import fields_of
+from fovflow.config.section import PLUGINS, fields_of, method_of
 from fovflow.stages import STAGES
 
 _WIDTH = 96
@@ -44,21 +43,21 @@ def template() -> str:
         " the\n# defaults. Paths are relative to the folder in which snakemake is started. Unknown "
         "keys are\n# errors. config/README.md explains every key, also those of other methods.\n"
     ]
-    for name, field in Config.model_fields.items():
-        key = field.alias or name
-        parts.append(_comment(field.description or "", 0))
+    for key, field, default in _fields(Config):
+        parts.append(_comment(field))
         if key == "datasets":
             parts.append(_EXAMPLE)
-        elif fields_of(type(field.default)) and key in (*_SECTIONS, "channels"):
+        elif fields_of(type(default)) and key in (*_SECTIONS, "channels"):
             parts.append(f"{key}:")
-            parts += [_entry(k, f, 2) for k, f in _fields(type(field.default), field.default)]
-            others = [m for m in _methods(field.annotation) if m != _method_of(field.default)]
+            for inner, spec, value in _fields(type(default)):
+                parts += [_comment(spec, "  "), f"  {inner}: {_flow(value)}"]
+            methods = [method_of(model) for model in _models(field.annotation)]
+            others = [name for name in methods if name not in ("", method_of(type(default)))]
             if others:
-                parts.append(_comment(f"Other methods: {', '.join(others)}.", 2))
+                parts.append(f"  # Other methods: {', '.join(others)}.")
             parts.append("")
         else:
-            value = "all" if key == "frames" else field.default
-            parts.append(f"{key}: {_flow(value)}\n")
+            parts.append(f"{key}: {_flow('all' if key == 'frames' else default)}\n")
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -78,64 +77,45 @@ def reference() -> str:
         "",
         "## Top level",
         "",
-        *_table(_fields(Config, None)),
-        "",
+        *_table(Config),
         "## `datasets`",
         "",
         "A mapping of names to what follows. A name becomes a folder in the output folder.",
         "",
-        *_table(_fields(DatasetConfig, None)),
-        "",
+        *_table(DatasetConfig),
         "Instead of a mapping, the path of a tab-separated table with a header line: columns "
         "`dataset`, `path` and, where needed, `pattern`, `pixel_um`, `interval_s`, `fovs`, "
         "`frames`, `pc`, `fl` (comma-separated). See `datasets.tsv`.",
         "",
     ]
-    for name, field in Config.model_fields.items():
-        key = field.alias or name
-        models = [m for m in _models(field.annotation) if not _is_scalar(key)]
-        if key == "datasets" or not models:
+    for key, field, default in _fields(Config):
+        models = _models(field.annotation)
+        if key in ("datasets", "frames") or not models:
             continue
         lines += [f"## `{key}`", "", field.description or "", ""]
         for model in models:
-            method = fields_of(model).get("method")
-            if method is not None and isinstance(method.default, str):
-                title = f"`method: {method.default}`"
-                default = isinstance(field.default, model)
-                lines += [f"### {title}{' (default)' if default else ''}", ""]
-            elif method is not None:
+            if method := method_of(model):
+                chosen = " (default)" if isinstance(default, model) else ""
+                lines += [f"### `method: {method}`{chosen}", ""]
+            elif "method" in fields_of(model):
                 lines += ["### A plug-in's method", ""]
-            lines += [*_docstring(model), *_table(_fields(model, None)), ""]
-            for part, inner in fields_of(model).items():
+            lines += [*_docstring(model), *_table(model)]
+            for part, inner, _ in _fields(model):
                 for nested in _models(inner.annotation):
-                    lines += [f"### `{key}.{part}`", "", *_docstring(nested)]
-                    lines += [*_table(_fields(nested, None)), ""]
+                    lines += [f"### `{key}.{part}`", "", *_docstring(nested), *_table(nested)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def config_schema() -> dict[str, Any]:
     """Return the JSON schema of ``config.yaml``, for editors and for checks."""
     schema = Config.model_json_schema(by_alias=True)
-    for section in schema["properties"].values():
-        _separate_plugins(section.get("oneOf", []), schema["$defs"])
+    for plugin, builtin in PLUGINS.items():  # so that one branch fits at most
+        schema["$defs"][plugin.__name__]["properties"]["method"]["not"] = {"enum": [*builtin]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "fovflow configuration",
     }
-
-
-def _separate_plugins(branches: list[dict[str, Any]], definitions: dict[str, Any]) -> None:
-    """Say that a plug-in's method is none of the built-in ones, so that one branch fits at most."""
-    methods = [
-        definitions[branch["$ref"].rpartition("/")[2]]["properties"]["method"]
-        for branch in branches
-        if "$ref" in branch
-    ]
-    builtin = [method["const"] for method in methods if "const" in method]
-    for method in methods:
-        if "const" not in method:
-            method["not"] = {"enum": builtin}
 
 
 def schema() -> str:
@@ -146,36 +126,22 @@ def schema() -> str:
 DOCUMENTS = {"config.yaml": template, "README.md": reference, "config.schema.json": schema}
 
 
-def _is_scalar(key: str) -> bool:
-    return key in ("frames",)
-
-
 def _docstring(model: type) -> list[str]:
     first = (model.__doc__ or "").strip().split("\n\n")[0]
     return [" ".join(first.split()), ""] if first else []
 
 
-def _fields(model: type, values: Any) -> Iterator[tuple[str, tuple[FieldInfo, Any]]]:
-    first = sorted(fields_of(model).items(), key=lambda item: item[0] != "method")
-    for name, field in first:
-        value = (
-            field.get_default(call_default_factory=True)
-            if values is None
-            else getattr(values, name)
-        )
-        yield field.alias or name, (field, value)
+def _fields(model: type) -> Iterator[tuple[str, FieldInfo, Any]]:
+    """Yield key, field and default of each field; the key ``method`` comes first."""
+    for name, field in sorted(fields_of(model).items(), key=lambda item: item[0] != "method"):
+        yield field.alias or name, field, field.get_default(call_default_factory=True)
 
 
-def _entry(key: str, spec: tuple[FieldInfo, Any], indent: int) -> str:
-    field, value = spec
-    text = _comment(field.description or "", indent)
-    return f"{text}\n{' ' * indent}{key}: {_flow(value)}"
-
-
-def _comment(text: str, indent: int) -> str:
-    margin = " " * indent
-    lines = textwrap.wrap(" ".join(text.split()), _WIDTH - indent - 2)
-    return "\n".join(f"{margin}# {line}" for line in lines)
+def _comment(field: FieldInfo, margin: str = "") -> str:
+    text = " ".join((field.description or "").split())
+    return textwrap.fill(
+        text, _WIDTH, initial_indent=f"{margin}# ", subsequent_indent=f"{margin}# "
+    )
 
 
 def _flow(value: Any) -> str:
@@ -187,9 +153,9 @@ def _flow(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...").strip()
 
 
-def _table(fields: Iterator[tuple[str, tuple[FieldInfo, Any]]]) -> list[str]:
+def _table(model: type) -> list[str]:
     rows = ["| key | default | meaning |", "|---|---|---|"]
-    for key, (field, value) in fields:
+    for key, field, value in _fields(model):
         if field.is_required():
             shown = "must be given"
         elif fields_of(type(value)):
@@ -198,34 +164,17 @@ def _table(fields: Iterator[tuple[str, tuple[FieldInfo, Any]]]) -> list[str]:
             shown = f"`{_flow(value)}`"
         meaning = " ".join((field.description or "").split()).replace("|", "\\|")
         rows.append(f"| `{key}` | {shown} | {meaning} |")
-    return rows
+    return [*rows, ""]
 
 
 def _models(annotation: Any) -> list[type]:
     """Return all models inside a type annotation."""
     if fields_of(annotation):
         return [annotation]
-    if typing.get_origin(annotation) is types.GenericAlias:
-        return []
     found = [model for part in typing.get_args(annotation) for model in _models(part)]
     return list(dict.fromkeys(found))
 
 
-def _methods(annotation: Any) -> list[str]:
-    names = [_method_of(model) for model in _models(annotation)]
-    return [name for name in names if name]
-
-
-def _method_of(model: Any) -> str:
-    method = fields_of(model if isinstance(model, type) else type(model)).get("method")
-    return method.default if method is not None and isinstance(method.default, str) else ""
-
-
-def main(folder: str) -> None:
-    """Write all documents into `folder`."""
-    for name, make in DOCUMENTS.items():
-        (Path(folder) / name).write_text(make(), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for name, make in DOCUMENTS.items():
+        (Path(sys.argv[1]) / name).write_text(make(), encoding="utf-8")

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from fovflow.config.features import DEFAULT_FEATURES, find_features
-from fovflow.config.section import Section
+from fovflow.config.section import NotNegative, Part, Positive, Section, Share
 from fovflow.errors import ConfigError
-
-Counts = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class FeaturesConfig(Section):
     """Which features are computed, by name; their definitions are in the documentation."""
 
     pc: tuple[str, ...] = Field(
-        default=DEFAULT_FEATURES["pc"],
+        DEFAULT_FEATURES["pc"],
         description="Features of the phase-contrast channel: area (px), aspect_ratio, circularity, "
         "perimeter (px), eccentricity, orientation (degrees), major_axis (px), minor_axis (px), "
         "equivalent_diameter (px), extent, convex_area (px), solidity, phase_mean (counts), "
         "phase_std (counts), sharpness, or a plug-in's.",
     )
     fl: tuple[str, ...] = Field(
-        default=DEFAULT_FEATURES["fl"],
+        DEFAULT_FEATURES["fl"],
         description="Features of each fluorescence channel: intensity_total, intensity_mean, "
         "intensity_median, intensity_min, intensity_max, intensity_std, raw_total, raw_mean, "
         "background_mean (all in counts), saturated_fraction, invalid_fraction, intensity_px "
@@ -64,7 +62,7 @@ class ExtractConfig(Section):
         description="Share of the background that is subtracted, 0 to 1: intensity = raw - weight "
         "* (raw - corrected).",
     )
-    saturation: Counts | dict[int, Counts] | None = Field(
+    saturation: Positive | dict[int, Positive] | None = Field(
         None,
         description="Counts from which a pixel is saturated, one number or a mapping of channel "
         "index to number (4095 for a 12-bit camera); null is the greatest value of the raw dtype.",
@@ -91,89 +89,67 @@ class QcConfig(Section):
     """Rules that decide which rows of the traces are good."""
 
     preset: Literal["default", "classic"] = Field(
-        default="default",
+        "default",
         description="Where values come from that are not given: the defaults here, or classic: a "
         "cell is good when it is found in 30 frames and its centroid never is within 50 px of the "
         "frame's border.",
     )
     reject: tuple[Rule, ...] = Field(
-        default=("min_frames", "border", "saturation", "invalid", "area_jump", "merge"),
+        ("min_frames", "border", "saturation", "invalid", "area_jump", "merge"),
         description="Rules that make rows bad; their names stand in the column flags.",
     )
     note: tuple[Rule, ...] = Field(
-        default=("focus", "gap", "lineage"),
+        ("focus", "gap", "lineage"),
         description="Rules whose names stand in flags without making a row bad.",
     )
     verdict: Literal["row", "cell"] = Field(
-        default="row",
-        description="row: a rule makes the rows bad where it holds; cell: the whole cell.",
+        "row", description="row: a rule makes the rows bad where it holds; cell: the whole cell."
     )
     min_frames: int = Field(
-        default=30, ge=1, description="Rule min_frames: good frames that a cell needs (frames)."
+        30, ge=1, description="Rule min_frames: good frames that a cell needs (frames)."
     )
-    min_frames_fraction: float | None = Field(
-        default=0.5,
-        gt=0,
-        le=1,
+    min_frames_fraction: Part | None = Field(
+        0.5,
         description="Rule min_frames: share of the movie's frames that is enough where it is fewer "
         "than min_frames, so that short movies keep their cells; null for no such share.",
     )
-    border_px: float = Field(
-        default=2.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="Rule border: rows closer than this to the frame's border (pixels).",
+    border_px: NotNegative = Field(
+        2.0, description="Rule border: rows closer than this to the frame's border (pixels)."
     )
-    border_um: float | None = Field(
-        default=None,
-        ge=0,
-        allow_inf_nan=False,
-        description="Rule border: the same in µm; wins over border_px where given.",
+    border_um: NotNegative | None = Field(
+        None, description="Rule border: the same in µm; wins over border_px where given."
     )
     border_measure: Literal["box", "centroid"] = Field(
-        default="box",
-        description="Rule border: whether the bounding box or the centroid is measured.",
+        "box", description="Rule border: whether the bounding box or the centroid is measured."
     )
-    max_saturated_fraction: float = Field(
-        default=0.01,
-        ge=0,
-        le=1,
-        description="Rule saturation: share of a cell's pixels that may be saturated.",
+    max_saturated_fraction: Share = Field(
+        0.01, description="Rule saturation: share of a cell's pixels that may be saturated."
     )
-    max_invalid_fraction: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Rule invalid: share of a cell's pixels that may be NaN or infinite.",
+    max_invalid_fraction: Share = Field(
+        0.0, description="Rule invalid: share of a cell's pixels that may be NaN or infinite."
     )
     area_jump_ratio: float = Field(
-        default=1.5,
+        1.5,
         gt=1,
         allow_inf_nan=False,
         description="Rule area_jump: ratio to the median area around above which, or below the "
         "inverse of which, a row is flagged.",
     )
     area_jump_window: int = Field(
-        default=9, ge=3, le=999, description="Rule area_jump: rows around that are compared (rows)."
+        9, ge=3, le=999, description="Rule area_jump: rows around that are compared (rows)."
     )
     merge_gain: float = Field(
-        default=0.5,
+        0.5,
         gt=0,
         le=10,
         description="Rule merge: growth, as a share of a lost neighbour's area, that shows a "
         "merge.",
     )
-    focus_ratio: float = Field(
-        default=0.5,
-        gt=0,
-        le=1,
-        description="Rule focus: share of the usual sharpness below which a frame is flagged.",
+    focus_ratio: Part = Field(
+        0.5, description="Rule focus: share of the usual sharpness below which a frame is flagged."
     )
     focus_window: int = Field(
-        default=31,
-        ge=3,
-        le=9999,
-        description="Rule focus: frames around that are compared (frames).",
+        31, ge=3, le=9999, description="Rule focus: frames around that are compared (frames)."
     )
 
     @model_validator(mode="before")

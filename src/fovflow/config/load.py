@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fovflow.config.model import Config, DatasetConfig
-from fovflow.config.section import fields_of
+from fovflow.config.section import fields_of, method_of
 from fovflow.errors import ConfigError
 from fovflow.records import parse_yaml
 
@@ -45,10 +45,7 @@ _WORDS = (
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
-_LATER = {
-    "samples": "merging samples",
-    "fit": "fitting kinetic models",
-}
+_LATER = {"samples": "merging samples", "fit": "fitting kinetic models"}
 """Keys of the documented form whose part of the package is not in this version."""
 
 
@@ -97,21 +94,14 @@ def parse_config(content: Mapping[str, Any]) -> Config:
         try:
             content["datasets"] = read_datasets(table)
         except ConfigError as error:
-            raise ConfigError(
-                "\n".join([*lines, f"datasets: {error}"]) if lines else f"datasets: {error}"
-            ) from error
+            raise ConfigError("\n".join([*lines, f"datasets: {error}"])) from error
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
         lines += describe_errors(error, Config)
-        config = None
-    if lines or config is None:
-        head = (
-            "the configuration has an error"
-            if len(lines) == 1
-            else (f"the configuration has {len(lines)} errors")
-        )
-        raise ConfigError("\n  ".join([f"{head}:", *lines, _REMEDY]))
+    if lines:
+        count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
+        raise ConfigError("\n  ".join([f"the configuration has {count}:", *lines, _REMEDY]))
     return config
 
 
@@ -135,10 +125,8 @@ def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 
 def _read_table(name: str) -> dict[str, dict[str, Any]]:
     text = Path(name).read_text(encoding="utf-8-sig")
-    rows = csv.DictReader(
-        io.StringIO("".join(line for line in text.splitlines(True) if not line.startswith("#"))),
-        delimiter="\t",
-    )
+    lines = [line for line in io.StringIO(text) if not line.startswith("#")]
+    rows = csv.DictReader(lines, delimiter="\t")
     allowed = ["dataset", *(k for k in DatasetConfig.model_fields if k != "channels"), "pc", "fl"]
     columns = rows.fieldnames or []
     unknown = [column for column in columns if column not in allowed]
@@ -202,8 +190,9 @@ def _walk(
     before = here
     labelled = False
     for place, part in enumerate(loc, start=1):
-        if not labelled and _chooses(here, part):
-            is_mapping = str(part).startswith("dict[")
+        choice = len([branch for branch in here if branch is not types.NoneType]) > 1
+        if choice and not labelled and isinstance(part, str) and _LABEL.match(part):
+            is_mapping = part.startswith("dict[")
             here = [kind for kind in here if (typing.get_origin(kind) is dict) == is_mapping]
             labelled = True
             continue
@@ -216,14 +205,9 @@ def _walk(
             if kind in _UNKNOWN and place == len(loc):
                 keys.append(str(part))
                 before = here
-            here = [branch for branch in here if _label(branch) == part] or here
+            named = [kind for kind in here if fields_of(kind)]
+            here = [kind for kind in named if (method_of(kind) or kind.__name__) == part] or here
     return keys, before
-
-
-def _chooses(here: list[Any], part: int | str) -> bool:
-    """Tell whether part of a location is pydantic's label of a branch and no key."""
-    branches = [kind for kind in here if kind is not types.NoneType]
-    return len(branches) > 1 and isinstance(part, str) and _LABEL.match(part) is not None
 
 
 def _branches(annotation: Any) -> list[Any]:
@@ -248,21 +232,9 @@ def _below(kind: Any, part: int | str) -> list[Any]:
     return []
 
 
-def _label(kind: Any) -> str | None:
-    """Return the label that pydantic gives a branch of a union."""
-    fields = fields_of(kind)
-    if not fields:
-        return None
-    method = fields.get("method")
-    return method.default if method and isinstance(method.default, str) else kind.__name__
-
-
 def _unknown_key(key: str, branches: list[Any]) -> str:
-    known = list(
-        dict.fromkeys(
-            spec.alias or name for kind in branches for name, spec in fields_of(kind).items()
-        )
-    )
+    keys = [spec.alias or name for kind in branches for name, spec in fields_of(kind).items()]
+    known = list(dict.fromkeys(keys))
     near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
     if near:
         return f"{key}: unknown key; did you mean {near[0]}?"

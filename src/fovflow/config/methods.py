@@ -8,7 +8,7 @@ heavy is imported, so that planning loads no kernel and a job no more than it ne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fovflow.plugins import Bounds, Method, Registry, Sentences, Settings, setting
 
@@ -256,7 +256,7 @@ class LaptrackTrack(Settings):
     )
 
 
-SEGMENTERS: Registry[Any] = Registry(
+SEGMENTERS = Registry(
     "segmenters",
     {
         "classic": Method(
@@ -285,7 +285,7 @@ SEGMENTERS: Registry[Any] = Registry(
 
 _IMAGES = ("dark", "flat_field")
 
-CORRECTORS: Registry[Any] = Registry(
+CORRECTORS = Registry(
     "correctors",
     {
         "tiles": Method(
@@ -303,7 +303,7 @@ CORRECTORS: Registry[Any] = Registry(
 )
 """Methods of the step correct; their kernels check values when they turn lengths into pixels."""
 
-TRACKERS: Registry[Any] = Registry(
+TRACKERS = Registry(
     "trackers",
     {
         "classic": Method("fovflow.tracking.classic:ClassicTracker", ClassicTrack, False, 1),

@@ -5,13 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from fovflow.config.extract import ExtractConfig, QcConfig
 from fovflow.config.methods import IouTrack, LogStdSegment, TilesCorrect
@@ -207,17 +201,10 @@ class Config(Section):
     track: TrackConfig = Field(IouTrack(), description="Step 4: cells over time.")
     extract: ExtractConfig = Field(ExtractConfig(), description="Step 5: traces.")
     qc: QcConfig = Field(QcConfig(), description="Rules that decide which cells are good.")
-    steps: tuple[StepConfig, ...] = Field(
+    steps: Annotated[tuple[StepConfig, ...], AfterValidator(check_steps)] = Field(
         (), description="Steps of your own, one rule each: {name, script, function, outputs, …}."
     )
     run: RunConfig = Field(RunConfig(), description="Record of the run, progress and alerts.")
-
-    @field_validator("steps")
-    @classmethod
-    def _check_steps(
-        cls, value: tuple[StepConfig, ...], info: ValidationInfo
-    ) -> tuple[StepConfig, ...]:
-        return check_steps(value, info.data.get("datasets"))
 
     @field_validator("datasets", mode="after")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from fovflow.config.alerts import Alert, SmtpConfig, Terms
-from fovflow.config.section import Section
+from fovflow.config.section import NotNegative, Section
 from fovflow.errors import did_you_mean
 
 WORKFLOW_TYPES = (
@@ -51,17 +51,13 @@ class RunConfig(Labels):
     progress_every: int = Field(
         30, ge=1, description="Frames between two progress events of a job."
     )
-    resources_interval_s: float = Field(
+    resources_interval_s: NotNegative = Field(
         10.0,
-        ge=0,
-        allow_inf_nan=False,
         description="Time in seconds between two measurements of a job's CPU, memory and disk; 0 "
         "measures nothing.",
     )
-    silent_after_min: float = Field(
+    silent_after_min: NotNegative = Field(
         15.0,
-        ge=0,
-        allow_inf_nan=False,
         description="Time in minutes after which a cluster's job that shows no sign of life is "
         "told of, with the commands that tell more; 0 never tells.",
     )

@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
 
 from fovflow.config import methods
-from fovflow.plugins import Registry
+
+Text = Annotated[str, Field(min_length=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[float, Field(gt=0, le=1)]
 
 
 class Section(BaseModel):
@@ -58,49 +66,46 @@ def fields_of(kind: Any) -> dict[str, FieldInfo]:
     }
 
 
-def _by_method(registry: Registry[Any], default: str, plugin: str) -> Discriminator:
-    """Return what chooses a section's class by its key ``method``.
+PLUGINS = {
+    PluginSegment: methods.SEGMENTERS,
+    PluginCorrect: methods.CORRECTORS,
+    PluginTrack: methods.TRACKERS,
+}
+"""The class for a section's methods from other packages, and the methods of this one."""
 
-    `registry`: the methods that the package brings; the name of each is the tag of its class.
-    `default`: the method where none is given. `plugin`: tag of the class of all other methods.
+
+def method_of(kind: Any) -> str:
+    """Return the method that a class of settings belongs to; empty for other types."""
+    method = fields_of(kind).get("method")
+    return method.default if method is not None and isinstance(method.default, str) else ""
+
+
+def _choice(plugin: type[Plugin], default: str) -> Any:
+    """Return the type of a section whose key ``method`` chooses the class of its parameters.
+
+    `default`: the method where none is given.
     """
+    registry = PLUGINS[plugin]
 
-    def branch(value: Any) -> str:
+    def tag(value: Any) -> str:
         given = (
             value.get("method", default)
             if isinstance(value, Mapping)
             else getattr(value, "method", None)
         )
-        return str(given) if given in registry else plugin
+        return str(given) if given in registry else plugin.__name__
 
-    return Discriminator(branch)
+    kinds = {name: method.settings for name, method in registry.items()}
+    kinds[plugin.__name__] = plugin
+    tagged = [Annotated[kind, Tag(name)] for name, kind in kinds.items()]
+    return Annotated[reduce(or_, tagged), Discriminator(tag)]
 
 
-SegmentConfig = Annotated[
-    Annotated[methods.ClassicSegment, Tag("classic")]
-    | Annotated[methods.LogStdSegment, Tag("logstd")]
-    | Annotated[methods.ThresholdSegment, Tag("threshold")]
-    | Annotated[methods.CellposeSegment, Tag("cellpose")]
-    | Annotated[PluginSegment, Tag("PluginSegment")],
-    _by_method(methods.SEGMENTERS, "logstd", "PluginSegment"),
-]
-"""The ``segment`` section."""
-
-CorrectConfig = Annotated[
-    Annotated[methods.TilesCorrect, Tag("tiles")]
-    | Annotated[methods.ClassicCorrect, Tag("classic")]
-    | Annotated[methods.ConstantCorrect, Tag("constant")]
-    | Annotated[methods.NoCorrect, Tag("none")]
-    | Annotated[PluginCorrect, Tag("PluginCorrect")],
-    _by_method(methods.CORRECTORS, "tiles", "PluginCorrect"),
-]
-"""The ``correct`` section."""
-
-TrackConfig = Annotated[
-    Annotated[methods.ClassicTrack, Tag("classic")]
-    | Annotated[methods.IouTrack, Tag("iou")]
-    | Annotated[methods.LaptrackTrack, Tag("laptrack")]
-    | Annotated[PluginTrack, Tag("PluginTrack")],
-    _by_method(methods.TRACKERS, "iou", "PluginTrack"),
-]
-"""The ``track`` section."""
+if TYPE_CHECKING:
+    SegmentConfig = Any
+    CorrectConfig = Any
+    TrackConfig = Any
+else:
+    SegmentConfig = _choice(PluginSegment, "logstd")
+    CorrectConfig = _choice(PluginCorrect, "tiles")
+    TrackConfig = _choice(PluginTrack, "iou")

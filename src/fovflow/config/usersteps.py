@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from fovflow.config.section import Section
 from fovflow.layout import parse
@@ -29,6 +29,14 @@ _FOV = re.compile(r"((?P<dataset>.+)/)?(fov_)?(?P<index>\d+)")
 def _with_text_keys(value: Any) -> Any:
     """Accept numbers as keys: YAML reads ``3:`` as one."""
     return {str(key): item for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _fov_of(key: str) -> tuple[str | None, int]:
+    """Return dataset, or None, and index of the FOV that a key of ``fov_args`` names."""
+    match = _FOV.fullmatch(key)
+    if not match:
+        raise ValueError(f'keys such as 3, fov_003 or "plate1/3" (not {key!r})')
+    return match["dataset"], int(match["index"])
 
 
 class StepConfig(Section):
@@ -55,10 +63,7 @@ class StepConfig(Section):
         "become {dataset}_fov_{fov}_nuclei.csv in the FOV's folder.",
     )
     args: dict[str, Any] = Field({}, description="Arguments of the function, by name.")
-    fov_args: Annotated[
-        dict[str, dict[str, Any]],
-        BeforeValidator(_with_text_keys),
-    ] = Field(
+    fov_args: Annotated[dict[str, dict[str, Any]], BeforeValidator(_with_text_keys)] = Field(
         {},
         description="Arguments for single FOVs, which win over args: a mapping of dataset/fov, or "
         "of fov for every dataset, to arguments.",
@@ -103,18 +108,14 @@ class StepConfig(Section):
     def _check_fovs(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         known: dict[tuple[str | None, int], str] = {}
         for key in value:
-            match = _FOV.fullmatch(key)
-            if not match:
-                raise ValueError(f'keys such as 3, fov_003 or "plate1/3" (not {key!r})')
-            other = known.setdefault((match["dataset"], int(match["index"])), key)
+            other = known.setdefault(_fov_of(key), key)
             if other != key:
                 raise ValueError(f"each FOV once (not {other!r} and {key!r})")
         return value
 
     def named_fovs(self) -> list[tuple[str | None, int]]:
         """Return (dataset or None, index) of each FOV that has arguments of its own."""
-        matches = [_FOV.fullmatch(key) for key in self.fov_args]
-        return [(match["dataset"], int(match["index"])) for match in matches if match]
+        return list(map(_fov_of, self.fov_args))
 
     def arguments(self, dataset: str, fov: int) -> dict[str, Any]:
         """Return the arguments for one FOV; ``dataset/fov`` wins over ``fov``, that over args."""
@@ -122,8 +123,9 @@ class StepConfig(Section):
         return {**self.args, **special.get((None, fov), {}), **special.get((dataset, fov), {})}
 
 
-def check_steps(steps: tuple[StepConfig, ...], datasets: Any) -> tuple[StepConfig, ...]:
+def check_steps(steps: tuple[StepConfig, ...], info: ValidationInfo) -> tuple[StepConfig, ...]:
     """Raise ValueError unless names are distinct, and inputs and datasets exist."""
+    datasets = info.data.get("datasets")
     owners: dict[str, str] = {}
     known = [*TABLES, *STACKS]
     for step in steps:
