@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fovflow.segmentation.masks import close_mask, disc, fill_small_holes, grow_within, open_mask
+from fovflow.segmentation.masks import disc, fill_small_holes, grow_within
+from fovflow.segmentation.sheet import Sheet
 from reference import morphology
 
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 30))
@@ -22,9 +23,9 @@ pairs = shapes.flatmap(
 def test_opening_and_closing(mask, radius):
     element = disc(radius)
     assert np.array_equal(element, morphology.disc(radius))
-    wanted = mask > 0
-    assert np.array_equal(open_mask(mask, element), morphology.opened(wanted, element))
-    assert np.array_equal(close_mask(mask, element), morphology.closed(wanted, element))
+    wanted, frame = mask > 0, Sheet.of_frame(mask.shape)
+    assert np.array_equal(frame.open(mask, element), morphology.opened(wanted, element))
+    assert np.array_equal(frame.close(mask, element), morphology.closed(wanted, element))
 
 
 @settings(max_examples=100, deadline=None)

@@ -14,7 +14,7 @@ from fovflow.background.tilegrid import (
     Matrix,
     SplineSurface,
     block_values,
-    overall_median,
+    median_in_place,
     overlapping_medians,
 )
 from fovflow.config.methods import ClassicCorrect
@@ -29,16 +29,8 @@ class ClassicCorrection(SurfaceCorrector):
     Half-overlapping tiles, the median of each, a not-a-knot cubic spline through them that is
     held constant beyond the outer centres. A frame without free pixels gives NaN everywhere.
 
-    Parameters
-    ----------
-    settings : ClassicCorrect
-    **frames
-        See `Preparation`.
-
-    Raises
-    ------
-    FovflowError
-        For frames of at most twice the tile size along an axis: a cubic needs four tiles.
+    `frames`: see `Preparation`. Raises FovflowError for frames of at most twice the tile size along
+    an axis: a cubic needs four tiles.
     """
 
     def __init__(self, settings: ClassicCorrect, **frames: Any):
@@ -57,7 +49,8 @@ class ClassicCorrection(SurfaceCorrector):
             nowhere = np.full(self._prepare.shape, np.nan, np.float32)
             return Estimate(nowhere, float("nan"), n_empty, ALL_COVERED)
         if n_empty:
-            medians[empty] = overall_median(blocks)
+            everything = np.concatenate([block for row in blocks for block in row])
+            medians[empty] = median_in_place(everything)
         return Estimate(self._surface(medians), float(np.ptp(medians)), n_empty)
 
 
@@ -78,16 +71,8 @@ def _axis(length: int, tile: int) -> tuple[NDArray[np.int64], Matrix]:
 def not_a_knot_matrix(sites: Matrix, points: Matrix) -> Matrix:
     """Return the matrix of cubic interpolation with not-a-knot ends.
 
-    `sites`: at least four increasing positions of the values. `points`: positions of evaluation;
-    the spline is held constant beyond the outer sites.
-
-    Returns
-    -------
-    numpy.ndarray
-        (points, sites) float64; times the values it gives the spline at the points.
-
-    Notes
-    -----
+    It is (points, sites); times the values at the sites, at least four increasing positions, it
+    gives the spline at the points. The spline is held constant beyond the outer sites.
     Written with the second derivatives M at the sites (C. de Boor, A Practical Guide to Splines,
     1978, chapter IV); not-a-knot: the third derivative is continuous at the second and the
     second last site.

@@ -87,31 +87,18 @@ SATURATED = "saturated"
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A background surface and what is known about it.
-
-    Attributes
-    ----------
-    surface : numpy.ndarray
-        (Y, X) float32, in counts; the method may overwrite it in the next frame.
-    gradient : float
-        Largest minus smallest tile value, in counts.
-    n_empty_tiles : int
-        Tiles without a value of their own.
-    flag : str
-        Empty, or how the estimate had to be made.
-    """
+    """A background surface and what is known about it; see also `BackgroundStats`."""
 
     surface: Surface
+    """(Y, X) float32, in counts; the method may overwrite it in the next frame."""
     gradient: float = 0.0
     n_empty_tiles: int = 0
     flag: str = ""
+    """Empty, or how the estimate had to be made."""
 
 
 class SurfaceCorrector(ABC):
-    """Subtract a background surface that a subclass estimates.
-
-    `preparation`: dark frame, flat-field and exclusion of cells.
-    """
+    """Subtract a background surface that a subclass estimates."""
 
     def __init__(self, preparation: Preparation):
         self._prepare = preparation
@@ -136,11 +123,6 @@ class SurfaceCorrector(ABC):
         estimate = self._estimate(frame)
         self._background = estimate.surface
         corrected = subtract(frame.values, estimate.surface, out)
-        return corrected, self._measure(frame, estimate, corrected)
-
-    def _measure(
-        self, frame: WorkingFrame, estimate: Estimate, corrected: Surface
-    ) -> BackgroundStats:
         lattice = self._prepare.lattice
         level = float(sample_median(estimate.surface[lattice].flatten()))
         flags = [estimate.flag] if estimate.flag else []
@@ -149,7 +131,7 @@ class SurfaceCorrector(ABC):
         if frame.saturated:
             flags.append(SATURATED)
         free = int(np.count_nonzero(frame.free))
-        return BackgroundStats(
+        return corrected, BackgroundStats(
             background_level=level,
             gradient=estimate.gradient,
             noise_sigma=_spread(corrected[lattice][frame.free[lattice].view(np.bool_)]),

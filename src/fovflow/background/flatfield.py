@@ -72,7 +72,8 @@ def estimate_flat_field(
     corrector: TilesCorrection | None = None
     size = (0, 0)
     stride = 1
-    for index, (frame, mask) in enumerate(_paired(frames, labels)):
+    pairs = zip(frames, repeat(None) if labels is None else labels, strict=labels is not None)
+    for index, (frame, mask) in enumerate(pairs):
         if index % stride:
             continue
         if corrector is None:
@@ -97,14 +98,6 @@ def estimate_flat_field(
         )
     pattern = _weighted_median(np.array(shapes), np.array(levels))
     return _smooth(pattern, size, tile_pixels(tile_px, tile_um, pixel_um))
-
-
-def _paired(
-    frames: Iterable[NDArray[Any]], labels: Iterable[NDArray[Any] | None] | None
-) -> Iterable[tuple[NDArray[Any], NDArray[Any] | None]]:
-    if labels is None:
-        return zip(frames, repeat(None), strict=False)
-    return zip(frames, labels, strict=True)
 
 
 def _weighted_median(tables: NDArray[np.float64], weights: NDArray[np.float64]) -> Any:

@@ -16,11 +16,7 @@ from fovflow.config.methods import ConstantCorrect, NoCorrect
 class NoCorrection(SurfaceCorrector):
     """Leave the background as it is: float32 of the frame, after dark and flat-field if given.
 
-    Parameters
-    ----------
-    settings : NoCorrect
-    **frames
-        See `Preparation`; the excluded pixels matter for the statistics only.
+    `frames`: see `Preparation`; the excluded pixels matter for the statistics only.
     """
 
     def __init__(self, settings: NoCorrect, **frames: Any):
@@ -34,13 +30,7 @@ class ConstantCorrection(SurfaceCorrector):
     """Subtract the median of the free pixels.
 
     A frame without free pixels takes the last level that was measured, or the 5th percentile of
-    its finite pixels where there is none yet; it is flagged.
-
-    Parameters
-    ----------
-    settings : ConstantCorrect
-    **frames
-        See `Preparation`.
+    its finite pixels where there is none yet; it is flagged. `frames`: see `Preparation`.
     """
 
     def __init__(self, settings: ConstantCorrect, **frames: Any):
@@ -49,17 +39,15 @@ class ConstantCorrection(SurfaceCorrector):
 
     def _estimate(self, frame: WorkingFrame) -> Estimate:
         level = median_in_place(frame.values[frame.free.view(np.bool_)])
-        if np.isfinite(level):
+        covered = not np.isfinite(level)
+        if not covered:
             self._last_level = level
-            return Estimate(self._constant(level))
-        if self._last_level is not None:
+        elif self._last_level is not None:
             level = self._last_level
         else:
             level = low_value(frame.finite_values())
-        return Estimate(self._constant(level), flag=ALL_COVERED)
-
-    def _constant(self, level: float) -> NDArray[np.float32]:
-        return np.full(self._prepare.shape, level, np.float32)
+        surface = np.full(self._prepare.shape, level, np.float32)
+        return Estimate(surface, flag=ALL_COVERED if covered else "")
 
 
 def low_value(sample: NDArray[Any]) -> float:

@@ -26,30 +26,20 @@ _NATIVE = (np.uint8, np.uint16, np.int16, np.float32)
 
 @dataclass(frozen=True, slots=True)
 class WorkingFrame:
-    """A frame after dark and flat-field, with the pixels that show background.
-
-    Attributes
-    ----------
-    values : numpy.ndarray
-        (Y, X) in counts; the input itself where dark and flat-field change nothing.
-    filled : numpy.ndarray
-        `values` with 0 in place of what is not finite; the same array where all is finite.
-    free : numpy.ndarray
-        (Y, X) uint8, 1 where a pixel is finite and away from cells, else 0.
-    finite : numpy.ndarray or None
-        (Y, X) bool; None means that every pixel is finite.
-    integer : bool
-        Whether the input held integers.
-    saturated : bool
-        Whether most of the free pixels hold the largest number of an integer dtype.
-    """
+    """A frame after dark and flat-field, with the pixels that show background."""
 
     values: NDArray[Any]
+    """(Y, X) in counts; the input itself where dark and flat-field change nothing."""
     filled: NDArray[Any]
+    """`values` with 0 in place of what is not finite; the same array where all is finite."""
     free: NDArray[np.uint8]
+    """(Y, X) uint8, 1 where a pixel is finite and away from cells, else 0."""
     finite: NDArray[np.bool_] | None
+    """(Y, X) bool; None means that every pixel is finite."""
     integer: bool
+    """Whether the input held integers."""
     saturated: bool
+    """Whether most of the free pixels hold the largest number of an integer dtype."""
 
     def finite_values(self, place: Any = slice(None)) -> NDArray[Any]:
         """Return the finite values of a part of the frame, one-dimensional."""
@@ -109,19 +99,22 @@ class Preparation:
 
     def __call__(self, image: Image, labels: Image | None) -> WorkingFrame:
         """Prepare one frame."""
-        self._check(image, labels)
+        for name, array in (("frame", image), ("label image", labels)):
+            if array is not None and array.shape != self.shape:
+                raise FovflowError(
+                    f"the {name} has another shape than the corrector was made for",
+                    found=f"{array.shape} in place of {self.shape}",
+                    remedy="give frames and labels of the same field of view and crop",
+                )
         integer = not np.issubdtype(image.dtype, np.floating)
         values = self._working_values(image)
         free = self._away_from_cells(labels)
-        finite = None
-        filled = values
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values)
-            if finite.all():
-                finite = None
-            else:
-                filled = np.where(finite, values, values.dtype.type(0))
-                free &= finite.view(np.uint8)
+        finite = np.isfinite(values) if values.dtype.kind == "f" else None
+        if finite is None or finite.all():
+            finite, filled = None, values
+        else:
+            filled = np.where(finite, values, values.dtype.type(0))
+            free &= finite.view(np.uint8)
         saturated = self._is_saturated(image, free)
         return WorkingFrame(values, filled, free, finite, integer, saturated)
 
@@ -131,15 +124,6 @@ class Preparation:
         sample = image[self.lattice][free[self.lattice].view(np.bool_)]
         full = np.count_nonzero(sample == np.iinfo(image.dtype).max)
         return bool(2 * full > sample.size)
-
-    def _check(self, image: Image, labels: Image | None) -> None:
-        for name, array in (("frame", image), ("label image", labels)):
-            if array is not None and array.shape != self.shape:
-                raise FovflowError(
-                    f"the {name} has another shape than the corrector was made for",
-                    found=f"{array.shape} in place of {self.shape}",
-                    remedy="give frames and labels of the same field of view and crop",
-                )
 
     def _working_values(self, image: Image) -> NDArray[Any]:
         if self._dark is None and self._gain is None:

@@ -14,9 +14,9 @@ from fovflow.background.preparation import MAD_TO_SIGMA, WorkingFrame, subtract
 from fovflow.background.tilegrid import (
     Axis,
     Matrix,
-    block_medians,
     block_values,
     column_sums,
+    median_in_place,
     patch_counts,
 )
 
@@ -33,24 +33,16 @@ _STRIP_PIXELS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class TileData:
-    """What the tiles of a frame say before the fit.
-
-    Attributes
-    ----------
-    medians : numpy.ndarray
-        (tiles_y, tiles_x) float64; 0 where a tile is not usable.
-    weights : numpy.ndarray
-        (tiles_y, tiles_x) share of free pixels; 0 where a tile is not usable.
-    design : numpy.ndarray
-        (tiles, coefficients): the mean of each basis function over the tile's free pixels.
-    n_without : int
-        Tiles with fewer than 5 % free pixels.
-    """
+    """What the tiles of a frame say before the fit."""
 
     medians: Matrix
+    """(tiles_y, tiles_x) float64; 0 where a tile is not usable."""
     weights: Matrix
+    """(tiles_y, tiles_x) share of free pixels; 0 where a tile is not usable."""
     design: Matrix
+    """(tiles, coefficients): the mean of each basis function over the tile's free pixels."""
     n_without: int
+    """Tiles with fewer than 5 % free pixels."""
 
 
 class SurfaceFit:
@@ -60,8 +52,6 @@ class SurfaceFit:
     `row_step`-th row is used, from the first; the frames that are given have these rows only. At
     most Y / 512, so that every patch keeps a row.
 
-    Notes
-    -----
     The definition is in docs/algorithms/background.md. Normal equations of the patches' grid are
     formed axis by axis (Eilers, Currie and Durbán, Comput. Stat. Data Anal. 50, 2006).
     """
@@ -93,11 +83,9 @@ class SurfaceFit:
         return means
 
     def tile_data(self, values: NDArray[Any], free: NDArray[np.uint8]) -> TileData:
-        """Measure the tiles of a frame.
-
-        `values`: (Y, X) frame in counts. `free`: (Y, X) uint8, 1 where background is seen.
-        """
-        medians = block_medians(block_values(values, free, self.y.tile_edges, self.x.tile_edges))
+        """Measure the tiles of a frame; `free` is 1 where background is seen."""
+        blocks = block_values(values, free, self.y.tile_edges, self.x.tile_edges)
+        medians = np.array([[median_in_place(block) for block in row] for row in blocks])
         counts = patch_counts(free, self.y.edges, self.x.edges).reshape(
             self.y.tiles, self.y.patches, self.x.tiles, self.x.patches
         )
@@ -123,21 +111,9 @@ class SurfaceFit:
     ) -> tuple[Matrix, Matrix]:
         """Fit the surface to the tiles' medians, robust against tiles that are too bright.
 
-        Parameters
-        ----------
-        data : TileData
-        start : numpy.ndarray
-            Coefficients from which the change is penalised.
-        sigma : float
-            Noise of a pixel: tiles within about this distance are never too bright.
-        stiff : bool
-            Whether to change hardly more than the level of `start`.
-
-        Returns
-        -------
-        coefficients : numpy.ndarray
-        trust : numpy.ndarray
-            (tiles_y, tiles_x), 0 to 1.
+        Return the coefficients, and each tile's trust, 0 to 1. The change from the coefficients
+        `start` is penalised; if `stiff`, hardly more than their level changes. Tiles within about
+        `sigma`, the noise of a pixel, are never too bright.
         """
         weights = data.weights.ravel()
         usable = weights > 0
@@ -166,24 +142,10 @@ class SurfaceFit:
         *,
         stiff: bool,
     ) -> Matrix:
-        """Fit a surface to what the clean pixels show beside the surface of `coefficients`.
+        """Return by which coefficients the clean pixels differ from those of the surface so far.
 
-        Parameters
-        ----------
-        frame : WorkingFrame
-        coefficients : numpy.ndarray
-            The surface so far.
-        limit : float
-            Pixels farther from that surface are not clean, in counts.
-        trust : numpy.ndarray
-            (tiles_y, tiles_x), weight of the tiles.
-        stiff : bool
-            Whether hardly more than a level is fitted.
-
-        Returns
-        -------
-        numpy.ndarray
-            Coefficients of the change.
+        Pixels farther than `limit` from that surface are not clean. `trust`: (tiles_y, tiles_x),
+        weight of the tiles. If `stiff`, hardly more than a level is fitted.
         """
         sums, counts = self._clean_sums(frame, coefficients, limit)
         scale = np.repeat(trust / self.area, self.y.patches, axis=0)
@@ -235,10 +197,7 @@ class SurfaceFit:
         return column_sums(sums, self.x.edges), column_sums(counts, self.x.edges)
 
     def fit_means(self, means: Matrix) -> Matrix:
-        """Return the coefficients of the surface with the given means over the tiles.
-
-        `means`: (tiles_y, tiles_x) float64.
-        """
+        """Return the coefficients of the surface with the given means over the tiles."""
         design = np.kron(self.y.tile_basis, self.x.tile_basis)
         normal = design.T @ design + self._penalty
         fitted: Any = np.linalg.solve(normal, design.T @ means.ravel())
@@ -247,10 +206,7 @@ class SurfaceFit:
 
 
 def difference_penalty(count: int, weights: dict[int, float]) -> Matrix:
-    """Return ``sum(weight * D.T @ D)`` over differences D of the given orders.
-
-    `count`: number of coefficients. `weights`: weight of each order of difference.
-    """
+    """Return ``sum(weight * D.T @ D)`` over differences D, by order, of `count` coefficients."""
     total = np.zeros((count, count))
     for order, weight in weights.items():
         difference = np.diff(np.eye(count), order, axis=0)

@@ -20,25 +20,17 @@ _FEWEST_TILES = 4
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis of the grid: tiles, the patches that they are made of, and the basis.
-
-    Attributes
-    ----------
-    edges : numpy.ndarray
-        Patch k spans the pixels ``edges[k] <= index < edges[k + 1]`` of those that are used.
-    tiles, patches : int
-        Number of tiles; patches per tile.
-    basis : numpy.ndarray
-        (used pixels, p) float64 B-splines.
-    patch_basis : numpy.ndarray
-        (tiles * patches, p) float64, mean of the basis over each patch.
-    """
+    """One axis of the grid: tiles, the patches that they are made of, and the basis."""
 
     edges: NDArray[np.int64]
+    """Patch k spans the pixels ``edges[k] <= index < edges[k + 1]`` of those that are used."""
     tiles: int
     patches: int
+    """Number of patches per tile."""
     basis: Matrix
+    """(used pixels, p) B-splines."""
     patch_basis: Matrix
+    """(tiles * patches, p), mean of the basis over each patch."""
 
     @classmethod
     def of(cls, length: int, tile_px: int, step: int = 1) -> Axis:
@@ -76,12 +68,9 @@ class Axis:
 
 
 def bspline_basis(length: int, intervals: int) -> Matrix:
-    """Return uniform cubic B-splines at the centres of `length` pixels.
+    """Return uniform cubic B-splines at the centres of pixels, (length, intervals + 3).
 
-    Returns
-    -------
-    numpy.ndarray
-        (length, intervals + 3) float64; each row sums to 1.
+    Each row sums to 1.
     """
     position = (np.arange(length) + 0.5) * intervals / length
     distance = np.abs(position[:, None] - (np.arange(intervals + 3) - 1))
@@ -113,15 +102,9 @@ def block_values(
     edges_y: NDArray[np.int64],
     edges_x: NDArray[np.int64],
 ) -> BlockValues:
-    """Gather the free pixels of each block.
+    """Gather the free pixels of each block, one-dimensional, in own memory.
 
-    `values`: (Y, X) frame. `free`: (Y, X) uint8, 1 for the pixels that count. `edges_y`, `edges_x`:
-    block i spans ``edges[i] <= index < edges[i + 1]``.
-
-    Returns
-    -------
-    list of lists of numpy.ndarray
-        ``[i][j]`` holds the free pixels of block (i, j), one-dimensional, own memory.
+    Block i spans ``edges[i] <= index < edges[i + 1]``. `free`: 1 for the pixels that count.
     """
     selected = free.view(np.bool_)
     rows = pairwise(edges_y.tolist())
@@ -163,11 +146,6 @@ def sample_median(sample: NDArray[np.float32]) -> np.float32:
     return np.float32((sample[:middle].max() + sample[middle]) / 2)
 
 
-def block_medians(blocks: BlockValues) -> NDArray[np.float64]:
-    """Return the median of each block, NaN for blocks without values."""
-    return np.array([[median_in_place(block) for block in row] for row in blocks])
-
-
 def overlapping_medians(blocks: BlockValues) -> NDArray[np.float64]:
     """Return the medians of all squares of 2 x 2 neighbouring blocks, NaN for empty ones."""
     return np.array(
@@ -179,11 +157,6 @@ def overlapping_medians(blocks: BlockValues) -> NDArray[np.float64]:
             for upper, lower in pairwise(blocks)
         ]
     )
-
-
-def overall_median(blocks: BlockValues) -> float:
-    """Return the median of the values of all blocks."""
-    return median_in_place(np.concatenate([block for row in blocks for block in row]))
 
 
 def patch_counts(

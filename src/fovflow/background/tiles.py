@@ -42,17 +42,8 @@ class TilesCorrection(SurfaceCorrector):
 
     Works at every frame size and up to the border. Tiles without free pixels are continued from
     their neighbours. A crowded frame borrows the shape of the last good frame; a frame that is
-    covered altogether takes over that frame's surface. Such frames are flagged.
-
-    Parameters
-    ----------
-    settings : TilesCorrect
-    **frames
-        See `Preparation`.
-
-    Notes
-    -----
-    Defined in docs/algorithms/background.md.
+    covered altogether takes over that frame's surface. Such frames are flagged. Defined in
+    docs/algorithms/background.md. `frames`: see `Preparation`.
     """
 
     def __init__(self, settings: TilesCorrect, **frames: Any):
@@ -106,8 +97,7 @@ class TilesCorrection(SurfaceCorrector):
         )
         slack = 1.0 if frame.integer else _FLOAT_ROUNDING * float(np.abs(data.medians).max())
         sigma = 0.0
-        rounds = ((self._thin_fit, thin), (self._fit, frame))
-        for fit, part in rounds:
+        for fit, part in ((self._thin_fit, thin), (self._fit, frame)):
             sigma = self._dark_half_sigma(frame, coefficients)
             limit = _CLEAN_SIGMAS * sigma + slack
             coefficients += fit.fit_residual(part, coefficients, limit, trust, stiff=crowded)

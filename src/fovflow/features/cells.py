@@ -16,14 +16,7 @@ from fovflow.labels import BoolArray, FloatArray, IntArray, find_runs, padded_si
 class Groups:
     """Consecutive groups of an array's entries; a group may be empty.
 
-    `size`: (n,) entries per group.
-
-    Attributes
-    ----------
-    size : numpy.ndarray
-        (n,) int64.
-    total : int
-        Entries of all groups.
+    `size`: (n,) entries per group. `total`: entries of all groups.
     """
 
     def __init__(self, size: NDArray[Any]):
@@ -112,19 +105,9 @@ _BLOCK = 1 << 14
 class Cells:
     """The cells of one label frame, in ascending order of their ids.
 
-    Runs are maximal horizontal stretches of one id. They and the pixels are kept cell by cell, in
-    raster order within a cell. What a feature does not ask for is not computed.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (Y, X) of the frame.
-    ids : numpy.ndarray
-        (n,) int64.
-    row, start, stop : numpy.ndarray
-        int64, one entry per run: its row and its columns ``start <= x < stop``.
-    runs : Groups
-        Which runs belong to which cell.
+    Runs are maximal horizontal stretches of one id: each has its `row` and its columns
+    ``start <= x < stop``; `runs` tells which belong to which cell. They and the pixels are kept
+    cell by cell, in raster order within a cell. What a feature does not ask for is not computed.
     """
 
     def __init__(self, labels: NDArray[Any], at: IntArray, length: IntArray, value: NDArray[Any]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,6 +57,8 @@ def _joined(parts: list[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
 
 
 Saturation = float | Mapping[int, float] | None
+Channels = Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]]
+"""The raw and the corrected frame of each fluorescence channel."""
 
 _LEADING: dict[str, type] = {
     "fov": np.int64, "cell": np.int64, "frame": np.int64, "time": np.float64, "good": np.bool_,
@@ -68,35 +71,24 @@ _TRAILING: dict[str, type] = {
 }  # fmt: skip
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Extractor:
     """Turns the frames of one FOV into its table of traces; made by `get_extractor`."""
 
-    def __init__(
-        self,
-        *,
-        fov: int,
-        pc: int | None,
-        fl: tuple[int, ...],
-        features: dict[Kind, tuple[Feature, ...]],
-        time: NDArray[np.float64],
-        pixel_um: float | None,
-        erosion_px: int,
-        background_weight: float,
-        saturation: Saturation,
-        rows: RowStore,
-    ):
-        self._fov = fov
-        self._pc = pc
-        self._fl = fl
-        self._features = features
-        self._time = time
-        self._pixel_um = np.nan if pixel_um is None else pixel_um
-        self._erosion_px = erosion_px
-        self._weight = background_weight
-        self._saturation = saturation
+    fov: int
+    pc: int | None
+    fl: tuple[int, ...]
+    features: dict[Kind, tuple[Feature, ...]]
+    time: NDArray[np.float64]
+    pixel_um: float
+    erosion_px: int
+    background_weight: float
+    saturation: Saturation
+    rows: RowStore
+
+    def __post_init__(self) -> None:
         self._find = CellFinder()
         self._frames: set[int] = set()
-        self._rows = rows
         self._table: Columns | None = None
 
     def add(
@@ -104,7 +96,7 @@ class Extractor:
         t: int,
         labeled: NDArray[Any],
         phase: NDArray[Any] | None = None,
-        channels: Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]] | None = None,
+        channels: Channels | None = None,
     ) -> None:
         """Add one frame; a missing frame is left out.
 
@@ -127,9 +119,9 @@ class Extractor:
         """
         if self._table is not None:
             raise RuntimeError("a frame is added to an extractor that has finished")
-        if not 0 <= t < self._time.size or t in self._frames:
+        if not 0 <= t < self.time.size or t in self._frames:
             raise FovflowError(
-                f"frame {t} was added before, or is none of the {self._time.size} frames",
+                f"frame {t} was added before, or is none of the {self.time.size} frames",
                 remedy="add each frame once, and give a time for each frame",
             )
         channels = {} if channels is None else channels
@@ -138,9 +130,9 @@ class Extractor:
         cells = self._find(labeled)
         if len(cells):
             try:
-                self._rows.append(self._measure(t, cells, phase, channels))
+                self.rows.append(self._measure(t, cells, phase, channels))
             except FovflowError as error:
-                place = f"FOV {self._fov}, frame {t}: {error.message}"
+                place = f"FOV {self.fov}, frame {t}: {error.message}"
                 raise type(error)(place, found=error.found, remedy=error.remedy) from error
 
     def finish(self) -> Columns:
@@ -151,8 +143,8 @@ class Extractor:
         """
         if self._table is None:
             dtypes = self._dtypes()
-            of_all = {"fov": self._fov, "good": True, "flags": ""}
-            rows = self._rows.columns({n: d for n, d in dtypes.items() if n not in of_all})
+            of_all = {"fov": self.fov, "good": True, "flags": ""}
+            rows = self.rows.columns({n: d for n, d in dtypes.items() if n not in of_all})
             for name, value in of_all.items():
                 rows[name] = np.full(len(rows["cell"]), value, dtypes[name])
             self._table = {name: rows[name] for name in dtypes}
@@ -161,29 +153,29 @@ class Extractor:
     def _dtypes(self) -> dict[str, type]:
         measured: dict[str, type] = {}
         for kind, channel in self._channels():
-            for feature in self._features[kind]:
+            for feature in self.features[kind]:
                 measured[f"{feature.name}_ch_{channel}"] = feature.dtype
         return {**_LEADING, **measured, **_TRAILING}
 
     def _channels(self) -> list[tuple[Kind, int]]:
-        phase: list[tuple[Kind, int]] = [] if self._pc is None else [("pc", self._pc)]
-        return [*phase, *(("fl", channel) for channel in self._fl)]
+        phase: list[tuple[Kind, int]] = [] if self.pc is None else [("pc", self.pc)]
+        return [*phase, *(("fl", channel) for channel in self.fl)]
 
     def _check(
         self,
         t: int,
         labeled: NDArray[Any],
         phase: NDArray[Any] | None,
-        channels: Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]],
+        channels: Channels,
     ) -> None:
-        missing = [channel for channel in self._fl if channel not in channels]
+        missing = [channel for channel in self.fl if channel not in channels]
         if missing:
             raise FovflowError(
                 f"frame {t}: fluorescence channel {missing[0]} is not given",
                 found=", ".join(map(str, channels)) or "none",
             )
         frames = {"phase": phase}
-        for channel in self._fl:
+        for channel in self.fl:
             frames[f"channel {channel}, raw"], frames[f"channel {channel}, corrected"] = channels[
                 channel
             ]
@@ -198,38 +190,30 @@ class Extractor:
                 )
 
     def _measure(
-        self,
-        t: int,
-        cells: Cells,
-        phase: NDArray[Any] | None,
-        channels: Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]],
+        self, t: int, cells: Cells, phase: NDArray[Any] | None, channels: Channels
     ) -> Columns:
         n = len(cells)
         x, y = cells.centroid
         rows: Columns = {
-            "cell": cells.ids, "frame": np.full(n, t), "time": np.full(n, self._time[t]),
+            "cell": cells.ids, "frame": np.full(n, t), "time": np.full(n, self.time[t]),
             "position_x": x, "position_y": y,
             **dict(zip(("bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1"), cells.box, strict=True)),
-            "position_x_um": x * self._pixel_um, "position_y_um": y * self._pixel_um,
-            "area_um2": cells.area * self._pixel_um**2,
+            "position_x_um": x * self.pixel_um, "position_y_um": y * self.pixel_um,
+            "area_um2": cells.area * self.pixel_um**2,
         }  # fmt: skip
-        region = Region(cells, self._erosion_px) if self._fl else None
+        region = Region(cells, self.erosion_px) if self.fl else None
         for kind, channel in self._channels():
             view: PhaseCells | FluorescenceCells
             if region is None or kind == "pc":
                 view = PhaseCells(cells, phase)
             else:
-                view = FluorescenceCells(
-                    region, *channels[channel], self._weight, self._level(channel)
-                )
-            for feature in self._features[kind]:
+                level = self.saturation
+                if isinstance(level, Mapping):
+                    level = level.get(channel)
+                view = FluorescenceCells(region, *channels[channel], self.background_weight, level)
+            for feature in self.features[kind]:
                 rows[f"{feature.name}_ch_{channel}"] = evaluate(feature, view)
         return rows
-
-    def _level(self, channel: int) -> float | None:
-        if isinstance(self._saturation, Mapping):
-            return self._saturation.get(channel)
-        return self._saturation
 
 
 def get_extractor(
@@ -315,7 +299,7 @@ def get_extractor(
         fl=channels,
         features=choose_features(features),
         time=seconds,
-        pixel_um=pixel_um,
+        pixel_um=np.nan if pixel_um is None else pixel_um,
         erosion_px=int(erosion_px),
         background_weight=float(background_weight),
         saturation=saturation,

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fovflow.config.features import DEFAULT_FEATURES
 from fovflow.errors import ConfigError
-from fovflow.features.extractor import Extractor, Saturation, get_extractor
+from fovflow.features.extractor import Channels, Extractor, Saturation, get_extractor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,13 +98,7 @@ def extract_traces(
 
 def measure_frames(
     extractor: Extractor,
-    frames: Iterable[
-        tuple[
-            NDArray[Any],
-            NDArray[Any] | None,
-            Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]],
-        ]
-    ],
+    frames: Iterable[tuple[NDArray[Any], NDArray[Any] | None, Channels]],
     missing: Iterable[bool],
 ) -> dict[str, Any]:
     """Measure the cells of frames one by one, and return the table; see `Extractor`.

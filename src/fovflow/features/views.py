@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fovflow import plugins
 from fovflow.config.features import Feature
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.features.cells import Cells, Groups, gather
 from fovflow.labels import BoolArray, FloatArray, IntArray
 
@@ -127,29 +127,13 @@ def _eroded(cells: Cells, radius: int) -> BoolArray:
 class FluorescenceCells:
     """Cells and one fluorescence channel.
 
-    Parameters
-    ----------
-    region : Region
-    raw : numpy.ndarray
-        (Y, X) of any real dtype.
-    corrected : numpy.ndarray or None
-        (Y, X) float, the raw frame less its background; None where there is none.
-    background_weight : float
-        Intensity = raw − weight · (raw − corrected).
-    saturation : float or None
-        Counts from which a pixel is saturated; None takes the greatest value of an integer dtype.
+    `raw`: (Y, X) of any real dtype. `corrected`: (Y, X) float, the raw frame less its background;
+    None where there is none. Intensity = raw − `background_weight` · (raw − corrected).
+    `saturation`: counts from which a pixel is saturated; None takes the greatest value of an
+    integer dtype, NaN where there is no such level.
 
-    Attributes
-    ----------
-    cells : Cells
-    flat : numpy.ndarray
-        Indices of the finite pixels of the region in the flattened frame, cell by cell.
-    raw, corrected : numpy.ndarray
-        Their counts, float64; `corrected` may be None.
-    groups : Groups
-        Which of them belong to which cell.
-    saturation : float
-        NaN where there is no such level.
+    Kept are `flat`, the indices of the region's finite pixels in the flattened frame, cell by
+    cell, their counts in `raw` and `corrected`, and in `groups` which of them belong to which cell.
     """
 
     def __init__(
@@ -261,31 +245,20 @@ def evaluate(feature: Feature, cells: PhaseCells | FluorescenceCells) -> NDArray
 
     Raises FovflowError if the feature's function fails, or does not return one number per cell.
     """
-    try:
+    remedy = "leave it out of extract: features, or mend the plug-in that brings it"
+    with explained(f"the feature {feature.name!r} failed", remedy=remedy, name_kind=True):
         with np.errstate(divide="ignore", invalid="ignore"):
             if feature.per_cell:
                 result = _one_by_one(feature, cells)
             else:
                 result = np.asarray(plugins.load(feature.function)(cells))
-        _check(feature, result, len(cells.cells))
-    except FovflowError:
-        raise
-    except Exception as error:
-        raise FovflowError(
-            f"the feature {feature.name!r} failed",
-            found=f"{type(error).__name__}: {error}",
-            remedy="leave it out of extract: features, or mend the plug-in that brings it",
-        ) from error
+        n, kinds = len(cells.cells), "iu" if feature.integer else "iuf"
+        if result.shape != (n,) or result.dtype.kind not in kinds:
+            raise TypeError(
+                f"shape {result.shape} of {result.dtype} for {n} cells, where "
+                f"{'integers' if feature.integer else 'numbers'}, one per cell, are needed"
+            )
     return result.astype(feature.dtype, copy=False)
-
-
-def _check(feature: Feature, result: NDArray[Any], n: int) -> None:
-    wanted = "iu" if feature.integer else "iuf"
-    if result.shape != (n,) or result.dtype.kind not in wanted:
-        raise TypeError(
-            f"shape {result.shape} of {result.dtype} for {n} cells, where "
-            f"{'integers' if feature.integer else 'numbers'}, one per cell, are needed"
-        )
 
 
 def _one_by_one(feature: Feature, cells: PhaseCells | FluorescenceCells) -> NDArray[Any]:

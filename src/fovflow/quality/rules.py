@@ -21,23 +21,10 @@ _NEEDED = ("cell", "frame", "position_x", "position_y", "bbox_x0", "bbox_y0", "b
 class Rows:
     """Rows sorted by cell, then frame.
 
-    Parameters
-    ----------
-    columns : mapping of str to array-like
-        The columns of one FOV's traces, in any order of rows.
-    shape : tuple of int
-        (T, Y, X) of the movie.
-    missing : collection of int
-        Frames that were not acquired.
-
-    Attributes
-    ----------
-    order : numpy.ndarray or slice
-        Place of each sorted row in `columns`: all of them, where they are sorted there.
-    cells : Groups
-        Which rows belong to which cell.
-    acquired : numpy.ndarray
-        Sorted indices of the frames that were acquired.
+    `columns`: the columns of one FOV's traces, in any order of rows. `shape`: (T, Y, X) of the
+    movie. `missing`: frames that were not acquired; the others are in `acquired`. `order`: place of
+    each sorted row in `columns`, all of them where they are sorted there. `cells`: which rows
+    belong to which cell.
     """
 
     def __init__(

@@ -33,13 +33,7 @@ def scaled_variance(image: NDArray[Any], margin: int = 0) -> Iterator[tuple[slic
 
     `image`: (Y, X), uint8, uint16 or float32, finite. `margin`: rows and columns by which a strip
     goes beyond its rows and the frame on all sides; beyond the frame the values are mirrored as the
-    image is.
-
-    Yields
-    ------
-    rows : slice
-    scaled : numpy.ndarray
-        int32 or float64 (rows + 2·margin, X + 2·margin), never negative.
+    image is. The values of a strip are int32 or float64, never negative.
     """
     height, width = image.shape
     as_float = image.dtype == np.float32
@@ -98,21 +92,12 @@ ONE_SIGMA = 0.682689492137086
 
 
 def mode_and_spread(counts: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the mode of a histogram and the spread on its lower side, both in bins.
+    """Return the mode of a histogram, bin k having the centre k + 0.5, and its lower side's spread.
 
     The mode is the first bin where the counts, averaged over 9 bins (0 beyond the ends), are
     highest. The spread is the distance below the mode within which 68.27 % of the pixels below it
     lie, the mode's own bin counting half; it is interpolated linearly within bins. Only the
-    lower side is used, since cells are on the upper one.
-
-    `counts`: pixels per bin.
-
-    Returns
-    -------
-    mode : float
-        In bins, the centre of bin k being k + 0.5.
-    spread : float
-        In bins.
+    lower side is used, since cells are on the upper one. Both are in bins.
     """
     smooth = np.convolve(counts, np.ones(SMOOTHING, np.int64), "same")
     mode = int(np.argmax(smooth))
@@ -131,12 +116,9 @@ def mode_and_spread(counts: NDArray[np.int64]) -> tuple[float, float]:
 class SteadyOffset:
     """Median of the last few frames' offsets of the threshold from the mode.
 
-    `memory`: number of frames, the present one included; 1 = no memory.
-
-    Notes
-    -----
-    Where the present offset lies more than `RESET` of the median away from it, the conditions
-    have changed: the memory is dropped, and the present offset is taken as it is.
+    `memory`: number of frames, the present one included; 1 = no memory. Where the
+    present offset lies more than `RESET` of the median away from it, the conditions have changed:
+    the memory is dropped, and the present offset is taken as it is.
     """
 
     RESET = 0.5

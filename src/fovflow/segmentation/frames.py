@@ -18,30 +18,16 @@ _DTYPES = ("uint8", "uint16", "float32")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A checked frame.
-
-    Attributes
-    ----------
-    image : numpy.ndarray
-        (Y, X), uint8, uint16 or float32, all values finite, C-contiguous.
-    invalid : numpy.ndarray or None
-        (Y, X) uint8, 1 where the pixel was not finite; None where all were.
-    low, high : float
-        Least and greatest finite value.
-    flags : tuple of str
-        Findings so far: ``nan``, ``constant``, ``saturated``.
-    """
+    """A checked frame, and its least and greatest finite value."""
 
     image: NDArray[Any]
+    """(Y, X), uint8, uint16 or float32, all values finite, C-contiguous."""
     invalid: NDArray[np.uint8] | None
+    """(Y, X) uint8, 1 where the pixel was not finite; None where all were."""
     low: float
     high: float
     flags: tuple[str, ...]
-
-    @property
-    def constant(self) -> bool:
-        """Whether there is no contrast at all."""
-        return "constant" in self.flags
+    """Findings so far: ``nan``, ``constant``, ``saturated``."""
 
 
 SATURATED_SHARE = 0.05
@@ -142,7 +128,7 @@ class FrameSegmenter(ABC):
         if missing:
             return np.zeros(image.shape, np.uint16), FrameStats(flag="missing")
         frame = check_frame(image)
-        if frame.constant:
+        if "constant" in frame.flags:
             return np.zeros(image.shape, np.uint16), FrameStats(flag="; ".join(frame.flags))
         labels, found = self._segment(frame)
         fraction = cv2.countNonZero(labels) / labels.size

@@ -22,30 +22,20 @@ FOOT = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Lengths (px, px²) of the halo removal.
-
-    Attributes
-    ----------
-    fraction : float
-        Brightness of a halo relative to the 95th percentile within the mask.
-    halo : float
-        Greatest width of a halo's foot.
-    bright : float
-        Bright regions in which a square of this side fits are cells and no halos.
-    opening : float
-        Radius below which what is left is no part of a cell.
-    regrow : float
-        Distance by which cells grow back towards their halos.
-    hole : float
-        Greatest hole that is filled.
-    """
+    """Lengths (px, px²) of the halo removal."""
 
     fraction: float
+    """Brightness of a halo relative to the 95th percentile within the mask."""
     halo: float
+    """Greatest width of a halo's foot."""
     bright: float
+    """Bright regions in which a square of this side fits are cells and no halos."""
     opening: float
+    """Radius below which what is left is no part of a cell."""
     regrow: float
+    """Distance by which cells grow back towards their halos."""
     hole: float
+    """Greatest hole that is filled."""
 
     @property
     def reach(self) -> int:
@@ -76,18 +66,11 @@ def remove_halos(
     size: Outline,
     sheet: Sheet | None = None,
 ) -> Mask:
-    """Take halos off a mask.
+    """Take halos off a mask of cells with their halos.
 
-    Parameters
-    ----------
-    mask : numpy.ndarray
-        (Y, X) uint8, 0 or 1: cells with their halos.
-    relief : numpy.ndarray
-        (Y, X) float32, image minus its surroundings' level.
-    brightness : float
-        Relief above which a pixel is halo.
-    sheet : Sheet, optional
-        On which both lie, with a reach of at least `size.reach`; without it they are frames.
+    `relief`: (Y, X) float32, image minus its surroundings' level; above `brightness` a pixel is
+    halo. `sheet`: on which mask and relief lie, with a reach of at least `size.reach`; without it
+    they are frames.
     """
     sheet = sheet or Sheet.of_frame(mask.shape)
     halo = _above(relief, brightness, mask)

@@ -27,30 +27,18 @@ Judge = Callable[[Window, Mask], bool]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an object must be like, in pixels.
-
-    Attributes
-    ----------
-    least, most : float
-        Smallest and greatest area; objects outside are dropped.
-    least_cut : float
-        Smallest area of an object that the frame's border cuts, at most `least`.
-    hole : float
-        Greatest hole that is filled.
-    smoothing : float
-        Radius by which outlines are closed, each object for itself.
-    split : bool
-        Whether touching cells are split.
-    necks : Necks
-        Where touching cells come apart.
-    """
+    """What an object must be like, in pixels. Objects outside `least` to `most` are dropped."""
 
     least: float
     least_cut: float
+    """Smallest area of an object that the frame's border cuts, at most `least`."""
     most: float
     hole: float
+    """Greatest hole that is filled."""
     smoothing: float
+    """Radius by which outlines are closed, each object for itself."""
     split: bool
+    """Whether touching cells are split."""
     necks: Necks
 
     @classmethod
@@ -104,32 +92,17 @@ def make_objects(
     before: Labels | None = None,
     sheet: Sheet | None = None,
 ) -> tuple[Labels, int]:
-    """Turn a mask into labels.
+    """Turn a mask into labels; return also how many objects come from splitting.
 
-    Parameters
-    ----------
-    mask : numpy.ndarray
-        (Y, X) uint8, 0 or 1.
-    room : numpy.ndarray
-        (Y, X) uint8, 0 or 1: where outlines may grow to when they are smoothed.
-    limits : Limits
-    before : numpy.ndarray, optional
-        (Y, X) uint16: labels of the frame before, which tell where touching cells are.
-    judge : callable, optional
-        Is given each component's window on the sheet and its mask, before smoothing; False drops
-        it.
-    sheet : Sheet, optional
-        On which `mask` and `room` lie, with a margin of at least the smoothing's radius + 1 around
-        all components; without it they are frames.
-
-    Returns
-    -------
-    labels : numpy.ndarray
-        (Y, X) uint16.
-    n_split : int
-        Objects that come from splitting.
+    `room`: (Y, X) uint8, 0 or 1: where outlines may grow to when they are smoothed. `judge` is
+    given each component's window on the sheet and its mask, before smoothing; False drops it.
+    `before`: labels of the frame before, which tell where touching cells are. `sheet`: on which
+    `mask` and `room` lie, with a margin of at least the smoothing's radius + 1 around all
+    components; without it they are frames.
     """
     sheet = sheet or Sheet.of_frame(mask.shape)
+    if before is not None and before.shape != sheet.frame:
+        before = None
     reach = math.ceil(limits.smoothing) + 1
     _, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
     found = []
@@ -137,7 +110,6 @@ def make_objects(
         own = (labels[place] == index).view(np.uint8)
         if not limits.too_small(own, window, sheet.frame) and (judge is None or judge(place, own)):
             found.append((own, place, window))
-    canvas = _Canvas(sheet.frame, limits)
     slots = Sheet([window for _, _, window in found], sheet.frame, reach)
     wholes = slots.lay([own for own, _, _ in found])
     element = disc(limits.smoothing)
@@ -145,8 +117,12 @@ def make_objects(
         free = cv2.bitwise_and(room, (labels == 0).view(np.uint8))
         wholes |= slots.close(wholes, element) & slots.lay([free[place] for _, place, _ in found])
     hulls = _fill_and_measure(wholes, slots, limits.hole)
+    ids = np.zeros(sheet.frame, np.uint16)
+    windows: list[Window] = []
+    first: list[int] = []  # pixels, flat
+    n_split = 0
     for place, window, hull in zip(slots.places, slots.windows, hulls, strict=True):
-        whole, target = wholes[place], canvas.ids[window]
+        whole, target = wholes[place], ids[window]
         if cv2.countNonZero(target):
             whole &= (target == 0).view(np.uint8)
         earlier = None if before is None else before[window]
@@ -155,8 +131,18 @@ def make_objects(
             parts = split_component(whole, hull, earlier, limits.necks)
         if parts is None or any(limits.too_small(part, window, sheet.frame) for part in parts):
             parts = [whole]
-        canvas.add(window, parts)
-    return canvas.finish()
+        for part in parts:
+            too_large = cv2.countNonZero(part) > limits.most
+            if too_large or limits.too_small(part, window, sheet.frame):
+                continue
+            row, column = divmod(int(part.argmax()), part.shape[1])
+            first.append((window[0].start + row) * ids.shape[1] + window[1].start + column)
+            windows.append(window)
+            n_split += len(parts) > 1
+            check_number(len(first))
+            np.copyto(target, len(first), where=part.view(np.bool_))
+    _sort_ids(ids, windows, first)
+    return ids, n_split
 
 
 def _fill_and_measure(wholes: Mask, slots: Sheet, hole: float) -> list[float]:
@@ -203,40 +189,13 @@ def _components(
         yield index, place, (slice(y0, y1), slice(x0, x1))
 
 
-class _Canvas:
-    """Objects as they are found, their windows and first pixels."""
-
-    def __init__(self, shape: tuple[int, ...], limits: Limits):
-        self.ids = np.zeros(shape, np.uint16)
-        self._limits = limits
-        self._windows: list[Window] = []
-        self._first: list[int] = []
-        self._n_split = 0
-
-    def add(self, window: Window, parts: list[Mask]) -> None:
-        """Add the parts of one component that are neither too small nor too large."""
-        top, left = window[0].start, window[1].start
-        for part in parts:
-            too_large = math.isfinite(self._limits.most) and (
-                cv2.countNonZero(part) > self._limits.most
-            )
-            if too_large or self._limits.too_small(part, window, self.ids.shape):
-                continue
-            row, column = divmod(int(part.argmax()), part.shape[1])
-            self._first.append((top + row) * self.ids.shape[1] + left + column)
-            self._windows.append(window)
-            self._n_split += len(parts) > 1
-            check_number(len(self._first))
-            np.copyto(self.ids[window], len(self._first), where=part.view(np.bool_))
-
-    def finish(self) -> tuple[Labels, int]:
-        """Return the labels in raster order and how many come from splitting."""
-        order = np.argsort(self._first, kind="stable").tolist()
-        moved = [
-            (self._windows[old], new + 1, self.ids[self._windows[old]] == old + 1)
-            for new, old in enumerate(order)
-            if new != old
-        ]
-        for window, label, mask in moved:
-            np.copyto(self.ids[window], label, where=mask)
-        return self.ids, self._n_split
+def _sort_ids(ids: Labels, windows: list[Window], first: list[int]) -> None:
+    """Renumber objects, each in its window, in the order of their first pixels."""
+    order = np.argsort(first, kind="stable").tolist()
+    moved = [
+        (windows[old], new + 1, ids[windows[old]] == old + 1)
+        for new, old in enumerate(order)
+        if new != old
+    ]
+    for window, label, mask in moved:
+        np.copyto(ids[window], label, where=mask)

@@ -23,11 +23,9 @@ from fovflow.segmentation.masks import (
     Labels,
     Mask,
     check_pixel_um,
-    close_mask,
     disc,
     fill_small_holes,
     odd_side,
-    open_mask,
 )
 from fovflow.segmentation.sheet import Sheet, Window
 
@@ -58,12 +56,11 @@ class LogStdSegmenter(FrameSegmenter):
 
     def __init__(self, settings: LogStdSegment, pixel_um: float | None):
         px = check_pixel_um(pixel_um, "logstd")
-        self._n_sigma = settings.n_sigma
+        self._settings = settings
         self._window = odd_side(settings.window_um / px)
         self._closing = disc(settings.close_um / px)
         self._opening = disc(settings.open_um / px)
         self._block = max(4, round(settings.background_um / px))
-        self._min_contrast = settings.min_contrast
         self._faint_area = settings.faint_area_um2 / px**2
         self._limits = Limits.of(
             settings, px, smoothing_um=settings.outline_um, new_ratio=settings.new_neck_ratio
@@ -83,31 +80,31 @@ class LogStdSegmenter(FrameSegmenter):
     def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
         unit = counts_unit(frame)
         if self._buffer.shape != frame.image.shape:
-            self._before = None
             self._buffer = np.empty(frame.image.shape, np.float32)
         texture = averaged_log_std(frame, unit, self._window, self._buffer)
         mode, sigma = background_level(texture, frame.invalid)
-        offset, reset = self._offset.update(self._n_sigma * sigma)
+        offset, reset = self._offset.update(self._settings.n_sigma * sigma)
         flags = ["no clear background"] * (sigma > CLEAR_SPREAD) + ["threshold reset"] * reset
         mask = (texture > np.float32(mode + offset)).view(np.uint8)
-        labels, n_split = self._objects(frame, mask, math.exp(mode) * unit)
-        self._before = labels
+        self._before, n_split = self._objects(frame, mask, math.exp(mode) * unit)
         stats = FrameStats(mode + offset, mode, sigma, n_split=n_split, flag="; ".join(flags))
-        return labels, stats
+        return self._before, stats
 
     def _objects(self, frame: Frame, mask: Mask, noise: float) -> tuple[Labels, int]:
         if frame.invalid is not None:
             reach = WINDOW // 2 + self._window // 2
             mask &= 1 - cv2.dilate(frame.invalid, np.ones((2 * reach + 1,) * 2, np.uint8))
-        mask = fill_small_holes(close_mask(mask, self._closing), self._outline.hole)
-        mask = open_mask(mask, self._opening)
+        whole = Sheet.of_frame(mask.shape)
+        mask = fill_small_holes(whole.close(mask, self._closing), self._outline.hole)
+        mask = whole.open(mask, self._opening)
         level = surroundings(frame.image, mask, self._block, self._buffer)
         sheet = Sheet.around(mask, math.ceil(self._limits.smoothing) + 1, self._outline.reach)
         mask = sheet.gather(mask)
         relief = cv2.subtract(sheet.gather(frame.image), sheet.gather(level), dtype=cv2.CV_32F)
         brightness = halo_brightness(relief, mask, noise, self._outline.fraction)
         cells = remove_halos(mask, relief, brightness, self._outline, sheet)
-        faint = (np.abs(relief) < np.float32(self._min_contrast * brightness)).view(np.uint8)
+        least = np.float32(self._settings.min_contrast * brightness)
+        faint = (np.abs(relief) < least).view(np.uint8)
 
         def has_contrast(place: Window, own: Mask) -> bool:
             area = cv2.countNonZero(own)

@@ -85,10 +85,7 @@ def _enclosed(contour: NDArray[np.int32]) -> int:
 
 
 def check_number(n: int) -> None:
-    """Refuse more objects than labels can hold.
-
-    Raises FovflowError if there are more than 65535.
-    """
+    """Refuse more objects than labels can hold."""
     if n > MAX_OBJECTS:
         raise FovflowError(
             f"a frame gives more objects than the {MAX_OBJECTS} that labels can hold",
@@ -101,14 +98,8 @@ def number_objects(labels: NDArray[np.integer], keep: NDArray[np.bool_] | None =
     """Renumber objects 1..n in raster order of their first pixels.
 
     `labels`: (Y, X), any integer dtype, 0 = background, other ids in any order, none negative.
-    `keep`: one bool per id from 0: the objects that stay.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X) uint16.
-
-    Raises FovflowError if more than 65535 objects are left.
+    `keep`: one bool per id from 0: the objects that stay. Raises FovflowError if more than 65535
+    objects are left.
     """
     flat = labels.ravel()
     pixels = np.flatnonzero(flat)
@@ -163,21 +154,7 @@ def odd_side(length: float) -> int:
     return 2 * round(length / 2) + 1 if length > 1 else 1
 
 
-def open_mask(mask: NDArray[np.uint8], element: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Open a mask; what lies beyond the frame neither erodes nor grows it."""
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, element)) if element.size > 1 else mask
-
-
-def close_mask(mask: NDArray[np.uint8], element: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Close a mask; what lies beyond the frame neither erodes nor grows it."""
-    return (
-        np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, element)) if element.size > 1 else mask
-    )
-
-
-def grow_within(
-    mask: NDArray[np.uint8], allowed: NDArray[np.uint8], steps: int
-) -> NDArray[np.uint8]:
+def grow_within(mask: Mask, allowed: Mask, steps: int) -> Mask:
     """Grow a mask by its 4-neighbours inside `allowed`, so many times."""
     grown, wide = mask.copy(), np.empty_like(mask)
     for _ in range(steps):

@@ -27,32 +27,23 @@ class Sheet:
     and every component of the mask lies in one window, with a line of background around it (for
     closing, one line more than it reaches) except where the window ends at the frame's border.
 
-    `windows`: rows and columns in the frame. `frame`: (Y, X) of the frame. `reach`: pixels between
-    two places, and up to the sheet's border.
-
-    Attributes
-    ----------
-    windows, places : list of (slice, slice)
-        The same windows in the frame and on the sheet. Even rows and columns of the frame are even
-        ones of the sheet where the windows begin at even ones.
-    frame, shape : tuple of int
-        (Y, X) of the frame and of the sheet.
+    `windows`, `places`: the same windows in the frame and on the sheet. Even rows and columns of
+    the frame are even ones of the sheet where the windows begin at even ones. `frame`, `shape`:
+    (Y, X) of the frame and of the sheet. `reach`: pixels between two places, and up to the
+    sheet's border.
     """
 
     def __init__(self, windows: list[Window], frame: tuple[int, ...], reach: int):
         self.windows, self.frame = windows, frame
         self.shape, self.places = _shelves(windows, reach)
         self._beyond = self._beyond_border(reach)
-        self._is_frame = False
 
     @classmethod
     def of_frame(cls, frame: tuple[int, ...]) -> Sheet:
         """Return the sheet that is the frame itself."""
-        sheet = cls.__new__(cls)
-        whole = slice(0, frame[0]), slice(0, frame[1])
-        sheet.windows, sheet.places = [whole], [whole]
-        sheet.frame, sheet.shape = frame, (frame[0], frame[1])
-        sheet._beyond, sheet._is_frame = None, True
+        sheet = cls([], frame, 0)
+        sheet.windows = sheet.places = [(slice(0, frame[0]), slice(0, frame[1]))]
+        sheet.shape = frame[0], frame[1]
         return sheet
 
     @classmethod
@@ -71,7 +62,8 @@ class Sheet:
         area = np.prod(windows[:, 2:] - windows[:, :2], axis=1).sum()
         if area > _MOST_OF_FRAME * mask.size:
             return cls.of_frame(mask.shape)
-        return cls([_window(edges) for edges in windows.tolist()], mask.shape, reach)
+        slices = [(slice(y0, y1), slice(x0, x1)) for x0, y0, x1, y1 in windows.tolist()]
+        return cls(slices, mask.shape, reach)
 
     def _beyond_border(self, reach: int) -> Mask | None:
         """Return 1 where the sheet shows what lies beyond the frame's border."""
@@ -90,7 +82,7 @@ class Sheet:
 
     def gather(self, frame: NDArray[Any]) -> NDArray[Any]:
         """Return what the windows show of a frame; 0 between them."""
-        if self._is_frame:
+        if self.places is self.windows:
             return frame
         return self.lay([frame[window] for window in self.windows], frame.dtype)
 
@@ -148,13 +140,8 @@ class Sheet:
 def separate_windows(boxes: Boxes, margin: int, frame: tuple[int, ...]) -> Boxes:
     """Join boxes until no window, a box with its margin, meets the box of another window.
 
-    `boxes`: (n, 4) x0, y0, x1, y1; the ends are not included. `frame`: (Y, X): windows stay inside.
-    They begin at even rows and columns.
-
-    Returns
-    -------
-    numpy.ndarray
-        (m, 4) windows in the same form.
+    Boxes and windows are (n, 4) x0, y0, x1, y1; the ends are not included. Windows stay inside the
+    frame, (Y, X), and begin at even rows and columns.
     """
     while True:
         low, high = boxes[:, :2] - margin, boxes[:, 2:] + margin
@@ -214,8 +201,3 @@ def _shelves(windows: list[Window], reach: int) -> tuple[tuple[int, int], list[W
         left += width + width % 2 + gap
         below = max(below, top + height + height % 2 + gap)
     return (below, limit), places
-
-
-def _window(edges: list[int]) -> Window:
-    x0, y0, x1, y1 = edges
-    return slice(y0, y1), slice(x0, x1)

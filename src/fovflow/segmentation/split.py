@@ -16,34 +16,26 @@ Distance = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Necks:
-    """When a narrowing separates two cells.
-
-    Attributes
-    ----------
-    ratio : float
-        Neck width over cell width from which on a neck is none, 0 to 1.
-    kept_ratio : float
-        The same, at least as great, for parts that go on from different objects of the frame
-        before.
-    min_radius : float
-        Least inscribed radius of a part (px).
-    max_solidity : float
-        Components whose area is more than this part of their convex hull's are left whole.
-    new_ratio : float
-        The ratio, if less, for parts that were one object with a deeper part in the frame before.
-    """
+    """When a narrowing separates two cells."""
 
     ratio: float
+    """Neck width over cell width from which on a neck is none, 0 to 1."""
     kept_ratio: float
+    """The same, at least as great, for parts that were different objects in the frame before."""
     min_radius: float
+    """Least inscribed radius of a part (px)."""
     max_solidity: float
+    """Components whose area is more than this part of their convex hull's are left whole."""
     new_ratio: float = 1.0
+    """The ratio, if less, for parts that were one object with a deeper part in the frame before."""
 
 
 def split_component(
     mask: Mask, hull: float, before: Labels | None, necks: Necks
 ) -> list[Mask] | None:
-    """Split one component where it narrows between two wider parts.
+    """Return the parts of a component, in raster order; None where it stays whole.
+
+    It is split where it narrows between two wider parts.
 
     With D the distance of each pixel to the background, two parts are separate if on
     the way from one to the other D falls below `necks.ratio` times the greatest D of either, and
@@ -52,21 +44,10 @@ def split_component(
     neighbours. Distances are those of the 5 × 5 chamfer (Borgefors 1986), within 2 % of
     Euclid's.
 
-    Parameters
-    ----------
-    mask : numpy.ndarray
-        (h, w) uint8, 0 or 1: one component in its box with a margin of background, except where
-        the box lies at the frame's border (the cell is thought to go on there).
-    hull : float
-        Pixels in the component's convex hull, see `hull_pixels`.
-    before : numpy.ndarray or None
-        (h, w) uint16, the objects of the frame before in the same window.
-    necks : Necks
-
-    Returns
-    -------
-    list of numpy.ndarray or None
-        Masks (h, w) of the parts in raster order; None where the component stays whole.
+    `mask`: (h, w) uint8, 0 or 1: one component in its box with a margin of background, except
+    where the box lies at the frame's border (the cell is thought to go on there). `hull`: pixels in
+    its convex hull, see `hull_pixels`. `before`: (h, w), the objects of the frame before in the
+    same window.
     """
     area = cv2.countNonZero(mask)
     if area / hull > necks.max_solidity or area == mask.size:

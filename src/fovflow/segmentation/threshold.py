@@ -30,9 +30,7 @@ class ThresholdSegmenter(FrameSegmenter):
 
     def __init__(self, settings: ThresholdSegment, pixel_um: float | None):
         px = check_pixel_um(pixel_um, "threshold")
-        self._rule = settings.rule
-        self._level = settings.level
-        self._dark = settings.dark
+        self._settings = settings
         self._before: Labels | None = None
         self._sigma = settings.smooth_um / px
         self._limits = Limits.of(settings, px)
@@ -47,36 +45,31 @@ class ThresholdSegmenter(FrameSegmenter):
         width = (high - low) / BINS
         mode, sigma = (width * value for value in mode_and_spread(counts))
         mode += low
-        threshold = self._threshold(counts, low, width)
+        if self._settings.level is not None:
+            threshold = self._counts(self._settings.level)
+        else:
+            rule = otsu_threshold if self._settings.rule == "otsu" else li_threshold
+            threshold = low + width * rule(counts)
         stats = FrameStats(self._counts(threshold), self._counts(mode), sigma)
-        if self._level is None and threshold < mode + MIN_SEPARATION * sigma:
+        if self._settings.level is None and threshold < mode + MIN_SEPARATION * sigma:
             return empty, replace(stats, flag="no signal")
         mask = (grey > np.float32(threshold)).view(np.uint8)
         if frame.invalid is not None:
             mask &= 1 - frame.invalid
         mask = fill_small_holes(mask, self._limits.hole)
-        if self._before is not None and self._before.shape != mask.shape:
-            self._before = None
-        labels, n_split = make_objects(mask, mask, self._limits, before=self._before)
-        self._before = labels
-        return labels, replace(stats, n_split=n_split)
+        self._before, n_split = make_objects(mask, mask, self._limits, before=self._before)
+        return self._before, replace(stats, n_split=n_split)
 
     def _smoothed(self, frame: Frame) -> NDArray[np.float32]:
         grey = frame.image.astype(np.float32)
-        if self._dark:
+        if self._settings.dark:
             np.negative(grey, out=grey)
         if self._sigma > 0:
             grey = cv2.GaussianBlur(grey, (0, 0), self._sigma, borderType=cv2.BORDER_REFLECT)
         return grey
 
     def _counts(self, value: float) -> float:
-        return -value if self._dark else value
-
-    def _threshold(self, counts: NDArray[np.int64], low: float, width: float) -> float:
-        if self._level is not None:
-            return self._counts(self._level)
-        bins = otsu_threshold(counts) if self._rule == "otsu" else li_threshold(counts)
-        return low + width * bins
+        return -value if self._settings.dark else value
 
 
 def grey_histogram(grey: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:

@@ -12,19 +12,10 @@ def assign(source: IntArray, target: IntArray, weight: FloatArray) -> tuple[Bool
     """Choose candidates of the largest total weight, each source and target at most once.
 
     `source`, `target`: (k,) the two ends of each candidate; no pair occurs twice. `weight`: (k,)
-    float64, each > 0.
+    float64, each > 0. Return for each candidate whether it is chosen and its margin: the largest
+    total minus the largest total of the assignments without this candidate: 0 where another
+    assignment is as good, its own weight where it has no rival; NaN where it is not chosen.
 
-    Returns
-    -------
-    chosen : numpy.ndarray
-        (k,) bool.
-    margin : numpy.ndarray
-        (k,) float64; for a chosen candidate, the largest total minus the largest total of the
-        assignments without this candidate: 0 where another assignment is as good, the
-        candidate's own weight where it has no rival. NaN elsewhere.
-
-    Notes
-    -----
     Candidates without a rival are taken at once; the others fall into connected components of
     the candidate graph, and each component is a small dense problem. Among assignments of equal
     total the one is taken that the solver meets first with sources and targets in ascending
@@ -80,8 +71,6 @@ def solve(weight: FloatArray) -> IntArray:
 
     `weight`: (n, m) float64; 0 marks a pair that is no candidate.
 
-    Notes
-    -----
     Shortest augmenting paths with potentials (Kuhn 1955; Jonker & Volgenant 1987), at the cost
     -weight: a row or column paired at cost 0 is a row or column without a partner.
     """
@@ -141,8 +130,6 @@ def margins(weight: FloatArray, partner: IntArray) -> FloatArray:
     `weight`: (n, m) float64; 0 marks a pair that is no candidate. `partner`: (n,) the column of
     each row in an optimal assignment, -1 for none.
 
-    Notes
-    -----
     The best assignment without a link differs from the optimum by one alternating cycle or path
     through it. Taking "no partner" as one more node closes the paths too; the cheapest cycle
     through each node comes from the algorithm of Floyd and Warshall. There is no cycle of

@@ -30,72 +30,46 @@ LEAST_HISTORY = 3
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A new object near, or in, the mask that a cell had before.
-
-    Attributes
-    ----------
-    parent, newborn : int
-        Indices among all detections.
-    pixels : int
-        Common pixels of both masks.
-    visible : int
-        Pixels of the parent's mask that the drift leaves in the newborn's frame.
-    """
+    """A new object near, or in, the mask that a cell had before; both as detections."""
 
     parent: int
     newborn: int
     pixels: int
+    """Common pixels of both masks."""
     visible: int
+    """Pixels of the parent's mask that the drift leaves in the newborn's frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """An accepted division.
-
-    Attributes
-    ----------
-    parent : int
-        Last detection of the parent.
-    daughters : tuple of int
-        First detections of the daughters: the one linked to the parent, and the new one.
-    newborn_iou : float
-        IoU of the visible part of the parent's mask and the new daughter's.
-    score : float
-        IoU of the parent's mask with both daughters' masks together.
-    """
+    """An accepted division: the parent's last detection and the daughters' first ones."""
 
     parent: int
     daughters: tuple[int, int]
+    """The one linked to the parent, and the new one."""
     newborn_iou: float
+    """IoU of the visible part of the parent's mask and the new daughter's."""
     score: float
+    """IoU of the parent's mask with both daughters' masks together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """All detections and the links between them; arrays have one entry per detection.
-
-    Attributes
-    ----------
-    previous, following : numpy.ndarray
-        Index of the linked detection before and after, -1 for none.
-    head : numpy.ndarray
-        Index of the first detection of the same chain.
-    frame : numpy.ndarray
-        Position of the frame among those that were added.
-    area, y, x : numpy.ndarray
-        Pixels, and centroid freed of drift (px).
-    pixels : numpy.ndarray
-        Common pixels with the linked detection before.
-    """
+    """All detections and the links between them; arrays have one entry per detection."""
 
     previous: IntArray
     following: IntArray
+    """Index of the linked detection after; -1 for none, as in `previous`."""
     head: IntArray
+    """Index of the first detection of the same chain."""
     frame: IntArray
+    """Position of the frame among those that were added."""
     area: IntArray
     y: FloatArray
     x: FloatArray
+    """Centroid freed of drift (px), as `y`."""
     pixels: IntArray
+    """Common pixels with the linked detection before."""
 
 
 def candidates(
@@ -107,16 +81,8 @@ def candidates(
 ) -> list[Candidate]:
     """Return the objects without a link that lie near or in masks of the frames before.
 
-    Parameters
-    ----------
-    kept : sequence of KeptFrame
-    later : FrameObjects
-    first : int
-        Index of the later frame's first object among all detections.
-    drift : tuple of int
-        Cumulative drift (y, x) of the later frame.
-    newborn : numpy.ndarray
-        (n,) bool; objects without a link.
+    `first`, `drift`: the index of the later frame's first object among all detections, and the
+    frame's cumulative drift (y, x). `newborn`: (n,) whether an object has no link.
     """
     found: list[Candidate] = []
     new = np.flatnonzero(newborn)
@@ -149,21 +115,10 @@ def decide(
 ) -> tuple[list[Division], IntArray]:
     """Return the divisions, and per detection the number of other pieces that came off it.
 
-    Parameters
-    ----------
-    chains : Chains
-    found : sequence of Candidate
-    swallowed : sequence of tuple
-        (lost detection, detection of the object that swallowed it), each pair once, by time.
-    owner : numpy.ndarray
-        (n,) what `join_fragments` returned: pieces are neither parents nor daughters.
-    accept : bool
-        Whether there may be divisions at all.
-
-    Notes
-    -----
     An object that holds a swallowed cell and falls in two is no dividing cell: such a split is
-    counted against the merge instead.
+    counted against the merge instead. `swallowed`: (lost detection, detection of the object that
+    swallowed it), each pair once, by time. `owner`: what `join_fragments` returned: pieces are
+    neither parents nor daughters. `accept`: whether there may be divisions at all.
     """
     whole = owner[chains.head] == chains.head
     found = [c for c in found if whole[c.parent] and whole[c.newborn]]
@@ -179,7 +134,9 @@ def decide(
         if earlier:
             merges[int(chains.head[parent])].remove(earlier[0])
         elif accept and _lasts(chains, heir) and _lasts(chains, newborn):
-            accepted.append(_division(chains, candidate))
+            union = candidate.visible + int(chains.area[newborn]) - candidate.pixels
+            iou, score = candidate.pixels / union, _score(chains, candidate)
+            accepted.append(Division(parent, (heir, newborn), iou, score))
             settled |= {parent, heir, newborn}
     return accepted, _splits(chains, found, {d for a in accepted for d in a.daughters})
 
@@ -205,12 +162,6 @@ def _splits(chains: Chains, found: Sequence[Candidate], daughters: set[int]) -> 
         if heir >= 0 and chains.frame[heir] == chains.frame[newborn]:
             split[heir] += 1
     return split
-
-
-def _division(chains: Chains, c: Candidate) -> Division:
-    union = c.visible + int(chains.area[c.newborn]) - c.pixels
-    heir = int(chains.following[c.parent])
-    return Division(c.parent, (heir, c.newborn), c.pixels / union, _score(chains, c))
 
 
 def _order(chains: Chains, c: Candidate) -> tuple[int, int, float, int, int]:

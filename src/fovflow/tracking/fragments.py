@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from fovflow.labels import IntArray
 from fovflow.tracking.divisions import Candidate, Chains
 from fovflow.tracking.linking import COVERED
+from fovflow.tracking.tracks import roots
 
 SMALL = 0.4
 """Largest ratio of a piece's area to its cell's, where only one end of its life speaks for it."""
@@ -33,29 +34,24 @@ def join_fragments(
 ) -> IntArray:
     """Return for each chain the chain that it is a piece of, itself if it is none.
 
-    See docs/algorithms/tracking.md, "Fragments".
-
-    Parameters
-    ----------
-    chains : Chains
-    found : sequence of Candidate
-        Newborn objects with the masks of frames before.
-    covered : sequence of tuple
-        (detection without a link so far, linked detection that covers it), by frame of the latter.
-    max_detections : int
-        Most detections of a piece between two frames in which it is one with its cell.
-
-    Returns
-    -------
-    numpy.ndarray
-        (n,) indexed by the first detection of a chain: the first detection of the whole cell.
+    The result is indexed by the first detection of a chain and gives that of the whole cell. See
+    docs/algorithms/tracking.md, "Fragments". `covered`: (detection without a link so far, linked
+    detection that covers it). `max_detections`: most detections of a piece between two frames in
+    which it is one with its cell.
     """
     owner = np.arange(chains.head.size)
     origin = _origins(chains, found)
     into = _hosts(chains, covered)
-    members = _Members(chains)
+    by_chain = np.argsort(chains.head, kind="stable")
+    heads = chains.head[by_chain]
+
+    def members(head: int) -> list[int]:
+        low, high = np.searchsorted(heads, [head, head + 1])
+        detections: list[int] = by_chain[low:high].tolist()  # in order of time
+        return detections
+
     lives = {
-        head: _life(chains, members[head], origin, into)
+        head: _life(members(head), origin, into)
         for head in set(origin)
         | {int(chains.head[lost]) for lost in into if chains.following[lost] < 0}
     }
@@ -63,24 +59,7 @@ def join_fragments(
         whole = _whole(chains, members, lives[head], max_detections)
         if whole >= 0:
             owner[head] = whole
-    while True:  # a piece of a piece belongs to the whole
-        further = owner[owner]
-        if np.array_equal(further, owner):
-            return owner
-        owner = further
-
-
-class _Members:
-    """The detections of each chain, by its head, in order of time."""
-
-    def __init__(self, chains: Chains):
-        self._detections = np.argsort(chains.head, kind="stable")
-        self._heads = chains.head[self._detections]
-
-    def __getitem__(self, head: int) -> list[int]:
-        low, high = np.searchsorted(self._heads, [head, head + 1])
-        found: list[int] = self._detections[low:high].tolist()
-        return found
+    return roots(owner)  # a piece of a piece belongs to the whole
 
 
 def _origins(chains: Chains, found: Sequence[Candidate]) -> dict[int, int]:
@@ -103,9 +82,7 @@ def _hosts(chains: Chains, covered: Sequence[tuple[int, int]]) -> dict[int, int]
     return hosts
 
 
-def _life(
-    chains: Chains, detections: list[int], origin: Mapping[int, int], into: Mapping[int, int]
-) -> _Life:
+def _life(detections: list[int], origin: Mapping[int, int], into: Mapping[int, int]) -> _Life:
     """Sum up a chain; where it is one with the cell of its origin or fate, a new stretch begins."""
     start, end = origin.get(detections[0], -1), into.get(detections[-1], -1)
     wholes = {start, end} - {-1}
@@ -118,14 +95,16 @@ def _life(
     return _Life(detections, start, end, longest)
 
 
-def _whole(chains: Chains, members: _Members, life: _Life, max_detections: int) -> int:
+def _whole(
+    chains: Chains, members: Callable[[int], list[int]], life: _Life, max_detections: int
+) -> int:
     """Return the chain that a chain is a piece of, -1 for none."""
     if life.longest > max_detections:
         return -1
     if life.origin >= 0 and life.fate >= 0 and life.origin != life.fate:
         return -1
     whole = max(life.origin, life.fate)
-    there = {int(chains.frame[d]): d for d in members[whole]}
+    there = {int(chains.frame[d]): d for d in members(whole)}
     if len(there) <= len(life.detections):
         return -1
     beside = [there.get(int(chains.frame[d]), -1) for d in life.detections]

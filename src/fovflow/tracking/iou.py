@@ -138,12 +138,7 @@ class IouTracker:
         objects = self._frames.add(t, labels)
         here = self._locate(objects)
         found = link(
-            self._kept,
-            objects,
-            here,
-            first=self._count,
-            min_iou=self._min_iou,
-            reach=self._reach,
+            self._kept, objects, here, first=self._count, min_iou=self._min_iou, reach=self._reach
         )
         newborn = found.previous < 0
         self._candidates += candidates(self._kept, objects, self._count, here, newborn)
@@ -192,10 +187,7 @@ class IouTracker:
     def _settled(
         self, frame_index: IntArray
     ) -> tuple[dict[str, Column], IntArray, int, NDArray[np.bool_]]:
-        """Return what `build` wants: columns, cells, their number, and what has a row.
-
-        What was gathered frame by frame is let go of.
-        """
+        """Return what `build` wants: columns, cells, their number, and what has a row."""
         columns: dict[str, Column] = {
             name: np.frombuffer(values, _PER_OBJECT[name]) for name, values in self._columns.items()
         }
@@ -262,13 +254,5 @@ def _chains(columns: dict[str, Column], frame_index: IntArray) -> Chains:
     following = np.full(previous.size, -1, np.int64)
     known = np.flatnonzero(previous >= 0)
     following[previous[known]] = known
-    return Chains(
-        previous=previous,
-        following=following,
-        head=chain_heads(previous),
-        frame=frame_index,
-        area=columns["area"],
-        y=columns["y"],
-        x=columns["x"],
-        pixels=columns["pixels"],
-    )
+    others = (columns[name] for name in ("area", "y", "x", "pixels"))
+    return Chains(previous, following, chain_heads(previous), frame_index, *others)

@@ -29,12 +29,21 @@ class LapTracker:
                 found=str(pixel_um),
                 remedy="give pixel_um above 0",
             )
+        try:
+            from laptrack import LapTrack
+        except ImportError as error:
+            raise ConfigError(
+                "tracking by laptrack needs the package laptrack",
+                found=str(error),
+                remedy="install fovflow[laptrack], or choose another method",
+            ) from error
         gap, split = settings.gap_distance_um, settings.split_distance_um
-        self._linker = _linker(
-            (settings.max_distance_um / pixel_um) ** 2,
-            (gap / pixel_um) ** 2 if settings.max_gap else False,
-            settings.max_gap,
-            (split / pixel_um) ** 2 if split else False,
+        self._linker: Any = LapTrack(  # its cut-offs are squared distances
+            cutoff=(settings.max_distance_um / pixel_um) ** 2,
+            gap_closing_cutoff=(gap / pixel_um) ** 2 if settings.max_gap else False,
+            gap_closing_max_frame_count=settings.max_gap + 1,  # it counts steps, not missed frames
+            splitting_cutoff=(split / pixel_um) ** 2 if split else False,
+            merging_cutoff=False,
         )
         self._frames = AddedFrames()
         self._centroids: list[FloatArray] = []
@@ -67,25 +76,6 @@ class LapTracker:
             "distance_px": distance,
         }
         return build(found, cell, n_cells, columns)
-
-
-def _linker(cutoff: float, gap_cutoff: float | bool, max_gap: int, split: float | bool) -> Any:
-    """Return a LapTrack object; its cut-offs are squared distances."""
-    try:
-        from laptrack import LapTrack
-    except ImportError as error:
-        raise ConfigError(
-            "tracking by laptrack needs the package laptrack",
-            found=str(error),
-            remedy="install fovflow[laptrack], or choose another method",
-        ) from error
-    return LapTrack(
-        cutoff=cutoff,
-        gap_closing_cutoff=gap_cutoff,
-        gap_closing_max_frame_count=max_gap + 1,  # it counts steps, not missed frames
-        splitting_cutoff=split,
-        merging_cutoff=False,
-    )
 
 
 def _backwards(edges: Edges, n: int) -> tuple[IntArray, NDArray[np.bool_]]:

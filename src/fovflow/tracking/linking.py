@@ -22,65 +22,40 @@ SIMILAR_AREA = 0.5
 
 @dataclass(slots=True)
 class KeptFrame:
-    """A frame whose masks may still be linked to later ones.
-
-    Attributes
-    ----------
-    objects : FrameObjects
-    first : int
-        Index of its first object among all detections.
-    drift : tuple of int
-        Cumulative drift (y, x) of the frame in pixels.
-    open : numpy.ndarray
-        (n,) bool; objects that have no later link yet.
-    absorbed : numpy.ndarray
-        (n,) bool; open objects that a linked object has swallowed since.
-    """
+    """A frame whose masks may still be linked to later ones."""
 
     objects: FrameObjects
     first: int
+    """Index of its first object among all detections."""
     drift: tuple[int, int]
+    """Cumulative drift (y, x) of the frame in pixels."""
     open: BoolArray
+    """(n,) whether an object has no later link yet."""
     absorbed: BoolArray
+    """(n,) whether an object is open, and a linked object has swallowed it since."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """A cell without a link, and a linked object that covers it.
-
-    Attributes
-    ----------
-    lost, into : int
-        Indices of both among all detections.
-    swallowed : bool
-        Whether the object has grown by it, or had done so before.
-    """
+    """A cell without a link, and a linked object that covers it; both as detections."""
 
     lost: int
     into: int
     swallowed: bool
+    """Whether the object has grown by it, or had done so before."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameLinks:
-    """What each object of a frame is linked to; all arrays have one entry per object.
-
-    Attributes
-    ----------
-    previous : numpy.ndarray
-        Index of the linked detection, -1 for none.
-    pixels : numpy.ndarray
-        Common pixels with its mask.
-    iou, confidence : numpy.ndarray
-        NaN where there is no link.
-    covers : list of Cover
-        The cells without a link that a linked object covers.
-    """
+    """What each object of a frame is linked to; all arrays have one entry per object."""
 
     previous: IntArray
+    """Index of the linked detection, -1 for none."""
     pixels: IntArray
+    """Common pixels with its mask."""
     iou: FloatArray
     confidence: FloatArray
+    """NaN where there is no link, as in `iou`."""
     covers: list[Cover]
 
 
@@ -138,19 +113,9 @@ def link(
 ) -> FrameLinks:
     """Link the open masks of earlier frames to the objects of a frame, and close those linked.
 
-    Parameters
-    ----------
-    kept : sequence of KeptFrame
-        The frames before, newest first. Their `open` and `absorbed` are changed.
-    later : FrameObjects
-    drift : tuple of int
-        Cumulative drift (y, x) of the later frame.
-    first : int
-        Index of the later frame's first object among all detections.
-    min_iou : float
-        See `IouTracker`.
-    reach : Reach
-        Tells how far a cell is looked for.
+    `kept`: the frames before, newest first; their `open` and `absorbed` are changed. `drift`,
+    `first`: the later frame's cumulative drift (y, x), and the index of its first object among all
+    detections. `reach` tells how far a cell is looked for.
     """
     pairs = _Pairs(kept, later, drift)
     n = len(later)
@@ -245,7 +210,7 @@ STEPS = 4.0
 class Reach:
     """The largest distance of a link without enough overlap, steadied over time.
 
-    `least_px`, `most_px`: bounds of the reach in pixels; `most_px` wins.
+    It lies between `least_px` and `most_px`; if the former is greater, the latter holds.
     """
 
     def __init__(self, least_px: float, most_px: float):
@@ -255,8 +220,7 @@ class Reach:
     def update(self, steps: FloatArray) -> float:
         """Take the distances of a frame's links by overlap; return the reach in pixels.
 
-        `steps`: (k,) distances of the centroids of cells that were seen in the frame before, in
-        pixels.
+        `steps`: (k,) distances of cells that were seen in the frame before, in pixels.
         """
         self._steps.append(steps)
         known = np.concatenate(self._steps)

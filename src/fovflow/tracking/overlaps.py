@@ -18,19 +18,9 @@ LABEL_LIMIT = 1 << 24
 class FrameObjects:
     """The objects of one label frame, in raster order of each object's first pixel.
 
-    Attributes
-    ----------
-    shape : tuple of int
-        (Y, X) in pixels.
-    row, start, stop, owner : numpy.ndarray
-        One entry per run, in raster order: its row, its columns ``start <= x < stop``, and the
-        object (0 to n - 1) that it belongs to. No run goes past the end of its row.
-    label : numpy.ndarray
-        (n,) the value of each object in the frame.
-    area : numpy.ndarray
-        (n,) pixels per object.
-    y, x : numpy.ndarray
-        (n,) float64, centroids in pixels.
+    `row`, `start`, `stop`, `owner` have one entry per run, in raster order: its row, its columns
+    ``start <= x < stop``, and the object (0 to n - 1) that it belongs to. No run goes past the end
+    of its row. The other arrays have one entry per object; `y`, `x`: centroids in pixels.
     """
 
     shape: tuple[int, int]
@@ -100,20 +90,14 @@ def _raster_order(value: NDArray[Any]) -> tuple[IntArray, IntArray]:
 class Overlaps:
     """Common pixels of the objects of two frames: one entry per pair that has any.
 
-    Attributes
-    ----------
-    source, target : numpy.ndarray
-        Object of the earlier and of the later frame, sorted by source, then target.
-    pixels : numpy.ndarray
-        Pixels in both.
-    source_area : numpy.ndarray
-        (n_source,) pixels of each earlier object that lie in the frame after the shift.
+    Pairs are sorted by `source`, the object of the earlier frame, then by `target`.
     """
 
     source: IntArray
     target: IntArray
     pixels: IntArray
     source_area: IntArray
+    """(n_source,) pixels of each earlier object that lie in the frame after the shift."""
 
 
 def overlaps(

@@ -32,22 +32,15 @@ COLUMNS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Detections:
-    """All objects of all frames that were added, in order of frame and raster.
-
-    Attributes
-    ----------
-    frames : tuple of int
-        The frames that were added.
-    offsets : numpy.ndarray
-        (frames + 1,) where each frame's objects begin.
-    frame_index, label : numpy.ndarray
-        (n,) position of each object's frame in `frames`, and its label there.
-    """
+    """All objects of all frames that were added, in order of frame and raster."""
 
     frames: tuple[int, ...]
     offsets: IntArray
+    """(frames + 1,) where each frame's objects begin."""
     frame_index: IntArray
+    """(n,) position of each object's frame in `frames`."""
     label: IntArray
+    """(n,) each object's label in its frame."""
 
     @property
     def frame(self) -> IntArray:
@@ -58,10 +51,7 @@ class Detections:
 class AddedFrames:
     """The frames that a tracker was given: in order, in one shape, each with its objects.
 
-    Attributes
-    ----------
-    last : int
-        The frame added last; -1 before the first.
+    `last`: the frame added last; -1 before the first.
     """
 
     def __init__(self) -> None:
@@ -103,16 +93,10 @@ class AddedFrames:
 
 
 def number_cells(previous: IntArray, followed: NDArray[np.bool_]) -> tuple[IntArray, int]:
-    """Give the chains of detections the numbers 1..N, by their first detection.
+    """Give the chains of detections the numbers 1..N, by their first detection; return also N.
 
     `previous`: (n,) index of the detection before, in the same cell; -1 at a cell's first one.
     `followed`: (n,) bool; whether a first detection starts a cell. Other chains get 0.
-
-    Returns
-    -------
-    cell : numpy.ndarray
-        (n,)
-    n_cells : int
     """
     first = (previous < 0) & followed
     cell = np.zeros(previous.size, np.int64)
@@ -122,13 +106,17 @@ def number_cells(previous: IntArray, followed: NDArray[np.bool_]) -> tuple[IntAr
 
 def chain_heads(previous: IntArray) -> IntArray:
     """Return the index of the first detection of each detection's chain."""
-    # Pointer doubling: a chain of k detections takes log2(k) rounds.
-    head: IntArray = np.where(previous < 0, np.arange(previous.size), previous)
+    return roots(np.where(previous < 0, np.arange(previous.size), previous))
+
+
+def roots(parent: IntArray) -> IntArray:
+    """Return where each entry's parents end: at one that is its own parent."""
+    # Pointer doubling: a chain of k entries takes log2(k) rounds.
     while True:
-        further = head[head]
-        if np.array_equal(further, head):
-            return head
-        head = further
+        further = parent[parent]
+        if np.array_equal(further, parent):
+            return parent
+        parent = further
 
 
 @dataclass(frozen=True)
@@ -213,20 +201,12 @@ def build(
 ) -> Lineage:
     """Put together the links and the tables of a lineage.
 
-    Parameters
-    ----------
-    found : Detections
-    cell : numpy.ndarray
-        (n,) cell of each detection, 0 for none.
-    columns : dict
-        (n,) ``previous`` (index of the detection before, or of the parent's last one; -1 for
-        none), ``parent`` (cell), ``iou``, ``confidence``, ``distance_px``, ``merged``, ``split``;
-        where one is not known it is NaN or 0. They are taken out of it, so that memory holds each
-        once.
-    drift : numpy.ndarray, optional
-        (frames, 2) cumulative drift (y, x) in pixels; none where it is left out.
-    listed : numpy.ndarray, optional
-        (n,) bool; which detections have a row of their own; others are pieces of one that has.
+    `cell`: (n,) cell of each detection, 0 for none. `columns`: (n,) ``previous`` (index of the
+    detection before, or of the parent's last one; -1 for none), ``parent`` (cell), ``iou``,
+    ``confidence``, ``distance_px``, ``merged``, ``split``; one that is left out is NaN or 0. They
+    are taken out of it, so that memory holds each once. `drift`: (frames, 2) cumulative drift
+    (y, x) in pixels. `listed`: (n,) bool; which detections have a row of their own; others are
+    pieces of one that has.
     """
     rows = np.flatnonzero((cell > 0) if listed is None else (cell > 0) & listed)
     rows = rows[np.argsort(cell[rows], kind="stable")]
