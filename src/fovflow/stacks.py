@@ -152,17 +152,18 @@ class StackWriter:
         self._context = self._open()
 
     @contextmanager
-    def _open(self) -> Iterator[Self]:
+    def _open(self) -> Iterator[None]:
         with atomic_open(self.path, "wb") as self._file:
             descr = np.lib.format.dtype_to_descr(self.dtype)
             header = {"descr": descr, "fortran_order": False, "shape": self.shape}
             np.lib.format.write_array_header_1_0(self._file, header)
-            yield self
+            yield
             if self.written != self.shape[0]:
                 raise ValueError(f"{self.written} of {self.shape[0]} frames were written")
 
     def __enter__(self) -> Self:
-        return self._context.__enter__()
+        self._context.__enter__()
+        return self
 
     def __exit__(self, *exc: Any) -> None:
         self._context.__exit__(*exc)
