@@ -511,11 +511,17 @@ class FeatureConformance:
             (found,) = self.measure(self.disk(12, 12, 6, 3), image)
             assert np.isfinite(found) or self.needs_contrast
 
-    def test_invalid_pixels_do_not_spread_and_a_cell_of_them_has_no_number(self) -> None:
+    def with_invalid_pixels(self) -> tuple[Array, Array]:
+        """Return usual values, and those where cell 1 is all NaN and cell 2 has an infinity."""
         image = np.random.default_rng(1).integers(50, 90, self.shape).astype(np.float32)
         usual = self.measure(self.pair, image)
         image[self.pair == 1] = np.nan
         image[16, 20], image[0, 0] = np.inf, -np.inf
-        values = self.measure(self.pair, image)
-        assert np.isfinite(values[1])
+        return usual, self.measure(self.pair, image)
+
+    def test_invalid_pixels_do_not_spread(self) -> None:
+        assert np.isfinite(self.with_invalid_pixels()[1][1])
+
+    def test_a_cell_without_valid_pixels_has_no_number(self) -> None:
+        usual, values = self.with_invalid_pixels()
         assert np.isnan(values[0]) or values[0] == usual[0]
