@@ -210,10 +210,14 @@ def worst_source(sources: Sequence[TimeSource]) -> TimeSource:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Pixel size in µm and time between frames in s that the user gives; they win over the file."""
+    """Pixel size in µm, time between frames in s, and axes that the user gives; they win.
+
+    `axes` are the letters of the planes' axes, outermost first, for a file that does not name them.
+    """
 
     pixel_um: float | None = None
     interval_s: float | None = None
+    axes: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("pixel_um", "interval_s"):
@@ -459,6 +463,9 @@ def unsupported_type(path: Path, found: str, remedy: str | None = None) -> Fovfl
     return FovflowError(f"{path} has pixels of an unsupported type", found=found, remedy=remedy)
 
 
+MICROSCOPIC_UM = (0.01, 10.0)
+"""Sizes of pixels that a microscope makes; resolutions of screens and printers lie beyond."""
+
 DTYPES = ("uint8", "uint16", "float32")
 """Pixel types that are read; they are kept as they are."""
 
@@ -525,15 +532,19 @@ def check_plane(
     dtype: DTypeLike,
     stored_bytes: int,
     compression: str | None = None,
+    *,
+    bits: int | None = None,
 ) -> int:
     """Refuse planes that a file of `stored_bytes` cannot hold; return the bytes of a decoded one.
 
     `shape` is that of a stored plane: height, width and whatever is interleaved with them.
-    `compression` is None, ``"deflate"`` or ``"other"``.
+    `compression` is None, ``"deflate"`` or ``"other"``; `bits` those of a stored value, where they
+    are packed more tightly than the type.
     """
     size = math.prod(map(int, shape)) * np.dtype(dtype).itemsize
+    stored = size if bits is None else math.prod(map(int, shape)) * bits // 8
     ratio = 1 if compression is None else MAX_RATIO[compression]
-    if min(shape) < 1 or size > MAX_PLANE_BYTES or size > stored_bytes * ratio:
+    if min(shape) < 1 or size > MAX_PLANE_BYTES or stored > stored_bytes * ratio:
         raise FovflowError(
             f"the header of {path} asks for planes that it cannot hold",
             found=f"{' x '.join(str(n) for n in shape)} pixels of {np.dtype(dtype)} in a file of "

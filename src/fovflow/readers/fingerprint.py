@@ -49,7 +49,7 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
             names = [file.relative_to(location.root).as_posix() for file in files]
             fields = match_pattern(names, pattern)
             files = [file for file, each in zip(files, fields, strict=True) if each is not None]
-        elif _is_tiff(files[0]):
+        elif _may_be_of_a_set(files[0]):
             from fovflow.readers.ome_tiff import set_files
 
             files = list({*files, *set_files(files[0])})
@@ -138,6 +138,6 @@ def _common_folder(files: list[Path]) -> Path:
     return Path(os.path.commonpath([file.parent for file in files]))
 
 
-def _is_tiff(path: Path) -> bool:
+def _may_be_of_a_set(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(4) in TIFF_MAGIC
+        return file.read(4) in TIFF_MAGIC or path.name.endswith(".companion.ome")

@@ -218,8 +218,17 @@ def open_series(
                 found="0 bytes",
                 remedy="copy it again, or remove it: a file that is absent is a missing frame",
             )
-    if pattern is None and len(files) > 1 and len(set_files(files[0])) > 1:
-        return OmeTiffReader(files[0], given)
+    if pattern is None and len(files) > 1:
+        of_set = set_files(files[0])
+        if len(of_set) > 1:
+            others = sorted({*files} - {*of_set})
+            if others and len(set_files(others[0])) > 1:
+                raise FovflowError(
+                    f"{location.root} holds several OME-TIFF sets",
+                    found=f"{files[0].name} and {others[0].name} belong to different ones",
+                    remedy="name a file of one set; several sets are several datasets",
+                )
+            return OmeTiffReader(files[0], given)
     return SeriesReader(interpret_names(location.root, files, pattern), given)
 
 
