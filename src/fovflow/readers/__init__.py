@@ -125,6 +125,8 @@ def _by_content(location: Location, pattern: str | None) -> Any:
     if location.root.is_dir() and not location.files:
         return _BUILTIN["ome-zarr"]
     path = location.files[0] if location.files else location.root
+    if path.is_dir():
+        return _BUILTIN["ome-zarr"]
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     kind = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
@@ -181,6 +183,6 @@ _BUILTIN: dict[str, Any] = {
     "tiff": _Builtin("tiff", "open_tiff"),
     "ome-tiff": _Builtin("ome_tiff", "OmeTiffReader"),
     "tiff-series": _Builtin("series", "open_series", lambda location, pattern: (location, pattern)),
-    "ome-zarr": _Builtin("zarr", "ZarrReader", lambda location, pattern: (location.root,)),
+    "ome-zarr": _Builtin("zarr", "ZarrReader", lambda location, _: (location.root, location.files)),
     "czi": _Builtin("czi", "CziReader"),
 }

@@ -52,14 +52,14 @@ class CziReader(FileReader[Any]):
             self._scenes = sorted(blocks.areas.items(), key=lambda each: each[0] or 0)
             sizes["P"] = len(self._scenes)
             metadata = _Metadata(self._czi.raw_metadata)
-            dtype = _dtype(path, self._czi)
+            dtype = _dtype(path, blocks.types)
             check_sizes(path, sizes)
             shapes = [(y1 - y0, x1 - x0) for _, (y0, x0, y1, x1) in self._scenes]
             for shape in shapes:
                 check_plane(path, shape, dtype, path.stat().st_size, "other")
             held = np.zeros([sizes[axis] for axis in "PTCZ"], bool)
             rank = {scene: p for p, (scene, _) in enumerate(self._scenes)}
-            for scene, *at in blocks.places:
+            for scene, at in blocks.places:
                 first = [self._start[axis] for axis in "TCZ"]
                 held[(rank[scene], *np.subtract(at, first))] = True
             frames = held_frames(path, held)
@@ -90,7 +90,9 @@ class CziReader(FileReader[Any]):
         shape = (self.info.height, self.info.width)
         if (y1 - y0, x1 - x0) != shape:
             raise ValueError(f"a scene of {y1 - y0} x {x1 - x0} pixels where others have {shape}")
-        pixels = self._czi.read(roi=(x0, y0, x1 - x0, y1 - y0), plane=plane, scene=scene)
+        area = (x0, y0, x1 - x0, y1 - y0)
+        kind = next(kind for kind, dtype in _DTYPES.items() if dtype == self.info.dtype)
+        pixels = self._czi.read(roi=area, plane=plane, scene=scene, pixel_type=kind)
         return np.array(pixels[:, :, 0], copy=True)
 
 
@@ -98,13 +100,14 @@ class CziReader(FileReader[Any]):
 class _Blocks:
     """What the file's directory lists, without the levels of pyramids.
 
-    `places` are (scene, T, C, Z), `areas` the bounding rectangle (y0, x0, y1, x1) of each scene in
-    pixels, `odd` first and last index of axes that are not read.
+    `places` are a scene and (T, C, Z), `areas` the bounding rectangle (y0, x0, y1, x1) of each scene in
+    pixels, `odd` first and last index of axes that are not read, `types` the kinds of pixels.
     """
 
-    places: set[tuple[int | None, int, int, int]] = field(default_factory=set)
+    places: set[tuple[int | None, tuple[int, int, int]]] = field(default_factory=set)
     areas: dict[int | None, tuple[int, int, int, int]] = field(default_factory=dict)
     odd: dict[str, tuple[int, int]] = field(default_factory=dict)
+    types: set[str] = field(default_factory=set)
 
     def span(self, path: Path) -> tuple[dict[str, int], dict[str, int]]:
         """Return first index and length of T, C and Z; they need not start at 0."""
@@ -117,9 +120,9 @@ class _Blocks:
             )
         if not self.places:
             raise FovflowError(f"{path} holds no images", remedy="check that it is the right file")
-        indices = {axis: [place[i] for place in self.places] for i, axis in enumerate("TCZ", 1)}
-        first = {axis: int(min(values)) for axis, values in indices.items()}
-        return first, {axis: int(max(indices[axis])) - first[axis] + 1 for axis in "TCZ"}
+        used = dict(zip("TCZ", zip(*(at for _, at in self.places), strict=True), strict=True))
+        first = {axis: min(values) for axis, values in used.items()}
+        return first, {axis: max(values) - first[axis] + 1 for axis, values in used.items()}
 
 
 def _list_blocks(path: Path, file: Any) -> _Blocks:
@@ -131,7 +134,8 @@ def _list_blocks(path: Path, file: Any) -> _Blocks:
         if (rect.w, rect.h) != (size.w, size.h):  # a level of a pyramid
             return True
         scene = at.get("S")
-        found.places.add((scene, at.get("T", 0), at.get("C", 0), at.get("Z", 0)))
+        found.types.add(block.pixelType.name)
+        found.places.add((scene, (at.get("T", 0), at.get("C", 0), at.get("Z", 0))))
         y0, x0, y1, x1 = found.areas.get(scene, (rect.y, rect.x, rect.y, rect.x))
         found.areas[scene] = (
             *(min(y0, rect.y), min(x0, rect.x)),
@@ -199,8 +203,7 @@ def _open(path: Path) -> Any:
         return LibraryReader(str(path))
 
 
-def _dtype(path: Path, file: Any) -> str:
-    types = set(file.pixel_types.values())
+def _dtype(path: Path, types: set[str]) -> str:
     if any(name.startswith("Bgr") for name in types):
         refuse_rgb(path, 3)
     if len(types) != 1 or not types <= set(_DTYPES):

@@ -39,12 +39,15 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
     """
     location = locate(path)
     with reading(location.root):
-        if location.root.is_dir() and not location.files:
+        files = list(location.files or (location.root,))
+        if files[0].is_dir():
             found = [
-                Path(where) / name for where, _, names in os.walk(location.root) for name in names
+                Path(where) / name
+                for folder in files
+                for where, _, names in os.walk(folder)
+                for name in names
             ]
             return sorted(found, key=os.fspath)
-        files = list(location.files or (location.root,))
         if pattern is not None and location.files:
             names = [file.relative_to(location.root).as_posix() for file in files]
             fields = match_pattern(names, pattern)

@@ -23,7 +23,8 @@ class Location:
     """What a path of a dataset stands for.
 
     `root` is the file itself, the OME-Zarr folder, or the folder below which a series lies; `files`
-    are those of a series in natural order, none for a file and for an OME-Zarr folder.
+    are those of a series in natural order, or several OME-Zarr folders; none for a file and for an
+    OME-Zarr folder.
     """
 
     root: Path
@@ -42,9 +43,12 @@ def locate(path: str | os.PathLike[str]) -> Location:
     """
     given = Path(path).expanduser()
     if given.is_dir():
-        if any((given / mark).is_file() for mark in _ZARR_MARKS):
+        if is_zarr(given):
             return Location(given)
         files = _tiffs_below(given)
+        if not files:
+            inside = sorted((path for path in given.iterdir() if is_zarr(path)), key=_path_key)
+            files = tuple(inside)
         if not files:
             raise FovflowError(
                 f"the folder {given} holds no images",
@@ -59,6 +63,15 @@ def locate(path: str | os.PathLike[str]) -> Location:
             )
         return Location(given)
     return _match(given)
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a path is a Zarr folder."""
+    return any((path / mark).is_file() for mark in _ZARR_MARKS)
+
+
+def _path_key(path: Path) -> tuple[tuple[int, int, str], ...]:
+    return natural_key(path.name)
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -87,7 +100,7 @@ def _match(given: Path) -> Location:
     if not any(char in part for part in parts for char in "*?["):
         raise _absent(given, root, parts[0] if parts else "")
     found = _glob(root, parts)
-    files = tuple(path for path in found if path.is_file())
+    files = tuple(path for path in found if path.is_file() or is_zarr(path))
     if not files:
         raise FovflowError(
             f"no file matches {given}",

@@ -6,9 +6,11 @@ import bz2
 import itertools
 import lzma
 import math
+import re
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -179,8 +181,15 @@ class ZarrReader(PlaneReader):
     never filled. No file stays open between reads.
     """
 
-    def __init__(self, path: Path, given: Overrides | None = None):
-        self._images = _find_images(path)
+    def __init__(self, path: Path, folders: tuple[Path, ...] = (), given: Overrides | None = None):
+        self._images = [
+            replace(
+                image, name=f"{name}/{image.name}" if name and image.name else image.name or name
+            )
+            for folder, name in zip(folders or (path,), _names_of(folders), strict=True)
+            for image in _find_images(folder)
+        ]
+        _check_alike(path, self._images)
         self._last: tuple[int, Any] | None = None
         first = self._images[0]
         sizes = {axis: first.size(axis) for axis in "TCZ"} | {"P": len(self._images)}
@@ -216,13 +225,21 @@ class ZarrReader(PlaneReader):
 
 
 def _find_images(path: Path) -> list[Image]:
-    """Return the images of a folder by position; they may differ in height and width only."""
+    """Return the images of a folder by position."""
     group = read_group(path)
     if group is None:
         raise FovflowError(f"{path} is no Zarr group", remedy="name the OME-Zarr folder itself")
     if "multiscales" in group.attributes:
         return [read_image(path, group, None)]
-    images = [_child(path, relative, name) for relative, name in _listed(path, group)]
+    return [_child(path, relative, name) for relative, name in _listed(path, group)]
+
+
+def _names_of(folders: tuple[Path, ...]) -> tuple[str | None, ...]:
+    """Return the names of OME-Zarr folders that are positions of one dataset."""
+    return tuple(re.sub(r"(\.ome)?\.zarr$", "", path.name) for path in folders) or (None,)
+
+
+def _check_alike(path: Path, images: list[Image]) -> None:
     first = images[0]
     for image in images:
         same = all(image.size(axis) == first.size(axis) for axis in "TCZ")
@@ -232,7 +249,6 @@ def _find_images(path: Path) -> list[Image]:
                 found=f"{_sizes(first)} and {_sizes(image)}",
                 remedy="store each kind in a folder of its own",
             )
-    return images
 
 
 def _child(path: Path, relative: str, name: str | None) -> Image:
