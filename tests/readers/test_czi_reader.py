@@ -131,4 +131,4 @@ def test_indices_that_do_not_start_at_0(tmp_path: Path, first: dict[str, int]) -
     with fovflow.open_raw(write_blocks(tmp_path / "a.czi", blocks)) as raw:
         assert (raw.info.n_frames, raw.info.n_z, raw.info.missing) == (4, 1, ((0, 1),))
         assert [int(raw.read(0, t, 0)[0, 0]) for t in range(4)] == [0, 0, 2, 3]
-        assert [channel.name for channel in raw.info.channels] == ["ab"[first["C"]]]
+        assert len(raw.info.channels) == 1

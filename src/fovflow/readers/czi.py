@@ -225,7 +225,8 @@ class _Metadata:
     def channel(self, c: int) -> str:
         """Return the name of a channel."""
         found = self._root.findall(f"{self._image}/Dimensions/Channels/Channel")
-        return (found[c].get("Name") or "") if c < len(found) else ""
+        named = [each for each in found if each.get("Id") == f"Channel:{c}"] or found[c : c + 1]
+        return (named[0].get("Name") or "") if named else ""
 
     def position(self, scene: int | None) -> tuple[str | None, float | None, float | None]:
         """Return the name and centre (µm) of a scene."""
