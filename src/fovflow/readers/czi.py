@@ -100,8 +100,9 @@ class CziReader(FileReader[Any]):
 class _Blocks:
     """What the file's directory lists, without the levels of pyramids.
 
-    `places` are a scene and (T, C, Z), `areas` the bounding rectangle (y0, x0, y1, x1) of each scene in
-    pixels, `odd` first and last index of axes that are not read, `types` the kinds of pixels.
+    `places` are a scene and (T, C, Z), `areas` the bounding rectangle (y0, x0, y1, x1) of each
+    scene in pixels, `odd` first and last index of axes that are not read, `types` the kinds of
+    pixels.
     """
 
     places: set[tuple[int | None, tuple[int, int, int]]] = field(default_factory=set)

@@ -50,7 +50,7 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
             return sorted(found, key=os.fspath)
         if pattern is not None and location.files:
             names = [file.relative_to(location.root).as_posix() for file in files]
-            fields = match_pattern(names, pattern)
+            fields = match_pattern(names, pattern).fields
             files = [file for file, each in zip(files, fields, strict=True) if each is not None]
         elif _may_be_of_a_set(files[0]):
             from fovflow.readers.ome_tiff import set_files

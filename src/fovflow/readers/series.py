@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,13 +25,17 @@ from fovflow.readers.base import (
     long_axes,
     worst_source,
 )
+from fovflow.readers.clocks import frames_of
 from fovflow.readers.locate import Location, natural_key
-from fovflow.readers.names import NameFields, detect_fields, match_pattern
+from fovflow.readers.names import NameFields, match_pattern, read_names
 from fovflow.readers.ome_tiff import OmeTiffReader, set_files
 from fovflow.readers.tiff import TiffReader, open_tiff
 
 _ABSENT = -1
-_NUMBER = re.compile(r"(\D*)(\d+)")
+_PATTERNS = (
+    'say it with a pattern, such as "cells_{position}.tif" (each file a movie of a position) or '
+    '"cells_{time}.tif" (each file the z planes of a frame)'
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class NamedFiles:
     root: Path
     files: tuple[Path, ...]
     fields: tuple[NameFields, ...]
+    time_form: str | None = None
+    time_left_over: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -52,9 +55,8 @@ def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> N
     if len(files) == 1 and pattern is None:
         return NamedFiles(root, tuple(files), (NameFields(),))
     names = [path.relative_to(root).as_posix() if path != root else path.name for path in files]
-    if pattern is None:
-        return NamedFiles(root, tuple(files), tuple(detect_fields([_stem(n) for n in names])))
-    found = match_pattern(names, pattern)
+    read = match_pattern(names, pattern) if pattern else read_names([_stem(n) for n in names])
+    found = read.fields
     pairs = [(path, each) for path, each in zip(files, found, strict=True) if each is not None]
     if not pairs:
         raise FovflowError(
@@ -63,11 +65,15 @@ def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> N
             remedy="compare the pattern with these names",
         )
     notes: tuple[str, ...] = ()
+    if read.scheme:
+        notes = (f"The names are read as those of {read.scheme}.",)
     if len(pairs) < len(names):
         skipped = next(name for name, each in zip(names, found, strict=True) if each is None)
         count = len(names) - len(pairs)
-        notes = (f"{count} files do not match the pattern, such as {skipped!r}.",)
-    return NamedFiles(root, tuple(p for p, _ in pairs), tuple(f for _, f in pairs), notes)
+        what = "do not match the pattern" if pattern else "are small pictures for the screen"
+        notes += (f"{count} files {what}, such as {skipped!r}.",)
+    paths, fields = zip(*pairs, strict=True)
+    return NamedFiles(root, paths, fields, read.time_form, read.time_left_over, notes)
 
 
 class SeriesGrid:
@@ -84,6 +90,8 @@ class SeriesGrid:
         Lengths of P, T, C and Z.
     held : (P, T) bool
         Which frames there are.
+    seconds : dict
+        Times in seconds of the frames that are there, where the names tell them.
     notes : tuple of str
         Sentences for the warnings.
 
@@ -92,12 +100,21 @@ class SeriesGrid:
 
     def __init__(self, named: NamedFiles, inner: RawInfo):
         root, known, notes = named.root, named.fields, list(named.notes)
-        times = _frame_numbers([each.time for each in known], notes)
+        named_times = frames_of([each.time for each in known], named.time_form)
+        times, self.seconds = named_times.frames, named_times.seconds
+        notes += [named_times.note] if named_times.note else []
         labels = {
             kind: sorted({getattr(each, kind) for each in known}, key=natural_key)
             for kind in ("position", "channel", "z")
         }
         self.positions = tuple(labels["position"])
+        if named.time_left_over and inner.n_frames * inner.n_z > 1:
+            raise FovflowError(
+                f"each file of the series in {root} holds several images, and it is not clear what "
+                "the number in the names is",
+                found=f"{named.files[0].name} with {inner.n_frames * inner.n_z} images",
+                remedy=_PATTERNS,
+            )
         self._pages = _page_axes(root, inner, len(set(times)), len(labels["channel"]), labels["z"])
         outer = (max(times) + 1, len(labels["channel"]), len(labels["z"]))
         inner_names = tuple(channel.name for channel in inner.channels)
@@ -155,25 +172,6 @@ class SeriesGrid:
         pages = self._pages
         inside = (min(t, pages["T"] - 1), min(c, pages["C"] - 1), min(z, pages["Z"] - 1))
         return (inside[2], inside[1], 0) if pages["swapped"] else inside
-
-
-def _frame_numbers(texts: list[str], notes: list[str]) -> list[int]:
-    """Return the frame of each file; gaps in regular numbers are missing frames.
-
-    Numbers whose gaps would more than double the frames are taken as mere labels, in order.
-    """
-    distinct = sorted(set(texts), key=natural_key)
-    order = {text: i for i, text in enumerate(distinct)}
-    number = {text: int(match[2]) for text in distinct if (match := _NUMBER.fullmatch(text))}
-    prefixes = {match[1] for text in distinct if (match := _NUMBER.fullmatch(text))}
-    values = sorted(set(number.values()))
-    if 1 < len(distinct) == len(values) and len(prefixes) == 1:
-        step = math.gcd(*(b - a for a, b in itertools.pairwise(values)))
-        if (values[-1] - values[0]) // step < 2 * len(values):
-            order = {text: (n - values[0]) // step for text, n in number.items()}
-        else:
-            notes.append("The times in the names have large gaps; the files are taken in order.")
-    return [order[text] for text in texts]
 
 
 def _page_axes(
@@ -244,10 +242,15 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
             source = self._time_source()
             self._in_files = source != "unknown" and (given is None or given.interval_s is None)
             n_positions, n_frames, n_z = (grid.sizes[axis] for axis in "PTZ")
+            seconds = np.full(n_frames, np.nan)
+            if source == "unknown":
+                seconds[list(grid.seconds)] = list(grid.seconds.values())
+                source = "measured" if n_frames > 1 and grid.seconds else source
             if n_frames == 1 and source == "unknown":
-                times = FrameTimes(np.zeros(1), "nominal")
+                times = [FrameTimes(np.zeros(1), "nominal")] * n_positions
             else:
-                times = FrameTimes(np.full(n_frames, np.nan), source)
+                held = grid.held if seconds.any() else np.ones((n_positions, 1), bool)
+                times = [FrameTimes(np.where(row, seconds, np.nan), source) for row in held]
             info = replace(
                 self._inner,
                 format="tiff-series",
@@ -262,7 +265,7 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
                 missing=tuple((int(p), int(t)) for p, t in np.argwhere(~grid.held)),
                 warnings=grid.notes,
             )
-            super().__init__(named.root, info, [times] * n_positions, given)
+            super().__init__(named.root, info, times, given)
 
     def _check_some(self, files: Sequence[Path]) -> None:
         """Compare the images of files whose sizes on disk differ; all are compared when read."""
