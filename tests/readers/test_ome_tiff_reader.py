@@ -151,14 +151,15 @@ def test_an_aborted_ome_acquisition(stack: np.ndarray, tmp_path: Path) -> None:
         np.testing.assert_array_equal(raw.read(0, 2, 0), stack[2])
 
 
-def test_a_frame_with_only_some_channels_is_missing(tmp_path: Path) -> None:
+def test_a_frame_with_only_some_channels_lacks_the_others(tmp_path: Path) -> None:
     pixels = np.arange(2 * 2 * 8 * 8, dtype=np.uint16).reshape(2, 2, 8, 8)
     path = ome(tmp_path, pixels, axes="TCYX")
     change_xml(path, 'PlaneCount="4"', 'PlaneCount="3"')
     with fovflow.open_raw(path) as raw:
-        assert raw.info.missing == ((0, 1),)
-        assert not raw.read(0, 1, 0).any()
-        assert any("1 frames lack" in text for text in raw.info.warnings)
+        assert (raw.info.missing, raw.info.missing_planes) == ((), ((0, 1, 1, 0),))
+        assert raw.read(0, 1, 0)[0, 0] == pixels[1, 0, 0, 0]
+        assert not raw.read(0, 1, 1).any()
+        assert any("Channel 1 lacks 1 planes" in text for text in raw.info.warnings)
 
 
 def test_positions_of_other_sizes_cost_themselves_only(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from fovflow.readers.base import (
     Position,
     RawInfo,
     RawReader,
+    held_frames,
     regular_times,
 )
 
@@ -94,12 +96,14 @@ class _Renamed:
         self._n_frames = t
         kept = {axis for axis in _ORDER if self._old[axis] == axis}
         order = "".join(to_new[axis] for axis in old.axes if axis in _ORDER)
-        missing: tuple[tuple[int, int], ...] = ()
-        if old.missing:
+        gone_planes: dict[str, Any] = {"missing": (), "missing_planes": ()}
+        if old.missing or old.missing_planes:
             held = np.ones([sizes[axis] for axis in _ORDER], bool)
-            held[tuple(np.transpose(old.missing))] = False
+            for lacking in (old.missing, old.missing_planes):
+                held[tuple(np.transpose(lacking))] = not lacking
             held = held.transpose([_ORDER.index(self._old[axis]) for axis in _ORDER])
-            missing = tuple((int(i), int(j)) for i, j in np.argwhere(~held.all(axis=(2, 3))))
+            frames = held_frames(Path(old.format), held)
+            gone_planes = {"missing": frames.missing, "missing_planes": frames.missing_planes}
         self._info = replace(
             old,
             axes=f"{order}YX",
@@ -109,7 +113,7 @@ class _Renamed:
             channels=old.channels if "C" in kept else tuple(map(Channel, range(c))),
             z_um=old.z_um if "Z" in kept else None,
             time_source=self._times(0).source,
-            missing=missing,
+            **gone_planes,
             warnings=(*old.warnings, "Its axes are called as the configuration says."),
         )
 

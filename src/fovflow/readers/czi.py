@@ -74,7 +74,8 @@ class CziReader(FileReader[Any]):
                 pixel_um=metadata.spacing("X"),
                 z_um=metadata.spacing("Z") if sizes["Z"] > 1 else None,
                 missing=frames.missing,
-                warnings=(*notes, *frames.notes),
+                missing_planes=frames.missing_planes,
+                warnings=notes,
             )
             nominal = nominal_times(sizes["T"], metadata.period_s())
             stamps = metadata.offsets_s() or _time_stamps(path)
@@ -82,7 +83,7 @@ class CziReader(FileReader[Any]):
             if len(stamps) >= self._start["T"] + sizes["T"]:
                 used = np.array(stamps[self._start["T"] :][: sizes["T"]])
                 recorded = np.tile(used - used[0], (sizes["P"], 1))
-            super().__init__(path, info, choose_times(recorded, frames.whole, nominal), given)
+            super().__init__(path, info, choose_times(recorded, frames.there, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         scene, (y0, x0, y1, x1) = self._scenes[p]

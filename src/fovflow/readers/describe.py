@@ -57,6 +57,11 @@ def describe(
         "bytes": sum(file.stat().st_size for file in files),
         "pixel_bytes": planes * info.height * info.width * np.dtype(info.dtype).itemsize,
         "missing": [[int(p), int(t)] for p, t in info.missing],
+        **(
+            {"missing_planes": [[*plane] for plane in info.missing_planes]}
+            if info.missing_planes
+            else {}
+        ),
         "warnings": list(info.warnings),
     }
 

@@ -106,8 +106,8 @@ def match_pattern(names: Sequence[str], pattern: str) -> Names:
         )
     regex = re.compile("(?:.*/)?" + expression + re.escape(pattern[position:]))
     matches = (regex.fullmatch(name) for name in names)
-    fields = [None if match is None else _join(match, joined, bool(forms)) for match in matches]
-    return Names(fields, "_".join(forms) or None)
+    found = [None if match is None else _join(match, joined, bool(forms)) for match in matches]
+    return Names(found, "_".join(forms) or None)
 
 
 def _field_expression(name: str, how: str | None, adjacent: bool) -> str:

@@ -299,8 +299,7 @@ _ANY_NUMBER = np.iinfo(np.int32).max
 class OmeTiffReader(FileReader[TiffPages]):
     """An open OME-TIFF dataset: any file of a set, or its companion file.
 
-    Planes that the description names and no file holds are missing; a frame that lacks some of its
-    channels or z planes counts as missing too.
+    Planes that the description names and no file holds are missing.
     """
 
     def __init__(self, path: Path, given: Overrides | None = None):
@@ -315,13 +314,13 @@ class OmeTiffReader(FileReader[TiffPages]):
             plane = self._file(first, TiffPages).describe(index.first_page())
             frames = held_frames(path, index.held())
             info = _describe(index, frames, plane)
-            recorded = np.full(frames.whole.shape, np.nan)
+            recorded = np.full(frames.there.shape, np.nan)
             for p, image in enumerate(index.images):
                 for t, seconds in image.stamps.items():
                     if 0 <= t < info.n_frames:
                         recorded[p, t] = seconds
             nominal = nominal_times(info.n_frames, index.main.period_s)
-            super().__init__(path, info, choose_times(recorded, frames.whole, nominal), given)
+            super().__init__(path, info, choose_times(recorded, frames.there, nominal), given)
             stack.pop_all()
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
@@ -526,7 +525,6 @@ def set_files(path: Path) -> list[Path]:
 def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str]) -> RawInfo:
     notes = [f"The file {name!r} of the set is not there." for name in index.absent[:5]]
     notes += index.notes
-    notes += frames.notes
     shape, dtype = plane[:2], plane[2]
     shapes = [(image.sizes["Y"], image.sizes["X"]) for image in index.images]
     if (index.main.sizes["Y"], index.main.sizes["X"]) == shape:  # else the page counts
@@ -542,6 +540,7 @@ def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str
         pixel_um=index.main.pixel_um,
         z_um=index.main.z_um,
         missing=frames.missing,
+        missing_planes=frames.missing_planes,
         warnings=tuple(notes),
     )
 

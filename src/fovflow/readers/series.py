@@ -22,6 +22,7 @@ from fovflow.readers.base import (
     TimeSource,
     check_sizes,
     choose_times,
+    held_frames,
     long_axes,
     worst_source,
 )
@@ -88,14 +89,15 @@ class SeriesGrid:
         Their names, as far as known.
     sizes : dict
         Lengths of P, T, C and Z.
-    held : (P, T) bool
-        Which frames there are.
+    held : (P, T, C, Z) bool
+        Which planes there are.
     seconds : dict
         Times in seconds of the frames that are there, where the names tell them.
     notes : tuple of str
         Sentences for the warnings.
 
-    Two files of the same place, and frames that lack some of their channels, are refused.
+    Two files of the same place are refused, and so are frames that lack channels or z planes where
+    no channel is there in all frames: then the names were misread, or files got lost.
     """
 
     def __init__(self, named: NamedFiles, inner: RawInfo):
@@ -141,25 +143,34 @@ class SeriesGrid:
                     remedy="give a pattern with all fields that tell files apart",
                 )
             self._at[key] = i
-        self.held = self._held_frames(root)
+        self.held = self._held_planes(root)
         self.notes = tuple(notes)
 
-    def _held_frames(self, root: Path) -> NDArray[np.bool_]:
-        there = (self._at != _ABSENT).reshape(*self._at.shape[:2], -1)
-        partial = np.argwhere(there.any(axis=2) & ~there.all(axis=2))
-        if partial.size:
+    def _held_planes(self, root: Path) -> NDArray[np.bool_]:
+        there = self._at != _ABSENT
+        frames = there.any(axis=(2, 3))
+        complete = [
+            bool((there[:, :, c].any(axis=2) == frames).all()) for c in range(there.shape[2])
+        ]
+        partial = np.argwhere(frames & ~there.all(axis=(2, 3)))
+        if partial.size and not any(complete):
             p, t = (int(i) for i in partial[0])
             present = sorted(self._files[i].name for i in self._at[p, t].ravel() if i != _ABSENT)
             raise FovflowError(
                 f"{len(partial)} frames of the series in {root} lack some of their channels or z "
-                "planes",
+                "planes, and no channel is there in all frames",
                 found=f"of position {self.positions[p] or p}, frame {t} only {', '.join(present)}",
                 remedy="add the missing files, remove these, or narrow the pattern",
             )
-        whole = there.all(axis=2)
-        if self._pages["T"] > 1:
-            whole = np.repeat(whole, self._pages["T"], axis=1)
-        return np.asarray(whole)
+        for axis, name in ((1, "T"), (2, "C"), (3, "Z")):
+            if there.shape[axis] < self.sizes[name]:  # the pages of each file run over it
+                there = np.repeat(there, self.sizes[name], axis=axis)
+        return np.asarray(there)
+
+    def first_file(self, p: int, t: int) -> Path:
+        """Return the file of the first plane that is there of a frame."""
+        at = self._at[p, min(t, self._at.shape[1] - 1)].ravel()
+        return self._files[int(at[at != _ABSENT][0])]
 
     def file(self, p: int, t: int, c: int, z: int) -> Path:
         """Return the file of a plane."""
@@ -242,6 +253,8 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
             source = self._time_source()
             self._in_files = source != "unknown" and (given is None or given.interval_s is None)
             n_positions, n_frames, n_z = (grid.sizes[axis] for axis in "PTZ")
+            frames = held_frames(named.root, grid.held)
+            self._there = frames.there
             seconds = np.full(n_frames, np.nan)
             if source == "unknown":
                 seconds[list(grid.seconds)] = list(grid.seconds.values())
@@ -249,7 +262,7 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
             if n_frames == 1 and source == "unknown":
                 times = [FrameTimes(np.zeros(1), "nominal")] * n_positions
             else:
-                held = grid.held if seconds.any() else np.ones((n_positions, 1), bool)
+                held = frames.there if seconds.any() else np.ones((n_positions, 1), bool)
                 times = [FrameTimes(np.where(row, seconds, np.nan), source) for row in held]
             info = replace(
                 self._inner,
@@ -262,7 +275,8 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
                     for p, name in enumerate(grid.positions)
                 ),
                 channels=tuple(Channel(c, name) for c, name in enumerate(grid.channels)),
-                missing=tuple((int(p), int(t)) for p, t in np.argwhere(~grid.held)),
+                missing=frames.missing,
+                missing_planes=frames.missing_planes,
                 warnings=grid.notes,
             )
             super().__init__(named.root, info, times, given)
@@ -295,9 +309,9 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
         if one_each and source != "measured":
             return "unknown"
         for p in range(len(grid.positions)):
-            held = np.flatnonzero(grid.held[p])
+            held = np.flatnonzero(grid.held[p].any(axis=(1, 2)))
             for t in {int(held[-1]), int(held[0])} if held.size else ():
-                reader = self._reader(grid.file(p, t, 0, 0))
+                reader = self._reader(grid.first_file(p, t))
                 self._stage[p] = reader.info.positions[0]
                 source = worst_source([source, reader.times(0).source])
         return "unknown" if one_each and source != "measured" else source
@@ -305,14 +319,14 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
     def times(self, p: int) -> FrameTimes:
         """Return the times of position `p`; time stamps are read from its files' headers."""
         times = super().times(p)
-        if not self._in_files or not self._grid.held[p].any():
+        held = self._there[p : p + 1]
+        if not self._in_files or not held.any():
             return times
         if self._inner.n_frames > 1:
-            return self._reader(self._grid.file(p, 0, 0, 0)).times(0)
+            return self._reader(self._grid.first_file(p, 0)).times(0)
         recorded = np.full((1, self.info.n_frames), np.nan)
-        held = self._grid.held[p : p + 1]
         for t in np.flatnonzero(held[0]):
-            reader = self._reader(self._grid.file(p, int(t), 0, 0))
+            reader = self._reader(self._grid.first_file(p, int(t)))
             recorded[0, t] = reader.times(0).seconds[0]
         return choose_times(recorded, held, None)[0]
 

@@ -209,7 +209,7 @@ class ZarrReader(PlaneReader):
             warnings=notes,
         )
         nominal = nominal_times(sizes["T"], first.period_s)
-        super().__init__(path, info, choose_times(None, frames.whole, nominal), given)
+        super().__init__(path, info, choose_times(None, frames.there, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         import zarr
