@@ -118,7 +118,9 @@ def frame_table(
         "missing": np.array([int(t) in missing for t in source], dtype=bool),
     }
     lacking = [
-        ";".join(f"ch_{c}" for c, z in (planes or {}).items() if lacks_channel(raw, p, int(t), c, z))
+        ";".join(
+            f"ch_{c}" for c, z in (planes or {}).items() if lacks_channel(raw, p, int(t), c, z)
+        )
         for t in source
     ]
     if any(lacking):

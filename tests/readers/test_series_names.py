@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from fovflow.errors import FovflowError
 from fovflow.readers.clocks import frames_of
 from fovflow.readers.locate import natural_key
-from fovflow.readers.names import NameFields, detect_fields, match_pattern, read_names
+from fovflow.readers.names import (
+    NameFields,
+    detect_fields,
+    match_pattern,
+    pattern_of,
+    read_names,
+)
 
 
 def fields(*names: str) -> list[tuple[str, str, str, str]]:
@@ -272,3 +278,29 @@ def test_a_form_of_the_times_that_does_not_fit_is_told() -> None:
         with pytest.raises(FovflowError, match="not of the form"):
             frames_of(["x1", "x2"], form)
     assert frames_of(["1000", "1001", "1010"], "d").seconds == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["pos1_1000.tif", "pos1_1010.tif", "pos2_1000.tif"], "pos{position}_{time}.tif"),
+        (["gfp001.tif", "phase001.tif", "phase002.tif"], "{channel}{time}.tif"),
+        (["xy1t1.tif", "xy1t2.tif"], "xy1t{time}.tif"),
+        (
+            ["r02c03f01p01-ch1sk1fk1fl1.tiff", "r02c04f01p01-ch1sk2fk1fl1.tiff"],
+            "{position}f{position}p01-ch1sk{time}fk1fl1.tiff",
+        ),
+        (
+            ["Pos0/img_000000012_GFP_003.tif", "Pos1/img_000000013_GFP_003.tif"],
+            "Pos{position}/img_{time}_GFP_003.tif",
+        ),
+    ],
+)
+def test_the_pattern_that_was_found(names: list[str], pattern: str) -> None:
+    read = read_names([name.rpartition(".")[0] for name in names])
+    assert pattern_of(names, read) == pattern
+
+
+def test_no_pattern_is_shown_where_none_reads_the_names_alike() -> None:
+    names = ["GFP/gfp_1.tif", "Phase/phase_1.tif"]
+    assert pattern_of(names, read_names([name[:-4] for name in names])) == ""

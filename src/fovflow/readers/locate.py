@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -72,6 +73,25 @@ def is_zarr(path: Path) -> bool:
 
 def _path_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     return natural_key(path.name)
+
+
+def one_path(paths: Sequence[str]) -> str:
+    """Return the path or pattern that names of files, as a shell expands a pattern, stand for."""
+    if len(paths) == 1:
+        return paths[0]
+    folder = os.path.commonpath([os.path.dirname(path) or "." for path in paths])  # noqa: PTH120
+    for ending in {os.path.splitext(path)[1] for path in paths}:  # noqa: PTH122
+        pattern = os.path.join(folder, f"*{ending}")  # noqa: PTH118
+        if {os.path.normpath(path) for path in paths} == {
+            os.path.normpath(path)
+            for path in glob.glob(pattern)  # noqa: PTH207
+        }:
+            return pattern
+    raise FovflowError(
+        f"{len(paths)} paths are given where one is needed",
+        found=f"{paths[0]} … {paths[-1]}",
+        remedy='name the folder, or put a pattern of the files into quotes, such as "data/*.tif"',
+    )
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -24,6 +24,7 @@ _CHANNEL_WORDS = re.compile(
 )
 _WELL = re.compile(r"^[A-P]\d{1,2}$")
 _SEPARATORS = re.compile(r"[/\\_\-.\s=,]+")
+_LABEL = re.compile(r"[A-Za-z]+_?(?=\d+$)")
 _RUNS = re.compile(r"\d+|\D+")
 _FIELD = re.compile(r"\{(\w*)(?::([^{}]*))?\}|[*\[\]]")
 _JOINED = {
@@ -222,6 +223,49 @@ def read_names(names: Sequence[str]) -> Names:
     rest = iter(found.fields)
     fields = [None if _THUMBNAIL.search(name) else next(rest) for name in names]
     return replace(found, fields=fields)
+
+
+def pattern_of(names: Sequence[str], read: Names) -> str:
+    """Return a pattern that reads names as they were read, for a user to change; empty if none.
+
+    It is made from the first name, and given only if it divides all names in the same way.
+    """
+    fields, text = read.fields, names[0]
+    known = [each for each in fields if each is not None]
+    rule = next((each for each in _SCHEMES if each.name == read.scheme), None)
+    match = rule.expression.match(text) if rule else None
+    if match is not None:
+        for group in sorted(match.re.groupindex, key=match.start, reverse=True):
+            field = group.rstrip("23")
+            if match[group] and len({getattr(each, field) for each in known}) > 1:
+                start, end = match.span(group)
+                text = f"{text[:start]}{_labelled(match[group], field)}{text[end:]}"
+        text = re.sub(r"(?<=L\d\d)A\d\d", "*", text)  # the action of a CV8000 goes with its channel
+    for field in ("z", "channel", "time", "position") if match is None else ():
+        value = getattr(known[0], field)
+        if len({getattr(each, field) for each in known}) > 1:
+            for part in [value] if value in text else value.split("_"):
+                head, found, tail = text.rpartition(part or text)
+                text = f"{head}{_labelled(part, field)}{tail}" if found and part else text
+    try:
+        again = match_pattern(names, text).fields
+    except ConfigError:
+        return ""
+    for field in FIELDS:
+        pairs = {
+            (getattr(a, field), getattr(b, field) if b else None)
+            for a, b in zip(fields, again, strict=True)
+            if a is not None
+        }
+        if len(pairs) != len({a for a, _ in pairs}) or any(b is None for _, b in pairs):
+            return ""
+    return text
+
+
+def _labelled(part: str, field: str) -> str:
+    """Return a field in a pattern; letters before a number stay as they are."""
+    label = _LABEL.match(part)
+    return f"{label[0] if label else ''}{{{field}}}"
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ from fovflow.readers.base import (
 )
 from fovflow.readers.clocks import frames_of
 from fovflow.readers.locate import Location, natural_key
-from fovflow.readers.names import NameFields, match_pattern, read_names
+from fovflow.readers.names import NameFields, match_pattern, pattern_of, read_names
 from fovflow.readers.ome_tiff import OmeTiffReader, set_files
 from fovflow.readers.tiff import TiffReader, open_tiff
 
@@ -49,6 +49,7 @@ class NamedFiles:
     time_form: str | None = None
     time_left_over: bool = False
     notes: tuple[str, ...] = ()
+    pattern: str = ""
 
 
 def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> NamedFiles:
@@ -74,7 +75,8 @@ def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> N
         what = "do not match the pattern" if pattern else "are small pictures for the screen"
         notes += (f"{count} files {what}, such as {skipped!r}.",)
     paths, fields = zip(*pairs, strict=True)
-    return NamedFiles(root, paths, fields, read.time_form, read.time_left_over, notes)
+    shown = pattern or pattern_of(names, read)
+    return NamedFiles(root, paths, fields, read.time_form, read.time_left_over, notes, shown)
 
 
 class SeriesGrid:
@@ -242,13 +244,14 @@ def open_series(
 
 
 class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
-    """An open TIFF series."""
+    """An open TIFF series; `pattern` reads the names as they were read, empty where none does."""
 
     def __init__(self, named: NamedFiles, given: Overrides | None):
         with self._opening(named.files[0], open_tiff) as first:
             self._inner = first.info
             self._grid = grid = SeriesGrid(named, self._inner)
             self._check_some(named.files)
+            self.pattern = named.pattern
             self._stage: dict[int, Position] = {}
             source = self._time_source()
             self._in_files = source != "unknown" and (given is None or given.interval_s is None)
