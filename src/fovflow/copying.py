@@ -130,12 +130,12 @@ def frame_table(
 
 def missing_frames(times: Mapping[str, NDArray[Any]], channel: int) -> NDArray[np.bool_]:
     """Return which frames of an FOV a channel lacks, from the `frame_table`."""
-    lacking = np.asarray(times["missing"], bool)
+    lacking: NDArray[np.bool_] = np.asarray(times["missing"], bool)
     texts = times.get("missing_channels")
     if texts is None:
         return lacking
     listed = [f"ch_{channel}" in str(text).split(";") for text in texts]
-    return np.logical_or(lacking, listed)
+    return np.asarray(lacking | np.array(listed, bool))
 
 
 def sampled_frames(

@@ -64,7 +64,7 @@ def describe(
             else {}
         ),
         "warnings": list(info.warnings),
-        **({"pattern": reader.pattern} if getattr(reader, "pattern", "") else {}),
+        **({"pattern": pattern} if (pattern := getattr(reader, "pattern", "")) else {}),
     }
 
 

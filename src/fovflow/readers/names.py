@@ -17,6 +17,7 @@ _KEYWORDS = {
     **dict.fromkeys(("c", "ch", "channel", "w", "wave", "wavelength"), "channel"),
     **dict.fromkeys(("z", "slice", "zslice", "plane", "focus"), "z"),
 }
+PHASE_WORDS = re.compile(r"(?i)phase|^(pc|phc|ph\d?|bf|td)$|bright.?field|trans(?!fect)|dic\b")
 _CHANNEL_WORDS = re.compile(
     r"(?i)phase|^(pc|phc|ph\d?|bf|td)$|bright.?field|trans|dic|gfp|rfp|yfp|cfp|bfp|cherry|venus|"
     r"tomato|ruby|scarlet|citrine|dapi|hoechst|fitc|tritc|texas|cy\d|alexa|fluo|sytox|^(red|green|"
