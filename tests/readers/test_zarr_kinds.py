@@ -110,8 +110,32 @@ def test_several_folders_that_differ_are_named(tmp_path: Path) -> None:
     with fovflow.open_raw(tmp_path / "*.zarr") as raw:
         assert len(raw.info.positions) == 2
     group = zarr.open_group(str(tmp_path / "b.zarr"), mode="w", zarr_format=2)
-    group.create_array("0", shape=(2, 2, 24, 32), chunks=(1, 1, 24, 32), dtype="u2")[:] = 1
     image = {"version": "0.4", "axes": axes("t", "c", "y", "x"), "datasets": [{"path": "0"}]}
     group.attrs.update({"multiscales": [image]})
-    with pytest.raises(FovflowError, match="differ in frames"):
+    short = group.create_array("0", shape=(2, 2, 24, 32), chunks=(1, 1, 24, 32), dtype="u2")
+    short[:] = 1
+    with fovflow.open_raw(tmp_path / "*.zarr") as raw:
+        assert (raw.info.n_frames, raw.info.missing) == (3, ((1, 2),))
+    del group["0"]
+    group.create_array("0", shape=(3, 3, 24, 32), chunks=(1, 1, 24, 32), dtype="u2")[:] = 1
+    with pytest.raises(FovflowError, match="differ in channels"):
         fovflow.open_raw(tmp_path / "*.zarr")
+
+
+@pytest.mark.parametrize("separator", ["/", "."])
+def test_a_channel_that_was_recorded_in_some_frames_only(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "a.zarr"
+    group = zarr.open_group(str(path), mode="w", zarr_format=2)
+    keys = {"name": "v2", "separator": separator}
+    array = group.create_array(
+        "0", shape=(4, 2, 8, 9), chunks=(1, 1, 8, 9), dtype="u2", chunk_key_encoding=keys
+    )
+    for t in range(4):
+        array[t, 0] = t + 1
+    array[0, 1] = 9
+    image = {"version": "0.4", "axes": axes("t", "c", "y", "x"), "datasets": [{"path": "0"}]}
+    group.attrs.update({"multiscales": [image]})
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.missing == ()
+        assert [t for _, t, c, _ in raw.info.missing_planes if c == 1] == [1, 2, 3]
+        assert [int(raw.read(0, t, 0)[0, 0]) for t in range(4)] == [1, 2, 3, 4]
