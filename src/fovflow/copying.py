@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,32 +29,50 @@ def choose_z(choice: int | str | dict[str, int | str], index: int, name: str) ->
 def read_plane(raw: RawReader, p: int, t: int, c: int, z: int | str = "middle") -> NDArray[Any]:
     """Read one (Y, X) plane, projected along z where asked for.
 
-    `p`, `t`, `c`: Position, frame and channel. `z`: plane index, the middle plane (index n_z // 2),
-    or a projection. Means of integer types are rounded half to even.
+    `p`, `t`, `c`: Position, frame and channel. `z`: plane index, the middle plane (index n // 2 of
+    the n planes that are there), or a projection. Means of integer types are rounded half to even.
 
     Returns
     -------
     numpy.ndarray
         (Y, X), the source's dtype.
     """
-    n_z = raw.info.n_z
     if isinstance(z, int):
         return raw.read(p, t, c, z)
-    if z == "middle" or n_z == 1:
-        return raw.read(p, t, c, n_z // 2)
-    first = raw.read(p, t, c, 0)
+    lacking = absent_planes(raw)
+    planes = [i for i in range(raw.info.n_z) if (p, t, c, i) not in lacking] or [0]
+    if z == "middle" or len(planes) == 1:
+        return raw.read(p, t, c, planes[len(planes) // 2])
+    first = raw.read(p, t, c, planes[0])
     if z == "max":
         highest = first.copy()
-        for plane in range(1, n_z):
+        for plane in planes[1:]:
             np.maximum(highest, raw.read(p, t, c, plane), out=highest)
         return highest
     total = first.astype(np.float64)
-    for plane in range(1, n_z):
+    for plane in planes[1:]:
         total += raw.read(p, t, c, plane)
-    total /= n_z
+    total /= len(planes)
     if first.dtype.kind in "iu":
         np.rint(total, out=total)
     return total.astype(first.dtype)
+
+
+@lru_cache(maxsize=1)
+def _absent_planes(missing: tuple[tuple[int, int, int, int], ...]) -> frozenset[tuple[int, ...]]:
+    return frozenset(missing)
+
+
+def absent_planes(raw: RawReader) -> frozenset[tuple[int, ...]]:
+    """Return (position, frame, channel, z) of the planes that single frames lack."""
+    return _absent_planes(raw.info.missing_planes)
+
+
+def lacks_channel(raw: RawReader, p: int, t: int, c: int, z: int | str = "middle") -> bool:
+    """Tell whether a frame is there, but not what the z choice `z` takes of channel `c`."""
+    wanted = [z] if isinstance(z, int) else range(raw.info.n_z)
+    lacking = absent_planes(raw)
+    return bool(lacking) and all((p, t, c, i) in lacking for i in wanted)
 
 
 def crop_plane(plane: NDArray[Any], crop: dict[str, int] | None) -> NDArray[Any]:
@@ -64,18 +83,24 @@ def crop_plane(plane: NDArray[Any], crop: dict[str, int] | None) -> NDArray[Any]
 
 
 def frame_table(
-    raw: RawReader, p: int, frames: tuple[int, int, int], interval_s: float | None
+    raw: RawReader,
+    p: int,
+    frames: tuple[int, int, int],
+    interval_s: float | None,
+    planes: Mapping[int, int | str] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Return the table of one FOV's frames.
 
     `p`: position. `frames`: (first, last, step) in the raw file, last included. `interval_s`: the
-    user's time between frames, in seconds, which wins over the file's.
+    user's time between frames, in seconds, which wins over the file's. `planes`: the channels and
+    their z choices.
 
     Returns
     -------
     dict of numpy.ndarray
         Columns ``frame``, ``source_frame``, ``time_s``, ``time_source`` (measured, nominal,
-        config, unknown) and ``missing`` (announced by the file, but not in it).
+        config, unknown) and ``missing`` (announced by the file, but not in it). Where frames lack
+        single channels, ``missing_channels`` names them (``ch_1``), joined by ``;``.
     """
     first, last, step = frames
     source = np.arange(first, last + 1, step)
@@ -85,13 +110,32 @@ def frame_table(
     if interval_s is not None:
         seconds, origin = source * float(interval_s), "config"
     missing = {t for q, t in raw.info.missing if q == p}
-    return {
+    table: dict[str, NDArray[Any]] = {
         "frame": np.arange(len(source)),
         "source_frame": source,
         "time_s": np.asarray(seconds, dtype=np.float64),
         "time_source": np.full(len(source), origin),
         "missing": np.array([int(t) in missing for t in source], dtype=bool),
     }
+    lacking = [
+        ";".join(
+            f"ch_{c}" for c, z in (planes or {}).items() if lacks_channel(raw, p, int(t), c, z)
+        )
+        for t in source
+    ]
+    if any(lacking):
+        table["missing_channels"] = np.array(lacking, dtype=object)
+    return table
+
+
+def missing_frames(times: Mapping[str, NDArray[Any]], channel: int) -> NDArray[np.bool_]:
+    """Return which frames of an FOV a channel lacks, from the `frame_table`."""
+    lacking: NDArray[np.bool_] = np.asarray(times["missing"], bool)
+    texts = times.get("missing_channels")
+    if texts is None:
+        return lacking
+    listed = [f"ch_{channel}" in str(text).split(";") for text in texts]
+    return np.asarray(lacking | np.array(listed, bool))
 
 
 def sampled_frames(
@@ -111,7 +155,7 @@ def sampled_frames(
     missing = set(raw.info.missing)
     z = choose_z(options["z"], channel, raw.info.channels[channel].name)
     for p, t in pairs:
-        if (p, t) in missing:
+        if (p, t) in missing or lacks_channel(raw, p, t, channel, z):
             continue
         try:
             plane = read_plane(raw, p, t, channel, z)

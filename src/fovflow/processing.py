@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.layout import STAMP_NAME
+from fovflow.layout import STAMP_NAME, parse
 from fovflow.records import read_json
 from fovflow.stacks import StackReader, StackWriter, read_image, write_image
 from fovflow.tables import read_csv, write_csv
@@ -52,9 +52,9 @@ def copy(job: Job) -> None:
     options, channels, p = job.options, job.params.channels, int(job.wildcards.fov)
     with ExitStack() as stack:
         raw = stack.enter_context(_open_raw(job))
-        table = frame_table(raw, p, options["frames"], options["interval_s"])
         names = {channel.index: channel.name for channel in raw.info.channels}
         planes = {c: choose_z(options["z"], c, names[c]) for c in channels}
+        table = frame_table(raw, p, options["frames"], options["interval_s"], planes)
         shape = (len(table["frame"]), *options["shape"])
         writers = {
             c: stack.enter_context(StackWriter(name, shape, np.dtype(raw.info.dtype)))
@@ -87,7 +87,7 @@ def segment(job: Job) -> None:
     from fovflow.segmentation import FrameStats, get_segmenter, segment_frames
 
     rows = []
-    missing = read_csv(job.input.times)["missing"]
+    missing = _missing(job, job.input.stack)
     with (
         StackReader(job.input.stack) as images,
         StackWriter(job.output.labels, images.shape, np.uint16) as out,
@@ -112,7 +112,7 @@ def correct(job: Job) -> None:
     )
 
     options, times = job.options, read_csv(job.input.times)
-    missing, rows = times["missing"], []
+    missing, rows = _missing(job, job.input.stack), []
     with StackReader(job.input.stack) as images, StackReader(job.input.seg) as labels:
         shape = images.shape[1:]
         files = {key: job.input.get(key) for key in ("dark", "flat_field")}
@@ -138,7 +138,7 @@ def track(job: Job) -> None:
     """Give the cells of one FOV one id over time."""
     from fovflow.tracking import get_tracker, link_frames, relabel_frames
 
-    missing = read_csv(job.input.times)["missing"]
+    missing = _missing(job, job.input.labels)
     with StackReader(job.input.labels) as seg:
         tracker = get_tracker(**job.options["arguments"])
         lineage = link_frames(tracker, _frames(job, seg, "link"), missing)
@@ -151,7 +151,11 @@ def track(job: Job) -> None:
 
 
 def extract(job: Job) -> None:
-    """Measure the cells of one FOV over time, and judge them."""
+    """Measure the cells of one FOV over time, and judge them.
+
+    What a channel lacks in a frame is NaN in the table, and not 0.
+    """
+    from fovflow.copying import missing_frames
     from fovflow.features import get_extractor, measure_frames
     from fovflow.quality import judge, ledger
     from fovflow.rowfile import RowFile
@@ -175,19 +179,26 @@ def extract(job: Job) -> None:
             time=times["time_s"] / SECONDS_PER[options["time_units"]],
             **arguments,
         )
+        unlabeled = missing_frames(times, _channel_of(given.seg_labeled))
+        no_phase = missing_frames(times, arguments["pc"])
+        lacking = {c: missing_frames(times, c) for c in pairs}
+        nothing = np.full(labeled.shape[1:], np.nan, np.float32)
         frames = (
             (
                 labeled.frame(t),
-                phase.frame(t),
-                {c: (raw.frame(t), corrected.frame(t)) for c, (raw, corrected) in pairs.items()},
+                nothing if no_phase[t] else phase.frame(t),
+                {
+                    c: (nothing, nothing) if lacking[c][t] else (raw.frame(t), corrected.frame(t))
+                    for c, (raw, corrected) in pairs.items()
+                },
             )
             for t in job.frames(len(labeled))
         )
         traces = judge(
-            measure_frames(extractor, frames, times["missing"]),
+            measure_frames(extractor, frames, unlabeled),
             shape=labeled.shape,
             pixel_um=arguments["pixel_um"],
-            missing=np.flatnonzero(times["missing"]).tolist(),
+            missing=np.flatnonzero(unlabeled).tolist(),
             links=read_csv(
                 given.tracks, columns={"cell", "frame", "parent", "merged"}.__contains__
             ),
@@ -243,6 +254,20 @@ def statistics_table(kind: type, rows: Sequence[Any]) -> dict[str, NDArray[Any]]
         values = [lacking if row is None else getattr(row, field.name) for row in rows]
         table[field.name] = np.array(values)
     return table
+
+
+def _channel_of(path: str) -> int:
+    """Return the channel of a stack from its name."""
+    found = parse(path)
+    assert found is not None
+    return int(found.channel)
+
+
+def _missing(job: Job, path: str) -> NDArray[np.bool_]:
+    """Return which frames are missing of the channel that a stack is of."""
+    from fovflow.copying import missing_frames
+
+    return missing_frames(read_csv(job.input.times), _channel_of(path))
 
 
 def _frames(job: Job, stack: StackReader, message: str = "") -> Iterator[NDArray[Any]]:

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import yaml
 
 from fovflow.cli import COMMANDS, main
-from fovflow.cli.project import with_datasets
+from fovflow.cli.project import Channels
 from fovflow.cli.run import format_jobs, in_words, read_dry_run
 from fovflow.config import load_config
+from fovflow.readers.base import Channel, Position, RawInfo
 from fovflow.simulation import MovieParams, simulate, write_movie
 from paths import ROOT
 
@@ -88,15 +91,74 @@ def test_init_lays_out_a_project_that_loads(movie, tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
-def test_init_names_paths_relative_to_the_project(tmp_path):
-    text = with_datasets(
-        "a: 1\ndatasets:\n  x: {path: y}\n  # z\n\nb: 2\n", ["raw/p 1.nd2"], Path("p")
+def test_init_writes_what_the_file_says_and_a_snakefile(movie, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw = tmp_path / "raw" / "p 1.nd2"
+    raw.parent.mkdir()
+    raw.write_bytes(movie.read_bytes())
+    assert main(["init", "p", "--raw", "raw/p 1.nd2"]) == 0
+    text = Path("p/config/config.yaml").read_text()
+    content = yaml.safe_load(text)
+    assert content["datasets"] == {"p_1": {"path": "../raw/p 1.nd2"}}
+    assert content["channels"] == {"pc": "Phase", "fl": ["GFP"]}
+    assert content["segment"] == {"method": "logstd"}
+    assert "# or classic" in text
+    assert len(text.splitlines()) < 30
+    assert "include:" in Path("p/Snakefile").read_text()
+    monkeypatch.chdir("p")
+    assert load_config("config/config.yaml").channels.pc == "Phase"
+
+
+def series(folder, names):
+    folder.mkdir(parents=True)
+    for name in names:
+        tifffile.imwrite(folder / name, np.ones((8, 9), np.uint16))
+    return [str(folder / name) for name in names]
+
+
+def test_init_takes_files_that_are_one_series_for_one_dataset(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    files = series(tmp_path / "raw", [f"cells_t{t:02d}.tif" for t in range(5)])
+    assert main(["init", "p", "--raw", *files]) == 0
+    text = Path("p/config/config.yaml").read_text()
+    (entry,) = yaml.safe_load(text)["datasets"].values()
+    assert entry["path"].endswith("*.tif")
+    assert (entry["pixel_um"], entry["interval_s"]) == ("FILL_IN", "FILL_IN")
+    assert "pc: FILL_IN" in text
+    assert "FILL_IN (3)" in capsys.readouterr().out
+
+
+def test_init_refuses_raw_files_that_are_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "p", "--raw", "raw/nowhere.nd2"]) == 1
+    assert "nowhere.nd2" in capsys.readouterr().err
+    assert not Path("p").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "phase"),
+    [
+        (["Phase", "GFP"], "Phase"),
+        (["BF", "DAPI"], "BF"),
+        (["GFP", "Trans", "RFP"], "Trans"),
+        (["Phase", "BF"], None),
+        (["488", "561"], None),
+        (["", ""], None),
+        (["GFP"], None),
+    ],
+)
+def test_init_names_the_phase_channel_where_it_is_beyond_doubt(names, phase):
+    info = RawInfo(
+        *("fake", "CYX", 1, 1, 8, 9, "uint16"),
+        positions=(Position(0),),
+        channels=tuple(Channel(i, name) for i, name in enumerate(names)),
     )
-    assert yaml.safe_load(text) == {
-        "a": 1,
-        "datasets": {"p_1": {"path": "../raw/p 1.nd2"}},
-        "b": 2,
-    }
+    chosen = Channels.of(info)
+    assert chosen.phase == phase
+    text = "\n".join(chosen.lines())
+    assert ("FILL_IN" in text) is (phase is None)
+    if phase is None:
+        assert all(str(name) in text for name in chosen.names)
 
 
 def test_init_without_raw_files_keeps_the_template(tmp_path, monkeypatch):

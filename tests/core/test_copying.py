@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from fovflow.copying import choose_z, crop_plane, frame_table, read_plane
+from fovflow.copying import choose_z, crop_plane, frame_table, missing_frames, read_plane
 from fovflow.readers.base import Channel, FrameTimes, Position, RawInfo
 
 
@@ -78,3 +80,24 @@ def test_a_crop_is_contiguous():
     np.testing.assert_array_equal(part, plane[1:4, 2:5])
     assert part.flags["C_CONTIGUOUS"]
     assert crop_plane(plane, None) is plane
+
+
+def test_a_z_choice_takes_the_planes_that_are_there():
+    raw = FakeRaw()
+    raw.info = replace(raw.info, missing_planes=((0, 1, 0, 0), (0, 1, 0, 2), (0, 1, 0, 3)))
+    for choice in ("middle", "max", "mean"):
+        assert np.array_equal(read_plane(raw, 0, 1, 0, choice), raw.data[1])
+    assert np.array_equal(read_plane(raw, 0, 0, 0, "max"), raw.data.max(axis=0))
+
+
+def test_the_table_of_frames_names_channels_that_frames_lack():
+    raw = FakeRaw()
+    lacking = tuple((0, t, 0, z) for t in (1, 3) for z in range(4))
+    raw.info = replace(raw.info, missing_planes=(*lacking, (0, 4, 0, 2)))
+    table = frame_table(raw, 0, (0, 4, 1), None, {0: "middle"})
+    assert table["missing_channels"].tolist() == ["", "ch_0", "", "ch_0", ""]
+    assert missing_frames(table, 0).tolist() == [False, True, False, True, False]
+    assert not missing_frames(table, 1).any()
+    fixed = frame_table(raw, 0, (0, 4, 1), None, {0: 2})
+    assert missing_frames(fixed, 0).tolist() == [False, True, False, True, True]
+    assert "missing_channels" not in frame_table(raw, 1, (0, 4, 1), None, {0: "middle"})

@@ -94,8 +94,8 @@ def test_a_real_file_with_scenes_of_different_sizes() -> None:
         assert (info.pixel_um, info.z_um, info.dtype) == (1.6, 1.0, "uint16")
         assert (info.height, info.width) == (237, 352)
         assert info.missing == ()
-        assert raw.times(0).source == "nominal"
-        assert raw.times(0).seconds.tolist() == [0, 33.412]
+        assert raw.times(0).source == "measured"  # of the attachment TimeStamps
+        assert raw.times(0).seconds.tolist() == pytest.approx([0, 33.4120021], abs=1e-6)
         assert sum("cannot be read" in text for text in info.warnings) == 2
         plane = raw.read(2, 1, 1, z=2)
         with czi.open_czi(str(path)) as check:
@@ -104,3 +104,31 @@ def test_a_real_file_with_scenes_of_different_sizes() -> None:
         assert plane.any()
         with pytest.raises(FovflowError, match="position 0"):
             raw.read(0, 0, 0)
+
+
+def write_blocks(path: Path, blocks: list[tuple[int, int, dict[str, int]]]) -> Path:
+    """Write planes of one value: (value, scene, indices)."""
+    with czi.create_czi(str(path)) as out:
+        for value, scene, at in blocks:
+            plane = np.full((24, 32, 1), value, np.uint16)
+            out.write(data=plane, location=(0, 100 * scene), plane=at, scene=scene)
+        out.write_metadata(document_name="x", channel_names={0: "a", 1: "b"}, scale_x=0.65e-6)
+    return path
+
+
+@pytest.mark.parametrize("scenes", [(1, 3), (0, 2, 5), (7,)])
+def test_scenes_with_gaps_in_their_numbers(tmp_path: Path, scenes: tuple[int, ...]) -> None:
+    blocks = [(100 * s + t, s, {"T": t, "C": 0, "Z": 0}) for s in scenes for t in range(3)]
+    with fovflow.open_raw(write_blocks(tmp_path / "a.czi", blocks)) as raw:
+        assert (len(raw.info.positions), raw.info.n_frames) == (len(scenes), 3)
+        values = [int(raw.read(p, 2, 0)[0, 0]) for p in range(len(scenes))]
+        assert values == [100 * s + 2 for s in scenes]
+
+
+@pytest.mark.parametrize("first", [{"T": 5, "C": 0, "Z": 0}, {"T": 2, "C": 1, "Z": 3}])
+def test_indices_that_do_not_start_at_0(tmp_path: Path, first: dict[str, int]) -> None:
+    blocks = [(t, 0, first | {"T": first["T"] + t}) for t in range(4) if t != 1]
+    with fovflow.open_raw(write_blocks(tmp_path / "a.czi", blocks)) as raw:
+        assert (raw.info.n_frames, raw.info.n_z, raw.info.missing) == (4, 1, ((0, 1),))
+        assert [int(raw.read(0, t, 0)[0, 0]) for t in range(4)] == [0, 0, 2, 3]
+        assert len(raw.info.channels) == 1

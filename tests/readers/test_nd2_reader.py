@@ -122,7 +122,7 @@ def test_an_aborted_acquisition(
 
 def test_an_acquisition_without_any_frame(frames: np.ndarray, tmp_path: Path) -> None:
     path = save(tmp_path, frames, n_written=0)
-    with pytest.raises(FovflowError, match="no whole frame"):
+    with pytest.raises(FovflowError, match="holds no frame"):
         Nd2Reader(path)
 
 
@@ -142,13 +142,18 @@ def test_z_of_a_stack(frames: np.ndarray, tmp_path: Path) -> None:
         np.testing.assert_array_equal(raw.read(2, 0, 1, z=3), frames[3, 2, 1])
 
 
-def test_a_frame_without_all_its_z_planes_is_missing(frames: np.ndarray, tmp_path: Path) -> None:
+def test_a_frame_without_all_its_z_planes_keeps_the_others(
+    frames: np.ndarray, tmp_path: Path
+) -> None:
     path = save(tmp_path, frames, positions=STAGE, missing=[(1, 2)])
     patch(path, "eType", 4)
     with Nd2Reader(path) as raw:
-        assert raw.info.missing == ((1, 0),)
-        assert not raw.read(1, 0, 0, z=0).any()
-        assert any("1 frames lack" in text for text in raw.info.warnings)
+        assert raw.info.missing == ()
+        assert {(p, t) for p, t, _, _ in raw.info.missing_planes} == {(1, 0)}
+        (z,) = {z for *_, z in raw.info.missing_planes}
+        assert not raw.read(1, 0, 0, z=z).any()
+        assert all(raw.read(1, 0, 0, z=other).any() for other in range(4) if other != z)
+        assert any("lacks 1 planes" in text for text in raw.info.warnings)
 
 
 def test_an_unknown_loop_is_refused(frames: np.ndarray, tmp_path: Path) -> None:

@@ -179,3 +179,16 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(tmp_path))
     nd2_file(tmp_path / "a.nd2")
     assert locate("~/a.nd2").root == tmp_path / "a.nd2"
+
+
+def test_names_that_the_shell_expanded_are_a_series(tmp_path: Path, capsys: Any) -> None:
+    from fovflow.cli import main
+
+    for t in range(3):
+        tifffile.imwrite(tmp_path / f"a_t{t}.tif", np.ones((8, 9), np.uint16))
+    names = [str(tmp_path / f"a_t{t}.tif") for t in range(3)]
+    assert main(["inspect", *names]) == 0
+    assert "3 frames" in (said := capsys.readouterr().out)
+    assert "a_t{time}.tif" in said
+    assert main(["inspect", *names[:2]]) == 1
+    assert "quotes" in capsys.readouterr().err

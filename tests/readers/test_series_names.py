@@ -9,12 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fovflow.errors import FovflowError
+from fovflow.readers.clocks import frames_of
 from fovflow.readers.locate import natural_key
-from fovflow.readers.names import NameFields, detect_fields, match_pattern
+from fovflow.readers.names import (
+    NameFields,
+    detect_fields,
+    match_pattern,
+    pattern_of,
+    read_names,
+)
 
 
 def fields(*names: str) -> list[tuple[str, str, str, str]]:
-    return [(f.position, f.time, f.channel, f.z) for f in detect_fields(names)]
+    return [(f.position, f.time, f.channel, f.z) for f in detect_fields(names).fields if f]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +128,15 @@ def test_numbers_sort_as_numbers(numbers: list[int]) -> None:
         ("{position}_{time}.tif", "x/A_B_3.tif", NameFields("A", "B_3")),
         ("{channel}/*_{time}.tif", "r/GFP/any thing_12.tif", NameFields("", "12", "GFP")),
         ("{position}/{position}_t{time}.tif", "p1/p1_t4.tif", NameFields("p1", "4")),
-        ("{position}/{position}_t{time}.tif", "p1/p2_t4.tif", None),
+        ("{position}/{position}_t{time}.tif", "p1/p2_t4.tif", NameFields("p1_p2", "4")),
+        ("{well}_s{site}_{time}.tif", "B02_s3_7.tif", NameFields("B02_3", "7")),
+        ("{channel}{time}.tif", "gfp001.tif", NameFields("", "001", "gfp")),
+        ("{position}_{time:d}.tif", "a_b_12.tif", NameFields("a_b", "12")),
+        ("{position}_{time:d}.tif", "a_b12.tif", None),
+        ("{ignore}_{time}[_old].tif", "x_3_old.tif", NameFields("", "3")),
+        ("{ignore}_{time:d}[_old].tif", "x_3.tif", NameFields("", "3")),
+        ("{time:%Y%m%d}/{time:%H%M}.tif", "20240131/2024.tif", NameFields("", "20240131_2024")),
+        ("{time:elapsed}.tif", "01d02h30m.tif", NameFields("", "01d02h30m")),
         ("t{time}z{z}.tif", "t1z22.tif", NameFields("", "1", "", "22")),
         ("t{time}z{z}.tif", "t1zx.tif", None),
         ("a+b[{time}].tif", "a+b[7].tif", NameFields("", "7")),
@@ -129,7 +144,7 @@ def test_numbers_sort_as_numbers(numbers: list[int]) -> None:
     ],
 )
 def test_patterns(pattern: str, name: str, expected: NameFields | None) -> None:
-    assert match_pattern([name], pattern) == [expected]
+    assert match_pattern([name], pattern).fields == [expected]
 
 
 @given(
@@ -137,5 +152,155 @@ def test_patterns(pattern: str, name: str, expected: NameFields | None) -> None:
     st.integers(0, 10**6),
 )
 def test_patterns_find_what_was_written(position: str, time: int) -> None:
-    (found,) = match_pattern([f"{position}/img_{time:05d}.tif"], "{position}/img_{time}.tif")
+    names = [f"{position}/img_{time:05d}.tif"]
+    (found,) = match_pattern(names, "{position}/img_{time}.tif").fields
     assert found == NameFields(position, f"{time:05d}")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name", "expected"),
+    [
+        ("Operetta", "r02c03f01p04-ch1sk5fk1fl1", ("r02c03_f01", "5", "ch1", "04")),
+        ("Operetta", "Images/r16c24f09p01-ch3sk12fk1fl1", ("r16c24_f09", "12", "ch3", "01")),
+        ("CQ1", "W0001F0002T0003Z004C5", ("W0001_F0002", "0003", "C5", "004")),
+        ("CellVoyager", "W1F001T0001Z00C1", ("W1_F001", "0001", "C1", "00")),
+        ("CV7000", "run_D08_T0001F002L01A03Z04C05", ("D08_F002", "0001", "C05", "04")),
+        ("CV8000", "a_b_P24_T0010F001L01A01Z01C01", ("P24_F001", "0010", "C01", "01")),
+        (
+            "ImageXpress",
+            "TimePoint_3/x_B02_s4_w2A1B2C3D4-0000-1111-2222-0123456789AB",
+            ("B02_s4", "3", "w2", ""),
+        ),
+        ("Incucyte", "Phase_B4_2_2019y05m09d_12h30m", ("B4_2", "2019y05m09d_12h30m", "Phase", "")),
+        ("Incucyte", "VID7_A12_1_01d02h30m", ("A12_1", "01d02h30m", "VID7", "")),
+        ("Incucyte archive", "2405/05/2405/181/A1-2-Ph", ("181_A1_2", "2405_05_2405", "Ph", "")),
+        (
+            "Leica",
+            "image--L0000--S00--U01--V02--J08--E00--O00--X03--Y04--T0005--Z06--C07",
+            ("U01--V02_X03--Y04", "0005", "C07", "06"),
+        ),
+        ("Micro-Manager", "Pos0/img_000000012_GFP_003", ("Pos0", "000000012", "GFP", "003")),
+    ],
+)
+def test_naming_rules_of_microscopes(scheme: str, name: str, expected: tuple[str, ...]) -> None:
+    found = read_names([name])
+    assert scheme in found.scheme
+    (each,) = found.fields
+    assert each is not None
+    assert (each.position, each.time, each.channel, each.z) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["r1c1f1_t1", "r1c2f1_t1"], [("c1", "", "", ""), ("c2", "", "", "")]),
+        (["x_c1_ch1_t1", "x_c2_ch2_t1"], [("c1", "", "ch1", ""), ("c2", "", "ch2", "")]),
+        (
+            ["w1f1t1", "w1f2t1", "w2f1t2"],
+            [("w1_f1", "t1", "", ""), ("w1_f2", "t1", "", ""), ("w2_f1", "t2", "", "")],
+        ),
+        (["C1_t1", "C2_t1"], [("", "", "C1", ""), ("", "", "C2", "")]),
+        (
+            ["phase1", "gfp1", "phase2"],
+            [("", "1", "phase", ""), ("", "1", "gfp", ""), ("", "2", "phase", "")],
+        ),
+        (["p1/phase1", "p2/gfp1"], [("p1", "", "phase", ""), ("p2", "", "gfp", "")]),
+        (["B02_t1", "B03_t1"], [("B02", "", "", ""), ("B03", "", "", "")]),
+    ],
+)
+def test_letters_and_words_decide_each_other(
+    names: list[str], expected: list[tuple[str, ...]]
+) -> None:
+    assert fields(*names) == expected
+
+
+def test_small_pictures_for_the_screen_are_left_out() -> None:
+    mark = "A1B2C3D4-0000-1111-2222-0123456789AB"
+    found = read_names([f"x_B02_s1_w1{mark}", f"x_B02_s1_w1_thumb{mark}"])
+    assert [each is None for each in found.fields] == [False, True]
+
+
+def clock(start: int, step: int, n: int, skip: tuple[int, ...] = ()) -> list[str]:
+    minutes = [start + step * i for i in range(n) if i not in skip]
+    return [f"{m // 60 % 24:02d}{m % 60:02d}" for m in minutes]
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 10, 15, 20, 30, 45])
+@pytest.mark.parametrize("start", [0, 530, 600, 1390])
+def test_clock_times_in_any_step_and_past_midnight(step: int, start: int) -> None:
+    found = frames_of(clock(start, step, 24))
+    assert found.frames == list(range(24))
+    if (start % 60) + 24 * step > 60:  # else they are numbers in steps as well
+        assert [found.seconds[t] for t in range(24)] == [60.0 * step * t for t in range(24)]
+
+
+def test_a_hole_in_clock_times_is_a_missing_frame() -> None:
+    found = frames_of(clock(600, 10, 12, skip=(3, 7)))
+    assert found.frames == [t for t in range(12) if t not in (3, 7)]
+    assert found.seconds[11] == 6600
+
+
+@pytest.mark.parametrize(
+    ("texts", "frames", "last_s"),
+    [
+        (["20240131235000", "20240201000000", "20240201001000"], [0, 1, 2], 1200),
+        (["202401312350", "202402010000", "202402010020"], [0, 1, 3], 1800),
+        (["2024-01-31_23-50-00", "2024-02-01_00-00-00"], [0, 1], 600),
+        (["00d01h30m", "00d02h00m", "00d03h00m"], [0, 1, 3], 5400),
+        (["0h", "12h", "24h"], [0, 1, 2], 86400),
+        (["2019y05m09d_23h30m", "2019y05m10d_00h00m"], [0, 1], 1800),
+        (["0min", "5min", "15min"], [0, 1, 3], 900),
+    ],
+)
+def test_clocks_and_durations(texts: list[str], frames: list[int], last_s: float) -> None:
+    found = frames_of(texts)
+    assert found.frames == frames
+    assert found.seconds[frames[-1]] == last_s
+
+
+@pytest.mark.parametrize(
+    ("texts", "frames"),
+    [
+        (["1", "2", "4"], [0, 1, 3]),
+        (["0000", "0010", "0020"], [0, 1, 2]),
+        (["t001", "t002"], [0, 1]),
+        (["1", "1000", "1001"], [0, 1, 2]),
+        (["a", "b", "b"], [0, 1, 1]),
+    ],
+)
+def test_numbers_stay_numbers(texts: list[str], frames: list[int]) -> None:
+    found = frames_of(texts)
+    assert (found.frames, found.seconds) == (frames, {})
+
+
+def test_a_form_of_the_times_that_does_not_fit_is_told() -> None:
+    for form in ("elapsed", "%Y%m%d%H%M"):
+        with pytest.raises(FovflowError, match="not of the form"):
+            frames_of(["x1", "x2"], form)
+    assert frames_of(["1000", "1001", "1010"], "d").seconds == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["pos1_1000.tif", "pos1_1010.tif", "pos2_1000.tif"], "pos{position}_{time}.tif"),
+        (["gfp001.tif", "phase001.tif", "phase002.tif"], "{channel}{time}.tif"),
+        (["xy1t1.tif", "xy1t2.tif"], "xy1t{time}.tif"),
+        (
+            ["r02c03f01p01-ch1sk1fk1fl1.tiff", "r02c04f01p01-ch1sk2fk1fl1.tiff"],
+            "{position}f{position}p01-ch1sk{time}fk1fl1.tiff",
+        ),
+        (
+            ["Pos0/img_000000012_GFP_003.tif", "Pos1/img_000000013_GFP_003.tif"],
+            "Pos{position}/img_{time}_GFP_003.tif",
+        ),
+    ],
+)
+def test_the_pattern_that_was_found(names: list[str], pattern: str) -> None:
+    read = read_names([name.rpartition(".")[0] for name in names])
+    assert pattern_of(names, read) == pattern
+
+
+def test_no_pattern_is_shown_where_none_reads_the_names_alike() -> None:
+    names = ["GFP/gfp_1.tif", "Phase/phase_1.tif"]
+    assert pattern_of(names, read_names([name[:-4] for name in names])) == ""

@@ -103,7 +103,16 @@ def test_numbers_with_huge_gaps_are_labels(tmp_path: Path) -> None:
 def test_a_frame_that_lacks_a_channel(tmp_path: Path) -> None:
     save(tmp_path, [f"t{t}_c{c}.tif" for t in range(3) for c in range(2)])
     (tmp_path / "t1_c1.tif").unlink()
-    with pytest.raises(FovflowError, match=r"1 frames .* lack some of their channels") as caught:
+    with fovflow.open_raw(tmp_path) as raw:
+        assert (raw.info.missing, raw.info.missing_planes) == ((), ((0, 1, 1, 0),))
+        assert not raw.read(0, 1, 1).any()
+
+
+def test_frames_that_lack_channels_here_and_there(tmp_path: Path) -> None:
+    save(tmp_path, [f"t{t}_c{c}.tif" for t in range(3) for c in range(2)])
+    (tmp_path / "t1_c1.tif").unlink()
+    (tmp_path / "t2_c0.tif").unlink()
+    with pytest.raises(FovflowError, match=r"2 frames .* lack some of their channels") as caught:
         fovflow.open_raw(tmp_path)
     assert "t1_c0.tif" in str(caught.value)
 

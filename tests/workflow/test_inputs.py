@@ -232,3 +232,35 @@ def test_a_plugin_segmenter_is_used(finished_project, tmp_path, monkeypatch):
     assert done.status == 0, done.text
     traces = read_csv(other.file(0, "traces.csv"))
     assert set(traces["area_ch_0"].tolist()) == {10 * 176}
+
+
+def test_a_channel_that_was_recorded_in_every_third_frame(tmp_path):
+    """All frames of the others are kept; its values are empty where it was not recorded."""
+    project = Project(tmp_path)
+    (tmp_path / "raw").mkdir()
+    movie = simulate(MovieParams(seed=2, positions=2, frames=9, height=96, width=96, cells=3))
+    write_movie(movie, tmp_path / "raw" / "series", format="tiff-series")
+    for t in range(9):
+        if t % 3:
+            for path in (tmp_path / "raw" / "series").glob(f"*_t{t:03d}_c1.tif"):
+                path.unlink()
+    project.config["datasets"] = {
+        "sim": {"path": "raw/series", "pixel_um": 0.65, "interval_s": 600}
+    }
+    done = project.run()
+    assert done.status == 0, done.text
+    results = fovflow.load_results(tmp_path / "results" / "sim")
+    for fov in results.fovs.values():
+        times = fov.times()
+        lacking = times["missing_channels"].fillna("")
+        assert [bool(text) for text in lacking] == [t % 3 > 0 for t in range(9)]
+        assert not times["missing"].any()
+        traces = fov.traces()
+        assert set(traces["frame"]) == set(range(9))
+        recorded = traces["frame"] % 3 == 0
+        for name in ("intensity_total_ch_1", "intensity_mean_ch_1"):
+            assert traces.loc[recorded, name].notna().all()
+            assert traces.loc[~recorded, name].isna().all()
+        assert traces["area_ch_0"].notna().all()
+        flags = fov.table("correct_frames")["flag"].fillna("")
+        assert [flag == "missing" for flag in flags] == [t % 3 > 0 for t in range(9)]

@@ -14,21 +14,27 @@ if TYPE_CHECKING:
 
 @command(
     "fovflow inspect data/plate1.nd2",
-    argument("file", help="raw file, OME-Zarr folder, or quoted pattern of a TIFF series"),
+    argument("file", nargs="+", help="raw file, OME-Zarr folder, or files of a TIFF series"),
     argument("--pattern", help="for a series: such as '{position}/{channel}_{time}.tif'"),
+    argument("--axes", help="what the axes of the file are, such as TCYX or z=time"),
     argument(
         "--estimate", action="store_true", help="tell the memory, disk and files of a whole run"
     ),
     JSON,
 )
-def inspect(file: str, pattern: str | None, estimate: bool, json: bool) -> int:
-    """Print what a raw file holds."""
+def inspect(
+    file: list[str], pattern: str | None, axes: str | None, estimate: bool, json: bool
+) -> int:
+    """Print what a raw file holds, and how the names of a series were read."""
     from fovflow.planning import resources
     from fovflow.readers import open_raw
     from fovflow.readers.describe import describe, format_description
+    from fovflow.readers.locate import one_path
 
-    with open_raw(file, pattern=pattern) as raw:
-        description = describe(raw, file, pattern)
+    path = one_path(file)
+    named = dict(each.split("=", 1) for each in axes.split(",")) if axes and "=" in axes else axes
+    with open_raw(path, pattern=pattern, axes=named) as raw:
+        description = describe(raw, path, pattern)
         info = raw.info
     found = resources.estimate(
         len(info.positions), info.n_frames, info.height, info.width, len(info.channels)

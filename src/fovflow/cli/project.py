@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -9,17 +10,22 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import fovflow
 from fovflow.cli.common import argument, command
+from fovflow.config.methods import CORRECTORS, SEGMENTERS, TRACKERS
+from fovflow.config.model import Config
 from fovflow.errors import FovflowError
+from fovflow.readers.base import RawInfo
+from fovflow.readers.names import PHASE_WORDS
 
 PAPER = Path(fovflow.__file__).resolve().parent / "paper"
 """Makefile, figures and README of a paper's folder; ``gitignore`` gets its dot there."""
-
-_DATASETS = re.compile(r"^datasets:.*\n(?:[ \t]+.*\n|\n(?=[ \t]))*", re.MULTILINE)
 
 
 @command(
@@ -39,10 +45,13 @@ def init(folder: str, raw: list[str], paper: bool) -> int:
             f"{config} exists already",
             remedy="edit it, or choose another folder; nothing was changed",
         )
+    found = look_at(raw)
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
         text = (template / "config" / "config.yaml").read_text(encoding="utf-8")
-        config.write_text(with_datasets(text, raw, place) if raw else text, encoding="utf-8")
+        config.write_text(short_config(found, place) if found else text, encoding="utf-8")
+        if not (place / "Snakefile").exists() and place.resolve() != template.resolve():
+            (place / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")
         for name in ("README.md", "config.schema.json"):
             shutil.copyfile(template / "config" / name, config.parent / name)
         profile = place / "profiles" / "default"
@@ -54,26 +63,133 @@ def init(folder: str, raw: list[str], paper: bool) -> int:
         raise FovflowError(
             f"cannot lay out {place}", found=error.strerror or str(error), remedy="choose a folder"
         ) from error
-    print(f"made {config}: {'look through it' if raw else 'name your raw files in it'}")
+    print(f"made {config}: {_what_to_do(config, found)}")
+    for file, info in found:
+        for warning in info.warnings:
+            print(f"{file}: {warning}", file=sys.stderr)
     step = "" if folder == "." else f"cd {folder} && "
     print(f"then: {step}{'make record' if paper else 'fovflow run --cores all'}")
     return 0
 
 
-def with_datasets(text: str, files: list[str], folder: Path) -> str:
-    """Return the configuration's text with one dataset per raw file."""
-    lines = ["datasets:"]
-    taken: set[str] = set()
+def _what_to_do(config: Path, found: Sequence[tuple[str, RawInfo]]) -> str:
+    if not found:
+        return "name your raw files in it"
+    open_lines = config.read_text(encoding="utf-8").count("FILL_IN")
+    return f"fill in what says FILL_IN ({open_lines})" if open_lines else "look through it"
+
+
+def dataset_name(path: str, taken: Iterable[str] = ()) -> str:
+    """Return a name for the dataset of a raw file that is none of those taken."""
+    stem = re.sub(r"(\.ome)?\.[A-Za-z]\w*$|/?\*.*$", "", path)
+    base = re.sub(r"[^\w+-]+", "_", Path(stem).name).strip("_") or "dataset"
+    others = {name.casefold() for name in taken}
+    names = (base if n == 1 else f"{base}_{n}" for n in itertools.count(1))
+    return next(name for name in names if name.casefold() not in others)
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Names or indices of a raw file's channels, and which is phase contrast beyond doubt."""
+
+    names: tuple[str | int, ...]
+    phase: str | int | None
+
+    @classmethod
+    def of(cls, info: RawInfo) -> Channels:
+        """Choose the one channel whose name says phase contrast or transmitted light."""
+        names = [channel.name for channel in info.channels]
+        unique = len({name.casefold() for name in names}) == len(names) and all(names)
+        usable = names if unique else list(range(len(names)))
+        phases = [usable[i] for i, name in enumerate(names) if PHASE_WORDS.search(name)]
+        return cls(tuple(usable), phases[0] if len(phases) == 1 else None)
+
+    def lines(self) -> list[str]:
+        """Return the lines of the configuration."""
+        if self.phase is None:
+            listed = ", ".join(_quote(name) for name in self.names)
+            return [
+                "channels:",
+                f"  pc: FILL_IN  # which channel is phase contrast? one of {listed}; or null",
+                "  fl: all",
+            ]
+        others = ", ".join(_quote(name) for name in self.names if name != self.phase)
+        return ["channels:", f"  pc: {_quote(self.phase)}", f"  fl: [{others}]"]
+
+
+def look_at(files: Sequence[str]) -> list[tuple[str, RawInfo]]:
+    """Open raw files; return the path of each dataset and what it holds.
+
+    TIFF files of one folder whose names make them one series are one dataset.
+    """
+    from fovflow.readers import open_raw
+    from fovflow.readers.locate import one_path
+
+    if len(files) > 1 and all(file.lower().endswith((".tif", ".tiff")) for file in files):
+        with suppress(FovflowError):
+            path = one_path(files)
+            with open_raw(path) as raw:
+                return [(path, raw.info)]
+    found = []
     for file in files:
-        name = base = re.sub(r"[^\w+-]+", "_", Path(file).stem).strip("_") or "dataset"
-        number = 2
-        while name.casefold() in taken:
-            name, number = f"{base}_{number}", number + 1
-        taken.add(name.casefold())
+        with open_raw(file) as raw:
+            found.append((file, raw.info))
+    return found
+
+
+def short_config(found: Sequence[tuple[str, RawInfo]], folder: Path) -> str:
+    """Return a configuration of what differs from the defaults, with the rest in comments."""
+    lines = [
+        "# Configuration of fovflow. What does not stand here has its default; config/README.md",
+        "# explains every key. Paths are relative to the folder of the project.",
+        *("outdir: results", "", "datasets:"),
+    ]
+    channels = [Channels.of(info) for _, info in found]
+    names: list[str] = []
+    for (file, info), own in zip(found, channels, strict=True):
+        names.append(dataset_name(file, names))
         path = file if Path(file).is_absolute() else os.path.relpath(file, folder)
-        quoted = [json.dumps(word, ensure_ascii=False) for word in (name, path)]
-        lines.append(f"  {quoted[0]}: {{path: {quoted[1]}}}")
-    return _DATASETS.sub(lambda _: "\n".join(lines) + "\n", text, count=1)
+        keys = [f"path: {_quote(path)}"]
+        keys += ["pixel_um: FILL_IN"] * (info.pixel_um is None)
+        keys += ["interval_s: FILL_IN"] * (info.time_source == "unknown" and info.n_frames > 1)
+        if own != channels[0] and own.phase is not None:
+            listed = ", ".join(_quote(name) for name in own.names if name != own.phase)
+            keys.append(f"channels: {{pc: {_quote(own.phase)}, fl: [{listed}]}}")
+        sizes = f"{len(info.positions)} positions, {info.n_frames} frames"
+        lines += [f"  # {info.format}: {sizes}", f"  {_quote(names[-1])}: {{{', '.join(keys)}}}"]
+    lines += ["", *channels[0].lines(), ""]
+    defaults = Config(datasets={"any": {"path": "any"}})
+    methods = {"segment": SEGMENTERS, "correct": CORRECTORS, "track": TRACKERS}
+    for section, registry in methods.items():
+        method = getattr(defaults, section).method
+        others = ", ".join(name for name in registry if name != method)
+        lines.append(f"{section}: {{method: {method}}}  # or {others}")
+    lines += [
+        *("", '# fovs: "0-5, 7"', '# frames: "0-99"', "# time_units: min", "# keep: [seg_labeled]"),
+        "# samples: config/samples.tsv" if "samples" in Config.model_fields else "",
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _quote(value: str | int) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+SNAKEFILE = """\
+# The pipeline of fovflow: snakemake --cores all runs it in this folder, as does fovflow run.
+from fovflow.adapter.engine import workflow_folder
+
+
+include: str(workflow_folder() / "Snakefile")
+
+
+rule everything:  # the first rule of an included file is no default
+    default_target: True
+    input:
+        targets(PIPELINE),
+    message:
+        "all datasets: everything is there"
+"""
 
 
 def _lay_out_paper(folder: Path) -> None:

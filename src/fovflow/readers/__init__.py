@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from fovflow.errors import ConfigError, FovflowError, explained, reading
 from fovflow.plugins import entry_points, find
+from fovflow.readers.axes import parse_axes, rename_axes
 from fovflow.readers.base import (
     Channel,
     FrameTimes,
@@ -28,6 +29,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x00\x0cjP  ", "nd2"),
     *((magic, "tiff") for magic in TIFF_MAGIC),
     (b"ZISRAWFILE", "czi"),
+    (b"<?xml", "ome-tiff"),
+    (b"\xef\xbb\xbf<?xml", "ome-tiff"),
+    (b"<OME", "ome-tiff"),
 )
 _FOREIGN = (
     (b"\x89PNG", "a PNG image"),
@@ -47,14 +51,15 @@ def open_raw(
     interval_s: float | None = None,
     pattern: str | None = None,
     format: str | None = None,
+    axes: str | Mapping[str, str] | None = None,
 ) -> RawReader:
     """Open a raw dataset; what it is, is told from its content.
 
     Parameters
     ----------
     path : path-like
-        A file (ND2, TIFF, CZI), an OME-Zarr folder, a folder of TIFF files, or a glob pattern of a
-        TIFF series such as ``data/t98g/*.tif``.
+        A file (ND2, TIFF, ``.companion.ome``, CZI), an OME-Zarr folder, a folder of TIFF files, or
+        a glob pattern of a TIFF series such as ``data/t98g/*.tif``.
     pixel_um : float, optional
         Edge length of a pixel in µm, in place of what the files say.
     interval_s : float, optional
@@ -66,6 +71,10 @@ def open_raw(
     format : str, optional
         Name of the reader to use whatever the content: ``nd2``, ``tiff``, ``tiff-series``,
         ``ome-zarr``, ``czi``, or that of a plug-in.
+    axes : str or mapping, optional
+        What the axes of the file are, where it does not say so or says it wrongly: the letters of
+        all that are longer than one, outermost first (``"TCYX"``; P position, T time, C channel,
+        Z z plane), or which axis is what (``{"z": "time"}``).
 
     Returns
     -------
@@ -77,7 +86,7 @@ def open_raw(
     FovflowError
         If there is no such file, or it is empty, damaged, of an unknown or unsupported kind.
     ConfigError
-        For a wrong `pattern`, `format`, `pixel_um` or `interval_s`.
+        For a wrong `pattern`, `format`, `axes`, `pixel_um` or `interval_s`.
 
     Examples
     --------
@@ -89,7 +98,8 @@ def open_raw(
     ...         raw.info.n_frames, raw.read(p=0, t=4, c=0).shape, float(raw.times(0).seconds[4])
     (5, (32, 48), 1200.0)
     """
-    given = Overrides(pixel_um, interval_s)
+    named = None if axes is None else parse_axes(axes)
+    given = Overrides(pixel_um, interval_s, named if isinstance(named, str) else None)
     location = locate(path)
     opener = find("readers", format, _BUILTIN) if format else _by_content(location, pattern)
     with (
@@ -101,7 +111,13 @@ def open_raw(
         reading(location.root),
     ):
         reader: RawReader = opener(location, given, pattern)
-    return reader
+        if named is None:
+            return reader
+        try:
+            return rename_axes(reader, named, given)
+        except FovflowError:
+            reader.close()
+            raise
 
 
 def _by_content(location: Location, pattern: str | None) -> Any:
@@ -109,6 +125,8 @@ def _by_content(location: Location, pattern: str | None) -> Any:
     if location.root.is_dir() and not location.files:
         return _BUILTIN["ome-zarr"]
     path = location.files[0] if location.files else location.root
+    if path.is_dir():
+        return _BUILTIN["ome-zarr"]
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     kind = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
@@ -163,7 +181,8 @@ class _Builtin:
 _BUILTIN: dict[str, Any] = {
     "nd2": _Builtin("nd2", "Nd2Reader"),
     "tiff": _Builtin("tiff", "open_tiff"),
+    "ome-tiff": _Builtin("ome_tiff", "OmeTiffReader"),
     "tiff-series": _Builtin("series", "open_series", lambda location, pattern: (location, pattern)),
-    "ome-zarr": _Builtin("zarr", "ZarrReader", lambda location, pattern: (location.root,)),
+    "ome-zarr": _Builtin("zarr", "ZarrReader", lambda location, _: (location.root, location.files)),
     "czi": _Builtin("czi", "CziReader"),
 }

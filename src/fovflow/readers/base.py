@@ -63,7 +63,10 @@ class RawInfo:
     time_source : TimeSource
         The worst source over all positions; `RawReader.times` tells it per position.
     missing : tuple of (int, int)
-        (position, frame) pairs that the file announces but does not hold.
+        (position, frame) pairs that the file announces but of which it holds nothing.
+    missing_planes : tuple of (int, int, int, int)
+        (position, frame, channel, z) of planes that other frames lack, such as those of a channel
+        that was recorded in every third frame only.
     warnings : tuple of str
         Anything about the file that a person should know, one sentence each.
     """
@@ -81,6 +84,7 @@ class RawInfo:
     z_um: float | None = None
     time_source: TimeSource = "unknown"
     missing: tuple[tuple[int, int], ...] = ()
+    missing_planes: tuple[tuple[int, int, int, int], ...] = ()
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -113,8 +117,8 @@ class RawReader(Protocol):
         """Return one plane as a C-contiguous, native-endian (Y, X) array of the source's dtype.
 
         Readers of formats that store channels together keep the last decoded frame, so that
-        reading all channels of a frame one after another decodes it once. A missing frame reads
-        as zeros.
+        reading all channels of a frame one after another decodes it once. A missing frame or plane
+        reads as zeros.
 
         Raises
         ------
@@ -210,10 +214,14 @@ def worst_source(sources: Sequence[TimeSource]) -> TimeSource:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Pixel size in µm and time between frames in s that the user gives; they win over the file."""
+    """Pixel size in µm, time between frames in s, and axes that the user gives; they win.
+
+    `axes` are the letters of the planes' axes, outermost first, for a file that does not name them.
+    """
 
     pixel_um: float | None = None
     interval_s: float | None = None
+    axes: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("pixel_um", "interval_s"):
@@ -250,6 +258,7 @@ class PlaneReader(ABC):
             times = [regular_times(info.n_frames, given.interval_s, "config") for _ in times]
         self._times = tuple(times)
         self._missing = frozenset(info.missing)
+        self._missing_planes = frozenset(info.missing_planes)
         self._info = replace(
             info,
             pixel_um=info.pixel_um if given.pixel_um is None else float(given.pixel_um),
@@ -271,7 +280,7 @@ class PlaneReader(ABC):
         c = _index("channel", c, len(info.channels))
         z = _index("z plane", z, info.n_z)
         shape, dtype = (info.height, info.width), np.dtype(info.dtype)
-        if (p, t) in self._missing:
+        if (p, t) in self._missing or (p, t, c, z) in self._missing_planes:
             return np.zeros(shape, dtype)
         with explained(
             f"cannot read position {p}, frame {t}, channel {c} of {self.path}",
@@ -378,6 +387,10 @@ def _open_questions(info: RawInfo) -> list[str]:
     questions = []
     if info.missing:
         questions.append(f"{len(info.missing)} frames are missing; they read as zeros.")
+    lacking = Counter(c for _, _, c, _ in info.missing_planes)
+    for c, n in sorted(lacking.items()):
+        name = f" ({info.channels[c].name})" if info.channels[c].name else ""
+        questions.append(f"Channel {c}{name} lacks {n} planes of frames that others have.")
     if info.time_source == "nominal" and info.n_frames > 1:
         questions.append(
             "There are no usable time stamps; times are nominal, from the announced period."
@@ -391,33 +404,29 @@ def _open_questions(info: RawInfo) -> list[str]:
 
 @dataclass(frozen=True)
 class HeldFrames:
-    """Which frames are there whole, (P, T); (position, frame) of the others, which are missing.
+    """Which frames are there, (P, T); what is missing, in the forms of `RawInfo`."""
 
-    `notes` has a sentence about frames of which only a part is there; they count as missing.
-    """
-
-    whole: NDArray[np.bool_]
+    there: NDArray[np.bool_]
     missing: tuple[tuple[int, int], ...]
-    notes: tuple[str, ...]
+    missing_planes: tuple[tuple[int, int, int, int], ...]
 
 
 def held_frames(path: Path, held: NDArray[np.bool_]) -> HeldFrames:
-    """Tell from the planes that a file holds, (P, T, …) bool, which of its frames are whole.
+    """Tell from the planes that a file holds, (P, T) or (P, T, C, Z) bool, what is missing.
 
-    There must be one at least.
+    There must be a frame at least.
     """
-    planes = held.reshape(*held.shape[:2], -1)
-    whole = np.asarray(planes.all(axis=2))
-    partial = int((planes.any(axis=2) & ~whole).sum())
-    notes = (f"{partial} frames lack channels or z planes and count as missing.",) * bool(partial)
-    if not whole.any():
+    planes = held.reshape(*held.shape[:2], *(held.shape[2:] or (1, 1)))
+    there = np.asarray(planes.any(axis=(2, 3)))
+    if not there.any():
         raise FovflowError(
-            f"{path} holds no whole frame",
-            found=f"{int(planes.sum())} of {planes.size} announced images",
+            f"{path} holds no frame",
+            found=f"0 of {planes.size} announced images",
             remedy="record it again, or leave it out",
         )
-    missing = tuple((int(p), int(t)) for p, t in np.argwhere(~whole))
-    return HeldFrames(whole, missing, notes)
+    missing = tuple((int(p), int(t)) for p, t in np.argwhere(~there))
+    lacking = np.argwhere(there[:, :, None, None] & ~planes).tolist()
+    return HeldFrames(there, missing, tuple((p, t, c, z) for p, t, c, z in lacking))
 
 
 def raw_info(
@@ -458,6 +467,9 @@ def unsupported_type(path: Path, found: str, remedy: str | None = None) -> Fovfl
     """Return the error for pixels that are not read."""
     return FovflowError(f"{path} has pixels of an unsupported type", found=found, remedy=remedy)
 
+
+MICROSCOPIC_UM = (0.01, 10.0)
+"""Sizes of pixels that a microscope makes; resolutions of screens and printers lie beyond."""
 
 DTYPES = ("uint8", "uint16", "float32")
 """Pixel types that are read; they are kept as they are."""
@@ -525,15 +537,19 @@ def check_plane(
     dtype: DTypeLike,
     stored_bytes: int,
     compression: str | None = None,
+    *,
+    bits: int | None = None,
 ) -> int:
     """Refuse planes that a file of `stored_bytes` cannot hold; return the bytes of a decoded one.
 
     `shape` is that of a stored plane: height, width and whatever is interleaved with them.
-    `compression` is None, ``"deflate"`` or ``"other"``.
+    `compression` is None, ``"deflate"`` or ``"other"``; `bits` those of a stored value, where they
+    are packed more tightly than the type.
     """
     size = math.prod(map(int, shape)) * np.dtype(dtype).itemsize
+    stored = size if bits is None else math.prod(map(int, shape)) * bits // 8
     ratio = 1 if compression is None else MAX_RATIO[compression]
-    if min(shape) < 1 or size > MAX_PLANE_BYTES or size > stored_bytes * ratio:
+    if min(shape) < 1 or size > MAX_PLANE_BYTES or stored > stored_bytes * ratio:
         raise FovflowError(
             f"the header of {path} asks for planes that it cannot hold",
             found=f"{' x '.join(str(n) for n in shape)} pixels of {np.dtype(dtype)} in a file of "

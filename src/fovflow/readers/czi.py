@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import struct
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
+    MAX_FRAMES,
     FileReader,
     Overrides,
     check_dtype,
@@ -43,18 +47,22 @@ class CziReader(FileReader[Any]):
 
     def __init__(self, path: Path, given: Overrides | None = None):
         with self._opening(path, _open) as self._czi:
-            self._start, sizes = _sizes(path, self._czi)
-            scenes = dict(self._czi.scenes_bounding_rectangle_no_pyramid)
-            whole = self._czi.total_bounding_rectangle_no_pyramid
-            self._scenes: list[tuple[int | None, Any]] = sorted(scenes.items()) or [(None, whole)]
+            blocks = _list_blocks(path, self._czi)
+            self._start, sizes = blocks.span(path)
+            self._scenes = sorted(blocks.areas.items(), key=lambda each: each[0] or 0)
             sizes["P"] = len(self._scenes)
             metadata = _Metadata(self._czi.raw_metadata)
-            dtype = _dtype(path, self._czi)
+            dtype = _dtype(path, blocks.types)
             check_sizes(path, sizes)
-            shapes = [(area.h, area.w) for _, area in self._scenes]
+            shapes = [(y1 - y0, x1 - x0) for _, (y0, x0, y1, x1) in self._scenes]
             for shape in shapes:
                 check_plane(path, shape, dtype, path.stat().st_size, "other")
-            frames = held_frames(path, self._held(sizes))
+            held = np.zeros([sizes[axis] for axis in "PTCZ"], bool)
+            rank = {scene: p for p, (scene, _) in enumerate(self._scenes)}
+            for scene, at in blocks.places:
+                first = [self._start[axis] for axis in "TCZ"]
+                held[(rank[scene], *np.subtract(at, first))] = True
+            frames = held_frames(path, held)
             (height, width), notes = common_shape(shapes)
             info = raw_info(
                 "czi",
@@ -62,37 +70,120 @@ class CziReader(FileReader[Any]):
                 sizes,
                 (height, width, dtype),
                 positions=[metadata.position(scene) for scene, _ in self._scenes],
-                channels=[metadata.channel(c) for c in range(sizes["C"])],
+                channels=[metadata.channel(self._start["C"] + c) for c in range(sizes["C"])],
                 pixel_um=metadata.spacing("X"),
                 z_um=metadata.spacing("Z") if sizes["Z"] > 1 else None,
                 missing=frames.missing,
-                warnings=(*notes, *frames.notes),
+                missing_planes=frames.missing_planes,
+                warnings=notes,
             )
             nominal = nominal_times(sizes["T"], metadata.period_s())
-            super().__init__(path, info, choose_times(None, frames.whole, nominal), given)
+            stamps = metadata.offsets_s() or _time_stamps(path)
+            recorded = None
+            if len(stamps) >= self._start["T"] + sizes["T"]:
+                used = np.array(stamps[self._start["T"] :][: sizes["T"]])
+                recorded = np.tile(used - used[0], (sizes["P"], 1))
+            super().__init__(path, info, choose_times(recorded, frames.there, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
-        scene, area = self._scenes[p]
+        scene, (y0, x0, y1, x1) = self._scenes[p]
         plane = {axis: self._start[axis] + i for axis, i in (("T", t), ("C", c), ("Z", z))}
         shape = (self.info.height, self.info.width)
-        if (area.h, area.w) != shape:
-            raise ValueError(f"a scene of {area.h} x {area.w} pixels where others have {shape}")
-        pixels = self._czi.read(roi=area, plane=plane, scene=scene)
+        if (y1 - y0, x1 - x0) != shape:
+            raise ValueError(f"a scene of {y1 - y0} x {x1 - x0} pixels where others have {shape}")
+        area = (x0, y0, x1 - x0, y1 - y0)
+        kind = next(kind for kind, dtype in _DTYPES.items() if dtype == self.info.dtype)
+        pixels = self._czi.read(roi=area, plane=plane, scene=scene, pixel_type=kind)
         return np.array(pixels[:, :, 0], copy=True)
 
-    def _held(self, sizes: dict[str, int]) -> NDArray[np.bool_]:
-        """Return which planes the file's directory lists, (P, T, C, Z)."""
-        held = np.zeros((len(self._scenes), sizes["T"], sizes["C"], sizes["Z"]), bool)
-        rank = {scene: p for p, (scene, _) in enumerate(self._scenes)}
 
-        def note(_: int, block: Any) -> bool:
-            at = block.coordinate.to_dict()
-            p = rank.get(at.get("S"), 0) if len(rank) > 1 else 0
-            held[(p, *(at.get(axis, 0) - self._start[axis] for axis in "TCZ"))] = True
+@dataclass
+class _Blocks:
+    """What the file's directory lists, without the levels of pyramids.
+
+    `places` are a scene and (T, C, Z), `areas` the bounding rectangle (y0, x0, y1, x1) of each
+    scene in pixels, `odd` first and last index of axes that are not read, `types` the kinds of
+    pixels.
+    """
+
+    places: set[tuple[int | None, tuple[int, int, int]]] = field(default_factory=set)
+    areas: dict[int | None, tuple[int, int, int, int]] = field(default_factory=dict)
+    odd: dict[str, tuple[int, int]] = field(default_factory=dict)
+    types: set[str] = field(default_factory=set)
+
+    def span(self, path: Path) -> tuple[dict[str, int], dict[str, int]]:
+        """Return first index and length of T, C and Z; they need not start at 0."""
+        odd = [f"{axis} {b - a + 1}" for axis, (a, b) in self.odd.items() if b > a]
+        if odd:
+            raise FovflowError(
+                f"{path} has axes that are not read",
+                found=", ".join(sorted(odd)),
+                remedy="export one of each (phase, illumination, rotation, view, block) in ZEN",
+            )
+        if not self.places:
+            raise FovflowError(f"{path} holds no images", remedy="check that it is the right file")
+        used = dict(zip("TCZ", zip(*(at for _, at in self.places), strict=True), strict=True))
+        first = {axis: min(values) for axis, values in used.items()}
+        return first, {axis: max(values) - first[axis] + 1 for axis, values in used.items()}
+
+
+def _list_blocks(path: Path, file: Any) -> _Blocks:
+    """List the images of a file; the library's own account of sizes and scenes starts at 0."""
+    found = _Blocks()
+
+    def note(_: int, block: Any) -> bool:
+        at, rect, size = block.coordinate.to_dict(), block.logicalRect, block.physicalSize
+        if (rect.w, rect.h) != (size.w, size.h):  # a level of a pyramid
             return True
+        scene = at.get("S")
+        found.types.add(block.pixelType.name)
+        found.places.add((scene, (at.get("T", 0), at.get("C", 0), at.get("Z", 0))))
+        y0, x0, y1, x1 = found.areas.get(scene, (rect.y, rect.x, rect.y, rect.x))
+        found.areas[scene] = (
+            *(min(y0, rect.y), min(x0, rect.x)),
+            *(max(y1, rect.y + rect.h), max(x1, rect.x + rect.w)),
+        )
+        for axis, index in at.items():
+            if axis not in _READ:
+                low, high = found.odd.get(axis, (index, index))
+                found.odd[axis] = min(low, index), max(high, index)
+        return True
 
-        self._czi.enumerate_subblocks(note)
-        return held
+    file.enumerate_subblocks(note)
+    return found
+
+
+_SEGMENT_BYTES = 32
+_ATTACHMENTS_AT = 72
+_ENTRY_BYTES, _ENTRIES_AT, _DATA_AT = 128, 256, 256
+_MOST_ATTACHMENTS = 10_000
+
+
+def _time_stamps(path: Path) -> tuple[float, ...]:
+    """Return the seconds of the frames from the attachment TimeStamps; empty where there is none.
+
+    Source: the description of the CZI format, segments ZISRAWATTDIR and ZISRAWATTACH, and the
+    content type CZTIMS (size and number as int32, then doubles).
+    """
+    with path.open("rb") as file, suppress(struct.error):
+
+        def unpack(form: str, at: int) -> tuple[Any, ...]:
+            file.seek(at)
+            return struct.unpack(form, file.read(struct.calcsize(form)))
+
+        (directory,) = unpack("<q", _SEGMENT_BYTES + _ATTACHMENTS_AT)
+        if directory <= 0 or unpack("<12s", directory)[0] != b"ZISRAWATTDIR":
+            return ()
+        (count,) = unpack("<i", directory + _SEGMENT_BYTES)
+        for i in range(min(count, _MOST_ATTACHMENTS)):
+            entry = directory + _SEGMENT_BYTES + _ENTRIES_AT + i * _ENTRY_BYTES
+            at, name = unpack("<12xq28x80s", entry)
+            if name.rstrip(b"\0") == b"TimeStamps" and at > 0:
+                data = at + _SEGMENT_BYTES + _DATA_AT
+                _, number = unpack("<ii", data)
+                if 0 < number <= MAX_FRAMES:
+                    return unpack(f"<{number}d", data + 8)
+    return ()
 
 
 def _open(path: Path) -> Any:
@@ -114,22 +205,7 @@ def _open(path: Path) -> Any:
         return LibraryReader(str(path))
 
 
-def _sizes(path: Path, file: Any) -> tuple[dict[str, int], dict[str, int]]:
-    """Return first index and length of T, C and Z."""
-    box = {axis: (int(a), int(b)) for axis, (a, b) in file.total_bounding_box.items()}
-    odd = [f"{axis} {b - a}" for axis, (a, b) in box.items() if axis not in _READ and b - a > 1]
-    if odd:
-        raise FovflowError(
-            f"{path} has axes that are not read",
-            found=", ".join(odd),
-            remedy="export one of each (phase, illumination, rotation, view, block) in ZEN",
-        )
-    start = {axis: box.get(axis, (0, 1))[0] for axis in "TCZ"}
-    return start, {axis: box.get(axis, (0, 1))[1] - start[axis] for axis in "TCZ"}
-
-
-def _dtype(path: Path, file: Any) -> str:
-    types = set(file.pixel_types.values())
+def _dtype(path: Path, types: set[str]) -> str:
     if any(name.startswith("Bgr") for name in types):
         refuse_rgb(path, 3)
     if len(types) != 1 or not types <= set(_DTYPES):
@@ -151,7 +227,8 @@ class _Metadata:
     def channel(self, c: int) -> str:
         """Return the name of a channel."""
         found = self._root.findall(f"{self._image}/Dimensions/Channels/Channel")
-        return (found[c].get("Name") or "") if c < len(found) else ""
+        named = [each for each in found if each.get("Id") == f"Channel:{c}"] or found[c : c + 1]
+        return (named[0].get("Name") or "") if named else ""
 
     def position(self, scene: int | None) -> tuple[str | None, float | None, float | None]:
         """Return the name and centre (µm) of a scene."""
@@ -166,6 +243,12 @@ class _Metadata:
         """Return the distance of pixels or planes in µm; the file gives metres."""
         value = _text(self._root, f"./Metadata/Scaling/Items/Distance[@Id='{axis}']/Value")
         return positive(to_um(value, "m"))
+
+    def offsets_s(self) -> tuple[float, ...]:
+        """Return the listed times of the frames; empty where there is no list."""
+        texts = _text(self._root, f"{self._image}/Dimensions/T/Positions/List/Offsets").split()
+        numbers = [number for number in map(_number, texts) if number is not None]
+        return tuple(numbers) if len(numbers) == len(texts) else ()
 
     def period_s(self) -> float | None:
         """Return the announced time between frames."""

@@ -28,7 +28,8 @@ def describe(
         ``path, format, axes, dtype, pixel_um, z_um, warnings`` as in `RawInfo`; ``sizes`` with
         ``positions, frames, channels, z, height, width``; ``channels`` and ``positions`` as lists
         of dicts; ``files`` and ``bytes`` on disk, ``pixel_bytes`` decoded; ``missing`` as
-        [position, frame] pairs; ``times`` with ``source``, and of the first position
+        [position, frame] pairs, and, where there are any, ``missing_planes``; ``pattern`` of a
+        series, as it was found; ``times`` with ``source``, and of the first position
         ``first_s, last_s, interval_s`` (median) ``, shortest_s, longest_s``, None where unknown.
     """
     info = reader.info
@@ -57,7 +58,13 @@ def describe(
         "bytes": sum(file.stat().st_size for file in files),
         "pixel_bytes": planes * info.height * info.width * np.dtype(info.dtype).itemsize,
         "missing": [[int(p), int(t)] for p, t in info.missing],
+        **(
+            {"missing_planes": [[*plane] for plane in info.missing_planes]}
+            if info.missing_planes
+            else {}
+        ),
         "warnings": list(info.warnings),
+        **({"pattern": pattern} if (pattern := getattr(reader, "pattern", "")) else {}),
     }
 
 
@@ -95,6 +102,7 @@ def format_description(description: dict[str, Any]) -> str:
         ("times", [_times(description["times"])]),
         ("channels", [f"{c['index']}  {c['name']}" for c in description["channels"]]),
         ("positions", _shorten(_positions(description["positions"]))),
+        ("pattern", [description["pattern"]] if "pattern" in description else []),
         ("missing", _shorten(_missing(description["missing"]))),
         ("warnings", description["warnings"]),
     ]

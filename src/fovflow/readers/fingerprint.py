@@ -39,17 +39,20 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
     """
     location = locate(path)
     with reading(location.root):
-        if location.root.is_dir() and not location.files:
+        files = list(location.files or (location.root,))
+        if files[0].is_dir():
             found = [
-                Path(where) / name for where, _, names in os.walk(location.root) for name in names
+                Path(where) / name
+                for folder in files
+                for where, _, names in os.walk(folder)
+                for name in names
             ]
             return sorted(found, key=os.fspath)
-        files = list(location.files or (location.root,))
         if pattern is not None and location.files:
             names = [file.relative_to(location.root).as_posix() for file in files]
-            fields = match_pattern(names, pattern)
+            fields = match_pattern(names, pattern).fields
             files = [file for file, each in zip(files, fields, strict=True) if each is not None]
-        elif _is_tiff(files[0]):
+        elif _may_be_of_a_set(files[0]):
             from fovflow.readers.ome_tiff import set_files
 
             files = list({*files, *set_files(files[0])})
@@ -138,6 +141,6 @@ def _common_folder(files: list[Path]) -> Path:
     return Path(os.path.commonpath([file.parent for file in files]))
 
 
-def _is_tiff(path: Path) -> bool:
+def _may_be_of_a_set(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(4) in TIFF_MAGIC
+        return file.read(4) in TIFF_MAGIC or path.name.endswith(".companion.ome")

@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +24,8 @@ class Location:
     """What a path of a dataset stands for.
 
     `root` is the file itself, the OME-Zarr folder, or the folder below which a series lies; `files`
-    are those of a series in natural order, none for a file and for an OME-Zarr folder.
+    are those of a series in natural order, or several OME-Zarr folders; none for a file and for an
+    OME-Zarr folder.
     """
 
     root: Path
@@ -42,9 +44,12 @@ def locate(path: str | os.PathLike[str]) -> Location:
     """
     given = Path(path).expanduser()
     if given.is_dir():
-        if any((given / mark).is_file() for mark in _ZARR_MARKS):
+        if is_zarr(given):
             return Location(given)
         files = _tiffs_below(given)
+        if not files:
+            inside = sorted((path for path in given.iterdir() if is_zarr(path)), key=_path_key)
+            files = tuple(inside)
         if not files:
             raise FovflowError(
                 f"the folder {given} holds no images",
@@ -59,6 +64,34 @@ def locate(path: str | os.PathLike[str]) -> Location:
             )
         return Location(given)
     return _match(given)
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a path is a Zarr folder."""
+    return any((path / mark).is_file() for mark in _ZARR_MARKS)
+
+
+def _path_key(path: Path) -> tuple[tuple[int, int, str], ...]:
+    return natural_key(path.name)
+
+
+def one_path(paths: Sequence[str]) -> str:
+    """Return the path or pattern that names of files, as a shell expands a pattern, stand for."""
+    if len(paths) == 1:
+        return paths[0]
+    folder = os.path.commonpath([os.path.dirname(path) or "." for path in paths])  # noqa: PTH120
+    for ending in {os.path.splitext(path)[1] for path in paths}:  # noqa: PTH122
+        pattern = os.path.join(folder, f"*{ending}")  # noqa: PTH118
+        if {os.path.normpath(path) for path in paths} == {
+            os.path.normpath(path)
+            for path in glob.glob(pattern)  # noqa: PTH207
+        }:
+            return pattern
+    raise FovflowError(
+        f"{len(paths)} paths are given where one is needed",
+        found=f"{paths[0]} … {paths[-1]}",
+        remedy='name the folder, or put a pattern of the files into quotes, such as "data/*.tif"',
+    )
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -87,7 +120,7 @@ def _match(given: Path) -> Location:
     if not any(char in part for part in parts for char in "*?["):
         raise _absent(given, root, parts[0] if parts else "")
     found = _glob(root, parts)
-    files = tuple(path for path in found if path.is_file())
+    files = tuple(path for path in found if path.is_file() or is_zarr(path))
     if not files:
         raise FovflowError(
             f"no file matches {given}",

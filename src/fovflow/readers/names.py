@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fovflow.errors import ConfigError, FovflowError
 
@@ -17,6 +17,7 @@ _KEYWORDS = {
     **dict.fromkeys(("c", "ch", "channel", "w", "wave", "wavelength"), "channel"),
     **dict.fromkeys(("z", "slice", "zslice", "plane", "focus"), "z"),
 }
+PHASE_WORDS = re.compile(r"(?i)phase|^(pc|phc|ph\d?|bf|td)$|bright.?field|trans(?!fect)|dic\b")
 _CHANNEL_WORDS = re.compile(
     r"(?i)phase|^(pc|phc|ph\d?|bf|td)$|bright.?field|trans|dic|gfp|rfp|yfp|cfp|bfp|cherry|venus|"
     r"tomato|ruby|scarlet|citrine|dapi|hoechst|fitc|tritc|texas|cy\d|alexa|fluo|sytox|^(red|green|"
@@ -24,8 +25,15 @@ _CHANNEL_WORDS = re.compile(
 )
 _WELL = re.compile(r"^[A-P]\d{1,2}$")
 _SEPARATORS = re.compile(r"[/\\_\-.\s=,]+")
+_LABEL = re.compile(r"[A-Za-z]+_?(?=\d+$)")
 _RUNS = re.compile(r"\d+|\D+")
-_FIELD = re.compile(r"\{(\w+)\}|(\*)")
+_FIELD = re.compile(r"\{(\w*)(?::([^{}]*))?\}|[*\[\]]")
+_JOINED = {
+    **dict.fromkeys(("position", "well", "site", "field"), "position"),
+    **{name: name for name in ("time", "channel", "z")},
+    "ignore": "",
+}
+_DIGITS = {"Y": 4, **dict.fromkeys("ymdHMS", 2), "j": 3, "f": 6}
 _REMEDY = (
     'say how the names are made up with a pattern, such as "{position}/{channel}_{time}.tif" '
     "(fields position, time, channel, z)"
@@ -42,36 +50,223 @@ class NameFields:
     z: str = ""
 
 
-def match_pattern(names: Sequence[str], pattern: str) -> list[NameFields | None]:
-    """Read names by an explicit pattern; None for names that do not match.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What names say: the fields of each name, None for those left out.
+
+    `time_form` is that of the times, where it is known; `time_left_over` tells that a number was
+    taken for the time because nothing else was left; `scheme` names a microscope's naming rule.
+    """
+
+    fields: list[NameFields | None]
+    time_form: str | None = None
+    time_left_over: bool = False
+    scheme: str = ""
+
+
+def match_pattern(names: Sequence[str], pattern: str) -> Names:
+    """Read names by an explicit pattern; those that do not match have no fields.
 
     `names`: paths below the root of the series, with ``/``. `pattern`: plain text with
-    ``{position}``, ``{time}``, ``{channel}``, ``{z}``, and ``*`` for anything within one name. It
-    must match from some folder down to the end of the path. A field that stands twice must have the
-    same text both times. A pattern without any field, or with one of another name, is a
-    `ConfigError`.
+    ``{position}``, ``{well}``, ``{site}``, ``{field}`` (these four are joined to the position),
+    ``{time}``, ``{channel}``, ``{z}``, ``{ignore}``, ``*`` for anything within one name, and
+    ``[…]`` around what may be absent. ``{time:d}`` takes digits, ``{time:elapsed}`` durations such
+    as ``01d02h30m``, and ``{time:%Y%m%d%H%M}`` a clock. It must match from some folder down to the
+    end of the path. The texts of a field that stands several times are joined. A pattern without
+    any field, or with one of another name, is a `ConfigError`.
     """
-    expression, position, seen = "", 0, set()
+    expression, position, depth = "", 0, 0
+    forms: list[str] = []
+    joined: dict[str, str] = {}
     for token in _FIELD.finditer(pattern):
-        expression += re.escape(pattern[position : token.start()])
-        name = token[1]
-        if name is None:
-            expression += "[^/]*"
-        elif name not in FIELDS:
-            raise ConfigError(
-                f"pattern: there is no field {name!r}", found=pattern, remedy=", ".join(FIELDS)
-            )
-        elif name in seen:
-            expression += f"(?P={name})"
-        else:
-            expression += f"(?P<{name}>" + (r"\d+" if name == "z" else "[^/]+?") + ")"
-            seen.add(name)
+        between = pattern[position : token.start()]
+        expression += re.escape(between)
         position = token.end()
-    if not seen:
+        name, how, mark = token[1], token[2], token[0]
+        if mark == "*":
+            expression += "[^/]*"
+        elif mark == "[":
+            expression, depth = expression + r"(?:\[?", depth + 1
+        elif mark == "]":
+            expression, depth = expression + r"\]?)?", depth - 1
+        elif name not in _JOINED:
+            fields = ", ".join(_JOINED)
+            raise ConfigError(f"pattern: there is no field {name!r}", found=pattern, remedy=fields)
+        else:
+            adjacent = not between and expression.endswith(")")
+            group = f"f{len(joined)}"
+            joined[group] = _JOINED[name]
+            expression += f"(?P<{group}>{_field_expression(name, how, adjacent)})"
+            forms += [how] if name == "time" and how else []
+        if depth not in (0, 1):
+            break
+    if not set(joined.values()) - {""}:
         raise ConfigError("pattern: it names no field", found=pattern, remedy=_REMEDY)
+    if depth:
+        raise ConfigError(
+            "pattern: its brackets do not match", found=pattern, remedy="close each [ with a ]"
+        )
     regex = re.compile("(?:.*/)?" + expression + re.escape(pattern[position:]))
     matches = (regex.fullmatch(name) for name in names)
-    return [None if match is None else NameFields(**match.groupdict()) for match in matches]
+    found = [None if match is None else _join(match, joined, bool(forms)) for match in matches]
+    return Names(found, "_".join(forms) or None)
+
+
+def _field_expression(name: str, how: str | None, adjacent: bool) -> str:
+    if name == "time" and how is not None and how not in ("d", "elapsed"):
+        return "".join(
+            f"\\d{{{_DIGITS[part[1]]}}}"
+            if part[:1] == "%" and part[1:] in _DIGITS
+            else re.escape(part)
+            for part in re.findall(r"%.|[^%]", how)
+        )
+    if name == "time" and how == "elapsed":
+        return r"(?:\d+[A-Za-z]+[-_ ]?)+"
+    if name == "z" or how == "d" or (name == "time" and adjacent):
+        return r"\d+"
+    return "[^/]+?"
+
+
+def _join(match: re.Match[str], joined: dict[str, str], timed: bool) -> NameFields:
+    """Return the fields of a name; texts of the same field are joined.
+
+    The same text twice counts once, but for the parts of a clock (`timed`).
+    """
+    texts: dict[str, list[str]] = {}
+    for group, field in joined.items():
+        text = match[group]
+        known = texts.setdefault(field, [])
+        if text and (text not in known or (timed and field == "time")):
+            texts[field].append(text)
+    return NameFields(**{field: "_".join(parts) for field, parts in texts.items() if field})
+
+
+@dataclass(frozen=True)
+class _Scheme:
+    """A naming rule of a microscope; groups named like fields, with a number where joined."""
+
+    name: str
+    expression: re.Pattern[str]
+    time_form: str | None = None
+
+
+def _scheme(name: str, expression: str, time_form: str | None = None) -> _Scheme:
+    return _Scheme(name, re.compile(rf"(?:.*?/)??{expression}", re.IGNORECASE), time_form)
+
+
+_SCHEMES = (
+    _scheme(
+        "Operetta and Opera Phenix",
+        r"(?P<position>r\d+c\d+)(?P<position2>f\d+)p(?P<z>\d+)-(?P<channel>ch\d+)sk(?P<time>\d+)"
+        r"(?:fk\d+)?(?:fl\d+)?",
+    ),
+    _scheme(
+        "Yokogawa CQ1 and CellVoyager",
+        r"(?P<position>W\d+)(?P<position2>F\d+)T(?P<time>\d+)Z(?P<z>\d+)(?P<channel>C\d+)",
+    ),
+    _scheme(
+        "Yokogawa CV7000 and CV8000",
+        r"(?:[^/]*_)?(?P<position>[A-P]\d{2})_T(?P<time>\d+)(?P<position2>F\d+)L\d+A\d+"
+        r"Z(?P<z>\d+)(?P<channel>C\d+)",
+    ),
+    _scheme(
+        "ImageXpress",
+        r"(?:TimePoint_(?P<time>\d+)/)?(?:ZStep_(?P<z>\d+)/)?[^/]*_(?P<position>[A-P]\d{2})"
+        r"(?:_(?P<position2>s\d+))?(?:_(?P<channel>w\d+))?"
+        r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}",
+    ),
+    _scheme(
+        "Incucyte, exported",
+        r"(?P<channel>[^/]*?)_?(?P<position>[A-P]\d{1,2})_(?P<position2>\d+)_"
+        r"(?P<time>\d{4}y\d{2}m\d{2}d_\d{2}h\d{2}m|\d+d\d{2}h\d{2}m)",
+    ),
+    _scheme(
+        "Incucyte archive",
+        r"(?P<time>\d{4})/(?P<time2>\d{2})/(?P<time3>\d{4})/(?:(?P<position>\d+)/)?"
+        r"(?P<position2>[A-P]\d{1,2})-(?P<position3>\d+)-(?P<channel>[A-Za-z]\w*)",
+        "%y%m_%d_%H%M",
+    ),
+    _scheme(
+        "Leica Matrix Screener",
+        r"[^/]*--(?:L\d+--)?S\d+--(?P<position>U\d+--V\d+)--J\d+--E\d+--O\d+--"
+        r"(?P<position2>X\d+--Y\d+)--T(?P<time>\d+)--Z(?P<z>\d+)--(?P<channel>C\d+)",
+    ),
+    _scheme(
+        "Micro-Manager",
+        r"(?:(?P<position>[^/]*)/)?img_(?P<time>\d{9})_(?P<channel>[^/]+)_(?P<z>\d{3})",
+    ),
+)
+_THUMBNAIL = re.compile(r"(?i)_thumb[0-9A-F-]*$")
+
+
+def _by_scheme(names: Sequence[str]) -> Names | None:
+    """Read names by the naming rule of a microscope; None unless one fits all names."""
+    for scheme in _SCHEMES:
+        matches = [scheme.expression.fullmatch(name) for name in names]
+        if all(matches):
+            groups = {group: group.rstrip("23") for group in scheme.expression.groupindex}
+            timed = scheme.time_form is not None
+            found = [_join(match, groups, timed) for match in matches if match is not None]
+            return Names([*found], scheme.time_form, scheme=scheme.name)
+    return None
+
+
+def read_names(names: Sequence[str]) -> Names:
+    """Tell the fields from the names themselves, together: paths below the root without suffix.
+
+    The naming rules of microscopes go first, then the words and letters of `detect_fields`. Small
+    pictures for the screen (``_thumb``) are left out.
+    """
+    wanted = [name for name in names if not _THUMBNAIL.search(name)]
+    if not wanted or len(wanted) == len(names):
+        return _by_scheme(names) or detect_fields(names)
+    found = _by_scheme(wanted) or detect_fields(wanted)
+    rest = iter(found.fields)
+    fields = [None if _THUMBNAIL.search(name) else next(rest) for name in names]
+    return replace(found, fields=fields)
+
+
+def pattern_of(names: Sequence[str], read: Names) -> str:
+    """Return a pattern that reads names as they were read, for a user to change; empty if none.
+
+    It is made from the first name, and given only if it divides all names in the same way.
+    """
+    fields, text = read.fields, names[0]
+    known = [each for each in fields if each is not None]
+    rule = next((each for each in _SCHEMES if each.name == read.scheme), None)
+    match = rule.expression.match(text) if rule else None
+    if match is not None:
+        for group in sorted(match.re.groupindex, key=match.start, reverse=True):
+            field = group.rstrip("23")
+            if match[group] and len({getattr(each, field) for each in known}) > 1:
+                start, end = match.span(group)
+                text = f"{text[:start]}{_labelled(match[group], field)}{text[end:]}"
+        text = re.sub(r"(?<=L\d\d)A\d\d", "*", text)  # the action of a CV8000 goes with its channel
+    for field in ("z", "channel", "time", "position") if match is None else ():
+        value = getattr(known[0], field)
+        if len({getattr(each, field) for each in known}) > 1:
+            for part in [value] if value in text else value.split("_"):
+                head, found, tail = text.rpartition(part or text)
+                text = f"{head}{_labelled(part, field)}{tail}" if found and part else text
+    try:
+        again = match_pattern(names, text).fields
+    except ConfigError:
+        return ""
+    for field in FIELDS:
+        pairs = {
+            (getattr(a, field), getattr(b, field) if b else None)
+            for a, b in zip(fields, again, strict=True)
+            if a is not None
+        }
+        if len(pairs) != len({a for a, _ in pairs}) or any(b is None for _, b in pairs):
+            return ""
+    return text
+
+
+def _labelled(part: str, field: str) -> str:
+    """Return a field in a pattern; letters before a number stay as they are."""
+    label = _LABEL.match(part)
+    return f"{label[0] if label else ''}{{{field}}}"
 
 
 @dataclass(slots=True)
@@ -85,7 +280,7 @@ class _Column:
     kind: str | None = None
 
 
-def detect_fields(names: Sequence[str]) -> list[NameFields]:
+def detect_fields(names: Sequence[str]) -> Names:
     """Tell the fields from the names themselves: paths below the root without suffix, with ``/``.
 
     Numbers after a known word or letter (``xy01``, ``pos_3``, ``s2`` position; ``t001``,
@@ -96,10 +291,11 @@ def detect_fields(names: Sequence[str]) -> list[NameFields]:
     """
     parts = _columns(names)
     for column in parts:
-        column.kind = _kind(column)
+        column.kind = column.kind or _kind(column)
+    _decide_letters(parts)
     constant = {column.kind for column in parts if len(set(column.values)) == 1}
     columns = _without_doubles([each for each in parts if len(set(each.values)) > 1])
-    _assign_rest(columns, names, time_is_told="time" in constant)
+    left_over = _assign_rest(columns, names, time_is_told="time" in constant)
     chosen: dict[str, list[str]] = {}
     for kind in FIELDS:
         same = [column for column in columns if column.kind == kind]
@@ -110,9 +306,8 @@ def detect_fields(names: Sequence[str]) -> list[NameFields]:
             chosen[kind] = ["_".join(text) for text in texts]
     if "position" not in chosen:
         chosen["position"] = [_constant_position(names[0])] * len(names)
-    return [
-        NameFields(**{kind: each[i] for kind, each in chosen.items()}) for i in range(len(names))
-    ]
+    fields = [{kind: each[i] for kind, each in chosen.items()} for i in range(len(names))]
+    return Names([NameFields(**each) for each in fields], time_left_over=left_over)
 
 
 def _columns(names: Sequence[str]) -> list[_Column]:
@@ -139,6 +334,9 @@ def _split(values: list[str], before: set[str], *, folder: bool) -> list[_Column
     if len(set(values)) == 1 and not values[0][-1:].isdecimal():
         return []
     whole = [_Column(values, values, "", folder)]
+    letters = {value[:1].lower() for value in values}
+    if all(map(_WELL.match, values)) and not (len(letters) == 1 and letters <= {*_KEYWORDS}):
+        return whole
     runs = [_RUNS.findall(value) for value in values]
     shapes = {tuple(run.isdecimal() for run in row) for row in runs}
     if len(shapes) != 1:
@@ -149,9 +347,13 @@ def _split(values: list[str], before: set[str], *, folder: bool) -> list[_Column
         column = [row[i] for row in runs]
         if not is_number:
             if len(set(column)) > 1:
-                return whole
+                if i or not all(_CHANNEL_WORDS.search(word) for word in set(column)):
+                    return whole
+                columns.append(_Column(column, column, "", folder, "channel"))
             continue
         label = runs[0][i - 1] if i else ""
+        if i and len({row[i - 1] for row in runs}) > 1:  # behind words of channels
+            label = ""
         texts = [label + text for text in column]
         if not i and len(before) == 1 and next(iter(before)).isalpha():
             label = next(iter(before))
@@ -171,6 +373,28 @@ def _kind(column: _Column) -> str | None:
     return "position" if column.folder else None
 
 
+def _decide_letters(columns: list[_Column]) -> None:
+    """Let the letters of one name decide each other.
+
+    With ``ch``, or with ``r``, ``c`` is a column of the plate and no channel; with ``r`` and ``c``,
+    ``p`` is a plane; with ``t`` and ``f``, or ``c`` as well, ``w`` is a well.
+    """
+    single = {column.label: column for column in columns if len(column.label) <= 2}
+    with_row = "r" in single and "c" in single
+    if with_row or ("ch" in single and "c" in single):
+        for label in ("r", "c"):
+            if label in single:
+                single[label].kind = "position"
+        if "f" in single:
+            single["f"].kind = "position"
+        if with_row and "f" in single and "p" in single:
+            single["p"].kind = "z"
+    if "w" in single and ("f" in single or "c" in single) and "t" in single:
+        single["w"].kind = "position"
+        if "f" in single:
+            single["f"].kind = "position"
+
+
 def _without_doubles(columns: list[_Column]) -> list[_Column]:
     """Drop parts that say the same as another one does, such as ``GFP/gfp_001``."""
     kept: list[_Column] = []
@@ -187,20 +411,21 @@ def _same(some: list[str], others: list[str]) -> bool:
     return len(pairs) == len(set(some)) == len(set(others))
 
 
-def _assign_rest(columns: list[_Column], names: Sequence[str], *, time_is_told: bool) -> None:
-    """Take the one number that is left over in the files' own names for the time.
+def _assign_rest(columns: list[_Column], names: Sequence[str], *, time_is_told: bool) -> bool:
+    """Take the one number that is left over in the files' own names for the time; tell if so.
 
     Nothing is needed where the known parts tell all files apart.
     """
     rest = [column for column in columns if column.kind is None]
     known = [column.values for column in columns if column.kind is not None]
     if not rest or (known and len(set(zip(*known, strict=True))) == len(names)):
-        return
+        return False
     has_time = time_is_told or any(column.kind == "time" for column in columns)
     number = all(value.isdecimal() for value in rest[0].values) and not rest[0].folder
     if len(rest) > 1 or has_time or not number:
         raise _ambiguous("it is not clear what some parts of the names mean", rest)
     rest[0].kind = "time"
+    return True
 
 
 def _ambiguous(what: str, columns: list[_Column]) -> FovflowError:

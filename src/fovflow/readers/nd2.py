@@ -306,7 +306,7 @@ class Nd2Reader(FileReader[ChunkFile]):
             self._sizes = {"P": 1, "T": 1, "Z": 1} | dict(header.loops) | {"C": header.n_channels}
             self._check(path)
             frames = held_frames(path, self._held_planes())
-            super().__init__(path, self._describe(frames), self._choose(frames.whole), given)
+            super().__init__(path, self._describe(frames), self._choose(frames.there), given)
 
     def _check(self, path: Path) -> None:
         header = self._header
@@ -358,10 +358,11 @@ class Nd2Reader(FileReader[ChunkFile]):
         letters = "".join(axis for axis, _ in loops)
         order = [letters.index(axis) for axis in "PTZ" if axis in letters]
         shape = [self._sizes[axis] for axis in "PTZ"]
-        return grid.transpose(order or [0]).reshape(shape)
+        held = grid.transpose(order or [0]).reshape(shape)  # an image has all channels
+        return np.repeat(held[:, :, np.newaxis], self._sizes["C"], axis=2)
 
     def _describe(self, frames: HeldFrames) -> RawInfo:
-        header, notes = self._header, list(frames.notes)
+        header, notes = self._header, []
         if self._surplus:
             notes.append(f"The file holds {self._surplus} images more than its loops announce.")
         if not header.has_loops and self._sizes["T"] > 1:
@@ -376,6 +377,7 @@ class Nd2Reader(FileReader[ChunkFile]):
             pixel_um=header.pixel_um,
             z_um=header.z_um,
             missing=frames.missing,
+            missing_planes=frames.missing_planes,
             warnings=tuple(notes),
         )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from contextlib import closing
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
+    MAX_METADATA_BYTES,
     FileReader,
     HeldFrames,
     Overrides,
@@ -28,7 +31,7 @@ from fovflow.readers.base import (
     raw_info,
     refuse_rgb,
 )
-from fovflow.readers.locate import path_inside
+from fovflow.readers.locate import TIFF_MAGIC, path_inside
 from fovflow.readers.tiff_pages import TiffPages
 from fovflow.units import positive, to_s, to_um
 
@@ -37,12 +40,13 @@ from fovflow.units import positive, to_s, to_um
 class Block:
     """Planes that are stored one after another: a `TiffData` element.
 
-    `file` is the name of the file that holds them, None for the file with the XML; `page` that of
-    the first plane; `count` the number of planes, None for all that the file has; `first` the index
-    of the first plane in the image's own order of planes.
+    `file` is the name of the file that holds them, None for the file with the XML; `uuid` that of
+    the file; `page` that of the first plane; `count` the number of planes, None for all that the
+    file has; `first` the index of the first plane in the image's own order of planes.
     """
 
     file: str | None
+    uuid: str
     page: int
     count: int | None
     first: int
@@ -68,35 +72,122 @@ class Image:
     y_um: float | None
     stamps: dict[int, float]
     blocks: tuple[Block, ...]
+    beside: int
+    """Planes that are placed outside the announced sizes."""
 
 
-def parse_ome(path: Path, text: str) -> tuple[Image, ...]:
-    """Parse the OME-XML of an OME-TIFF file.
+@dataclass(frozen=True)
+class Description:
+    """The OME-XML of a dataset: the file in which it stands, its text, and the images in it."""
 
-    XML that is damaged, holds no image, or stands in another file is refused.
+    path: Path
+    text: str
+    images: tuple[Image, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def in_tiff(self) -> bool:
+        """Whether it stands in a TIFF file, and in no file of its own."""
+        with self.path.open("rb") as file:
+            return file.read(4) in TIFF_MAGIC
+
+
+_COMMENTS_BEHIND = re.compile(r"(\s*<!--(?:(?!-->).)*-->)+\s*$", re.DOTALL)
+_REFERENCE = re.compile(r"&#(x[0-9a-fA-F]{1,6}|[0-9]{1,7});")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+def ome_text(text: str) -> str:
+    """Return the OME-XML in the description of a TIFF file, empty if it is none.
+
+    Byte order marks, zeros and comments around it do not count.
     """
+    bare = text.strip("\ufeff \t\r\n\0").removeprefix("\u00ef\u00bb\u00bf")
+    if bare[:1] == "<" and _COMMENTS_BEHIND.sub("", bare[-4096:]).rstrip().endswith("OME>"):
+        return bare
+    return ""
+
+
+def _parse_xml(path: Path, text: str) -> tuple[ElementTree.Element, tuple[str, ...]]:
+    """Return the root of OME-XML; characters that XML does not allow are left out, and told."""
+
+    def kept(match: re.Match[str]) -> str:
+        code = match[1]
+        number = int(code[1:], 16) if code[0] == "x" else int(code)
+        surrogate = 0xD800 <= number < 0xE000
+        allowed = number >= 0x20 and not surrogate and number not in (0xFFFE, 0xFFFF)
+        return match[0] if number in (9, 10, 13) or allowed else ""
+
+    clean = _CONTROL.sub("", _REFERENCE.sub(kept, text))
+    notes = ("Characters that XML does not allow were left out of its OME-XML.",)
     with explained(
-        f"the OME-XML of {path} is damaged",
+        f"the OME-XML of {path} is not understood",
         ElementTree.ParseError,
-        remedy="copy the file again from its source",
+        remedy="copy the file again from its source, or save it again as OME-TIFF",
     ):
-        root = ElementTree.fromstring(text)
-    own = root.get("UUID")
-    images = []
-    for element in root:
-        kind = _local(element)
-        if kind == "BinaryOnly":
+        return ElementTree.fromstring(clean), notes if clean != text else ()
+
+
+def describe_set(path: Path, open_pages: Callable[[Path], TiffPages]) -> Description | None:
+    """Return the description of the dataset to which an OME-TIFF file or a companion file belongs.
+
+    It may stand in another file of the set. None for TIFF files of other kinds; XML that is
+    damaged, holds no image, or points to a file that is not there is refused.
+    """
+    seen: list[Path] = []
+    while True:
+        text = _text_of(path, open_pages)
+        if not text:
+            if not seen:
+                return None
+            raise FovflowError(f"{seen[-1]} points to {path.name}, which holds no OME-XML")
+        root, notes = _parse_xml(path, text)
+        pointer = next((child for child in root if _local(child) == "BinaryOnly"), None)
+        if pointer is None:
+            break
+        name = pointer.get("MetadataFile") or ""
+        following = file_of_set(path, name)
+        if not following.is_file():
+            following = _renamed(path, name, following) or following
+        if not following.is_file() or following in seen:
             raise FovflowError(
                 f"{path} is part of a set whose description stands in another file",
-                found=f"it points to {element.get('MetadataFile')!r}",
-                remedy="name that file, if it is a TIFF; else save the set again as OME-TIFF with "
-                "the description inside",
+                found=f"it points to {name!r}, which is not there",
+                remedy="put that file beside it, with its own name, or save the set again as "
+                "OME-TIFF with the description inside",
             )
-        if kind == "Image":
-            images.append(_parse_image(path, element, own))
+        seen.append(path)
+        path = following
+    own = root.get("UUID")
+    images = tuple(_parse_image(path, child, own) for child in root if _local(child) == "Image")
     if not images:
-        raise FovflowError(f"the OME-XML of {path} describes no image", found=text[:80])
-    return tuple(images)
+        raise FovflowError(
+            f"the OME-XML of {path} describes no image",
+            found=repr(text[:80]),
+            remedy="name the file of the set that holds the images, or save it again as OME-TIFF",
+        )
+    return Description(path, text, images, notes)
+
+
+def _text_of(path: Path, open_pages: Callable[[Path], TiffPages]) -> str:
+    with path.open("rb") as file:
+        if file.read(4) not in TIFF_MAGIC:
+            file.seek(0)
+            return ome_text(file.read(MAX_METADATA_BYTES).decode("utf-8", "replace"))
+    return ome_text(str(open_pages(path).tif.pages[0].description or ""))
+
+
+def _renamed(path: Path, name: str, wanted: Path) -> Path | None:
+    """Return the file that was called `name` before all files of the set got the same prefix."""
+    if not wanted.parent.is_dir():
+        return None
+    ending = "".join(char if char.isalnum() else "?" for char in wanted.name)
+    found = [
+        file
+        for file in wanted.parent.glob(f"?*{ending}")
+        if file.name.endswith(wanted.name) and path.name.startswith(file.name[: -len(wanted.name)])
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> Image:
@@ -104,7 +195,10 @@ def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> I
     if pixels is None:
         raise FovflowError(f"an image in the OME-XML of {path} has no pixels")
     with explained(
-        f"the OME-XML of {path} is damaged", KeyError, ValueError, remedy=None, name_kind=True
+        f"the OME-XML of {path} is not understood",
+        *(KeyError, ValueError),
+        remedy="save it again as OME-TIFF",
+        name_kind=True,
     ):
         sizes = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in "TCZYX"}
         order = pixels.attrib["DimensionOrder"][:1:-1]
@@ -113,11 +207,8 @@ def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> I
         channels = [child for child in pixels if _local(child) == "Channel"]
         samples = max((int(c.get("SamplesPerPixel", 1)) for c in channels), default=1)
         check_sizes(path, sizes)
-        blocks = tuple(
-            _parse_block(child, own, order, sizes)
-            for child in pixels
-            if _local(child) == "TiffData"
-        )
+        data = [child for child in pixels if _local(child) == "TiffData"]
+        blocks = [_parse_block(child, own, order, sizes) for child in data]
     planes = [child for child in pixels if _local(child) == "Plane"]
     x_um, y_um = _stage(planes)
     return Image(
@@ -132,25 +223,29 @@ def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> I
         x_um=x_um,
         y_um=y_um,
         stamps=_stamps(planes),
-        blocks=blocks,
+        blocks=tuple(block for block in blocks if block is not None),
+        beside=blocks.count(None),
     )
 
 
 def _parse_block(
     element: ElementTree.Element, own: str | None, order: str, sizes: dict[str, int]
-) -> Block:
+) -> Block | None:
+    """Return the planes of a `TiffData` element; None where they lie outside the image."""
     first = 0
     for axis in order:
         index = int(element.get(f"First{axis}", 0))
         if not 0 <= index < sizes[axis]:
-            raise ValueError(f"First{axis} {index} of {sizes[axis]}")
+            return None
         first = first * sizes[axis] + index
     page = element.get("IFD")
     count = element.get("PlaneCount") or element.get("NumPlanes")
     uuid = next((child for child in element if _local(child) == "UUID"), None)
-    elsewhere = uuid is not None and (own is None or (uuid.text or "").strip() != own)
+    known = "" if uuid is None else (uuid.text or "").strip()
+    elsewhere = uuid is not None and (own is None or known != own)
     return Block(
         file=uuid.get("FileName") if uuid is not None and elsewhere else None,
+        uuid=known,
         page=int(page or 0),
         count=int(count) if count is not None else (1 if page is not None else None),
         first=first,
@@ -202,26 +297,31 @@ _ANY_NUMBER = np.iinfo(np.int32).max
 
 
 class OmeTiffReader(FileReader[TiffPages]):
-    """An open OME-TIFF dataset: a file, or any file of a set that carries the description.
+    """An open OME-TIFF dataset: any file of a set, or its companion file.
 
-    Planes that the description names and no file holds are missing; a frame that lacks some of its
-    channels or z planes counts as missing too.
+    Planes that the description names and no file holds are missing.
     """
 
     def __init__(self, path: Path, given: Overrides | None = None):
-        with self._opening(path, TiffPages) as pages:
-            images = parse_ome(path, _description(pages))
-            self._index = _PlaneIndex(path, images, pages.count)
-            plane = pages.describe()
-            frames = held_frames(path, self._index.held())
-            info = _describe(images, self._index, frames, plane)
-            recorded = np.full(frames.whole.shape, np.nan)
-            for p, image in enumerate(images):
+        with ExitStack() as stack:
+            stack.callback(self.close)
+            described = describe_set(path, lambda name: self._file(name, TiffPages))
+            if described is None:
+                raise FovflowError(f"{path} holds no OME-XML", remedy="name an OME-TIFF file")
+            own_pages = self._file(described.path, TiffPages).count if described.in_tiff else 0
+            self._index = index = _PlaneIndex(described, own_pages)
+            first = index.first_file()
+            plane = self._file(first, TiffPages).describe(index.first_page())
+            frames = held_frames(path, index.held())
+            info = _describe(index, frames, plane)
+            recorded = np.full(frames.there.shape, np.nan)
+            for p, image in enumerate(index.images):
                 for t, seconds in image.stamps.items():
                     if 0 <= t < info.n_frames:
                         recorded[p, t] = seconds
-            nominal = nominal_times(info.n_frames, images[0].period_s)
-            super().__init__(path, info, choose_times(recorded, frames.whole, nominal), given)
+            nominal = nominal_times(info.n_frames, index.main.period_s)
+            super().__init__(path, info, choose_times(recorded, frames.there, nominal), given)
+            stack.pop_all()
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         file, page = self._index.find(p, t, c, z)
@@ -232,46 +332,78 @@ class OmeTiffReader(FileReader[TiffPages]):
 
 
 class _PlaneIndex:
-    """In which file and page each plane is."""
+    """In which file and page each plane is.
 
-    def __init__(self, path: Path, images: tuple[Image, ...], own_pages: int):
-        self.path = path
-        first = images[0]
-        for image in images:
-            if image.samples > 1:
-                refuse_rgb(path, image.samples)
-            if any(image.sizes[axis] != first.sizes[axis] for axis in "TCZ"):
-                raise FovflowError(
-                    f"the positions of {path} have different numbers of frames, channels or z "
-                    "planes",
-                    found=f"{_sizes(first)} and {_sizes(image)}",
-                    remedy="save each kind in a file of its own",
+    `images` are the positions. Colour images and those with other channels or z planes than most
+    are left out: at the end they are no positions; between others they are positions without
+    frames. `main` is the first image that is read, `notes` are sentences for the warnings.
+    """
+
+    def __init__(self, described: Description, own_pages: int):
+        path, images = described.path, list(described.images)
+        self.notes = list(described.notes)
+        grey = [image for image in images if image.samples == 1]
+        if not grey:
+            refuse_rgb(path, images[0].samples)
+        kinds = Counter((image.sizes["C"], image.sizes["Z"]) for image in grey)
+        channels, n_z = max(kinds, key=lambda kind: kinds[kind])
+        alike = [
+            image.samples == 1 and (image.sizes["C"], image.sizes["Z"]) == (channels, n_z)
+            for image in images
+        ]
+        for i, image in enumerate(images):
+            if not alike[i]:
+                colour, name = image.samples > 1, image.name or "no name"
+                what = "a colour image" if colour else f"of other sizes ({_sizes(image)})"
+                self.notes.append(f"Image {i} ({name}) is {what}: left out.")
+            if image.beside:
+                self.notes.append(
+                    f"Image {i} places {image.beside} planes outside its announced sizes "
+                    f"({_sizes(image)}): left out."
                 )
-        self.sizes = first.sizes | {"P": len(images)}
+        while not alike[-1]:
+            alike.pop()
+            images.pop()
+        self.images = images
+        self.main = images[alike.index(True)]
+        n_frames = max(image.sizes["T"] for image, same in zip(images, alike, strict=True) if same)
+        self.sizes = self.main.sizes | {"P": len(images), "T": n_frames}
         check_sizes(path, self.sizes)
+        self._described = described
         self.files: list[Path] = [path]
         self.absent: list[str] = []
         self._own_pages = own_pages
-        self._known: dict[str | None, int] = {None: 0, path.name: 0}
-        names = {block.file for image in images for block in image.blocks}
-        if len(names) == 1:  # a file on its own may have been renamed
-            self._known[names.pop()] = 0
+        self._known: dict[str | None, int] = {None: 0 if own_pages else _ABSENT}
+        names = {block.file for image in described.images for block in image.blocks}
+        if own_pages:
+            self._known[path.name] = 0
+            if len(names) == 1:  # a file on its own may have been renamed
+                self._known[names.pop()] = 0
         shape = [self.sizes[axis] for axis in "PTCZ"]
         self._file = np.full(shape, _ABSENT, np.int32)
         self._page = np.zeros(shape, np.int32)
         for p, image in enumerate(images):
-            self._fill(p, image, alone=len(images) == 1)
+            if alike[p]:
+                self._fill(p, image, alone=len(described.images) == 1)
+        if self.absent and not self.held().any():
+            raise FovflowError(
+                f"the files that the OME-XML of {path} names are not there",
+                found=", ".join(map(repr, self.absent[:5])),
+                remedy="give the files of the set the names that it was saved with, if they were "
+                "renamed, or copy the missing ones",
+            )
+        self._check_claims()
 
     def _fill(self, p: int, image: Image, *, alone: bool) -> None:
         lengths = [image.sizes[axis] for axis in image.order]
         total = int(np.prod(lengths))
         file = np.full(total, _ABSENT, np.int32)
         page = np.zeros(total, np.int32)
-        if not image.blocks and alone:
+        if not image.blocks and not image.beside and alone:
             count = min(total, self._own_pages)
             file[:count], page[:count] = 0, np.arange(count)
         for block in image.blocks:
-            number = self._number(block.file)
+            number = self._number(block)
             if number == _ABSENT:
                 continue
             pages = self._own_pages if number == 0 else _ANY_NUMBER  # others are not opened here
@@ -280,14 +412,20 @@ class _PlaneIndex:
             span = slice(block.first, block.first + count)
             file[span], page[span] = number, block.page + np.arange(count)
         turn = [image.order.index(axis) for axis in "TCZ"]
-        self._file[p] = file.reshape(lengths).transpose(turn)
-        self._page[p] = page.reshape(lengths).transpose(turn)
+        self._file[p, : image.sizes["T"]] = file.reshape(lengths).transpose(turn)
+        self._page[p, : image.sizes["T"]] = page.reshape(lengths).transpose(turn)
 
-    def _number(self, name: str | None) -> int:
+    def _number(self, block: Block) -> int:
         """Return the number of a file of the set, or -1 if it is not there."""
+        name = block.file
         if name not in self._known:
-            sibling = file_of_set(self.path, name or "")
-            if sibling.is_file():
+            path = self._described.path
+            sibling = file_of_set(path, name or "")
+            if not sibling.is_file():
+                sibling = self._renamed(block, sibling) or sibling
+            if sibling == path and self._own_pages:
+                self._known[name] = 0
+            elif sibling.is_file():
                 self._known[name] = len(self.files)
                 self.files.append(sibling)
             else:
@@ -295,9 +433,58 @@ class _PlaneIndex:
                 self.absent.append(name or "")
         return self._known[name]
 
+    def _renamed(self, block: Block, wanted: Path) -> Path | None:
+        """Return a file with a prefix before its name, if it carries this set's description."""
+        found = _renamed(self._described.path, block.file or "", wanted)
+        if found is not None and found != self._described.path:
+            with ExitStack() as stack:
+
+                def open_pages(path: Path) -> TiffPages:
+                    pages = TiffPages(path)
+                    stack.callback(pages.close)
+                    return pages
+
+                text = _text_of(found, open_pages)
+            if text != self._described.text and not (block.uuid and block.uuid in text):
+                return None
+        if found is not None:
+            self.notes.append(f"The file {block.file!r} of the set is now called {found.name!r}.")
+        return found
+
+    def _check_claims(self) -> None:
+        """Refuse planes that share a page, or number the pages anew where they add up."""
+        held = self.held()
+        claims = self._file[held].astype(np.int64) << 32 | self._page[held]
+        if np.unique(claims).size == claims.size:
+            return
+        if len(self.images) == 1 and len(self.files) == 1 and self._own_pages == held.sum():
+            turn = [self.main.order.index(axis) for axis in "TCZ"]
+            lengths = [self.main.sizes[axis] for axis in self.main.order]
+            self._page[0] = np.arange(held.sum()).reshape(lengths).transpose(turn)
+            self.notes.append(
+                "The OME-XML gives several planes the same page; there are as many pages as "
+                "planes, and they are taken in order."
+            )
+            return
+        raise FovflowError(
+            f"the OME-XML of {self._described.path} gives several planes the same page",
+            found=f"{claims.size} planes on {np.unique(claims).size} pages",
+            remedy="save the set again as OME-TIFF from its source",
+        )
+
     def held(self) -> NDArray[np.bool_]:
         """Return which planes there are, (P, T, C, Z)."""
         return np.asarray(self._file != _ABSENT)
+
+    def first_file(self) -> Path:
+        """Return the file of the first plane that is there."""
+        held = np.flatnonzero(self.held())
+        return self.files[self._file.flat[held[0]]] if held.size else self.files[0]
+
+    def first_page(self) -> int:
+        """Return the page of the first plane that is there."""
+        held = np.flatnonzero(self.held())
+        return int(self._page.flat[held[0]]) if held.size else 0
 
     def find(self, p: int, t: int, c: int, z: int) -> tuple[Path, int]:
         """Return file and page of a plane."""
@@ -319,49 +506,41 @@ def file_of_set(path: Path, name: str) -> Path:
 def set_files(path: Path) -> list[Path]:
     """Return the files of the OME-TIFF set that a file describes, those that are there.
 
-    The named file comes first; the list is empty for TIFF files of other kinds.
+    The file with the description comes first; the list is empty for TIFF files of other kinds.
     """
-    with closing(TiffPages(path)) as pages:
-        if not is_ome(pages):
+    with ExitStack() as stack:
+
+        def open_pages(name: Path) -> TiffPages:
+            pages = TiffPages(name)
+            stack.callback(pages.close)
+            return pages
+
+        described = describe_set(path, open_pages)
+        if described is None:
             return []
-        images = parse_ome(path, _description(pages))
-        return _PlaneIndex(path, images, pages.count).files
+        own_pages = open_pages(described.path).count if described.in_tiff else 0
+        return _PlaneIndex(described, own_pages).files
 
 
-def is_ome(pages: TiffPages) -> bool:
-    """Tell whether a TIFF file carries OME-XML."""
-    text = _description(pages).strip()
-    return text[:1] == "<" and text.endswith("OME>")
-
-
-def _description(pages: TiffPages) -> str:
-    return str(pages.tif.pages[0].description or "")
-
-
-def _describe(
-    images: tuple[Image, ...],
-    index: _PlaneIndex,
-    frames: HeldFrames,
-    plane: tuple[int, int, str],
-) -> RawInfo:
-    first = images[0]
+def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str]) -> RawInfo:
     notes = [f"The file {name!r} of the set is not there." for name in index.absent[:5]]
-    notes += frames.notes
+    notes += index.notes
     shape, dtype = plane[:2], plane[2]
-    shapes = [(image.sizes["Y"], image.sizes["X"]) for image in images]
-    if shapes[0] == shape:  # else the description is wrong: the page counts
+    shapes = [(image.sizes["Y"], image.sizes["X"]) for image in index.images]
+    if (index.main.sizes["Y"], index.main.sizes["X"]) == shape:  # else the page counts
         shape, odd = common_shape(shapes)
         notes += odd
     return raw_info(
         "ome-tiff",
-        long_axes(f"P{first.order}", index.sizes),
+        long_axes(f"P{index.main.order}", index.sizes),
         index.sizes,
         (*shape, dtype),
-        positions=[(image.name, image.x_um, image.y_um) for image in images],
-        channels=first.channels,
-        pixel_um=first.pixel_um,
-        z_um=first.z_um,
+        positions=[(image.name, image.x_um, image.y_um) for image in index.images],
+        channels=index.main.channels,
+        pixel_um=index.main.pixel_um,
+        z_um=index.main.z_um,
         missing=frames.missing,
+        missing_planes=frames.missing_planes,
         warnings=tuple(notes),
     )
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,16 +22,21 @@ from fovflow.readers.base import (
     TimeSource,
     check_sizes,
     choose_times,
+    held_frames,
     long_axes,
     worst_source,
 )
+from fovflow.readers.clocks import frames_of
 from fovflow.readers.locate import Location, natural_key
-from fovflow.readers.names import NameFields, detect_fields, match_pattern
+from fovflow.readers.names import NameFields, match_pattern, pattern_of, read_names
 from fovflow.readers.ome_tiff import OmeTiffReader, set_files
 from fovflow.readers.tiff import TiffReader, open_tiff
 
 _ABSENT = -1
-_NUMBER = re.compile(r"(\D*)(\d+)")
+_PATTERNS = (
+    'say it with a pattern, such as "cells_{position}.tif" (each file a movie of a position) or '
+    '"cells_{time}.tif" (each file the z planes of a frame)'
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class NamedFiles:
     root: Path
     files: tuple[Path, ...]
     fields: tuple[NameFields, ...]
+    time_form: str | None = None
+    time_left_over: bool = False
     notes: tuple[str, ...] = ()
+    pattern: str = ""
 
 
 def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> NamedFiles:
@@ -52,9 +57,8 @@ def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> N
     if len(files) == 1 and pattern is None:
         return NamedFiles(root, tuple(files), (NameFields(),))
     names = [path.relative_to(root).as_posix() if path != root else path.name for path in files]
-    if pattern is None:
-        return NamedFiles(root, tuple(files), tuple(detect_fields([_stem(n) for n in names])))
-    found = match_pattern(names, pattern)
+    read = match_pattern(names, pattern) if pattern else read_names([_stem(n) for n in names])
+    found = read.fields
     pairs = [(path, each) for path, each in zip(files, found, strict=True) if each is not None]
     if not pairs:
         raise FovflowError(
@@ -63,11 +67,16 @@ def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> N
             remedy="compare the pattern with these names",
         )
     notes: tuple[str, ...] = ()
+    if read.scheme:
+        notes = (f"The names are read as those of {read.scheme}.",)
     if len(pairs) < len(names):
         skipped = next(name for name, each in zip(names, found, strict=True) if each is None)
         count = len(names) - len(pairs)
-        notes = (f"{count} files do not match the pattern, such as {skipped!r}.",)
-    return NamedFiles(root, tuple(p for p, _ in pairs), tuple(f for _, f in pairs), notes)
+        what = "do not match the pattern" if pattern else "are small pictures for the screen"
+        notes += (f"{count} files {what}, such as {skipped!r}.",)
+    paths, fields = zip(*pairs, strict=True)
+    shown = pattern or pattern_of(names, read)
+    return NamedFiles(root, paths, fields, read.time_form, read.time_left_over, notes, shown)
 
 
 class SeriesGrid:
@@ -82,22 +91,34 @@ class SeriesGrid:
         Their names, as far as known.
     sizes : dict
         Lengths of P, T, C and Z.
-    held : (P, T) bool
-        Which frames there are.
+    held : (P, T, C, Z) bool
+        Which planes there are.
+    seconds : dict
+        Times in seconds of the frames that are there, where the names tell them.
     notes : tuple of str
         Sentences for the warnings.
 
-    Two files of the same place, and frames that lack some of their channels, are refused.
+    Two files of the same place are refused, and so are frames that lack channels or z planes where
+    no channel is there in all frames: then the names were misread, or files got lost.
     """
 
     def __init__(self, named: NamedFiles, inner: RawInfo):
         root, known, notes = named.root, named.fields, list(named.notes)
-        times = _frame_numbers([each.time for each in known], notes)
+        named_times = frames_of([each.time for each in known], named.time_form)
+        times, self.seconds = named_times.frames, named_times.seconds
+        notes += [named_times.note] if named_times.note else []
         labels = {
             kind: sorted({getattr(each, kind) for each in known}, key=natural_key)
             for kind in ("position", "channel", "z")
         }
         self.positions = tuple(labels["position"])
+        if named.time_left_over and inner.n_frames * inner.n_z > 1:
+            raise FovflowError(
+                f"each file of the series in {root} holds several images, and it is not clear what "
+                "the number in the names is",
+                found=f"{named.files[0].name} with {inner.n_frames * inner.n_z} images",
+                remedy=_PATTERNS,
+            )
         self._pages = _page_axes(root, inner, len(set(times)), len(labels["channel"]), labels["z"])
         outer = (max(times) + 1, len(labels["channel"]), len(labels["z"]))
         inner_names = tuple(channel.name for channel in inner.channels)
@@ -124,25 +145,34 @@ class SeriesGrid:
                     remedy="give a pattern with all fields that tell files apart",
                 )
             self._at[key] = i
-        self.held = self._held_frames(root)
+        self.held = self._held_planes(root)
         self.notes = tuple(notes)
 
-    def _held_frames(self, root: Path) -> NDArray[np.bool_]:
-        there = (self._at != _ABSENT).reshape(*self._at.shape[:2], -1)
-        partial = np.argwhere(there.any(axis=2) & ~there.all(axis=2))
-        if partial.size:
+    def _held_planes(self, root: Path) -> NDArray[np.bool_]:
+        there = self._at != _ABSENT
+        frames = there.any(axis=(2, 3))
+        complete = [
+            bool((there[:, :, c].any(axis=2) == frames).all()) for c in range(there.shape[2])
+        ]
+        partial = np.argwhere(frames & ~there.all(axis=(2, 3)))
+        if partial.size and not any(complete):
             p, t = (int(i) for i in partial[0])
             present = sorted(self._files[i].name for i in self._at[p, t].ravel() if i != _ABSENT)
             raise FovflowError(
                 f"{len(partial)} frames of the series in {root} lack some of their channels or z "
-                "planes",
+                "planes, and no channel is there in all frames",
                 found=f"of position {self.positions[p] or p}, frame {t} only {', '.join(present)}",
                 remedy="add the missing files, remove these, or narrow the pattern",
             )
-        whole = there.all(axis=2)
-        if self._pages["T"] > 1:
-            whole = np.repeat(whole, self._pages["T"], axis=1)
-        return np.asarray(whole)
+        for axis, name in ((1, "T"), (2, "C"), (3, "Z")):
+            if there.shape[axis] < self.sizes[name]:  # the pages of each file run over it
+                there = np.repeat(there, self.sizes[name], axis=axis)
+        return np.asarray(there)
+
+    def first_file(self, p: int, t: int) -> Path:
+        """Return the file of the first plane that is there of a frame."""
+        at = self._at[p, min(t, self._at.shape[1] - 1)].ravel()
+        return self._files[int(at[at != _ABSENT][0])]
 
     def file(self, p: int, t: int, c: int, z: int) -> Path:
         """Return the file of a plane."""
@@ -155,25 +185,6 @@ class SeriesGrid:
         pages = self._pages
         inside = (min(t, pages["T"] - 1), min(c, pages["C"] - 1), min(z, pages["Z"] - 1))
         return (inside[2], inside[1], 0) if pages["swapped"] else inside
-
-
-def _frame_numbers(texts: list[str], notes: list[str]) -> list[int]:
-    """Return the frame of each file; gaps in regular numbers are missing frames.
-
-    Numbers whose gaps would more than double the frames are taken as mere labels, in order.
-    """
-    distinct = sorted(set(texts), key=natural_key)
-    order = {text: i for i, text in enumerate(distinct)}
-    number = {text: int(match[2]) for text in distinct if (match := _NUMBER.fullmatch(text))}
-    prefixes = {match[1] for text in distinct if (match := _NUMBER.fullmatch(text))}
-    values = sorted(set(number.values()))
-    if 1 < len(distinct) == len(values) and len(prefixes) == 1:
-        step = math.gcd(*(b - a for a, b in itertools.pairwise(values)))
-        if (values[-1] - values[0]) // step < 2 * len(values):
-            order = {text: (n - values[0]) // step for text, n in number.items()}
-        else:
-            notes.append("The times in the names have large gaps; the files are taken in order.")
-    return [order[text] for text in texts]
 
 
 def _page_axes(
@@ -218,27 +229,44 @@ def open_series(
                 found="0 bytes",
                 remedy="copy it again, or remove it: a file that is absent is a missing frame",
             )
-    if pattern is None and len(files) > 1 and len(set_files(files[0])) > 1:
-        return OmeTiffReader(files[0], given)
+    if pattern is None and len(files) > 1:
+        of_set = set_files(files[0])
+        if len(of_set) > 1:
+            others = sorted({*files} - {*of_set})
+            if others and len(set_files(others[0])) > 1:
+                raise FovflowError(
+                    f"{location.root} holds several OME-TIFF sets",
+                    found=f"{files[0].name} and {others[0].name} belong to different ones",
+                    remedy="name a file of one set; several sets are several datasets",
+                )
+            return OmeTiffReader(files[0], given)
     return SeriesReader(interpret_names(location.root, files, pattern), given)
 
 
 class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
-    """An open TIFF series."""
+    """An open TIFF series; `pattern` reads the names as they were read, empty where none does."""
 
     def __init__(self, named: NamedFiles, given: Overrides | None):
         with self._opening(named.files[0], open_tiff) as first:
             self._inner = first.info
             self._grid = grid = SeriesGrid(named, self._inner)
             self._check_some(named.files)
+            self.pattern = named.pattern
             self._stage: dict[int, Position] = {}
             source = self._time_source()
             self._in_files = source != "unknown" and (given is None or given.interval_s is None)
             n_positions, n_frames, n_z = (grid.sizes[axis] for axis in "PTZ")
+            frames = held_frames(named.root, grid.held)
+            self._there = frames.there
+            seconds = np.full(n_frames, np.nan)
+            if source == "unknown":
+                seconds[list(grid.seconds)] = list(grid.seconds.values())
+                source = "measured" if n_frames > 1 and grid.seconds else source
             if n_frames == 1 and source == "unknown":
-                times = FrameTimes(np.zeros(1), "nominal")
+                times = [FrameTimes(np.zeros(1), "nominal")] * n_positions
             else:
-                times = FrameTimes(np.full(n_frames, np.nan), source)
+                held = frames.there if seconds.any() else np.ones((n_positions, 1), bool)
+                times = [FrameTimes(np.where(row, seconds, np.nan), source) for row in held]
             info = replace(
                 self._inner,
                 format="tiff-series",
@@ -250,10 +278,11 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
                     for p, name in enumerate(grid.positions)
                 ),
                 channels=tuple(Channel(c, name) for c, name in enumerate(grid.channels)),
-                missing=tuple((int(p), int(t)) for p, t in np.argwhere(~grid.held)),
+                missing=frames.missing,
+                missing_planes=frames.missing_planes,
                 warnings=grid.notes,
             )
-            super().__init__(named.root, info, [times] * n_positions, given)
+            super().__init__(named.root, info, times, given)
 
     def _check_some(self, files: Sequence[Path]) -> None:
         """Compare the images of files whose sizes on disk differ; all are compared when read."""
@@ -283,9 +312,9 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
         if one_each and source != "measured":
             return "unknown"
         for p in range(len(grid.positions)):
-            held = np.flatnonzero(grid.held[p])
+            held = np.flatnonzero(grid.held[p].any(axis=(1, 2)))
             for t in {int(held[-1]), int(held[0])} if held.size else ():
-                reader = self._reader(grid.file(p, t, 0, 0))
+                reader = self._reader(grid.first_file(p, t))
                 self._stage[p] = reader.info.positions[0]
                 source = worst_source([source, reader.times(0).source])
         return "unknown" if one_each and source != "measured" else source
@@ -293,14 +322,14 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
     def times(self, p: int) -> FrameTimes:
         """Return the times of position `p`; time stamps are read from its files' headers."""
         times = super().times(p)
-        if not self._in_files or not self._grid.held[p].any():
+        held = self._there[p : p + 1]
+        if not self._in_files or not held.any():
             return times
         if self._inner.n_frames > 1:
-            return self._reader(self._grid.file(p, 0, 0, 0)).times(0)
+            return self._reader(self._grid.first_file(p, 0)).times(0)
         recorded = np.full((1, self.info.n_frames), np.nan)
-        held = self._grid.held[p : p + 1]
         for t in np.flatnonzero(held[0]):
-            reader = self._reader(self._grid.file(p, int(t), 0, 0))
+            reader = self._reader(self._grid.first_file(p, int(t)))
             recorded[0, t] = reader.times(0).seconds[0]
         return choose_times(recorded, held, None)[0]
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.readers.base import (
+    MICROSCOPIC_UM,
     FileReader,
     Overrides,
     check_sizes,
@@ -21,18 +23,38 @@ from fovflow.readers.base import (
     nominal_times,
     raw_info,
 )
-from fovflow.readers.ome_tiff import OmeTiffReader, is_ome
+from fovflow.readers.ome_tiff import OmeTiffReader, ome_text
 from fovflow.readers.tiff_pages import NisTags, TiffPages, damaged_tiff, read_nis_tags
 from fovflow.units import positive, to_s, to_um
 
-_MICROSCOPIC_UM = (0.01, 10.0)
+_VENDORS = {
+    "lsm": "Zeiss LSM",
+    "fluoview": "Olympus FluoView",
+    "scanimage": "ScanImage",
+    "micromanager": "Micro-Manager",
+    "sis": "Olympus SIS",
+    "nih": "NIH Image",
+    "mdgel": "Molecular Dynamics",
+    "ndpi": "Hamamatsu NDPI",
+    "svs": "Aperio SVS",
+    "scn": "Leica SCN",
+    "bif": "Ventana BIF",
+    "qpi": "PerkinElmer QPI",
+    "philips": "Philips",
+    "indica": "Indica Labs",
+    "avs": "Argos AVS",
+}
+"""Names of tifffile for layouts of files with several pages, whose meaning is not read here."""
+
+_UNEXPLAINED_BYTES = 64 << 10
+"""Headers and private tags are smaller."""
 _STEP = re.compile(r"^[ctz]:\d+/\d+\s*(?:-\s*)?")
 
 
 def open_tiff(path: Path, given: Overrides | None = None) -> OmeTiffReader | TiffReader:
     """Open a TIFF file of any of the kinds that are known."""
     with closing(TiffPages(path)) as pages:
-        ome = is_ome(pages)
+        ome = ome_text(str(pages.tif.pages[0].description or ""))
     return OmeTiffReader(path, given) if ome else TiffReader(path, given)
 
 
@@ -42,7 +64,8 @@ class _Layout:
 
     axes: str
     shape: tuple[int, ...]
-    first: int | None  # offset of the first plane where only that one has a page
+    first: int | None = None
+    """Offset of the first plane where only that one has a page."""
 
 
 class TiffReader(FileReader[TiffPages]):
@@ -61,33 +84,35 @@ class TiffReader(FileReader[TiffPages]):
                     remedy="save each kind of image in a file of its own",
                 )
             self._dtype = np.dtype(dtype)
-            imagej = bool(self._pages.tif.is_imagej)
-            self._layout = _layout(self._pages, height * width * self._dtype.itemsize)
+            tif: Any = self._pages.tif
+            plane_bytes = height * width * self._dtype.itemsize
+            self._layout = _layout(self._pages, plane_bytes, given.axes if given else None)
             axes, shape = self._layout.axes, self._layout.shape
             sizes = dict.fromkeys("PTCZ", 1) | dict(zip(axes, shape, strict=True))
             check_sizes(path, sizes)
-            header = _imagej(self._pages, sizes) if imagej else _plain(self._pages)
+            kind = "imagej-tiff" if tif.is_imagej else "metamorph-stk" if tif.is_stk else "tiff"
+            header = {"imagej-tiff": _imagej, "metamorph-stk": _stk}.get(kind, _plain)(tif, sizes)
             tags = read_nis_tags(self._pages.tif.pages[0]) or NisTags()
             info = raw_info(
-                "imagej-tiff" if imagej else "tiff",
+                kind,
                 long_axes(axes, sizes),
                 sizes,
                 (height, width, dtype),
-                positions=[(None, tags.x_um, tags.y_um)],
+                positions=[(None, tags.x_um, tags.y_um)] * sizes["P"],
                 channels=header.channels,
                 pixel_um=tags.pixel_um or header.pixel_um,
                 z_um=header.z_um,
                 warnings=header.notes if tags.pixel_um is None else (),
             )
             nominal = nominal_times(sizes["T"], header.period_s)
-            recorded = None
-            if tags.seconds is not None and sizes["T"] == 1:
+            recorded = header.recorded
+            if tags.seconds is not None and sizes["T"] == sizes["P"] == 1:
                 recorded = np.array([[tags.seconds]])
-            held = np.ones((1, sizes["T"]), bool)
+            held = np.ones((sizes["P"], sizes["T"]), bool)
             super().__init__(path, info, choose_times(recorded, held, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
-        at, index = {"T": t, "C": c, "Z": z}, 0
+        at, index = {"P": p, "T": t, "C": c, "Z": z}, 0
         for axis, count in zip(self._layout.axes, self._layout.shape, strict=True):
             index = index * count + at[axis]
         if self._layout.first is None:
@@ -98,22 +123,48 @@ class TiffReader(FileReader[TiffPages]):
         return self._pages.read_at(offset, shape, stored)
 
 
-def _layout(pages: TiffPages, plane_bytes: int) -> _Layout:
-    """Return how the planes are laid out in the file."""
-    axes, shape = _announced(pages)
-    planes = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
-    if planes == pages.count:
-        return _Layout(axes, shape, None)
+def _layout(pages: TiffPages, plane_bytes: int, given: str | None) -> _Layout:
+    """Return how the planes are laid out in the file; `given` are axes that the user names."""
     page: Any = pages.tif.pages[0]
+    if given is None:
+        _refuse_unread(pages, plane_bytes)
+    axes, shape = _announced(pages)
+    layout = _Layout(*_named(pages.path, axes, shape, given))
+    planes = math.prod(layout.shape)
+    if planes == pages.count:
+        return layout
     start = int(page.dataoffsets[0]) if page.is_contiguous else 0
     if pages.count < planes and start and start + planes * plane_bytes <= pages.size:
-        return _Layout(axes, shape, start)
+        return replace(layout, first=start)
     with damaged_tiff(pages.path):
         raise ValueError(f"it announces {planes} planes and holds {pages.count}")
 
 
+def _refuse_unread(pages: TiffPages, plane_bytes: int) -> None:
+    """Refuse the layouts of vendors, and files with more pixels than their pages explain."""
+    tif, page = pages.tif, cast("Any", pages.tif.pages[0])
+    if tif.is_imagej or tif.is_stk or tif.is_shaped:
+        return
+    vendor = next((name for kind, name in _VENDORS.items() if getattr(page, f"is_{kind}")), None)
+    beyond = pages.size - pages.count * plane_bytes
+    plain = page.compression == 1 and not page.subifds
+    if vendor is not None and pages.count > 1:
+        what, found = f"in the layout of {vendor}, which is not read", f"{pages.count} pages"
+    elif plain and beyond >= max(pages.count * plane_bytes, _UNEXPLAINED_BYTES):
+        what = "that holds more than its pages explain"
+        found = f"{pages.count} pages of {plane_bytes} bytes in a file of {pages.size} bytes"
+    else:
+        return
+    raise FovflowError(
+        f"{pages.path} is a TIFF file {what}",
+        found=found,
+        remedy="export it as OME-TIFF, or, if its pages follow one axis or several in order, name "
+        'these with axes, such as axes: "TYX"',
+    )
+
+
 def _announced(pages: TiffPages) -> tuple[str, tuple[int, ...]]:
-    """Return axes and lengths of the planes as the file announces them."""
+    """Return axes and lengths of the planes as the file announces them; ``?`` has no name."""
     tif: Any = pages.tif
     if tif.is_imagej:
         meta = tif.imagej_metadata or {}
@@ -122,25 +173,47 @@ def _announced(pages: TiffPages) -> tuple[str, tuple[int, ...]]:
         images = int(meta.get("images", 1))
         if images > 1 and set(counts.values()) == {1}:
             counts["T"] = images
+        elif counts["T"] == 1 < counts["Z"] and _period(meta):
+            counts |= {"T": counts["Z"], "Z": 1}
         order = str(meta.get("order", "czt"))[::-1].upper()  # outermost first
         axes = order if sorted(order) == sorted(keys) else "TZC"
-        return _named(pages.path, axes, tuple(counts[axis] for axis in axes))
+        return axes, tuple(counts[axis] for axis in axes)
+    if tif.is_stk:
+        meta = tif.stk_metadata
+        planes = int(meta["NumberPlanes"])
+        distances = np.ravel(meta.get("ZDistance", 0))
+        timed = _stk_seconds(meta) is not None
+        axis = "T" if timed and not distances.any() else "Z" if distances.any() else "?"
+        return axis, (planes,)
     if tif.is_shaped and tif.shaped_metadata:
-        meta = tif.shaped_metadata[0]
-        shape = tuple(int(n) for n in meta.get("shape", ()))
-        names = str(meta.get("axes", ""))
-        if len(shape) > 2 and shape[-1] == 1 and names.endswith("S"):
-            shape, names = shape[:-1], names[:-1]
-        if len(names) != len(shape) or not names.endswith("YX"):
-            names = "Q" * (len(shape) - 2) + "YX"
-        return _named(pages.path, names[:-2], shape[:-2])
+        shapes = {_shaped(meta) for meta in tif.shaped_metadata}
+        if len(shapes) == 1:
+            names, shape = shapes.pop()
+            count = len(tif.shaped_metadata)
+            return (names, shape) if count == 1 else (f"T{names}", (count, *shape))
+        return "?", (pages.count,)
     return "T", (pages.count,)
 
 
-def _named(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    """Return the axes that are longer than one; one without a name is time."""
+def _shaped(meta: dict[str, Any]) -> tuple[str, tuple[int, ...]]:
+    """Return axes and lengths of the planes of images that tifffile wrote in one call."""
+    shape = tuple(int(n) for n in meta.get("shape", ()))
+    names = str(meta.get("axes", ""))
+    if len(shape) > 2 and shape[-1] == 1 and names.endswith("S"):
+        shape, names = shape[:-1], names[:-1]
+    if len(names) != len(shape) or not names.endswith("YX"):
+        names = "?" * (len(shape) - 2) + "YX"
+    return names[:-2], shape[:-2]
+
+
+def _named(
+    path: Path, axes: str, shape: tuple[int, ...], given: str | None
+) -> tuple[str, tuple[int, ...]]:
+    """Return the axes that are longer than one; a single one without a name is time."""
     kept = [(axis, n) for axis, n in zip(axes, shape, strict=True) if n != 1]
-    names = "".join(axis for axis, _ in kept)
+    names, lengths = "".join(axis for axis, _ in kept), tuple(n for _, n in kept)
+    if given is not None and len(given) == len(names):
+        return given, lengths
     unnamed = [axis for axis in names if axis not in "TCZ"]
     if len(unnamed) == 1 and "T" not in names:
         names = names.replace(unnamed[0], "T")
@@ -149,34 +222,61 @@ def _named(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[in
         raise FovflowError(
             f"{path} does not say what all of its axes are",
             found=f"axes {axes}YX of lengths {', '.join(map(str, shape))}",
-            remedy="save it as OME-TIFF or as an ImageJ hyperstack, with axes T, C and Z",
+            remedy='name them with axes, such as axes: "TCYX", or save it as OME-TIFF',
         )
-    return names, tuple(n for _, n in kept)
+    return names, lengths
 
 
 @dataclass(frozen=True)
 class _Header:
-    """What a header says besides the sizes."""
+    """What a header says besides the sizes; `recorded` are times (1, T) in seconds."""
 
     pixel_um: float | None = None
     z_um: float | None = None
     period_s: float | None = None
     channels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    recorded: NDArray[np.float64] | None = None
 
 
-def _plain(pages: TiffPages) -> _Header:
-    """Return the pixel size that a resolution per inch or centimetre amounts to.
-
-    Screen and print resolutions stand in the same tag: only sizes that a microscope makes count.
-    """
-    tags: Any = pages.tif.pages[0].tags
+def _plain(tif: Any, sizes: dict[str, int]) -> _Header:
+    """Return the pixel size that a resolution per inch or centimetre amounts to."""
+    tags: Any = tif.pages[0].tags
     code = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 2
-    unit = {2: "inch", 3: "cm"}.get(code)
-    pixel = to_um(_edge(tags), unit)
-    if pixel is None or not _MICROSCOPIC_UM[0] <= pixel <= _MICROSCOPIC_UM[1]:
+    pixel = _plausible(to_um(_edge(tags), {2: "inch", 3: "cm"}.get(code)))
+    if pixel is None:
         return _Header()
     return _Header(pixel, notes=("The pixel size comes from the resolution of the TIFF file.",))
+
+
+def _plausible(pixel_um: float | None) -> float | None:
+    """Return a pixel size that a microscope makes.
+
+    Screen and print resolutions stand in the same tags.
+    """
+    low, high = MICROSCOPIC_UM
+    return pixel_um if pixel_um is not None and low <= pixel_um <= high else None
+
+
+def _stk(tif: Any, sizes: dict[str, int]) -> _Header:
+    """Return scales and times of a MetaMorph stack."""
+    meta = tif.stk_metadata
+    unit = str(meta.get("CalibrationUnits", ""))
+    calibrated = meta.get("XCalibration") if meta.get("SpatialCalibration", True) else None
+    seconds = _stk_seconds(meta)
+    steps = np.abs(np.diff(np.ravel(meta.get("ZDistance", 0)).astype(np.float64)))
+    return _Header(
+        pixel_um=_plausible(positive(to_um(calibrated, unit))),
+        z_um=positive(float(np.median(steps))) if sizes["Z"] > 1 and steps.size else None,
+        recorded=seconds[np.newaxis] if seconds is not None and sizes["T"] > 1 else None,
+    )
+
+
+def _stk_seconds(meta: dict[str, Any]) -> NDArray[np.float64] | None:
+    """Return when the planes were taken, in seconds since the first; None unless they rise."""
+    stamps = np.ravel(meta.get("DatetimeCreated", ())).astype("datetime64[ms]")
+    seconds = (stamps - stamps[:1]) / np.timedelta64(1, "s")
+    return seconds if seconds.size > 1 and bool(np.all(np.diff(seconds) > 0)) else None
 
 
 def _edge(tags: Any) -> float | None:
@@ -185,14 +285,34 @@ def _edge(tags: Any) -> float | None:
     return denominator / numerator if numerator and denominator else None
 
 
-def _imagej(pages: TiffPages, sizes: dict[str, int]) -> _Header:
-    meta = pages.tif.imagej_metadata or {}
+def _period(meta: dict[str, Any]) -> float | None:
+    return positive(to_s(meta.get("finterval"), str(meta.get("tunit", "s"))))
+
+
+def _imagej(tif: Any, sizes: dict[str, int]) -> _Header:
+    meta = tif.imagej_metadata or {}
     unit = str(meta.get("unit", ""))
+    edge = _edge(tif.pages[0].tags)
+    found = positive(to_um(edge, unit))
+    # With a unit of microscopes a size of any kind is meant; inch may be a screen's resolution.
+    pixel = _plausible(found) if unit.strip('"').lower() in ("inch", "inches", "in") else found
+    notes = []
+    if found is not None and pixel is None:
+        notes.append(
+            f"A pixel size of {found:.4g} µm, from a resolution per inch, is taken for that of a "
+            "screen and not used."
+        )
+    if sizes["T"] > 1 and int(meta.get("frames", 1)) == 1 < int(meta.get("slices", 1)):
+        notes.append(
+            f"The file names its {sizes['T']} images slices (z) and gives a time between frames: "
+            "they are read as frames. If they are z planes, say so with axes: {time: z}."
+        )
     return _Header(
-        pixel_um=positive(to_um(_edge(pages.tif.pages[0].tags), unit)),
+        pixel_um=pixel,
         z_um=positive(to_um(meta.get("spacing"), unit)) if sizes["Z"] > 1 else None,
-        period_s=positive(to_s(meta.get("finterval"), str(meta.get("tunit", "s")))),
+        period_s=_period(meta),
         channels=_channel_names(meta.get("Labels"), sizes),
+        notes=tuple(notes),
     )
 
 

@@ -81,7 +81,8 @@ class TiffPages:
         if page.compression != _UNCOMPRESSED:
             compression = "deflate" if page.compression in _DEFLATE else "other"
         height, width = int(page.imagelength), int(page.imagewidth)
-        check_plane(self.path, (height, width), dtype, self.size, compression)
+        bits = int(page.bitspersample)
+        check_plane(self.path, (height, width), dtype, self.size, compression, bits=bits)
         return height, width, dtype
 
     def read(self, index: int) -> NDArray[Any]:

@@ -6,6 +6,8 @@ import bz2
 import itertools
 import lzma
 import math
+import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -169,43 +171,72 @@ def _refuse_beyond(unpacked: int, limit: int) -> None:
 
 
 _MAX_POSITIONS = 100_000
+_MOST_LISTINGS = 20_000
+"""Of an image with more frames, chunks are not looked for channel by channel."""
 
 
 class ZarrReader(PlaneReader):
     """An open OME-Zarr folder of an image, a bioformats2raw layout or a plate.
 
     Level 0 of each multiscale image is read. Each image of a layout, and each field of a plate, is
-    a position. A frame of which no chunk is on disk is missing: writers leave out chunks that were
-    never filled. No file stays open between reads.
+    a position. What has no chunk on disk is missing, by frame and channel: writers leave out chunks
+    that were never filled. A position with fewer frames misses its last ones; one that cannot be
+    read costs itself. No file stays open between reads.
     """
 
-    def __init__(self, path: Path, given: Overrides | None = None):
-        self._images = _find_images(path)
+    def __init__(self, path: Path, folders: tuple[Path, ...] = (), given: Overrides | None = None):
+        notes: list[str] = []
+        self._images: list[Image | None] = []
+        names: list[str | None] = []
+        for folder, prefix in zip(folders or (path,), _names_of(folders), strict=True):
+            for image, name in _find_images(folder, notes):
+                own = image.name if image is not None else name
+                names.append(f"{prefix}/{own}" if prefix and own else own or prefix)
+                self._images.append(image)
+        there = [image for image in self._images if image is not None]
+        if not there:
+            raise FovflowError(f"no image of {path} can be read", found=" ".join(notes[:3]))
         self._last: tuple[int, Any] | None = None
-        first = self._images[0]
-        sizes = {axis: first.size(axis) for axis in "TCZ"} | {"P": len(self._images)}
+        first = there[0]
+        _check_alike(path, there)
+        sizes = {axis: first.size(axis) for axis in "CZ"} | {"P": len(self._images)}
+        sizes["T"] = max(image.size("T") for image in there)
         check_sizes(path, sizes)
-        frames = held_frames(path, np.stack([_held_frames(image) for image in self._images]))
-        shape, notes = common_shape([(image.size("Y"), image.size("X")) for image in self._images])
+        held = np.zeros([sizes[axis] for axis in "PTCZ"], bool)
+        for p, image in enumerate(self._images):
+            if image is not None:
+                held[p, : image.size("T")] = _held_planes(image)[:, :, np.newaxis]
+        frames = held_frames(path, held)
+        shape, odd = common_shape(
+            [
+                (each.size("Y"), each.size("X"))
+                for each in (image or first for image in self._images)
+            ]
+        )
         info = raw_info(
             "ome-zarr",
             long_axes(f"P{first.axes[:-2]}", sizes),
             sizes,
             (*shape, first.dtype),
-            positions=[(image.name, image.x_um, image.y_um) for image in self._images],
+            positions=[
+                (name, None, None) if image is None else (name, image.x_um, image.y_um)
+                for name, image in zip(names, self._images, strict=True)
+            ],
             channels=first.channels,
             pixel_um=first.pixel_um,
             z_um=first.z_um if sizes["Z"] > 1 else None,
             missing=frames.missing,
-            warnings=notes,
+            missing_planes=frames.missing_planes,
+            warnings=(*notes, *odd),
         )
         nominal = nominal_times(sizes["T"], first.period_s)
-        super().__init__(path, info, choose_times(None, frames.whole, nominal), given)
+        super().__init__(path, info, choose_times(None, frames.there, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         import zarr
 
         image = self._images[p]
+        assert image is not None
         if self._last is None or self._last[0] != p:
             array = zarr.open_array(str(image.array), mode="r", zarr_format=image.version)
             self._last = p, array
@@ -215,34 +246,41 @@ class ZarrReader(PlaneReader):
         return np.asarray(self._last[1][(*key, slice(None), slice(None))])
 
 
-def _find_images(path: Path) -> list[Image]:
-    """Return the images of a folder by position; they may differ in height and width only."""
+def _find_images(path: Path, notes: list[str]) -> list[tuple[Image | None, str | None]]:
+    """Return the images of a folder by position, with their names.
+
+    One that is listed and not there is None, and told in `notes`.
+    """
     group = read_group(path)
     if group is None:
         raise FovflowError(f"{path} is no Zarr group", remedy="name the OME-Zarr folder itself")
     if "multiscales" in group.attributes:
-        return [read_image(path, group, None)]
-    images = [_child(path, relative, name) for relative, name in _listed(path, group)]
+        return [(read_image(path, group, None), None)]
+    found: list[tuple[Image | None, str | None]] = []
+    for relative, name in _listed(path, group):
+        child = read_group(path, relative)
+        if child is None:
+            notes.append(f"The image {relative!r} that the folder lists is not there: left out.")
+        image = None if child is None else read_image(path, child, name)
+        found.append((image, name or relative))
+    return found
+
+
+def _names_of(folders: tuple[Path, ...]) -> tuple[str | None, ...]:
+    """Return the names of OME-Zarr folders that are positions of one dataset."""
+    return tuple(re.sub(r"(\.ome)?\.zarr$", "", path.name) for path in folders) or (None,)
+
+
+def _check_alike(path: Path, images: list[Image]) -> None:
     first = images[0]
     for image in images:
-        same = all(image.size(axis) == first.size(axis) for axis in "TCZ")
+        same = all(image.size(axis) == first.size(axis) for axis in "CZ")
         if not same or image.dtype != first.dtype:
             raise FovflowError(
-                f"the images of {path} differ in frames, channels, z planes or pixel type",
+                f"the images of {path} differ in channels, z planes or pixel type",
                 found=f"{_sizes(first)} and {_sizes(image)}",
                 remedy="store each kind in a folder of its own",
             )
-    return images
-
-
-def _child(path: Path, relative: str, name: str | None) -> Image:
-    group = read_group(path, relative)
-    if group is None:
-        raise FovflowError(
-            f"the image {relative!r} that {path} lists is not there",
-            remedy="copy the dataset again from its source",
-        )
-    return read_image(path, group, name)
 
 
 def _listed(path: Path, group: Group) -> list[tuple[str, str | None]]:
@@ -286,17 +324,31 @@ def _plate(path: Path, plate: Any) -> list[tuple[str, str | None]]:
     return found
 
 
-def _held_frames(image: Image) -> NDArray[np.bool_]:
-    """Return which frames have any chunk on disk, from one listing of the array's folder."""
-    n_frames = image.size("T")
+def _held_planes(image: Image) -> NDArray[np.bool_]:
+    """Return which frames and channels have any chunk on disk, (T, C), from listings of folders."""
+    shape = image.size("T"), image.size("C")
     folder = image.array / "c" if image.key_start == "c/" else image.array
+    entries = list(os.scandir(folder)) if folder.is_dir() else []
     if not image.axes.startswith("T"):
-        return np.full(n_frames, folder.is_dir())
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    leading = {name.removeprefix(image.key_start).split(".")[0] for name in names}
-    length = image.chunks[0]
-    chunks = np.array([str(i) in leading for i in range(-(-n_frames // length))], bool)
-    return np.repeat(chunks, length)[:n_frames]
+        return np.full(shape, bool(entries))
+    of_channels = image.axes.startswith("TC") and len(entries) <= _MOST_LISTINGS
+    places = set()
+    for entry in entries:
+        first, *rest = entry.name.removeprefix(image.key_start).split(".")
+        if rest or not of_channels or not entry.is_dir():
+            places.add((first, rest[0] if rest and of_channels else ""))
+        else:
+            places |= {(first, name.split(".")[0]) for name in os.listdir(entry)}  # noqa: PTH208
+    chunk_t, chunk_c = image.chunks[0], image.chunks[1] if of_channels else shape[1]
+    counts = -(-shape[0] // chunk_t), -(-shape[1] // chunk_c)
+    held = np.array(
+        [
+            [(str(t), str(c) if of_channels else "") in places for c in range(counts[1])]
+            for t in range(counts[0])
+        ],
+        bool,
+    )
+    return held.repeat(chunk_t, 0)[: shape[0]].repeat(chunk_c, 1)[:, : shape[1]]
 
 
 def _sizes(image: Image) -> str:

@@ -104,7 +104,9 @@ def _refused(path: Path, found: str, instead: str) -> FovflowError:
     )
 
 
-_AXES = {"t": "T", "c": "C", "z": "Z", "y": "Y", "x": "X"}
+_VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
+_TYPES = {"time": "T", "channel": "C"}
+_NAMES = {"t": "T", "time": "T", "c": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X"}
 _MAX_JSON_BYTES = 64 << 20
 _MAX_LOOSE_BYTES = 64 << 20
 """Chunks up to this size may be larger than their array."""
@@ -166,25 +168,23 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
     Axes, sizes, pixel types and codecs that cannot be read safely are refused.
     """
     with explained(
-        f"the metadata of the OME-Zarr image {group.path} are damaged or incomplete",
+        f"the metadata of the OME-Zarr image {group.path} are not understood",
         *(KeyError, IndexError, TypeError, ValueError, AttributeError),
         remedy="write it again with a current OME-Zarr writer",
         name_kind=True,
     ):
         scales = group.attributes["multiscales"][0]
         dataset = scales["datasets"][0]
-        array = below(root, (group.path / str(dataset["path"])).relative_to(root).as_posix())
-        axes, units = _axes(scales)
+        array = below(root, (group.path.relative_to(root) / str(dataset["path"])).as_posix())
         shape, chunks, dtype, key_start, packed = _array(array)
-        if len(axes) != len(shape):
-            raise ValueError(f"axes {axes} for an array of shape {shape}")
+        axes, units = _axes(group, scales, len(shape))
     scale, shift = _transforms(scales, dataset, len(axes))
 
     def spaced(axis: str, convert: Any, values: list[float]) -> float | None:
         if axis not in axes:
             return None
         i = axes.index(axis)
-        found: float | None = convert(values[i], units[i])
+        found: float | None = convert(values[i], units[i]) if values else None
         return found
 
     omero = group.attributes.get("omero") or {}
@@ -221,29 +221,56 @@ def below(root: Path, relative: str) -> Path:
     return path
 
 
-def _axes(scales: dict[str, Any]) -> tuple[str, list[str | None]]:
-    axes = "".join(_AXES[str(axis["name"]).lower()] for axis in scales["axes"])
+def _axes(group: Group, scales: dict[str, Any], n: int) -> tuple[str, list[str | None]]:
+    """Return the letters of `n` axes and their units; an axis is told by its type, then its name.
+
+    Version 0.1 and 0.2 have five axes of fixed order, 0.3 has names only.
+    """
+    version = str(scales.get("version") or group.attributes.get("version") or "0.4")
+    if version not in _VERSIONS:
+        raise FovflowError(
+            f"{group.path} is OME-Zarr of version {version}, which is not read",
+            remedy=f"write it as one of the versions {', '.join(_VERSIONS)}",
+        )
+    given = scales["axes"] if version > "0.2" or "axes" in scales else list("tczyx")
+    listed = [axis if isinstance(axis, dict) else {"name": axis} for axis in given]
+    if len(listed) != n:
+        raise ValueError(f"{len(listed)} axes for an array of {n}")
+    letters, space = [], iter("ZYX"[-sum(axis.get("type") == "space" for axis in listed) :])
+    for axis in listed:
+        name = str(axis["name"]).lower()
+        kind = axis.get("type")
+        letter = next(space, None) if kind == "space" else _TYPES.get(str(kind), _NAMES.get(name))
+        if letter is None or (name in "zyx" and name.upper() != letter):
+            raise ValueError(f"an axis {name!r} of type {kind!r}")
+        letters.append(letter)
+    axes = "".join(letters)
     if not axes.endswith("YX") or len(set(axes)) != len(axes):
-        raise ValueError(f"axes {axes}")
-    return axes, [axis.get("unit") for axis in scales["axes"]]
+        raise ValueError(f"axes {', '.join(str(axis['name']) for axis in listed)}")
+    return axes, [axis.get("unit") for axis in listed]
 
 
 def _transforms(
     scales: dict[str, Any], dataset: dict[str, Any], n_axes: int
 ) -> tuple[list[float], list[float]]:
-    """Return scale and translation of level 0, those of the whole image applied after its own."""
+    """Return scale and translation of level 0, those of the whole image applied after its own.
+
+    The scale is empty where there is none, or one of another number of axes.
+    """
     scale, shift = [1.0] * n_axes, [0.0] * n_axes
+    known = False
     for transforms in (dataset, scales):
         for each in transforms.get("coordinateTransformations") or ():
             values = each.get(each.get("type"), ())
             if len(values) != n_axes:
                 continue
             if each["type"] == "scale":
+                known = True
                 scale = [a * float(b) for a, b in zip(scale, values, strict=True)]
                 shift = [a * float(b) for a, b in zip(shift, values, strict=True)]
             elif each["type"] == "translation":
                 shift = [a + float(b) for a, b in zip(shift, values, strict=True)]
-    return scale, shift
+    return scale if known else [], shift
 
 
 def _array(
