@@ -196,7 +196,9 @@ def blaming(target: Path, size: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename, error.filename2 = os.fspath(target), None
+        name = error.filename
+        if not isinstance(name, str) or is_temporary(os.path.basename(name)):  # noqa: PTH119
+            error.filename, error.filename2 = os.fspath(target), None
         if size is not None:
             error.add_note(f"{target.name} needs {size / 1e6:.1f} MB")
         raise
@@ -293,7 +295,7 @@ def is_temporary(name: str) -> bool:
 def _temporary(target: Path) -> Path:
     """Return a new name that tells who writes; `remove_leftovers` of the target knows it."""
     pid = os.getpid()
-    writer = f"{_machine()}-{pid}-{_began(pid)}-{secrets.token_hex(4)}"
+    writer = f"{_machine()}-{pid}-{_process(pid)[1]}-{secrets.token_hex(4)}"
     return target.with_name(f".{target.name}.{writer}{_SUFFIX}")
 
 
@@ -305,13 +307,15 @@ def _is_left(writer: str, stat: os.stat_result) -> bool:
     named = _WRITER.fullmatch(writer)
     if named is None or named[1] != _machine():
         return time.time() - stat.st_mtime > LEFT_AFTER_DAYS * 86_400
+    pid, began = int(named[2]), named[3]
     try:
-        os.kill(int(named[2]), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except PermissionError:
         pass  # another user's
-    return bool(named[3]) and _began(int(named[2])) not in ("", named[3])
+    state, now = _process(pid)
+    return state in ("Z", "X") or (bool(began and now) and began != now)
 
 
 @cache
@@ -324,13 +328,18 @@ def _machine() -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:8]
 
 
-def _began(pid: int) -> str:
-    """Return when a process of this machine began, in ticks; empty where the system hides it."""
+def _process(pid: int) -> tuple[str, str]:
+    """Return the state of a process of this machine, and when it began, in ticks.
+
+    The texts are empty where the system hides them. State Z is that of one that has ended and that
+    nobody has asked after.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[19]
+        fields = stat.rpartition(")")[2].split()
+        return fields[0], fields[19]
     except (OSError, IndexError):
-        return ""
+        return "", ""
 
 
 _UNABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EISDIR})

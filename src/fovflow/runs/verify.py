@@ -337,9 +337,7 @@ class _Place:
                 self.report.note(name, "not checked: it was made again by no job of a run")
                 continue
             if any(map(is_temporary, PurePosixPath(name).parts)):
-                self.report.note(
-                    name, "not checked: half written, by a writer at work or dead"
-                )
+                self.report.note(name, "not checked: half written, by a writer at work or dead")
                 continue
             self._find(name, "orphan: no record speaks of it")
 
