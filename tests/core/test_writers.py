@@ -116,6 +116,23 @@ def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path):
     assert of_another_file.exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states are read from /proc")
+def test_a_dead_process_that_nobody_asked_after_is_dead(tmp_path):
+    path = tmp_path / "a.csv"
+    pid = os.fork()
+    if pid == 0:
+        with atomic_open(path):
+            os.kill(os.getpid(), signal.SIGKILL)
+    while True:
+        (left,) = tmp_path.iterdir() if any(tmp_path.iterdir()) else (None,)
+        if left and "Z" in Path(f"/proc/{pid}/stat").read_text():
+            break
+        time.sleep(0.01)
+    write_text(path, "new")
+    os.waitpid(pid, 0)
+    assert not left.exists()
+
+
 def own_temporary(path: Path) -> str:
     """Return the name of a temporary file of this process."""
     with atomic_open(path):

@@ -7,11 +7,14 @@ each trial as a line of JSON.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import errno
 import gc
+import importlib
 import json
 import os
+import random
 import re
 import runpy
 import shutil
@@ -85,6 +88,10 @@ class Account:
     """What verification finds then."""
 
 
+MODULES = "FOVFLOW_TEST_MODULES"
+"""Environment variable with the folder where processes list the modules that they imported."""
+
+
 def fork_jobs() -> None:
     """Let each script of the engine run in a fork of this process, instead of a new Python."""
     from snakemake.benchmark import benchmarked
@@ -110,7 +117,10 @@ def _script(name: str) -> None:
             if entry.readlink() == locks / ".lock":  # a new process would have none of it
                 ctypes.CDLL(None).syscall(3, int(entry.name))  # close, unseen
     sys.argv = [name]
-    runpy.run_path(name, run_name="__main__")
+    try:
+        runpy.run_path(name, run_name="__main__")
+    finally:
+        _note_modules()
 
 
 def _end_with(work: Callable[[], object]) -> None:
@@ -157,36 +167,37 @@ def _run(folder: Path, screen: Path, trial: Trial | None, log: Path | None) -> N
             os.fsencode(os.path.realpath("results")), chosen.operation.encode(),
             chosen.pattern.encode(), chosen.at, chosen.what, to_log,
         )  # fmt: skip
-    import atexit
-
+    if log is not None:
+        os.environ[MODULES] = str(folder)
     from snakemake.cli import main
 
     try:
         main(["--snakefile", str(WORKFLOW), "--cores", "1", "--nocolor"])
     finally:
         atexit._run_exitfuncs()
+        _note_modules()
         if trial is not None and library.inject_done():
             (folder / "injected").touch()
 
 
-def prime() -> None:
-    """Import what runs and jobs need."""
-    for name in (
-        "snakemake.cli", "snakemake.script", "snakemake.benchmark", "snakemake.executors.local",
-        "snakemake_executor_plugin_slurm", "snakemake.report.html_reporter", "pulp",
-        "fovflow.adapter.entry", "fovflow.adapter.recording", "fovflow.adapter.outcome",
-        "fovflow.adapter.job", "fovflow.processing", "fovflow.segmentation", "fovflow.background",
-        "fovflow.tracking", "fovflow.features", "fovflow.quality", "fovflow.copying",
-        "fovflow.readers.nd2", "fovflow.report", "fovflow.runs.verify", "fovflow.runs.manifest",
-        "fovflow.runs.provenance", "fovflow.runs.alerts", "fovflow.rowfile", "pandas",
-        "yaml", "psutil", "scipy.ndimage", "snakemake_logger_plugin_fovflow", "cv2", "jinja2",
-    ):  # fmt: skip
-        try:
-            __import__(name)
-        except ImportError:
-            print("not there:", name, file=sys.stderr)
-    fork_jobs()
+def prime(folder: Path) -> None:
+    """Import what a run and its jobs imported, once for all that follow."""
+    from snakemake.cli import get_argument_parser
+
+    for name in sorted(
+        {name for file in folder.glob("*.modules") for name in file.read_text().split()}
+    ):
+        with suppress(Exception):
+            importlib.import_module(name)
+    get_argument_parser([])  # looks for plugins
+    gc.collect()
     gc.freeze()
+
+
+def _note_modules() -> None:
+    if MODULES in os.environ:
+        names = "\n".join(sys.modules)
+        Path(os.environ[MODULES], f"{os.getpid()}.modules").write_text(names, encoding="utf-8")
 
 
 _NAMES = (
@@ -276,15 +287,19 @@ def temporaries(folder: Path) -> list[str]:
 
 
 def main(place: Path, every: int, workers: int) -> None:
-    """Print an account of every n-th trial; `place` has raw data and configuration in ``base``."""
-    prime()
-    base = place / "base"
-    shutil.copytree(base, place / "quiet")
-    log = place / "operations.txt"
-    status, text, _ = run(place / "quiet", log=log)
+    """Print an account of every n-th trial, in an order by chance of a fixed seed.
+
+    `place` has raw data and configuration in ``base``.
+    """
+    fork_jobs()
+    base, quiet, log = place / "base", place / "quiet", place / "operations.txt"
+    shutil.copytree(base, quiet)
+    status, text, _ = run(quiet, log=log)
     assert status == 0, text
-    found, whole = operations(log), outputs(place / "quiet")
+    prime(quiet)
+    found, whole = operations(log), outputs(quiet)
     chosen = list(trials(found))
+    random.Random(9).shuffle(chosen)
     print(json.dumps({"operations": sum(found.values()), "trials": len(chosen)}), flush=True)
     free = list(range(workers))
 
@@ -296,7 +311,7 @@ def main(place: Path, every: int, workers: int) -> None:
             free.append(number)
 
     with ThreadPoolExecutor(workers) as pool:
-        for account in pool.map(try_one, chosen[every // 2 :: every]):
+        for account in pool.map(try_one, chosen[::every]):
             print(json.dumps(asdict(account)), flush=True)
 
 

@@ -196,10 +196,7 @@ class AttemptRecorder:
     def _close(self) -> None:
         self._closed.set()
         if self._events is not None:
-            try:
-                self._events.close()
-            except (OSError, ValueError) as error:
-                complain(f"fovflow: the record of this job may have gaps: {error}")
+            self._events.close()
 
     def _give_up(self, error: BaseException) -> None:
         if not self._closed.is_set():
