@@ -286,10 +286,11 @@ def temporaries(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in sorted((folder / "results").rglob(".*.part"))]
 
 
-def main(place: Path, every: int, workers: int) -> None:
+def main(place: Path, every: int, workers: int, only: str = "") -> None:
     """Print an account of every n-th trial, in an order by chance of a fixed seed.
 
-    `place` has raw data and configuration in ``base``.
+    `place` has raw data and configuration in ``base``. `only`: a regular expression for the trials
+    that are meant, such as ``mkdir sim/``.
     """
     fork_jobs()
     base, quiet, log = place / "base", place / "quiet", place / "operations.txt"
@@ -298,7 +299,7 @@ def main(place: Path, every: int, workers: int) -> None:
     assert status == 0, text
     prime(quiet)
     found, whole = operations(log), outputs(quiet)
-    chosen = list(trials(found))
+    chosen = [t for t in trials(found) if re.match(only, f"{t.operation} {t.pattern}")]
     random.Random(9).shuffle(chosen)
     print(json.dumps({"operations": sum(found.values()), "trials": len(chosen)}), flush=True)
     free = list(range(workers))
@@ -317,5 +318,5 @@ def main(place: Path, every: int, workers: int) -> None:
 
 if __name__ == "__main__":
     begun = time.monotonic()
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
     print(f"{time.monotonic() - begun:.1f} s", file=sys.stderr)

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,7 @@ def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
     `occupied`: outputs in whose place there are folders; they count as missing.
     """
     from snakemake.dag import DAG
+    from snakemake.exceptions import WorkflowError
     from snakemake.io import _IOFile
     from snakemake.jobs import Job
 
@@ -274,17 +276,20 @@ def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
     if getattr(prepare, _PATCHED, False):
         return
 
+    @wraps(check)
     async def check_others(job: Any) -> None:
         if not _is_ours(job):
             await check(job)
 
+    @wraps(prepare)
     async def prepare_if_possible(job: Any) -> None:
         try:
             await prepare(job)
-        except OSError:
+        except (OSError, WorkflowError):  # the latter of a folder that it cannot make
             if not _is_ours(job):
                 raise
 
+    @wraps(finish)
     async def finish_if_possible(job: Any, *words: Any, error: bool = False, **keys: Any) -> None:
         try:
             await finish(job, *words, error=error, **keys)
@@ -294,10 +299,12 @@ def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
             with suppress(OSError):  # the next run shall make them, though they are there
                 job.dag.workflow.persistence.started(job)
 
+    @wraps(clean)
     def clean_if_possible(dag: Any) -> None:
         with suppress(OSError):
             clean(dag)
 
+    @wraps(look)
     async def look_if_possible(file: Any, cache: Any) -> None:
         try:
             await look(file, cache)
