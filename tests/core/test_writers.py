@@ -26,6 +26,7 @@ from fovflow.atomic import (
     unnamed_file,
     write_text,
 )
+from fovflow.layout import parse
 from fovflow.rowfile import RowFile
 from fovflow.stacks import StackWriter
 
@@ -176,6 +177,16 @@ def test_only_what_is_dead_for_certain_is_removed(tmp_path):
     remove_leftovers(path)
     assert [file for file in [*goes, folder] if file.exists()] == []
     assert [file for file in stays if not file.exists()] == []
+
+
+def test_a_temporary_file_is_no_output(tmp_path):
+    for kind in ("traces", "times"):
+        name = f"fov_003/plate_fov_003_{kind}.csv"
+        assert parse(name) is not None
+        temporary = own_temporary(tmp_path / name)
+        assert is_temporary(temporary)
+        assert parse(f"fov_003/{temporary}") is None
+    assert not is_temporary("plate_fov_003_traces.csv")
 
 
 def test_a_fork_has_temporary_files_of_its_own(tmp_path):
