@@ -46,7 +46,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def accounts(folder: Path, library: Path, every: int) -> Iterator[dict[str, Any]]:
-    """Yield the number of operations and trials, then an account of every n-th trial."""
+    """Yield the number of operations and trials, then an account of one in n trials."""
     project = make_project(folder / "base", positions=2, frames=3, height=48, width=48, cells=2)
     project.write_config()
     command = [sys.executable, str(HERE / "injecting.py"), str(folder), str(every), str(WORKERS)]
@@ -94,7 +94,7 @@ def faults(account: dict[str, Any]) -> Iterator[str]:
 
 
 def check(tmp_path: Path, library: Path, every: int) -> Counter[str]:
-    """Check every n-th trial; return the numbers."""
+    """Check one in n trials; return the numbers."""
     found = accounts(tmp_path, library, every)
     numbers = Counter(next(found))
     bad = []
@@ -113,11 +113,11 @@ def check(tmp_path: Path, library: Path, every: int) -> Counter[str]:
 
 
 def test_a_sample_of_failing_operations_costs_nothing_and_is_told(tmp_path, library):
-    numbers = check(tmp_path, library, every=83)
+    numbers = check(tmp_path, library, every=89)
     assert numbers["operations"] > 400
-    assert numbers["all was made"] > 5
-    assert numbers["killed"] > 5
-    assert numbers["one FOV or file failed"] > 5
+    assert numbers["all was made"] > 3
+    assert numbers["killed"] > 3
+    assert numbers["one FOV or file failed"] > 3
 
 
 @pytest.mark.slow_injection
