@@ -6,17 +6,24 @@ import errno
 import hashlib
 import io
 import os
+import re
+import secrets
 import shutil
-import uuid
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 _SUFFIX = ".part"
 _PIECE = 1 << 18
 """Bytes that are read at a time."""
+
+LEFT_AFTER_DAYS = 7
+"""Age from which temporary files count as left behind whose writer cannot be asked after: those of
+other machines, and of this one before it was started anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +60,16 @@ def collect_digests() -> Iterator[dict[str, Digest]]:
         _collected = before
 
 
-class _Hashed:
-    """A binary file that takes the SHA-256 of what is written to it, in order.
+class _Writer:
+    """A binary file that names its target where writing fails, and hashes what is written in order.
 
     It is no file of `io` by intention: NumPy writes around Python into those.
     """
 
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: IO[bytes], blame: Callable[[], AbstractContextManager[None]]):
         self._under = file
-        self._hash = hashlib.sha256()
+        self._blame = blame
+        self._hash = None if _collected is None else hashlib.sha256()
         self._count = 0
         self._in_order = True
 
@@ -69,8 +77,10 @@ class _Hashed:
         return getattr(self._under, name)
 
     def write(self, data: Any) -> int:
-        size = self._under.write(data)
-        self._hash.update(data)
+        with self._blame():
+            size = self._under.write(data)
+        if self._hash is not None:
+            self._hash.update(data)
         self._count += size
         return size
 
@@ -82,7 +92,7 @@ class _Hashed:
     def digest(self, path: Path) -> Digest:
         """Return the digest of the file, which is complete and flushed."""
         size = os.fstat(self._under.fileno()).st_size
-        if self._in_order and size == self._count:
+        if self._hash is not None and self._in_order and size == self._count:
             return Digest(size, self._hash.hexdigest())
         return digest_of(path)
 
@@ -116,12 +126,15 @@ def sha256_or_none(path: str | os.PathLike[str]) -> str | None:
 
 
 @contextmanager
-def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+def atomic_open(
+    path: str | os.PathLike[str], mode: str = "w", *, size: int | None = None
+) -> Iterator[IO[Any]]:
     r"""Open a temporary file beside `path` that takes its name when the block ends well.
 
     The data are flushed to disk before the rename, so that neither a killed process nor a power
-    loss leaves half a file under the final name. Two processes may write the same file at once:
-    each has a temporary name of its own. Leftovers of killed writers of the same file are removed.
+    loss leaves half a file under the final name. Threads, processes and machines may write the
+    same file at once: each has a temporary file of its own, and the last that is complete stays.
+    Leftovers of dead writers of the same file are removed, see `remove_leftovers`.
 
     Parameters
     ----------
@@ -129,38 +142,66 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
         The final name; its folder is made if need be.
     mode : {"w", "wb"}
         Text files are UTF-8 with ``\n`` line ends.
+    size : int, optional
+        Bytes that the file is going to have, for the message of a full disk.
 
     Yields
     ------
     file object
         Open for writing. An exception inside the block removes the temporary file and leaves a
-        previous file of that name as it was.
+        previous file of that name as it was. An OSError of writing has the final name.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def blame() -> AbstractContextManager[None]:
+        return blaming(target, size)
+
+    with blame():
+        target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     temporary = _temporary(target)
     digests = _collected
     try:
-        with temporary.open("xb") as binary:
-            hashed = None if digests is None else _Hashed(binary)
-            file: Any = hashed or binary
+        with blame():
+            binary = temporary.open("xb")
+        writer = _Writer(binary, blame)
+        file: Any = writer
+        try:
             if "b" not in mode:
                 file = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
             yield file
-            file.flush()
-            os.fsync(binary.fileno())
-            digest = None if hashed is None else hashed.digest(temporary)
+            with blame():
+                file.flush()
+                os.fsync(binary.fileno())
+            digest = None if digests is None else writer.digest(temporary)
             if "b" not in mode:
                 file.detach()
-        temporary.replace(target)
-        if digests is not None and digest is not None:
-            digests[os.path.abspath(target)] = digest  # noqa: PTH100
+        finally:
+            with blame():
+                binary.close()
+        with blame():
+            temporary.replace(target)
+            _sync_folder(target.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(target.parent)
+    if digests is not None and digest is not None:
+        digests[os.path.abspath(target)] = digest  # noqa: PTH100
+
+
+@contextmanager
+def blaming(target: Path, size: int | None = None) -> Iterator[None]:
+    """Give the system's errors the final name of the file, and the space that it needs."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        if not isinstance(name, str) or is_temporary(os.path.basename(name)):  # noqa: PTH119
+            error.filename, error.filename2 = os.fspath(target), None
+        if size is not None:
+            error.add_note(f"{target.name} needs {size / 1e6:.1f} MB")
+        raise
 
 
 @contextmanager
@@ -169,31 +210,32 @@ def atomic_files(paths: Mapping[str, str | os.PathLike[str]], label: str) -> Ite
 
     All final names, by key, are in one folder, which is made if need be. Inside the block, there is
     for each key a path to write to, which has the final file's own name, in a hidden folder whose
-    name has `label` in it; leftovers of killed writers with the same label are removed.
+    name has `label` in it; leftovers of dead writers with the same label are removed.
 
     Raises FileNotFoundError if one was not written; its ``filename`` is the key. Files that exist
     stay as they were.
     """
     targets = {key: Path(path) for key, path in paths.items()}
     (folder,) = {target.parent for target in targets.values()}
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f".{label}.*{_SUFFIX}"):
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = folder / f".{label}.{uuid.uuid4().hex}{_SUFFIX}"
-    temporary.mkdir()
+    temporary = _temporary(folder / label)
+    with blaming(folder / label):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder / label)
+        temporary.mkdir()
     work = Work({key: temporary / target.name for key, target in targets.items()}, temporary)
     try:
         yield work
         for key, path in work.paths.items():
             if not path.is_file():
                 raise FileNotFoundError(errno.ENOENT, "not written", key)
-            with path.open("rb") as file:
+            with blaming(targets[key]), path.open("rb") as file:
                 os.fsync(file.fileno())
         for key, path in work.paths.items():
-            path.replace(targets[key])
+            with blaming(targets[key]):
+                path.replace(targets[key])
+                _sync_folder(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _sync_folder(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +253,12 @@ def unnamed_file(path: str | os.PathLike[str]) -> io.BufferedRandom:
     the process is killed in between, `atomic_open` of `path` cleans up.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(target)
-    file = temporary.open("x+b")
-    temporary.unlink(missing_ok=True)
+    with blaming(target), ExitStack() as undo:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(target)
+        file = undo.enter_context(temporary.open("x+b"))
+        temporary.unlink(missing_ok=True)
+        undo.pop_all()
     return file
 
 
@@ -225,25 +269,90 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove temporary files that killed writers of `path` left behind."""
+    """Remove temporary files and folders that dead writers of `path` left behind.
+
+    A writer is dead if its process, on this machine since its last start, is gone; what others
+    left goes after `LEFT_AFTER_DAYS`.
+    """
     target = Path(path)
     prefix = f".{target.name}."
     with suppress(OSError):
         for entry in os.scandir(target.parent):
             if entry.name.startswith(prefix) and entry.name.endswith(_SUFFIX):
                 with suppress(OSError):
-                    Path(entry.path).unlink()
+                    if _is_left(entry.name[len(prefix) :], entry.stat(follow_symlinks=False)):
+                        if entry.is_dir(follow_symlinks=False):
+                            shutil.rmtree(entry.path)
+                        else:
+                            Path(entry.path).unlink()
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file's name is that of something half written."""
+    return name.startswith(".") and name.endswith(_SUFFIX)
 
 
 def _temporary(target: Path) -> Path:
-    """Return a new name that `remove_leftovers` of the target knows."""
-    return target.with_name(f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}")
+    """Return a new name that tells who writes; `remove_leftovers` of the target knows it."""
+    pid = os.getpid()
+    writer = f"{_machine()}-{pid}-{_process(pid)[1]}-{secrets.token_hex(4)}"
+    return target.with_name(f".{target.name}.{writer}{_SUFFIX}")
+
+
+_WRITER = re.compile(r"([0-9a-f]{8})-(\d{1,9})-(\d*)-[0-9a-f]{8}" + re.escape(_SUFFIX))
+
+
+def _is_left(writer: str, stat: os.stat_result) -> bool:
+    """Tell whether the writer of a temporary file, named in its own name, is dead for certain."""
+    named = _WRITER.fullmatch(writer)
+    if named is None or named[1] != _machine():
+        return time.time() - stat.st_mtime > LEFT_AFTER_DAYS * 86_400
+    pid, began = int(named[2]), named[3]
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # another user's
+    state, now = _process(pid)
+    return state in ("Z", "X") or (bool(began and now) and began != now)
+
+
+@cache
+def _machine() -> str:
+    """Return what tells this machine, since its start, from others, and containers on it apart."""
+    facts = [os.uname().nodename]
+    with suppress(OSError):
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+        facts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:8]
+
+
+def _process(pid: int) -> tuple[str, str]:
+    """Return the state of a process of this machine, and when it began, in ticks.
+
+    The texts are empty where the system hides them. State Z is that of one that has ended and that
+    nobody has asked after.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        fields = stat.rpartition(")")[2].split()
+        return fields[0], fields[19]
+    except (OSError, IndexError):
+        return "", ""
+
+
+_UNABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EISDIR})
+"""What file systems say that cannot sync a folder."""
 
 
 def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # some file systems cannot sync a folder
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _UNABLE:
+            raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,35 @@ class FovflowError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), self.message, found=self.found, remedy=self.remedy), ()
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where a disk, or a user's share of it, is full."""
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
+
+
+def sentence_of_system(error: OSError) -> str:
+    """Return an error of the system as a sentence, with its file and what is to be done.
+
+    Of a full disk it names the folder and the room that there is, and what the notes of the error
+    say that is needed.
+    """
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    text = f"{error.strerror or error}" + (f" ({name})" if name else "")
+    if error.errno in FULL:
+        folder = os.path.dirname(os.path.abspath(name))  # noqa: PTH100, PTH120
+        with suppress(OSError):
+            disk = os.statvfs(folder)
+            room = f"{disk.f_bavail * disk.f_frsize / 1e6:.1f} MB free on the disk of {folder}"
+            text += f"; found: {', '.join([room, *getattr(error, '__notes__', [])])}"
+        return text + "; to do: make room there, and run the same command again"
+    if error.errno in _FORBIDDEN and name:
+        return text + "; to do: allow writing there, and run the same command again"
+    if error.errno in _IN_THE_WAY and name:
+        return text + "; to do: move away what is in the way, and run the same command again"
+    return text
 
 
 @contextmanager

@@ -243,9 +243,12 @@ class EventFile:
             self._torn = False
 
     def close(self) -> None:
-        """Close the file; safe to call twice."""
+        """Close the file; safe to call twice. An error, which may mean a gap, is told."""
         with self._lock:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:
+                complain(f"fovflow: the record {self.path} may have gaps: {error}")
 
 
 def _ends_within_a_line(path: Path) -> bool:

@@ -391,7 +391,7 @@ def fov_status(outputs: Sequence[StepOutput], options: Mapping[str, Any]) -> dic
             return error if record.frame is None else {**error, "frame": record.frame}
     for item in outputs:
         record = records[item.record]
-        if not Path(item.path).exists():
+        if not Path(item.path).is_file():
             return {"status": "incomplete", "step": item.step}
         made_with = None if record is None else record.options
         if made_with is not None and made_with != plain_values(options.get(item.step)):

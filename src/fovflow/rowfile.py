@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fovflow.atomic import unnamed_file
+from fovflow.atomic import blaming, unnamed_file
 
 
 class RowFile:
@@ -36,6 +38,7 @@ class RowFile:
     """
 
     def __init__(self, table: str | os.PathLike[str], *, block: int = 1 << 14):
+        self._table = Path(table)
         self._file = unnamed_file(table)
         self._block = block
         self._parts: list[Mapping[str, NDArray[Any]]] = []
@@ -52,7 +55,8 @@ class RowFile:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what was not written yet, nobody needs any more
+            self._file.close()
 
     def append(self, part: Mapping[str, NDArray[Any]]) -> None:
         """Take rows: columns of numbers, always the same ones, with `cell` and `frame` among them.
@@ -75,9 +79,11 @@ class RowFile:
         self._starts.append(self._end)
         self._bases.append(self._bases[-1] + self._waiting)
         self._waiting = 0
-        for name, dtype in self._dtypes.items():
-            values = np.concatenate([part[name] for part in parts], dtype=dtype, casting="safe")
-            self._end += self._file.write(values[order].data)
+        with blaming(self._table):
+            for name, dtype in self._dtypes.items():
+                values = np.concatenate([part[name] for part in parts], dtype=dtype, casting="safe")
+                self._end += self._file.write(values[order].data)
+            self._file.flush()
 
     def columns(self, dtypes: Mapping[str, DTypeLike]) -> dict[str, Any]:
         """Return the columns named, of the dtypes that were appended, as long as the file is open.

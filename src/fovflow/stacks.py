@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -153,7 +154,8 @@ class StackWriter:
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        with atomic_open(self.path, "wb") as self._file:
+        size = math.prod(self.shape) * self.dtype.itemsize
+        with atomic_open(self.path, "wb", size=size) as self._file:
             descr = np.lib.format.dtype_to_descr(self.dtype)
             header = {"descr": descr, "fortran_order": False, "shape": self.shape}
             np.lib.format.write_array_header_1_0(self._file, header)

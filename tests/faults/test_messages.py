@@ -33,7 +33,10 @@ PAGE = ROOT / "docs" / "troubleshooting.md"
 OTHER_TESTS = {
     "Config file is not valid JSON or YAML": "faults/test_many_fovs.py",
     "cannot write into the output folder …": "faults/test_places.py",
-    "No space left on device": "faults/test_places.py",
+    "No space left on device …": "faults/test_places.py",
+    "there is a folder of that name …": "faults/test_obstacles.py",
+    "File exists …": "faults/test_obstacles.py",
+    "the file is write-protected …": "faults/test_obstacles.py",
 }
 """Messages that need a file system or an environment of their own, and who makes them."""
 

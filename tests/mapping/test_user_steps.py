@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,9 @@ def test_files_appear_together_under_their_names(tmp_path):
     left = tmp_path / "fov" / ".label.0123.part"
     left.mkdir()
     (left / "x_a.npy").touch()
+    os.utime(left, (0, 0))
     with pytest.raises(FileNotFoundError) as caught, atomic_files(names, "label") as work:
-        assert not left.exists(), "what a killed writer left is removed"
+        assert not left.exists(), "what a dead writer left is removed"
         work.paths["a"].write_text("new")
     assert caught.value.filename == "b"
     assert sorted(path.name for path in (tmp_path / "fov").iterdir()) == ["x_a.npy", "x_b.txt"]

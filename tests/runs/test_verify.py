@@ -47,11 +47,6 @@ def orphan_file(r):
     return "fov_000/new.npy", "orphan"
 
 
-def left_over(r):
-    (r.folder / "fov_000" / ".a.npy.0123.part").write_bytes(b"x")
-    return "fov_000/.a.npy.0123.part", "killed writer"
-
-
 def wrong_hash_in_a_record(r):
     name = r.name(0, "seg_ch_0.npy")
     edit(
@@ -143,12 +138,25 @@ def wrong_status_of_the_results(r):
 
 
 DAMAGE = [
-    one_flipped_bit, wrong_size, missing_file, orphan_file, left_over, wrong_hash_in_a_record,
+    one_flipped_bit, wrong_size, missing_file, orphan_file, wrong_hash_in_a_record,
     wrong_hash_in_the_manifest, dropped_status_of_a_job, dropped_status_in_the_manifest,
     failed_job_told_as_complete, times_out_of_order_in_the_manifest, dangling_reference,
     duplicate_id, duplicate_key, path_climbing_out_of_a_record, path_climbing_out_of_the_manifest,
     path_climbing_out_of_the_results, truncated_manifest, wrong_status_of_the_results,
 ]  # fmt: skip
+
+
+def test_what_is_half_written_is_no_output_and_no_orphan(recorded):
+    for name in (".a.npy.0123.part", ".step_a.0123.part/a.npy"):
+        left = recorded.folder / "fov_000" / name
+        left.parent.mkdir(exist_ok=True)
+        left.write_bytes(b"x")
+    report = verify(recorded.folder)
+    assert report.findings == []
+    assert [note.file for note in report.notes if "half written" in note.problem] == [
+        "fov_000/.a.npy.0123.part",
+        "fov_000/.step_a.0123.part/a.npy",
+    ]
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda d: d.__name__)

@@ -15,8 +15,16 @@ from fovflow.adapter import engine
 PARAMETERS = {
     "snakemake.script.PythonScript._execute_cmd": ["self", "cmd", "kwargs"],
     "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": ["self", "delay"],
+    "snakemake.jobs.Job.check_protected_output": ["self"],
+    "snakemake.jobs.Job.prepare": ["self"],
+    "snakemake.jobs.Job.postprocess": [
+        "self", "store_in_storage", "handle_log", "handle_touch", "error", "ignore_missing_output",
+        "check_output_mtime",
+    ],
+    "snakemake.dag.DAG.cleanup_workdir": ["self"],
+    "snakemake.io._IOFile._local_inventory": ["self", "cache"],
     "snakemake.jobs.GroupJob.log_error": ["self", "msg", "aux_logs", "kwargs"],
-}
+}  # fmt: skip
 """Parameters of the methods that are replaced."""
 
 

@@ -10,8 +10,9 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ PATCHED = {
     "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": (
         "one timer for the next round of the scheduler, not one for every job that ends"
     ),
+    "snakemake.jobs.Job.check_protected_output": "see prepare",
+    "snakemake.jobs.Job.prepare": "what keeps one job from writing is no reason to end the run",
+    "snakemake.jobs.Job.postprocess": "see prepare: what a failed job made cannot be removed",
+    "snakemake.dag.DAG.cleanup_workdir": "see prepare: a folder cannot be removed",
+    "snakemake.io._IOFile._local_inventory": "see prepare: a file in the place of a folder",
     "snakemake.jobs.GroupJob.log_error": (
         "the message of a group is dropped before a logger sees it, and with it why a cluster "
         "refused the job"
@@ -57,7 +63,10 @@ PRIVATE = {
     "snakemake.workflow.Workflow.main_snakefile": "recorded where this is a module of it",
     "snakemake.workflow.Workflow.modifier": "see WorkflowModifier",
     "snakemake.workflow.Workflow.output_settings": "how much is said",
-    "snakemake.workflow.Workflow.persistence": "forgets that a file was made",
+    "snakemake.workflow.Workflow.persistence": (
+        "forgets that a file was made, or knows that it is half made"
+    ),
+    "snakemake.jobs.Job.rule": "whether a job is of this package",
     "snakemake.workflow.Workflow.register_resource": "limit of steps of one FOV on a node",
     "snakemake.workflow.Workflow.remote_exec": "is this process on a cluster's node",
     "snakemake.workflow.Workflow.scheduling_settings": "takes off the limit of jobs per second",
@@ -247,6 +256,75 @@ def limit_scheduler_rounds(workflow: Any) -> None:
         settings.max_jobs_per_timespan = None
     if hasattr(JobScheduler, "_schedule_reevalutation"):
         JobScheduler._schedule_reevalutation = _begin_round_later
+
+
+def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
+    """Let a job of this package itself meet what keeps it from writing, and fail alone.
+
+    Where a file is write-protected or cannot be removed, or something else has its name, the engine
+    would end, and with it all other jobs.
+
+    `occupied`: outputs in whose place there are folders; they count as missing.
+    """
+    from snakemake.dag import DAG
+    from snakemake.exceptions import WorkflowError
+    from snakemake.io import _IOFile
+    from snakemake.jobs import Job
+
+    check, prepare, finish = Job.check_protected_output, Job.prepare, Job.postprocess
+    clean, look = DAG.cleanup_workdir, _IOFile._local_inventory
+    if getattr(prepare, _PATCHED, False):
+        return
+
+    @wraps(check)
+    async def check_others(job: Any) -> None:
+        if not _is_ours(job):
+            await check(job)
+
+    @wraps(prepare)
+    async def prepare_if_possible(job: Any) -> None:
+        try:
+            await prepare(job)
+        except (OSError, WorkflowError):  # the latter of a folder that it cannot make
+            if not _is_ours(job):
+                raise
+
+    @wraps(finish)
+    async def finish_if_possible(job: Any, *words: Any, error: bool = False, **keys: Any) -> None:
+        try:
+            await finish(job, *words, error=error, **keys)
+        except OSError:
+            if not error or not _is_ours(job):
+                raise
+            with suppress(OSError):  # the next run shall make them, though they are there
+                job.dag.workflow.persistence.started(job)
+
+    @wraps(clean)
+    def clean_if_possible(dag: Any) -> None:
+        with suppress(OSError):
+            clean(dag)
+
+    @wraps(look)
+    async def look_if_possible(file: Any, cache: Any) -> None:
+        try:
+            await look(file, cache)
+        except NotADirectoryError:
+            cache.exists_local[file] = False
+        cache.exists_local.update(dict.fromkeys(occupied, False))
+
+    setattr(prepare_if_possible, _PATCHED, True)
+    Job.check_protected_output, Job.prepare = check_others, prepare_if_possible
+    Job.postprocess, DAG.cleanup_workdir = finish_if_possible, clean_if_possible
+    _IOFile._local_inventory = look_if_possible
+
+
+def _is_ours(job: Any) -> bool:
+    """Tell whether a job of the engine is of a rule of this package."""
+    script, base = job.rule.script, job.rule.basedir
+    if not script or base is None:
+        return False
+    folder = Path(str(base.get_path_or_uri(secret_free=True)))
+    return (folder / str(script)).resolve().parent == workflow_folder() / "scripts"
 
 
 _WAITS = "_fovflow_waits"

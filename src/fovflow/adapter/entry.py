@@ -13,6 +13,7 @@ import fovflow
 from fovflow.adapter.engine import (
     Engine,
     block_interrupts_at_start,
+    leave_obstacles_to_jobs,
     limit_scheduler_rounds,
     pass_to_nodes,
     refuse,
@@ -49,6 +50,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         _check_alone(pipeline, workflow)
     except FovflowError as error:
         raise refuse(str(error)) from None
+    leave_obstacles_to_jobs(pipeline.occupied)
     if not engine.is_main:
         from fovflow.runs.claim import join
 

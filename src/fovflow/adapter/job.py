@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 from fovflow.adapter.engine import attempt_of_engine
 from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
-from fovflow.errors import FovflowError, complain
+from fovflow.errors import FovflowError, complain, sentence_of_system
 from fovflow.events import STOPPED, EventFile, Status, make_event, plain_values, to_line
 from fovflow.jobrecord import in_words, job_name, job_record, read_record
 from fovflow.layout import LOGS
@@ -195,13 +196,12 @@ class AttemptRecorder:
     def _close(self) -> None:
         self._closed.set()
         if self._events is not None:
-            with suppress(OSError, ValueError):
-                self._events.close()
+            self._events.close()
 
     def _give_up(self, error: BaseException) -> None:
         if not self._closed.is_set():
-            self._close()
             complain(f"fovflow: this job is not recorded further: {error}")
+            self._close()
 
 
 def run_of_job(outdir: str | os.PathLike[str]) -> RunFolder | None:
@@ -236,11 +236,33 @@ LIVE = "FOVFLOW_LIVE"
 """Environment variable that tells jobs that the screen shows the run live."""
 
 
+class _Log(logging.FileHandler):
+    """A log that says once, and without a traceback, that it cannot be written."""
+
+    told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (the library's name)
+        if not self.told:
+            self.told = True
+            complain(f"fovflow: the log {self.baseFilename} has gaps: {sys.exc_info()[1]}")
+
+
+def check_outputs(names: Iterable[str]) -> None:
+    """Raise OSError where an earlier output is in the way, or is not to be written.
+
+    The engine has removed all that can be: what is still there is a folder, or write-protected.
+    """
+    for name in names:
+        if os.path.isdir(name):  # noqa: PTH112
+            raise IsADirectoryError(errno.EISDIR, "there is a folder of that name", name)
+        if os.path.exists(name) and not os.access(name, os.W_OK):  # noqa: PTH110
+            raise PermissionError(errno.EACCES, "the file is write-protected", name)
+
+
 def open_log(path: Path) -> None:
     """Send what is logged and warned about to the job's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    logging.raiseExceptions = False  # a full disk is told in one sentence, by what it stopped
+    handler = _Log(path, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
@@ -259,8 +281,7 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory; to do: fewer --cores, or a machine with more memory"
     if isinstance(error, OSError):
-        name = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror or error}{name}"
+        return sentence_of_system(error)
     return f"unexpected {type(error).__name__}: {error}; to do: report it, with the log"
 
 
@@ -521,11 +542,12 @@ def job(snakemake: Any) -> Iterator[Job]:
         this.start()
         with interrupts_unblocked(), collect_digests() as digests:
             check_retry(this.record, this.recorder.run, this.recorder.attempt)
+            check_outputs(map(str, this.output))
             yield this
         this.note(f"CPU {time.process_time():.2f} s, peak memory {peak_memory_mib():.0f} MiB")
         this.succeed(digests)
     except (Exception, KeyboardInterrupt) as error:
-        if this is not None:
+        if this is not None and logging.root.handlers:  # else the log could not be opened
             logging.getLogger("fovflow").exception("failed")
         if this is None and isinstance(error, Exception):
             raise

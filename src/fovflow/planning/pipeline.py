@@ -33,6 +33,8 @@ class Pipeline:
     datasets : dict of str to DatasetPlan
     kept : frozenset of str
         Kinds of stacks that stay after a run.
+    occupied : set of str
+        Outputs in whose place there are folders, as far as `missing_files` has seen.
     stages : dict of str to Stage
         The steps of the table, then those of the user's own.
     """
@@ -45,6 +47,7 @@ class Pipeline:
             _check_folder(Path(self.config.outdir))
         self.datasets = {name: self._plan(name) for name in self.config.datasets}
         self.kept = self.config.kept()
+        self.occupied: set[str] = set()
         self.user_steps = {step.name: step for step in self.config.steps}
         self.stages = STAGES | {step.name: _stage_of(step) for step in self.config.steps}
         self._digests = {step.script: sha256_or_none(step.script) for step in self.config.steps}
@@ -308,16 +311,19 @@ def missing_files(pipeline: Pipeline) -> list[str]:
             there = _listed(pipeline.layout.fov(name, fov))
             if there or begun:
                 outputs = pipeline.outputs(name, fov, last=not there)
-                paths = [output.path for output in outputs]
-                gone += [path for path in paths if path.rpartition("/")[2] not in there]
+                found = {o.path: there.get(o.path.rpartition("/")[2]) for o in outputs}
+                gone += [path for path, is_folder in found.items() if is_folder is not False]
+                pipeline.occupied.update(path for path, is_folder in found.items() if is_folder)
     return gone
 
 
-def _listed(folder: str) -> frozenset[str]:
+def _listed(folder: str) -> dict[str, bool]:
+    """Return what there is in a folder by name, and whether it is a folder."""
     try:
-        return frozenset(os.listdir(folder))  # noqa: PTH208
+        with os.scandir(folder) as entries:
+            return {entry.name: entry.is_dir() for entry in entries}
     except OSError:
-        return frozenset()
+        return {}
 
 
 def report_inputs(pipeline: Pipeline) -> list[str]:

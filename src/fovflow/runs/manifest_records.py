@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
-from fovflow.atomic import Digest, write_text
+from fovflow.atomic import Digest, remove_leftovers, write_text
 from fovflow.errors import FovflowError
 from fovflow.events import now
 from fovflow.jobrecord import JobRecord
@@ -87,6 +87,8 @@ def write_if_changed(path: Path, text: str) -> Digest:
     data = text.encode()
     if not path.exists() or path.read_bytes() != data:
         write_text(path, text)
+    else:
+        remove_leftovers(path)
     return _digest(data)
 
 

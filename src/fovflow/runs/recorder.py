@@ -358,8 +358,7 @@ class Recorder:
             self._queue.put(None)
             self._thread.join(JOIN_S)
         if self._events is not None:
-            with suppress(OSError, ValueError):
-                self._events.close()
+            self._events.close()
         self._announcer.close()
         if self._before is None:
             os.environ.pop(ENVIRONMENT, None)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fovflow.atomic import Digest, digest_of
+from fovflow.atomic import Digest, digest_of, is_temporary
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, RUN_STATUSES, Status, moment, upgrade
 from fovflow.jobrecord import JobRecord, read_records
@@ -336,8 +336,10 @@ class _Place:
             if name == REPORT_NAME and not own:
                 self.report.note(name, "not checked: it was made again by no job of a run")
                 continue
-            what = "left by a killed writer" if name.endswith(".part") else "no record speaks of it"
-            self._find(name, f"orphan: {what}")
+            if any(map(is_temporary, PurePosixPath(name).parts)):
+                self.report.note(name, "not checked: half written, by a writer at work or dead")
+                continue
+            self._find(name, "orphan: no record speaks of it")
 
     def _files(self, own: bool) -> Iterator[Path]:
         """Yield the files of the folder; of an output folder only those outside its datasets."""

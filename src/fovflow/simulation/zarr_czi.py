@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from fovflow.atomic import remove_leftovers
+from fovflow.atomic import atomic_files
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.simulation.source import About, Frames, Source, describe
 
@@ -152,11 +152,11 @@ def write_czi(path: str | os.PathLike[str], frames: Frames, **about: Unpack[Abou
             "CZI files need the package pylibCZIrw", remedy='install "fovflow[czi]"'
         ) from error
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     _, n_positions, _, _, width = source.shape
-    with czi.create_czi(str(temporary), exist_ok=True) as writer:
+    with (
+        atomic_files({"czi": target}, target.name) as work,
+        czi.create_czi(str(work.paths["czi"])) as writer,
+    ):
         for p in range(n_positions):
             corner = (p * (width + _BETWEEN_PX), 0)
             for t in source.held(p):
@@ -169,5 +169,4 @@ def write_czi(path: str | os.PathLike[str], frames: Frames, **about: Unpack[Abou
             scale_x=source.pixel_um * 1e-6,
             scale_y=source.pixel_um * 1e-6,
         )
-    temporary.replace(target)
     return [target]
