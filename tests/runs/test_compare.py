@@ -117,8 +117,8 @@ def test_the_command_tells_by_its_status_whether_anything_matters(pair, capsys):
     parser = argparse.ArgumentParser()
     runs_compare.add_arguments(parser)
     arguments = parser.parse_args([str(first.outdir), str(second.outdir), "--json"])
-    assert runs_compare.main(arguments) == 0
+    assert runs_compare.run(**vars(arguments)) == 0
     assert json.loads(capsys.readouterr().out)["equal_outputs"] == 10
     second.edit_run(config={"fovs": "0"})
-    assert runs_compare.main(parser.parse_args([str(first.outdir), str(second.outdir)])) == 1
+    assert runs_compare.run(**vars(parser.parse_args([str(first.outdir), str(second.outdir)]))) == 1
     assert "config: fovs: nothing | 0" in capsys.readouterr().out

@@ -72,7 +72,7 @@ def test_it_reads_well_and_as_json(recorded, capsys, tmp_path, monkeypatch):
     runs_lineage.add_arguments(parser)
     monkeypatch.chdir(recorded.folder)
     arguments = parser.parse_args([recorded.name(0, "seg_ch_0.npy"), "--json"])
-    assert runs_lineage.main(arguments) == 0
+    assert runs_lineage.run(**vars(arguments)) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["back"][0]["parameters"] == {"method": "otsu", "of": "segment"}
     assert told["back"][0]["run"] == recorded.run.id
