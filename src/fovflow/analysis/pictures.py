@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ class Axis:
         scale: Callable[[Any], Any] = np.log10 if self.log else np.asarray
         held = np.clip(np.asarray(value, float), self.low, self.high)
         part = (scale(held) - scale(self.low)) / (scale(self.high) - scale(self.low))
-        return np.round(self.start + part * (self.end - self.start), 1)
+        return np.asarray(np.round(self.start + part * (self.end - self.start), 1))
 
     def marks(self) -> list[float]:
         """Return round values along the axis."""
@@ -184,7 +184,7 @@ def _mark(kind: int, x: float, y: float, told: str, size: float = 9) -> str:
     return f'<polygon points="{corners}" stroke-linejoin="round" {look}>{said}</polygon>'
 
 
-def _bar(row: dict[str, Any], y: Axis, x: float) -> list[str]:
+def _bar(row: Mapping[Any, Any], y: Axis, x: float) -> list[str]:
     """Draw the interval of an estimate."""
     low, high = (float(y(row[f"estimate_{end}"])) for end in ("low", "high"))
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -204,7 +204,8 @@ def _frame(title: str, label: str, y: Axis, left: float, right: float) -> list[s
 
 
 def _legend(replicates: Sequence[str], width: float) -> list[str]:
-    drawn, at = [], 26.0
+    drawn = [_text("replicates", 16, 61, size=14, fill=_SOFT)]
+    at = 108.0
     for k, name in enumerate(replicates):
         words = name or "one replicate"
         if at + 24 + 8 * len(words) > width:
@@ -214,7 +215,7 @@ def _legend(replicates: Sequence[str], width: float) -> list[str]:
     return drawn
 
 
-def _sentence(row: dict[str, Any]) -> str:
+def _sentence(row: Mapping[Any, Any]) -> str:
     """Return a comparison in words."""
     pair = f"{row['condition']} against {row['reference']}"
     size = f"{pair}: difference {_with_interval(row, 'difference')}"
@@ -227,7 +228,7 @@ def _sentence(row: dict[str, Any]) -> str:
     return f"{size}; {row['note'].split(';')[0]}" if math.isfinite(row["difference"]) else pair
 
 
-def _with_interval(row: dict[str, Any], name: str) -> str:
+def _with_interval(row: Mapping[Any, Any], name: str) -> str:
     value, low, high = (number(float(f"{row[name + end]:.3g}")) for end in ("", "_low", "_high"))
     return f"{value} [{low}, {high}]"
 
@@ -242,10 +243,10 @@ def dose_curve(described: pd.DataFrame, cells: pd.DataFrame, *, title: str, labe
     base = top + height
     doses = np.array([float(name) for name in described["condition"]])
     replicates = sorted(cells["replicate"].astype(str).unique())
-    medians = cells.groupby([cells["condition"].astype(float), cells["replicate"].astype(str)])
-    points = medians["value"].median()
+    groups = cells.groupby([cells["condition"].astype(float), cells["replicate"].astype(str)])
+    points = groups["value"].median().reset_index()
     ends = [described[name].to_numpy(float) for name in ("estimate_low", "estimate_high")]
-    y = axis_of(np.concatenate([points.to_numpy(float), *ends]), base, top)
+    y = axis_of(np.concatenate([points["value"].to_numpy(float), *ends]), base, top)
     positive = doses[doses > 0]
     log = positive.size > 1 and doses.min() >= 0 and positive.max() >= 10 * positive.min()
     shift = 70 if log and (doses == 0).any() else 0
@@ -266,7 +267,7 @@ def dose_curve(described: pd.DataFrame, cells: pd.DataFrame, *, title: str, labe
     rows = [row for row in rows if math.isfinite(row["estimate"])]
     line = " ".join(f"{place(float(r['condition']))},{float(y(r['estimate']))}" for r in rows)
     parts.append(f'<polyline points="{line}" fill="none" stroke="{_INK}" stroke-width="2.5"/>')
-    for (dose, name), value in points.items():
+    for dose, name, value in points.itertuples(index=False):
         k = replicates.index(str(name))
         at = place(dose) + 10 * (k - (len(replicates) - 1) / 2)
         parts.append(_mark(k, at, float(y(value)), f"replicate {name}: {number(float(value))}", 6))

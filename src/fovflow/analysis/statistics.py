@@ -150,7 +150,7 @@ def compare(cells: pd.DataFrame, settings: Settings | None = None) -> pd.DataFra
 
     settings = settings or Settings()
     named = cells[cells["condition"].astype(str) != ""]
-    conditions = _ordered(named["condition"].astype(str).unique())
+    conditions = ordered(list(named["condition"].astype(str).unique()))
     if settings.reference is not None and str(settings.reference) not in conditions:
         raise ConfigError(
             f"statistics.reference: no sample has the condition {settings.reference!r}"
@@ -237,7 +237,7 @@ def bootstrap_medians(
     numpy.ndarray
         (draws,) float64.
     """
-    order = np.argsort(fovs, kind="stable")
+    ordered_values = values[np.argsort(fovs, kind="stable")]
     counts = np.bincount(fovs)
     first, width = np.cumsum(counts) - counts, int(counts.max())
     step = max(1, _CHUNK // (counts.size * width))
@@ -247,7 +247,7 @@ def bootstrap_medians(
         chosen = rng.integers(counts.size, size=(rows, counts.size))
         sizes = counts[chosen][..., None]
         at = (rng.random((rows, counts.size, width)) * sizes).astype(np.intp)
-        picked = values[order][first[chosen][..., None] + np.minimum(at, sizes - 1)]
+        picked = ordered_values[first[chosen][..., None] + np.minimum(at, sizes - 1)]
         picked[np.arange(width) >= sizes] = np.inf
         ranked, total = np.sort(picked.reshape(rows, -1), axis=1), sizes.sum(axis=(1, 2))
         row = np.arange(rows)
@@ -377,6 +377,8 @@ def _comparison_note(a: Group, b: Group, found: Difference, ratio: Estimate) -> 
         if group.left_out and group.centres.size:
             said.append(f"{side}: no usable value in {_named(group.left_out)}")
     least = min(a.centres.size, b.centres.size)
+    if not least:
+        return "; ".join([*said, "nothing to compare"])
     if least < LEAST_REPLICATES:
         counts = f"{a.centres.size} and {b.centres.size}"
         said.append(
@@ -394,7 +396,7 @@ def _comparison_note(a: Group, b: Group, found: Difference, ratio: Estimate) -> 
     lone = sorted(set(a.names) ^ set(b.names))
     if found.test == "paired t" and lone:
         said.append(f"without a partner, and left out of the test: {_named(lone)}")
-    if least and np.isnan(ratio.value):
+    if np.isnan(ratio.value):
         said.append("no ratio: not all medians are above zero")
     return "; ".join(said)
 
@@ -550,12 +552,17 @@ def _position_part(cells: pd.DataFrame, fov: NDArray[np.intp], of_fov: NDArray[A
     if len(place) < 6 or freedom <= rank or not spread or not rank:
         return np.nan
     rest = float(((place[:, 0] - place[:, 1:] @ plane) ** 2).sum())
-    return max(0.0, 1 - (rest / (freedom - rank)) / (spread / freedom))
+    return max(0.0, 1 - (rest / (freedom - int(rank))) / (spread / freedom))
 
 
-def _ordered(conditions: Sequence[str]) -> list[str]:
-    """Return conditions by number where all are numbers, else by name."""
+def is_number(text: str) -> bool:
+    """Tell whether a condition is a number."""
     try:
-        return sorted(conditions, key=float)
+        return bool(np.isfinite(float(text)))
     except ValueError:
-        return sorted(conditions)
+        return False
+
+
+def ordered(conditions: Sequence[str]) -> list[str]:
+    """Return conditions by number where all are numbers, else by name."""
+    return sorted(conditions, key=float if all(map(is_number, conditions)) else None)

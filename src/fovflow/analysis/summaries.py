@@ -61,10 +61,10 @@ def summaries(traces: pd.DataFrame, quantities: Iterable[str] = tuple(UNITS)) ->
     table = traces.sort_values(["fov", "cell", "time"], kind="stable")
     time, value = table["time"].to_numpy(float), table["value"].to_numpy(float)
     good = np.isfinite(time) & np.isfinite(value)
-    cells = table.groupby(["fov", "cell"], sort=True).size()
+    cells = table.groupby(["fov", "cell"], sort=True).size().reset_index(name="points")
     rows: list[tuple[object, ...]] = []
     stop = 0
-    for (fov, cell), points in cells.items():
+    for fov, cell, points in cells.itertuples(index=False):
         start, stop = stop, stop + points
         own = good[start:stop]
         found = _summary(time[start:stop][own], value[start:stop][own])
