@@ -105,9 +105,9 @@ def describe(cells: pd.DataFrame, settings: Settings | None = None) -> pd.DataFr
     pandas.DataFrame
         One row per quantity and sample or condition (then ``sample`` is empty): numbers of
         replicates, FOVs and cells; cells flagged, left out, and why; ``median`` and quartiles over
-        the cells; ``estimate`` with ``estimate_low`` and ``estimate_high``: of a condition the mean
-        over its replicates of their medians, of a sample its median, with 95 % intervals by
-        a nested bootstrap; ``part_replicate`` … ``part_position``: see `variance_parts`;
+        the cells; ``estimate`` with ``estimate_low`` and ``estimate_high``: the mean over the
+        replicates of a condition, or the FOVs of a sample, of their medians, with 95 % intervals
+        by a nested bootstrap; ``part_replicate`` … ``part_position``: see `variance_parts`;
         ``note``.
     """
     import pandas as pd
@@ -439,8 +439,9 @@ def _description(cells: pd.DataFrame, level: str, settings: Settings) -> dict[st
     verdicts = there["verdict"].fillna("").astype(str)
     flagged = verdicts[~verdicts.isin(["", "ok"])]
     reasons = Counter(reason for text in flagged for reason in text.split(";"))
-    group = group_of(cells if level == "condition" else cells.assign(replicate=""), settings)
-    # A sample is one of a kind: its interval tells how well its FOVs and cells are known.
+    # A sample is one of a kind: its interval tells how well its FOVs and cells know it.
+    units = cells if level == "condition" else cells.assign(replicate=cells["fov"])
+    group = group_of(units, settings)
     estimate = mean_of(group, settings)
     lower, median, upper = np.percentile(values, [25, 50, 75]) if values.size else [np.nan] * 3
     return {
@@ -472,12 +473,13 @@ def _description_note(cells: pd.DataFrame, group: Group, level: str, there: int)
         said.append(f"no usable value in {_named(group.left_out)}")
     if level == "condition" and group.names == ("",):
         said.append("no replicates are named: everything counts as one")
-    if level == "condition" and len(group.names) == 1:
+    unit = "replicate" if level == "condition" else "FOV"
+    if len(group.names) == 1:
         said.append(
-            "one replicate: the interval tells how well its cells are known, not whether it repeats"
+            f"one {unit}: the interval tells how well its cells are known, not whether it repeats"
         )
-    if level == "condition" and len(group.names) == 2:
-        said.append("two replicates: the interval is wide")
+    if len(group.names) == 2:
+        said.append(f"two {unit}s: the interval is wide")
     verdicts = cells["verdict"].astype(str)
     if lost := int((verdicts == "half not reached").sum()):
         said.append(f"{lost} cells did not fall to half in time: the true median is longer")
