@@ -82,23 +82,14 @@ def superplot(
     title: str,
     label: str,
 ) -> str:
-    """Draw a SuperPlot of one quantity (Lord et al. 2020): cells small, replicates large.
+    """Return a SuperPlot of one quantity (Lord et al. 2020): cells small, replicates large.
 
-    Parameters
-    ----------
-    cells : pandas.DataFrame
-        The usable values: ``condition``, ``replicate``, ``value``.
-    described, compared : pandas.DataFrame
-        The rows of conditions of `fovflow.analysis.statistics.describe`, and of `compare`.
-    title : str
-    label : str
-        What the values are, with their unit.
+    The line is the mean over the replicates, with its 95 % interval beside the cells; a replicate
+    has one colour and form of mark.
 
-    Returns
-    -------
-    str
-        SVG. The line is the mean over the replicates, with its 95 % interval beside the cells;
-        a replicate has one colour and form of mark.
+    `cells`: the usable values, with ``condition``, ``replicate``, ``value``. `described`,
+    `compared`: the rows of conditions of `fovflow.analysis.statistics.describe`, and of `compare`.
+    `label`: what the values are, with their unit.
     """
     names = [str(name) for name in described["condition"]]
     pitch = max(132, min(190, 900 // max(len(names), 1)))
@@ -234,9 +225,9 @@ def _with_interval(row: Mapping[Any, Any], name: str) -> str:
 
 
 def dose_curve(described: pd.DataFrame, cells: pd.DataFrame, *, title: str, label: str) -> str:
-    """Draw a quantity over conditions that are numbers.
+    """Return a quantity over conditions that are numbers; for the parameters see `superplot`.
 
-    Parameters are those of `superplot`. The axis of doses is logarithmic where they range over more
+    The axis of doses is logarithmic where they range over more
     than tenfold; dose 0 then stands apart on its left.
     """
     left, top, width, height = 92, 92, 640, 330
@@ -279,16 +270,9 @@ def dose_curve(described: pd.DataFrame, cells: pd.DataFrame, *, title: str, labe
 def fits_over_traces(
     traces: pd.DataFrame, curves: pd.DataFrame, *, title: str, label: str, columns: int = 4
 ) -> str:
-    """Draw some cells, each with its values as dots and its fitted curve.
+    """Return a panel for each cell of `curves`, with its values as dots and its fitted curve.
 
-    Parameters
-    ----------
-    traces : pandas.DataFrame
-        ``time`` (h), ``fov``, ``cell``, ``value``.
-    curves : pandas.DataFrame
-        ``time``, ``fov``, ``cell``, ``value``, and ``verdict``: a panel for each cell in it.
-    title, label : str
-    columns : int
+    `traces`: ``time`` (h), ``fov``, ``cell``, ``value``. `curves`: these and ``verdict``.
     """
     wide, high, gap, left, top, pitch = 190, 130, 60, 92, 84, 198
     cells = curves[["fov", "cell", "verdict"]].drop_duplicates(["fov", "cell"])

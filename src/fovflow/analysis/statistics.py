@@ -8,6 +8,7 @@ one number per quantity, the median of its cells, and conditions are compared by
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,12 +82,9 @@ class Group(NamedTuple):
 class Estimate(NamedTuple):
     """A number and its 95 % interval."""
 
-    value: float
-    low: float
-    high: float
-
-
-_NOTHING = Estimate(np.nan, np.nan, np.nan)
+    value: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
 
 
 def describe(cells: pd.DataFrame, settings: Settings | None = None) -> pd.DataFrame:
@@ -201,8 +199,10 @@ def usable(cells: pd.DataFrame) -> pd.DataFrame:
 
 def group_of(cells: pd.DataFrame, settings: Settings) -> Group:
     """Return the replicates of one quantity of one condition."""
-    rng = np.random.default_rng([settings.seed, 1])
     good, names, centres, draws = usable(cells), [], [], []
+    # Two conditions must not be drawn alike: their errors would cancel.
+    own_seed = zlib.crc32("\n".join(sorted(set(cells["sample"].astype(str)))).encode())
+    rng = np.random.default_rng([settings.seed, own_seed])
     for name, own in good.groupby(good["replicate"].astype(str), sort=True):
         value = own["value"].to_numpy(float)
         names.append(str(name))
@@ -223,19 +223,7 @@ def bootstrap_medians(
 ) -> Array:
     """Return medians of cells in FOVs that are drawn, and then their cells, with replacement.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        (N,) float64, one per cell.
-    fovs : numpy.ndarray
-        (N,) int, 0 to F - 1: the FOV of each.
-    draws : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    numpy.ndarray
-        (draws,) float64.
+    `values`: (N,), one per cell. `fovs`: (N,), the FOV of each, from 0. Returns (draws,).
     """
     ordered_values = values[np.argsort(fovs, kind="stable")]
     counts = np.bincount(fovs)
@@ -282,20 +270,16 @@ def _interval(centre: float, drawn: Array, freedom: float) -> Estimate:
         tail = 100 * (1 - _LEVEL) / 2
         low, high = np.percentile(drawn, [tail, 100 - tail])
         return Estimate(centre, float(low), float(high))
-    half = _t_quantile(freedom) * float(drawn.std())
-    return Estimate(centre, centre - half, centre + half)
-
-
-def _t_quantile(freedom: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, (1 + _LEVEL) / 2))
+    half = float(stdtrit(freedom, (1 + _LEVEL) / 2)) * float(drawn.std())
+    return Estimate(centre, centre - half, centre + half)
 
 
 def mean_of(group: Group, settings: Settings) -> Estimate:
     """Return the mean over the replicates of a group."""
     if not group.centres.size:
-        return _NOTHING
+        return Estimate()
     rng = np.random.default_rng([settings.seed, 2])
     drawn = nested_draws(group.centres, group.draws, rng)
     return _interval(float(group.centres.mean()), drawn, group.centres.size - 1)
@@ -316,7 +300,7 @@ def difference_of(a: Group, b: Group, settings: Settings) -> Difference:
     differ at all.
     """
     if not (a.centres.size and b.centres.size):
-        return Difference(_NOTHING, np.nan, "")
+        return Difference(Estimate(), np.nan, "")
     rng = np.random.default_rng([settings.seed, 3])
     common = [name for name in a.names if name in b.names]
     enough = len(common) >= LEAST_REPLICATES
@@ -352,7 +336,7 @@ def _welch(a: Array, b: Array) -> tuple[float, float]:
 
 def _comparison(a: Group, b: Group, settings: Settings) -> dict[str, Any]:
     found = difference_of(a, b, settings)
-    ratio = _NOTHING
+    ratio = Estimate()
     if all((side.centres > 0).all() and (side.draws > 0).all() for side in (a, b)):
         logs = [s._replace(centres=np.log(s.centres), draws=np.log(s.draws)) for s in (a, b)]
         ratio = Estimate(*map(float, np.exp(difference_of(logs[0], logs[1], settings).estimate)))

@@ -44,8 +44,7 @@ def simulate_traces(params: MovieParams, *, noise: float = 0.02) -> dict[str, ND
     Parameters
     ----------
     params : MovieParams
-        What the light of a cell follows, and how many there are. `Movie` of the same settings has
-        the same parameters for these cells; its ``kinetics`` tell them.
+        The movie of the same settings has the same parameters for these cells.
     noise : float
         Standard deviation of each value, relative to the cell's greatest.
 
