@@ -73,6 +73,7 @@ PREPARED: dict[str, Callable[[Path, Path], Path]] = {
     "docs/report.md": in_the_demo,
     "docs/scaling.md": with_raw_data,
     "docs/simulation.md": empty,
+    "docs/statistics.md": empty,
 }
 """Pages whose blocks `test_pages` runs, in order, each in such a folder."""
 

@@ -20,6 +20,7 @@ from fovflow.report.gather import FrameSeries, without_folders
 from fovflow.report.page import templates
 from fovflow.report.pictures import PictureBudget, indexed_png, picture
 from fovflow.report.traces import TracePlot, TraceSample, plots_of
+from fovflow.units import ticks
 
 
 @given(st.text())
@@ -82,7 +83,7 @@ def test_folders_of_absolute_paths_are_left_out(sentence, short):
 )
 def test_ticks_are_round_few_and_inside(low, span, wanted):
     high = low + span
-    found = charts.ticks(low, high, wanted)
+    found = ticks(low, high, wanted)
     if high - low <= 1e-6 * abs(low):
         return
     assert 1 <= len(found) <= wanted + 2

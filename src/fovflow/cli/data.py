@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fovflow.cli.common import JSON, argument, command, print_result
+from fovflow.errors import ConfigError
 
 if TYPE_CHECKING:
     from fovflow.simulation import MovieParams
@@ -63,6 +65,9 @@ _OPTIONS = {
     "divisions": "divisions per field of view",
     "shading": "fall of the illumination towards the corners, 0 to 1",
     "bleaching": "share of the cells' light lost with each frame, 0 to 1",
+    "replicates": "days on which each condition is seen",
+    "day_spread": "logarithmic spread of kinetic parameters over the days",
+    "fov_spread": "the same over fields of view",
 }
 
 
@@ -73,7 +78,10 @@ def _movie_options(parser: argparse.ArgumentParser) -> None:
     for name, text in _OPTIONS.items():
         default = getattr(defaults, name)
         parser.add_argument(
-            f"--{name}", type=type(default), default=default, help=f"{text} (default: {default})"
+            f"--{name.replace('_', '-')}",
+            type=type(default),
+            default=default,
+            help=f"{text} (default: {default})",
         )
 
 
@@ -85,20 +93,59 @@ def _movie_options(parser: argparse.ArgumentParser) -> None:
     ),
     argument("--format", help="format, where the name does not tell it"),
     _movie_options,
+    argument(
+        "--conditions", nargs="+", default=[], metavar="NAME", help="conditions, side by side"
+    ),
+    argument(
+        "--effect",
+        dest="effects",
+        action="append",
+        default=[],
+        metavar="CONDITION:NAME=FACTOR",
+        help="what a condition does to a kinetic parameter: drug:ktl=0.6",
+    ),
+    argument(
+        "--samples", metavar="FILE", help="table of the samples to write, such as samples.tsv"
+    ),
     argument("--truth", help="folder for masks, tracks and kinetics as simulated"),
 )
-def simulate(file: str, format: str | None, truth: str | None, **settings: Any) -> int:
+def simulate(
+    file: str,
+    *,
+    format: str | None,
+    truth: str | None,
+    samples: str | None,
+    effects: list[str],
+    **settings: Any,
+) -> int:
     """Write a simulated movie and its truth."""
-    from fovflow.simulation import MovieParams
+    from fovflow.simulation import MovieParams, write_samples
 
-    written = write_simulation(
-        MovieParams(**settings), Path(file), Path(truth) if truth else None, format
-    )
+    params = MovieParams(**settings, effects=_effects(effects))
+    written = write_simulation(params, Path(file), Path(truth) if truth else None, format)
+    if samples:
+        write_samples(params, samples)
+        print(f"samples: {samples}")
     more = f" and {len(written) - 1} more" if len(written) > 1 else ""
     print(f"movie: {written[0]}{more}")
     if truth:
         print(f"truth: {Path(truth)}")
     return 0
+
+
+def _effects(given: list[str]) -> dict[str, dict[str, float]]:
+    """Return factors by condition and parameter."""
+    found: dict[str, dict[str, float]] = {}
+    for text in given:
+        match = re.fullmatch(r"(.+):(\w+)=([0-9.eE+-]+)", text)
+        try:
+            if match:
+                found.setdefault(match[1], {})[match[2]] = float(match[3])
+                continue
+        except ValueError:
+            pass
+        raise ConfigError(f"--effect {text}: not understood", remedy="write drug:ktl=0.6")
+    return found
 
 
 def write_simulation(

@@ -215,14 +215,18 @@ def _run_again(recorded: RunFolder, found: Restoration) -> int:
     argument("--folder", help="where movies and results are put meanwhile"),
     description="Measure time and memory of every step and of whole runs, and compare them with "
     "copying the same bytes; in a clone also with plain versions of the same algorithms. Other "
-    "options are those of `python -m benchmarks`.",
+    "options are those of `python -m benchmarks`. `fovflow bench statistics` tells how often "
+    "comparisons of conditions find differences, where there are none and where there are.",
     passes_on=True,
 )
 def bench(quick: bool, json: str | None, folder: str | None, rest: list[str]) -> int:
     """Measure in a process of its own; return its exit status."""
     from fovflow.adapter.engine import workflow_folder
 
-    words = [sys.executable, "-P", "-m", "benchmarks", *rest, *["--quick"] * quick]
+    module = "benchmarks"
+    if rest[:1] == ["statistics"]:
+        module, rest = "benchmarks.statistics", rest[1:]
+    words = [sys.executable, "-P", "-m", module, *rest, *["--quick"] * quick]
     for option, value in (("--json", json), ("--folder", folder)):
         words += [option, value] if value else []
     paths = [str(workflow_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -5,7 +5,6 @@ The template ``charts.html.j2`` draws them.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -26,47 +25,8 @@ _WIDTH = 1200
 _HEIGHT, _WIDE_HEIGHT = 600, 500
 _LEFT, _RIGHT, _TOP, _BOTTOM = 104, 16, 64, 92
 
-_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
-
 Stroke = str | tuple[int, int]
 """Path data of a line, or the place of a dot where it has one point alone."""
-
-
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about `count` round numbers from `low` to `high`, both inside the range.
-
-    Examples
-    --------
-    >>> ticks(0, 350)
-    [0.0, 100.0, 200.0, 300.0]
-    """
-    span = high - low
-    if not (math.isfinite(span) and span > 0):
-        return [low] if math.isfinite(low) else []
-    rough = span / max(count, 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(s * power for s in _STEPS if s * power >= rough * (1 - 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
-
-
-def number(value: float) -> str:
-    """Return a number short enough for an axis: ``12.5``, ``40k``, ``1.2M``.
-
-    Examples
-    --------
-    >>> [number(x) for x in (0, 0.25, 1500, 40000, 2.5e6, float("nan"))]
-    ['0', '0.25', '1500', '40k', '2.5M', '–']
-    """
-    if not math.isfinite(value):
-        return "–"
-    for limit, unit, suffix in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / unit:.4g}{suffix}"
-    if value and abs(value) < 1e-3:
-        return f"{value:.1e}"
-    return f"{round(value, 6):.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 @dataclass(frozen=True, slots=True)

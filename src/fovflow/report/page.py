@@ -17,11 +17,11 @@ from markupsafe import Markup
 
 import fovflow
 from fovflow.quality import RULES
-from fovflow.report.charts import LINES, frame_chart, number, ticks, trace_chart
+from fovflow.report.charts import LINES, frame_chart, trace_chart
 from fovflow.report.gather import DatasetSummary, FovSummary, without_folders
 from fovflow.report.traces import spread
 from fovflow.stages import STAGES
-from fovflow.units import format_ranges
+from fovflow.units import format_ranges, number, ticks
 
 MOST_ROWS = 2000
 """FOVs of a dataset in the table, at most: a page of more rows is slow to open."""

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from fovflow.simulation import optics
 from fovflow.simulation.optics import Scene, draw_scene, expose, texture_tile
-from fovflow.simulation.params import MovieParams, stream
-from fovflow.simulation.population import PARAMETERS, Population, amount, draw_parameters
+from fovflow.simulation.params import PARAMETERS, MovieParams, stream
+from fovflow.simulation.population import Population, amount, draw_parameters
 
 Float = NDArray[np.float64]
 Table = dict[str, NDArray[np.generic]]
@@ -181,7 +181,7 @@ class Movie:
         Returns
         -------
         dict of numpy.ndarray
-            ``cell, channel``, the columns of `population.PARAMETERS`, and ``share``: a daughter's
+            ``cell, channel``, the columns of `params.PARAMETERS`, and ``share``: a daughter's
             part of its founder's curve, so a cell's whole light is share · model(time).
         """
         cells = self._population(p).cells

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from fovflow.errors import ConfigError
 
 MODELS = ("trivial", "maturation")
+PARAMETERS = ("t0_h", "ktl", "delta", "beta", "km")
+"""Onset (h), translation (counts/h), mRNA decay, protein decay and maturation rates (1/h)."""
 _MAX_IDS = 65_535
 _MAX_COVER = 0.75
 
@@ -92,6 +95,16 @@ class MovieParams:
     """Standard deviation of the logarithm of that intensity over the cells (1)."""
     onset_h: tuple[float, float] = (0.2, 2.0)
     """Range of the onsets, uniform over the cells (h)."""
+    conditions: tuple[str, ...] = ()
+    """Conditions of an experiment: each has the same number of positions in each replicate."""
+    replicates: int = 1
+    """Days on which all conditions are seen."""
+    effects: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    """Factors on `PARAMETERS`, by condition: ``{"drug": {"ktl": 0.6}}`` (1)."""
+    day_spread: float = 0.0
+    """Standard deviation of the logarithm of a replicate's factor on each parameter (1)."""
+    fov_spread: float = 0.0
+    """The same of a position's factor (1)."""
     psf_px: float = 1.0
     """Standard deviation of the fluorescence point spread function (px)."""
     background_level: float = 200.0
@@ -133,13 +146,14 @@ class MovieParams:
         object.__setattr__(self, "channels", tuple(self.channels))
         object.__setattr__(self, "drift_px", tuple(map(float, self.drift_px)))
         object.__setattr__(self, "onset_h", tuple(map(float, self.onset_h)))
+        object.__setattr__(self, "conditions", tuple(map(str, self.conditions)))
         object.__setattr__(self, "missing", frozenset((int(p), int(t)) for p, t in self.missing))
         faults = [*self._out_of_bounds(), *self._contradictions()]
         if faults:
             raise ConfigError("simulation: " + "; ".join(faults), remedy="correct these settings")
 
     def _out_of_bounds(self) -> list[str]:
-        least = dict.fromkeys(("positions", "frames", "electrons_per_count"), 1)
+        least = dict.fromkeys(("positions", "frames", "replicates", "electrons_per_count"), 1)
         least |= dict.fromkeys(("height", "width"), 8)
         positive = ("pixel_um", "interval_s", "cell_radius_um", "brightness")
         shares = ("touching", "expressing", "shading", "vignetting", "bleaching")
@@ -164,16 +178,36 @@ class MovieParams:
             "elongation is below 1": not self.elongation >= 1,
             "onset_h is reversed": self.onset_h[0] > self.onset_h[1],
             "births, deaths and divisions need 2 frames": self.frames < 2 and events,
+            "conditions are repeated": len({*self.conditions}) < len(self.conditions),
+            f"{self.positions} positions are not the same number for each of "
+            f"{len(self.conditions)} conditions × {self.replicates} replicates": self.positions
+            % (max(len(self.conditions), 1) * max(self.replicates, 1)),
+            "an effect is not above 0": any(
+                not factor > 0 for effects in self.effects.values() for factor in effects.values()
+            ),
             "deaths and divisions exceed cells": self.deaths + self.divisions > self.cells,
             f"more than {_MAX_IDS} cells": self.cells + self.births + 2 * self.divisions > _MAX_IDS,
             f"{self.cells} cells do not fit into {self.height} × {self.width} px": self.cells > 1
             and 3.1416 * self.cell_radius_um**2 * self.cells > room_um2,
         }
-        return [fault for fault, wrong in faults.items() if wrong] + [
-            f"missing ({p}, {t}) is outside the movie"
-            for p, t in sorted(self.missing)
-            if not (0 <= p < self.positions and 0 <= t < self.frames)
+        unknown = [
+            f"effects: no {kind} {name!r}"
+            for condition, effects in self.effects.items()
+            for kind, name, known in (
+                ("condition", condition, self.conditions),
+                *(("parameter", name, PARAMETERS) for name in effects),
+            )
+            if name not in known
         ]
+        return (
+            [fault for fault, wrong in faults.items() if wrong]
+            + unknown
+            + [
+                f"missing ({p}, {t}) is outside the movie"
+                for p, t in sorted(self.missing)
+                if not (0 <= p < self.positions and 0 <= t < self.frames)
+            ]
+        )
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -185,10 +219,36 @@ class MovieParams:
         """Mean cell radius in pixels."""
         return self.cell_radius_um / self.pixel_um
 
+    def group(self, p: int) -> tuple[str, int]:
+        """Return the condition and the replicate (from 1) of a position.
+
+        Positions of one condition and replicate follow each other; replicates come before
+        conditions.
+        """
+        each = self.positions // (max(len(self.conditions), 1) * self.replicates)
+        condition, replicate = divmod(p // each, self.replicates)
+        return (self.conditions[condition] if self.conditions else ""), replicate + 1
+
+    def factors(self, p: int) -> dict[str, float]:
+        """Return what condition, day and position multiply each kinetic parameter with."""
+        condition, replicate = self.group(p)
+        effects = self.effects.get(condition, {})
+        found = {name: float(effects.get(name, 1.0)) for name in PARAMETERS}
+        spreads = (("day", self.day_spread, replicate), ("field", self.fov_spread, p))
+        for purpose, spread, key in spreads:
+            if spread:
+                drawn = np.exp(spread * stream(self.seed, purpose, key).standard_normal(5))
+                found = {name: found[name] * float(x) for name, x in zip(found, drawn, strict=True)}
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values that JSON can carry."""
         values = asdict(self)
         values["missing"] = [list(pair) for pair in sorted(self.missing)]
+        # Where there is no experiment, the settings are written as they always were.
+        if not (self.conditions or self.replicates > 1 or self.day_spread or self.fov_spread):
+            for name in ("conditions", "replicates", "effects", "day_spread", "fov_spread"):
+                del values[name]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod

@@ -259,9 +259,6 @@ class Population:
             self._xy[i] = self._xy[i] + still * self._velocity[i]
 
 
-PARAMETERS = ("t0_h", "ktl", "delta", "beta", "km")
-"""Onset (h), translation (counts/h), mRNA decay, protein decay and maturation rates (1/h)."""
-
 Number = float | Float
 
 _MEDIAN_RATES = {"delta": 0.12, "beta": 0.05, "km": 1.3}
@@ -313,7 +310,8 @@ def draw_parameters(params: MovieParams, p: int, cell: int, c: int) -> dict[str,
     """Draw the kinetic parameters of one founder cell in one fluorescence channel.
 
     `ktl` is such that the largest total intensity is log-normal about ``params.brightness``;
-    it is 0 for cells that do not express. The keys are `PARAMETERS`.
+    it is 0 for cells that do not express. Then come the factors of condition, day and position.
+    The keys are `PARAMETERS`.
     """
     rng = stream(params.seed, "kinetics", p, cell, c)
     expresses = rng.random() < params.expressing
@@ -326,4 +324,5 @@ def draw_parameters(params: MovieParams, p: int, cell: int, c: int) -> dict[str,
     grid = np.linspace(0.0, 120.0, 2401)
     unit = amount(params.kinetics, grid, t0_h=0.0, ktl=1.0, **rates)
     ktl = peak / float(unit.max()) if expresses else 0.0
-    return {"t0_h": t0, "ktl": ktl, **rates}
+    drawn = {"t0_h": t0, "ktl": ktl, **rates}
+    return {name: drawn[name] * factor for name, factor in params.factors(p).items()}

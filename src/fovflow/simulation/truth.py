@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fovflow.errors import FovflowError
 from fovflow.layout import fov_name
 from fovflow.records import read_json, write_json
+from fovflow.simulation.experiment import write_samples
 from fovflow.simulation.movie import Movie, Table, join_rows
 from fovflow.simulation.params import MovieParams
 from fovflow.stacks import StackReader, StackWriter
@@ -70,7 +71,7 @@ def write_truth(
     last. Per position, ``fov_{p:03d}_masks.npy`` is the (T, Y, X) uint16 stack of ids. The tables
     ``cells.csv``, ``lineage.csv``, ``kinetics.csv`` have a column ``fov`` and those of
     `Movie.cells`, `Movie.lineage`, `Movie.kinetics`; ``frames.csv`` has ``fov, frame, time_s,
-    drift_x, drift_y, missing``.
+    drift_x, drift_y, missing``. Where there are conditions, `write_samples` writes ``samples.tsv``.
 
     Parameters
     ----------
@@ -99,6 +100,8 @@ def write_truth(
     for name, parts in tables.items():
         columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
         write_csv(target / f"{name}.csv", columns)
+    if movie.params.conditions:
+        write_samples(movie.params, target / "samples.tsv")
     write_json(target / PARAMS_NAME, movie.params.to_dict())
 
 

@@ -1,0 +1,1 @@
+"""From traces to answers: samples, merged tables, fits, statistics."""

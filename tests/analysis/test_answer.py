@@ -1,0 +1,141 @@
+"""The tables and pictures of all samples, from the tables of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fovflow.analysis import pictures
+from fovflow.analysis.answer import write_statistics
+from fovflow.errors import FovflowError
+from fovflow.simulation import MovieParams, simulate_traces, write_samples
+from fovflow.simulation.experiment import samples
+from fovflow.simulation.population import amount
+from fovflow.units import parse_ranges
+
+PARAMS = MovieParams(
+    seed=5,
+    positions=12,
+    frames=40,
+    interval_s=1800,
+    cells=15,
+    conditions=("control", "drug"),
+    replicates=3,
+    effects={"drug": {"ktl": 0.4, "t0_h": 2.0}},
+    onset_h=(1.0, 3.0),
+    day_spread=0.05,
+    fov_spread=0.05,
+)
+NAMES = {"t0": "t0_h", "ktl": "ktl", "delta": "delta", "beta": "beta"}
+
+
+def analysis(folder: Path, params: MovieParams = PARAMS) -> Path:
+    """Write tables as `merge` and `fit` do, with the true parameters as fits."""
+    traces = pd.DataFrame(simulate_traces(params, noise=0.01))
+    for row in samples(params):
+        own = traces[traces["fov"].isin(parse_ranges(row["fovs"]))]
+        stem = folder / f"{row['sample']}_intensity_total_ch_1"
+        text = own[["time", "fov", "cell", "value"]].to_csv(index=False)
+        stem.with_suffix(".csv").write_text(f"# Time units: h\n{text}")
+        (folder / f"{stem.name}_wide.csv").write_text("# Time units: h\ntime,fov_000_cell_1\n")
+        fits = own.drop_duplicates(["fov", "cell"]).reset_index()
+        table = fits[["fov", "cell"]].assign(model_type="trivial", success=True, r_squared=0.99)
+        for name, true in NAMES.items():
+            table[name], table[f"{name}_se"] = fits[true], 0.1
+        table["verdict"] = "ok"
+        table.loc[0, ["success", "verdict"]] = [False, "bound hit"]
+        table.to_csv(folder / f"{stem.name}_fitted_trivial.csv", index=False)
+    write_samples(params, folder / "samples.tsv")
+    return folder
+
+
+def curves(model: str, times: np.ndarray, fits: pd.DataFrame) -> np.ndarray:
+    rates = {true: fits[name].to_numpy()[:, None] for name, true in NAMES.items()}
+    return amount(model, times[None], km=1.0, **rates)
+
+
+def test_the_simulated_effects_are_found(tmp_path: Path) -> None:
+    folder = analysis(tmp_path)
+    made = write_statistics(
+        folder, folder / "samples.tsv", {"reference": "control", "draws": 300}, curves=curves
+    )
+    compared = pd.read_csv(folder / "comparisons.csv", keep_default_na=False)
+    keyed = compared.set_index(["model", "quantity"])
+    numbers = keyed[["ratio", "ratio_low", "ratio_high", "p"]].apply(pd.to_numeric)
+    for key, true in {("trivial", "ktl"): 0.4, ("trivial", "t0"): 2.0, ("", "onset"): 2.0}.items():
+        assert numbers.loc[key, "ratio_low"] < true < numbers.loc[key, "ratio_high"]
+        assert numbers.loc[key, "p"] < 0.05
+    for quantity in ("delta", "beta"):
+        assert numbers.loc[("trivial", quantity), "ratio_low"] < 1
+        assert numbers.loc[("trivial", quantity), "ratio_high"] > 1
+    assert set(compared["test"]) <= {"paired t", ""}
+    described = pd.read_csv(folder / "statistics.csv", keep_default_na=False)
+    row = described.query("level == 'sample' and sample == 'drug_2' and quantity == 'ktl'").iloc[0]
+    assert (row["cells"], row["cells_left_out"], row["reasons"]) == (29, 1, "bound hit: 1")
+    assert (row["condition"], row["unit"], row["fovs"]) == ("drug", "a.u./h", 2)
+    names = {path.name for path in made}
+    assert {"superplot_intensity_total_ch_1_trivial_ktl.svg",
+            "superplot_intensity_total_ch_1_onset.svg",
+            "fits_drug_3_intensity_total_ch_1_trivial.svg"} <= names  # fmt: skip
+    assert not any(name.startswith("dose") for name in names)
+    for path in made[2:]:
+        ElementTree.fromstring(path.read_text(encoding="utf-8"))
+    before = [path.read_bytes() for path in made]
+    write_statistics(folder, folder / "samples.tsv", {"reference": "control", "draws": 300},
+                     curves=curves)  # fmt: skip
+    assert [path.read_bytes() for path in made] == before
+
+
+def test_a_sample_without_cells_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    folder = analysis(tmp_path)
+    for path in folder.glob("drug_2_*"):
+        header = path.read_text().splitlines()[: 1 if "fitted" in path.name else 2]
+        path.write_text("\n".join(header) + "\n")
+    for path in folder.glob("drug_3_*"):
+        path.unlink()
+    write_statistics(folder, folder / "samples.tsv", {"draws": 300})
+    described = pd.read_csv(folder / "statistics.csv", keep_default_na=False)
+    for sample in ("drug_2", "drug_3"):
+        rows = described[described["sample"] == sample]
+        assert rows["note"].unique().tolist() == ["the sample has no cells"]
+    compared = pd.read_csv(folder / "comparisons.csv", keep_default_na=False)
+    assert compared["note"].str.contains("there are 1 and 3|nothing to compare").all()
+
+
+def test_conditions_that_are_numbers_have_a_dose_curve(tmp_path: Path) -> None:
+    params = MovieParams(seed=2, positions=4, frames=20, cells=10, conditions=("0", "1", "10", "a"))
+    folder = analysis(tmp_path, params)
+    table = pd.read_csv(folder / "samples.tsv", sep="\t", dtype=str)
+    made = write_statistics(folder, table, {"draws": 300})
+    assert not [path for path in made if path.name.startswith("dose")]
+    table["condition"] = ["0", "1", "10", "2.5"]
+    made = write_statistics(folder, table, {"draws": 300})
+    dose = next(path for path in made if path.name == "dose_intensity_total_ch_1_trivial_ktl.svg")
+    words = [node.text for node in ElementTree.fromstring(dose.read_text()).iter() if node.text]
+    assert {"0", "1", "5", "10", "condition (logarithmic)", "//"} <= set(words)
+
+
+def test_what_lacks_is_told(tmp_path: Path) -> None:
+    table = pd.DataFrame({"sample": ["a"], "condition": ["x"], "replicate": ["1"]})
+    with pytest.raises(FovflowError, match="no tables of the samples a"):
+        write_statistics(tmp_path, table)
+    with pytest.raises(FovflowError, match="lacks the column sample"):
+        write_statistics(tmp_path, table.drop(columns="sample"))
+    with pytest.raises(FovflowError, match="cannot read"):
+        write_statistics(tmp_path, tmp_path / "samples.tsv")
+    (tmp_path / "a_area_ch_0.csv").write_text("# Time units: h\ntime,value\n1,2\n")
+    with pytest.raises(FovflowError, match="lacks cell, fov"):
+        write_statistics(tmp_path, table)
+
+
+def test_names_are_escaped_in_pictures() -> None:
+    cells = pd.DataFrame({"condition": ["<b>"] * 3, "replicate": ["&"] * 3, "value": [1.0, 2, 3]})
+    row = {"condition": "<b>", "replicates": 1, "cells": 3, "estimate": 2.0,
+           "estimate_low": 1.0, "estimate_high": 3.0}  # fmt: skip
+    svg = pictures.superplot(cells, pd.DataFrame([row]), pd.DataFrame(), title="<i>", label="<u>")
+    texts = {node.text for node in ElementTree.fromstring(svg).iter() if node.text}
+    assert {"<b>", "<i>", "<u>", "&"} <= texts
