@@ -40,8 +40,8 @@ def _pair(span: Array, decay: Array, spread: Array) -> tuple[Array, Array, Array
         inverse = 1 / spread
         first = (1 - decay) * inverse
         lower, upper = (1 - first) * inverse, (first - decay) * inverse
-    if near := np.flatnonzero(spread.ravel() < _NEAR).tolist():
-        index = np.asarray(near)
+    index = np.flatnonzero(spread.ravel() < _NEAR)
+    if index.size:
         x = spread.ravel()[index]
         zero = np.zeros_like(x)
         first.flat[index] = series([x])

@@ -15,14 +15,14 @@ from numpy.typing import ArrayLike
 from fovflow.errors import FovflowError
 from fovflow.kinetics import verdicts
 from fovflow.kinetics.exponentials import Array
-from fovflow.kinetics.intervals import Target, ends, measured, standard_errors, targets
-from fovflow.kinetics.models import Model, get_model
+from fovflow.kinetics.intervals import Target, interval, measured, standard_errors, targets
+from fovflow.kinetics.models import Model, ModelError, get_model
 from fovflow.kinetics.noise import student, variances
 from fovflow.kinetics.problem import Problem, Traces
 from fovflow.kinetics.search import Minimum, descend, merge, search
 
-_CHUNK = 512
-"""Cells fitted together; about 40 MB."""
+_CHUNK = 1024
+"""Cells fitted together; about 100 MB."""
 Settings = Literal["default", "classic"]
 Loss = Literal["linear", "soft_l1"]
 Noise = Literal["estimated", "constant"]
@@ -108,7 +108,8 @@ def fit_cells(
     parameters = chosen.changed(start or {}, bounds or {})
     y = np.atleast_2d(np.asarray(values, float))
     t = _times(times_h, y)
-    problem = Problem(chosen, parameters, fixed, logarithmic=scale == "log")
+    span = float(np.ptp(t)) if t.size else 0.0
+    problem = Problem(chosen, parameters, fixed, span=span or 1.0, logarithmic=scale == "log")
     counts = np.isfinite(y) & ((y > 0) | (not problem.logarithmic))
     reasons = verdicts.before(problem, y, counts)
     fit = np.flatnonzero([not each.hopeless for each in reasons])
@@ -173,7 +174,7 @@ class _Work:
         def guarded(rows: np.ndarray) -> None:
             try:
                 work(rows)
-            except Exception:  # a model of others may raise anything
+            except ModelError:
                 if len(rows) == 1:
                     self.failed[rows] = True
                     return
@@ -271,21 +272,25 @@ class _Work:
             inflation = np.where(correlated, (1 + lag) / np.maximum(1 - lag, 0.05), 1.0)
             variance = best.rss / freedom * inflation
             height = np.maximum(variance, 1e-24 * (own.y**2).mean(axis=1)) * student(freedom) ** 2
-            sides = {
-                each.name: [ends(problem, own, best, height, each, side) for side in (-1, 1)]
-                for each in wanted
-            }
-            deeper = [end for pair in sides.values() for end in pair if end.deeper.any()]
+            theta = problem.everything(best.amplitudes, best.z)
+            alike = verdicts.exchangeable(problem, theta)
+            found_now = {}
+            for each in wanted:
+                cells = ~alike[:, each.index] if each.index >= 0 else alike.any(axis=1)
+                found_now[each.name] = interval(
+                    problem, own, best, height, each, np.flatnonzero(cells)
+                )
+            deeper = [each for each in found_now.values() if each.deeper.any()]
             if attempt or not deeper or self.settings == "classic":
                 break
-            for end in deeper:
-                better = np.flatnonzero(end.deeper)
-                best = merge(best, descend(problem, own.take(better), end.z[better]), better)
+            for each_interval in deeper:
+                better = np.flatnonzero(each_interval.deeper)
+                again = descend(problem, own.take(better), each_interval.z[better])
+                best = merge(best, again, better)
         errors, weakest = standard_errors(problem, own, best, variance, wanted)
-        theta = problem.everything(best.amplitudes, best.z)
         for each, error in zip(wanted, errors, strict=True):
             value, _ = measured(problem, each, best.amplitudes, best.z)
-            low, high = (end.value for end in sides[each.name])
+            low, high, _, _ = found_now[each.name]
             for column, own_values in zip(
                 found.columns[each.name], (value, error, low, high), strict=True
             ):
@@ -296,7 +301,7 @@ class _Work:
                 np.where(counts, own.root**2, 1.0)
             ).sum(axis=1)
         found.curve[rows] = problem.curves(own, best.amplitudes, best.z)
-        cases = verdicts.Cases(problem, own, best, others, height, sides, theta, weakest, correlated)
+        cases = verdicts.Cases(problem, own, best, others, height, theta, alike, weakest, correlated)
         for i, reasons in zip(rows, verdicts.after(cases, found.columns, rows), strict=True):
             found.reasons[i] = reasons
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.problem import Problem, Traces, solve_scaled
-from fovflow.kinetics.search import Minimum, frozen, problem_amplitudes, without
+from fovflow.kinetics.search import Minimum, held, problem_amplitudes
 
 _ITERATIONS = 40
 _EXACT = 0.01
@@ -27,14 +27,14 @@ class Target(NamedTuple):
     index: int = -1
 
 
-class Ends(NamedTuple):
-    """`reached`: whether the threshold was met before a bound of the search.
+class Interval(NamedTuple):
+    """The ends of an interval; NaN for cells that were left out.
 
     `deeper`: whether the sum of squares fell below the minimum's on the way, at coordinates `z`.
     """
 
-    value: Array
-    reached: np.ndarray
+    low: Array
+    high: Array
     deeper: np.ndarray
     z: Array
 
@@ -72,13 +72,36 @@ def measured(problem: Problem, target: Target, amplitudes: Array, z: Array) -> t
     return whole, gradient
 
 
-def ends(
-    problem: Problem, traces: Traces, best: Minimum, height: Array, target: Target, side: int
-) -> Ends:
-    """Return one end of an interval: where the sum of squares is `height` above the minimum.
+def interval(
+    problem: Problem,
+    traces: Traces,
+    best: Minimum,
+    height: Array,
+    target: Target,
+    cells: np.ndarray,
+) -> Interval:
+    """Return where the sum of squares is `height` above the minimum, for some of the cells."""
+    n, half = len(traces), len(cells)
+    found = Interval(
+        np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, bool), np.full_like(best.z, np.nan)
+    )
+    if not half:
+        return found
+    both = np.concatenate([cells, cells])
+    side = np.repeat([-1.0, 1.0], half)
+    fit = Minimum(*(values[both] for values in best))
+    value, deeper, z = _ends(problem, traces.take(both), fit, height[both], target, side)
+    found.low[cells], found.high[cells] = value[:half], value[half:]
+    for some in (slice(half, None), slice(0, half)):
+        there = cells[deeper[some]]
+        found.deeper[there], found.z[there] = True, z[some][deeper[some]]
+    return found
 
-    `side`: −1 for the lower end, 1 for the upper.
-    """
+
+def _ends(
+    problem: Problem, traces: Traces, best: Minimum, height: Array, target: Target, side: Array
+) -> tuple[Array, np.ndarray, Array]:
+    """Return one end for each row, whether a deeper point was met, and where."""
     n = len(traces)
     amplitudes, z = best.amplitudes.copy(), best.z.copy()
     last_amplitudes, last_z = amplitudes.copy(), z.copy()
@@ -86,7 +109,7 @@ def ends(
     span = float(traces.t.max() - traces.t.min()) or 1.0
     most = np.where(problem.logs[problem.free], 1.0, 0.1 * span)
     center, _ = measured(problem, target, amplitudes, z)
-    reached, found, lower = np.zeros(n, bool), np.zeros(n, bool), z.copy()
+    found, lower, reach = np.zeros(n, bool), z.copy(), np.ones(n)
     least = best.rss - 1e-3 * height
     threshold = best.rss + height
     rows = np.arange(n)
@@ -99,29 +122,32 @@ def ends(
         deeper = rss < least[rows]
         lower[rows[deeper]], least[rows[deeper]] = z[rows[deeper]], rss[deeper]
         found[rows[deeper]] = True
-        step = _outward(problem, amplitudes[rows], z[rows], hessian, b, gradient, side, threshold[rows] - rss)
-        step[:, first:] = np.clip(step[:, first:], -most, most)
-        far = rss > threshold[rows] + 3 * height[rows]
+        step = _outward(
+            problem, amplitudes[rows], z[rows], hessian, b, gradient, side[rows], threshold[rows] - rss
+        )
         ahead = np.abs((gradient * step).sum(axis=1))
+        longest = (np.abs(step[:, first:]) / most).max(axis=1, initial=0.0)
+        step /= np.maximum(longest / reach[rows], 1.0)[:, None]
+        far = rss > threshold[rows] + height[rows]
+        reach[rows] = np.where(far, reach[rows] / 4, np.minimum(reach[rows] * 2, 1.0))
         close = np.abs(rss - threshold[rows]) <= 2 * _EXACT * height[rows]
         done = close & (ahead <= _EXACT * np.abs(value - center[rows]))
         new_amplitudes = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
-        new_z = problem.clipped(z[rows] + step[:, first:])
+        new_z = problem.moved(z[rows], step[:, first:])
         back = far[:, None]
-        new_z = np.where(back, (z[rows] + last_z[rows]) / 2, new_z)
-        new_amplitudes = np.where(back, (amplitudes[rows] + last_amplitudes[rows]) / 2, new_amplitudes)
+        new_z = np.where(back, last_z[rows], new_z)
+        new_amplitudes = np.where(back, last_amplitudes[rows], new_amplitudes)
         stays = (np.abs(new_z - z[rows]).max(axis=1, initial=0.0) < 1e-9) & (
             np.abs(new_amplitudes - amplitudes[rows])
             <= 1e-9 * (1 + np.abs(amplitudes[rows]))
         ).all(axis=1)
-        reached[rows[done]] = True
         kept = ~far & ~done
         last_amplitudes[rows[kept]], last_z[rows[kept]] = amplitudes[rows[kept]], z[rows[kept]]
         goes = ~done
         amplitudes[rows[goes]], z[rows[goes]] = new_amplitudes[goes], new_z[goes]
         rows = rows[~done & ~stays]
     value, _ = measured(problem, target, amplitudes, z)
-    return Ends(value, reached, found, lower)
+    return value, found, lower
 
 
 def _outward(
@@ -131,25 +157,21 @@ def _outward(
     hessian: Array,
     b: Array,
     gradient: Array,
-    side: int,
+    side: Array,
     room: Array,
 ) -> Array:
     """Return the step to the extreme of the target on the linearised contour."""
-    stuck = np.zeros(b.shape, bool)
     step = np.zeros_like(b)
     for _ in range(3):
-        system, right = without(hessian, b, stuck)
-        aim = gradient * ~stuck
-        both = solve_scaled(system, np.stack([right, aim], axis=2), ridge=1e-12)
+        both = solve_scaled(hessian, np.stack([b, gradient], axis=2), ridge=1e-12)
         settle, drift = both[:, :, 0], both[:, :, 1]
-        spread = np.maximum((aim * drift).sum(axis=1), 1e-300)
-        left = np.maximum(room + (right * settle).sum(axis=1), 0.0)
+        spread = np.maximum((gradient * drift).sum(axis=1), 1e-300)
+        left = np.maximum(room + (b * settle).sum(axis=1), 0.0)
         step = settle + (side * np.sqrt(left / spread))[:, None] * drift
-        more = frozen(problem, amplitudes, z, step) & ~stuck
-        if not more.any():
+        hessian, hit = held(problem, amplitudes, z, hessian, step)
+        if not hit.any():
             break
-        stuck |= more
-    return np.where(stuck, 0.0, step)
+    return step
 
 
 def standard_errors(
@@ -157,7 +179,7 @@ def standard_errors(
 ) -> tuple[list[Array], Array]:
     """Return the standard error of each target, and the least eigenvalue of the scaled JᵀJ."""
     _, _, hessian, b = problem.assess(traces, best.z, best.amplitudes)
-    hessian, _ = without(hessian, b, frozen(problem, best.amplitudes, best.z, b))
+    hessian, _ = held(problem, best.amplitudes, best.z, hessian, b)
     scale = 1 / np.sqrt(np.maximum(np.einsum("nii->ni", hessian), 1e-300))
     scaled = np.nan_to_num(hessian * scale[:, :, None] * scale[:, None, :])
     weakest = np.linalg.eigvalsh(scaled)[:, 0] if scaled.shape[1] else np.ones(len(traces))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fovflow.errors import ConfigError, did_you_mean
+from fovflow.errors import ConfigError, FovflowError, did_you_mean
 from fovflow.kinetics.exponentials import Array, three_rates, two_rates
 from fovflow.plugins import find
 
@@ -20,6 +20,10 @@ Bounds = tuple[float, float]
 Basis = tuple[list[Array], list[list[Array | None]] | None]
 """The basis functions, (cells, points) each, and for each its slope in every nonlinear parameter
 (None: zero); no slopes where a model leaves them to differences."""
+
+
+class ModelError(FovflowError):
+    """A model's own function raised."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +86,27 @@ class Model:
         """Indices of the others."""
         return [i for i, each in enumerate(self.parameters) if not each.linear]
 
+    def functions(self, t: Array, theta: Array) -> Basis:
+        """Return `basis`; whatever it raises becomes a `ModelError`."""
+        try:
+            return self.basis(t, theta)
+        except Exception as error:
+            raise ModelError(
+                f"the model {self.name} raises",
+                found=f"{type(error).__name__}: {error}",
+                remedy="correct the model, or narrow the bounds of its parameters",
+            ) from error
+
     def slopes(self, t: Array, theta: Array) -> tuple[list[Array], list[list[Array | None]]]:
         """Return the basis and its slopes, by central differences where the model gives none."""
-        values, slopes = self.basis(t, theta)
+        values, slopes = self.functions(t, theta)
         if slopes is not None:
             return values, slopes
         columns = []
         for k in range(theta.shape[1]):
             step = np.zeros_like(theta)
             step[:, k] = 1e-6 * np.maximum(np.abs(theta[:, k]), 1e-3)
-            above, below = self.basis(t, theta + step)[0], self.basis(t, theta - step)[0]
+            above, below = self.functions(t, theta + step)[0], self.functions(t, theta - step)[0]
             width = 2 * step[:, k, None]
             columns.append([(u - v) / width for u, v in zip(above, below, strict=True)])
         return values, [list(each) for each in zip(*columns, strict=True)] or [[] for _ in values]
@@ -104,7 +119,7 @@ class Model:
         """
         theta = np.atleast_2d(np.asarray(theta, float))
         times = np.broadcast_to(np.asarray(t, float), (len(theta), np.shape(t)[-1]))
-        values, _ = self.basis(times, theta[:, self.nonlinear])
+        values, _ = self.functions(times, theta[:, self.nonlinear])
         amplitudes = theta[:, self.linear] if self.linear else np.ones((len(theta), 1))
         return np.asarray(sum(amplitudes[:, [i]] * value for i, value in enumerate(values)))
 

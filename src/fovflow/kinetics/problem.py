@@ -1,8 +1,9 @@
 """One batch of cells to fit: coordinates of the search, bounds, and the curve's linearisation.
 
-Rates are searched as logarithms. Two rates that the curve does not tell apart are searched as the
-mean of their logarithms and q = (half the log ratio)², in which the curve is smooth where they
-meet; an optimum at q = 0 is then an ordinary one at a bound.
+Rates are searched as logarithms (`_SLOW`). Two rates that the curve does not tell apart are kept in order,
+and where they are near each other they step in the mean of their logarithms and in
+q = (half the log ratio)², in which the curve is smooth where they meet; an optimum at q = 0 is
+then an ordinary one at a bound.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ import numpy as np
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.models import Model, Parameter
 
-_MEET = 1e-8
-"""Least q; rates differ by 0.02 % there."""
+_MEET = 1e-4
+"""Least half log ratio of a pair: 0.02 %."""
+_SLOW = 0.5
+"""Rates are searched as log(rate + this / duration): slower ones all look alike."""
+_NEAR = 0.55
+"""Half log ratio below which a pair steps in its mean and q."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class Point(NamedTuple):
 class Problem:
     """A model with its free and fixed parameters.
 
-    `logarithmic`: whether logarithms of values and curve are compared.
+    `span`: duration of the movie in hours. `logarithmic`: whether logarithms of values and curve
+    are compared.
     """
 
     def __init__(
@@ -62,8 +68,10 @@ class Problem:
         parameters: Mapping[str, Parameter],
         fixed: Mapping[str, float],
         *,
+        span: float = 10.0,
         logarithmic: bool = False,
     ):
+        self.shift = _SLOW / span
         self.model, self.logarithmic = model, logarithmic
         every = [parameters[name] for name in model.names]
         self.fixed = np.array([fixed.get(each.name, np.nan) for each in every])
@@ -80,16 +88,22 @@ class Problem:
         onset = [i for i, each in enumerate(every) if each.onset]
         self.onset = onset[0] if onset else -1
         self.pair = self._pair()
-        low, high = self.inward(self.low[None])[0], self.inward(self.high[None])[0]
-        if self.pair:
-            m, q = (int(np.flatnonzero(self.free == i)[0]) for i in self.pair)
-            low[m], high[m] = np.log(self.low[self.pair[0]]), np.log(self.high[self.pair[0]])
-            low[q], high[q] = _MEET, (high[m] - low[m]) ** 2 / 4
-            if self.third >= 0:
-                k = int(np.flatnonzero(self.free == self.third)[0])
-                low[k] = np.log(self.low[self.third] + self.low[self.pair[1]])
-                high[k] = np.log(self.high[self.third] + self.high[self.pair[1]])
-        self.z_low, self.z_high = low, high
+        logs = self.logs[self.free]
+        self.z_low, self.z_high = self.low[self.free].copy(), self.high[self.free].copy()
+        self.z_low[logs], self.z_high[logs] = (
+            np.log(self.z_low[logs] + self.shift),
+            np.log(self.z_high[logs] + self.shift),
+        )
+        if self.pair and self.third >= 0:
+            c = self._columns[2]
+            self.z_low[c] = np.log(self.low[self.third] + self.low[self.pair[1]])
+            self.z_high[c] = np.log(self.high[self.third] + self.high[self.pair[1]])
+
+    @property
+    def _columns(self) -> list[int]:
+        """Coordinates of the pair, and of β + km."""
+        wanted = [*(self.pair or ()), self.third]
+        return [int(np.flatnonzero(self.free == i)[0]) for i in wanted if i >= 0]
 
     def _pair(self) -> tuple[int, int] | None:
         """Return the indices of two rates to search together: δ and β, free and of equal bounds."""
@@ -113,50 +127,63 @@ class Problem:
 
     def inward(self, theta: Array) -> Array:
         """Return coordinates (cells, z) of all parameters (cells, P)."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            z = np.where(self.logs[self.free], np.log(theta[:, self.free]), theta[:, self.free])
+        z = theta[:, self.free].copy()
+        logs = self.logs[self.free]
+        z[:, logs] = np.log(z[:, logs] + self.shift)
         if self.pair:
-            a, b = (np.flatnonzero(self.free == i)[0] for i in self.pair)
-            first, second = z[:, a].copy(), z[:, b].copy()
-            z[:, a] = (first + second) / 2
-            z[:, b] = np.maximum(((first - second) / 2) ** 2, _MEET)
             if self.third >= 0:
-                k = np.flatnonzero(self.free == self.third)[0]
-                z[:, k] = np.log(theta[:, self.third] + theta[:, self.pair[1]])
+                z[:, self._columns[2]] = np.log(theta[:, self.third] + theta[:, self.pair[1]])
+            z[:, self._columns[:2]] = -np.sort(-z[:, self._columns[:2]], axis=1)
         return z
 
     def outward(self, z: Array) -> tuple[Array, Array]:
-        """Return the nonlinear parameters (cells, k), in the bounds, and their slopes in z."""
+        """Return the nonlinear parameters (cells, k), and their slopes in the coordinates' steps."""
         theta = np.tile(self.start, (len(z), 1))
-        theta[:, self.free] = np.where(
-            self.logs[self.free], np.exp(np.where(self.logs[self.free], z, 0.0)), z
-        )
+        logs = self.logs[self.free]
+        values = z.copy()
+        values[:, logs] = np.exp(z[:, logs]) - self.shift
+        theta[:, self.free] = values
         turn = np.zeros((len(z), theta.shape[1], z.shape[1]))
-        columns = np.arange(len(self.free))
-        turn[:, self.free, columns] = np.where(self.logs[self.free], theta[:, self.free], 1.0)
+        turn[:, self.free, np.arange(len(self.free))] = np.where(
+            logs, values + self.shift, 1.0
+        )
         if self.pair:
-            (i, j), (a, b) = self.pair, (np.flatnonzero(self.free == i)[0] for i in self.pair)
-            half = np.sqrt(z[:, b])
-            theta[:, i], theta[:, j] = np.exp(z[:, a] + half), np.exp(z[:, a] - half)
+            (i, j), (a, b) = self.pair, self._columns[:2]
+            near, half = self._near(z)
             for k, sign in ((i, 1), (j, -1)):
-                turn[:, k, a], turn[:, k, b] = theta[:, k], sign * theta[:, k] / (2 * half)
+                turn[near, k, a] = theta[near, k] + self.shift
+                turn[near, k, b] = sign * turn[near, k, a] / (2 * half[near])
             if self.third >= 0:
-                c = np.flatnonzero(self.free == self.third)[0]
+                c = self._columns[2]
                 total = np.exp(z[:, c])
                 theta[:, self.third] = total - theta[:, j]
                 turn[:, self.third] = -turn[:, j]
                 turn[:, self.third, c] = total
         return theta[:, self.nonlinear], turn[:, self.nonlinear]
 
-    def clipped(self, z: Array) -> Array:
-        """Return coordinates moved into the bounds."""
-        z = np.clip(z, self.z_low, self.z_high)
+    def _near(self, z: Array) -> tuple[np.ndarray, Array]:
+        """Return whose pair of rates are near each other, and half their difference."""
+        a, b = self._columns[:2]
+        half = np.maximum((z[:, a] - z[:, b]) / 2, _MEET)
+        return half < _NEAR, half
+
+    def moved(self, z: Array, step: Array | float = 0.0) -> Array:
+        """Return coordinates after a step, within the bounds."""
+        moved = z + step
         if self.pair:
-            theta = np.tile(self.start, (len(z), 1))
-            theta[:, self.nonlinear] = self.outward(z)[0]
-            theta = np.clip(theta, self.low, self.high)
-            z = np.clip(self.inward(theta), self.z_low, self.z_high)
-        return z
+            a, b = self._columns[:2]
+            near, half = self._near(z)
+            steps = (moved - z)[near]
+            middle = (z[near, a] + z[near, b]) / 2 + steps[:, a]
+            half = np.sqrt(np.maximum(half[near] ** 2 + steps[:, b], _MEET**2))
+            moved[near, a], moved[near, b] = middle + half, middle - half
+            moved[:, [a, b]] = -np.sort(-moved[:, [a, b]], axis=1)
+        moved = np.clip(moved, self.z_low, self.z_high)
+        if self.pair and self.third >= 0:
+            c, beta = self._columns[2], np.exp(moved[:, b]) - self.shift
+            low, high = self.low[self.third] + beta, self.high[self.third] + beta
+            moved[:, c] = np.clip(moved[:, c], np.log(low), np.log(high))
+        return moved
 
     def everything(self, amplitudes: Array, z: Array) -> Array:
         """Return all parameters (cells, P)."""
@@ -164,6 +191,27 @@ class Problem:
         theta[:, self.nonlinear] = self.outward(z)[0]
         theta[:, self.linear] = amplitudes
         return theta
+
+    def walls(self, amplitudes: Array, z: Array) -> tuple[Array, np.ndarray, np.ndarray]:
+        """Return the bounds' normals (cells, k, unknowns), and which are met below and above."""
+        theta, turn = self.outward(z)
+        own = np.isin(self.linear, self.free_linear)
+        count = int(own.sum())
+        normals = np.zeros((len(z), count + len(self.free) + bool(self.pair), count + z.shape[1]))
+        normals[:, np.arange(count), np.arange(count)] = 1.0
+        free = np.isin(self.nonlinear, self.free)
+        normals[:, count : count + len(self.free), count:] = turn[:, free]
+        values = [amplitudes[:, own], theta[:, free]]
+        order = [*self.free_linear, *self.free]
+        low, high = list(self.low[order]), list(self.high[order])
+        if self.pair:
+            near, half = self._near(z)
+            normals[:, -1, count + self._columns[1]] = 1.0
+            values.append(np.where(near, half, np.inf)[:, None])
+            low, high = [*low, _MEET], [*high, np.inf]
+        found = np.concatenate(values, axis=1)
+        slack = 1e-9 * np.minimum(np.abs(found), 1e300)
+        return normals, found <= np.array(low) + slack, (found >= np.array(high) - slack) & (found < np.inf)
 
     # The curve ---------------------------------------------------------------------------
 

@@ -5,12 +5,14 @@ Amplitudes are eliminated (variable projection: Golub & Pereyra 1973, with Kaufm
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from fovflow.kinetics.exponentials import Array
+from fovflow.kinetics.models import ModelError
 from fovflow.kinetics.problem import Problem, Traces, solve_scaled
 
 _STARTS = 3
@@ -19,6 +21,8 @@ _ITERATIONS = 80
 _RATES = {1: 14, 2: 8, 3: 6}
 """Grid points of each rate by the number of rates."""
 _ONSETS = 30
+_HOPEFUL = 100.0
+"""χ² above the deepest minimum up to which a start is followed beyond its first steps."""
 _AT_ONCE = 256
 """Cells whose grid of sums of squares is held in memory."""
 
@@ -43,7 +47,7 @@ def descend(
 
     `tolerance`: relative gain of the sum of squares below which a cell has settled.
     """
-    z = problem.clipped(z)
+    z = problem.moved(z)
     amplitudes, rss, hessian, gradient = problem.assess(traces, z)
     if problem.logarithmic:
         amplitudes = _positive(problem, traces, amplitudes)
@@ -58,7 +62,7 @@ def descend(
         if not rows.size:
             break
         step = _step(problem, amplitudes[rows], z[rows], hessian[rows], gradient[rows], damping[rows])
-        trial = problem.clipped(z[rows] + _limited(problem, traces, step[:, first:]))
+        trial = problem.moved(z[rows], _limited(problem, traces, step[:, first:]))
         given = None
         if problem.logarithmic:
             given = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
@@ -95,40 +99,42 @@ def _positive(problem: Problem, traces: Traces, amplitudes: Array) -> Array:
     return np.clip(found, problem.low[problem.linear], problem.high[problem.linear])
 
 
-def frozen(problem: Problem, amplitudes: Array, z: Array, heading: Array) -> np.ndarray:
-    """Return which unknowns stand at a bound while `heading` points out of it."""
-    own = np.isin(problem.linear, problem.free_linear)
-    low = np.concatenate([problem.low[problem.linear][own], problem.z_low])
-    high = np.concatenate([problem.high[problem.linear][own], problem.z_high])
-    x = np.concatenate([amplitudes[:, own], z], axis=1)
-    near = 1e-12 * (1 + np.abs(x))
-    return np.asarray(((x <= low + near) & (heading < 0)) | ((x >= high - near) & (heading > 0)))
+def held(
+    problem: Problem, amplitudes: Array, z: Array, hessian: Array, heading: Array
+) -> tuple[Array, np.ndarray]:
+    """Return JᵀJ in which bounds that `heading` would cross are walls, and which cells meet one.
 
-
-def without(hessian: Array, gradient: Array, stuck: np.ndarray) -> tuple[Array, Array]:
-    """Return the normal equations with some unknowns held where they are."""
-    keep = ~stuck
-    hessian = hessian * (keep[:, :, None] & keep[:, None, :])
-    index = np.arange(hessian.shape[1])
-    hessian[:, index, index] = np.where(stuck, 1.0, hessian[:, index, index])
-    return hessian, gradient * keep
+    A wall is a stiffness of 1e8 across the bound; with a bound of one coordinate that holds it.
+    """
+    walls, below, above = problem.walls(amplitudes, z)
+    across = np.einsum("nkx,nx->nk", walls, heading)
+    stuck = (below & (across < 0)) | (above & (across > 0))
+    hit = stuck.any(axis=1)
+    if not hit.any():
+        return hessian, hit
+    scale = np.sqrt(np.maximum(np.einsum("nii->ni", hessian), 1e-300))
+    stiff = (walls / scale[:, None])[hit]
+    stiff /= np.maximum(np.linalg.norm(stiff, axis=2, keepdims=True), 1e-300)
+    stiff = stiff * (1e4 * stuck[hit])[:, :, None] * scale[hit][:, None]
+    hessian = hessian.copy()
+    hessian[hit] += np.einsum("nki,nkj->nij", stiff, stiff)
+    return hessian, hit
 
 
 def _step(
     problem: Problem, amplitudes: Array, z: Array, hessian: Array, gradient: Array, damping: Array
 ) -> Array:
-    stuck = frozen(problem, amplitudes, z, gradient)
-    hessian, gradient = without(hessian, gradient, stuck)
     first = 0 if problem.logarithmic else len(problem.free_linear)
     index = np.arange(first, hessian.shape[1])
     diagonal = hessian[:, index, index]
     floor = 1e-12 * diagonal.max(axis=1, keepdims=True, initial=0.0)
-    # The damping is measured against the diagonal with the amplitudes eliminated.
     hessian[:, index, index] += damping[:, None] * np.maximum(diagonal, floor)
     step = solve_scaled(hessian, gradient)
-    again = frozen(problem, amplitudes, z, step) & ~stuck
-    if again.any():
-        step = solve_scaled(*without(hessian, gradient, again))
+    for _ in range(2):
+        hessian, hit = held(problem, amplitudes, z, hessian, step)
+        if not hit.any():
+            break
+        step = solve_scaled(hessian, gradient)
     return step
 
 
@@ -186,27 +192,25 @@ def _grid(problem: Problem, t: Array) -> tuple[Array, np.ndarray, Array]:
     if problem.pair:
         keep = grid[:, problem.pair[0]] >= grid[:, problem.pair[1]]
         grid, places = grid[keep], places[keep]
-    return grid, places, problem.clipped(problem.inward(grid))
+    return grid, places, problem.moved(problem.inward(grid))
 
 
 def _basis_on(problem: Problem, t: Array, grid: Array) -> list[Array]:
     times = np.broadcast_to(t, (len(grid), len(t)))
     theta = grid[:, problem.nonlinear]
     try:
-        values, _ = problem.model.basis(times, theta)
-    except Exception:  # a model of others: one point of the grid after the other
-        values = None
+        return problem.model.functions(times, theta)[0]
+    except ModelError:  # one point of the grid after the other
+        values: list[Array] = []
         for k in range(len(grid)):
-            try:
-                row, _ = problem.model.basis(times[k : k + 1], theta[k : k + 1])
-            except Exception:  # noqa: S112
-                continue
-            values = values or [np.full(times.shape, np.nan) for _ in row]
-            for value, own in zip(values, row, strict=True):
-                value[k] = own[0]
-        if values is None:
+            with suppress(ModelError):
+                row, _ = problem.model.functions(times[k : k + 1], theta[k : k + 1])
+                values = values or [np.full(times.shape, np.nan) for _ in row]
+                for value, own in zip(values, row, strict=True):
+                    value[k] = own[0]
+        if not values:
             raise
-    return values
+        return values
 
 
 def _on_grid(problem: Problem, traces: Traces, values: list[Array]) -> Array:
@@ -268,7 +272,7 @@ def refine_onset(
     for offset in (-6, -4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4, 6):
         trial = best.z.copy()
         trial[:, column] += offset * apart
-        trial = problem.clipped(trial)
+        trial = problem.moved(trial)
         found = problem.assess(traces, trial)
         better = found.rss < least * (1 - 1e-9)
         z[better], least[better] = trial[better], found.rss[better]
@@ -288,9 +292,16 @@ def merge(best: Minimum, other: Minimum, rows: np.ndarray | slice = slice(None))
 
 def search(problem: Problem, traces: Traces) -> tuple[Minimum, list[Minimum]]:
     """Return the deepest minimum of each cell, and all that were found."""
-    found = [descend(problem, traces, z, 12, 1e-5) for z in starts(problem, traces)]
+    found = [descend(problem, traces, z, 4, 1e-5) for z in starts(problem, traces)]
     best = found[0]
     for other in found[1:]:
+        best = merge(best, other)
+    hopeful = best.rss * (1 + _HOPEFUL / traces.t.shape[1])
+    for other in found:
+        rows = np.flatnonzero(~other.settled & (other.rss < hopeful))
+        again = descend(problem, traces.take(rows), other.z[rows], 12, 1e-5)
+        for values, others in zip(other, again, strict=True):
+            values[rows] = others
         best = merge(best, other)
     for _ in range(2):
         z, rows = refine_onset(problem, traces, best)

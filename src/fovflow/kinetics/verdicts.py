@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fovflow.kinetics.exponentials import Array
-from fovflow.kinetics.intervals import Ends, measured, targets
+from fovflow.kinetics.intervals import measured, targets
 from fovflow.kinetics.problem import Problem, Traces
 from fovflow.kinetics.search import Minimum
 
@@ -53,8 +53,8 @@ class Cases(NamedTuple):
     best: Minimum
     others: list[Minimum]
     height: Array
-    sides: dict[str, list[Ends]]
     theta: Array
+    alike: np.ndarray
     weakest: Array
     correlated: np.ndarray
 
@@ -106,7 +106,7 @@ def after(
     say(_unseen(cases), "onset not seen" if problem.onset >= 0 else "no signal", spoils=True)
     say(cases.weakest < _WEAK, "ill-conditioned", spoils=True)
     swapped, second, deeper = _other_minima(cases, columns, rows)
-    alike = _exchangeable(cases) | swapped
+    alike = cases.alike | swapped
     say(alike.any(axis=1), "rates exchangeable")
     say(deeper, "deeper minimum elsewhere", spoils=True)
     say(second & ~alike.any(axis=1), "two minima of equal depth")
@@ -164,9 +164,8 @@ def _unseen(cases: Cases) -> np.ndarray:
     return np.asarray(unseen)
 
 
-def _exchangeable(cases: Cases) -> np.ndarray:
+def exchangeable(problem: Problem, theta: Array) -> np.ndarray:
     """Return (cells, P) which parameters another point within the bounds exchanges exactly."""
-    problem, theta = cases.problem, cases.theta
     alike = np.zeros(theta.shape, bool)
     if problem.model.exchanged is None:
         return alike
