@@ -21,6 +21,8 @@ from fovflow.kinetics.noise import student, variances
 from fovflow.kinetics.problem import Problem, Traces
 from fovflow.kinetics.search import Minimum, descend, merge, search
 
+_ROUNDS = 4
+"""Times that noise and fit are estimated in turn."""
 _CHUNK = 1024
 """Cells fitted together; about 100 MB."""
 Settings = Literal["default", "classic"]
@@ -167,6 +169,7 @@ class _Work:
         self.best: Minimum
         self.others: list[Minimum] = []
         self.failed: np.ndarray
+        self.share: Array
 
     def _chunks(self, n: int, work: Callable[[np.ndarray], None]) -> None:
         """Call `work` with the indices of cells; those that raise alone are marked failed."""
@@ -189,6 +192,7 @@ class _Work:
         """Search the minima of all cells, with equal weights."""
         n, problem = len(traces), self.problem
         self.failed = np.zeros(n, bool)
+        self.share = (traces.root > 0).sum(axis=1).astype(float)
         self.best = self._empty(n)
         self.others = [self._empty(n) for _ in range(4)]
 
@@ -209,29 +213,35 @@ class _Work:
         nothing = np.full(n, np.inf)
         return Minimum(np.zeros((n, shape[0])), np.zeros((n, shape[1])), nothing, np.zeros(n, bool))
 
-    def weighted(self, traces: Traces) -> Traces:
+    def weighted(self, plain: Traces) -> Traces:
         """Return the traces with weights from the noise, and fit again from the minima."""
         good = np.flatnonzero(~self.failed & np.isfinite(self.best.rss))
-        curves = np.zeros_like(traces.y)
-        own = traces.take(good)
-        curves[good] = self.problem.curves(own, self.best.amplitudes[good], self.best.z[good])
-        relative = np.ones_like(curves)
-        relative[good] = variances(curves[good], (own.y - curves[good]), own.root > 0)
-        if (relative == 1).all():
-            return traces
-        weight = (traces.root > 0) / relative
-        weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-300) / np.maximum(
-            (traces.root > 0).sum(axis=1, keepdims=True), 1
-        )
-        traces = Traces(traces.t, traces.y, np.sqrt(weight))
-
-        def work(rows: np.ndarray) -> None:
-            own = traces.take(rows)
-            for each in (self.best, *self.others):
-                _put(each, rows, descend(self.problem, own, each.z[rows]))
-
-        self._chunks(len(traces), work)
+        counts, traces = plain.root > 0, plain
+        relative, share = np.ones_like(plain.y), np.ones_like(plain.y)
+        for _ in range(_ROUNDS):
+            curves = np.zeros_like(traces.y)
+            curves[good] = self.problem.curves(
+                traces.take(good), self.best.amplitudes[good], self.best.z[good]
+            )
+            residual = traces.y[good] - curves[good]
+            relative[good], share[good] = variances(
+                curves[good], residual, counts[good], (relative[good], share[good])
+            )
+            if (relative == 1).all():
+                return traces
+            weight = counts / relative
+            sums = np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+            weight *= counts.sum(axis=1, keepdims=True) / sums
+            traces = Traces(traces.t, traces.y, np.sqrt(weight))
+            self.share = (share * counts).sum(axis=1)
+            self._chunks(len(traces), partial(self._again, traces, [self.best]))
+        self._chunks(len(traces), partial(self._again, traces, self.others))
         return traces
+
+    def _again(self, traces: Traces, minima: list[Minimum], rows: np.ndarray) -> None:
+        own = traces.take(rows)
+        for each in minima:
+            _put(each, rows, descend(self.problem, own, each.z[rows], 15, 1e-7))
 
     def share(self, traces: Traces, indices: list[int]) -> None:
         """Find the values of shared rates for the whole sample, and hold them."""
@@ -264,7 +274,7 @@ class _Work:
             own, best = robust(problem, own, best)
         counts = own.root > 0
         used = counts.sum(axis=1)
-        freedom = np.maximum(used - problem.count, 1)
+        freedom = np.maximum(self.share[rows] - problem.count, 1)
         for attempt in range(2):
             residual = self._residuals(own, best)
             lag = autocorrelation(residual, counts)

@@ -10,12 +10,14 @@ from fovflow.kinetics.problem import bounded
 _BINS = 24
 _LEAST = 400
 """Points from which on the course of the noise is estimated; it is constant below."""
-_FLOOR = 1e-3
+_FLOOR = 1e-6
 """Least variance, as a share of the greatest."""
 
 
-def variances(curves: Array, residuals: Array, counts: np.ndarray) -> Array:
-    """Return the relative variance of each point, (cells, points).
+def variances(
+    curves: Array, residuals: Array, counts: np.ndarray, before: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Return the relative variance of each point, and how much of a point it counts for.
 
     The variance is read + shot·level + gain·level², where level is the curve over its maximum in
     the cell: one course for the sample, whose height each cell's own residuals set later. It is
@@ -27,24 +29,32 @@ def variances(curves: Array, residuals: Array, counts: np.ndarray) -> Array:
         (cells, points).
     counts : numpy.ndarray
         (cells, points) bool, which points count.
+    before : tuple of numpy.ndarray
+        What the last round returned, ones at first; each cell's height is measured with it.
+
+    Returns
+    -------
+    variances, shares : numpy.ndarray
+        (cells, points). Variances have a floor; where the estimate lies below it, a residual tells
+        less than a whole degree of freedom.
     """
     top = np.maximum(np.where(counts, curves, -np.inf).max(axis=1, keepdims=True), 1e-300)
     level = np.clip(curves / top, 0.0, 1.0)
-    used = np.maximum(counts.sum(axis=1, keepdims=True), 1)
     power = np.where(counts, residuals, 0.0) ** 2
-    own = power.sum(axis=1, keepdims=True) / used
+    used = np.maximum((before[1] * counts).sum(axis=1, keepdims=True), 1)
+    own = (power / before[0]).sum(axis=1, keepdims=True) / used
     fine = counts & (own > 0)
     if fine.sum() < _LEAST:
-        return np.ones_like(curves)
+        return np.ones_like(curves), np.ones_like(curves)
     u, square = level[fine], (power / np.maximum(own, 1e-300))[fine]
     edges = np.quantile(u, np.linspace(0, 1, _BINS + 1)[1:-1])
     place = np.searchsorted(edges, u)
     number = np.bincount(place, minlength=_BINS).astype(float)
     full = number > 0
     mean = np.bincount(place, square, _BINS)[full] / number[full]
-    middle = np.bincount(place, u, _BINS)[full] / number[full]
+    middle, second = (np.bincount(place, x, _BINS)[full] / number[full] for x in (u, u**2))
     number = number[full]
-    design = np.stack([np.ones_like(middle), middle, middle**2])
+    design = np.stack([np.ones_like(middle), middle, second])
     course = np.full_like(mean, float(np.average(mean, weights=number)))
     plain = _likelihood(course, mean, number)
     scale = np.array([1.0, 0.0, 0.0]) * course[0]
@@ -54,9 +64,10 @@ def variances(curves: Array, residuals: Array, counts: np.ndarray) -> Array:
         scale = bounded(gram[None], right[None], np.zeros(3), np.full(3, np.inf))[0]
         course = np.maximum(scale @ design, _FLOOR * max((scale @ design).max(), 1e-300))
     if 2 * (_likelihood(course, mean, number) - plain) < 2 * np.log(number.sum()):
-        return np.ones_like(curves)
+        return np.ones_like(curves), np.ones_like(curves)
     found = scale[0] + scale[1] * level + scale[2] * level**2
-    return np.asarray(np.maximum(found, _FLOOR * scale.sum()))
+    floored = np.maximum(found, _FLOOR * scale.sum())
+    return floored, np.asarray(found / floored)
 
 
 def _likelihood(course: Array, mean: Array, number: Array) -> float:
