@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from fovflow.errors import FovflowError
 from fovflow.kinetics import verdicts
 from fovflow.kinetics.exponentials import Array
-from fovflow.kinetics.intervals import Target, interval, measured, standard_errors, targets
+from fovflow.kinetics.intervals import Target, interval, measured, over_frames, standard_errors, targets
 from fovflow.kinetics.models import Model, ModelError, get_model
 from fovflow.kinetics.noise import student, variances
 from fovflow.kinetics.problem import Problem, Traces
@@ -285,6 +285,9 @@ class _Work:
             theta = problem.everything(best.amplitudes, best.z)
             alike = verdicts.exchangeable(problem, theta)
             found_now = {}
+            if problem.stepped:
+                found_now = over_frames(problem, own, best, height, wanted)
+                break
             for each in wanted:
                 cells = ~alike[:, each.index] if each.index >= 0 else alike.any(axis=1)
                 found_now[each.name] = interval(
@@ -301,6 +304,8 @@ class _Work:
         for each, error in zip(wanted, errors, strict=True):
             value, _ = measured(problem, each, best.amplitudes, best.z)
             low, high, _, _ = found_now[each.name]
+            if problem.stepped and each.index == problem.onset:
+                error = (high - low) / 12**0.5
             for column, own_values in zip(
                 found.columns[each.name], (value, error, low, high), strict=True
             ):

@@ -13,9 +13,11 @@ import numpy as np
 
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.problem import Problem, Traces, solve_scaled
-from fovflow.kinetics.search import Minimum, held, problem_amplitudes
+from fovflow.kinetics.search import Minimum, descend, frame, held, problem_amplitudes
 
 _ITERATIONS = 40
+_FRAMES = 3
+"""Frames on either side of a step that its onset is looked for in."""
 _EXACT = 0.01
 """Share of the threshold's height, and of the interval's half-width, that ends are exact to."""
 
@@ -95,6 +97,42 @@ def interval(
     for some in (slice(half, None), slice(0, half)):
         there = cells[deeper[some]]
         found.deeper[there], found.z[there] = True, z[some][deeper[some]]
+    return found
+
+
+def over_frames(
+    problem: Problem, traces: Traces, best: Minimum, height: Array, wanted: list[Target]
+) -> dict[str, Interval]:
+    """Return the intervals of a curve that jumps at its onset.
+
+    Between two frames the onset changes nothing but the amplitudes. The intervals are those at
+    both ends (2.5 % inside) of every frame whose sum of squares stays below the threshold.
+    """
+    n, column = len(traces), int(np.flatnonzero(problem.free == problem.onset)[0])
+    nothing = np.full(n, np.nan)
+    found = {
+        each.name: Interval(nothing.copy(), nothing.copy(), np.zeros(n, bool), best.z.copy())
+        for each in wanted
+    }
+    for offset in range(-_FRAMES, _FRAMES + 1):
+        before, after = frame(traces.t, best.z[:, column], offset)
+        for share in (0.025, 0.975):
+            z = best.z.copy()
+            z[:, column] = before + share * (after - before)
+            some = np.flatnonzero(after > before)
+            own = traces.take(some)
+            there = descend(problem, own, z[some], 20, 1e-7)
+            room = height[some] - (there.rss - best.rss[some])
+            inside = np.flatnonzero(room > 0)
+            for each in wanted:
+                if each.index == problem.onset:
+                    low = high = there.z[inside, column]
+                else:
+                    ends = interval(problem, own, there, room, each, inside)
+                    low, high = ends.low[inside], ends.high[inside]
+                rows, kept = some[inside], found[each.name]
+                kept.low[rows] = np.fmin(kept.low[rows], low)
+                kept.high[rows] = np.fmax(kept.high[rows], high)
     return found
 
 
@@ -182,6 +220,7 @@ def standard_errors(
     hessian, _ = held(problem, best.amplitudes, best.z, hessian, b)
     scale = 1 / np.sqrt(np.maximum(np.einsum("nii->ni", hessian), 1e-300))
     scaled = np.nan_to_num(hessian * scale[:, :, None] * scale[:, None, :])
+    scaled[:, range(scaled.shape[1]), range(scaled.shape[1])] = 1.0
     weakest = np.linalg.eigvalsh(scaled)[:, 0] if scaled.shape[1] else np.ones(len(traces))
     errors = []
     for target in wanted:

@@ -58,6 +58,8 @@ class Model:
         ``basis(t, theta)`` returns `Basis` for times (cells, points) and nonlinear parameters
         (cells, k) in the order of `parameters`; one function per linear parameter, in their order.
         A model without linear parameters returns one, its curve.
+    step : bool
+        Whether the curve jumps at the onset, which the data then tell to one frame only.
     exponents : callable, optional
         The rates (cells, m) of ``theta`` that can be exchanged without any change of the curve.
     exchanged : callable, optional
@@ -68,6 +70,7 @@ class Model:
     formula: str
     parameters: tuple[Parameter, ...]
     basis: Callable[[Array, Array], Basis]
+    step: bool = False
     exponents: Callable[[Array], Array] | None = None
     exchanged: Callable[[Array], list[Array]] | None = None
 
@@ -283,8 +286,8 @@ MODELS: dict[str, Model] = {
                 _OFFSET,
             ),
             _trivial,
-            lambda theta: theta[:, 1:],
-            _swapped,
+            exponents=lambda theta: theta[:, 1:],
+            exchanged=_swapped,
         ),
         Model(
             "maturation",
@@ -299,8 +302,8 @@ MODELS: dict[str, Model] = {
                 _OFFSET,
             ),
             _maturation,
-            _maturation_rates,
-            _permuted,
+            exponents=_maturation_rates,
+            exchanged=_permuted,
         ),
         Model(
             "maturation_blocked",
@@ -314,6 +317,7 @@ MODELS: dict[str, Model] = {
                 _OFFSET,
             ),
             _blocked,
+            step=True,
         ),
         Model(
             "expression_delay",

@@ -87,41 +87,40 @@ class Problem:
         self.count = len(self.free_linear) + len(self.free)
         onset = [i for i, each in enumerate(every) if each.onset]
         self.onset = onset[0] if onset else -1
-        self.pair = self._pair()
+        self.stepped = model.step and self.onset in self.free
+        self.chain = self._chain()
         logs = self.logs[self.free]
         self.z_low, self.z_high = self.low[self.free].copy(), self.high[self.free].copy()
-        self.z_low[logs], self.z_high[logs] = (
-            np.log(self.z_low[logs] + self.shift),
-            np.log(self.z_high[logs] + self.shift),
-        )
-        if self.pair and self.third >= 0:
-            c = self._columns[2]
-            self.z_low[c] = np.log(self.low[self.third] + self.low[self.pair[1]])
-            self.z_high[c] = np.log(self.high[self.third] + self.high[self.pair[1]])
+        if len(self.chain) == 3:
+            self.z_low[self._columns[0]] += self.low[self.chain[2]]
+            self.z_high[self._columns[0]] += self.high[self.chain[2]]
+        self.z_low[logs] = np.log(self.z_low[logs] + self.shift)
+        self.z_high[logs] = np.log(self.z_high[logs] + self.shift)
 
     @property
     def _columns(self) -> list[int]:
-        """Coordinates of the pair, and of β + km."""
-        wanted = [*(self.pair or ()), self.third]
-        return [int(np.flatnonzero(self.free == i)[0]) for i in wanted if i >= 0]
+        """Coordinates of the chain's exponents, the greatest first."""
+        return [int(np.flatnonzero(self.free == i)[0]) for i in self.chain]
 
-    def _pair(self) -> tuple[int, int] | None:
-        """Return the indices of two rates to search together: δ and β, free and of equal bounds."""
-        names, self.third = self.model.names, -1
-        if self.model.exponents is None or not {"delta", "beta"} <= set(names):
-            return None
-        pair = names.index("delta"), names.index("beta")
-        if "km" in names:
-            self.third = names.index("km")
-        needed = [*pair, self.third] if self.third >= 0 else list(pair)
-        a, b = pair
-        alike = abs(np.log(self.low[a] / self.low[b])) + abs(np.log(self.high[a] / self.high[b]))
-        if not set(needed) <= set(self.free.tolist()) or alike > 0.2:
-            self.third = -1
-            return None
-        self.low[[a, b]] = max(self.low[a], self.low[b])
-        self.high[[a, b]] = min(self.high[a], self.high[b])
-        return pair
+    def _chain(self) -> list[int]:
+        """Return the indices of km (its exponent is β + km), δ and β, if they are to be in order.
+
+        They are where δ and β are free and have the same bounds, and km is free; `alike` tells
+        whether km's bounds let it take any place in the order.
+        """
+        names = self.model.names
+        self.alike = False
+        if self.model.exponents is None:
+            return []
+        chain = [names.index(name) for name in ("km", "delta", "beta") if name in names]
+        low, high = np.maximum(self.low[chain], 1e-300), np.maximum(self.high[chain], 1e-300)
+        a, b = chain[-2:]
+        apart = abs(np.log(low[-2] / low[-1])) + abs(np.log(high[-2] / high[-1]))
+        if not set(chain) <= set(self.free.tolist()) or apart > 0.2:
+            return []
+        self.low[[a, b]], self.high[[a, b]] = low[-2:].max(), high[-2:].min()
+        self.alike = len(chain) == 2 or bool(low[0] <= low[1] * 1.2 and high[0] >= high[1])
+        return chain
 
     # Coordinates -------------------------------------------------------------------------
 
@@ -130,10 +129,13 @@ class Problem:
         z = theta[:, self.free].copy()
         logs = self.logs[self.free]
         z[:, logs] = np.log(z[:, logs] + self.shift)
-        if self.pair:
-            if self.third >= 0:
-                z[:, self._columns[2]] = np.log(theta[:, self.third] + theta[:, self.pair[1]])
-            z[:, self._columns[:2]] = -np.sort(-z[:, self._columns[:2]], axis=1)
+        if len(self.chain) == 3:
+            z[:, self._columns[0]] = np.log(theta[:, self.chain].take([0, 2], axis=1).sum(1) + self.shift)
+        return self._ordered(z)
+
+    def _ordered(self, z: Array) -> Array:
+        columns = self._columns if self.alike else self._columns[-2:]
+        z[:, columns] = -np.sort(-z[:, columns], axis=1)
         return z
 
     def outward(self, z: Array) -> tuple[Array, Array]:
@@ -147,42 +149,52 @@ class Problem:
         turn[:, self.free, np.arange(len(self.free))] = np.where(
             logs, values + self.shift, 1.0
         )
-        if self.pair:
-            (i, j), (a, b) = self.pair, self._columns[:2]
-            near, half = self._near(z)
-            for k, sign in ((i, 1), (j, -1)):
-                turn[near, k, a] = theta[near, k] + self.shift
-                turn[near, k, b] = sign * turn[near, k, a] / (2 * half[near])
-            if self.third >= 0:
-                c = self._columns[2]
-                total = np.exp(z[:, c])
-                theta[:, self.third] = total - theta[:, j]
-                turn[:, self.third] = -turn[:, j]
-                turn[:, self.third, c] = total
+        if self.chain:
+            columns = self._columns
+            scale = np.exp(z[:, columns])
+            slopes = np.zeros((len(z), len(columns), len(columns)))
+            slopes[:, range(len(columns)), range(len(columns))] = scale
+            rows, k, half = self._meeting(z)
+            for place, sign in ((k, 1.0), (k + 1, -1.0)):
+                slopes[rows, place] = 0.0
+                slopes[rows, place, k] = scale[rows, place]
+                slopes[rows, place, k + 1] = sign * scale[rows, place] / (2 * half)
+            if len(columns) == 3:
+                theta[:, self.chain[0]] -= theta[:, self.chain[2]]
+                slopes[:, 0] -= slopes[:, 2]
+            turn[np.ix_(range(len(z)), self.chain, columns)] = slopes
+        if self.stepped:
+            turn[:, self.onset] = 0.0
         return theta[:, self.nonlinear], turn[:, self.nonlinear]
 
-    def _near(self, z: Array) -> tuple[np.ndarray, Array]:
-        """Return whose pair of rates are near each other, and half their difference."""
-        a, b = self._columns[:2]
-        half = np.maximum((z[:, a] - z[:, b]) / 2, _MEET)
-        return half < _NEAR, half
+    def _meeting(self, z: Array) -> tuple[np.ndarray, np.ndarray, Array]:
+        """Return cells with two exponents near each other, the first one's place, and q's root."""
+        x = z[:, self._columns]
+        half = (x[:, :-1] - x[:, 1:]) / 2
+        if not self.alike:
+            half[:, :-1] = np.inf
+        k = half.argmin(axis=1)
+        least = np.maximum(half[np.arange(len(z)), k], _MEET)
+        rows = np.flatnonzero(least < _NEAR)
+        return rows, k[rows], least[rows]
 
     def moved(self, z: Array, step: Array | float = 0.0) -> Array:
         """Return coordinates after a step, within the bounds."""
         moved = z + step
-        if self.pair:
-            a, b = self._columns[:2]
-            near, half = self._near(z)
-            steps = (moved - z)[near]
-            middle = (z[near, a] + z[near, b]) / 2 + steps[:, a]
-            half = np.sqrt(np.maximum(half[near] ** 2 + steps[:, b], _MEET**2))
-            moved[near, a], moved[near, b] = middle + half, middle - half
-            moved[:, [a, b]] = -np.sort(-moved[:, [a, b]], axis=1)
-        moved = np.clip(moved, self.z_low, self.z_high)
-        if self.pair and self.third >= 0:
-            c, beta = self._columns[2], np.exp(moved[:, b]) - self.shift
-            low, high = self.low[self.third] + beta, self.high[self.third] + beta
-            moved[:, c] = np.clip(moved[:, c], np.log(low), np.log(high))
+        if not self.chain:
+            return np.clip(moved, self.z_low, self.z_high)
+        columns = np.array(self._columns)
+        rows, k, half = self._meeting(z)
+        first, second = columns[k], columns[k + 1]
+        by_mean, by_q = (moved[rows, each] - z[rows, each] for each in (first, second))
+        middle = (z[rows, first] + z[rows, second]) / 2 + by_mean
+        half = np.sqrt(np.maximum(half**2 + by_q, _MEET**2))
+        moved[rows, first], moved[rows, second] = middle + half, middle - half
+        moved = np.clip(self._ordered(moved), self.z_low, self.z_high)
+        if len(columns) == 3:
+            shifted = np.exp(moved[:, columns[2]])
+            low, high = (np.log(bound[self.chain[0]] + shifted) for bound in (self.low, self.high))
+            moved[:, columns[0]] = np.clip(moved[:, columns[0]], low, high)
         return moved
 
     def everything(self, amplitudes: Array, z: Array) -> Array:
@@ -197,17 +209,19 @@ class Problem:
         theta, turn = self.outward(z)
         own = np.isin(self.linear, self.free_linear)
         count = int(own.sum())
-        normals = np.zeros((len(z), count + len(self.free) + bool(self.pair), count + z.shape[1]))
+        normals = np.zeros((len(z), count + len(self.free) + bool(self.chain), count + z.shape[1]))
         normals[:, np.arange(count), np.arange(count)] = 1.0
         free = np.isin(self.nonlinear, self.free)
         normals[:, count : count + len(self.free), count:] = turn[:, free]
         values = [amplitudes[:, own], theta[:, free]]
         order = [*self.free_linear, *self.free]
         low, high = list(self.low[order]), list(self.high[order])
-        if self.pair:
-            near, half = self._near(z)
-            normals[:, -1, count + self._columns[1]] = 1.0
-            values.append(np.where(near, half, np.inf)[:, None])
+        if self.chain:
+            rows, k, half = self._meeting(z)
+            normals[rows, -1, count + np.array(self._columns)[k + 1]] = 1.0
+            apart = np.full((len(z), 1), np.inf)
+            apart[rows, 0] = half
+            values.append(apart)
             low, high = [*low, _MEET], [*high, np.inf]
         found = np.concatenate(values, axis=1)
         slack = 1e-9 * np.minimum(np.abs(found), 1e300)

@@ -189,8 +189,8 @@ def _grid(problem: Problem, t: Array) -> tuple[Array, np.ndarray, Array]:
     grid = np.tile(problem.start, (len(places), 1))
     for k, (i, axis) in enumerate(zip(problem.free, axes, strict=True)):
         grid[:, i] = axis[places[:, k]]
-    if problem.pair:
-        keep = grid[:, problem.pair[0]] >= grid[:, problem.pair[1]]
+    if problem.chain:
+        keep = grid[:, problem.chain[-2]] >= grid[:, problem.chain[-1]]
         grid, places = grid[keep], places[keep]
     return grid, places, problem.moved(problem.inward(grid))
 
@@ -267,17 +267,30 @@ def refine_onset(
     if problem.onset not in problem.free:
         return best.z[:0], np.empty(0, int)
     column = int(np.flatnonzero(problem.free == problem.onset)[0])
-    apart = (traces.t[:, -1] - traces.t[:, 0]) / max(traces.t.shape[1] - 1, 1)
-    z, least = best.z.copy(), best.rss.copy()
-    for offset in (-6, -4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4, 6):
+    t, z, least = traces.t, best.z.copy(), best.rss.copy()
+    apart = (t[:, -1] - t[:, 0]) / max(t.shape[1] - 1, 1)
+    offsets = range(-6, 7) if problem.stepped else (-6, -4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4, 6)
+    for offset in offsets:
         trial = best.z.copy()
-        trial[:, column] += offset * apart
+        if problem.stepped:
+            before, after = frame(t, best.z[:, column], int(offset))
+            trial[:, column] = (before + after) / 2
+        else:
+            trial[:, column] += offset * apart
         trial = problem.moved(trial)
         found = problem.assess(traces, trial)
         better = found.rss < least * (1 - 1e-9)
         z[better], least[better] = trial[better], found.rss[better]
     rows = np.flatnonzero(least < best.rss)
     return z[rows], rows
+
+
+def frame(t: Array, onset: Array, offset: int = 0) -> tuple[Array, Array]:
+    """Return the times of the points before and after the onset, or of `offset` points later."""
+    after = (t < onset[:, None]).sum(axis=1) + offset
+    cells, last = np.arange(len(t)), t.shape[1] - 1
+    before = t[cells, np.clip(after - 1, 0, last)]
+    return before, np.where(after < 1, before, t[cells, np.clip(after, 0, last)])
 
 
 def merge(best: Minimum, other: Minimum, rows: np.ndarray | slice = slice(None)) -> Minimum:

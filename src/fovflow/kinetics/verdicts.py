@@ -17,7 +17,7 @@ CORRELATED = 3.3
 _SPARE = 5
 """Least number of points beyond the number of free parameters."""
 _WIDE = 10.0
-_IMPRECISE = 0.2
+_IMPRECISE = 0.16
 _WEAK = 1e-9
 """Least eigenvalue of the scaled JᵀJ."""
 _AFTER = 4
