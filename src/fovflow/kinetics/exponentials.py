@@ -1,8 +1,8 @@
 """Differences of decaying exponentials that stay exact where their rates meet.
 
 The curves of chains of first-order reactions are divided differences of exp(−x·t) in the rates x:
-``E1(a, b) = (exp(−a·t) − exp(−b·t)) / (b − a)`` and so on. Where rates meet, the quotients turn into
-derivatives; there they are taken from their Taylor series.
+``E1(a, b) = (exp(−a·t) − exp(−b·t)) / (b − a)`` and so on. Where rates meet, the quotients turn
+into derivatives; there they are taken from their Taylor series.
 """
 
 from __future__ import annotations

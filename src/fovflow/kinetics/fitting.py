@@ -15,9 +15,17 @@ from numpy.typing import ArrayLike
 from fovflow.errors import FovflowError
 from fovflow.kinetics import verdicts
 from fovflow.kinetics.exponentials import Array
-from fovflow.kinetics.intervals import Target, interval, measured, over_frames, standard_errors, targets
+from fovflow.kinetics.intervals import (
+    Target,
+    interval,
+    measured,
+    over_frames,
+    standard_errors,
+    targets,
+)
 from fovflow.kinetics.models import Model, ModelError, get_model
 from fovflow.kinetics.noise import student, variances
+from fovflow.kinetics.population import shrink
 from fovflow.kinetics.problem import Problem, Traces
 from fovflow.kinetics.search import Minimum, descend, merge, search
 
@@ -34,8 +42,8 @@ Noise = Literal["estimated", "constant"]
 class Fits:
     """What came out, one row per cell.
 
-    `value`, `se`, `low`, `high`: by name of the parameter (and ``sum`` and ``product`` of rates that
-    can be exchanged), (cells,) each; `low` and `high` hold 95 %. `verdict`: ``ok``, or reasons
+    `value`, `se`, `low`, `high`: by name of the parameter (and ``sum`` and ``product`` of rates
+    that can be exchanged), (cells,) each; `low` and `high` hold 95 %. `verdict`: ``ok``, or reasons
     joined by ``;``. `curve`: (cells, points). `population`: by name, ``mean``, ``sd``, ``shrunk``
     (cells,) and ``shrinkage`` (cells,).
     """
@@ -63,7 +71,6 @@ def fit_cells(
     start: Mapping[str, float] | None = None,
     bounds: Mapping[str, Sequence[float]] | None = None,
     fixed: Mapping[str, float] | None = None,
-    shared: Sequence[str] = (),
     loss: Loss = "linear",
     settings: Settings = "default",
     noise: Noise = "estimated",
@@ -82,8 +89,6 @@ def fit_cells(
     model : str or Model
     start, bounds, fixed : mapping of str to float or pair, optional
         By name of the parameter. Fixed ones are held at their values.
-    shared : sequence of str
-        Rates with one value for all cells, which the sample determines.
     loss : {"linear", "soft_l1"}
         ``soft_l1`` gives outliers less weight: 2·(√(1 + (r/σ)²) − 1), σ from each cell's residuals.
     settings : {"default", "classic"}
@@ -106,7 +111,7 @@ def fit_cells(
     """
     chosen = get_model(model)
     fixed = dict(fixed or {})
-    chosen.known([*fixed, *shared])
+    chosen.known([*fixed])
     parameters = chosen.changed(start or {}, bounds or {})
     y = np.atleast_2d(np.asarray(values, float))
     t = _times(times_h, y)
@@ -117,13 +122,14 @@ def fit_cells(
     fit = np.flatnonzero([not each.hopeless for each in reasons])
     work = _Work(problem, loss, settings, threads or os.cpu_count() or 1)
     traces = Traces(t[fit], np.where(counts, y, 0.0)[fit], counts[fit].astype(float))
-    if shared:
-        work.share(traces, [chosen.names.index(name) for name in shared])
     work.first(traces)
     if noise == "estimated" and settings == "default" and not problem.logarithmic:
         traces = work.weighted(traces)
     found = work.finish(traces)
-    return _collected(work.problem, reasons, fit, found, t, y, counts, population)
+    fits = _collected(problem, reasons, found, fit=fit, y=y, counts=counts)
+    if population:
+        fits.population = shrink(chosen, fits.value, fits.se, fits.success)
+    return fits
 
 
 def _times(times_h: ArrayLike, y: Array) -> Array:
@@ -162,14 +168,14 @@ class _Rows:
 
 
 class _Work:
-    """The stages of a fit, chunk by chunk in threads; a chunk that fails is cut to its bad cells."""
+    """The stages of a fit, chunk by chunk in threads; one that fails is cut to its bad cells."""
 
     def __init__(self, problem: Problem, loss: Loss, settings: Settings, threads: int):
         self.problem, self.loss, self.settings, self.threads = problem, loss, settings, threads
         self.best: Minimum
         self.others: list[Minimum] = []
         self.failed: np.ndarray
-        self.share: Array
+        self.counted: Array
 
     def _chunks(self, n: int, work: Callable[[np.ndarray], None]) -> None:
         """Call `work` with the indices of cells; those that raise alone are marked failed."""
@@ -192,7 +198,7 @@ class _Work:
         """Search the minima of all cells, with equal weights."""
         n, problem = len(traces), self.problem
         self.failed = np.zeros(n, bool)
-        self.share = (traces.root > 0).sum(axis=1).astype(float)
+        self.counted = (traces.root > 0).sum(axis=1).astype(float)
         self.best = self._empty(n)
         self.others = [self._empty(n) for _ in range(4)]
 
@@ -233,7 +239,7 @@ class _Work:
             sums = np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
             weight *= counts.sum(axis=1, keepdims=True) / sums
             traces = Traces(traces.t, traces.y, np.sqrt(weight))
-            self.share = (share * counts).sum(axis=1)
+            self.counted = (share * counts).sum(axis=1)
             self._chunks(len(traces), partial(self._again, traces, [self.best]))
         self._chunks(len(traces), partial(self._again, traces, self.others))
         return traces
@@ -242,10 +248,6 @@ class _Work:
         own = traces.take(rows)
         for each in minima:
             _put(each, rows, descend(self.problem, own, each.z[rows], 15, 1e-7))
-
-    def share(self, traces: Traces, indices: list[int]) -> None:
-        """Find the values of shared rates for the whole sample, and hold them."""
-        raise NotImplementedError
 
     def finish(self, traces: Traces) -> _Rows:
         """Return values, errors, intervals and reasons of all cells."""
@@ -264,9 +266,7 @@ class _Work:
             found.reasons[i] = verdicts.Reasons(["model failed"], hopeless=True)
         return found
 
-    def _finish(
-        self, traces: Traces, wanted: list[Target], found: _Rows, rows: np.ndarray
-    ) -> None:
+    def _finish(self, traces: Traces, wanted: list[Target], found: _Rows, rows: np.ndarray) -> None:
         problem, own = self.problem, traces.take(rows)
         best = _take(self.best, rows)
         others = [_take(each, rows) for each in self.others]
@@ -274,11 +274,12 @@ class _Work:
             own, best = robust(problem, own, best)
         counts = own.root > 0
         used = counts.sum(axis=1)
-        freedom = np.maximum(self.share[rows] - problem.count, 1)
+        freedom = np.maximum(self.counted[rows] - problem.count, 1)
         for attempt in range(2):
             residual = self._residuals(own, best)
             lag = autocorrelation(residual, counts)
-            correlated = lag * np.sqrt(used) > verdicts.CORRELATED
+            exact = best.rss <= 1e-12 * np.square(own.y * own.root).sum(axis=1)
+            correlated = (lag * np.sqrt(used) > verdicts.CORRELATED) & ~exact
             inflation = np.where(correlated, (1 + lag) / np.maximum(1 - lag, 0.05), 1.0)
             variance = best.rss / freedom * inflation
             height = np.maximum(variance, 1e-24 * (own.y**2).mean(axis=1)) * student(freedom) ** 2
@@ -289,9 +290,9 @@ class _Work:
                 found_now = over_frames(problem, own, best, height, wanted)
                 break
             for each in wanted:
-                cells = ~alike[:, each.index] if each.index >= 0 else alike.any(axis=1)
+                cells = ~alike[:, each.place] if each.place >= 0 else alike.any(axis=1)
                 found_now[each.name] = interval(
-                    problem, own, best, height, each, np.flatnonzero(cells)
+                    problem, own, best, height, each, cells=np.flatnonzero(cells)
                 )
             deeper = [each for each in found_now.values() if each.deeper.any()]
             if attempt or not deeper or self.settings == "classic":
@@ -304,10 +305,10 @@ class _Work:
         for each, error in zip(wanted, errors, strict=True):
             value, _ = measured(problem, each, best.amplitudes, best.z)
             low, high, _, _ = found_now[each.name]
-            if problem.stepped and each.index == problem.onset:
-                error = (high - low) / 12**0.5
+            flat = problem.stepped and each.place == problem.onset
+            spread = (high - low) / 12**0.5 if flat else error
             for column, own_values in zip(
-                found.columns[each.name], (value, error, low, high), strict=True
+                found.columns[each.name], (value, spread, low, high), strict=True
             ):
                 column[rows] = own_values
         found.theta[rows] = theta
@@ -316,7 +317,9 @@ class _Work:
                 np.where(counts, own.root**2, 1.0)
             ).sum(axis=1)
         found.curve[rows] = problem.curves(own, best.amplitudes, best.z)
-        cases = verdicts.Cases(problem, own, best, others, height, theta, alike, weakest, correlated)
+        cases = verdicts.Cases(
+            problem, own, best, others, height, theta, alike, weakest, correlated
+        )
         for i, reasons in zip(rows, verdicts.after(cases, found.columns, rows), strict=True):
             found.reasons[i] = reasons
 
@@ -371,7 +374,8 @@ def classic(problem: Problem, traces: Traces, loss: Loss) -> Minimum:
 
         def residual(x: Array, t: Array = t, y: Array = y, row: Array = theta[i]) -> Array:
             row[free] = x
-            return problem.model.evaluate(t, row)[0] - y
+            curve: Array = problem.model.evaluate(t, row)[0]
+            return curve - y
 
         done = least_squares(
             residual, problem.start[free], bounds=(problem.low[free], problem.high[free]), loss=loss
@@ -385,12 +389,11 @@ def classic(problem: Problem, traces: Traces, loss: Loss) -> Minimum:
 def _collected(
     problem: Problem,
     reasons: list[verdicts.Reasons],
-    fit: np.ndarray,
     found: _Rows,
-    t: Array,
+    *,
+    fit: np.ndarray,
     y: Array,
     counts: np.ndarray,
-    population: bool,
 ) -> Fits:
     n, names = len(y), problem.model.names
     for row, i in enumerate(fit):
@@ -422,9 +425,13 @@ def _collected(
         r_squared = 1 - left / np.nansum((shown - mean) ** 2, axis=1)
     r_squared = np.where(np.isnan(curve).all(axis=1) | ~np.isfinite(r_squared), np.nan, r_squared)
     likelihood, k = spread(found.likelihood), problem.count + 1
-    fits = Fits(
+    value, se, low, high = parts
+    return Fits(
         problem.model,
-        *parts,
+        value,
+        se,
+        low,
+        high,
         r_squared,
         likelihood + 2 * k,
         likelihood + k * np.log(np.maximum(used, 1)),
@@ -433,8 +440,3 @@ def _collected(
         [each.text for each in reasons],
         curve,
     )
-    if population:
-        from fovflow.kinetics.population import shrink
-
-        fits.population = shrink(fits, [name for i, name in enumerate(names) if np.isnan(problem.fixed[i])])
-    return fits

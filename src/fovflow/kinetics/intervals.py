@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fovflow.kinetics.exponentials import Array
-from fovflow.kinetics.problem import Problem, Traces, solve_scaled
+from fovflow.kinetics.problem import Point, Problem, Traces, solve_scaled
 from fovflow.kinetics.search import Minimum, descend, frame, held, problem_amplitudes
 
 _ITERATIONS = 40
@@ -23,10 +23,10 @@ _EXACT = 0.01
 
 
 class Target(NamedTuple):
-    """What an interval is asked of: the parameter `index`, or ``sum``/``product`` of exponents."""
+    """What an interval is asked of: a parameter, or ``sum`` or ``product`` of rates."""
 
     name: str
-    index: int = -1
+    place: int = -1
 
 
 class Interval(NamedTuple):
@@ -54,11 +54,11 @@ def measured(problem: Problem, target: Target, amplitudes: Array, z: Array) -> t
     theta, turn = problem.outward(z)
     count = len(problem.free_linear)
     gradient = np.zeros((len(z), count + z.shape[1]))
-    if target.index in problem.free_linear:
-        gradient[:, list(problem.free_linear).index(target.index)] = 1.0
-        return amplitudes[:, list(problem.linear).index(target.index)].copy(), gradient
-    if target.index >= 0:
-        k = list(problem.nonlinear).index(target.index)
+    if target.place in problem.free_linear:
+        gradient[:, list(problem.free_linear).index(target.place)] = 1.0
+        return amplitudes[:, list(problem.linear).index(target.place)].copy(), gradient
+    if target.place >= 0:
+        k = list(problem.nonlinear).index(target.place)
         gradient[:, count:] = turn[:, k]
         return theta[:, k], gradient
     if problem.model.exponents is None:
@@ -80,6 +80,7 @@ def interval(
     best: Minimum,
     height: Array,
     target: Target,
+    *,
     cells: np.ndarray,
 ) -> Interval:
     """Return where the sum of squares is `height` above the minimum, for some of the cells."""
@@ -92,7 +93,9 @@ def interval(
     both = np.concatenate([cells, cells])
     side = np.repeat([-1.0, 1.0], half)
     fit = Minimum(*(values[both] for values in best))
-    value, deeper, z = _ends(problem, traces.take(both), fit, height[both], target, side)
+    value, deeper, z = _ends(
+        problem, traces.take(both), fit, height[both], target=target, side=side
+    )
     found.low[cells], found.high[cells] = value[:half], value[half:]
     for some in (slice(half, None), slice(0, half)):
         there = cells[deeper[some]]
@@ -125,10 +128,10 @@ def over_frames(
             room = height[some] - (there.rss - best.rss[some])
             inside = np.flatnonzero(room > 0)
             for each in wanted:
-                if each.index == problem.onset:
+                if each.place == problem.onset:
                     low = high = there.z[inside, column]
                 else:
-                    ends = interval(problem, own, there, room, each, inside)
+                    ends = interval(problem, own, there, room, each, cells=inside)
                     low, high = ends.low[inside], ends.high[inside]
                 rows, kept = some[inside], found[each.name]
                 kept.low[rows] = np.fmin(kept.low[rows], low)
@@ -137,7 +140,7 @@ def over_frames(
 
 
 def _ends(
-    problem: Problem, traces: Traces, best: Minimum, height: Array, target: Target, side: Array
+    problem: Problem, traces: Traces, best: Minimum, height: Array, *, target: Target, side: Array
 ) -> tuple[Array, np.ndarray, Array]:
     """Return one end for each row, whether a deeper point was met, and where."""
     n = len(traces)
@@ -155,13 +158,20 @@ def _ends(
         if not rows.size:
             break
         now = traces.take(rows)
-        _, rss, hessian, b = problem.assess(now, z[rows], amplitudes[rows])
+        point = problem.assess(now, z[rows], amplitudes[rows])
+        rss = point.rss
         value, gradient = measured(problem, target, amplitudes[rows], z[rows])
         deeper = rss < least[rows]
         lower[rows[deeper]], least[rows[deeper]] = z[rows[deeper]], rss[deeper]
         found[rows[deeper]] = True
         step = _outward(
-            problem, amplitudes[rows], z[rows], hessian, b, gradient, side[rows], threshold[rows] - rss
+            problem,
+            amplitudes[rows],
+            z[rows],
+            point,
+            gradient=gradient,
+            side=side[rows],
+            room=threshold[rows] - rss,
         )
         ahead = np.abs((gradient * step).sum(axis=1))
         longest = (np.abs(step[:, first:]) / most).max(axis=1, initial=0.0)
@@ -176,8 +186,7 @@ def _ends(
         new_z = np.where(back, last_z[rows], new_z)
         new_amplitudes = np.where(back, last_amplitudes[rows], new_amplitudes)
         stays = (np.abs(new_z - z[rows]).max(axis=1, initial=0.0) < 1e-9) & (
-            np.abs(new_amplitudes - amplitudes[rows])
-            <= 1e-9 * (1 + np.abs(amplitudes[rows]))
+            np.abs(new_amplitudes - amplitudes[rows]) <= 1e-9 * (1 + np.abs(amplitudes[rows]))
         ).all(axis=1)
         kept = ~far & ~done
         last_amplitudes[rows[kept]], last_z[rows[kept]] = amplitudes[rows[kept]], z[rows[kept]]
@@ -192,13 +201,14 @@ def _outward(
     problem: Problem,
     amplitudes: Array,
     z: Array,
-    hessian: Array,
-    b: Array,
+    point: Point,
+    *,
     gradient: Array,
     side: Array,
     room: Array,
 ) -> Array:
     """Return the step to the extreme of the target on the linearised contour."""
+    hessian, b = point.hessian, point.gradient
     step = np.zeros_like(b)
     for _ in range(3):
         both = solve_scaled(hessian, np.stack([b, gradient], axis=2), ridge=1e-12)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fovflow.errors import ConfigError, FovflowError, did_you_mean
 from fovflow.kinetics.exponentials import Array, three_rates, two_rates
@@ -171,7 +172,7 @@ class Model:
                 )
 
 
-def _since(t: Array, onset: Array) -> tuple[Array, Array]:
+def _since(t: Array, onset: Array) -> tuple[Array, NDArray[np.bool_]]:
     """Return the time since the onset, 0 before it, and where it has passed."""
     elapsed = t - onset
     return np.maximum(elapsed, 0.0), elapsed >= 0

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 
 from fovflow.kinetics.exponentials import Array
-
-if TYPE_CHECKING:
-    from fovflow.kinetics.fitting import Fits
+from fovflow.kinetics.models import Model
 
 _LEAST = 5
 """Least number of cells that make a population."""
 
 
-def shrink(fits: Fits, names: list[str]) -> dict[str, dict[str, Array]]:
-    """Return each free parameter's distribution in the sample, and the cells drawn towards it.
+def shrink(
+    model: Model, values: Mapping[str, Array], errors: Mapping[str, Array], success: np.ndarray
+) -> dict[str, dict[str, Array]]:
+    """Return each parameter's distribution in the sample, and the cells drawn towards it.
 
     Parameters that are positive are taken as log-normal, others as normal. Mean and variance
     between cells are those of greatest likelihood, given each cell's standard error (EM); the
-    shrinkage is se²/(se² + sd²): 0 where a cell's own data decide, 1 where the sample does.
+    shrinkage is se²/(se² + sd²): 0 where a cell's own data decide, 1 where the sample does. All is
+    NaN for parameters that are fixed or that fewer than five cells tell.
     """
     found = {}
-    for each in fits.model.parameters:
-        value, error = fits.value[each.name], fits.se[each.name]
-        if each.name not in names:
-            continue
+    for each in model.parameters:
+        value, error = values[each.name], errors[each.name]
         positive = each.low >= 0 and not each.onset
         with np.errstate(all="ignore"):
             x = np.log(value) if positive else value
             s = error / value if positive else error
-        good = fits.success & np.isfinite(x) & np.isfinite(s)
+        good = success & np.isfinite(x) & np.isfinite(s)
         shrunk, share = np.full_like(value, np.nan), np.full_like(value, np.nan)
         mean = spread = np.nan
-        if good.sum() >= _LEAST:
+        if good.sum() >= _LEAST and s[good].any():
             mean, spread = _moments(x[good], s[good])
             share[good] = s[good] ** 2 / np.maximum(s[good] ** 2 + spread**2, 1e-300)
             shrunk[good] = x[good] + share[good] * (mean - x[good])

@@ -1,7 +1,7 @@
 """One batch of cells to fit: coordinates of the search, bounds, and the curve's linearisation.
 
-Rates are searched as logarithms (`_SLOW`). Two rates that the curve does not tell apart are kept in order,
-and where they are near each other they step in the mean of their logarithms and in
+Rates are searched as logarithms (`_SLOW`). Two rates that the curve does not tell apart are kept
+in order, and where they are near each other they step in the mean of their logarithms and in
 q = (half the log ratio)², in which the curve is smooth where they meet; an optimum at q = 0 is
 then an ordinary one at a bound.
 """
@@ -81,9 +81,10 @@ class Problem:
         self.start = np.where(held, self.fixed, [each.start for each in every])
         self.logs = np.array([each.log for each in every])
         self.linear, self.nonlinear = np.array(model.linear, int), np.array(model.nonlinear, int)
-        self.free_linear, self.free = self.linear[~held[self.linear]], self.nonlinear[
-            ~held[self.nonlinear]
-        ]
+        self.free_linear, self.free = (
+            self.linear[~held[self.linear]],
+            self.nonlinear[~held[self.nonlinear]],
+        )
         self.count = len(self.free_linear) + len(self.free)
         onset = [i for i, each in enumerate(every) if each.onset]
         self.onset = onset[0] if onset else -1
@@ -130,7 +131,9 @@ class Problem:
         logs = self.logs[self.free]
         z[:, logs] = np.log(z[:, logs] + self.shift)
         if len(self.chain) == 3:
-            z[:, self._columns[0]] = np.log(theta[:, self.chain].take([0, 2], axis=1).sum(1) + self.shift)
+            z[:, self._columns[0]] = np.log(
+                theta[:, self.chain].take([0, 2], axis=1).sum(1) + self.shift
+            )
         return self._ordered(z)
 
     def _ordered(self, z: Array) -> Array:
@@ -139,16 +142,14 @@ class Problem:
         return z
 
     def outward(self, z: Array) -> tuple[Array, Array]:
-        """Return the nonlinear parameters (cells, k), and their slopes in the coordinates' steps."""
+        """Return the nonlinear parameters (cells, k), and their slopes in the steps."""
         theta = np.tile(self.start, (len(z), 1))
         logs = self.logs[self.free]
         values = z.copy()
         values[:, logs] = np.exp(z[:, logs]) - self.shift
         theta[:, self.free] = values
         turn = np.zeros((len(z), theta.shape[1], z.shape[1]))
-        turn[:, self.free, np.arange(len(self.free))] = np.where(
-            logs, values + self.shift, 1.0
-        )
+        turn[:, self.free, np.arange(len(self.free))] = np.where(logs, values + self.shift, 1.0)
         if self.chain:
             columns = self._columns
             scale = np.exp(z[:, columns])
@@ -225,7 +226,11 @@ class Problem:
             low, high = [*low, _MEET], [*high, np.inf]
         found = np.concatenate(values, axis=1)
         slack = 1e-9 * np.minimum(np.abs(found), 1e300)
-        return normals, found <= np.array(low) + slack, (found >= np.array(high) - slack) & (found < np.inf)
+        return (
+            normals,
+            found <= np.array(low) + slack,
+            (found >= np.array(high) - slack) & (found < np.inf),
+        )
 
     # The curve ---------------------------------------------------------------------------
 
@@ -258,7 +263,9 @@ class Problem:
             if self.logarithmic:
                 root = np.where(traces.root > 0, traces.root, 1.0)
                 plain = np.maximum(curve / root, 1e-12)
-                residual = traces.root * (np.log(np.where(traces.root > 0, traces.y, 1.0)) - np.log(plain))
+                residual = traces.root * (
+                    np.log(np.where(traces.root > 0, traces.y, 1.0)) - np.log(plain)
+                )
                 jacobian /= plain[:, None]
             hessian = np.matmul(jacobian, jacobian.transpose(0, 2, 1))
             gradient = np.matmul(jacobian, residual[:, :, None])[:, :, 0]
@@ -288,11 +295,15 @@ def bounded(gram: Array, right: Array, low: Array, high: Array) -> Array:
     if outside.size:
         g, r = gram[outside], right[outside]
         best, least = np.clip(found[outside], low, high), np.full(len(outside), np.inf)
-        for states in product(*[(0, 1, 2) if free else (1,) for free in own]):
+        choices = [
+            (0, *np.flatnonzero(np.isfinite([a, b])) + 1) if free else (1,)
+            for free, a, b in zip(own, low, high, strict=True)
+        ]
+        for states in product(*choices):
             state = np.array(states)
-            trial = np.tile(np.where(state == 2, high, low), (len(outside), 1))
+            trial = np.tile(np.choose(state, [np.zeros_like(low), low, high]), (len(outside), 1))
             free = state == 0
-            trial[:, free] = _minimum(g, r, free, np.where(free, 0.0, trial))
+            trial[:, free] = _minimum(g, r, free, trial)
             value = np.einsum("ni,nij,nj->n", trial, g, trial) - 2 * (r * trial).sum(1)
             value[~((trial >= low) & (trial <= high)).all(1)] = np.inf
             best, least = np.where((value < least)[:, None], trial, best), np.minimum(value, least)

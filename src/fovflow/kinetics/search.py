@@ -61,7 +61,8 @@ def descend(
     for _ in range(iterations):
         if not rows.size:
             break
-        step = _step(problem, amplitudes[rows], z[rows], hessian[rows], gradient[rows], damping[rows])
+        normal = hessian[rows], gradient[rows]
+        step = _step(problem, amplitudes[rows], z[rows], normal, damping[rows])
         trial = problem.moved(z[rows], _limited(problem, traces, step[:, first:]))
         given = None
         if problem.logarithmic:
@@ -71,9 +72,15 @@ def descend(
         better = gain > 0
         moved = rows[better]
         small = np.abs(trial - z[rows]).max(axis=1, initial=0.0) < 1e-7
-        done = (better & (gain < tolerance * rss[rows])) | (~better & ((damping[rows] > 1e6) | small))
+        done = (better & (gain < tolerance * rss[rows])) | (
+            ~better & ((damping[rows] > 1e6) | small)
+        )
         done |= better & (found.rss <= 1e-24 * np.square(traces.y[rows] * traces.root[rows]).sum(1))
-        amplitudes[moved], z[moved], rss[moved] = found.amplitudes[better], trial[better], found.rss[better]
+        amplitudes[moved], z[moved], rss[moved] = (
+            found.amplitudes[better],
+            trial[better],
+            found.rss[better],
+        )
         hessian[moved], gradient[moved] = found.hessian[better], found.gradient[better]
         damping[rows] = np.where(better, np.maximum(damping[rows] / 8, 1e-12), damping[rows] * 6)
         settled[rows[done]] = True
@@ -122,8 +129,9 @@ def held(
 
 
 def _step(
-    problem: Problem, amplitudes: Array, z: Array, hessian: Array, gradient: Array, damping: Array
+    problem: Problem, amplitudes: Array, z: Array, point: tuple[Array, Array], damping: Array
 ) -> Array:
+    hessian, gradient = point
     first = 0 if problem.logarithmic else len(problem.free_linear)
     index = np.arange(first, hessian.shape[1])
     diagonal = hessian[:, index, index]
@@ -164,7 +172,7 @@ def starts(problem: Problem, traces: Traces) -> list[Array]:
 
 
 def _is_time(problem: Problem) -> np.ndarray:
-    return ~problem.logs[problem.free]
+    return np.asarray(~problem.logs[problem.free])
 
 
 def _grid(problem: Problem, t: Array) -> tuple[Array, np.ndarray, Array]:
@@ -221,14 +229,14 @@ def _on_grid(problem: Problem, traces: Traces, values: list[Array]) -> Array:
     seen = weights[:1] if (weights == weights[0]).all() else weights
     count = len(values)
     with np.errstate(all="ignore"):
-        gram = {(i, j): seen @ (values[i] * values[j]).T for i in range(count) for j in range(i + 1)}
+        gram = {
+            (i, j): seen @ (values[i] * values[j]).T for i in range(count) for j in range(i + 1)
+        }
         right = [(weights * traces.y) @ value.T for value in values]
         low, high = problem.low[problem.linear], problem.high[problem.linear]
         amplitudes = _eliminated(gram, right) if len(low) else [np.ones_like(right[0])]
         if len(low):
-            amplitudes = [
-                np.clip(c, low[i], high[i]) for i, c in enumerate(amplitudes)
-            ]
+            amplitudes = [np.clip(c, low[i], high[i]) for i, c in enumerate(amplitudes)]
         rss = (weights * traces.y**2).sum(axis=1)[:, None] - 2 * sum(
             c * r for c, r in zip(amplitudes, right, strict=True)
         )
@@ -256,9 +264,7 @@ def _eliminated(gram: dict[tuple[int, int], Array], right: list[Array]) -> list[
     return found
 
 
-def refine_onset(
-    problem: Problem, traces: Traces, best: Minimum
-) -> tuple[Array, np.ndarray]:
+def refine_onset(problem: Problem, traces: Traces, best: Minimum) -> tuple[Array, np.ndarray]:
     """Return coordinates with a better onset near the present one, and of which cells.
 
     The sum of squares has a kink wherever the onset passes a frame, and so small minima between

@@ -62,7 +62,9 @@ class Cases(NamedTuple):
 def joined(first: Reasons, second: Reasons) -> Reasons:
     """Return the reasons of both."""
     return Reasons(
-        [*first.said, *second.said], first.hopeless or second.hopeless, first.spoilt or second.spoilt
+        [*first.said, *second.said],
+        first.hopeless or second.hopeless,
+        first.spoilt or second.spoilt,
     )
 
 
