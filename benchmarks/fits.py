@@ -53,7 +53,13 @@ FREE = {"t0": (0.0, 30.0)}
 
 
 def simulate(
-    name: str, count: int, noise: float, hours: float, fixed: dict[str, float], relative: bool
+    name: str,
+    count: int,
+    noise: float,
+    hours: float,
+    *,
+    fixed: dict[str, float],
+    relative: bool = False,
 ) -> tuple[Array, Array, Array]:
     """Return times, values and all parameters; noise is a share of the peak, or of each value."""
     rng, model = np.random.default_rng(11), MODELS[name]
@@ -79,7 +85,7 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:
 
 
 def speed(count: int) -> Iterator[str]:
-    t, y, _ = simulate("trivial", count, 0.02, 30.0, {}, False)
+    t, y, _ = simulate("trivial", count, 0.02, 30.0, fixed={})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _, wall, cpu = timed(lambda: fit_cells(t, y, threads=2))
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -143,7 +149,7 @@ def truth(count: int) -> Iterator[str]:
     for name, fixed in SETTINGS:
         for hours in (30.0, 6.0):
             for noise, relative in ((0.02, False), (0.05, False), (0.1, False), (0.05, True)):
-                t, y, theta = simulate(name, count, noise, hours, fixed, relative)
+                t, y, theta = simulate(name, count, noise, hours, fixed=fixed, relative=relative)
                 fits = fit_cells(t, y, name, fixed=fixed, bounds=FREE)
                 kind = "of each value" if relative else "of the peak"
                 held = ", ".join(fixed)
@@ -162,7 +168,7 @@ def trap(count: int) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for name in ("trivial", "maturation", "maturation_blocked"):
         rng = np.random.default_rng(3)
-        t, y, theta = simulate(name, count, 0.0, 30.0, {}, False)
+        t, y, theta = simulate(name, count, 0.0, 30.0, fixed={})
         theta[:, 0] = rng.uniform(1, 6, count)
         y = MODELS[name].evaluate(t, theta)
         y += 0.02 * y.max(axis=1, keepdims=True) * rng.normal(size=y.shape)

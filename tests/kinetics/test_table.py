@@ -4,10 +4,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from kinetics.simulated import cells
 
 import fovflow
 from fovflow.errors import FovflowError
+from kinetics.simulated import cells
 
 
 def tidy(t, y, fov=0):
@@ -63,6 +63,7 @@ def test_wrong_tables_are_refused():
 
 
 def test_importing_the_package_loads_neither_pandas_nor_the_kernel():
-    code = "import sys, fovflow; print(sorted({'pandas', 'scipy', 'numpy', 'fovflow.kinetics'} & set(sys.modules)))"
+    heavy = {"pandas", "scipy", "numpy", "fovflow.kinetics"}
+    code = f"import sys, fovflow; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

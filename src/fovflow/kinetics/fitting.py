@@ -182,7 +182,8 @@ class _Work:
 
         def guarded(rows: np.ndarray) -> None:
             try:
-                work(rows)
+                with np.errstate(all="ignore"):  # steps that go too far are taken back
+                    work(rows)
             except ModelError:
                 if len(rows) == 1:
                     self.failed[rows] = True

@@ -18,7 +18,10 @@ from fovflow.kinetics.search import Minimum, descend, frame, held, problem_ampli
 _ITERATIONS = 40
 _FRAMES = 3
 """Frames on either side of a step that its onset is looked for in."""
-_EXACT = 0.01
+_PATIENCE = 10
+_ASTRAY = 0.5
+"""Share of the threshold's height within which the outermost point ends an unfinished search."""
+_EXACT = 0.015
 """Share of the threshold's height, and of the interval's half-width, that ends are exact to."""
 
 
@@ -30,7 +33,7 @@ class Target(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """The ends of an interval; NaN for cells that were left out.
+    """The ends of an interval; NaN for cells that were left out or where none was found.
 
     `deeper`: whether the sum of squares fell below the minimum's on the way, at coordinates `z`.
     """
@@ -146,20 +149,24 @@ def _ends(
     n = len(traces)
     amplitudes, z = best.amplitudes.copy(), best.z.copy()
     last_amplitudes, last_z = amplitudes.copy(), z.copy()
+    # Amplitudes follow the coordinates exactly, unless one of them is the target.
+    joint = problem.logarithmic or target.place in problem.free_linear
     first = len(problem.free_linear)
     span = float(traces.t.max() - traces.t.min()) or 1.0
     most = np.where(problem.logs[problem.free], 1.0, 0.1 * span)
     center, _ = measured(problem, target, amplitudes, z)
+    outer = np.full(n, np.nan)
     found, lower, reach = np.zeros(n, bool), z.copy(), np.ones(n)
     least = best.rss - 1e-3 * height
     threshold = best.rss + height
     rows = np.arange(n)
-    for _ in range(_ITERATIONS):
+    for turn in range(_ITERATIONS):
         if not rows.size:
             break
         now = traces.take(rows)
-        point = problem.assess(now, z[rows], amplitudes[rows])
-        rss = point.rss
+        given = amplitudes[rows] if joint else None
+        point = problem.assess(now, z[rows], given)
+        rss, amplitudes[rows] = point.rss, point.amplitudes
         value, gradient = measured(problem, target, amplitudes[rows], z[rows])
         deeper = rss < least[rows]
         lower[rows[deeper]], least[rows[deeper]] = z[rows[deeper]], rss[deeper]
@@ -178,8 +185,12 @@ def _ends(
         step /= np.maximum(longest / reach[rows], 1.0)[:, None]
         far = rss > threshold[rows] + height[rows]
         reach[rows] = np.where(far, reach[rows] / 4, np.minimum(reach[rows] * 2, 1.0))
+        fair = np.abs(rss - threshold[rows]) < _ASTRAY * height[rows]
+        outer[rows[fair]] = np.fmax(outer[rows[fair]], (side[rows] * value)[fair])
         close = np.abs(rss - threshold[rows]) <= 2 * _EXACT * height[rows]
-        done = close & (ahead <= _EXACT * np.abs(value - center[rows]))
+        # An onset that passes a frame meets a kink, at which steps may go to and fro.
+        patience = 1 if turn < _PATIENCE else 10
+        done = close & (ahead <= patience * _EXACT * np.abs(value - center[rows]))
         new_amplitudes = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
         new_z = problem.moved(z[rows], step[:, first:])
         back = far[:, None]
@@ -194,6 +205,7 @@ def _ends(
         amplitudes[rows[goes]], z[rows[goes]] = new_amplitudes[goes], new_z[goes]
         rows = rows[~done & ~stays]
     value, _ = measured(problem, target, amplitudes, z)
+    value[rows] = side[rows] * outer[rows]
     return value, found, lower
 
 

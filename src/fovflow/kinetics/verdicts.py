@@ -120,14 +120,16 @@ def after(
         for column in columns.get(name, ()):
             column[rows[~alike.any(axis=1)]] = np.nan
     say(cases.correlated, "residuals autocorrelated")
-    wide, imprecise = np.zeros(n, bool), np.zeros(n, bool)
+    wide, imprecise, lost = (np.zeros(n, bool) for _ in range(3))
     for name, (value, _, low, high) in columns.items():
+        v, a, b = value[rows], low[rows], high[rows]
+        lost |= np.isfinite(v) & ~np.isfinite(a + b)
         if name in ("offset", "t0", "t_half"):
             continue
-        v, a, b = value[rows], low[rows], high[rows]
         with np.errstate(divide="ignore", invalid="ignore"):
             wide |= b > _WIDE * np.maximum(a, 0)
             imprecise |= np.maximum(b - v, v - a) > _IMPRECISE * np.abs(v)
+    say(lost, "interval not found")
     say(wide, "interval wider than a factor of 10")
     say(imprecise & ~wide, "imprecise")
     return reasons
