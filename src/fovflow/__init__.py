@@ -18,6 +18,7 @@ _PUBLIC = {
     "correct_stack": "fovflow.background",
     "track_stack": "fovflow.tracking",
     "extract_traces": "fovflow.features",
+    "fit_traces": "fovflow.kinetics",
     "load_results": "fovflow.results",
     "map_fovs": "fovflow.mapping",
     "Run": "fovflow.runs.run",

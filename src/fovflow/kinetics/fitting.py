@@ -1,0 +1,443 @@
+"""Fit a model to many traces at once, with intervals and a verdict for each cell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fovflow.errors import FovflowError
+from fovflow.kinetics import verdicts
+from fovflow.kinetics.exponentials import Array
+from fovflow.kinetics.intervals import (
+    Target,
+    interval,
+    measured,
+    over_frames,
+    standard_errors,
+    targets,
+)
+from fovflow.kinetics.models import Model, ModelError, get_model
+from fovflow.kinetics.noise import student, variances
+from fovflow.kinetics.population import shrink
+from fovflow.kinetics.problem import Problem, Traces
+from fovflow.kinetics.search import Minimum, descend, merge, search
+
+_ROUNDS = 4
+"""Times that noise and fit are estimated in turn."""
+_CHUNK = 1024
+"""Cells fitted together; about 100 MB."""
+Settings = Literal["default", "classic"]
+Loss = Literal["linear", "soft_l1"]
+Noise = Literal["estimated", "constant"]
+
+
+@dataclass
+class Fits:
+    """What came out, one row per cell.
+
+    `value`, `se`, `low`, `high`: by name of the parameter (and ``sum`` and ``product`` of rates
+    that can be exchanged), (cells,) each; `low` and `high` hold 95 %. `verdict`: ``ok``, or reasons
+    joined by ``;``. `curve`: (cells, points). `population`: by name, ``mean``, ``sd``, ``shrunk``
+    (cells,) and ``shrinkage`` (cells,).
+    """
+
+    model: Model
+    value: dict[str, Array]
+    se: dict[str, Array]
+    low: dict[str, Array]
+    high: dict[str, Array]
+    r_squared: Array
+    aic: Array
+    bic: Array
+    n_points: np.ndarray
+    success: np.ndarray
+    verdict: list[str]
+    curve: Array
+    population: dict[str, dict[str, Array]] = field(default_factory=dict)
+
+
+def fit_cells(
+    times_h: ArrayLike,
+    values: ArrayLike,
+    model: str | Model = "trivial",
+    *,
+    start: Mapping[str, float] | None = None,
+    bounds: Mapping[str, Sequence[float]] | None = None,
+    fixed: Mapping[str, float] | None = None,
+    loss: Loss = "linear",
+    settings: Settings = "default",
+    noise: Noise = "estimated",
+    scale: Literal["linear", "log"] = "linear",
+    population: bool = False,
+    threads: int | None = None,
+) -> Fits:
+    """Fit one model to all cells.
+
+    Parameters
+    ----------
+    times_h : array_like
+        (points,) or (cells, points) ascending times in hours.
+    values : array_like
+        (cells, points); points that are not finite do not count.
+    model : str or Model
+    start, bounds, fixed : mapping of str to float or pair, optional
+        By name of the parameter. Fixed ones are held at their values.
+    loss : {"linear", "soft_l1"}
+        ``soft_l1`` gives outliers less weight: 2·(√(1 + (r/σ)²) − 1), σ from each cell's residuals.
+    settings : {"default", "classic"}
+        ``classic``: one start, `scipy.optimize.least_squares` cell by cell, equal weights.
+    noise : {"estimated", "constant"}
+        Whether the variance may rise with the signal; see `fovflow.kinetics.noise.variances`.
+    scale : {"linear", "log"}
+        ``log`` compares logarithms: relative errors. Values of zero or less do not count.
+    population : bool
+        Whether each cell is also drawn towards its sample (empirical Bayes).
+    threads : int, optional
+        As many as there are cores unless given.
+
+    Raises
+    ------
+    ConfigError
+        For unknown models and parameters, bounds in the wrong order, starts outside the bounds.
+    FovflowError
+        If the times do not ascend, or do not belong to the values.
+    """
+    chosen = get_model(model)
+    fixed = dict(fixed or {})
+    chosen.known([*fixed])
+    parameters = chosen.changed(start or {}, bounds or {})
+    y = np.atleast_2d(np.asarray(values, float))
+    t = _times(times_h, y)
+    span = float(np.ptp(t)) if t.size else 0.0
+    problem = Problem(chosen, parameters, fixed, span=span or 1.0, logarithmic=scale == "log")
+    counts = np.isfinite(y) & ((y > 0) | (not problem.logarithmic))
+    reasons = verdicts.before(problem, y, counts)
+    fit = np.flatnonzero([not each.hopeless for each in reasons])
+    work = _Work(problem, loss, settings, threads or os.cpu_count() or 1)
+    traces = Traces(t[fit], np.where(counts, y, 0.0)[fit], counts[fit].astype(float))
+    work.first(traces)
+    if noise == "estimated" and settings == "default" and not problem.logarithmic:
+        traces = work.weighted(traces)
+    found = work.finish(traces)
+    fits = _collected(problem, reasons, found, fit=fit, y=y, counts=counts)
+    if population:
+        fits.population = shrink(chosen, fits.value, fits.se, fits.success)
+    return fits
+
+
+def _times(times_h: ArrayLike, y: Array) -> Array:
+    t = np.asarray(times_h, float)
+    if t.shape[-1:] != y.shape[-1:] or t.ndim > 2 or (t.ndim == 2 and len(t) not in (1, len(y))):
+        raise FovflowError(
+            "times and values do not belong together",
+            found=f"times of shape {t.shape}, values of shape {y.shape}",
+            remedy="give one time for each column of the values, in hours",
+        )
+    if not np.isfinite(t).all() or (np.diff(t, axis=-1) <= 0).any():
+        raise FovflowError(
+            "the times do not ascend",
+            found=f"{_offence(np.atleast_2d(t))}",
+            remedy="sort the points by time, and keep one point for each time",
+        )
+    return np.array(np.broadcast_to(t, y.shape))
+
+
+def _offence(t: Array) -> str:
+    if not np.isfinite(t).all():
+        return "a time that is no number"
+    row, column = np.argwhere(np.diff(t, axis=1) <= 0)[0]
+    return f"{t[row, column + 1]:g} h after {t[row, column]:g} h"
+
+
+@dataclass
+class _Rows:
+    """What the last stage finds of the cells of one chunk."""
+
+    columns: dict[str, tuple[Array, Array, Array, Array]]
+    theta: Array
+    likelihood: Array
+    curve: Array
+    reasons: list[verdicts.Reasons]
+
+
+class _Work:
+    """The stages of a fit, chunk by chunk in threads; one that fails is cut to its bad cells."""
+
+    def __init__(self, problem: Problem, loss: Loss, settings: Settings, threads: int):
+        self.problem, self.loss, self.settings, self.threads = problem, loss, settings, threads
+        self.best: Minimum
+        self.others: list[Minimum] = []
+        self.failed: np.ndarray
+        self.counted: Array
+
+    def _chunks(self, n: int, work: Callable[[np.ndarray], None]) -> None:
+        """Call `work` with the indices of cells; those that raise alone are marked failed."""
+
+        def guarded(rows: np.ndarray) -> None:
+            try:
+                with np.errstate(all="ignore"):  # steps that go too far are taken back
+                    work(rows)
+            except ModelError:
+                if len(rows) == 1:
+                    self.failed[rows] = True
+                    return
+                for half in np.array_split(rows, 2):
+                    guarded(half)
+
+        chunks = [np.arange(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(guarded, chunks))
+
+    def first(self, traces: Traces) -> None:
+        """Search the minima of all cells, with equal weights."""
+        n, problem = len(traces), self.problem
+        self.failed = np.zeros(n, bool)
+        self.counted = (traces.root > 0).sum(axis=1).astype(float)
+        self.best = self._empty(n)
+        self.others = [self._empty(n) for _ in range(4)]
+
+        def work(rows: np.ndarray) -> None:
+            own = traces.take(rows)
+            best, others = search(problem, own)
+            if self.settings == "classic":
+                others = [best, *others]
+                best = classic(problem, own, self.loss)
+            _put(self.best, rows, best)
+            for kept, other in zip(self.others, others, strict=False):
+                _put(kept, rows, other)
+
+        self._chunks(n, work)
+
+    def _empty(self, n: int) -> Minimum:
+        shape = len(self.problem.linear), len(self.problem.free)
+        nothing = np.full(n, np.inf)
+        return Minimum(np.zeros((n, shape[0])), np.zeros((n, shape[1])), nothing, np.zeros(n, bool))
+
+    def weighted(self, plain: Traces) -> Traces:
+        """Return the traces with weights from the noise, and fit again from the minima."""
+        good = np.flatnonzero(~self.failed & np.isfinite(self.best.rss))
+        counts, traces = plain.root > 0, plain
+        relative, share = np.ones_like(plain.y), np.ones_like(plain.y)
+        for _ in range(_ROUNDS):
+            curves = np.zeros_like(traces.y)
+            curves[good] = self.problem.curves(
+                traces.take(good), self.best.amplitudes[good], self.best.z[good]
+            )
+            residual = traces.y[good] - curves[good]
+            relative[good], share[good] = variances(
+                curves[good], residual, counts[good], (relative[good], share[good])
+            )
+            if (relative == 1).all():
+                return traces
+            weight = counts / relative
+            sums = np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+            weight *= counts.sum(axis=1, keepdims=True) / sums
+            traces = Traces(traces.t, traces.y, np.sqrt(weight))
+            self.counted = (share * counts).sum(axis=1)
+            self._chunks(len(traces), partial(self._again, traces, [self.best]))
+        self._chunks(len(traces), partial(self._again, traces, self.others))
+        return traces
+
+    def _again(self, traces: Traces, minima: list[Minimum], rows: np.ndarray) -> None:
+        own = traces.take(rows)
+        for each in minima:
+            _put(each, rows, descend(self.problem, own, each.z[rows], 15, 1e-7))
+
+    def finish(self, traces: Traces) -> _Rows:
+        """Return values, errors, intervals and reasons of all cells."""
+        n, problem = len(traces), self.problem
+        wanted = targets(problem)
+        columns = {each.name: tuple(np.full(n, np.nan) for _ in range(4)) for each in wanted}
+        found = _Rows(
+            columns,  # type: ignore[arg-type]
+            np.full((n, len(problem.low)), np.nan),
+            np.full(n, np.nan),
+            np.full(traces.y.shape, np.nan),
+            [verdicts.Reasons() for _ in range(n)],
+        )
+        self._chunks(n, partial(self._finish, traces, wanted, found))
+        for i in np.flatnonzero(self.failed):
+            found.reasons[i] = verdicts.Reasons(["model failed"], hopeless=True)
+        return found
+
+    def _finish(self, traces: Traces, wanted: list[Target], found: _Rows, rows: np.ndarray) -> None:
+        problem, own = self.problem, traces.take(rows)
+        best = _take(self.best, rows)
+        others = [_take(each, rows) for each in self.others]
+        if self.loss == "soft_l1" and self.settings == "default":
+            own, best = robust(problem, own, best)
+        counts = own.root > 0
+        used = counts.sum(axis=1)
+        freedom = np.maximum(self.counted[rows] - problem.count, 1)
+        for attempt in range(2):
+            residual = self._residuals(own, best)
+            lag = autocorrelation(residual, counts)
+            exact = best.rss <= 1e-12 * np.square(own.y * own.root).sum(axis=1)
+            correlated = (lag * np.sqrt(used) > verdicts.CORRELATED) & ~exact
+            inflation = np.where(correlated, (1 + lag) / np.maximum(1 - lag, 0.05), 1.0)
+            variance = best.rss / freedom * inflation
+            height = np.maximum(variance, 1e-24 * (own.y**2).mean(axis=1)) * student(freedom) ** 2
+            theta = problem.everything(best.amplitudes, best.z)
+            alike = verdicts.exchangeable(problem, theta)
+            found_now = {}
+            if problem.stepped:
+                found_now = over_frames(problem, own, best, height, wanted)
+                break
+            for each in wanted:
+                cells = ~alike[:, each.place] if each.place >= 0 else alike.any(axis=1)
+                found_now[each.name] = interval(
+                    problem, own, best, height, each, cells=np.flatnonzero(cells)
+                )
+            deeper = [each for each in found_now.values() if each.deeper.any()]
+            if attempt or not deeper or self.settings == "classic":
+                break
+            for each_interval in deeper:
+                better = np.flatnonzero(each_interval.deeper)
+                again = descend(problem, own.take(better), each_interval.z[better])
+                best = merge(best, again, better)
+        errors, weakest = standard_errors(problem, own, best, variance, wanted)
+        for each, error in zip(wanted, errors, strict=True):
+            value, _ = measured(problem, each, best.amplitudes, best.z)
+            low, high, _, _ = found_now[each.name]
+            flat = problem.stepped and each.place == problem.onset
+            spread = (high - low) / 12**0.5 if flat else error
+            for column, own_values in zip(
+                found.columns[each.name], (value, spread, low, high), strict=True
+            ):
+                column[rows] = own_values
+        found.theta[rows] = theta
+        with np.errstate(divide="ignore"):
+            found.likelihood[rows] = used * (np.log(2 * np.pi * best.rss / used) + 1) - np.log(
+                np.where(counts, own.root**2, 1.0)
+            ).sum(axis=1)
+        found.curve[rows] = problem.curves(own, best.amplitudes, best.z)
+        cases = verdicts.Cases(
+            problem, own, best, others, height, theta, alike, weakest, correlated
+        )
+        for i, reasons in zip(rows, verdicts.after(cases, found.columns, rows), strict=True):
+            found.reasons[i] = reasons
+
+    def _residuals(self, traces: Traces, best: Minimum) -> Array:
+        curve = self.problem.curves(traces, best.amplitudes, best.z)
+        if self.problem.logarithmic:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.log(traces.y / np.maximum(curve, 1e-12))
+            return np.where(traces.root > 0, ratio, 0.0)
+        return np.asarray((traces.y - curve) * traces.root)
+
+
+def _put(kept: Minimum, rows: np.ndarray, found: Minimum) -> None:
+    for values, others in zip(kept, found, strict=True):
+        values[rows] = others
+
+
+def _take(found: Minimum, rows: np.ndarray) -> Minimum:
+    return Minimum(*(values[rows] for values in found))
+
+
+def autocorrelation(residual: Array, counts: np.ndarray) -> Array:
+    """Return each cell's correlation of neighbouring residuals."""
+    both = counts[:, 1:] & counts[:, :-1]
+    power = np.maximum((residual**2).sum(axis=1), 1e-300)
+    return np.asarray((residual[:, 1:] * residual[:, :-1] * both).sum(axis=1) / power)
+
+
+def robust(problem: Problem, traces: Traces, best: Minimum) -> tuple[Traces, Minimum]:
+    """Return traces in which outliers weigh less, and the fit to them (soft L1)."""
+    plain = traces.root
+    for _ in range(6):
+        curve = problem.curves(traces, best.amplitudes, best.z)
+        residual = np.where(plain > 0, (traces.y - curve) * plain, np.nan)
+        sigma = 1.4826 * np.nanmedian(np.abs(residual), axis=1, keepdims=True)
+        relative = np.nan_to_num(residual / np.maximum(sigma, 1e-300))
+        traces = Traces(traces.t, traces.y, plain * (1 + relative**2) ** -0.25)
+        best = descend(problem, traces, best.z, 12, 1e-9)
+    return traces, best
+
+
+def classic(problem: Problem, traces: Traces, loss: Loss) -> Minimum:
+    """Fit cell by cell with SciPy's trust region from the start alone."""
+    from scipy.optimize import least_squares
+
+    free = np.sort(np.concatenate([problem.free_linear, problem.free])).astype(int)
+    theta = np.tile(problem.start, (len(traces), 1))
+    settled = np.zeros(len(traces), bool)
+    for i in range(len(traces)):
+        on = traces.root[i] > 0
+        t, y = traces.t[i, on], traces.y[i, on]
+
+        def residual(x: Array, t: Array = t, y: Array = y, row: Array = theta[i]) -> Array:
+            row[free] = x
+            curve: Array = problem.model.evaluate(t, row)[0]
+            return curve - y
+
+        done = least_squares(
+            residual, problem.start[free], bounds=(problem.low[free], problem.high[free]), loss=loss
+        )
+        theta[i, free], settled[i] = done.x, done.success
+    amplitudes, z = theta[:, problem.linear], problem.inward(theta)
+    point = problem.assess(traces, z, amplitudes)
+    return Minimum(amplitudes, z, point.rss, settled)
+
+
+def _collected(
+    problem: Problem,
+    reasons: list[verdicts.Reasons],
+    found: _Rows,
+    *,
+    fit: np.ndarray,
+    y: Array,
+    counts: np.ndarray,
+) -> Fits:
+    n, names = len(y), problem.model.names
+    for row, i in enumerate(fit):
+        reasons[i] = verdicts.joined(reasons[i], found.reasons[row])
+
+    def spread(values: Array) -> Array:
+        whole = np.full((n, *values.shape[1:]), np.nan)
+        whole[fit] = values
+        return whole
+
+    parts: list[dict[str, Array]] = []
+    for k in range(4):
+        parts.append({name: spread(column[k]) for name, column in found.columns.items()})
+        for i, name in enumerate(names):
+            held = np.full(n, problem.fixed[i] if k != 1 else 0.0)
+            if name not in parts[k]:
+                parts[k][name] = np.where(np.isnan(spread(found.theta[:, i])), np.nan, held)
+    parts = [
+        {name: part[name] for name in [*names, *(x for x in part if x not in names)]}
+        for part in parts
+    ]
+    curve = spread(found.curve)
+    used = counts.sum(axis=1)
+    with np.errstate(all="ignore"):
+        shown = np.where(counts, np.log(y) if problem.logarithmic else y, np.nan)
+        fitted = np.log(curve) if problem.logarithmic else curve
+        mean = np.nansum(shown, axis=1, keepdims=True) / used[:, None]
+        left = np.nansum((shown - fitted) ** 2, axis=1)
+        r_squared = 1 - left / np.nansum((shown - mean) ** 2, axis=1)
+    r_squared = np.where(np.isnan(curve).all(axis=1) | ~np.isfinite(r_squared), np.nan, r_squared)
+    likelihood, k = spread(found.likelihood), problem.count + 1
+    value, se, low, high = parts
+    return Fits(
+        problem.model,
+        value,
+        se,
+        low,
+        high,
+        r_squared,
+        likelihood + 2 * k,
+        likelihood + k * np.log(np.maximum(used, 1)),
+        used,
+        np.array([each.success for each in reasons]),
+        [each.text for each in reasons],
+        curve,
+    )

@@ -1,0 +1,335 @@
+"""One batch of cells to fit: coordinates of the search, bounds, and the curve's linearisation.
+
+Rates are searched as logarithms (`_SLOW`). Two rates that the curve does not tell apart are kept
+in order, and where they are near each other they step in the mean of their logarithms and in
+q = (half the log ratio)², in which the curve is smooth where they meet; an optimum at q = 0 is
+then an ordinary one at a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from fovflow.kinetics.exponentials import Array
+from fovflow.kinetics.models import Model, Parameter
+
+_MEET = 1e-4
+"""Least half log ratio of a pair: 0.02 %."""
+_SLOW = 0.5
+"""Rates are searched as log(rate + this / duration): slower ones all look alike."""
+_NEAR = 0.55
+"""Half log ratio below which a pair steps in its mean and q."""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Cells with the weights of their points.
+
+    `t`, `y`, `root`: (cells, points) times in hours, values, and square roots of the weights, 0
+    where a point does not count.
+    """
+
+    t: Array
+    y: Array
+    root: Array
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def take(self, rows: np.ndarray | slice) -> Traces:
+        """Return some of the cells."""
+        return Traces(self.t[rows], self.y[rows], self.root[rows])
+
+
+class Point(NamedTuple):
+    """A fit's linearisation: residual sum of squares, JᵀJ and Jᵀr in (amplitudes, coordinates)."""
+
+    amplitudes: Array
+    rss: Array
+    hessian: Array
+    gradient: Array
+
+
+class Problem:
+    """A model with its free and fixed parameters.
+
+    `span`: duration of the movie in hours. `logarithmic`: whether logarithms of values and curve
+    are compared.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        parameters: Mapping[str, Parameter],
+        fixed: Mapping[str, float],
+        *,
+        span: float = 10.0,
+        logarithmic: bool = False,
+    ):
+        self.shift = _SLOW / span
+        self.model, self.logarithmic = model, logarithmic
+        every = [parameters[name] for name in model.names]
+        self.fixed = np.array([fixed.get(each.name, np.nan) for each in every])
+        held = ~np.isnan(self.fixed)
+        self.low = np.where(held, self.fixed, [each.low for each in every])
+        self.high = np.where(held, self.fixed, [each.high for each in every])
+        self.start = np.where(held, self.fixed, [each.start for each in every])
+        self.logs = np.array([each.log for each in every])
+        self.linear, self.nonlinear = np.array(model.linear, int), np.array(model.nonlinear, int)
+        self.free_linear, self.free = (
+            self.linear[~held[self.linear]],
+            self.nonlinear[~held[self.nonlinear]],
+        )
+        self.count = len(self.free_linear) + len(self.free)
+        onset = [i for i, each in enumerate(every) if each.onset]
+        self.onset = onset[0] if onset else -1
+        self.stepped = model.step and self.onset in self.free
+        self.chain = self._chain()
+        logs = self.logs[self.free]
+        self.z_low, self.z_high = self.low[self.free].copy(), self.high[self.free].copy()
+        if len(self.chain) == 3:
+            self.z_low[self._columns[0]] += self.low[self.chain[2]]
+            self.z_high[self._columns[0]] += self.high[self.chain[2]]
+        self.z_low[logs] = np.log(self.z_low[logs] + self.shift)
+        self.z_high[logs] = np.log(self.z_high[logs] + self.shift)
+
+    @property
+    def _columns(self) -> list[int]:
+        """Coordinates of the chain's exponents, the greatest first."""
+        return [int(np.flatnonzero(self.free == i)[0]) for i in self.chain]
+
+    def _chain(self) -> list[int]:
+        """Return the indices of km (its exponent is β + km), δ and β, if they are to be in order.
+
+        They are where δ and β are free and have the same bounds, and km is free; `alike` tells
+        whether km's bounds let it take any place in the order.
+        """
+        names = self.model.names
+        self.alike = False
+        if self.model.exponents is None:
+            return []
+        chain = [names.index(name) for name in ("km", "delta", "beta") if name in names]
+        low, high = np.maximum(self.low[chain], 1e-300), np.maximum(self.high[chain], 1e-300)
+        a, b = chain[-2:]
+        apart = abs(np.log(low[-2] / low[-1])) + abs(np.log(high[-2] / high[-1]))
+        if not set(chain) <= set(self.free.tolist()) or apart > 0.2:
+            return []
+        self.low[[a, b]], self.high[[a, b]] = low[-2:].max(), high[-2:].min()
+        self.alike = len(chain) == 2 or bool(low[0] <= low[1] * 1.2 and high[0] >= high[1])
+        return chain
+
+    # Coordinates -------------------------------------------------------------------------
+
+    def inward(self, theta: Array) -> Array:
+        """Return coordinates (cells, z) of all parameters (cells, P)."""
+        z = theta[:, self.free].copy()
+        logs = self.logs[self.free]
+        z[:, logs] = np.log(z[:, logs] + self.shift)
+        if len(self.chain) == 3:
+            z[:, self._columns[0]] = np.log(
+                theta[:, self.chain].take([0, 2], axis=1).sum(1) + self.shift
+            )
+        return self._ordered(z)
+
+    def _ordered(self, z: Array) -> Array:
+        columns = self._columns if self.alike else self._columns[-2:]
+        z[:, columns] = -np.sort(-z[:, columns], axis=1)
+        return z
+
+    def outward(self, z: Array) -> tuple[Array, Array]:
+        """Return the nonlinear parameters (cells, k), and their slopes in the steps."""
+        theta = np.tile(self.start, (len(z), 1))
+        logs = self.logs[self.free]
+        values = z.copy()
+        values[:, logs] = np.exp(z[:, logs]) - self.shift
+        theta[:, self.free] = values
+        turn = np.zeros((len(z), theta.shape[1], z.shape[1]))
+        turn[:, self.free, np.arange(len(self.free))] = np.where(logs, values + self.shift, 1.0)
+        if self.chain:
+            columns = self._columns
+            scale = np.exp(z[:, columns])
+            slopes = np.zeros((len(z), len(columns), len(columns)))
+            slopes[:, range(len(columns)), range(len(columns))] = scale
+            rows, k, half = self._meeting(z)
+            for place, sign in ((k, 1.0), (k + 1, -1.0)):
+                slopes[rows, place] = 0.0
+                slopes[rows, place, k] = scale[rows, place]
+                slopes[rows, place, k + 1] = sign * scale[rows, place] / (2 * half)
+            if len(columns) == 3:
+                theta[:, self.chain[0]] -= theta[:, self.chain[2]]
+                slopes[:, 0] -= slopes[:, 2]
+            turn[np.ix_(range(len(z)), self.chain, columns)] = slopes
+        if self.stepped:
+            turn[:, self.onset] = 0.0
+        return theta[:, self.nonlinear], turn[:, self.nonlinear]
+
+    def _meeting(self, z: Array) -> tuple[np.ndarray, np.ndarray, Array]:
+        """Return cells with two exponents near each other, the first one's place, and q's root."""
+        x = z[:, self._columns]
+        half = (x[:, :-1] - x[:, 1:]) / 2
+        if not self.alike:
+            half[:, :-1] = np.inf
+        k = half.argmin(axis=1)
+        least = np.maximum(half[np.arange(len(z)), k], _MEET)
+        rows = np.flatnonzero(least < _NEAR)
+        return rows, k[rows], least[rows]
+
+    def moved(self, z: Array, step: Array | float = 0.0) -> Array:
+        """Return coordinates after a step, within the bounds."""
+        moved = z + step
+        if not self.chain:
+            return np.clip(moved, self.z_low, self.z_high)
+        columns = np.array(self._columns)
+        rows, k, half = self._meeting(z)
+        first, second = columns[k], columns[k + 1]
+        by_mean, by_q = (moved[rows, each] - z[rows, each] for each in (first, second))
+        middle = (z[rows, first] + z[rows, second]) / 2 + by_mean
+        half = np.sqrt(np.maximum(half**2 + by_q, _MEET**2))
+        moved[rows, first], moved[rows, second] = middle + half, middle - half
+        moved = np.clip(self._ordered(moved), self.z_low, self.z_high)
+        if len(columns) == 3:
+            shifted = np.exp(moved[:, columns[2]])
+            low, high = (np.log(bound[self.chain[0]] + shifted) for bound in (self.low, self.high))
+            moved[:, columns[0]] = np.clip(moved[:, columns[0]], low, high)
+        return moved
+
+    def everything(self, amplitudes: Array, z: Array) -> Array:
+        """Return all parameters (cells, P)."""
+        theta = np.tile(self.start, (len(z), 1))
+        theta[:, self.nonlinear] = self.outward(z)[0]
+        theta[:, self.linear] = amplitudes
+        return theta
+
+    def walls(self, amplitudes: Array, z: Array) -> tuple[Array, np.ndarray, np.ndarray]:
+        """Return the bounds' normals (cells, k, unknowns), and which are met below and above."""
+        theta, turn = self.outward(z)
+        own = np.isin(self.linear, self.free_linear)
+        count = int(own.sum())
+        normals = np.zeros((len(z), count + len(self.free) + bool(self.chain), count + z.shape[1]))
+        normals[:, np.arange(count), np.arange(count)] = 1.0
+        free = np.isin(self.nonlinear, self.free)
+        normals[:, count : count + len(self.free), count:] = turn[:, free]
+        values = [amplitudes[:, own], theta[:, free]]
+        order = [*self.free_linear, *self.free]
+        low, high = list(self.low[order]), list(self.high[order])
+        if self.chain:
+            rows, k, half = self._meeting(z)
+            normals[rows, -1, count + np.array(self._columns)[k + 1]] = 1.0
+            apart = np.full((len(z), 1), np.inf)
+            apart[rows, 0] = half
+            values.append(apart)
+            low, high = [*low, _MEET], [*high, np.inf]
+        found = np.concatenate(values, axis=1)
+        slack = 1e-9 * np.minimum(np.abs(found), 1e300)
+        return (
+            normals,
+            found <= np.array(low) + slack,
+            (found >= np.array(high) - slack) & (found < np.inf),
+        )
+
+    # The curve ---------------------------------------------------------------------------
+
+    def curves(self, traces: Traces, amplitudes: Array, z: Array) -> Array:
+        """Return the curves (cells, points)."""
+        return self.model.evaluate(traces.t, self.everything(amplitudes, z))
+
+    def assess(self, traces: Traces, z: Array, amplitudes: Array | None = None) -> Point:
+        """Linearise the fit; amplitudes that are not given are solved for within their bounds."""
+        theta, turn = self.outward(z)
+        values, slopes = self.model.slopes(traces.t, theta)
+        with np.errstate(over="ignore", invalid="ignore"):
+            basis = np.stack([value * traces.root for value in values], axis=1)
+            y = traces.y * traces.root
+            if amplitudes is None:
+                amplitudes = self.solve(basis, y)
+            used = amplitudes if len(self.linear) else np.ones((len(z), 1))
+            curve = np.einsum("nl,nlt->nt", used, basis)
+            by_theta = np.zeros((len(z), theta.shape[1], traces.t.shape[1]))
+            for scale, row in zip(used.T[:, :, None], slopes, strict=True):
+                for k, slope in enumerate(row):
+                    if slope is not None:
+                        by_theta[:, k] += scale * slope
+            by_theta *= traces.root[:, None]
+            own = [i for i, j in enumerate(self.linear) if j in self.free_linear]
+            jacobian = np.concatenate(
+                [basis[:, own], np.matmul(turn.transpose(0, 2, 1), by_theta)], axis=1
+            )
+            residual = y - curve
+            if self.logarithmic:
+                root = np.where(traces.root > 0, traces.root, 1.0)
+                plain = np.maximum(curve / root, 1e-12)
+                residual = traces.root * (
+                    np.log(np.where(traces.root > 0, traces.y, 1.0)) - np.log(plain)
+                )
+                jacobian /= plain[:, None]
+            hessian = np.matmul(jacobian, jacobian.transpose(0, 2, 1))
+            gradient = np.matmul(jacobian, residual[:, :, None])[:, :, 0]
+            rss = np.einsum("nt,nt->n", residual, residual)
+        rss = np.where(np.isfinite(rss) & np.isfinite(hessian).all((1, 2)), rss, np.inf)
+        return Point(amplitudes, rss, hessian, gradient)
+
+    def solve(self, basis: Array, y: Array) -> Array:
+        """Return the amplitudes (cells, L) of least squares within their bounds.
+
+        The few cells whose free solution leaves the bounds try every set of active bounds.
+        """
+        gram = np.matmul(basis, basis.transpose(0, 2, 1))
+        right = np.matmul(basis, y[:, :, None])[:, :, 0]
+        return bounded(gram, right, self.low[self.linear], self.high[self.linear])
+
+
+def bounded(gram: Array, right: Array, low: Array, high: Array) -> Array:
+    """Minimise cᵀ·gram·c − 2·right·c within low ≤ c ≤ high, for (cells, L, L) and (cells, L)."""
+    count = len(low)
+    found = np.tile(np.where(low == high, low, 0.0), (len(right), 1))
+    if not count:
+        return found
+    own = low < high
+    found[:, own] = _minimum(gram, right, own, found)
+    outside = np.flatnonzero(~((found >= low) & (found <= high)).all(1))
+    if outside.size:
+        g, r = gram[outside], right[outside]
+        best, least = np.clip(found[outside], low, high), np.full(len(outside), np.inf)
+        choices = [
+            (0, *np.flatnonzero(np.isfinite([a, b])) + 1) if free else (1,)
+            for free, a, b in zip(own, low, high, strict=True)
+        ]
+        for states in product(*choices):
+            state = np.array(states)
+            trial = np.tile(np.choose(state, [np.zeros_like(low), low, high]), (len(outside), 1))
+            free = state == 0
+            trial[:, free] = _minimum(g, r, free, trial)
+            value = np.einsum("ni,nij,nj->n", trial, g, trial) - 2 * (r * trial).sum(1)
+            value[~((trial >= low) & (trial <= high)).all(1)] = np.inf
+            best, least = np.where((value < least)[:, None], trial, best), np.minimum(value, least)
+        found[outside] = best
+    return found
+
+
+def _minimum(gram: Array, right: Array, free: np.ndarray, held: Array) -> Array:
+    """Return the free amplitudes where the others are held."""
+    if not free.any():
+        return np.empty((len(right), 0))
+    rest = right - np.einsum("nij,nj->ni", gram, held)
+    return solve_scaled(gram[:, free][:, :, free], rest[:, free])
+
+
+def solve_scaled(matrix: Array, right: Array, ridge: float = 1e-14) -> Array:
+    """Solve symmetric positive systems (cells, k, k) after scaling them to a unit diagonal.
+
+    `right`: (cells, k) or (cells, k, m).
+    """
+    diagonal = np.einsum("nii->ni", matrix)
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = matrix * scale[:, :, None] * scale[:, None, :]
+    scaled = np.where(np.isfinite(scaled), scaled, 0.0)
+    scaled[:, np.arange(scale.shape[1]), np.arange(scale.shape[1])] = 1 + ridge
+    columns = right[:, :, None] if right.ndim == 2 else right
+    columns = np.where(np.isfinite(columns), columns, 0.0)
+    found = np.linalg.solve(scaled, columns * scale[:, :, None]) * scale[:, :, None]
+    return found[:, :, 0] if right.ndim == 2 else found

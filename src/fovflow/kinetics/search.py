@@ -1,0 +1,331 @@
+"""The search for the least sum of squares: a grid seen by all cells, then Levenberg–Marquardt.
+
+Amplitudes are eliminated (variable projection: Golub & Pereyra 1973, with Kaufman's Jacobian).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from fovflow.kinetics.exponentials import Array
+from fovflow.kinetics.models import ModelError
+from fovflow.kinetics.problem import Problem, Traces, solve_scaled
+
+_STARTS = 3
+"""Minima of the grid that are followed for each cell."""
+_ITERATIONS = 80
+_RATES = {1: 14, 2: 8, 3: 6}
+"""Grid points of each rate by the number of rates."""
+_ONSETS = 30
+_HOPEFUL = 100.0
+"""χ² above the deepest minimum up to which a start is followed beyond its first steps."""
+_AT_ONCE = 256
+"""Cells whose grid of sums of squares is held in memory."""
+
+
+class Minimum(NamedTuple):
+    """Where each cell's search ended; `settled`: whether it converged."""
+
+    amplitudes: Array
+    z: Array
+    rss: Array
+    settled: np.ndarray
+
+
+def descend(
+    problem: Problem,
+    traces: Traces,
+    z: Array,
+    iterations: int = _ITERATIONS,
+    tolerance: float = 1e-11,
+) -> Minimum:
+    """Follow Levenberg–Marquardt from `z` for all cells at once; those that settled drop out.
+
+    `tolerance`: relative gain of the sum of squares below which a cell has settled.
+    """
+    z = problem.moved(z)
+    amplitudes, rss, hessian, gradient = problem.assess(traces, z)
+    if problem.logarithmic:
+        amplitudes = _positive(problem, traces, amplitudes)
+        amplitudes, rss, hessian, gradient = problem.assess(traces, z, amplitudes)
+    damping = np.full(len(z), 1e-3)
+    settled = np.zeros(len(z), bool)
+    rows = np.flatnonzero(np.isfinite(rss))
+    first = len(problem.free_linear)
+    if not len(problem.free) and not problem.logarithmic:
+        return Minimum(amplitudes, z, rss, np.isfinite(rss))
+    for _ in range(iterations):
+        if not rows.size:
+            break
+        normal = hessian[rows], gradient[rows]
+        step = _step(problem, amplitudes[rows], z[rows], normal, damping[rows])
+        trial = problem.moved(z[rows], _limited(problem, traces, step[:, first:]))
+        given = None
+        if problem.logarithmic:
+            given = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
+        found = problem.assess(traces.take(rows), trial, given)
+        gain = rss[rows] - found.rss
+        better = gain > 0
+        moved = rows[better]
+        small = np.abs(trial - z[rows]).max(axis=1, initial=0.0) < 1e-7
+        done = (better & (gain < tolerance * rss[rows])) | (
+            ~better & ((damping[rows] > 1e6) | small)
+        )
+        done |= better & (found.rss <= 1e-24 * np.square(traces.y[rows] * traces.root[rows]).sum(1))
+        amplitudes[moved], z[moved], rss[moved] = (
+            found.amplitudes[better],
+            trial[better],
+            found.rss[better],
+        )
+        hessian[moved], gradient[moved] = found.hessian[better], found.gradient[better]
+        damping[rows] = np.where(better, np.maximum(damping[rows] / 8, 1e-12), damping[rows] * 6)
+        settled[rows[done]] = True
+        rows = rows[~done]
+    return Minimum(amplitudes, z, rss, settled)
+
+
+def problem_amplitudes(problem: Problem, amplitudes: Array, step: Array) -> Array:
+    """Return amplitudes after a step of the free ones, within their bounds."""
+    found = amplitudes.copy()
+    where = np.isin(problem.linear, problem.free_linear)
+    found[:, where] += step
+    return np.clip(found, problem.low[problem.linear], problem.high[problem.linear])
+
+
+def _positive(problem: Problem, traces: Traces, amplitudes: Array) -> Array:
+    """Return amplitudes for logarithms: an offset below the least value would have none."""
+    found = amplitudes.copy()
+    for i, j in enumerate(problem.linear):
+        if problem.model.names[j] == "offset" and j in problem.free_linear:
+            least = np.where(traces.root > 0, traces.y, np.inf).min(axis=1)
+            found[:, i] = np.maximum(found[:, i], least)
+    return np.clip(found, problem.low[problem.linear], problem.high[problem.linear])
+
+
+def held(
+    problem: Problem, amplitudes: Array, z: Array, hessian: Array, heading: Array
+) -> tuple[Array, np.ndarray]:
+    """Return JᵀJ in which bounds that `heading` would cross are walls, and which cells meet one.
+
+    A wall is a stiffness of 1e8 across the bound; with a bound of one coordinate that holds it.
+    """
+    walls, below, above = problem.walls(amplitudes, z)
+    across = np.einsum("nkx,nx->nk", walls, heading)
+    stuck = (below & (across < 0)) | (above & (across > 0))
+    hit = stuck.any(axis=1)
+    if not hit.any():
+        return hessian, hit
+    scale = np.sqrt(np.maximum(np.einsum("nii->ni", hessian), 1e-300))
+    stiff = (walls / scale[:, None])[hit]
+    stiff /= np.maximum(np.linalg.norm(stiff, axis=2, keepdims=True), 1e-300)
+    stiff = stiff * (1e4 * stuck[hit])[:, :, None] * scale[hit][:, None]
+    hessian = hessian.copy()
+    hessian[hit] += np.einsum("nki,nkj->nij", stiff, stiff)
+    return hessian, hit
+
+
+def _step(
+    problem: Problem, amplitudes: Array, z: Array, point: tuple[Array, Array], damping: Array
+) -> Array:
+    hessian, gradient = point
+    first = 0 if problem.logarithmic else len(problem.free_linear)
+    index = np.arange(first, hessian.shape[1])
+    diagonal = hessian[:, index, index]
+    floor = 1e-12 * diagonal.max(axis=1, keepdims=True, initial=0.0)
+    hessian[:, index, index] += damping[:, None] * np.maximum(diagonal, floor)
+    step = solve_scaled(hessian, gradient)
+    for _ in range(2):
+        hessian, hit = held(problem, amplitudes, z, hessian, step)
+        if not hit.any():
+            break
+        step = solve_scaled(hessian, gradient)
+    return step
+
+
+def _limited(problem: Problem, traces: Traces, step: Array) -> Array:
+    """Return steps of at most e⁻² to e² in rates, and a tenth of the movie in times."""
+    span = float(traces.t.max() - traces.t.min()) or 1.0
+    most = np.where(problem.logs[problem.free], 2.0, 0.1 * span)
+    return np.clip(step, -most, most)
+
+
+def starts(problem: Problem, traces: Traces) -> list[Array]:
+    """Return coordinates to start from: the best minima of a grid for each cell, and the start."""
+    grid, place, z = _grid(problem, traces.t)
+    own = problem.inward(np.tile(problem.start, (len(traces), 1)))
+    if not len(grid):
+        return [own]
+    values = _basis_on(problem, traces.t[0], grid)
+    near = (np.abs(place[:, None] - place[None]) <= np.where(_is_time(problem), 3, 1)).all(2)
+    chosen = np.empty((_STARTS, len(traces)), int)
+    for begin in range(0, len(traces), _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        rss = _on_grid(problem, traces.take(some), values)
+        for k in range(_STARTS):
+            chosen[k, some] = rss.argmin(axis=1)
+            rss[near[chosen[k, some]]] = np.inf
+    return [*(z[chosen[k]] for k in range(_STARTS)), own]
+
+
+def _is_time(problem: Problem) -> np.ndarray:
+    return np.asarray(~problem.logs[problem.free])
+
+
+def _grid(problem: Problem, t: Array) -> tuple[Array, np.ndarray, Array]:
+    """Return all parameters (G, P) on a grid, their places (G, z) and coordinates (G, z)."""
+    first, last = float(t.min()), float(t.max())
+    span = (last - first) or 1.0
+    apart = span / max(t.shape[1] - 1, 1)
+    rates = _RATES.get(int(problem.logs[problem.free].sum()), 4)
+    axes = []
+    for i in problem.free:
+        low, high = problem.low[i], problem.high[i]
+        if problem.logs[i]:
+            inner = np.clip([0.1 / span, 2 / apart], low, high)
+            low, high = inner if inner[0] < inner[1] else (low, high)
+            axes.append(np.geomspace(low, high, rates))
+            continue
+        before = 0.2 * span if i == problem.onset else 0.5 * span
+        inner = np.clip([first - before, last], low, high)
+        low, high = inner if inner[0] < inner[1] else (low, high)
+        axes.append(low + (np.arange(_ONSETS) + 0.5) * (high - low) / _ONSETS)
+    places = np.array(list(product(*(range(len(axis)) for axis in axes))))
+    grid = np.tile(problem.start, (len(places), 1))
+    for k, (i, axis) in enumerate(zip(problem.free, axes, strict=True)):
+        grid[:, i] = axis[places[:, k]]
+    if problem.chain:
+        keep = grid[:, problem.chain[-2]] >= grid[:, problem.chain[-1]]
+        grid, places = grid[keep], places[keep]
+    return grid, places, problem.moved(problem.inward(grid))
+
+
+def _basis_on(problem: Problem, t: Array, grid: Array) -> list[Array]:
+    times = np.broadcast_to(t, (len(grid), len(t)))
+    theta = grid[:, problem.nonlinear]
+    try:
+        return problem.model.functions(times, theta)[0]
+    except ModelError:  # one point of the grid after the other
+        values: list[Array] = []
+        for k in range(len(grid)):
+            with suppress(ModelError):
+                row, _ = problem.model.functions(times[k : k + 1], theta[k : k + 1])
+                values = values or [np.full(times.shape, np.nan) for _ in row]
+                for value, own in zip(values, row, strict=True):
+                    value[k] = own[0]
+        if not values:
+            raise
+        return values
+
+
+def _on_grid(problem: Problem, traces: Traces, values: list[Array]) -> Array:
+    """Return sums of squares (cells, G): the normal equations of all pairs are matrix products."""
+    weights = traces.root**2
+    if problem.logarithmic:
+        weights = weights / np.maximum(traces.y, 1e-12) ** 2
+    seen = weights[:1] if (weights == weights[0]).all() else weights
+    count = len(values)
+    with np.errstate(all="ignore"):
+        gram = {
+            (i, j): seen @ (values[i] * values[j]).T for i in range(count) for j in range(i + 1)
+        }
+        right = [(weights * traces.y) @ value.T for value in values]
+        low, high = problem.low[problem.linear], problem.high[problem.linear]
+        amplitudes = _eliminated(gram, right) if len(low) else [np.ones_like(right[0])]
+        if len(low):
+            amplitudes = [np.clip(c, low[i], high[i]) for i, c in enumerate(amplitudes)]
+        rss = (weights * traces.y**2).sum(axis=1)[:, None] - 2 * sum(
+            c * r for c, r in zip(amplitudes, right, strict=True)
+        )
+        for (i, j), inner in gram.items():
+            rss += (1 if i == j else 2) * amplitudes[i] * amplitudes[j] * inner
+    return np.where(np.isfinite(rss), rss, 1e300)
+
+
+def _eliminated(gram: dict[tuple[int, int], Array], right: list[Array]) -> list[Array]:
+    """Solve the normal equations of all cells and grid points by elimination."""
+    count = len(right)
+    rows = [[gram[max(i, j), min(i, j)] for j in range(count)] for i in range(count)]
+    b = list(right)
+    for i in range(count):
+        floor = 1e-10 * gram[i, i] + 1e-300
+        rows[i][i] = np.maximum(rows[i][i], floor)
+        for k in range(i + 1, count):
+            factor = rows[k][i] / rows[i][i]
+            rows[k] = [rows[k][j] - factor * rows[i][j] for j in range(count)]
+            b[k] = b[k] - factor * b[i]
+    found: list[Array] = [np.zeros(())] * count
+    for i in reversed(range(count)):
+        rest = sum((rows[i][j] * found[j] for j in range(i + 1, count)), np.zeros(()))
+        found[i] = (b[i] - rest) / rows[i][i]
+    return found
+
+
+def refine_onset(problem: Problem, traces: Traces, best: Minimum) -> tuple[Array, np.ndarray]:
+    """Return coordinates with a better onset near the present one, and of which cells.
+
+    The sum of squares has a kink wherever the onset passes a frame, and so small minima between
+    frames; one of a step has a flat floor between them.
+    """
+    if problem.onset not in problem.free:
+        return best.z[:0], np.empty(0, int)
+    column = int(np.flatnonzero(problem.free == problem.onset)[0])
+    t, z, least = traces.t, best.z.copy(), best.rss.copy()
+    apart = (t[:, -1] - t[:, 0]) / max(t.shape[1] - 1, 1)
+    offsets = range(-6, 7) if problem.stepped else (-6, -4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4, 6)
+    for offset in offsets:
+        trial = best.z.copy()
+        if problem.stepped:
+            before, after = frame(t, best.z[:, column], int(offset))
+            trial[:, column] = (before + after) / 2
+        else:
+            trial[:, column] += offset * apart
+        trial = problem.moved(trial)
+        found = problem.assess(traces, trial)
+        better = found.rss < least * (1 - 1e-9)
+        z[better], least[better] = trial[better], found.rss[better]
+    rows = np.flatnonzero(least < best.rss)
+    return z[rows], rows
+
+
+def frame(t: Array, onset: Array, offset: int = 0) -> tuple[Array, Array]:
+    """Return the times of the points before and after the onset, or of `offset` points later."""
+    after = (t < onset[:, None]).sum(axis=1) + offset
+    cells, last = np.arange(len(t)), t.shape[1] - 1
+    before = t[cells, np.clip(after - 1, 0, last)]
+    return before, np.where(after < 1, before, t[cells, np.clip(after, 0, last)])
+
+
+def merge(best: Minimum, other: Minimum, rows: np.ndarray | slice = slice(None)) -> Minimum:
+    """Return the deeper minimum of each cell; `rows`: the cells of `other`."""
+    better = other.rss <= best.rss[rows]
+    index = np.arange(len(best.rss))[rows][better]
+    merged = Minimum(*(values.copy() for values in best))
+    for values, others in zip(merged, other, strict=True):
+        values[index] = others[better]
+    return merged
+
+
+def search(problem: Problem, traces: Traces) -> tuple[Minimum, list[Minimum]]:
+    """Return the deepest minimum of each cell, and all that were found."""
+    found = [descend(problem, traces, z, 4, 1e-5) for z in starts(problem, traces)]
+    best = found[0]
+    for other in found[1:]:
+        best = merge(best, other)
+    hopeful = best.rss * (1 + _HOPEFUL / traces.t.shape[1])
+    for other in found:
+        rows = np.flatnonzero(~other.settled & (other.rss < hopeful))
+        again = descend(problem, traces.take(rows), other.z[rows], 12, 1e-5)
+        for values, others in zip(other, again, strict=True):
+            values[rows] = others
+        best = merge(best, other)
+    for _ in range(2):
+        z, rows = refine_onset(problem, traces, best)
+        if not rows.size:
+            break
+        found.append(descend(problem, traces.take(rows), z, 12, 1e-5))
+        best = merge(best, found.pop(), rows)
+    return merge(best, descend(problem, traces, best.z)), found

@@ -1,0 +1,217 @@
+"""Why a fit may be wrong: the reasons that a cell's verdict gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from fovflow.kinetics.exponentials import Array
+from fovflow.kinetics.intervals import measured, targets
+from fovflow.kinetics.problem import Problem, Traces
+from fovflow.kinetics.search import Minimum
+
+CORRELATED = 3.3
+"""Lag-1 autocorrelation of residuals, in its standard errors, from which it is told."""
+_SPARE = 5
+"""Least number of points beyond the number of free parameters."""
+_WIDE = 10.0
+_IMPRECISE = 0.16
+_WEAK = 1e-9
+"""Least eigenvalue of the scaled JᵀJ."""
+_AFTER = 4
+"""Least number of points after the onset."""
+_SIGNAL = 12.0
+"""F of the fit against a constant below which there is no signal."""
+
+
+@dataclass
+class Reasons:
+    """The reasons of one cell. `hopeless`: nothing can be fitted; `spoilt`: `success` is false."""
+
+    said: list[str] = field(default_factory=list)
+    hopeless: bool = False
+    spoilt: bool = False
+
+    @property
+    def success(self) -> bool:
+        """Whether the values may be used, with the reasons in mind."""
+        return not (self.hopeless or self.spoilt)
+
+    @property
+    def text(self) -> str:
+        """The verdict as it is written."""
+        return ";".join(self.said) or "ok"
+
+
+class Cases(NamedTuple):
+    """What is known of the cells of a chunk when they are judged."""
+
+    problem: Problem
+    traces: Traces
+    best: Minimum
+    others: list[Minimum]
+    height: Array
+    theta: Array
+    alike: np.ndarray
+    weakest: Array
+    correlated: np.ndarray
+
+
+def joined(first: Reasons, second: Reasons) -> Reasons:
+    """Return the reasons of both."""
+    return Reasons(
+        [*first.said, *second.said],
+        first.hopeless or second.hopeless,
+        first.spoilt or second.spoilt,
+    )
+
+
+def before(problem: Problem, y: Array, counts: np.ndarray) -> list[Reasons]:
+    """Judge traces before they are fitted."""
+    found = []
+    used = counts.sum(axis=1)
+    for row, on, n in zip(y, counts, used, strict=True):
+        some = row[on]
+        if not n:
+            found.append(Reasons(["no valid values"], hopeless=True))
+        elif n < problem.count + _SPARE:
+            found.append(Reasons(["too few points"], hopeless=True))
+        elif np.ptp(some) <= 1e-12 * np.abs(some).max():
+            found.append(Reasons(["constant values"], hopeless=True))
+        elif some.mean() < 0:
+            found.append(Reasons(["negative values"]))
+        else:
+            found.append(Reasons())
+    return found
+
+
+def after(
+    cases: Cases, columns: dict[str, tuple[Array, Array, Array, Array]], rows: np.ndarray
+) -> list[Reasons]:
+    """Judge fitted cells; rates that the data do not tell apart become NaN in `columns`."""
+    problem, n = cases.problem, len(rows)
+    reasons = [Reasons() for _ in range(n)]
+
+    def say(where: np.ndarray, text: str, *, spoils: bool = False) -> None:
+        for i in np.flatnonzero(where):
+            reasons[i].said.append(text)
+            reasons[i].spoilt |= spoils
+
+    say(~cases.best.settled, "not converged", spoils=True)
+    hit = _at_bounds(cases)
+    for i in np.flatnonzero(hit.any(axis=1)):
+        names = [name for name, at in zip(problem.model.names, hit[i], strict=True) if at]
+        reasons[i].said.append(f"bound hit: {' '.join(names)}")
+        reasons[i].spoilt = True
+    say(_unseen(cases), "onset not seen" if problem.onset >= 0 else "no signal", spoils=True)
+    say(cases.weakest < _WEAK, "ill-conditioned", spoils=True)
+    swapped, second, deeper = _other_minima(cases, columns, rows)
+    alike = cases.alike | swapped
+    say(alike.any(axis=1), "rates exchangeable")
+    say(deeper, "deeper minimum elsewhere", spoils=True)
+    say(second & ~alike.any(axis=1), "two minima of equal depth")
+    for j, name in enumerate(problem.model.names):
+        if name in columns:
+            for column in columns[name]:
+                column[rows[alike[:, j]]] = np.nan
+    for name in ("sum", "product"):
+        for column in columns.get(name, ()):
+            column[rows[~alike.any(axis=1)]] = np.nan
+    say(cases.correlated, "residuals autocorrelated")
+    wide, imprecise, lost = (np.zeros(n, bool) for _ in range(3))
+    for name, (value, _, low, high) in columns.items():
+        v, a, b = value[rows], low[rows], high[rows]
+        lost |= np.isfinite(v) & ~np.isfinite(a + b)
+        if name in ("offset", "t0", "t_half"):
+            continue
+        with np.errstate(divide="ignore", invalid="ignore"):
+            wide |= b > _WIDE * np.maximum(a, 0)
+            imprecise |= np.maximum(b - v, v - a) > _IMPRECISE * np.abs(v)
+    say(lost, "interval not found")
+    say(wide, "interval wider than a factor of 10")
+    say(imprecise & ~wide, "imprecise")
+    return reasons
+
+
+def _at_bounds(cases: Cases) -> np.ndarray:
+    """Return (cells, P) which free parameters stand at a bound."""
+    problem, theta = cases.problem, cases.theta
+    low, high = problem.low, problem.high
+    size = np.abs(cases.traces.y).max(axis=1, keepdims=True)
+    apart = np.diff(cases.traces.t, axis=1).mean(axis=1)[:, None]
+    slack = np.where(problem.logs, 0.01 * np.abs(low), np.minimum(1e-3 * (high - low), 0.1 * apart))
+    amplitude = np.isin(np.arange(len(low)), problem.linear)
+    below = np.where(amplitude, 1e-3 * np.abs(low) + 1e-9 * size, slack)
+    above = np.where(amplitude | problem.logs, 1e-2 * np.abs(high), slack)
+    free = np.isnan(problem.fixed)
+    return np.asarray(free & ((theta <= low + below) | (theta >= high - above)))
+
+
+def _unseen(cases: Cases) -> np.ndarray:
+    """Return which cells show no onset: no signal, or too few points on either side of it."""
+    problem, traces = cases.problem, cases.traces
+    weight = traces.root**2
+    counts, used = weight > 0, (weight > 0).sum(axis=1)
+    shown = np.log(np.where(counts, traces.y, 1.0)) if problem.logarithmic else traces.y
+    mean = (weight * shown).sum(axis=1) / weight.sum(axis=1)
+    flat = (weight * (shown - mean[:, None]) ** 2).sum(axis=1)
+    freedom = np.maximum(used - problem.count, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        signal = (flat - cases.best.rss) / max(problem.count - 1, 1) / (cases.best.rss / freedom)
+    unseen = signal < _SIGNAL
+    if problem.onset in problem.free:
+        onset = cases.theta[:, [problem.onset]]
+        unseen |= (counts & (traces.t > onset)).sum(axis=1) < _AFTER
+        unseen |= (counts & (traces.t <= onset)).sum(axis=1) < 1
+    return np.asarray(unseen)
+
+
+def exchangeable(problem: Problem, theta: Array) -> np.ndarray:
+    """Return (cells, P) which parameters another point within the bounds exchanges exactly."""
+    alike = np.zeros(theta.shape, bool)
+    if problem.model.exchanged is None:
+        return alike
+    slack = 1e-9 * np.maximum(np.abs(problem.low), np.abs(problem.high))
+    for other in problem.model.exchanged(theta):
+        inside = (other >= problem.low - slack) & (other <= problem.high + slack)
+        held = np.isnan(problem.fixed) | (np.abs(other - problem.fixed) <= 1e-9 * np.abs(other))
+        possible = (inside & held).all(axis=1)
+        alike |= possible[:, None] & (np.abs(other - theta) > 0)
+    return alike
+
+
+def _other_minima(
+    cases: Cases, columns: dict[str, tuple[Array, Array, Array, Array]], rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Look at other minima that are as deep, and widen the intervals to take them in.
+
+    Returns (cells, P) which rates such a minimum swaps, and (cells,) whether there is one outside
+    the intervals, and whether one is deeper.
+    """
+    problem, theta, best = cases.problem, cases.theta, cases.best
+    swapped = np.zeros(theta.shape, bool)
+    second, deeper = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    names = problem.model.names
+    for other in cases.others:
+        deeper |= other.rss < best.rss - cases.height
+        equal = other.rss < best.rss + 0.9 * cases.height
+        apart = np.zeros(len(rows), bool)
+        for target in targets(problem):
+            _, _, low, high = columns[target.name]
+            value, _ = measured(problem, target, other.amplitudes, other.z)
+            margin = 0.05 * (high[rows] - low[rows])
+            out = equal & ((value < low[rows] - margin) | (value > high[rows] + margin))
+            apart |= out
+            low[rows] = np.where(out, np.minimum(low[rows], value), low[rows])
+            high[rows] = np.where(out, np.maximum(high[rows], value), high[rows])
+        second |= apart
+        if {"delta", "beta"} <= set(names):
+            i, j = names.index("delta"), names.index("beta")
+            there = problem.everything(other.amplitudes, other.z)
+            ratio = np.abs(np.log(there[:, [i, j]] / theta[:, [j, i]])).max(axis=1)
+            turned = apart & (ratio < 0.3) & np.isnan(problem.fixed[[i, j]]).all()
+            swapped[:, i] |= turned
+            swapped[:, j] |= turned
+    return swapped, second & ~deeper, deeper
