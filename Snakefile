@@ -39,6 +39,7 @@ include: "rules/track.smk"
 include: "rules/extract.smk"
 include: "rules/steps.smk"
 include: "rules/results.smk"
+include: "rules/analysis.smk"
 include: "rules/report.smk"
 
 

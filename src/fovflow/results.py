@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 import fovflow
 from fovflow.errors import FovflowError
@@ -15,6 +18,7 @@ from fovflow.jobrecord import read_record
 from fovflow.layout import RESULTS_NAME, Layout, fov_name, inspected, parse
 from fovflow.records import read_yaml, write_yaml
 from fovflow.stages import FILES, STACKS
+from fovflow.tables import read_csv, read_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,6 @@ class FovResult:
 
         `channel` is needed where there are several.
         """
-        import numpy as np
-
         file = _only(self.stacks.get(kind, {}), channel)
         if file is None:
             raise FovflowError(
@@ -77,7 +79,8 @@ class FovResult:
                 found=f"status {self.status} {self.error}".rstrip(),
                 remedy="run the pipeline again",
             )
-        return pd.read_csv(self.traces_path)
+        table = pd.read_csv(self.traces_path)
+        return table if "frame" in table else pd.DataFrame(read_traces(self.traces_path))
 
     def times(self) -> Any:
         """Return the frames' times as a pandas.DataFrame: ``frame``, ``time_s``, ``missing``, …."""
@@ -333,8 +336,6 @@ def _fov_result(
                 stacks.setdefault(kind, {})[int(channel)] = found
     listed = paths.get(FILES["traces"].listed)
     traces = _locate(place, listed[0][1], missing) if listed else None
-    if traces and (verdicts := Path(inspected(str(traces)))).exists():
-        traces = verdicts
     outputs = {
         step: {str(n): path for n, rel in files.items() if (path := _locate(place, rel, missing))}
         for step, files in (paths.get("steps") or {}).items()
@@ -345,12 +346,46 @@ def _fov_result(
         step=str(status.get("step", "")),
         error=str(status.get("error", "")),
         stacks=stacks,
-        traces_path=traces,
+        traces_path=traces and traces_or_verdicts(traces),
         dataset=str(metadata["dataset"]),
         path=place / f"fov_{fov_name(index)}",
         outputs=outputs,
         metadata=metadata,
     )
+
+
+def traces_or_verdicts(traces: Path) -> Path:
+    """Return a person's verdicts on traces where there are any, else the traces."""
+    verdicts = Path(inspected(str(traces)))
+    return verdicts if verdicts.exists() else traces
+
+
+def read_traces(
+    path: Path, columns: Callable[[str], bool] = lambda _: True
+) -> dict[str, NDArray[Any]]:
+    """Read traces, or a person's verdicts on them, which may be just the columns cell and good.
+
+    `columns`: tells by its name whether a column is wanted.
+    """
+    table = read_csv(path, columns=lambda name: name in ("cell", "frame", "good") or columns(name))
+    own = _own_traces(path)
+    if "frame" in table or own == path or not {"cell", "good"} <= set(table):
+        return table
+    traces = read_traces(own, columns)
+    verdicts = dict(zip(table["cell"].tolist(), table["good"].tolist(), strict=True))
+    judged = zip(traces["cell"].tolist(), traces["good"].tolist(), strict=True)
+    traces["good"] = np.array([verdicts.get(cell, good) for cell, good in judged], bool)
+    return traces
+
+
+def traces_header(path: Path) -> list[str]:
+    """Return the columns of traces, or of a person's verdicts and the traces that they are on."""
+    return list(dict.fromkeys([*read_header(_own_traces(path)), *read_header(path)]))
+
+
+def _own_traces(path: Path) -> Path:
+    """Return the traces that a person's verdicts are on; other paths pass through."""
+    return path.with_name(path.name.replace("_inspected.csv", ".csv"))
 
 
 def _locate(place: Path, name: str, missing: list[Path]) -> Path | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.engine import Engine, workflow_folder
 from fovflow.adapter.job import Job
+from fovflow.analysis.fits import write_fits
+from fovflow.analysis.merge import write_everything, write_sample
 from fovflow.errors import complain
 from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
@@ -82,6 +86,7 @@ def record_failure(pipeline: Pipeline, workflow: Any) -> None:
             Engine(workflow).forget(file, [Path(pipeline.layout.plan(name))])
         except Exception as error:  # the run has failed already: say so, and go on
             print(f"{name}: cannot write {file}: {error}")
+    record_analysis(pipeline, workflow)
     record_report(pipeline, workflow)
 
 
@@ -140,6 +145,68 @@ def report_options(pipeline: Pipeline) -> dict[str, Any]:
 
     problems = {n: list(plan.problems) for n, plan in pipeline.datasets.items() if plan.problems}
     return {"revision": REPORT_REVISION, "datasets": list(pipeline.datasets), "problems": problems}
+
+
+def record_analysis(pipeline: Pipeline, workflow: Any) -> None:
+    """Make the tables of samples with failed FOVs: their rules cannot run without all of these.
+
+    Samples that are not done yet, since the run was stopped, are left alone. As with the results
+    files, the next run makes these files again in any case.
+    """
+    plan, engine = pipeline.analysis, Engine(workflow)
+    states = {name: pipeline.statuses(name) for name in {s.dataset for s in plan.samples.values()}}
+    lost: dict[str, dict[int, str]] = {}
+    waits = False
+    for name, sample in plan.samples.items():
+        mine = {fov: states[sample.dataset][fov] for fov in sample.fovs}
+        if any(state["status"] not in ("complete", "failed") for state in mine.values()):
+            waits = True
+        elif failed := {f: _in_words(s) for f, s in mine.items() if s["status"] == "failed"}:
+            lost[name] = failed
+
+    def make(files: list[str], record: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+            Path(record).with_suffix(".json").unlink(missing_ok=True)  # no job's work any more
+            for file in files:
+                engine.forget(Path(file), [])
+        except Exception as error:  # the run has failed already: say so, and go on
+            complain(f"cannot write {files[0]}: {error}")
+
+    for name, failed in lost.items():
+        options, traces = plan.options(name), plan.traces(name)["traces"]
+        merged = [
+            file for measure in plan.measures[name] for file in plan.tables(name, measure.name)
+        ]
+        make(
+            merged,
+            pipeline.layout.log(f"analysis/{name}/merge"),
+            partial(write_sample, options, traces, merged, failed),
+        )
+        for measure in plan.fits[name]:
+            fitted = plan.fitted(name, measure.name)
+            make(
+                [fitted],
+                pipeline.layout.log(f"analysis/{name}/fit_{measure.name}"),
+                partial(
+                    write_fits,
+                    plan.tables(name, measure.name)[0],
+                    fitted,
+                    plan.fit_options()["settings"],
+                ),
+            )
+    if lost and not waits:
+        make(
+            [*plan.everything().values()],
+            pipeline.layout.log("analysis/merge_everything"),
+            partial(
+                write_everything,
+                plan.all_options(),
+                plan.traces()["traces"],
+                plan.everything(),
+                lost,
+            ),
+        )
 
 
 def record_report(pipeline: Pipeline, workflow: Any) -> None:
