@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -106,6 +105,8 @@ def describe_outcome(pipeline: Pipeline) -> str:
         lines += [f"{name}: {problem}" for problem in plan.problems]
         if complete:
             lines.append(f"  results: {pipeline.layout.results(name)}")
+    if pipeline.analysis.measures:
+        lines.append(f"{len(pipeline.analysis.measures)} samples: {pipeline.layout.analysis('')}")
     return "\n".join(lines)
 
 
@@ -164,49 +165,31 @@ def record_analysis(pipeline: Pipeline, workflow: Any) -> None:
         elif failed := {f: _in_words(s) for f, s in mine.items() if s["status"] == "failed"}:
             lost[name] = failed
 
-    def make(files: list[str], record: str, work: Callable[[], object]) -> None:
+    def make(
+        job: str, files: Collection[str], work: Callable[..., object], *arguments: Any
+    ) -> None:
         try:
-            work()
-            Path(record).with_suffix(".json").unlink(missing_ok=True)  # no job's work any more
+            work(*arguments)
+            record = Path(pipeline.layout.log(f"analysis/{job}")).with_suffix(".json")
+            record.unlink(missing_ok=True)  # they are no longer what a job has recorded
             for file in files:
-                engine.forget(Path(file), [])
+                engine.forget(Path(file), [Path(pipeline.layout.plan(name)) for name in states])
         except Exception as error:  # the run has failed already: say so, and go on
-            complain(f"cannot write {files[0]}: {error}")
+            complain(f"{job}: {error}")
 
     for name, failed in lost.items():
-        options, traces = plan.options(name), plan.traces(name)["traces"]
-        merged = [
-            file for measure in plan.measures[name] for file in plan.tables(name, measure.name)
-        ]
-        make(
-            merged,
-            pipeline.layout.log(f"analysis/{name}/merge"),
-            partial(write_sample, options, traces, merged, failed),
-        )
+        tables = {measure.name: plan.tables(name, measure.name) for measure in plan.measures[name]}
+        merged = [file for pair in tables.values() for file in pair]
+        traces = plan.traces(name)["traces"]
+        make(f"{name}/merge", merged, write_sample, plan.options(name), traces, merged, failed)
         for measure in plan.fits[name]:
-            fitted = plan.fitted(name, measure.name)
-            make(
-                [fitted],
-                pipeline.layout.log(f"analysis/{name}/fit_{measure.name}"),
-                partial(
-                    write_fits,
-                    plan.tables(name, measure.name)[0],
-                    fitted,
-                    plan.fit_options()["settings"],
-                ),
-            )
+            fitted, settings = plan.fitted(name, measure.name), plan.fit_options()["settings"]
+            tidy, _ = tables[measure.name]
+            make(f"{name}/fit_{measure.name}", [fitted], write_fits, tidy, fitted, settings)
     if lost and not waits:
-        make(
-            [*plan.everything().values()],
-            pipeline.layout.log("analysis/merge_everything"),
-            partial(
-                write_everything,
-                plan.all_options(),
-                plan.traces()["traces"],
-                plan.everything(),
-                lost,
-            ),
-        )
+        files, traces = plan.everything(), plan.traces()["traces"]
+        options = plan.all_options()
+        make("merge_everything", files.values(), write_everything, options, traces, files, lost)
 
 
 def record_report(pipeline: Pipeline, workflow: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,3 +55,14 @@ def write_fits(
 def fitted_name(tidy: str | os.PathLike[str], model: str) -> str:
     """Return the name of the table of fits to an analysis CSV."""
     return f"{Path(tidy).stem}_fitted_{model}.csv"
+
+
+def describe_models() -> Iterator[str]:
+    """Yield a line for each model, with its formula, and for each of its parameters."""
+    from fovflow.kinetics import MODELS
+
+    for name, model in MODELS.items():
+        yield f"{name}: {model.formula}"
+        for each in model.parameters:
+            bounds = f"start {each.start:g}, bounds {each.low:g} to {each.high:g}"
+            yield f"  {each.name} ({each.unit}): {bounds}"

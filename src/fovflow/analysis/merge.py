@@ -18,7 +18,7 @@ from fovflow.analysis.samples import Sample
 from fovflow.atomic import atomic_open
 from fovflow.config.analysis import OWN_COLUMNS
 from fovflow.errors import FovflowError
-from fovflow.results import read_traces, traces_header, traces_or_verdicts
+from fovflow.results import Traces, read_traces, traces_header, traces_or_verdicts
 from fovflow.units import SECONDS_PER, format_fovs
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Source:
     """What a sample is merged from."""
 
     sample: Sample
-    traces: Mapping[int, Path]
+    traces: Mapping[int, Traces]
     """Its tables of traces, or people's verdicts, by FOV."""
     time_units: str
     """Unit of the times in its traces."""
@@ -130,9 +130,8 @@ def write_sample(
 ) -> Source:
     """Write the tables of one sample as planned; see `source_of`. Returns what it is made of."""
     source = source_of(options, traces, lost)
-    folder, name = Path(files[0]).parent, source.sample.name
     measures = [Measure(*each) for each in options["measures"]]
-    merge_sample(source, measures, lambda end: folder / f"{name}_{end}.csv")
+    merge_sample(source, measures, Path(files[0]).parent)
     return source
 
 
@@ -169,21 +168,12 @@ def source_of(
     return Source(sample, there, options["time_units"], options.get("channels", {}), lost)
 
 
-def merge_sample(
-    source: Source, measures: Sequence[Measure], path_of: Callable[[str], str | Path]
-) -> None:
+def merge_sample(source: Source, measures: Sequence[Measure], folder: Path) -> None:
     """Write the tables of one sample: the good rows of its FOVs, by FOV, cell and frame.
 
-    Parameters
-    ----------
-    source : Source
-    measures : sequence of Measure
-        There are two files for each: tidy, with the columns ``time``, ``fov``, ``cell``, ``value``,
-        and wide, with a row per frame and a column per cell. Times are in hours. In the wide one
-        a frame has one time, the mean over the FOVs.
-    path_of : callable
-        Returns the file for the end of its name: ``intensity_total_ch_1`` or
-        ``intensity_total_ch_1_wide``.
+    There are two for each measure: ``{sample}_{feature}_ch_{channel}.csv``, tidy, with the columns
+    ``time``, ``fov``, ``cell`` and ``value``; and ``…_wide.csv`` with a row per frame and a column
+    per cell. Times are in hours; in the wide one a frame has the mean of its times in all FOVs.
 
     Raises
     ------
@@ -211,13 +201,14 @@ def merge_sample(
     rows = pd.concat(parts, ignore_index=True).rename(columns={"time_h": "time"})
     times = rows.drop_duplicates(["fov", "frame"]).groupby("frame")["time"].mean()
     for measure in measures:
+        name = f"{source.sample.name}_{measure.name}"
         tidy = rows.assign(value=rows[measure.column])[["time", "fov", "cell", "value"]]
-        write_analysis(path_of(measure.name), tidy, index=False)
+        write_analysis(folder / f"{name}.csv", tidy, index=False)
         wide = rows.pivot(index="frame", columns=["fov", "cell"], values=measure.column)
         keys = zip(*map(wide.columns.get_level_values, ("fov", "cell")), strict=True)
         names = [f"fov_{fov:03d}_cell_{cell}" for fov, cell in keys]
         wide = wide.set_axis(names, axis=1).set_axis(times.rename("time"))
-        write_analysis(path_of(f"{measure.name}_wide"), wide)
+        write_analysis(folder / f"{name}_wide.csv", wide)
 
 
 def write_analysis(path: str | Path, table: pd.DataFrame, *, index: bool = True) -> None:

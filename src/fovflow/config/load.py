@@ -20,8 +20,8 @@ from pydantic import BaseModel, ValidationError
 from fovflow.config.analysis import SampleConfig
 from fovflow.config.model import Config, DatasetConfig
 from fovflow.config.section import fields_of, method_of
-from fovflow.errors import ConfigError
-from fovflow.records import parse_yaml
+from fovflow.errors import ConfigError, FovflowError
+from fovflow.records import parse_yaml, read_yaml
 
 _REMEDY = "see config/README.md for every key"
 _LABEL = re.compile(
@@ -89,7 +89,7 @@ def parse_config(content: Mapping[str, Any]) -> Config:
         if isinstance(table := content.get(key), str):
             try:
                 content[key] = read(table)
-            except ConfigError as error:
+            except FovflowError as error:
                 lines.append(f"{key}: {error}")
                 del content[key]
     if lines:
@@ -134,8 +134,8 @@ def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     return datasets
 
 
-def read_samples(path: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """Read a table of samples: tab-separated, a header line, one sample per row.
+def read_samples(path: str | os.PathLike[str]) -> Any:
+    """Read a table of samples: tab-separated, a header line, one sample per row; or their YAML.
 
     Columns are ``sample``, ``dataset``, one of ``fovs``, ``wells`` and ``positions``,
     ``condition``, ``replicate`` and any others. Fields of the former that are empty count as not
@@ -144,6 +144,9 @@ def read_samples(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     Raises ConfigError if the table is absent, or lacks a column, or has one twice.
     """
     name = os.fspath(path)
+    if name.endswith((".yaml", ".yml")):
+        content = read_yaml(name)
+        return content.get("samples") if isinstance(content, Mapping) else content
     columns, rows = _read_table(name)
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice or "sample" not in columns or not {"fovs", "wells", "positions"} & set(columns):
