@@ -16,7 +16,7 @@ import fovflow
 from fovflow.errors import FovflowError, explained
 from fovflow.events import plain_values
 from fovflow.jobrecord import read_record
-from fovflow.layout import RESULTS_NAME, Layout, fov_name, inspected, parse
+from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
 from fovflow.records import read_yaml, write_yaml
 from fovflow.stages import FILES, STACKS
 from fovflow.tables import read_csv, read_header
@@ -207,6 +207,48 @@ class Results:
         if not tables:
             return pd.DataFrame()
         return pd.concat(tables, ignore_index=True)
+
+    @property
+    def samples(self) -> Any:
+        """The dataset's samples and what came of them, as a pandas.DataFrame; empty without any."""
+        return self._analysed("samples.csv", {"sample": str})
+
+    def merged(self) -> Any:
+        """Return the rows of the dataset in the table of all samples, as a pandas.DataFrame."""
+        return self._analysed("traces.csv.gz", {"sample": str, "flags": str})
+
+    @property
+    def fits(self) -> Any:
+        """The fits to the dataset's samples, one row per cell, as a pandas.DataFrame.
+
+        Columns ``sample``, ``condition``, ``replicate``, ``feature`` and ``channel`` come first.
+        """
+        import pandas as pd
+
+        about = self.samples
+        names = sorted(about.get("sample", ()), key=len, reverse=True)
+        tables = []
+        for path in sorted((self.folder.parent / ANALYSIS).glob("*_ch_*_fitted_*.csv")):
+            name = next((each for each in names if path.name.startswith(f"{each}_")), None)
+            match = re.fullmatch(r"(.+)_ch_(\d+)_fitted_\w+\.csv", path.name[len(name or "") + 1 :])
+            if name is not None and match:
+                row = about[about["sample"] == name].iloc[0]
+                table = pd.read_csv(path)
+                for key in ("replicate", "condition", "sample"):
+                    table.insert(0, key, row[key])
+                table.insert(3, "feature", match[1])
+                table.insert(4, "channel", int(match[2]))
+                tables.append(table)
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    def _analysed(self, name: str, kinds: dict[str, type]) -> Any:
+        import pandas as pd
+
+        path = self.folder.parent / ANALYSIS / name
+        if not path.exists():
+            return pd.DataFrame()
+        table = pd.read_csv(path, dtype=kinds)
+        return table[table["dataset"].astype(str) == self.dataset].reset_index(drop=True)
 
 
 def load_results(folder: str | os.PathLike[str]) -> Results:

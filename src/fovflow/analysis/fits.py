@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,15 +42,24 @@ def write_fits(
     -------
     pandas.DataFrame
     """
-    from fovflow import kinetics
-
     arguments = {key: value for key, value in settings.items() if key != "time_units"}
-    table = kinetics.fit_traces(
+    table = _kinetics().fit_traces(
         read_analysis(tidy, time_units=settings.get("time_units")), **arguments
     )
     with atomic_open(fitted) as file:
         table.to_csv(file, index=False, lineterminator="\n")
     return table
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError where there is no such model, or a parameter of it is given wrongly."""
+    model = _kinetics().get_model(settings["model"])
+    model.changed(settings["start"], settings["bounds"])
+    model.known([*settings["fixed"]])
+
+
+def _kinetics() -> Any:
+    return import_module("fovflow.kinetics")
 
 
 def fitted_name(tidy: str | os.PathLike[str], model: str) -> str:
@@ -59,9 +69,7 @@ def fitted_name(tidy: str | os.PathLike[str], model: str) -> str:
 
 def describe_models() -> Iterator[str]:
     """Yield a line for each model, with its formula, and for each of its parameters."""
-    from fovflow.kinetics import MODELS
-
-    for name, model in MODELS.items():
+    for name, model in _kinetics().MODELS.items():
         yield f"{name}: {model.formula}"
         for each in model.parameters:
             bounds = f"start {each.start:g}, bounds {each.low:g} to {each.high:g}"

@@ -100,13 +100,13 @@ def _tidy(name: Path, columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any
     lower = {column.casefold(): column for column in columns}
     if set(TIDY) <= set(lower):
         return {column: columns[lower[column]] for column in TIDY}
-    if {"fov", "cell"} & set(lower) or len(columns) < 2:
+    time, *cells = columns
+    if {"fov", "cell"} & set(lower) or not cells or columns[time].dtype.kind not in "iuf":
         raise FovflowError(
             f"{name} lacks columns of an analysis CSV",
             found=", ".join(columns),
             remedy=f"give a table with the columns {', '.join(TIDY)}, or one column per cell",
         )
-    time, *cells = columns
     matches = [_CELL.fullmatch(cell) for cell in cells]
     keys = [(int(match[1]), int(match[2])) for match in matches if match]
     if len(set(keys)) < len(cells):

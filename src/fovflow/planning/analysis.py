@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fovflow.analysis.fits import FIT_REVISION, fitted_name
+from fovflow.analysis.fits import FIT_REVISION, check_settings, fitted_name
 from fovflow.analysis.merge import MERGE_REVISION, Measure
 from fovflow.analysis.samples import Places, Sample, resolve_samples
 from fovflow.config import Config
@@ -46,6 +46,8 @@ class AnalysisPlan:
             name: tuple(measure for measure in measures if measure.feature in fitted)
             for name, measures in self.measures.items()
         }
+        if config.fit is not None:
+            check_settings(self.fit_options()["settings"])
         known = {measure.feature for measures in self.measures.values() for measure in measures}
         if self.measures and (lacking := [name for name in fitted if name not in known]):
             raise ConfigError(
