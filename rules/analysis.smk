@@ -13,7 +13,7 @@ for NUMBER, (NAMES, SAMPLES) in enumerate(ANALYSIS.by_measures().items()):
         name:
             "merge" if NUMBER == 0 else f"merge_{NUMBER}"
         input:
-            unpack(lambda wildcards: ANALYSIS.traces(wildcards.sample)),
+            lambda wildcards: ANALYSIS.traces(wildcards.sample),
         output:
             [file for name in NAMES for file in ANALYSIS.tables("{sample}", name)],
         log:
@@ -34,14 +34,14 @@ for NUMBER, (NAMES, SAMPLES) in enumerate(ANALYSIS.by_measures().items()):
         message:
             "sample {wildcards.sample}: merge traces"
         script:
-            "../scripts/merge.py"
+            "../scripts/analysis.py"
 
 
 if ANALYSIS.measures:
 
     rule merge_everything:
         input:
-            unpack(lambda wildcards: ANALYSIS.traces()),
+            lambda wildcards: ANALYSIS.traces(),
         output:
             **ANALYSIS.everything(),
         log:
@@ -59,7 +59,7 @@ if ANALYSIS.measures:
         message:
             "all samples: merge traces"
         script:
-            "../scripts/merge_everything.py"
+            "../scripts/analysis.py"
 
 
 if any(ANALYSIS.fits.values()):
@@ -87,4 +87,4 @@ if any(ANALYSIS.fits.values()):
         message:
             "sample {wildcards.sample}: fit {wildcards.feature} of channel {wildcards.channel}"
         script:
-            "../scripts/fit.py"
+            "../scripts/analysis.py"

@@ -19,7 +19,7 @@ _PUBLIC = {
     "track_stack": "fovflow.tracking",
     "extract_traces": "fovflow.features",
     "load_results": "fovflow.results",
-    "read_analysis": "fovflow.analysis",
+    "read_analysis": "fovflow.analysis.reading",
     "map_fovs": "fovflow.mapping",
     "Run": "fovflow.runs.run",
     "execution": "fovflow.runs.execution",

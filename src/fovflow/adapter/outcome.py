@@ -10,8 +10,6 @@ from typing import Any
 
 from fovflow.adapter.engine import Engine, workflow_folder
 from fovflow.adapter.job import Job
-from fovflow.analysis.fits import write_fits
-from fovflow.analysis.merge import write_everything, write_sample
 from fovflow.errors import complain
 from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
@@ -34,6 +32,17 @@ def make_report(job: Job) -> None:
 
     page = Path(job.output[0])
     write_report(page, page.parent, job.options["datasets"], job.options["problems"])
+
+
+def make_analysis(job: Job) -> None:
+    """Write what a rule of the analysis makes: the work of a script."""
+    plan, of = Pipeline(job.config, is_main=False).analysis, job.wildcards
+    if job.step == "merge":
+        job.note(f"left out: {plan.merge(of.sample) or 'nothing'}")
+    elif job.step == "fit":
+        plan.fit(of.sample, f"{of.feature}_ch_{of.channel}")
+    else:
+        plan.merge_everything()
 
 
 def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
@@ -177,19 +186,13 @@ def record_analysis(pipeline: Pipeline, workflow: Any) -> None:
         except Exception as error:  # the run has failed already: say so, and go on
             complain(f"{job}: {error}")
 
-    for name, failed in lost.items():
-        tables = {measure.name: plan.tables(name, measure.name) for measure in plan.measures[name]}
-        merged = [file for pair in tables.values() for file in pair]
-        traces = plan.traces(name)["traces"]
-        make(f"{name}/merge", merged, write_sample, plan.options(name), traces, merged, failed)
-        for measure in plan.fits[name]:
-            fitted, settings = plan.fitted(name, measure.name), plan.fit_options()["settings"]
-            tidy, _ = tables[measure.name]
-            make(f"{name}/fit_{measure.name}", [fitted], write_fits, tidy, fitted, settings)
+    for name in lost:
+        make(f"{name}/merge", plan.merged(name), plan.merge, name, lost)
+        for each in plan.fits[name]:
+            fitted = [plan.fitted(name, each.name)]
+            make(f"{name}/fit_{each.name}", fitted, plan.fit, name, each.name)
     if lost and not waits:
-        files, traces = plan.everything(), plan.traces()["traces"]
-        options = plan.all_options()
-        make("merge_everything", files.values(), write_everything, options, traces, files, lost)
+        make("merge_everything", plan.everything().values(), plan.merge_everything, lost)
 
 
 def record_report(pipeline: Pipeline, workflow: Any) -> None:

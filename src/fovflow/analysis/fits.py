@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fovflow.analysis.reading import read_analysis
 from fovflow.atomic import atomic_open
-
-if TYPE_CHECKING:
-    from fovflow.processing import Job
 
 FIT_REVISION = 1
 """Raised whenever the same table would give other fits."""
 
 
-def fit(job: Job) -> None:
-    """Fit the cells of one table: the work of a script."""
-    table = write_fits(job.input[0], job.output[0], job.options["settings"])
-    job.note(f"{len(table)} cells, {int((table['verdict'] == 'ok').sum())} of them ok")
-
-
-def write_fits(
-    tidy: str | os.PathLike[str], fitted: str | os.PathLike[str], settings: Mapping[str, Any]
-) -> Any:
+def write_fits(tidy: str | Path, fitted: str | Path, settings: Mapping[str, Any]) -> Any:
     """Fit each cell of an analysis CSV; write and return the table, one row per cell.
 
     Parameters
     ----------
-    tidy : path-like
-        See `fovflow.read_analysis`.
-    fitted : path-like
-        The CSV to write.
+    tidy, fitted : path-like
+        The table to fit, see `fovflow.read_analysis`, and the CSV to write.
     settings : mapping of str to object
         Arguments of `fovflow.fit_traces`; ``time_units`` is that of a file that tells none.
 
@@ -43,9 +29,8 @@ def write_fits(
     pandas.DataFrame
     """
     arguments = {key: value for key, value in settings.items() if key != "time_units"}
-    table = _kinetics().fit_traces(
-        read_analysis(tidy, time_units=settings.get("time_units")), **arguments
-    )
+    traces = read_analysis(tidy, time_units=settings.get("time_units"))
+    table = _kinetics().fit_traces(traces, **arguments)
     with atomic_open(fitted) as file:
         table.to_csv(file, index=False, lineterminator="\n")
     return table
@@ -58,11 +43,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     model.known([*settings["fixed"]])
 
 
-def _kinetics() -> Any:
-    return import_module("fovflow.kinetics")
-
-
-def fitted_name(tidy: str | os.PathLike[str], model: str) -> str:
+def fitted_name(tidy: str | Path, model: str) -> str:
     """Return the name of the table of fits to an analysis CSV."""
     return f"{Path(tidy).stem}_fitted_{model}.csv"
 
@@ -74,3 +55,7 @@ def describe_models() -> Iterator[str]:
         for each in model.parameters:
             bounds = f"start {each.start:g}, bounds {each.low:g} to {each.high:g}"
             yield f"  {each.name} ({each.unit}): {bounds}"
+
+
+def _kinetics() -> Any:
+    return import_module("fovflow.kinetics")

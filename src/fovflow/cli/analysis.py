@@ -36,8 +36,6 @@ def merge(
     folders: list[str], samples: str | None, out: str, feature: list[str] | None, time_units: str
 ) -> int:
     """Write the tables; a sample that fails costs itself."""
-    from importlib.util import find_spec
-
     from fovflow.analysis.merge import merge_all, merge_sample
 
     datasets = _datasets(folders)
@@ -55,9 +53,7 @@ def merge(
         except FovflowError as error:
             failed += 1
             complain(f"fovflow: {error}")
-    files = {"csv": "traces.csv.gz", "samples": "samples.csv"}
-    files |= {"parquet": "traces.parquet"} if find_spec("pyarrow") else {}
-    merge_all(sources, {key: Path(out, file) for key, file in files.items()})
+    merge_all(sources, out)
     print(f"tables: {out}")
     return 1 if failed else 0
 
@@ -122,18 +118,11 @@ def _source(sample: Sample, results: Results, time_units: str | None) -> Source:
 
 def _measures(source: Source, results: Results, wanted: list[str] | None) -> list[Measure]:
     """Return what the traces of a sample hold of the features that are wanted."""
-    from contextlib import suppress
-
     from fovflow.analysis.merge import Measure
-    from fovflow.results import traces_header
 
-    columns: dict[str, None] = {}
-    for path in source.traces.values():
-        with suppress(FovflowError):
-            columns |= dict.fromkeys(traces_header(path))
     pc, fl = results.channels.get("pc"), results.channels.get("fl") or [0]
     known: dict[str, list[Measure]] = {}
-    for column in columns:
+    for column in source.header():
         feature, _, channel = column.partition("_ch_")
         own = pc if feature.startswith("area") and pc is not None else fl[0]
         index = int(channel) if channel.isdecimal() else int(own)
