@@ -94,5 +94,5 @@ def test_what_is_no_analysis_csv(read, text, expected):
 
 
 def test_a_missing_file():
-    with pytest.raises(FovflowError, match="cannot open nowhere.csv"):
+    with pytest.raises(FovflowError, match=r"cannot open nowhere\.csv"):
         fovflow.read_analysis("nowhere.csv")

@@ -108,7 +108,7 @@ def _source(sample: Sample, results: Results, time_units: str | None) -> Source:
         if found.traces_path is not None
     }
     lost = {
-        fov: f"{found.status} {found.error}".strip() + ", no traces"
+        fov: f"{found.status}: {found.error or 'no traces'}"
         for fov, found in fovs.items()
         if fov not in traces
     }
