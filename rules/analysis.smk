@@ -34,7 +34,7 @@ for NUMBER, (NAMES, SAMPLES) in enumerate(ANALYSIS.by_measures().items()):
         message:
             "sample {wildcards.sample}: merge traces"
         script:
-            "../scripts/analysis.py"
+            "../scripts/merge.py"
 
 
 if ANALYSIS.measures:
@@ -59,7 +59,7 @@ if ANALYSIS.measures:
         message:
             "all samples: merge traces"
         script:
-            "../scripts/analysis.py"
+            "../scripts/merge_everything.py"
 
 
 if any(ANALYSIS.fits.values()):
@@ -87,4 +87,4 @@ if any(ANALYSIS.fits.values()):
         message:
             "sample {wildcards.sample}: fit {wildcards.feature} of channel {wildcards.channel}"
         script:
-            "../scripts/analysis.py"
+            "../scripts/fit.py"

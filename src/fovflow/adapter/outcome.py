@@ -34,15 +34,21 @@ def make_report(job: Job) -> None:
     write_report(page, page.parent, job.options["datasets"], job.options["problems"])
 
 
-def make_analysis(job: Job) -> None:
-    """Write what a rule of the analysis makes: the work of a script."""
-    plan, of = Pipeline(job.config, is_main=False).analysis, job.wildcards
-    if job.step == "merge":
-        job.note(f"left out: {plan.merge(of.sample) or 'nothing'}")
-    elif job.step == "fit":
-        plan.fit(of.sample, f"{of.feature}_ch_{of.channel}")
-    else:
-        plan.merge_everything()
+def make_merged(job: Job) -> None:
+    """Write the tables of one sample: the work of a script."""
+    left_out = Pipeline(job.config, is_main=False).analysis.merge(job.wildcards.sample)
+    job.note(f"left out: {left_out or 'nothing'}")
+
+
+def make_everything(job: Job) -> None:
+    """Write the tables of all samples: the work of a script."""
+    Pipeline(job.config, is_main=False).analysis.merge_everything()
+
+
+def make_fits(job: Job) -> None:
+    """Write the fits to one table: the work of a script."""
+    of = job.wildcards
+    Pipeline(job.config, is_main=False).analysis.fit(of.sample, f"{of.feature}_ch_{of.channel}")
 
 
 def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
