@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovflow.cli.common import argument, command
 from fovflow.errors import ConfigError, FovflowError, complain
+from fovflow.units import SECONDS_PER
 
 if TYPE_CHECKING:
     from fovflow.analysis.merge import Measure, Source
@@ -95,10 +96,11 @@ def _samples(datasets: Mapping[str, Results], path: str | None) -> tuple[Sample,
 def _source(sample: Sample, results: Results, time_units: str | None) -> Source:
     from fovflow.analysis.merge import Source
 
-    units = results.time_units or time_units
-    if not units:
+    units = results.time_units or time_units or ""
+    if units not in SECONDS_PER:
         raise ConfigError(
             f"{results.folder} does not say the unit of its times",
+            found=units or "nothing",
             remedy="give it with --time-units",
         )
     fovs = {fov: results.fovs[fov] for fov in sample.fovs}
@@ -112,7 +114,9 @@ def _source(sample: Sample, results: Results, time_units: str | None) -> Source:
         for fov, found in fovs.items()
         if fov not in traces
     }
-    names = {int(index): name for index, name in results.content.get("channel_names", {}).items()}
+    names = {
+        int(index): name for index, name in (results.content.get("channel_names") or {}).items()
+    }
     return Source(sample, traces, units, names, lost)
 
 
@@ -122,7 +126,7 @@ def _measures(source: Source, results: Results, wanted: list[str] | None) -> lis
 
     pc, fl = results.channels.get("pc"), results.channels.get("fl") or [0]
     known: dict[str, list[Measure]] = {}
-    for column in source.header():
+    for column in filter(re.compile(r"\w+").fullmatch, source.header()):
         feature, _, channel = column.partition("_ch_")
         own = pc if feature.startswith("area") and pc is not None else fl[0]
         index = int(channel) if channel.isdecimal() else int(own)
