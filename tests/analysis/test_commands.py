@@ -129,6 +129,19 @@ def test_the_form_with_results_by_fov(tmp_path, monkeypatch):
         fovflow.load_results(folder)
 
 
+def test_verdicts_alone_are_put_into_the_traces(tmp_path):
+    folder = write_results(tmp_path, "plate", {0: traces(0, cells=3, bad=2)})
+    verdicts = folder / "fov_000" / "plate_fov_000_traces_inspected.csv"
+    write_csv(verdicts, {"cell": [1, 2], "good": [False, True]})
+    table = fovflow.load_results(folder).fovs[0].traces()
+    assert table.groupby("cell").good.all().to_dict() == {1: False, 2: True, 3: True}
+    assert (
+        table.intensity_total_ch_1.to_list() == traces(0, cells=3)["intensity_total_ch_1"].tolist()
+    )
+    assert fovflow.load_results(folder).samples.empty
+    assert fovflow.load_results(folder).fits.empty
+
+
 # ---- fit
 
 
