@@ -1,6 +1,6 @@
 # fovflow: raw time-lapse microscopy to single-cell traces, one set of files per field of view.
 #
-#   raw file ─ copy ─┬─ segment ─┬─ track ──────┬─ extract ─ traces.csv
+#   raw file ─ copy ─┬─ segment ─┬─ track ──────┬─ extract ─ traces.csv ─ merge ─ fit (samples)
 #                    └───────────┴─ correct ────┘               └─ results ─ processing_results.yaml ─ report.html
 
 from snakemake.utils import min_version
@@ -39,6 +39,7 @@ include: "rules/track.smk"
 include: "rules/extract.smk"
 include: "rules/steps.smk"
 include: "rules/results.smk"
+include: "rules/analysis.smk"
 include: "rules/report.smk"
 
 

@@ -1,5 +1,6 @@
 # The plan of the run, and what several rules share.
 
+import re
 import sys
 from pathlib import Path
 

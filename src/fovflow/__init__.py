@@ -20,6 +20,7 @@ _PUBLIC = {
     "extract_traces": "fovflow.features",
     "fit_traces": "fovflow.kinetics",
     "load_results": "fovflow.results",
+    "read_analysis": "fovflow.analysis.reading",
     "map_fovs": "fovflow.mapping",
     "Run": "fovflow.runs.run",
     "execution": "fovflow.runs.execution",

@@ -19,8 +19,9 @@ STAMP_NAME = ".raw_stamp.json"
 RESULTS_NAME = "processing_results.yaml"
 REPORT_NAME = "report.html"
 LOGS = "logs"
+ANALYSIS = "analysis"
 
-RESERVED = frozenset({"analysis", LOGS, REPORT_NAME, "runs"})
+RESERVED = frozenset({ANALYSIS, LOGS, REPORT_NAME, "runs"})
 """Names in the output folder that no dataset may have."""
 
 
@@ -146,6 +147,10 @@ class Layout:
     def report(self) -> str:
         """Page that shows all datasets, ``report.html``."""
         return f"{self.outdir}/{REPORT_NAME}"
+
+    def analysis(self, name: str) -> str:
+        """File of the analysis of all datasets."""
+        return f"{self.outdir}/{ANALYSIS}/{name}"
 
     def log(
         self, rule: str, dataset: str | None = None, fov: int | str | None = None, rest: str = ""

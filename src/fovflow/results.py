@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 import fovflow
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, explained
 from fovflow.events import plain_values
 from fovflow.jobrecord import read_record
-from fovflow.layout import RESULTS_NAME, Layout, fov_name, inspected, parse
+from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
 from fovflow.records import read_yaml, write_yaml
 from fovflow.stages import FILES, STACKS
+from fovflow.tables import read_csv, read_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class FovResult:
     channel."""
     traces_path: Path | None = None
     """The traces; a person's verdicts (``…_inspected.csv``) take precedence."""
+    channel_traces: dict[int, Path] = field(default_factory=dict)
+    """The tables of traces by channel, where another program has written one for each."""
     dataset: str = ""
     """Name of the dataset."""
     path: Path = Path()
@@ -55,8 +62,6 @@ class FovResult:
 
         `channel` is needed where there are several.
         """
-        import numpy as np
-
         file = _only(self.stacks.get(kind, {}), channel)
         if file is None:
             raise FovflowError(
@@ -77,7 +82,8 @@ class FovResult:
                 found=f"status {self.status} {self.error}".rstrip(),
                 remedy="run the pipeline again",
             )
-        return pd.read_csv(self.traces_path)
+        table = pd.read_csv(self.traces_path)
+        return table if "frame" in table else pd.DataFrame(read_traces(self.traces_path))
 
     def times(self) -> Any:
         """Return the frames' times as a pandas.DataFrame: ``frame``, ``time_s``, ``missing``, …."""
@@ -118,6 +124,10 @@ def _only(files: Mapping[Any, Path], key: Any) -> Path | None:
     """Return the file that is meant: that of the key, or without one the only one."""
     return next(iter(files.values())) if key is None and len(files) == 1 else files.get(key)
 
+
+_LEADING = ("fov", "cell", "frame", "time", "good", "flags", "position_x", "position_y",
+            "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")  # fmt: skip
+"""Columns of traces that belong to no channel."""
 
 SCHEMA_VERSION = 1
 _NOT_METADATA = frozenset({"results_paths", "fovs", "counts", "problems", "output_dir"})
@@ -198,6 +208,48 @@ class Results:
             return pd.DataFrame()
         return pd.concat(tables, ignore_index=True)
 
+    @property
+    def samples(self) -> Any:
+        """The dataset's samples and what came of them, as a pandas.DataFrame; empty without any."""
+        return self._analysed("samples.csv", {"sample": str})
+
+    def merged(self) -> Any:
+        """Return the rows of the dataset in the table of all samples, as a pandas.DataFrame."""
+        return self._analysed("traces.csv.gz", {"sample": str, "flags": str})
+
+    @property
+    def fits(self) -> Any:
+        """The fits to the dataset's samples, one row per cell, as a pandas.DataFrame.
+
+        Columns ``sample``, ``condition``, ``replicate``, ``feature`` and ``channel`` come first.
+        """
+        import pandas as pd
+
+        about = self.samples
+        names = sorted(about.get("sample", ()), key=len, reverse=True)
+        tables = []
+        for path in sorted((self.folder.parent / ANALYSIS).glob("*_ch_*_fitted_*.csv")):
+            name = next((each for each in names if path.name.startswith(f"{each}_")), None)
+            match = re.fullmatch(r"(.+)_ch_(\d+)_fitted_\w+\.csv", path.name[len(name or "") + 1 :])
+            if name is not None and match:
+                row = about[about["sample"] == name].iloc[0]
+                table = pd.read_csv(path)
+                for key in ("replicate", "condition", "sample"):
+                    table.insert(0, key, row[key])
+                table.insert(3, "feature", match[1])
+                table.insert(4, "channel", int(match[2]))
+                tables.append(table)
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    def _analysed(self, name: str, kinds: dict[str, type]) -> Any:
+        import pandas as pd
+
+        path = self.folder.parent / ANALYSIS / name
+        if not path.exists():
+            return pd.DataFrame()
+        table = pd.read_csv(path, dtype=kinds)
+        return table[table["dataset"].astype(str) == self.dataset].reset_index(drop=True)
+
 
 def load_results(folder: str | os.PathLike[str]) -> Results:
     """Read a dataset's results, also after its folder was moved or copied.
@@ -248,6 +300,7 @@ def load_datasets(folder: str | os.PathLike[str]) -> dict[str, Results]:
 def _load_dataset(place: Path) -> Results:
     file = place / RESULTS_NAME
     content = read_yaml(file) if file.exists() else discover(place)
+    content = _in_our_form(content)
     if not isinstance(content, dict) or not isinstance(content.get("results_paths"), dict):
         raise FovflowError(
             f"{file} is no results file",
@@ -267,6 +320,21 @@ def _load_dataset(place: Path) -> Results:
         missing=tuple(missing),
         content=content,
     )
+
+
+def _in_our_form(content: Any) -> Any:
+    """Return a results file in which another program lists files by FOV alone in our form."""
+    files = content.get("results") if isinstance(content, dict) else None
+    if not isinstance(files, dict) or "results_paths" in content:
+        return content
+    with explained("this is no results file", AttributeError, IndexError, KeyError, TypeError):
+        pc, fl = content["channels"]["pc"], [entry[0] for entry in content["channels"]["fl"]]
+        paths = {
+            str(fov): {k: v for k, v in found.items() if k != "traces"}
+            | {"traces_csv": [[channel, found["traces"]] for channel in fl or [pc[0]]]}
+            for fov, found in files.items()
+        }
+        return {**content, "channels": {"pc": pc[0], "fl": fl}, "results_paths": paths}
 
 
 def discover(place: Path) -> dict[str, Any]:
@@ -331,10 +399,9 @@ def _fov_result(
             found = _locate(place, name, missing)
             if found:
                 stacks.setdefault(kind, {})[int(channel)] = found
-    listed = paths.get(FILES["traces"].listed)
-    traces = _locate(place, listed[0][1], missing) if listed else None
-    if traces and (verdicts := Path(inspected(str(traces)))).exists():
-        traces = verdicts
+    listed = paths.get(FILES["traces"].listed) or []
+    tables = {channel: path for channel, n in listed if (path := _locate(place, n, missing))}
+    traces = next(iter(tables.values()), None)
     outputs = {
         step: {str(n): path for n, rel in files.items() if (path := _locate(place, rel, missing))}
         for step, files in (paths.get("steps") or {}).items()
@@ -345,12 +412,74 @@ def _fov_result(
         step=str(status.get("step", "")),
         error=str(status.get("error", "")),
         stacks=stacks,
-        traces_path=traces,
+        traces_path=traces and traces_or_verdicts(traces),
         dataset=str(metadata["dataset"]),
+        channel_traces=tables if len({*tables.values()}) > 1 else {},
         path=place / f"fov_{fov_name(index)}",
         outputs=outputs,
         metadata=metadata,
     )
+
+
+def traces_or_verdicts(traces: Path) -> Path:
+    """Return a person's verdicts on traces where there are any, else the traces."""
+    verdicts = Path(inspected(str(traces)))
+    return verdicts if verdicts.exists() else traces
+
+
+Traces = Path | Mapping[int, Path]
+"""A table of traces, or one for each channel by its index, as another program writes them."""
+
+
+def read_traces(
+    traces: Traces, columns: Callable[[str], bool] = lambda _: True
+) -> dict[str, NDArray[Any]]:
+    """Read traces, or a person's verdicts on them, which may be just the columns cell and good.
+
+    Features of tables by channel have the channel in their names, as ours have.
+
+    `columns`: tells by its name whether a column is wanted.
+    """
+    if not isinstance(traces, Path):
+        return _joined({channel: read_traces(path) for channel, path in traces.items()})
+    table = read_csv(traces, columns=lambda n: n in ("cell", "frame", "good") or columns(n))
+    own = _own_traces(traces)
+    if "frame" in table or own == traces or not {"cell", "good"} <= set(table):
+        return table
+    found = read_traces(own, columns)
+    verdicts = dict(zip(table["cell"].tolist(), table["good"].tolist(), strict=True))
+    judged = zip(found["cell"].tolist(), found["good"].tolist(), strict=True)
+    found["good"] = np.array([verdicts.get(cell, good) for cell, good in judged], bool)
+    return found
+
+
+def _joined(tables: Mapping[int, dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return tables by channel as one; it has the rows of the first."""
+    found: dict[str, NDArray[Any]] = {}
+    rows: list[tuple[int, int]] = []
+    for channel, table in tables.items():
+        keys = [*zip(*(table[key].tolist() for key in ("cell", "frame")), strict=True)]
+        if not found:
+            rows, found = keys, {name: table[name] for name in table if name in _LEADING}
+        where = {key: i for i, key in enumerate(keys)}
+        order = [where.get(key, -1) for key in rows]
+        for name in [name for name in table if name not in _LEADING]:
+            values = np.append(table[name].astype(np.float64), np.nan)
+            column = name if re.search(r"_ch_\d+$", name) else f"{name}_ch_{channel}"
+            found[column] = values[order]
+    return found
+
+
+def traces_header(traces: Traces) -> list[str]:
+    """Return the columns of traces, or of a person's verdicts and the traces that they are on."""
+    if not isinstance(traces, Path):
+        return list(read_traces(traces))
+    return list(dict.fromkeys([*read_header(_own_traces(traces)), *read_header(traces)]))
+
+
+def _own_traces(path: Path) -> Path:
+    """Return the traces that a person's verdicts are on; other paths pass through."""
+    return path.with_name(path.name.replace("_inspected.csv", ".csv"))
 
 
 def _locate(place: Path, name: str, missing: list[Path]) -> Path | None:

@@ -12,7 +12,7 @@ import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain, dropwhile, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -154,6 +154,12 @@ def read_csv(
         column: _joined(chunks.pop(), str if column in text else kinds.get(column, float))
         for column in header
     }
+
+
+def read_header(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of a table's columns."""
+    with readable(Path(path), "table", newline="", encoding="utf-8-sig") as file:
+        return next(csv.reader(dropwhile(lambda line: line.startswith("#"), file)), [])
 
 
 def _parse(

@@ -84,7 +84,7 @@ def test_every_error_is_told_in_one_line_that_names_key_value_and_remedy():
         "segment.tresh: unknown key",
         "track.max_gap: 'many' is not allowed",
         "keep.0: 'everything' is not allowed",
-        "fit: fitting kinetic models is not part of this version",
+        "fit: a mapping is not allowed; allowed: a model only together with samples",
     ):
         assert line in text
     assert text.startswith("the configuration has 12 errors:")

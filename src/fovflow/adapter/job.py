@@ -376,8 +376,8 @@ class Job:
     @property
     def where(self) -> str:
         """The job in words: ``plate1, FOV 3, channel 1``."""
-        place = {"dataset": self.dataset or None, "fov": self.fov, "channel": self.channel}
-        return in_words({key: value for key, value in place.items() if value is not None})
+        place = {"dataset": self.dataset} if self.dataset else {}
+        return in_words({**place, **self.wildcards}) or "all datasets"
 
     def frames(self, total: int, message: str = "") -> Iterator[int]:
         """Iterate over frame indices 0 to `total` - 1 and report progress.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,23 @@ def make_report(job: Job) -> None:
 
     page = Path(job.output[0])
     write_report(page, page.parent, job.options["datasets"], job.options["problems"])
+
+
+def make_merged(job: Job) -> None:
+    """Write the tables of one sample: the work of a script."""
+    left_out = Pipeline(job.config, is_main=False).analysis.merge(job.wildcards.sample)
+    job.note(f"left out: {left_out or 'nothing'}")
+
+
+def make_everything(job: Job) -> None:
+    """Write the tables of all samples: the work of a script."""
+    Pipeline(job.config, is_main=False).analysis.merge_everything()
+
+
+def make_fits(job: Job) -> None:
+    """Write the fits to one table: the work of a script."""
+    of = job.wildcards
+    Pipeline(job.config, is_main=False).analysis.fit(of.sample, f"{of.feature}_ch_{of.channel}")
 
 
 def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
@@ -82,6 +100,7 @@ def record_failure(pipeline: Pipeline, workflow: Any) -> None:
             Engine(workflow).forget(file, [Path(pipeline.layout.plan(name))])
         except Exception as error:  # the run has failed already: say so, and go on
             print(f"{name}: cannot write {file}: {error}")
+    record_analysis(pipeline, workflow)
     record_report(pipeline, workflow)
 
 
@@ -101,6 +120,8 @@ def describe_outcome(pipeline: Pipeline) -> str:
         lines += [f"{name}: {problem}" for problem in plan.problems]
         if complete:
             lines.append(f"  results: {pipeline.layout.results(name)}")
+    if pipeline.analysis.measures:
+        lines.append(f"{len(pipeline.analysis.measures)} samples: {pipeline.layout.analysis('')}")
     return "\n".join(lines)
 
 
@@ -140,6 +161,44 @@ def report_options(pipeline: Pipeline) -> dict[str, Any]:
 
     problems = {n: list(plan.problems) for n, plan in pipeline.datasets.items() if plan.problems}
     return {"revision": REPORT_REVISION, "datasets": list(pipeline.datasets), "problems": problems}
+
+
+def record_analysis(pipeline: Pipeline, workflow: Any) -> None:
+    """Make the tables of samples with failed FOVs: their rules cannot run without all of these.
+
+    Samples that are not done yet, since the run was stopped, are left alone. As with the results
+    files, the next run makes these files again in any case.
+    """
+    plan, engine = pipeline.analysis, Engine(workflow)
+    states = {name: pipeline.statuses(name) for name in {s.dataset for s in plan.samples.values()}}
+    lost: dict[str, dict[int, str]] = {}
+    waits = False
+    for name, sample in plan.samples.items():
+        mine = {fov: states[sample.dataset][fov] for fov in sample.fovs}
+        if any(state["status"] not in ("complete", "failed") for state in mine.values()):
+            waits = True
+        elif failed := {f: _in_words(s) for f, s in mine.items() if s["status"] == "failed"}:
+            lost[name] = failed
+
+    def make(
+        job: str, files: Collection[str], work: Callable[..., object], *arguments: Any
+    ) -> None:
+        try:
+            work(*arguments)
+            record = Path(pipeline.layout.log(f"analysis/{job}")).with_suffix(".json")
+            record.unlink(missing_ok=True)  # they are no longer what a job has recorded
+            for file in files:
+                engine.forget(Path(file), [Path(pipeline.layout.plan(name)) for name in states])
+        except Exception as error:  # the run has failed already: say so, and go on
+            complain(f"{job}: {error}")
+
+    for name in lost:
+        make(f"{name}/merge", plan.merged(name), plan.merge, name, lost)
+        for each in plan.fits[name]:
+            fitted = [plan.fitted(name, each.name)]
+            make(f"{name}/fit_{each.name}", fitted, plan.fit, name, each.name)
+    if lost and not waits:
+        make("merge_everything", plan.everything().values(), plan.merge_everything, lost)
 
 
 def record_report(pipeline: Pipeline, workflow: Any) -> None:

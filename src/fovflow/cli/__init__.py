@@ -33,6 +33,8 @@ COMMANDS = {
     "publish": ("checks", "copy what a run left behind to another place, checked and resumable"),
     "report": ("show", "make the page that shows what came out of a run: report.html"),
     "overlay": ("show", "draw the cells that were found over the images"),
+    "merge": ("analysis", "merge results in several folders into tables of samples"),
+    "fit": ("analysis", "fit a kinetic model to each cell of analysis CSVs"),
     "simulate": ("data", "write a simulated movie with known truth"),
     "bench": ("run", "measure speed and memory of the steps and of whole runs on this machine"),
 }

@@ -24,7 +24,7 @@ from fovflow.stages import STAGES
 
 _WIDTH = 96
 _OF_STEPS = [name for stage in STAGES.values() if stage.per_fov for name in stage.settings]
-_SECTIONS = (*dict.fromkeys(_OF_STEPS), "run")
+_SECTIONS = (*dict.fromkeys(_OF_STEPS), "merge", "run")
 _EXAMPLE = """\
 datasets:
   plate1: {path: data/plate1.nd2}

@@ -10,17 +10,18 @@ import re
 import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from fovflow.config.analysis import SampleConfig
 from fovflow.config.model import Config, DatasetConfig
 from fovflow.config.section import fields_of, method_of
-from fovflow.errors import ConfigError
-from fovflow.records import parse_yaml
+from fovflow.errors import ConfigError, FovflowError
+from fovflow.records import parse_yaml, read_yaml
 
 _REMEDY = "see config/README.md for every key"
 _LABEL = re.compile(
@@ -45,8 +46,6 @@ _WORDS = (
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
-_LATER = {"samples": "merging samples", "fit": "fitting kinetic models"}
-"""Keys of the documented form whose part of the package is not in this version."""
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:
@@ -84,17 +83,17 @@ def parse_config(content: Mapping[str, Any]) -> Config:
     allowed.
     """
     content = dict(content)
-    lines = [
-        f"{key}: {what} is not part of this version of fovflow; remove the key"
-        for key, what in _LATER.items()
-        if content.pop(key, None)
-    ]
-    table = content.get("datasets")
-    if isinstance(table, str):
-        try:
-            content["datasets"] = read_datasets(table)
-        except ConfigError as error:
-            raise ConfigError("\n".join([*lines, f"datasets: {error}"])) from error
+    lines: list[str] = []
+    tables: dict[str, Callable[[str], Any]] = {"datasets": read_datasets, "samples": read_samples}
+    for key, read in tables.items():
+        if isinstance(table := content.get(key), str):
+            try:
+                content[key] = read(table)
+            except FovflowError as error:
+                lines.append(f"{key}: {error}")
+                del content[key]
+    if lines:
+        raise ConfigError("\n".join(lines))
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
@@ -115,32 +114,17 @@ def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     Raises ConfigError if the table is absent or has unknown or repeated names.
     """
     name = os.fspath(path)
-    try:
-        return _read_table(name)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(
-            f"cannot read the table {name}", found=str(error), remedy="give the path of a TSV file"
-        ) from error
-
-
-def _read_table(name: str) -> dict[str, dict[str, Any]]:
-    text = Path(name).read_text(encoding="utf-8-sig")
-    lines = [line for line in io.StringIO(text) if not line.startswith("#")]
-    rows = csv.DictReader(lines, delimiter="\t")
     allowed = ["dataset", *(k for k in DatasetConfig.model_fields if k != "channels"), "pc", "fl"]
-    columns = rows.fieldnames or []
-    unknown = [column for column in columns if column not in allowed]
-    if unknown or "dataset" not in columns or "path" not in columns:
+    columns, rows = _read_table(name)
+    if set(columns) - set(allowed) or "dataset" not in columns or "path" not in columns:
         raise ConfigError(
             f"{name} needs the columns dataset and path, separated by tabs",
             found=", ".join(columns) or "nothing",
             remedy=f"allowed columns: {', '.join(allowed)}",
         )
     datasets: dict[str, dict[str, Any]] = {}
-    for number, row in enumerate(rows, start=2):
-        if None in row:
-            raise ConfigError(f"{name}, row {number} has more fields than the header")
-        given = {key: value.strip() for key, value in row.items() if value and value.strip()}
+    for number, row in rows:
+        given: dict[str, Any] = {key: value for key, value in row.items() if value}
         key = given.pop("dataset", "")
         if not key or key in datasets:
             what = f"the dataset {key!r} twice" if key else "no dataset name"
@@ -148,6 +132,56 @@ def _read_table(name: str) -> dict[str, dict[str, Any]]:
         channels = {part: given.pop(part) for part in ("pc", "fl") if part in given}
         datasets[key] = {**given, **({"channels": channels} if channels else {})}
     return datasets
+
+
+def read_samples(path: str | os.PathLike[str]) -> Any:
+    """Read a table of samples: tab-separated, a header line, one sample per row; or their YAML.
+
+    Columns are ``sample``, ``dataset``, one of ``fovs``, ``wells`` and ``positions``,
+    ``condition``, ``replicate`` and any others. Fields of the former that are empty count as not
+    given.
+
+    Raises ConfigError if the table is absent, or lacks a column, or has one twice.
+    """
+    name = os.fspath(path)
+    if name.endswith((".yaml", ".yml")):
+        content = read_yaml(name)
+        return content.get("samples") if isinstance(content, Mapping) else content
+    columns, rows = _read_table(name)
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice or "sample" not in columns or not {"fovs", "wells", "positions"} & set(columns):
+        raise ConfigError(
+            f"{name} needs the columns sample, and fovs, wells or positions, separated by tabs, "
+            "each once",
+            found=f"{', '.join(twice)} twice" if twice else ", ".join(columns) or "nothing",
+        )
+    known = SampleConfig.model_fields
+    return [
+        {"name": row["sample"]}
+        | {k: value for k, value in row.items() if k != "sample" and (value or k not in known)}
+        for _, row in rows
+    ]
+
+
+def _read_table(name: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Return the columns of a TSV, and its rows with their numbers; comments are left out."""
+    try:
+        text = Path(name).read_text(encoding="utf-8-sig")
+        lines = [line for line in io.StringIO(text) if not line.startswith("#")]
+        rows = [[field.strip() for field in row] for row in csv.reader(lines, delimiter="\t")]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(
+            f"cannot read the table {name}", found=str(error), remedy="give the path of a TSV file"
+        ) from error
+    columns = rows[0] if rows else []
+    for number, row in enumerate(rows[1:], start=2):
+        if any(row[len(columns) :]):
+            raise ConfigError(f"{name}, row {number} has more fields than the header")
+    return columns, [
+        (number, {k: row[i] if i < len(row) else "" for i, k in enumerate(columns)})
+        for number, row in enumerate(rows[1:], start=2)
+        if any(row)
+    ]
 
 
 def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]:

@@ -5,27 +5,34 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from fovflow.config.analysis import FitConfig, MergeConfig, Samples
 from fovflow.config.extract import ExtractConfig, QcConfig
 from fovflow.config.methods import IouTrack, LogStdSegment, TilesCorrect
 from fovflow.config.run import RunConfig
-from fovflow.config.section import CorrectConfig, Section, SegmentConfig, TrackConfig
+from fovflow.config.section import (
+    CorrectConfig,
+    Fovs,
+    Section,
+    SegmentConfig,
+    TrackConfig,
+    as_list,
+)
 from fovflow.config.usersteps import StepConfig, check_steps
-from fovflow.errors import ConfigError
 from fovflow.layout import RESERVED
 from fovflow.stages import STACKS
-from fovflow.units import TimeUnit, parse_ranges
+from fovflow.units import TimeUnit
 
 _DATASET_NAME = re.compile(r"^\w([\w .+-]*[\w+-])?$")
 _FRAMES = re.compile(r"^\s*(\d+)\s*(?:-\s*(\d+)\s*(?::\s*(\d+)\s*)?)?$")
-
-
-def _as_list(value: Any) -> Any:
-    """Accept ``GFP`` and ``"GFP, 2"`` where a list of channels is meant."""
-    if isinstance(value, str) and value != "all":
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 ChannelRef = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)]
@@ -39,7 +46,7 @@ class ChannelsConfig(Section):
     )
     fl: Annotated[
         Literal["all"] | tuple[ChannelRef, ...],
-        BeforeValidator(_as_list, json_schema_input_type=ChannelRef | tuple[ChannelRef, ...]),
+        BeforeValidator(as_list, json_schema_input_type=ChannelRef | tuple[ChannelRef, ...]),
     ] = Field(
         "all",
         description="Fluorescence channels, by name or index; all means every channel but pc; "
@@ -81,19 +88,6 @@ def _as_frames(value: Any) -> Any:
     return {"range": f"{first}-{last or first}", "step": int(step or 1)}
 
 
-def _as_fovs(value: Any) -> Any:
-    """Check ``all``, ``7`` and ``"0-5, 7"``; return a string."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return value
-    if value != "all":
-        try:
-            parse_ranges(value)
-        except ConfigError as error:
-            raise ValueError(f"{error.message.removeprefix('fovs: ')}; {error.remedy}") from error
-    return str(value)
-
-
-Fovs = Annotated[str, BeforeValidator(_as_fovs, json_schema_input_type=int | str)]
 Frames = Annotated[
     FramesConfig, BeforeValidator(_as_frames, json_schema_input_type=int | str | FramesConfig)
 ]
@@ -166,7 +160,7 @@ else:
     Stack = Literal[STACKS]
 Keep = Annotated[
     Literal["all"] | tuple[Stack, ...],
-    BeforeValidator(_as_list, json_schema_input_type=str | tuple[Stack, ...]),
+    BeforeValidator(as_list, json_schema_input_type=str | tuple[Stack, ...]),
 ]
 
 
@@ -201,6 +195,18 @@ class Config(Section):
     track: TrackConfig = Field(IouTrack(), description="Step 4: cells over time.")
     extract: ExtractConfig = Field(ExtractConfig(), description="Step 5: traces.")
     qc: QcConfig = Field(QcConfig(), description="Rules that decide which cells are good.")
+    samples: Samples = Field(
+        (),
+        description="Samples that are merged into analysis/: the path of a TSV with the columns "
+        "sample, dataset, fovs (or wells, positions), condition, replicate and any others; or a "
+        'list of the same keys: [{name: a, fovs: "0-5, 7"}]. None by default.',
+    )
+    merge: MergeConfig = Field(MergeConfig(), description="Tables of the samples.")
+    fit: FitConfig | None = Field(
+        None,
+        description="Kinetic model that is fitted to each cell of the samples, such as "
+        "{model: trivial}; null fits none.",
+    )
     steps: Annotated[tuple[StepConfig, ...], AfterValidator(check_steps)] = Field(
         (), description="Steps of your own, one rule each: {name, script, function, outputs, …}."
     )
@@ -226,6 +232,13 @@ class Config(Section):
             other = folded.setdefault(name.casefold(), name)
             if other != name:
                 raise ValueError(f"names that differ by more than case ({other!r}, {name!r})")
+        return value
+
+    @field_validator("fit")
+    @classmethod
+    def _check_fit(cls, value: FitConfig | None, info: ValidationInfo) -> FitConfig | None:
+        if value is not None and info.data.get("samples") == ():
+            raise ValueError("a model only together with samples, whose cells it is fitted to")
         return value
 
     def dataset(self, name: str) -> DatasetConfig:

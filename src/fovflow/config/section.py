@@ -9,10 +9,12 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
 
 from fovflow.config import methods
+from fovflow.errors import ConfigError
+from fovflow.units import parse_ranges
 
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -20,6 +22,28 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(gt=0, le=1)]
+
+
+def as_list(value: Any) -> Any:
+    """Accept ``GFP`` and ``"GFP, 2"`` where a list of names is meant."""
+    if isinstance(value, str) and value != "all":
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _as_fovs(value: Any) -> Any:
+    """Check ``all``, ``7`` and ``"0-5, 7"``; return a string."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    if value != "all":
+        try:
+            parse_ranges(value)
+        except ConfigError as error:
+            raise ValueError(f"{error.message.removeprefix('fovs: ')}; {error.remedy}") from error
+    return str(value)
+
+
+Fovs = Annotated[str, BeforeValidator(_as_fovs, json_schema_input_type=int | str)]
 
 
 class Section(BaseModel):

@@ -13,6 +13,7 @@ from fovflow.config import Config, parse_config
 from fovflow.config.usersteps import StepConfig
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout, fov_name, inspected
+from fovflow.planning.analysis import AnalysisPlan
 from fovflow.planning.dataset import DatasetPlan, plan_dataset
 from fovflow.planning.header import OUTDIR_REMEDY, refresh_header
 from fovflow.planning.parameters import needs_pixel_size, step_parameters
@@ -37,6 +38,8 @@ class Pipeline:
         Outputs in whose place there are folders, as far as `missing_files` has seen.
     stages : dict of str to Stage
         The steps of the table, then those of the user's own.
+    analysis : AnalysisPlan
+        What is made of the samples.
     """
 
     def __init__(self, config: Mapping[str, Any], *, is_main: bool = True):
@@ -51,6 +54,7 @@ class Pipeline:
         self.user_steps = {step.name: step for step in self.config.steps}
         self.stages = STAGES | {step.name: _stage_of(step) for step in self.config.steps}
         self._digests = {step.script: sha256_or_none(step.script) for step in self.config.steps}
+        self.analysis = AnalysisPlan(self.config, self.layout, self.datasets)
         self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
         self._outputs: dict[str, list[StepOutput]] = {}
 
@@ -267,13 +271,13 @@ def _check_folder(outdir: Path) -> None:
 
 
 def targets(pipeline: Pipeline) -> list[str]:
-    """Return what a run makes: the results of each dataset, the report, and files that are gone.
+    """Return what a run makes: results of each dataset, report, analysis, and files that are gone.
 
     The engine makes a file that is gone again only where it is asked for by name, since what was
     made from it may be there.
     """
     gone = missing_files(pipeline) if pipeline.is_main else []
-    results = [*report_inputs(pipeline), pipeline.layout.report()]
+    results = [*report_inputs(pipeline), pipeline.layout.report(), *pipeline.analysis.targets()]
     return gone + results + problem_targets(pipeline)
 
 

@@ -1,0 +1,61 @@
+"""Fits: a kinetic model for each cell of an analysis CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from fovflow.analysis.reading import read_analysis
+from fovflow.atomic import atomic_open
+
+FIT_REVISION = 1
+"""Raised whenever the same table would give other fits."""
+
+
+def write_fits(tidy: str | Path, fitted: str | Path, settings: Mapping[str, Any]) -> Any:
+    """Fit each cell of an analysis CSV; write and return the table, one row per cell.
+
+    Parameters
+    ----------
+    tidy, fitted : path-like
+        The table to fit, see `fovflow.read_analysis`, and the CSV to write.
+    settings : mapping of str to object
+        Arguments of `fovflow.fit_traces`; ``time_units`` is that of a file that tells none.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    arguments = {key: value for key, value in settings.items() if key != "time_units"}
+    traces = read_analysis(tidy, time_units=settings.get("time_units"))
+    table = _kinetics().fit_traces(traces, **arguments)
+    with atomic_open(fitted) as file:
+        table.to_csv(file, index=False, lineterminator="\n")
+    return table
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError where there is no such model, or a parameter of it is given wrongly."""
+    model = _kinetics().get_model(settings["model"])
+    model.changed(settings["start"], settings["bounds"])
+    model.known([*settings["fixed"]])
+
+
+def fitted_name(tidy: str | Path, model: str) -> str:
+    """Return the name of the table of fits to an analysis CSV."""
+    return f"{Path(tidy).stem}_fitted_{model}.csv"
+
+
+def describe_models() -> Iterator[str]:
+    """Yield a line for each model, with its formula, and for each of its parameters."""
+    for name, model in _kinetics().MODELS.items():
+        yield f"{name}: {model.formula}"
+        for each in model.parameters:
+            bounds = f"start {each.start:g}, bounds {each.low:g} to {each.high:g}"
+            yield f"  {each.name} ({each.unit}): {bounds}"
+
+
+def _kinetics() -> Any:
+    return import_module("fovflow.kinetics")

@@ -1,0 +1,189 @@
+"""What is made of the samples: files, inputs and parameters of the rules, and the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fovflow.analysis.fits import FIT_REVISION, check_settings, fitted_name, write_fits
+from fovflow.analysis.merge import Measure, Source, everything_in, merge_all, merge_sample
+from fovflow.analysis.samples import Places, Sample, resolve_samples
+from fovflow.config import Config
+from fovflow.errors import ConfigError
+from fovflow.layout import Layout, inspected
+from fovflow.planning.dataset import DatasetPlan
+from fovflow.results import traces_or_verdicts
+
+MERGE_REVISION = 1
+"""Raised whenever the same traces would give other tables."""
+
+Lost = Mapping[str, Mapping[int, str]]
+"""For each sample its FOVs that have failed, and why."""
+
+
+class AnalysisPlan:
+    """The samples of a configuration, and what is made of them.
+
+    Raises ConfigError if samples, features to merge or to fit, or parameters to fit are not there.
+
+    Attributes
+    ----------
+    samples : dict of str to Sample
+    measures, fits : dict of str to tuple of Measure
+        What is merged, and fitted, of each sample that has FOVs.
+    """
+
+    def __init__(self, config: Config, layout: Layout, datasets: Mapping[str, DatasetPlan]):
+        self._config, self._layout, self._datasets = config, layout, datasets
+        places = {name: _places(plan) for name, plan in datasets.items()}
+        self.samples = {each.name: each for each in resolve_samples(config.samples, places)}
+        self.measures = {
+            name: measures_of(config, datasets[sample.dataset])
+            for name, sample in self.samples.items()
+            if sample.fovs
+        }
+        fitted = config.fit.features if config.fit is not None else ()
+        self.fits = {
+            name: tuple(measure for measure in measures if measure.feature in fitted)
+            for name, measures in self.measures.items()
+        }
+        known = {measure.feature for measures in self.measures.values() for measure in measures}
+        if known and (lacking := [name for name in fitted if name not in known]):
+            raise ConfigError(
+                f"fit.features: {', '.join(lacking)} not among the merged features",
+                found=", ".join(sorted(known)),
+                remedy="add them to merge.features, or correct the names",
+            )
+        if config.fit is not None:
+            check_settings(self.fit_options()["settings"])
+
+    # ---- files
+
+    def by_measures(self) -> dict[tuple[str, ...], list[str]]:
+        """Return the samples by what is merged of them: there is a rule for each set."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        for name, measures in self.measures.items():
+            found.setdefault(tuple(measure.name for measure in measures), []).append(name)
+        return found
+
+    def tables(self, sample: str, name: str) -> tuple[str, str]:
+        """Return the tidy and the wide table of a measure."""
+        stem = self._layout.analysis(f"{sample}_{name}")
+        return f"{stem}.csv", f"{stem}_wide.csv"
+
+    def merged(self, sample: str) -> list[str]:
+        """Return the tables of a sample."""
+        return [file for each in self.measures[sample] for file in self.tables(sample, each.name)]
+
+    def fitted(self, sample: str, name: str) -> str:
+        """Return the table of fits to a measure."""
+        assert self._config.fit is not None
+        tidy, _ = self.tables(sample, name)
+        return self._layout.analysis(fitted_name(tidy, self._config.fit.model))
+
+    def everything(self) -> dict[str, str]:
+        """Return the tables of all samples."""
+        return everything_in(Path(self._layout.analysis("-")).parent)
+
+    def targets(self) -> list[str]:
+        """Return all files of the analysis."""
+        made = [file for name in self.measures for file in self.merged(name)]
+        fits = [self.fitted(name, each.name) for name, found in self.fits.items() for each in found]
+        return [*made, *fits, *self.everything().values()] if made else []
+
+    def traces(self, *samples: str) -> list[str]:
+        """Return the traces of samples, by default of all, and people's verdicts on them."""
+        traces = [
+            self._layout.file("traces", self.samples[name].dataset, fov)
+            for name in samples or self.measures
+            for fov in self.samples[name].fovs
+        ]
+        return traces + [name for file in traces if Path(name := inspected(file)).exists()]
+
+    # ---- parameters
+
+    def options(self, sample: str) -> dict[str, Any]:
+        """Return what a sample's tables depend on, not what only the table of all shows."""
+        return {
+            "fovs": list(self.samples[sample].fovs),
+            "time_units": self._config.time_units,
+            "measures": [tuple(measure) for measure in self.measures[sample]],
+            "revision": MERGE_REVISION,
+        }
+
+    def all_options(self) -> dict[str, Any]:
+        """Return what the tables of all samples depend on."""
+        shown = [(repr(sample), self._channels(sample)) for sample in self.samples.values()]
+        return {"samples": shown, "time_units": self._config.time_units, "revision": MERGE_REVISION}
+
+    def fit_options(self) -> dict[str, Any]:
+        """Return the parameters of all fits."""
+        settings = self._config.fit.model_dump(exclude={"features"}) if self._config.fit else {}
+        return {"settings": settings, "revision": FIT_REVISION}
+
+    # ---- the work
+
+    def merge(self, sample: str, lost: Lost | None = None) -> str:
+        """Write the tables of one sample; return in words what was left out."""
+        source = self._source(self.samples[sample], lost or {})
+        merge_sample(source, self.measures[sample], Path(self.merged(sample)[0]).parent)
+        return source.left_out_words()
+
+    def merge_everything(self, lost: Lost | None = None) -> None:
+        """Write the tables of all samples."""
+        sources = [self._source(sample, lost or {}) for sample in self.samples.values()]
+        merge_all(sources, Path(self.everything()["csv"]).parent)
+
+    def fit(self, sample: str, name: str) -> None:
+        """Write the table of fits to a measure."""
+        tidy, _ = self.tables(sample, name)
+        write_fits(tidy, self.fitted(sample, name), self.fit_options()["settings"])
+
+    def _source(self, sample: Sample, lost: Lost) -> Source:
+        failed = dict(lost.get(sample.name, {}))
+        traces = {
+            fov: traces_or_verdicts(Path(self._layout.file("traces", sample.dataset, fov)))
+            for fov in sample.fovs
+            if fov not in failed
+        }
+        units = self._config.time_units
+        return Source(sample, traces, units, self._channels(sample), failed)
+
+    def _channels(self, sample: Sample) -> dict[int, str]:
+        plan = self._datasets[sample.dataset]
+        names = plan.header.channels if plan.header else ()
+        return {index: names[index] for _, index in plan.channels}
+
+
+def _places(plan: DatasetPlan) -> Places | None:
+    if plan.header is None or not plan.fovs:
+        return None
+    names = {fov: name or "" for fov, name in enumerate(plan.header.positions)}
+    return Places(names, frozenset(plan.fovs))
+
+
+def measures_of(config: Config, plan: DatasetPlan) -> tuple[Measure, ...]:
+    """Return what is merged of a dataset's samples.
+
+    Raises ConfigError for a feature that is not measured.
+    """
+    features = config.extract.features
+    areas = ["area_um2"] * (plan.pixel_um is not None) + ["area"] * ("area" in features.pc)
+    wanted = config.merge.features
+    if wanted is None:
+        wanted = (*(name for name in features.fl if name == "intensity_total"), *areas[:1])
+    found = []
+    for name in wanted:
+        if name == "area_um2" and name in areas:
+            found.append(Measure(name, plan.phase, name))
+        elif name in features.pc or name in features.fl:
+            channels = plan.fl if name in features.fl else (plan.phase,)
+            found += [Measure(name, channel, f"{name}_ch_{channel}") for channel in channels]
+        else:
+            raise ConfigError(
+                f"merge.features: {name} is not measured",
+                found=", ".join(dict.fromkeys([*features.fl, *features.pc, *areas])),
+                remedy="name one of these, or add it to extract.features",
+            )
+    return tuple(found)

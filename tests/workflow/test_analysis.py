@@ -1,0 +1,132 @@
+"""Samples in a run: what is made, what is made again, and what a failure costs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pandas as pd
+import pytest
+
+import fovflow
+from fovflow.runs.verify import verify
+from workflow_project import Project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+TABLE = "sample\tfovs\tcondition\treplicate\nfirst\t0-1\tcontrol\td1\nlast 1\t2\tdrug\td1\n"
+
+
+@pytest.fixture
+def sampled(project: Project) -> Project:
+    """The finished project with two samples, which are not merged yet."""
+    (project.folder / "config" / "samples.tsv").write_text(TABLE)
+    project.config |= {"samples": "config/samples.tsv", "qc": {"min_frames": 2}}
+    return project
+
+
+def change_samples(project: Project, old: str, new: str) -> None:
+    path = project.folder / "config" / "samples.tsv"
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_what_is_made_and_what_is_made_again(sampled):
+    done = sampled.run()
+    assert done.status == 0, done.text
+    assert done.jobs["merge"] == 2
+    assert done.jobs["merge_everything"] == 1
+    assert "2 samples: results/analysis" in done.text
+    folder = sampled.results.parent / "analysis"
+    measures = ("area_um2_ch_0", "area_um2_ch_0_wide", "intensity_total_ch_1",
+                "intensity_total_ch_1_wide")  # fmt: skip
+    expected = [f"{name}_{end}.csv" for name in ("first", "last 1") for end in measures]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *expected, "samples.csv", "traces.csv.gz", "traces.parquet",
+    ]  # fmt: skip
+    results = fovflow.load_results(sampled.results)
+    assert results.samples["condition"].to_list() == ["control", "drug"]
+    assert len(results.merged()) == len(results.traces())
+    traces = results.fovs[2].traces().query("good")
+    tidy = fovflow.read_analysis(folder / "last 1_intensity_total_ch_1.csv")
+    assert tidy.value.to_list() == traces.intensity_total_ch_1.to_list()
+    record = json.loads((folder.parent / "logs/analysis/first/merge.json").read_text())
+    assert record["wildcards"] == {"sample": "first"}
+    assert sorted(record["outputs"]) == [f"analysis/{name}" for name in expected[:4]]
+    assert verify(folder.parent).ok
+
+    assert sampled.run().jobs == {}
+    change_samples(sampled, "drug", "poison")  # only the table of everything shows it
+    assert sampled.run("--dry-run").jobs == {"merge_everything": 1}
+    change_samples(sampled, "0-1", "0")
+    assert sampled.run().jobs == {"merge": 1, "merge_everything": 1}
+    verdicts = sampled.file(2, "traces_inspected.csv")
+    first = int(traces.cell.iloc[0])
+    verdicts.write_text(f"cell,good\n{first},False\n")
+    assert sampled.run().jobs == {"merge": 1, "merge_everything": 1}
+    tidy = fovflow.read_analysis(folder / "last 1_intensity_total_ch_1.csv")
+    assert first not in tidy.cell.to_list()
+    sampled.config["merge"] = {"features": ["intensity_mean"]}
+    assert sampled.run().jobs == {"merge": 2}
+    assert (folder / "first_intensity_mean_ch_1.csv").exists()
+
+
+def test_a_failed_fov_costs_itself(sampled):
+    good = sampled.file(1, "pc_ch_0.npy").read_bytes()
+    sampled.file(1, "pc_ch_0.npy").write_bytes(good[:-1000])
+    sampled.file(1, "seg_ch_0.npy").unlink()
+    done = sampled.run("--keep-going")
+    assert done.status == 1
+    folder = sampled.results.parent / "analysis"
+    tidy = fovflow.read_analysis(folder / "first_intensity_total_ch_1.csv")
+    assert tidy.fov.unique().tolist() == [0]
+    assert (folder / "last 1_intensity_total_ch_1.csv").exists()
+    samples = pd.read_csv(folder / "samples.csv", keep_default_na=False)
+    assert samples.fovs.to_list() == [1, 1]
+    assert samples.left_out[0].startswith("FOV 1: segment failed: ")
+
+    sampled.file(1, "pc_ch_0.npy").unlink()
+    again = sampled.run()
+    assert again.status == 0, again.text
+    assert again.jobs["merge"] == 1
+    assert again.jobs["merge_everything"] == 1
+    tidy = fovflow.read_analysis(folder / "first_intensity_total_ch_1.csv")
+    assert tidy.fov.unique().tolist() == [0, 1]
+    assert verify(folder.parent).ok
+
+
+def test_wrong_samples_run_nothing_and_are_named(sampled):
+    change_samples(sampled, "\t2\t", "\t1-3\t")
+    done = sampled.run()
+    assert done.status == 1
+    assert "the samples have 2 errors:" in done.text
+    assert "sample last 1: FOV 3 of 3 that there are" in done.text
+    assert "FOV 1 of sim in the samples first, last 1" in done.text
+    assert "Traceback" not in done.text
+
+
+def test_a_sample_without_cells_costs_itself(sampled):
+    sampled.file(2, "traces_inspected.csv").write_text("fov,cell,frame,time,good\n")
+    done = sampled.run("--keep-going")
+    assert done.status == 1
+    assert "sample last 1: merge failed: the sample last 1 has no good cells" in done.text
+    folder = sampled.results.parent / "analysis"
+    assert (folder / "first_intensity_total_ch_1.csv").exists()
+    samples = pd.read_csv(folder / "samples.csv", keep_default_na=False)
+    assert samples.left_out.to_list() == ["", "FOV 2: no cells"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("fovflow.kinetics") is None, reason="no models yet")
+def test_fits_are_made_again_for_what_changes_them(sampled):
+    sampled.config["fit"] = {"model": "trivial"}
+    done = sampled.run()
+    assert done.status == 0, done.text
+    assert done.jobs["fit"] == 2
+    fits = fovflow.load_results(sampled.results).fits
+    assert set(fits["sample"]) == {"first", "last 1"}
+    assert set(fits.feature) == {"intensity_total"}
+    sampled.config["fit"]["bounds"] = {"t0": [0, 4]}
+    assert sampled.run().jobs == {"fit": 2}
+    sampled.config["fit"]["fixed"] = {"speed": 1}
+    done = sampled.run()
+    assert done.status == 1
+    assert "the model trivial has no parameter 'speed'" in done.text
