@@ -80,6 +80,7 @@ def test_the_onset_of_a_jump_is_known_to_a_frame():
     assert covered(fits, theta[:, 4], "beta") >= 0.88
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trivial", "maturation", "maturation_blocked"])
 def test_the_trap_of_the_classic_bound_is_always_flagged(name):
     t, y, _ = cells(name, 3, 0.02, onsets=(1.2, 6.0))
