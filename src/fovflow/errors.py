@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
+from fovflow.terminal import printable, unguarded
+
 
 class FovflowError(Exception):
     """An error that a user can act on.
@@ -108,10 +110,13 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def complain(text: str) -> None:
-    """Print a sentence on the error stream; a stream that is gone or full is no error."""
+def complain(text: str, *, before: str = "") -> None:
+    """Print a sentence on the error stream; a stream that is gone or full is no error.
+
+    `before` steers the terminal and is written as it is.
+    """
     with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(before + printable(text), file=unguarded(sys.stderr), flush=True)
 
 
 class ConfigError(FovflowError):

@@ -16,6 +16,7 @@ from fovflow.adapter.engine import (
     leave_obstacles_to_jobs,
     limit_scheduler_rounds,
     pass_to_nodes,
+    print_safely,
     refuse,
 )
 from fovflow.errors import FovflowError
@@ -40,6 +41,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     wrong, or the workflow takes the pipeline as a module in a way that cannot work; Snakemake shows
     it without a traceback.
     """
+    print_safely()
     _tell_jobs_where_the_package_is()
     pass_to_nodes(workflow)
     engine = Engine(workflow)

@@ -27,6 +27,7 @@ from fovflow.jobrecord import in_words, job_name, job_record, read_record
 from fovflow.layout import LOGS
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
+from fovflow.terminal import safe
 
 
 def peak_memory_mib() -> float:
@@ -552,7 +553,7 @@ def job(snakemake: Any) -> Iterator[Job]:
         if this is None and isinstance(error, Exception):
             raise
         sentence = "stopped" if this is None else this.fail(error)
-        complain(f"{clear_screen()}\n{sentence}\n")
+        complain(f"\n{sentence}\n", before=clear_screen())
         sys.exit(1)
 
 

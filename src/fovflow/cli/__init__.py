@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fovflow import __version__
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.terminal import safe_output
 
 if TYPE_CHECKING:
     from fovflow.cli.common import Command
@@ -43,17 +44,18 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status: 0 done, 1 failed, 2 wrong usage or config."""
-    try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
-    except FovflowError as error:
-        print(f"fovflow: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("fovflow: stopped", file=sys.stderr)
-        return 130
+    with safe_output():
+        try:
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        except FovflowError as error:
+            print(f"fovflow: {error}", file=sys.stderr)
+            return 2 if isinstance(error, ConfigError) else 1
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except KeyboardInterrupt:
+            print("fovflow: stopped", file=sys.stderr)
+            return 130
 
 
 def _dispatch(arguments: list[str]) -> int:
