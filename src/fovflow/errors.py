@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from fovflow.terminal import printable, unguarded
+from fovflow.userfiles import broken_link
 
 
 class FovflowError(Exception):
@@ -80,7 +81,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         raise FovflowError(
             f"cannot read {error.filename or os.fspath(path)}",
-            found=error.strerror or str(error),
+            found=broken_link(error.filename or path) or error.strerror or str(error),
             remedy="check that the file is there and that you may read it",
         ) from error
 

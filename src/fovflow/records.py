@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import numpy as np
 
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError
+from fovflow.userfiles import open_regular
 
 MOST_MERGED = 10_000
 """Most keys of one mapping in YAML, those that are merged into it included."""
@@ -32,13 +34,13 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
             raise _garbage(name, "YAML", error) from error
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, *, strict: bool = False) -> Any:
     """Parse YAML of plain values as `yaml.safe_load` does, within bounds.
 
-    Raises YAMLError, ValueError, RecursionError for what is no such YAML, merges more than
-    `MOST_MERGED` keys, or is nested too deeply.
+    Where it is `strict`, repeated keys are errors. Raises YAMLError, ValueError, RecursionError for
+    what is no such YAML, merges more than `MOST_MERGED` keys, or is nested too deeply.
     """
-    return _load(text)
+    return _load(text, strict=strict)
 
 
 def _load(source: str | IO[str], *, strict: bool = False) -> Any:
@@ -171,7 +173,7 @@ def _plain(value: Any, key: str, json_rules: bool = False) -> Any:
 def readable(path: Path, what: str, **options: str) -> Iterator[IO[str]]:
     """Open a text file; turn the errors of reading it into sentences."""
     try:
-        with path.open(**options) as file:  # type: ignore[call-overload]
+        with io.TextIOWrapper(open_regular(path), **options) as file:  # type: ignore[arg-type]
             yield file
     except OSError as error:
         raise FovflowError(

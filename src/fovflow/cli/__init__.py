@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fovflow import __version__
 from fovflow.errors import ConfigError, FovflowError
@@ -69,7 +69,14 @@ def _dispatch(arguments: list[str]) -> int:
         known.rest = rest
     else:
         known = parser.parse_args(rest)
-    return command.run(**vars(known))
+    return command.run(**{name: _expanded(value) for name, value in vars(known).items()})
+
+
+def _expanded(value: Any) -> Any:
+    """Expand ``~`` in what a shell has left: ``--outdir=~/x``."""
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:
