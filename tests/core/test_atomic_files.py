@@ -13,7 +13,6 @@ import pytest
 from fovflow import atomic
 from fovflow.atomic import Digest, Work, atomic_files, collect_digests, unnamed_file, write_text
 
-
 OPEN = Path("/proc/self/fd")
 
 
