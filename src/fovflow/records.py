@@ -29,7 +29,7 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
     name = Path(path)
     with readable(name, "YAML", encoding="utf-8-sig") as file:
         try:
-            return _load(file, strict=True)
+            return _load(file, strict=True, fast=True)
         except Exception as error:  # PyYAML raises many kinds of errors for garbage
             raise _garbage(name, "YAML", error) from error
 
@@ -43,11 +43,14 @@ def parse_yaml(text: str, *, strict: bool = False) -> Any:
     return _load(text, strict=strict)
 
 
-def _load(source: str | IO[str], *, strict: bool = False) -> Any:
-    """Load YAML of plain values; where it is `strict`, repeated keys are errors."""
+def _load(source: str | IO[str], *, strict: bool = False, fast: bool = False) -> Any:
+    """Load YAML of plain values; where it is `strict`, repeated keys are errors.
+
+    `fast`: by libyaml, which ends the process where text is nested without end.
+    """
     import yaml
 
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if strict else yaml.SafeLoader
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if fast else yaml.SafeLoader
 
     class Loader(base):  # type: ignore[misc]
         """The safe loader; it stops where merged keys (``<<``) would multiply without end."""

@@ -26,13 +26,18 @@ def open_regular(path: str | os.PathLike[str], *, buffering: int = -1) -> io.Buf
     Opening or reading those could wait for ever.
     """
     check_regular(path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    file = open(path, "rb", buffering, opener=_at_once)  # noqa: SIM115  (it has an opener)
     try:
-        _check_mode(os.fstat(descriptor).st_mode, path)
-        return cast(io.BufferedReader, os.fdopen(descriptor, "rb", buffering))
+        _check_mode(os.fstat(file.fileno()).st_mode, path)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
+    return cast(io.BufferedReader, file)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_regular(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:

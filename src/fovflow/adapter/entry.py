@@ -19,9 +19,9 @@ from fovflow.adapter.engine import (
     print_safely,
     refuse,
 )
+from fovflow.config.load import read_config
 from fovflow.errors import FovflowError
 from fovflow.planning.pipeline import Pipeline
-from fovflow.records import read_yaml
 
 _PLANNED = "_fovflow_pipeline"
 """Attribute of a Snakemake workflow that holds the pipeline which was planned for it."""
@@ -50,7 +50,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         check_interpreter(sys.executable)
         if engine.is_main and not engine.is_module:
             for name in engine.configfiles:
-                read_yaml(name)  # keys that stand twice: Snakemake takes the last one
+                read_config(name)  # of keys that stand twice Snakemake takes the last one
         pipeline = Pipeline(config, is_main=engine.is_main)
         _check_prefix(pipeline, engine)
         _check_alone(pipeline, workflow)

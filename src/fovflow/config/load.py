@@ -53,6 +53,11 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 
     Raises ConfigError if the file is absent, is no YAML mapping, or holds wrong keys or values.
     """
+    return parse_config(read_config(path))
+
+
+def read_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """Return the content of a configuration file, which is a mapping without repeated keys."""
     try:
         text = read_regular(path)
         content = parse_yaml(text, strict=True)
@@ -66,7 +71,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         raise ConfigError(
             f"the config file {os.fspath(path)} cannot be read",
             found=" ".join(str(error).split()),
-            remedy="mend the YAML: spaces, not tabs; a colon and a space after each key",
+            remedy="mend the YAML: spaces, not tabs; a colon and a space after each key, each once",
         ) from error
     if not isinstance(content, Mapping):
         raise ConfigError(
@@ -74,7 +79,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
             found=type(content).__name__,
             remedy=_REMEDY,
         )
-    return parse_config(content)
+    return content
 
 
 def parse_config(content: Mapping[str, Any]) -> Config:
