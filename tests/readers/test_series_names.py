@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.readers.clocks import frames_of
 from fovflow.readers.locate import natural_key
 from fovflow.readers.names import (
@@ -325,3 +325,15 @@ def test_names_that_are_no_utf8_are_read_by_a_pattern():
     assert match_pattern(["\udcff_1.tif"], "{position}_{time}.tif").fields == [
         NameFields(position="\udcff", time="1")
     ]
+
+
+@pytest.mark.parametrize("pattern", ["*.tif", "a.tif", "", "**/*"])
+def test_a_pattern_without_fields_is_refused(pattern):
+    with pytest.raises(ConfigError, match="it names no field"):
+        match_pattern(["a.tif"], pattern)
+
+
+def test_one_name_and_names_of_different_parts():
+    assert detect_fields(["xy01_t2"]).fields == [NameFields(position="xy01")]
+    with pytest.raises(FovflowError, match="found: 'a_t1' and 't2'"):
+        detect_fields(["a_t1", "t2"])
