@@ -66,15 +66,6 @@ def test_a_file_that_was_not_written_is_named_by_its_key(tmp_path: Path):
     assert caught.value.filename == "a"
 
 
-def test_leftovers_of_the_same_label_are_removed(tmp_path: Path):
-    for name in (".step.0.part", ".other.0.part"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x").write_text("half")
-    with atomic_files({"a": tmp_path / "x"}, "step") as work:
-        work.paths["a"].write_text("whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.0.part", "x"]
-
-
 def test_an_unnamed_file_makes_its_folder_and_has_no_name(tmp_path: Path):
     with unnamed_file(tmp_path / "new" / "deep" / "table") as file:
         file.write(b"abc")
