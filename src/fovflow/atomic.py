@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from fovflow.userfiles import open_regular
+
 _SUFFIX = ".part"
 _PIECE = 1 << 18
 """Bytes that are read at a time."""
@@ -105,7 +107,7 @@ def digest_of(
     `each` gets each piece, such as the ``write`` of a file that becomes a copy.
     """
     if isinstance(content, str | os.PathLike):
-        with Path(content).open("rb", buffering=0) as file:
+        with open_regular(content, buffering=0) as file:
             return digest_of(file, each)
     sha256, size = hashlib.sha256(), 0
     buffer = memoryview(bytearray(_PIECE))

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
+from fovflow.terminal import printable, unguarded
+from fovflow.userfiles import broken_link
+
 
 class FovflowError(Exception):
     """An error that a user can act on.
@@ -78,7 +81,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         raise FovflowError(
             f"cannot read {error.filename or os.fspath(path)}",
-            found=error.strerror or str(error),
+            found=broken_link(error.filename or path) or error.strerror or str(error),
             remedy="check that the file is there and that you may read it",
         ) from error
 
@@ -108,10 +111,13 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def complain(text: str) -> None:
-    """Print a sentence on the error stream; a stream that is gone or full is no error."""
+def complain(text: str, *, before: str = "") -> None:
+    """Print a sentence on the error stream; a stream that is gone or full is no error.
+
+    `before` steers the terminal and is written as it is.
+    """
     with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(before + printable(text), file=unguarded(sys.stderr), flush=True)
 
 
 class ConfigError(FovflowError):

@@ -8,6 +8,7 @@ Snakemake wildcards such as ``"{fov}"`` pass through unchanged.
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +22,30 @@ REPORT_NAME = "report.html"
 LOGS = "logs"
 ANALYSIS = "analysis"
 
-RESERVED = frozenset({ANALYSIS, LOGS, REPORT_NAME, "runs"})
-"""Names in the output folder that no dataset may have."""
+_OWN = frozenset({ANALYSIS, LOGS, REPORT_NAME, "runs"})
+_DEVICES = frozenset({"con", "prn", "aux", "nul"}) | {
+    f"{d}{n}" for d in ("com", "lpt") for n in range(10)
+}
+_DATASET_NAME = re.compile(r"\w([\w .+-]*[\w+-])?")
+MOST_NAME_BYTES = 100
+"""Longest name of a dataset, in bytes of UTF-8: names of its files add up to 150 to it."""
+
+
+def dataset_name_problem(name: str) -> str:
+    """Return which names a dataset may have, where this is none; else an empty text."""
+    composed = unicodedata.normalize("NFC", name)
+    if composed != name:
+        return f"names in composed letters (Unicode NFC): {composed!r}"
+    if not _DATASET_NAME.fullmatch(name) or ".." in name or not name.isprintable():
+        allowed = "names of letters, digits, spaces and _ - + . only"
+        return f"{allowed} (not {name!r}); a name becomes a folder"
+    if len(name.encode()) > MOST_NAME_BYTES:
+        return f"names of up to {MOST_NAME_BYTES} bytes (not {len(name.encode())})"
+    if name.casefold() in _OWN:
+        return f"another name than {name!r}, which fovflow uses itself"
+    if name.casefold().partition(".")[0].rstrip() in _DEVICES:
+        return f"another name than {name!r}, which is a device of Windows"
+    return ""
 
 
 class FileName(NamedTuple):

@@ -194,12 +194,15 @@ class Settings:
 class Bounds:
     """Bounds of one branch of a union, such as a number or the path of a file, as in `setting`."""
 
-    def __init__(self, **bounds: Any):
-        self._bounds = bounds
+    def __init__(self, *, check: Callable[[Any], Any] | None = None, **bounds: Any):
+        self._check, self._bounds = check, bounds
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
-        """Return the schema that pydantic makes of the branch, with the bounds."""
-        return {**handler(source), **self._bounds}
+        """Return the schema that pydantic makes of the branch, with bounds and a last check."""
+        from pydantic_core.core_schema import no_info_after_validator_function
+
+        schema = {**handler(source), **self._bounds}
+        return no_info_after_validator_function(self._check, schema) if self._check else schema
 
 
 def setting(default: Any, description: str, *, of_step: bool = False, **bounds: Any) -> Any:

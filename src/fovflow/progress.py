@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Self
 
+from fovflow.errors import complain
+from fovflow.terminal import printable, unguarded
+
 LINE_EVERY_S = 30.0
 """Seconds between two lines where there is no terminal; quick work is silent."""
 
@@ -32,7 +35,7 @@ class Progress:
         leave: bool = True,
     ):
         self.total = total
-        self.what = what
+        self.what = printable(what, one_line=True)
         self.unit = unit
         self.done = 0
         self.failed = 0
@@ -54,7 +57,7 @@ class Progress:
                 BarColumn(24),
                 TextColumn("{task.fields[numbers]}", markup=False),
                 TimeRemainingColumn(compact=True),
-                console=Console(stderr=True),
+                console=Console(file=unguarded(sys.stderr)),
                 auto_refresh=False,
                 transient=not self._leave,
                 redirect_stdout=False,
@@ -86,8 +89,7 @@ class Progress:
         elif self._bar is None and self._shown and now - self._last >= LINE_EVERY_S:
             self._last = now
             failed = f", {self.failed} failed" if self.failed else ""
-            text = f"{self.what}: {self._amount(' of ', 's')}{failed}, {self._rate()}"
-            print(text, file=sys.stderr, flush=True)
+            complain(f"{self.what}: {self._amount(' of ', 's')}{failed}, {self._rate()}")
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import numpy as np
 
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError
+from fovflow.userfiles import open_regular
 
 MOST_MERGED = 10_000
 """Most keys of one mapping in YAML, those that are merged into it included."""
@@ -27,25 +29,28 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
     name = Path(path)
     with readable(name, "YAML", encoding="utf-8-sig") as file:
         try:
-            return _load(file, strict=True)
+            return _load(file, strict=True, fast=True)
         except Exception as error:  # PyYAML raises many kinds of errors for garbage
             raise _garbage(name, "YAML", error) from error
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, *, strict: bool = False) -> Any:
     """Parse YAML of plain values as `yaml.safe_load` does, within bounds.
 
-    Raises YAMLError, ValueError, RecursionError for what is no such YAML, merges more than
-    `MOST_MERGED` keys, or is nested too deeply.
+    Where it is `strict`, repeated keys are errors. Raises YAMLError, ValueError, RecursionError for
+    what is no such YAML, merges more than `MOST_MERGED` keys, or is nested too deeply.
     """
-    return _load(text)
+    return _load(text, strict=strict)
 
 
-def _load(source: str | IO[str], *, strict: bool = False) -> Any:
-    """Load YAML of plain values; where it is `strict`, repeated keys are errors."""
+def _load(source: str | IO[str], *, strict: bool = False, fast: bool = False) -> Any:
+    """Load YAML of plain values; where it is `strict`, repeated keys are errors.
+
+    `fast`: by libyaml, which ends the process where text is nested without end.
+    """
     import yaml
 
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if strict else yaml.SafeLoader
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if fast else yaml.SafeLoader
 
     class Loader(base):  # type: ignore[misc]
         """The safe loader; it stops where merged keys (``<<``) would multiply without end."""
@@ -171,7 +176,7 @@ def _plain(value: Any, key: str, json_rules: bool = False) -> Any:
 def readable(path: Path, what: str, **options: str) -> Iterator[IO[str]]:
     """Open a text file; turn the errors of reading it into sentences."""
     try:
-        with path.open(**options) as file:  # type: ignore[call-overload]
+        with io.TextIOWrapper(open_regular(path), **options) as file:  # type: ignore[arg-type]
             yield file
     except OSError as error:
         raise FovflowError(

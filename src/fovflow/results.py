@@ -270,7 +270,7 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
     >>> results = fovflow.load_results("results/plate1")  # doctest: +SKIP
     >>> results.traces().query("good").groupby("cell").size()  # doctest: +SKIP
     """
-    inside = _find_datasets(Path(folder))
+    inside = _find_datasets(Path(folder).expanduser())
     if len(inside) != 1:
         raise FovflowError(
             f"{folder} holds several datasets",

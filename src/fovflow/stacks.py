@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError, explained
 from fovflow.records import REMAKE
+from fovflow.userfiles import check_regular, open_regular
 
 _DIMENSIONS = 3
 
@@ -44,7 +45,7 @@ class StackReader:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
         try:
-            self._file = self.path.open("rb")
+            self._file = open_regular(self.path)
         except OSError as error:
             raise FovflowError(
                 f"cannot open the stack {self.path}",
@@ -219,6 +220,7 @@ def _open_image(
 
     No header makes more memory be reserved than an image of `shape` takes.
     """
+    check_regular(path)
     if path.suffix == ".npy":
         from numpy.lib.format import open_memmap
 

@@ -16,7 +16,8 @@ TimeUnit = Literal["s", "min", "h"]
 SECONDS_PER: dict[str, float] = {"s": 1.0, "min": 60.0, "h": 3600.0}
 """Seconds in one unit of time."""
 
-_RANGE = re.compile(r"^(\d+)(?:\s*-\s*(\d+))?$")
+_RANGE = re.compile(r"(\d{1,18})(?:\s*-\s*(\d{1,18}))?")
+_MOST = 10_000_000
 
 
 def parse_ranges(text: str | int, what: str = "fovs") -> tuple[int, ...]:
@@ -33,14 +34,14 @@ def parse_ranges(text: str | int, what: str = "fovs") -> tuple[int, ...]:
     found: set[int] = set()
     remedy = 'write indices from 0 and inclusive ranges, such as "0-5, 7, 9-11", or all'
     for part in str(text).split(","):
-        match = _RANGE.match(part.strip())
+        match = _RANGE.fullmatch(part.strip())
         if not match:
             raise ConfigError(f"{what}: {part.strip()!r} is no index and no range", remedy=remedy)
         first = int(match[1])
         last = first if match[2] is None else int(match[2])
         if last < first:
             raise ConfigError(f"{what}: the range {part.strip()!r} is reversed", remedy=remedy)
-        if last - first > 10_000_000:
+        if last - first + len(found) > _MOST:
             raise ConfigError(f"{what}: the range {part.strip()!r} is too long", remedy=remedy)
         found.update(range(first, last + 1))
     return tuple(sorted(found))

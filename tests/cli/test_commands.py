@@ -13,9 +13,9 @@ import tifffile
 import yaml
 
 from fovflow.cli import COMMANDS, main
-from fovflow.cli.project import Channels
+from fovflow.cli.project import Channels, dataset_name
 from fovflow.cli.run import format_jobs, in_words, read_dry_run
-from fovflow.config import load_config
+from fovflow.config import load_config, parse_config
 from fovflow.readers.base import Channel, Position, RawInfo
 from fovflow.simulation import MovieParams, simulate, write_movie
 from paths import ROOT
@@ -243,3 +243,39 @@ def test_inspect_estimates_what_a_whole_run_needs(movie, capsys):
     assert found["steps"]["segment"]["memory_mb"] >= 220
     assert main(["inspect", str(movie), "--estimate"]) == 0
     assert f"about {40 * fovs} files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "-dash.nd2",
+        "logs.nd2",
+        "Runs.tif",
+        "NUL.nd2",
+        "con.ome.tif",
+        "a{b}.nd2",
+        "...nd2",
+        " .nd2",
+        "e\u0301.nd2",
+        "x" * 240 + ".nd2",
+        "ж" * 120 + ".nd2",
+        "a\nb.nd2",
+        "\x1b[2J.nd2",
+        "+.nd2",
+        "1.tif",
+        "plate.ome.tif",
+        "細胞.czi",
+        "a*.tif",
+    ],
+)
+def test_init_makes_names_that_are_taken(file):
+    names: list[str] = []
+    for _ in range(3):
+        names.append(dataset_name(file, names))
+    assert list(parse_config({"datasets": {name: {"path": file} for name in names}}).datasets)
+    assert names[1] == f"{names[0]}_2"
+
+
+def test_init_keeps_good_names():
+    assert dataset_name("raw/plate-1.nd2") == "plate-1"
+    assert dataset_name("a.ome.tif", ["A"]) == "a_2"

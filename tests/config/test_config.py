@@ -236,3 +236,124 @@ def test_the_example_table_is_read():
         "channels": {"pc": "Phase", "fl": "GFP, RFP"},
     }
     json.dumps(datasets)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sim\n",
+        "sim ",
+        "sim.",
+        " sim",
+        "",
+        "-dash",
+        "+a",
+        ".a",
+        "a..b",
+        "a/b",
+        "a\\b",
+        "a\tb",
+        "a\x00",
+        "logs",
+        "Logs",
+        "RUNS",
+        "analysis",
+        "Report.html",
+        "con",
+        "NUL",
+        "nul.tif",
+        "Com1",
+        "lpt9.x.y",
+        "e\u0301",
+        "a\u202eb",
+        "a\x85",
+        "a" * 101,
+        "ж" * 51,
+        "\ud800",
+        "a:b",
+        "a*b",
+        "a{b}",
+    ],
+)
+def test_names_of_datasets_that_are_no_good_folders_are_refused(name):
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"datasets": {name: {"path": "a.nd2"}}})
+    assert "datasets: a mapping is not allowed; allowed: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["sim", "a b", "é", "細胞 1", "_a", "a-", "con2", "comet", "a" * 100]
+)
+def test_names_of_datasets_that_are_good_folders_are_taken(name):
+    assert list(parse_config({"datasets": {name: {"path": "a.nd2"}}}).datasets) == [name]
+
+
+@pytest.mark.parametrize("names", [("Sim", "sim"), ("Straße", "STRASSE"), ("É", "é")])
+def test_names_that_are_one_on_some_disks_are_refused(names):
+    with pytest.raises(ConfigError, match="names that differ by more than case"):
+        parse_config({"datasets": {name: {"path": "a.nd2"} for name in names}})
+
+
+@pytest.mark.parametrize(
+    ("outdir", "said"),
+    [
+        ("a{b}c", "a folder without { and }"),
+        ("a}", "a folder without { and }"),
+        ("default", "which Snakemake takes for a profile"),
+        ("./default/", "which Snakemake takes for a profile"),
+        ("default/x", "which Snakemake takes for a profile"),
+        ("~no-such-person/x", "there is no home folder of that name"),
+        ("a\nb", "a path on one line"),
+        ("a\0b", "a path on one line"),
+        ("", "text that is not empty"),
+    ],
+)
+def test_output_folders_that_cannot_work_are_refused(outdir, said):
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**MINIMAL, "outdir": outdir})
+    assert "outdir: " in str(caught.value)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "outdir", ["results", "/abs/default", "my default", "defaults", "../default"]
+)
+def test_output_folders_that_work_are_taken(outdir):
+    assert parse_config({**MINIMAL, "outdir": outdir}).outdir == outdir
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("frames", "1-2\n"),
+        ("frames", "9" * 30),
+        ("frames", "0-" + "9" * 5000),
+        ("fovs", "9" * 5000),
+        ("fovs", "0-" + "9" * 30),
+        ("fovs", ",".join(f"{i}0000000-{i}9999999" for i in range(1, 9))),
+    ],
+)
+def test_numbers_beyond_measure_are_refused_at_once(key, value):
+    if value.endswith("\n"):
+        assert parse_config({**MINIMAL, key: value}).frames.range == "1-2"
+        return
+    with pytest.raises(ConfigError, match=f"{key}: "):
+        parse_config({**MINIMAL, key: value})
+
+
+@pytest.mark.parametrize("column", ["path", "dataset", "pixel_um"])
+def test_a_column_that_stands_twice_in_a_table_is_refused(column, tmp_path):
+    table = tmp_path / "t.tsv"
+    table.write_text(f"dataset\tpath\tpixel_um\t{column}\na\ta.nd2\t1\tb\n")
+    with pytest.raises(ConfigError, match=f"two columns of one name; found: {column}; to do"):
+        read_datasets(table)
+
+
+@pytest.mark.parametrize(
+    "twice", ["outdir: a\noutdir: b\n", "datasets: {a: {path: x}, a: {path: y}}\n"]
+)
+def test_a_key_that_stands_twice_is_refused(twice, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(f"{twice}")
+    with pytest.raises(ConfigError, match=r"the key '(outdir|a)' stands twice"):
+        load_config(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Callable
@@ -114,6 +115,28 @@ def bomb() -> None:
         raw.read(0, 0, 0)
 
 
+def short() -> None:
+    array = zarr_image(Path("raw/short.zarr"), compressor={"id": "blosc"})
+    (array / "0.0.0").write_bytes(struct.pack("<BBBBIII", 2, 1, 1, 2, 128, 128, 1000) + bytes(4))
+    with open_raw("raw/short.zarr") as raw:
+        raw.read(0, 0, 0)
+
+
+def linked(path: str) -> str:
+    Path(path).symlink_to("/nowhere/a.nd2")
+    return plan(path)
+
+
+def piped(path: str) -> str:
+    os.mkfifo(path)
+    return plan(path)
+
+
+def twice() -> None:
+    Path("datasets.tsv").write_text("dataset\tpath\tpath\na\tb\tc\n")
+    parse_config({"datasets": "datasets.tsv"})
+
+
 def entities() -> str:
     entity = '<!DOCTYPE OME [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
     described(Path("raw/entity.ome.tif"), ome("<TiffData/>", head=entity))
@@ -187,6 +210,8 @@ PRODUCERS: tuple[Callable[[], object], ...] = (
     lambda: plan("raw/bare.tif", units=False),
     lambda: plan("raw/bare.tif", units=False),
     lambda: plan("raw/absent.nd2"),
+    lambda: linked("raw/link.nd2"),
+    lambda: piped("raw/pipe.nd2"),
     lambda: plan("raw/*.tiff"),
     lambda: plan("raw/folder"),
     lambda: plan("raw/empty.tif"),
@@ -201,10 +226,15 @@ PRODUCERS: tuple[Callable[[], object], ...] = (
     lambda: series("shape"),
     lambda: series("link"),
     bomb,
+    short,
     pickling,
     changed,
     damaged_stack,
     lambda: read_image("dark.npy", (24, 24)),
+    lambda: parse_config({"datasets": {"a": {"path": "x"}}, "outdir": "a{b}c"}),
+    lambda: parse_config({"datasets": {"a": {"path": "x"}}, "outdir": "default"}),
+    lambda: parse_config({"datasets": {"Logs": {"path": "x"}}}),
+    twice,
     blocked,
     locked,
     two_at_once,

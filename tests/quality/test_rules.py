@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fovflow.quality import judge
-from fovflow.quality.rules import Rows, frames_needed, running_median
+from fovflow.quality.rules import _NEEDED, Rows, frames_needed, running_median
 
 SHAPE = (40, 200, 300)
 
@@ -191,3 +191,55 @@ def test_running_median_against_plain_loops(window):
             around = around[~np.isnan(around)]
             expected.append(np.median(around) if around.size else math.nan)
     np.testing.assert_array_equal(running_median(values, groups, window), expected)
+
+
+@pytest.mark.parametrize(
+    ("cell", "frame"),
+    [
+        ([1, 3, 2], [0, 0, 0]),
+        ([1, 1, 2], [1, 0, 0]),
+        ([2, 2, 2], [0, 2, 1]),
+        ([1, 2, 2], [9, 5, 3]),
+    ],
+)
+def test_rows_are_sorted_whatever_their_order_is(cell, frame):
+    rows = Rows(
+        {
+            "cell": cell,
+            "frame": frame,
+            **{name: [0, 0, 0] for name in _NEEDED if name not in ("cell", "frame")},
+        },
+        SHAPE,
+    )
+    expected = sorted(zip(cell, frame, strict=True))
+    assert list(zip(rows.cell.tolist(), rows.frame.tolist(), strict=True)) == expected
+
+
+def test_area_jump_begins_beyond_the_ratio():
+    table = traces({1: steady(range(9))}, area_ch_0=[4, 4, 4, 6, 4, 4, 4, 4, 4])
+    assert flags(table, "area_jump", area_jump_ratio=1.5) == []
+    assert flags(table, "area_jump", area_jump_ratio=1.49) == [(1, 3)]
+    table = traces({1: steady(range(9))}, area_ch_0=[6, 6, 6, 4, 6, 6, 6, 6, 6])
+    assert flags(table, "area_jump", area_jump_ratio=1.5) == []
+    assert flags(table, "area_jump", area_jump_ratio=1.49) == [(1, 3)]
+
+
+def test_merge_compares_with_the_acquired_frame_just_before():
+    small = steady(range(10), x=162)
+    grown_before = [(t, 150, 100, 20 if t < 9 else 29) for t in range(40)]
+    assert flags(traces({1: grown_before, 2: small}), "merge") == []
+    found_again = [(t, 150, 100, 20 if t < 10 else 29) for t in range(40) if t != 9]
+    assert flags(traces({1: found_again, 2: small}), "merge") == []
+    new = [(t, 150, 100, 29) for t in range(10, 40)]
+    assert flags(traces({1: new, 2: small}), "merge") == []
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "hit"),
+    [(164, 100, True), (165, 100, False), (135, 100, False), (136, 100, True), (150, 114, True),
+     (150, 115, False), (150, 86, True), (150, 85, False)],
+)  # fmt: skip
+def test_merge_needs_the_lost_centroid_in_the_box(x, y, hit):
+    big = [(t, 150, 100, 20 if t < 10 else 29) for t in range(40)]  # 136 to 164, 86 to 114
+    lost = [(t, x, y, 17) for t in range(10)]  # its centroid is x, y
+    assert bool(flags(traces({1: big, 2: lost}), "merge")) is hit

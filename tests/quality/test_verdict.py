@@ -112,6 +112,13 @@ def test_ledger_counts():
     }
 
 
+def test_ledger_explains_bad_rows_only():
+    good, bad = (np.array([which] * 3) for which in (True, False))
+    table = {"cell": np.arange(3), "flags": np.full(3, "", object)}
+    assert ledger(table | {"good": good})["unexplained"] == 0
+    assert ledger(table | {"good": bad})["unexplained"] == 3
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.readers.clocks import frames_of
 from fovflow.readers.locate import natural_key
 from fovflow.readers.names import (
@@ -304,3 +304,36 @@ def test_the_pattern_that_was_found(names: list[str], pattern: str) -> None:
 def test_no_pattern_is_shown_where_none_reads_the_names_alike() -> None:
     names = ["GFP/gfp_1.tif", "Phase/phase_1.tif"]
     assert pattern_of(names, read_names([name[:-4] for name in names])) == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("*a*a*a*a*a*a*a*a*a*a*{time}b", "a" * 250),
+        ("{position}*{time}*{channel}*{z}*c", "1_" * 120),
+        ("{position}_{position}_{time}_{channel}_{position}x", "_" * 250),
+        ("{time}{time}{position}{position}{channel}{channel}b", "a" * 250),
+        ("[{position}][{time}_][*_][*_][*_][*_][*_]b", "_" * 250),
+        ("{time:elapsed}{position}b", "1a" * 120),
+    ],
+)
+def test_no_pattern_of_a_series_takes_exponential_time(pattern, name):
+    assert match_pattern([name], pattern).fields == [None]
+
+
+def test_names_that_are_no_utf8_are_read_by_a_pattern():
+    assert match_pattern(["\udcff_1.tif"], "{position}_{time}.tif").fields == [
+        NameFields(position="\udcff", time="1")
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["*.tif", "a.tif", "", "**/*"])
+def test_a_pattern_without_fields_is_refused(pattern):
+    with pytest.raises(ConfigError, match="it names no field"):
+        match_pattern(["a.tif"], pattern)
+
+
+def test_one_name_and_names_of_different_parts():
+    assert detect_fields(["xy01_t2"]).fields == [NameFields(position="xy01")]
+    with pytest.raises(FovflowError, match="found: 'a_t1' and 't2'"):
+        detect_fields(["a_t1", "t2"])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -303,3 +304,46 @@ def test_a_damaged_chunk_costs_that_frame(pixels: np.ndarray, tmp_path: Path) ->
         np.testing.assert_array_equal(raw.read(0, 1, 0), pixels[1, 0])
         with pytest.raises(FovflowError, match="frame 1, channel 1"):
             raw.read(0, 1, 1)
+
+
+_CODECS = {
+    "plain": {"compressors": None},
+    "blosc": {"compressors": numcodecs.Blosc("lz4", 5, 1)},
+    "blosc of raw bytes": {"compressors": numcodecs.Blosc("lz4", 0, 0)},
+    "zlib": {"compressors": numcodecs.Zlib(1)},
+    "gzip": {"compressors": numcodecs.GZip(1)},
+    "zstd": {"compressors": numcodecs.Zstd(1)},
+    "lz4": {"compressors": numcodecs.LZ4()},
+    "bz2": {"compressors": numcodecs.BZ2()},
+    "lzma": {"compressors": numcodecs.LZMA()},
+    "plain 3": {"version": 3, "compressors": None},
+    "blosc 3": {"version": 3, "compressors": zarr.codecs.BloscCodec()},
+    "gzip 3": {"version": 3, "compressors": zarr.codecs.GzipCodec()},
+    "zstd 3": {"version": 3, "compressors": zarr.codecs.ZstdCodec()},
+    "shard": {"version": 3, "compressors": None, "shards": (1, 2, 9, 11)},
+    "shard of blosc": {
+        "version": 3,
+        "compressors": zarr.codecs.BloscCodec(),
+        "shards": (1, 2, 9, 11),
+    },
+}
+
+
+@pytest.mark.parametrize("name", _CODECS)
+def test_a_chunk_that_is_cut_off_is_never_read_as_something_else(name: str, tmp_path: Path) -> None:
+    smooth = np.arange(3 * 2 * 9 * 11, dtype=np.uint16).reshape(3, 2, 9, 11) // 7
+    path = image(tmp_path / "a.zarr", smooth, **_CODECS[name])
+    version = _CODECS[name].get("version", 2)
+    chunk = path / "full/0" / ("0.0.0.0" if version == 2 else "c/0/0/0/0")
+    data = chunk.read_bytes()
+    wrong = []
+    for size in range(len(data)):
+        chunk.write_bytes(data[:size])
+        with fovflow.open_raw(path) as raw:
+            try:
+                equal = np.array_equal(raw.read(0, 0, 0), smooth[0, 0])
+            except FovflowError:
+                continue
+        if not equal:
+            wrong.append(size)
+    assert wrong == []

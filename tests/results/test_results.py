@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ import fovflow
 from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
-from fovflow.records import read_yaml
+from fovflow.records import read_yaml, write_yaml
 from fovflow.results import StepOutput, fov_status, load_results, results_paths, write_results
 
 CHANNELS = {"pc": 0, "fl": [1, 2], "seg": 0}
@@ -177,3 +178,41 @@ def test_status_tells_complete_failed_incomplete_and_outdated(tmp_path):
         "error": "disk full",
         "frame": 7,
     }
+
+
+def test_other_files_and_folders_are_not_taken_for_results(folder):
+    (folder / "processing_results.yaml").unlink()
+    for name in ("fov_old", "fov_", "fov_000x"):
+        (folder / name).mkdir()
+        np.save(folder / name / "plate_fov_000_pc_ch_0.npy", np.zeros((1, 1, 1)))
+    for name in ("notes.txt", "plate_fov_000_times.csv", "plate_fov_000_pc_ch_0.npy.bak"):
+        (folder / "fov_000" / name).write_text("x")
+    results = load_results(folder)
+    assert sorted(results.fovs) == [0]
+    assert sorted(results.fovs[0].stacks) == ["fl", "pc", "seg", "seg_labeled"]
+    assert list(results.fovs[0].stacks["pc"]) == [0]
+
+
+def test_a_result_says_where_it_belongs_and_holds_no_pixels(folder):
+    file = folder / "processing_results.yaml"
+    content = read_yaml(file)
+    (folder / "fov_000" / "plate_fov_000_n.csv").write_text("n\n1\n")
+    content["results_paths"]["0"]["steps"] = {"count": {"n.csv": "fov_000/plate_fov_000_n.csv"}}
+    write_yaml(file, content)
+    fov = load_results(folder).fovs[0]
+    assert (fov.dataset, fov.index, fov.status) == ("plate", 0, "complete")
+    assert fov.output("count") == fov.output("count", "n.csv") == fov.path / "plate_fov_000_n.csv"
+    assert isinstance(fov.stack("pc"), np.memmap)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        fov.index = 1
+    with pytest.raises((AttributeError, TypeError)):
+        object.__setattr__(fov, "other", 1)  # slots: thousands of them are light
+
+
+def test_traces_of_several_fovs_are_one_table_with_one_index(folder):
+    layout = Layout(folder.parent)
+    make_fov(layout, 3)
+    (folder / "processing_results.yaml").unlink()
+    traces = load_results(folder).traces()
+    assert traces["fov"].tolist() == [0, 0, 3, 3]
+    assert traces.index.tolist() == [0, 1, 2, 3]

@@ -93,3 +93,26 @@ def test_refused_patterns_say_nothing_on_the_error_stream_and_others_load_nothin
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("told\n", "")
+
+
+SLOW = [
+    "(.?){1000}(.?){1000}z",
+    "(|a|b|ab|ba){1000}c",
+    ".{1,1000}z",
+    "(a|b)*a(a|b){1000}",
+    r"(\pL?){20}b",
+]
+
+
+@pytest.mark.parametrize("expression", SLOW)
+def test_patterns_that_would_be_slow_are_refused(expression):
+    with pytest.raises(ConfigError, match=r"is too large, so that it would be slow|too large"):
+        pattern(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["a{1000}", r"\w{200}", ".{0,200}", r"(?i)(frame|fov) \d{1,6} .{0,200}(lost|gone)"],
+)
+def test_patterns_of_a_common_size_are_taken(expression):
+    assert not pattern(expression).found_in("z" * 100 + "\n" + "-" * 900) or "0," in expression

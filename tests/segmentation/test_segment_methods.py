@@ -23,6 +23,7 @@ from fovflow.config.methods import (
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.segmentation import get_segmenter, segment_stack
 from fovflow.segmentation.cellpose import CellposeSegmenter
+from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.threshold import li_threshold, otsu_threshold
 
 NUCLEI = [(30, 30, 9, 9), (30, 47, 9, 9), (100, 60, 10, 12), (120, 150, 9, 11)]
@@ -281,3 +282,30 @@ def test_a_job_pays_for_no_heavy_imports():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+class _Everything(FrameSegmenter):
+    """Takes all pixels but `left` for one object."""
+
+    def __init__(self, left: int):
+        self._left = left
+
+    def _segment(self, frame: Frame) -> tuple[np.ndarray, FrameStats]:
+        labels = np.ones(frame.image.shape, np.uint16)
+        labels.flat[: self._left] = 0
+        return labels, FrameStats(flag="its own")
+
+
+@pytest.mark.parametrize(
+    ("left", "flag"), [(0, "saturated; its own; all foreground"), (1, "saturated; its own")]
+)
+def test_a_frame_that_is_all_foreground_is_flagged(left, flag):
+    image = np.full((20, 30), 255, np.uint8)
+    image[0] = 1
+    labels, stats = _Everything(left)(image)
+    assert stats.flag == flag
+    assert stats.n_objects == 1
+    assert stats.foreground_fraction == (600 - left) / 600
+    assert np.count_nonzero(labels) == 600 - left
+    assert _Everything(0)(image, missing=True)[1] == FrameStats(flag="missing")
+    assert _Everything(0)(np.ones((4, 4), np.uint8))[1] == FrameStats(flag="constant")

@@ -5,6 +5,7 @@ from tracking.scenes import boxes, drop, ids_at, rows_of
 from fovflow.accuracy import complete_tracks, division_f1
 from fovflow.simulation import MovieParams, simulate
 from fovflow.tracking import track_stack
+from fovflow.tracking.divisions import Candidate, Chains, Division, decide
 
 MOTHER = (30, 30, 16, 24)
 ONE, OTHER = (30, 26, 15, 13), (31, 44, 15, 12)
@@ -89,6 +90,37 @@ def test_two_generations():
 def test_what_is_no_division(newcomer, why):
     _, links = track(boxes(*before(3), *[newcomer] * 3))
     assert (links["parent"] == 0).all(), why
+
+
+def between(first: int, second: int) -> list[Division]:
+    """Return the divisions of a new cell between two parents, of which it covers some pixels."""
+    #        two parents, the cells that they go on as, the new one between them
+    x = np.array([0.0, 8.0, -4.0, 12.0, 4.0])
+    chains = Chains(
+        previous=np.array([-1, -1, 0, 1, -1]), following=np.array([2, 3, -1, -1, -1]),
+        head=np.array([0, 1, 0, 1, 4]), frame=np.array([0, 0, 1, 1, 1]),
+        area=np.array([100, 100, 50, 50, 50]), pixels=np.array([0, 0, 45, 45, 0]),
+        y=np.zeros(5), x=x,
+    )  # fmt: skip
+    found = [Candidate(0, 4, first, 100), Candidate(1, 4, second, 100)]
+    accepted, split = decide(chains, found, [], np.arange(5))
+    assert split.tolist() == [0] * 5
+    return accepted
+
+
+def test_a_new_cell_is_the_daughter_of_the_parent_that_fits_best():
+    (left,), (right,) = between(45, 30), between(30, 45)
+    assert (left.parent, left.daughters) == (0, (2, 4))
+    assert (right.parent, right.daughters) == (1, (3, 4))
+    assert left.score == right.score == pytest.approx(90 / 110)
+    assert left.newborn_iou == pytest.approx(45 / 105)
+
+
+def test_each_new_piece_counts_where_no_division_is_accepted():
+    stack = boxes(*before(3), *[{1: (30, 30, 15, 8), 2: (30, 39, 15, 5), 3: (30, 45, 15, 9)}] * 3)
+    _, links = track(stack, divisions=False, fragments=False)
+    assert links["split"][links["frame"] == 3].max() == 2
+    assert links["split"].sum() == 2
 
 
 @pytest.fixture(scope="module")

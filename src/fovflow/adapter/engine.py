@@ -19,6 +19,7 @@ from typing import Any
 from fovflow.adapter.interrupts import interrupts_blocked
 from fovflow.errors import FovflowError
 from fovflow.runs.slurm import GENERIC, SLURM, ClusterJob
+from fovflow.terminal import SafeStream, printable, safe
 
 OLDEST, NEWEST = "9.20.0", "9.27.1"
 """Versions of Snakemake with which all of this was tried."""
@@ -216,7 +217,17 @@ def refuse(sentence: str) -> Exception:
     """Return the error that ends the engine with a sentence and without a traceback."""
     from snakemake.exceptions import WorkflowError
 
-    return WorkflowError(sentence)  # type: ignore[no-any-return]
+    return WorkflowError(printable(sentence))  # type: ignore[no-any-return]
+
+
+def print_safely() -> None:
+    """Let what the engine prints steer no terminal, but for the colours that it sets itself."""
+    handler = log_handlers()[1]
+    if handler is not None and not isinstance(handler.stream, SafeStream):
+        shown = handler.stream
+        handler.setStream(safe(shown, colours=shown.isatty()))
+        if sys.stderr is shown:
+            sys.stderr = handler.stream
 
 
 def block_interrupts_at_start() -> None:

@@ -16,8 +16,10 @@ from fovflow.adapter.engine import (
     leave_obstacles_to_jobs,
     limit_scheduler_rounds,
     pass_to_nodes,
+    print_safely,
     refuse,
 )
+from fovflow.config.load import read_config
 from fovflow.errors import FovflowError
 from fovflow.planning.pipeline import Pipeline
 
@@ -40,11 +42,15 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     wrong, or the workflow takes the pipeline as a module in a way that cannot work; Snakemake shows
     it without a traceback.
     """
+    print_safely()
     _tell_jobs_where_the_package_is()
     pass_to_nodes(workflow)
     engine = Engine(workflow)
     try:
         check_interpreter(sys.executable)
+        if engine.is_main and not engine.is_module:
+            for name in engine.configfiles:
+                read_config(name)  # of keys that stand twice Snakemake takes the last one
         pipeline = Pipeline(config, is_main=engine.is_main)
         _check_prefix(pipeline, engine)
         _check_alone(pipeline, workflow)

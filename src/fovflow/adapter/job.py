@@ -27,6 +27,7 @@ from fovflow.jobrecord import in_words, job_name, job_record, read_record
 from fovflow.layout import LOGS
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
+from fovflow.terminal import printable
 
 
 def peak_memory_mib() -> float:
@@ -263,10 +264,18 @@ def open_log(path: Path) -> None:
     """Send what is logged and warned about to the job's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = _Log(path, mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     warnings.simplefilter("default")
+
+
+class _Formatter(logging.Formatter):
+    """Writes no control characters of messages into a log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as text."""
+        return printable(super().format(record))
 
 
 def clear_screen() -> str:
@@ -552,7 +561,7 @@ def job(snakemake: Any) -> Iterator[Job]:
         if this is None and isinstance(error, Exception):
             raise
         sentence = "stopped" if this is None else this.fail(error)
-        complain(f"{clear_screen()}\n{sentence}\n")
+        complain(f"\n{sentence}\n", before=clear_screen())
         sys.exit(1)
 
 

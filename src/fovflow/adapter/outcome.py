@@ -99,7 +99,7 @@ def record_failure(pipeline: Pipeline, workflow: Any) -> None:
             write_dataset_results(pipeline, name)
             Engine(workflow).forget(file, [Path(pipeline.layout.plan(name))])
         except Exception as error:  # the run has failed already: say so, and go on
-            print(f"{name}: cannot write {file}: {error}")
+            complain(f"{name}: cannot write {file}: {error}")
     record_analysis(pipeline, workflow)
     record_report(pipeline, workflow)
 

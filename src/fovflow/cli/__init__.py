@@ -7,10 +7,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fovflow import __version__
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.terminal import safe_output
 
 if TYPE_CHECKING:
     from fovflow.cli.common import Command
@@ -43,17 +44,18 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status: 0 done, 1 failed, 2 wrong usage or config."""
-    try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
-    except FovflowError as error:
-        print(f"fovflow: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("fovflow: stopped", file=sys.stderr)
-        return 130
+    with safe_output():
+        try:
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        except FovflowError as error:
+            print(f"fovflow: {error}", file=sys.stderr)
+            return 2 if isinstance(error, ConfigError) else 1
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except KeyboardInterrupt:
+            print("fovflow: stopped", file=sys.stderr)
+            return 130
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -67,7 +69,14 @@ def _dispatch(arguments: list[str]) -> int:
         known.rest = rest
     else:
         known = parser.parse_args(rest)
-    return command.run(**vars(known))
+    return command.run(**{name: _expanded(value) for name, value in vars(known).items()})
+
+
+def _expanded(value: Any) -> Any:
+    """Expand ``~`` in what a shell has left: ``--outdir=~/x``."""
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:

@@ -73,7 +73,7 @@ def chosen_outdir(given: str | None, configfile: str = CONFIG) -> Path:
 
         content = read_yaml(configfile)
         if isinstance(content, dict) and isinstance(content.get("outdir"), str):
-            return Path(content["outdir"])
+            return Path(content["outdir"]).expanduser()
     return Path("results")
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,11 +22,15 @@ from fovflow.cli.common import argument, command
 from fovflow.config.methods import CORRECTORS, SEGMENTERS, TRACKERS
 from fovflow.config.model import Config
 from fovflow.errors import FovflowError
+from fovflow.layout import MOST_NAME_BYTES, dataset_name_problem
 from fovflow.readers.base import RawInfo
 from fovflow.readers.names import PHASE_WORDS
 
 PAPER = Path(fovflow.__file__).resolve().parent / "paper"
 """Makefile, figures and README of a paper's folder; ``gitignore`` gets its dot there."""
+
+_LONGEST = MOST_NAME_BYTES - 20
+"""Bytes of a name that is made from a file's: a number or a word may be put to it."""
 
 
 @command(
@@ -81,8 +86,11 @@ def _what_to_do(config: Path, found: Sequence[tuple[str, RawInfo]]) -> str:
 
 def dataset_name(path: str, taken: Iterable[str] = ()) -> str:
     """Return a name for the dataset of a raw file that is none of those taken."""
-    stem = re.sub(r"(\.ome)?\.[A-Za-z]\w*$|/?\*.*$", "", path)
-    base = re.sub(r"[^\w+-]+", "_", Path(stem).name).strip("_") or "dataset"
+    stem = re.sub(r"(\.ome)?\.[A-Za-z]\w*$|/?\*.*$", "", unicodedata.normalize("NFC", path))
+    base = re.sub(r"[^\w+-]+", "_", Path(stem).name).strip("_-+")
+    base = base.encode(errors="replace")[:_LONGEST].decode(errors="ignore")
+    if dataset_name_problem(base):
+        base = f"dataset_{base}".rstrip("_")
     others = {name.casefold() for name in taken}
     names = (base if n == 1 else f"{base}_{n}" for n in itertools.count(1))
     return next(name for name in names if name.casefold() not in others)

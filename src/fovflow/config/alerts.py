@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from fovflow.config.section import Number, Positive, Section, Text
 from fovflow.errors import ConfigError
+from fovflow.userfiles import user_file
 
 RESOURCES = ("cpu_percent", "rss_mib", "read_mib", "written_mib", "gpu_percent", "gpu_mib")
 """Names of values of the source ``resources``."""
@@ -24,6 +25,9 @@ _LIMITS = ("threshold", "range_low", "range_high")
 
 PATTERN_LENGTH = 500
 """Longest pattern, in characters."""
+
+PATTERN_SIZE = 3000
+"""Most steps of a compiled pattern: each may cost time for every letter of a text."""
 
 TEXT_LENGTH = 10_000
 """Characters of a text in which a pattern is looked for."""
@@ -81,7 +85,7 @@ class Alert(Section):
         ("log",),
         description="Who is told, besides alerts.jsonl of the run: file, command, email, apprise.",
     )
-    file: str | None = Field(
+    file: Annotated[str, AfterValidator(user_file)] | None = Field(
         None, min_length=1, description="File to which notification file appends one line of JSON."
     )
     command: tuple[Text, ...] | None = Field(
@@ -188,6 +192,7 @@ def _compiled(pattern: str) -> Any:
 
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = 1 << 20
     return re2.compile(pattern.encode(), options)
 
 
@@ -246,7 +251,12 @@ def _event_problems(alert: Alert) -> Iterator[str]:
     import re2
 
     try:
-        _compiled(alert.pattern)
+        size = _compiled(alert.pattern).programsize
+        if size > PATTERN_SIZE:
+            yield (
+                f"the pattern {alert.pattern!r} is too large, so that it would be slow: {size} "
+                f"steps, not {PATTERN_SIZE} at most; repeat less"
+            )
     except re2.error as error:
         yield (
             f"the pattern {alert.pattern!r} is no regular expression of RE2: "

@@ -80,7 +80,9 @@ def reference() -> str:
         *_table(Config),
         "## `datasets`",
         "",
-        "A mapping of names to what follows. A name becomes a folder in the output folder.",
+        "A mapping of names to what follows. A name becomes a folder in the output folder: "
+        "letters, digits, spaces and `_ - + .`, at most 100 bytes; names that differ in case only "
+        "are one.",
         "",
         *_table(DatasetConfig),
         "Instead of a mapping, the path of a tab-separated table with a header line: columns "

@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 
 from fovflow.config.load import describe_errors, parse_config
 from fovflow.config.model import Config
 from fovflow.config.run import Labels
 from fovflow.config.section import Section
 from fovflow.errors import ConfigError
+from fovflow.userfiles import user_path
 
 
 class InputConfig(Section):
     """An input: a file, a folder, or a pattern, and what is known of it."""
 
-    path: str = Field(min_length=1, description="File, folder, or glob pattern of a series.")
+    path: Annotated[str, AfterValidator(user_path)] = Field(
+        min_length=1, description="File, folder, or glob pattern of a series."
+    )
     pattern: str | None = Field(None, description="File-name pattern of a TIFF series.")
     name: str | None = Field(None, description="Name of the input.")
     version: str | None = Field(None, description="Version or identifier of the input.")
@@ -48,7 +51,9 @@ Inputs = Annotated[tuple[InputConfig, ...], BeforeValidator(_as_inputs)]
 class ExecutionConfig(Labels):
     """Keys of `fovflow.execution`."""
 
-    outdir: str = Field("results", min_length=1, description="Output folder.")
+    outdir: Annotated[str, AfterValidator(user_path)] = Field(
+        "results", min_length=1, description="Output folder."
+    )
     workflow: str | None = Field(
         None, min_length=1, description="Name of the workflow; the script's name by default."
     )

@@ -11,7 +11,6 @@ import reprlib
 import types
 import typing
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,6 +21,7 @@ from fovflow.config.model import Config, DatasetConfig
 from fovflow.config.section import fields_of, method_of
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.records import parse_yaml, read_yaml
+from fovflow.userfiles import broken_link, read_regular, user_path
 
 _REMEDY = "see config/README.md for every key"
 _LABEL = re.compile(
@@ -53,19 +53,25 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 
     Raises ConfigError if the file is absent, is no YAML mapping, or holds wrong keys or values.
     """
+    return parse_config(read_config(path))
+
+
+def read_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """Return the content of a configuration file, which is a mapping without repeated keys."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        content = parse_yaml(text)
+        text = read_regular(path)
+        content = parse_yaml(text, strict=True)
     except FileNotFoundError:
         raise ConfigError(
             f"there is no config file {os.fspath(path)}",
+            found=broken_link(path) or None,
             remedy="give one with --configfile, or make a project with: fovflow init",
         ) from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(
             f"the config file {os.fspath(path)} cannot be read",
             found=" ".join(str(error).split()),
-            remedy="mend the YAML: spaces, not tabs; a colon and a space after each key",
+            remedy="mend the YAML: spaces, not tabs; a colon and a space after each key, each once",
         ) from error
     if not isinstance(content, Mapping):
         raise ConfigError(
@@ -73,7 +79,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
             found=type(content).__name__,
             remedy=_REMEDY,
         )
-    return parse_config(content)
+    return content
 
 
 def parse_config(content: Mapping[str, Any]) -> Config:
@@ -116,6 +122,12 @@ def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     name = os.fspath(path)
     allowed = ["dataset", *(k for k in DatasetConfig.model_fields if k != "channels"), "pc", "fl"]
     columns, rows = _read_table(name)
+    if twice := [column for column in dict.fromkeys(columns) if columns.count(column) > 1]:
+        raise ConfigError(
+            f"the table {name} has two columns of one name",
+            found=", ".join(twice),
+            remedy="leave one of each",
+        )
     if set(columns) - set(allowed) or "dataset" not in columns or "path" not in columns:
         raise ConfigError(
             f"{name} needs the columns dataset and path, separated by tabs",
@@ -166,12 +178,13 @@ def read_samples(path: str | os.PathLike[str]) -> Any:
 def _read_table(name: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Return the columns of a TSV, and its rows with their numbers; comments are left out."""
     try:
-        text = Path(name).read_text(encoding="utf-8-sig")
+        text = read_regular(user_path(name), "utf-8-sig")
         lines = [line for line in io.StringIO(text) if not line.startswith("#")]
         rows = [[field.strip() for field in row] for row in csv.reader(lines, delimiter="\t")]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
+        found = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(
-            f"cannot read the table {name}", found=str(error), remedy="give the path of a TSV file"
+            f"cannot read the table {name}", found=found, remedy="give the path of a TSV file"
         ) from error
     columns = rows[0] if rows else []
     for number, row in enumerate(rows[1:], start=2):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fovflow.plugins import Bounds, Method, Registry, Sentences, Settings, setting
+from fovflow.userfiles import user_file, user_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,9 @@ class CellposeSegment(Settings):
     """A Cellpose network; needs the extra ``cellpose`` and its weights."""
 
     method: Literal["cellpose"] = setting("cellpose", "Cellpose network.")
-    model: str = setting("cyto3", "Name of a model or path of its weights.", min_length=1)
+    model: Annotated[str, Bounds(min_length=1, check=user_path)] = setting(
+        "cyto3", "Name of a model or path of its weights."
+    )
     diameter_um: float | None = setting(
         None, "Mean diameter of a cell (µm); null for the network's estimate.", gt=0
     )
@@ -136,7 +139,7 @@ class CellposeSegment(Settings):
 
 
 Counts = Annotated[float, Bounds(ge=0, allow_inf_nan=False)]
-Path = Annotated[str, Bounds(min_length=1)]
+Path = Annotated[str, Bounds(min_length=1, check=user_file)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -27,12 +28,12 @@ from fovflow.config.section import (
     as_list,
 )
 from fovflow.config.usersteps import StepConfig, check_steps
-from fovflow.layout import RESERVED
+from fovflow.layout import dataset_name_problem
 from fovflow.stages import STACKS
 from fovflow.units import TimeUnit
+from fovflow.userfiles import user_path
 
-_DATASET_NAME = re.compile(r"^\w([\w .+-]*[\w+-])?$")
-_FRAMES = re.compile(r"^\s*(\d+)\s*(?:-\s*(\d+)\s*(?::\s*(\d+)\s*)?)?$")
+_FRAMES = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*(?::\s*(\d{1,18})\s*)?)?")
 
 
 ChannelRef = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)]
@@ -79,7 +80,7 @@ def _as_frames(value: Any) -> Any:
         return value
     if value == "all":
         return {}
-    match = _FRAMES.match(str(value))
+    match = _FRAMES.fullmatch(str(value))
     if not match:
         raise ValueError('all, a range such as "0-99", or a range with a step such as "0-99:2"')
     first, last, step = match.groups()
@@ -164,10 +165,25 @@ Keep = Annotated[
 ]
 
 
+def _as_folder(value: str) -> str:
+    """Expand ``~``; refuse what Snakemake would take for something else."""
+    found = user_path(value)
+    if "{" in found or "}" in found:
+        raise ValueError(
+            "a folder without { and } in its path, which Snakemake takes for a wildcard"
+        )
+    if Path(found).parts[:1] == ("default",):
+        raise ValueError("another folder than 'default', which Snakemake takes for a profile")
+    return found
+
+
+OutputFolder = Annotated[str, AfterValidator(_as_folder)]
+
+
 class Config(Section):
     """The whole configuration."""
 
-    outdir: str = Field("results", min_length=1, description="Output folder.")
+    outdir: OutputFolder = Field("results", min_length=1, description="Output folder.")
     datasets: dict[str, DatasetConfig] | str = Field(
         description="Mapping of dataset names to raw files, or the path of a TSV with the same "
         "columns."
@@ -183,7 +199,7 @@ class Config(Section):
         description="Which bulky stacks stay after the run: all, or a list of "
         f"{', '.join(STACKS)}; the others are removed as soon as nothing needs them.",
     )
-    container: str | None = Field(
+    container: Annotated[str, AfterValidator(user_path)] | None = Field(
         None,
         min_length=1,
         description="Image in which jobs run with --sdm apptainer: the path of a .sif file, or the "
@@ -220,13 +236,8 @@ class Config(Section):
         if not value:
             raise ValueError("at least one dataset")
         for name in value:
-            if not _DATASET_NAME.match(name) or ".." in name:
-                raise ValueError(
-                    f"names of letters, digits, spaces and _ - + . only (not {name!r}); a name "
-                    "becomes a folder"
-                )
-            if name in RESERVED:
-                raise ValueError(f"another name than {name!r}, which fovflow uses itself")
+            if problem := dataset_name_problem(name):
+                raise ValueError(problem)
         folded: dict[str, str] = {}
         for name in value:
             other = folded.setdefault(name.casefold(), name)

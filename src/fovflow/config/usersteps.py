@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from fovflow.config.section import Section
 from fovflow.layout import parse
 from fovflow.stages import STACKS, STAGES, TABLES, step_of_rule
+from fovflow.userfiles import user_file
 
 _TAKEN = frozenset(
     {
@@ -45,7 +46,7 @@ class StepConfig(Section):
     name: str = Field(
         description="Name of the step, of its rule and its log: lower-case letters, digits and _."
     )
-    script: str = Field(
+    script: Annotated[str, AfterValidator(user_file)] = Field(
         min_length=1, description="Path of the Python file, relative to the working directory."
     )
     function: str = Field(

@@ -14,7 +14,7 @@ from fovflow.errors import ConfigError
 from fovflow.layout import fov_name
 from fovflow.results import FovResult
 
-_FOV_REF = re.compile(r"^(?:(?P<dataset>.+)/)?(?:fov_)?(?P<index>\d+)$")
+_FOV_REF = re.compile(r"(?:(?P<dataset>.+)/)?(?:fov_)?(?P<index>\d{1,18})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from fovflow.planning.header import OUTDIR_REMEDY, refresh_header
 from fovflow.planning.parameters import needs_pixel_size, step_parameters
 from fovflow.results import StepOutput, fov_status
 from fovflow.stages import FILES, STAGES, Stage, StageFile, of_fov
+from fovflow.userfiles import broken_link
 from fovflow.usersteps import FROM
 
 
@@ -234,7 +235,8 @@ class Pipeline:
             if problems:
                 lines += [f"{name}: {text}" for text in plan.problems]
         lines += [
-            f"warning: step {name}: there is no script {step.script}"
+            f"warning: step {name}: "
+            + (broken_link(step.script) or f"there is no script {step.script}")
             for name, step in self.user_steps.items()
             if self._digests[step.script] is None
         ]

@@ -21,6 +21,7 @@ from fovflow.readers.base import (
     RawReader,
 )
 from fovflow.readers.locate import TIFF_MAGIC, Location, locate
+from fovflow.userfiles import open_regular
 
 __all__ = ["Channel", "FrameTimes", "Position", "RawInfo", "RawReader", "open_raw"]
 
@@ -127,7 +128,7 @@ def _by_content(location: Location, pattern: str | None) -> Any:
     path = location.files[0] if location.files else location.root
     if path.is_dir():
         return _BUILTIN["ome-zarr"]
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(_HEAD_BYTES)
     kind = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
     if kind == "tiff" and (location.files or pattern is not None):

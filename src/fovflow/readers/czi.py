@@ -31,6 +31,7 @@ from fovflow.readers.base import (
     unsupported_type,
 )
 from fovflow.units import positive, to_um
+from fovflow.userfiles import check_regular
 
 _DTYPES = {"Gray8": "uint8", "Gray16": "uint16", "Gray32Float": "float32"}
 _READ = frozenset("TCZXYSM")
@@ -202,6 +203,7 @@ def _open(path: Path) -> Any:
         RuntimeError,
         remedy="copy it again from its source",
     ):
+        check_regular(path)
         return LibraryReader(str(path))
 
 

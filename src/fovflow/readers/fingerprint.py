@@ -10,6 +10,7 @@ from typing import Any
 from fovflow.errors import FovflowError, reading
 from fovflow.readers.locate import TIFF_MAGIC, locate
 from fovflow.readers.names import match_pattern
+from fovflow.userfiles import is_left_by_system, open_regular
 
 _MIB = 1 << 20
 WHOLE_BYTES = 16 * _MIB
@@ -46,6 +47,7 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
                 for folder in files
                 for where, _, names in os.walk(folder)
                 for name in names
+                if not is_left_by_system(name)
             ]
             return sorted(found, key=os.fspath)
         if pattern is not None and location.files:
@@ -122,7 +124,7 @@ def check_unchanged(
 def _file_digest(path: Path) -> tuple[int, str]:
     """Return size and digest of a file, as defined in `fingerprint`."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= WHOLE_BYTES:
             digest.update(file.read())
@@ -142,5 +144,5 @@ def _common_folder(files: list[Path]) -> Path:
 
 
 def _may_be_of_a_set(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(4) in TIFF_MAGIC or path.name.endswith(".companion.ome")

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, reading
+from fovflow.userfiles import broken_link, check_regular, is_left_by_system
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_SUFFIXES = (".tif", ".tiff")
@@ -58,6 +59,8 @@ def locate(path: str | os.PathLike[str]) -> Location:
             )
         return Location(given, files)
     if given.exists():
+        with reading(given):
+            check_regular(given)
         if given.stat().st_size == 0:
             raise FovflowError(
                 f"{given} is empty", found="0 bytes", remedy="copy it again from its source"
@@ -114,13 +117,21 @@ def path_inside(folder: Path, name: str) -> Path | None:
 
 def _match(given: Path) -> Location:
     root = Path(given.anchor)
+    if link := broken_link(given):
+        raise FovflowError(
+            f"there is no {given}", found=link, remedy="mend the link, or mount its disk"
+        )
     parts = [part for part in given.parts if part != given.anchor]
     while parts and (root / parts[0]).exists():
         root /= parts.pop(0)
     if not any(char in part for part in parts for char in "*?["):
         raise _absent(given, root, parts[0] if parts else "")
     found = _glob(root, parts)
-    files = tuple(path for path in found if path.is_file() or is_zarr(path))
+    files = tuple(
+        path
+        for path in found
+        if (_regular(path) or is_zarr(path)) and not is_left_by_system(path.name)
+    )
     if not files:
         raise FovflowError(
             f"no file matches {given}",
@@ -132,6 +143,7 @@ def _match(given: Path) -> Location:
 
 def _glob(root: Path, parts: list[str]) -> list[Path]:
     """Return what matches; brackets that match nothing as a set are tried as plain characters."""
+    parts = [part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ["**"]]
     for pattern in (parts, [part.replace("[", "[[]") for part in parts]):
         names = glob.glob("/".join(pattern), root_dir=root, recursive=True)  # noqa: PTH207
         if names:
@@ -148,15 +160,17 @@ def _tiffs_below(folder: Path) -> tuple[Path, ...]:
         names += [
             str((Path(where) / name).relative_to(folder))
             for name in files
-            if name[0] != "." and name.lower().endswith(_TIFF_SUFFIXES) and _regular(where, name)
+            if name[0] != "."
+            and name.lower().endswith(_TIFF_SUFFIXES)
+            and _regular(Path(where) / name)
         ]
     return tuple(folder / name for name in sorted(names, key=natural_key))
 
 
-def _regular(folder: str, name: str) -> bool:
+def _regular(path: Path) -> bool:
     """Tell whether a file is a regular one, and no pipe or device; those not found are told of."""
     try:
-        return stat.S_ISREG((Path(folder) / name).stat().st_mode)
+        return stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return True
 
@@ -176,7 +190,8 @@ def _absent(given: Path, root: Path, part: str) -> FovflowError:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder), key=natural_key)  # noqa: PTH208
+        names = os.listdir(folder)  # noqa: PTH208
+        return sorted((n for n in names if not is_left_by_system(n)), key=natural_key)
     except OSError:
         return []
 

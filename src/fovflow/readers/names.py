@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fovflow.errors import ConfigError, FovflowError
@@ -106,10 +106,24 @@ def match_pattern(names: Sequence[str], pattern: str) -> Names:
         raise ConfigError(
             "pattern: its brackets do not match", found=pattern, remedy="close each [ with a ]"
         )
-    regex = re.compile("(?:.*/)?" + expression + re.escape(pattern[position:]))
-    matches = (regex.fullmatch(name) for name in names)
-    found = [None if match is None else _join(match, joined, bool(forms)) for match in matches]
+    import re2  # its time grows linearly with the name, whatever the pattern
+
+    regex = re2.compile(f"(?:.*/)?{expression}{re.escape(pattern[position:])}".encode())
+    matches = (regex.fullmatch(name.translate(_LETTERS).encode()) for name in names)
+    texts = (
+        match and [each and each.decode().translate(_BYTES) for each in match.groups()]
+        for match in matches
+    )
+    found = [
+        None if each is None else _join(dict(zip(joined, each, strict=True)), joined, bool(forms))
+        for each in texts
+    ]
     return Names(found, "_".join(forms) or None)
+
+
+_LETTERS = {0xDC00 + byte: 0x10FF00 + byte for byte in range(128, 256)}
+"""Letters that RE2 takes, in place of bytes that are no UTF-8."""
+_BYTES = {letter: byte for byte, letter in _LETTERS.items()}
 
 
 def _field_expression(name: str, how: str | None, adjacent: bool) -> str:
@@ -127,7 +141,7 @@ def _field_expression(name: str, how: str | None, adjacent: bool) -> str:
     return "[^/]+?"
 
 
-def _join(match: re.Match[str], joined: dict[str, str], timed: bool) -> NameFields:
+def _join(match: Mapping[str, str | None], joined: dict[str, str], timed: bool) -> NameFields:
     """Return the fields of a name; texts of the same field are joined.
 
     The same text twice counts once, but for the parts of a clock (`timed`).
@@ -206,7 +220,7 @@ def _by_scheme(names: Sequence[str]) -> Names | None:
         if all(matches):
             groups = {group: group.rstrip("23") for group in scheme.expression.groupindex}
             timed = scheme.time_form is not None
-            found = [_join(match, groups, timed) for match in matches if match is not None]
+            found = [_join(match.groupdict(), groups, timed) for match in matches if match]
             return Names([*found], scheme.time_form, scheme=scheme.name)
     return None
 

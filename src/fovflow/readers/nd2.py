@@ -32,6 +32,7 @@ from fovflow.readers.base import (
     refuse_rgb,
     unsupported_type,
 )
+from fovflow.userfiles import open_regular
 
 MAGIC = b"\xda\xce\xbe\x0a"
 LEGACY_MAGIC = b"\x00\x00\x00\x0cjP  "
@@ -53,7 +54,7 @@ class ChunkFile:
 
     def __init__(self, path: Path):
         self.path = path
-        self._file = path.open("rb")
+        self._file = open_regular(path)
         try:
             with explained(
                 f"the ND2 file {path} is cut off or damaged: the map of its parts, written when "
@@ -431,7 +432,7 @@ class Nd2Reader(FileReader[ChunkFile]):
 
 
 def _open(path: Path) -> ChunkFile:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if file.read(len(LEGACY_MAGIC)) == LEGACY_MAGIC:
             raise FovflowError(
                 f"{path} is an ND2 file of the old kind (JPEG 2000, before 2007)",

@@ -22,6 +22,7 @@ from fovflow.readers.base import (
     refuse_rgb,
     unsupported_type,
 )
+from fovflow.userfiles import open_regular
 
 _UNCOMPRESSED = 1
 _DEFLATE = (8, 32946, 50013)
@@ -114,7 +115,7 @@ def count_pages(path: Path) -> int:
 
     ValueError tells of a chain that leaves the file, bites its tail, or is absurdly long.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(8)
         order = {b"II": "<", b"MM": ">"}.get(head[:2])

@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,6 +32,7 @@ from fovflow.readers.base import (
 )
 from fovflow.readers.locate import natural_key
 from fovflow.readers.zarr_metadata import Group, Image, Shards, read_group, read_image
+from fovflow.userfiles import check_regular, open_regular
 
 HARMLESS_BYTES = 64 << 10
 """Deflated chunks up to this size unpack to 66 MiB at most: DEFLATE reaches 1032:1."""
@@ -45,21 +47,23 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def check_chunks(image: Image, key: tuple[int, ...]) -> None:
-    """Raise ValueError for chunks of one plane that unpack to more than a chunk of the array holds.
+    """Raise ValueError for chunks of one plane that are cut off, or unpack to more than they hold.
 
-    The plane is told by its indices along the axes before Y and X.
+    The plane is told by its indices along the axes before Y and X. A chunk that is a pipe, a device
+    or a broken link is an OSError.
     """
     packer, shards = image.packing.packer, image.packing.shards
-    if not packer:
-        return
     chunks = shards.chunks if shards is not None else image.chunks
     limit = math.prod(chunks) * np.dtype(image.dtype).itemsize + MARGIN_BYTES
     for path in _files(image, key):
-        with path.open("rb") as file:
-            size = path.stat().st_size
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             pieces = iter([(0, size)]) if shards is None else _inner(file, size, image, key, shards)
             for start, length in pieces:
-                _check(file, start, min(length, size - start), packer, limit)
+                if length > size - start:
+                    raise ValueError(f"a chunk of {length} bytes is cut off")
+                if packer:
+                    _check(file, start, length, packer, limit)
 
 
 def _files(image: Image, key: tuple[int, ...]) -> Iterator[Path]:
@@ -71,7 +75,7 @@ def _files(image: Image, key: tuple[int, ...]) -> Iterator[Path]:
         for separator in "./":
             name = image.key_start.rstrip("./") + (separator if image.key_start else "")
             path = image.array / (name + separator.join(numbers))
-            if path.is_file():
+            if os.path.lexists(path):
                 yield path
 
 
@@ -96,7 +100,7 @@ def _inner(
 def _check(file: BinaryIO, start: int, length: int, packer: str, limit: int) -> None:
     file.seek(start)
     if packer in ("blosc", "zstd", "lz4"):
-        announced = _announced(packer, file.read(min(_HEAD, length)))
+        announced = _announced(packer, file.read(min(_HEAD, length)), length)
         if announced is None:
             file.seek(start)
             _unpack_zstd(file.read(length), limit)
@@ -106,11 +110,17 @@ def _check(file: BinaryIO, start: int, length: int, packer: str, limit: int) -> 
         _unpack(file, length, packer, limit)
 
 
-def _announced(packer: str, head: bytes) -> int | None:
-    """Return the size that a chunk says of itself, if it does: unpacking stops there."""
+def _announced(packer: str, head: bytes, packed: int) -> int | None:
+    """Return the size that a chunk says of itself, if it does: unpacking stops there.
+
+    `packed`: the bytes that there are. The library for blosc reads beyond them without an error.
+    """
     try:
         if packer == "blosc":
-            return int(struct.unpack_from("<I", head, 4)[0])
+            unpacked, _, said = struct.unpack_from("<III", head, 4)
+            if said > packed:
+                raise ValueError(f"a chunk of {said} bytes is cut off after {packed}")
+            return int(unpacked)
         if packer == "lz4":
             return int(struct.unpack_from("<I", head)[0])
         kind = head[4]
@@ -238,6 +248,9 @@ class ZarrReader(PlaneReader):
         image = self._images[p]
         assert image is not None
         if self._last is None or self._last[0] != p:
+            for name in ("zarr.json", ".zarray", ".zattrs"):
+                with suppress(FileNotFoundError):
+                    check_regular(image.array / name)
             array = zarr.open_array(str(image.array), mode="r", zarr_format=image.version)
             self._last = p, array
         at = {"T": t, "C": c, "Z": z}

@@ -14,6 +14,7 @@ from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import MAX_PLANE_BYTES, check_dtype, check_plane
 from fovflow.readers.locate import path_inside
 from fovflow.units import positive, to_s, to_um
+from fovflow.userfiles import read_regular
 
 _PACKERS = {"blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma"}
 _V2 = _PACKERS | {"delta", "shuffle"}
@@ -318,7 +319,7 @@ def _load(path: Path) -> dict[str, Any]:
     ):
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise ValueError(f"{path.stat().st_size} bytes")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_regular(path))
     if not isinstance(found, dict):
         raise FovflowError(f"{path} is no JSON object", found=type(found).__name__)
     return found

@@ -121,7 +121,7 @@ class Run:
                 remedy="use mode='offline', which records everything in files",
             )
         self._enabled = check_choice("mode", mode, ("offline", "disabled")) == "offline"
-        self._outdir = outdir
+        self._outdir = Path(outdir).expanduser()
         self._process = os.getpid()
         self._settings = Settings()
         self._session: Session | None = None

@@ -13,6 +13,7 @@ from fovflow.errors import complain
 from fovflow.jobrecord import JobRecord
 from fovflow.runs.state import RunState
 from fovflow.runs.store import RunFolder
+from fovflow.terminal import printable, unguarded
 
 _CLEAR = "\r\x1b[J"
 
@@ -21,7 +22,7 @@ class Screen:
     """A terminal, `stream`, with live lines at its end."""
 
     def __init__(self, stream: TextIO):
-        self.stream = stream
+        self.stream = unguarded(stream)
         self._lock = threading.RLock()
         self._lines: list[str] = []
         self._closed = False
@@ -45,13 +46,13 @@ class Screen:
         """Show these lines in place of those before."""
         with self._lock:
             if not self._closed:
-                self._lines = list(lines)
+                self._lines = [printable(line, one_line=True) for line in lines]
                 self._write(_CLEAR + self._drawn())
 
-    def say(self, text: str) -> None:
-        """Write text above the lines."""
+    def say(self, text: str, *, colours: bool = False) -> None:
+        """Write text above the lines; with `colours`, those that are set in it."""
         with self._lock:
-            whole = text if text.endswith("\n") else f"{text}\n"
+            whole = printable(text if text.endswith("\n") else f"{text}\n", colours=colours)
             self._write(whole if self._closed else f"{_CLEAR}{whole}{self._drawn()}")
 
     def close(self) -> None:
@@ -94,7 +95,7 @@ class ScreenStream:
         text = "".join(self._parts)
         self._parts.clear()
         if text:
-            self._screen.say(text)
+            self._screen.say(text, colours=True)
 
     def fileno(self) -> int:
         """Return the terminal's descriptor."""
@@ -144,7 +145,7 @@ def render(
         lines.append(f"  {_name(job):<{name_width}} {text}")
     if len(running) > len(shown):
         lines.append(f"  and {len(running) - len(shown)} more at work")
-    return [line[: width - 1] for line in lines]
+    return [printable(line, one_line=True)[: width - 1] for line in lines]
 
 
 def summary(state: RunState, now: float | None = None) -> str:

@@ -75,7 +75,7 @@ class RunFolder:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         chosen = name or f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
         letters = "".join(c if c.isalnum() or c in "-_." else "-" for c in chosen)
-        slug = letters.strip("-.")[:80] or "run"
+        slug = letters.encode(errors="replace")[:80].decode(errors="ignore").strip("-.") or "run"
         base = Path(outdir) / "runs"
         for number in range(1, 1000):
             ident = f"{stamp}-{slug}" + (f"-{number}" if number > 1 else "")
