@@ -22,7 +22,16 @@ from fovflow.adapter.engine import attempt_of_engine
 from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.errors import FovflowError, complain, sentence_of_system
-from fovflow.events import STOPPED, EventFile, Status, make_event, plain_values, to_line
+from fovflow.events import (
+    STOPPED,
+    EventFile,
+    Status,
+    keep_secret,
+    make_event,
+    plain_values,
+    to_line,
+    writable,
+)
 from fovflow.jobrecord import in_words, job_name, job_record, read_record
 from fovflow.layout import LOGS
 from fovflow.runs.claim import join
@@ -259,11 +268,18 @@ def check_outputs(names: Iterable[str]) -> None:
             raise PermissionError(errno.EACCES, "the file is write-protected", name)
 
 
+class _Discreet(logging.Formatter):
+    """A formatter that keeps secrets out of logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return writable(super().format(record))
+
+
 def open_log(path: Path) -> None:
     """Send what is logged and warned about to the job's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = _Log(path, mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Discreet("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     warnings.simplefilter("default")
@@ -364,6 +380,9 @@ class Job:
         self.params, self.wildcards = snakemake.params, wildcards
         self.config = getattr(snakemake, "config", {})
         self.options = snakemake.params.get("options", {})
+        section = self.config.get("run")
+        secret = section.get("secret") if isinstance(section, Mapping) else None
+        keep_secret(secret or (), [self.config, self.options])
         self._logger = logging.getLogger("fovflow")
         self._every = max(1, int(_number(snakemake, "progress_every", PROGRESS_EVERY)))
         self.recorder = AttemptRecorder(
@@ -551,7 +570,7 @@ def job(snakemake: Any) -> Iterator[Job]:
             logging.getLogger("fovflow").exception("failed")
         if this is None and isinstance(error, Exception):
             raise
-        sentence = "stopped" if this is None else this.fail(error)
+        sentence = "stopped" if this is None else writable(this.fail(error))
         complain(f"{clear_screen()}\n{sentence}\n")
         sys.exit(1)
 

@@ -14,6 +14,7 @@ from fovflow.config.model import Config
 from fovflow.config.run import Labels
 from fovflow.config.section import Section
 from fovflow.errors import ConfigError
+from fovflow.events import keep_secret
 
 
 class InputConfig(Section):
@@ -72,12 +73,14 @@ def parse_execution(config: Any, keys: Mapping[str, Any]) -> ExecutionConfig:
     """
     content = {**_content(config), **keys}
     try:
-        return ExecutionConfig.model_validate(content)
+        checked = ExecutionConfig.model_validate(content)
     except ValidationError as error:
         lines = describe_errors(error, ExecutionConfig)
         raise ConfigError(
             "\n  ".join(["the execution has an error in its keys:", *lines])
         ) from error
+    keep_secret(checked.secret, content)
+    return checked
 
 
 def _content(config: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import FINAL
+from fovflow.events import FINAL, after_fork
 from fovflow.runs.arguments import (
     check_choice,
     check_metadata,
@@ -131,9 +131,12 @@ class Run:
         self._steps = 0
         self._closed = False
         self._said: set[str] = set()
-        self._lock = threading.RLock()
+        after_fork(self, Run._unlock)
         self.content: dict[str, Any] = {"kind": "script"}
         self.joins = True
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()
 
     @property
     def name(self) -> str:
@@ -317,7 +320,8 @@ class Run:
         new = check_tags(tags)
         with self._lock:
             self._tags = list(dict.fromkeys([*self._tags, *new]))
-            self._annotate("tags", lambda _: self._tags, tags=self._tags)
+            # other processes of the run may have added tags, too
+            self._annotate("tags", lambda old: list(dict.fromkeys([*old, *new])), tags=self._tags)
 
     @recorded
     def save(  # noqa: PLR0917  (the order that other trackers have)
@@ -615,9 +619,7 @@ class Run:
         """Change a part of our own run's record; inside a job, tell it in the job's events."""
         session = self.session
         if session.owner:
-            with self._lock:
-                before = session.folder.read_record().get(key) or {}
-                session.folder.update(**{key: change(before)})
+            session.folder.change(lambda before: {key: change(before.get(key) or {})})
         else:
             (kind,) = told
             session.write(kind, **told)

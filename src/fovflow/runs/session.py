@@ -107,7 +107,7 @@ def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) 
     it.
     """
     runs = list_runs(outdir)
-    named = [run for run in runs if name in (run.id, run.read_record()["name"])]
+    named = [run for run in runs if name in (run.id, run.known().get("name"))]
     if not named:
         raise FovflowError(
             f"there is no run {name!r} in {Path(outdir) / 'runs'}",
@@ -115,7 +115,7 @@ def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) 
             remedy="give the name or id of a run that was made with init(running=False)",
         )
     folder = named[-1]
-    status = folder.read_record()["status"]
+    status = folder.known().get("status", "lost")
     if status != "created" or not claim(folder):
         raise FovflowError(
             f"the run {folder.id} does not wait for a process to take it over",
