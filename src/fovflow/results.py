@@ -481,9 +481,12 @@ def _fov_result(
     tables = {channel: path for channel, n in listed if (path := _locate(place, n, missing))}
     traces = next(iter(tables.values()), None)
     outputs = {
-        step: {str(n): path for n, rel in files.items() if (path := _locate(place, rel, missing))}
+        step: {
+            str(n): path
+            for n, rel in (files or {}).items()
+            if rel and (path := _locate(place, rel, missing))
+        }
         for step, files in (paths.get("steps") or {}).items()
-        if files
     }
     return FovResult(
         index=index,

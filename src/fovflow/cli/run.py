@@ -198,6 +198,11 @@ def _run_again(recorded: RunFolder, found: Restoration) -> int:
     except OSError as error:
         print(f"cannot run the command: {error.strerror or error}", file=sys.stderr)
         return 1
+    if done.returncode:
+        print(
+            f"the command ended with status {done.returncode}: outputs may be those of before",
+            file=sys.stderr,
+        )
     made = check_reproduction(recorded, then=then)
     for path in made.different:
         print(f"{path}: differs from what the run recorded", file=sys.stderr)
