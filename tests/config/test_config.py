@@ -260,5 +260,5 @@ def test_what_is_nobodys_quantity_may_be_any_number():
     content = {"datasets": {"a": {"path": "a.nd2"}}, "run": {"metadata": {"x": 1e300}}}
     content["segment"] = {"method": "mine", "options": options}
     assert parse_config(content).segment.options == options
-    with pytest.raises(ConfigError, match="run.metadata.x"):
+    with pytest.raises(ConfigError, match=r"run\.metadata\.x"):
         parse_config({**content, "run": {"metadata": {"x": float("inf")}}})

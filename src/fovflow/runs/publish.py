@@ -144,12 +144,12 @@ def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]
     outdir, failed = outdir_of(run), {} if failed is None else failed
     outputs = outputs_of(run, records=True)
     found: dict[str, Item] = {}
-    for path, output in outputs.items():
+    for told, output in outputs.items():
         try:
             if output.file(outdir).is_file():
-                found[path] = Item(path, output.digest)
+                found[told] = Item(told, output.digest)
         except FovflowError as error:
-            failed[path] = str(error)
+            failed[told] = str(error)
     datasets = sorted({output.job.dataset for output in outputs.values()} - {""})
     datasets = [dataset for dataset in datasets if not leads_out(outdir, dataset)]
     if REPORT_NAME in found and not (outdir / LOGS / "report.json").exists():

@@ -531,12 +531,10 @@ class Run:
         if status == "running" and now == "created":
             if not claim(session.folder):
                 raise FovflowError("another process has taken this run over")
-            with self._lock:
-                session.folder.update(waiting=False)
+            session.folder.update(waiting=False)
             self._begin(running=True)
             return
-        with self._lock:
-            session.folder.set_status(status)
+        session.folder.set_status(status)
 
     def close(self, status: str = "completed", message: str | None = None) -> None:
         """End the run and close its files; safe to call twice.
@@ -558,8 +556,7 @@ class Run:
             if self._watch is not None:
                 self._watch.end()
             if session.owner and self.status != "created":
-                with self._lock:
-                    session.folder.set_status(status, message)
+                session.folder.set_status(status, message)
         except (OSError, FovflowError) as error:
             self._report("close", error)
         finally:
@@ -606,7 +603,7 @@ class Run:
 
     def _open(self, session: Session | None) -> None:
         self._session = session
-        self._watch = Watch(session, self._settings, self._lock) if session else None
+        self._watch = Watch(session, self._settings) if session else None
 
     def _is_active(self) -> bool:
         """Tell whether there is a run to write to; inside a job that is the job's."""
@@ -641,8 +638,7 @@ class Run:
         session, watch = self.session, self._watch
         assert watch is not None
         if running:
-            with self._lock:
-                session.folder.set_status("running")
+            session.folder.set_status("running")
             watch.begin()
         atexit.register(self._close_at_exit)
         watch.watch_for(*self._alerts.values())

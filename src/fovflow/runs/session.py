@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -152,13 +152,10 @@ class Settings:
 
 
 class Watch:
-    """Beside the work of an open run: its heartbeat, what its process uses, and its alerts.
+    """Beside the work of an open run: its heartbeat, what its process uses, and its alerts."""
 
-    `lock`: held while the run's record is changed.
-    """
-
-    def __init__(self, session: Session, settings: Settings, lock: AbstractContextManager[Any]):
-        self._session, self._settings, self._lock = session, settings, lock
+    def __init__(self, session: Session, settings: Settings):
+        self._session, self._settings = session, settings
         self._pid = os.getpid()
         self._watcher: AlertWatcher | None = None
         self._monitor: ResourceMonitor | None = None
@@ -231,10 +228,8 @@ class Watch:
     def _act(self, action: str, firing: Firing) -> None:
         """Stop what is watched: cleanly, with all records written."""
         if self._session.owner:
-            with self._lock:
-                self._session.folder.set_status(
-                    "terminated", f"alert {firing.name}: {firing.message}"
-                )
+            told = f"alert {firing.name}: {firing.message}"
+            self._session.folder.set_status("terminated", told)
         elif action == "stop_run":
             return  # the record of it is what the run's own watcher acts on
         stop_process(self._pid)
