@@ -8,12 +8,13 @@ import os
 import threading
 import time as clock
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+from weakref import WeakKeyDictionary
 
 from fovflow.errors import complain
 
@@ -97,7 +98,7 @@ def now() -> str:
 
 
 def moment(stamp: Any) -> datetime | None:
-    """Return the time that a record tells, in UTC where it has no time zone; None for no time.
+    """Return the time that a record tells, in UTC; None for no time.
 
     Examples
     --------
@@ -108,7 +109,9 @@ def moment(stamp: Any) -> datetime | None:
         at = datetime.fromisoformat(stamp)
     except (ValueError, TypeError):
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    with suppress(OverflowError):  # the first and the last day that there are
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    return None
 
 
 def seconds_of(stamp: str) -> float:
@@ -191,24 +194,115 @@ def from_line(line: str) -> dict[str, Any] | None:
 
 
 def plain_values(value: Any) -> Any:
-    """Return `value` as a record holds it: as it comes back from JSON; NaN and infinities as None.
+    """Return `value` as a record holds it: as it comes back from JSON, without what is secret.
+
+    NaN, infinities and integers beyond all floats are None.
 
     Examples
     --------
     >>> plain_values({1: (2.5, float("nan"))})
     {'1': [2.5, None]}
     """
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, int | float):
+        return value if as_float(value) is not None else None
     if isinstance(value, Mapping):
-        return {str(key): plain_values(item) for key, item in value.items()}
+        return {
+            writable(str(key)): SECRET if is_secret(key, item) else plain_values(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
         return [plain_values(item) for item in value]
-    if value is None or isinstance(value, bool | int | str):
-        return value
     if hasattr(value, "item"):  # NumPy scalars
         return plain_values(value.item())
-    return str(value)
+    return value if value is None else writable(str(value))
+
+
+SECRET = "(secret)"
+"""What records have in place of values that the configuration calls secret."""
+
+LEAST_SECRET = 6
+"""Shortest text, in characters, that is also taken out of other texts, such as messages."""
+
+_secret_keys: set[str] = set()
+_secret_texts: set[str] = set()
+
+
+def keep_secret(keys: str | Iterable[str], content: Any) -> None:
+    """Keep the values that stand under these keys, anywhere, out of all records of this process.
+
+    `keys`: as ``run: secret`` has them. `content`: where the values are found which are taken out
+    of other texts, too.
+    """
+    names = keys.split(",") if isinstance(keys, str) else keys
+    _secret_keys.update(name.strip() for name in names)
+    found = _texts_under(content, inside=False) if _secret_keys else ()
+    _secret_texts.update(text for text in found if len(text) >= LEAST_SECRET)
+
+
+def _texts_under(value: Any, *, inside: bool) -> Iterator[str]:
+    """Yield the texts under secret keys."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts_under(item, inside=inside or key in _secret_keys)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_under(item, inside=inside)
+    elif inside and value is not None:
+        yield str(value)
+
+
+def is_secret(key: Any, value: Any) -> bool:
+    """Tell whether a record has `SECRET` in place of the value of a key."""
+    return key in _secret_keys and value is not None
+
+
+def writable(value: str) -> str:
+    """Return a text as records hold it: without secrets.
+
+    Halves of surrogate pairs, which UTF-8 cannot hold, are ``?``.
+    """
+    text = value.encode("utf-8", "replace").decode()
+    for secret in sorted(_secret_texts, key=len, reverse=True):
+        text = text.replace(secret, SECRET)
+    return text
+
+
+def as_float(value: int | float) -> float | None:
+    """Return a number as a float; None for infinities, NaN and integers beyond all floats.
+
+    Examples
+    --------
+    >>> as_float(3), as_float(10**400)
+    (3.0, None)
+    """
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+_Shared = TypeVar("_Shared")
+_shared: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
+
+
+def after_fork(thing: _Shared, set_up: Callable[[_Shared], None]) -> None:
+    """Set up what a child of this process must not share, such as locks: now, and in each child.
+
+    A lock that another thread holds at a fork would stay locked in the child for ever.
+    """
+    _shared[thing] = set_up
+    set_up(thing)
+
+
+def _set_up_all() -> None:
+    for thing, set_up in list(_shared.items()):
+        set_up(thing)
+
+
+os.register_at_fork(after_in_child=_set_up_all)
 
 
 class EventFile:
@@ -224,6 +318,9 @@ class EventFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("ab", buffering=0)
         self._torn = _ends_within_a_line(self.path)
+        after_fork(self, EventFile._unlock)
+
+    def _unlock(self) -> None:
         self._lock = threading.Lock()
 
     def write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
@@ -261,36 +358,42 @@ def _ends_within_a_line(path: Path) -> bool:
 
 def read_events(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Return the events of a file; cut-off lines and lines of another form are left out."""
-    try:
-        return _events_in(Path(path).read_bytes())
-    except OSError:
-        return []
+    return EventTail(path).read(to_end=True)
 
 
-def _events_in(data: bytes) -> list[dict[str, Any]]:
-    # Texts of events may hold other characters at which Python would end a line.
-    lines = data.decode("utf-8", errors="replace").split("\n")
-    return [event for line in lines if (event := from_line(line)) is not None]
+def lines_of(data: bytes) -> list[str]:
+    """Return the lines of a file of JSON objects that are not empty.
+
+    Texts in it may hold other characters at which Python would end a line.
+    """
+    return [line for line in data.decode("utf-8", errors="replace").split("\n") if line.strip()]
 
 
 class EventTail:
-    """Read a growing file of events: each call returns what is new and whole."""
+    """Read a growing file of events: each call returns what is new and whole.
+
+    `malformed` counts the lines that are no events, which are left out.
+    """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
+        self.malformed = 0
         self._offset = 0
 
-    def read(self) -> list[dict[str, Any]]:
-        """Return the events since the last call."""
+    def read(self, *, to_end: bool = False) -> list[dict[str, Any]]:
+        """Return the events since the last call; `to_end`: also of a line that has no end yet."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
                 data = file.read()
         except OSError:
             return []
-        end = data.rfind(b"\n") + 1
+        end = len(data) if to_end else data.rfind(b"\n") + 1
         self._offset += end
-        return _events_in(data[:end])
+        lines = lines_of(data[:end])
+        events = [event for line in lines if (event := from_line(line)) is not None]
+        self.malformed += len(lines) - len(events)
+        return events
 
 
 RETRY_S = 0.1
@@ -310,10 +413,14 @@ class Journal:
         self._file = EventFile(path)
         self._size = size
         self._blocking = blocking
-        self._kept: deque[str] = deque()
-        self._unrecorded = 0
         self._complained = False
         self._closed = False
+        after_fork(self, Journal._start)
+
+    def _start(self) -> None:
+        """Start with nothing to write: what a parent keeps is the parent's to write."""
+        self._kept: deque[str] = deque()
+        self._unrecorded = 0
         self._lock = threading.Lock()
 
     def write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fovflow.atomic import Digest
-from fovflow.events import ENDED, Status, seconds_of, upgrade
+from fovflow.events import ENDED, Status, as_float, moment, seconds_of, upgrade
 from fovflow.layout import LOGS, parse_record
-from fovflow.records import read_json_object
+from fovflow.records import leads_out, read_json_object
 from fovflow.stages import step_of_rule
 
 ENDS = ("job_finished", "job_failed")
 """Types of the last event of an attempt."""
 
-MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+USAGE = ("seconds", "cpu_s", "peak_mib")
+"""Keys of it that tell what the attempt used."""
+
+MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 """What `JobRecord.take` raises for an event whose values are of other kinds than they should be."""
 
 
@@ -125,10 +128,10 @@ class JobRecord:
         """
         kind = event["type"]
         if kind == "progress":
-            self.t, self.total = int(event["t"]), int(event["T"])
+            self.t, self.total = whole(event["t"]), whole(event["T"])
             self.message = str(event.get("message") or "")
         elif kind == "metrics":
-            self.metrics.update(event["metrics"])
+            self.metrics.update(_numbers(event["metrics"]))
         elif kind == "job_started":
             self._begin(event, files=files)
             self.started = event["time"]
@@ -136,9 +139,7 @@ class JobRecord:
                 self.status = "running"
         elif kind in ENDS:
             self._begin(event, files=files)
-            for name in ("seconds", "cpu_s", "peak_mib"):
-                if isinstance(event.get(name), int | float):
-                    self.usage[name] = float(event[name])
+            self.usage |= _numbers({name: event.get(name) for name in USAGE})
             if not (own and self._ended_by_engine):
                 self._ended_by_engine = not own
                 self._end(event, files=files)
@@ -151,14 +152,17 @@ class JobRecord:
         pid = event.get("pid", self.pid)
         self.pid = pid if isinstance(pid, int) else None
         self.cluster = dict(event.get("cluster") or self.cluster)
+        self.cluster |= {"cpus": whole(self.cluster["cpus"])} if "cpus" in self.cluster else {}
         if files:
             self.options = event.get("options", self.options)
             inputs = event.get("inputs")
             self.inputs = tuple(map(str, inputs)) if isinstance(inputs, list) else self.inputs
 
     def _end(self, event: Mapping[str, Any], *, files: bool) -> None:
+        if event["status"] not in ENDED:
+            raise ValueError(f"wrong status {event['status']!r}")
         self.status, self.ended = event["status"], event.get("time")
-        self.started = event.get("started") or self.started
+        self.started = event["started"] if moment(event.get("started")) else self.started
         self.error, self.log = str(event.get("error") or ""), str(event.get("log") or "")
         frame = event.get("frame")
         self.frame = frame if isinstance(frame, int) else None
@@ -195,7 +199,7 @@ def read_record(path: str | Path, folder: str | Path = "") -> JobRecord | None:
     )
     named = {key: value for key, value in {"fov": fov, "channel": channel}.items() if value}
     try:
-        record.attempt = int(content.get("attempt") or 0)
+        record.attempt = whole(content.get("attempt") or 0)
         record.take({"rule": step, "step": step, "wildcards": named, **content})
     except MALFORMED:
         return None
@@ -245,6 +249,26 @@ def in_words(wildcards: Mapping[str, Any]) -> str:
     numbers = {k: str(int(v)) for k, v in wildcards.items() if k == "fov" and str(v).isdecimal()}
     shown = {**wildcards, **numbers}
     return ", ".join(f"{names.get(key, f'{key} ')}{value}" for key, value in shown.items())
+
+
+def whole(value: Any) -> int:
+    """Return a whole number of a record, 0 to 10⁹; TypeError, ValueError for anything else."""
+    if not 0 <= value <= 10**9:
+        raise ValueError(f"{value} is no number of a record")
+    return int(value)
+
+
+def check_place(job: Any, attempt: Any) -> tuple[str, int]:
+    """Return a job's name and attempt, which name a file; ValueError where they cannot."""
+    if leads_out(".", job) or "/" in job or len(job.encode("utf-8", "replace")) > 255:
+        raise ValueError(f"{job!r} is no name of a job")
+    return job, whole(attempt)
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return those of the values that are finite numbers."""
+    known = {str(k): as_float(v) for k, v in values.items() if isinstance(v, int | float)}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _digest(content: Any) -> Digest | None:

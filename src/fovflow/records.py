@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -17,11 +17,51 @@ import numpy as np
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError
 from fovflow.userfiles import open_regular
+from fovflow.events import SECRET, as_float, is_secret, plain_values, writable
 
 MOST_MERGED = 10_000
-"""Most keys of one mapping in YAML, those that are merged into it included."""
+"""Most keys of one mapping in YAML into which others are merged."""
 
 REMAKE = "delete the file and run the pipeline again: it is remade"
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def leads_out(folder: str | os.PathLike[str], name: Any) -> str:
+    """Return why a name that a file tells is none of a file inside `folder`; empty where it is.
+
+    Examples
+    --------
+    >>> leads_out("results", "fov_000/a.npy"), leads_out("results", "../a.npy")
+    ('', 'lies outside the folder')
+    """
+    if not isinstance(name, str) or not name:
+        return "is no name"
+    if _CONTROL.search(name):
+        return "holds control characters"
+    pure, place = PurePosixPath(name), os.fspath(folder)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name:
+        return "lies outside the folder"
+    for part in pure.parts:
+        place = os.path.join(place, part)  # noqa: PTH118  (many names are looked at)
+        linked = os.path.islink(place)  # noqa: PTH114
+        if linked and not Path(place).resolve().is_relative_to(Path(folder).resolve()):
+            return "is reached through a link that leads out of the folder"
+    return ""
+
+
+def inside(folder: str | os.PathLike[str], name: Any) -> Path:
+    """Return the path of a file that a record names; every name from a file goes through here.
+
+    Raises FovflowError for a name that leads out of `folder`: see `leads_out`.
+    """
+    problem = leads_out(folder, name)
+    if problem:
+        remedy = "what names it was damaged or made up: get the folder anew, or run it again"
+        if "link" in problem:
+            remedy = "put the file itself there in place of the link"
+        raise FovflowError(f"{str(name)[:200]!r} {problem}", remedy=remedy)
+    return Path(folder, name)
 
 
 def read_yaml(path: str | os.PathLike[str]) -> Any:
@@ -56,8 +96,9 @@ def _load(source: str | IO[str], *, strict: bool = False, fast: bool = False) ->
         """The safe loader; it stops where merged keys (``<<``) would multiply without end."""
 
         def flatten_mapping(self, node: Any) -> None:
+            merges = any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value)
             super().flatten_mapping(node)
-            if len(node.value) > MOST_MERGED:
+            if merges and len(node.value) > MOST_MERGED:
                 what = f"more than {MOST_MERGED} keys"
                 raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
 
@@ -119,6 +160,22 @@ def through_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
+def public(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a resolved configuration, plain values, as records show it.
+
+    Arguments of commands may be secrets and addresses are personal: both are left out, as is what
+    ``run: secret`` names.
+    """
+    run = {key: value for key, value in (config.get("run") or {}).items() if key != "smtp"}
+    if run.get("alerts"):
+        run["alerts"] = [
+            {**alert, "command": alert["command"][:1]} if alert.get("command") else alert
+            for alert in run["alerts"]
+        ]
+    shown: dict[str, Any] = plain_values({**config, "run": run})
+    return shown
+
+
 def write_json(path: str | os.PathLike[str], data: Any, *, sort_keys: bool = False) -> None:
     """Write plain values as JSON, atomically: indented, keys in their order or sorted.
 
@@ -162,12 +219,20 @@ def _plain(value: Any, key: str, json_rules: bool = False) -> Any:
     if isinstance(value, Mapping):
         if json_rules and not all(isinstance(name, str) for name in value):
             raise ValueError(f"{key or 'the record'}: JSON keys must be text")
-        return {n: _plain(v, f"{key}.{n}".lstrip("."), json_rules) for n, v in value.items()}
+        names = [writable(n) if isinstance(n, str) else n for n in value]
+        items = zip(names, value.values(), strict=True)
+        return {
+            n: SECRET if is_secret(n, v) else _plain(v, f"{key}.{n}".lstrip("."), json_rules)
+            for n, v in items
+        }
     if isinstance(value, list | tuple):
         return [_plain(v, f"{key}[{i}]", json_rules) for i, v in enumerate(value)]
-    if isinstance(value, float) and json_rules and not math.isfinite(value):
-        raise ValueError(f"{key or 'the record'}: {value} cannot be written as JSON; use null")
-    if value is None or isinstance(value, str | bool | int | float):
+    if isinstance(value, int | float) and json_rules and as_float(value) is None:
+        shown = "so large a number" if isinstance(value, int) else value
+        raise ValueError(f"{key or 'the record'}: {shown} cannot be written as JSON; use null")
+    if isinstance(value, str):
+        return writable(value)
+    if value is None or isinstance(value, bool | int | float):
         return value
     raise ValueError(f"{key or 'the record'}: cannot be written: {type(value).__name__}")
 

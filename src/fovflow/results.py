@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from fovflow.errors import FovflowError, explained
 from fovflow.events import plain_values
 from fovflow.jobrecord import read_record
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
-from fovflow.records import read_yaml, write_yaml
+from fovflow.records import REMAKE, leads_out, read_yaml, write_yaml
 from fovflow.stages import FILES, STACKS
 from fovflow.tables import read_csv, read_header
 
@@ -299,14 +299,8 @@ def load_datasets(folder: str | os.PathLike[str]) -> dict[str, Results]:
 
 def _load_dataset(place: Path) -> Results:
     file = place / RESULTS_NAME
-    content = read_yaml(file) if file.exists() else discover(place)
-    content = _in_our_form(content)
-    if not isinstance(content, dict) or not isinstance(content.get("results_paths"), dict):
-        raise FovflowError(
-            f"{file} is no results file",
-            found=type(content).__name__,
-            remedy="run the pipeline again",
-        )
+    there = file.exists()
+    content = _checked(_in_our_form(read_yaml(file)), file) if there else discover(place)
     missing: list[Path] = []
     metadata = {"dataset": place.name}
     metadata |= {key: value for key, value in content.items() if key not in _NOT_METADATA}
@@ -335,6 +329,91 @@ def _in_our_form(content: Any) -> Any:
             for fov, found in files.items()
         }
         return {**content, "channels": {"pc": pc[0], "fl": fl}, "results_paths": paths}
+
+
+_FORM: dict[str, tuple[type, ...]] = {
+    "results_paths": (dict,),
+    "results_paths.*": (dict,),
+    "results_paths.*.steps": (dict,),
+    "results_paths.*.steps.*": (dict,),
+    "results_paths.*.steps.*.*": (str,),
+    **{f"results_paths.*.{file.listed}": (list,) for file in FILES.values() if file.listed},
+    "fovs": (dict,),
+    "fovs.*": (dict,),
+    "fovs.*.status": (str,),
+    "fovs.*.frame": (int,),
+    "dataset": (str,),
+    "channels": (dict,),
+    "channels.pc": (int,),
+    "channels.fl": (list,),
+    "channels.fl.*": (int,),
+    "channel_names": (dict,),
+    "kept": (list,),
+    "kept.*": (str,),
+    "problems": (list,),
+    "frames": (dict,),
+    "size": (dict,),
+    "raw": (dict,),
+    "counts": (dict,),
+    "pixel_um": (int, float),
+    "params": (dict,),
+    "params.*": (dict,),
+    "params.extract.arguments": (dict,),
+    "params.extract.arguments.features": (dict,),
+    "params.extract.arguments.features.*": (list,),
+    "params.extract.arguments.features.*.*": (str,),
+    "params.extract.qc": (dict,),
+}
+"""Types of the values of a results file, where they are not null; ``*`` is each key or item."""
+
+
+def _checked(content: Any, file: Path) -> dict[str, Any]:
+    """Return the content of a results file, FOVs as text.
+
+    Raises FovflowError that names the place where it is of another kind than it should be.
+    """
+    found = _wrong_place(content) if isinstance(content, dict) else type(content).__name__
+    if not found and not isinstance(content.get("results_paths"), dict):
+        found = "no results_paths"
+    if found:
+        raise FovflowError(f"{file} is no results file", found=found, remedy=REMAKE)
+    by_fov = {key: content.get(key) or {} for key in ("results_paths", "fovs")}
+    named = {k: {str(int(fov)): v for fov, v in part.items()} for k, part in by_fov.items()}
+    return {**content, **named}
+
+
+def _wrong_place(content: dict[str, Any]) -> str:
+    """Return which value is of another kind than it should be, and how; empty where none is."""
+    for form, kinds in _FORM.items():
+        for place, value in _at(content, "", form.split(".")):
+            number = isinstance(value, bool) and bool not in kinds
+            if value is not None and (number or not isinstance(value, kinds)):
+                wanted = " or ".join(_WORDS[kind] for kind in kinds)
+                return f"{place} is {_WORDS.get(type(value), type(value).__name__)}, not {wanted}"
+    for key in ("results_paths", "fovs"):
+        for fov in content.get(key) or {}:
+            if not (str(fov).isascii() and str(fov).isdecimal() and len(str(fov)) < 10):
+                return f"{key} has {str(fov)[:40]!r}, which is no number of an FOV"
+    name = content.get("dataset") or "."
+    problem = leads_out(".", name) or ("/" in name and "is no name of a folder")
+    return f"dataset is {name[:80]!r}, which {problem}" if problem else ""
+
+
+_WORDS = {
+    dict: "a mapping", list: "a list", str: "text", int: "a whole number", float: "a number",
+    bool: "true or false",
+}  # fmt: skip
+
+
+def _at(value: Any, place: str, form: list[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the place and the value of all that a path of keys with wildcards leads to."""
+    if not form:
+        yield place, value
+    elif isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            if form[0] in ("*", str(key)):
+                yield from _at(item, f"{place}.{key}".lstrip("."), form[1:])
 
 
 def discover(place: Path) -> dict[str, Any]:
@@ -390,20 +469,23 @@ def _fov_result(
     missing: list[Path],
 ) -> FovResult:
     index = int(key)
-    status = (content.get("fovs") or {}).get(key, {"status": "unknown"})
-    paths = content["results_paths"].get(key, {})
+    status = (content.get("fovs") or {}).get(key) or {"status": "unknown"}
+    paths = content["results_paths"].get(key) or {}
     stacks: dict[str, dict[int, Path]] = {}
     for kind in STACKS:
-        entries = paths.get(FILES[kind].listed) or []
-        for channel, name in [entries] if entries and not isinstance(entries[0], list) else entries:
+        for channel, name in _entries(paths, kind, place / RESULTS_NAME, key):
             found = _locate(place, name, missing)
             if found:
-                stacks.setdefault(kind, {})[int(channel)] = found
-    listed = paths.get(FILES["traces"].listed) or []
+                stacks.setdefault(kind, {})[channel] = found
+    listed = _entries(paths, "traces", place / RESULTS_NAME, key)
     tables = {channel: path for channel, n in listed if (path := _locate(place, n, missing))}
     traces = next(iter(tables.values()), None)
     outputs = {
-        step: {str(n): path for n, rel in files.items() if (path := _locate(place, rel, missing))}
+        step: {
+            str(n): path
+            for n, rel in (files or {}).items()
+            if rel and (path := _locate(place, rel, missing))
+        }
         for step, files in (paths.get("steps") or {}).items()
     }
     return FovResult(
@@ -482,10 +564,27 @@ def _own_traces(path: Path) -> Path:
     return path.with_name(path.name.replace("_inspected.csv", ".csv"))
 
 
+def _entries(paths: Mapping[str, Any], kind: str, file: Path, fov: str) -> list[tuple[int, str]]:
+    """Return channel and name of each listed file of a kind: one such pair, or a list of them."""
+    listed = FILES[kind].listed
+    given = paths.get(listed) or []
+    pairs = [given] if given and not isinstance(given[0], list) else given
+    for pair in pairs:
+        types = [type(part) for part in pair] if isinstance(pair, list) else []
+        if types != [int, str]:
+            raise FovflowError(
+                f"{file} is no results file",
+                found=f"results_paths.{fov}.{listed} has {str(pair)[:80]}, not channel and name",
+                remedy=REMAKE,
+            )
+    return [(channel, name) for channel, name in pairs]
+
+
 def _locate(place: Path, name: str, missing: list[Path]) -> Path | None:
     """Find a file by its last two parts below the folder; note it where it is missing."""
-    path = place.joinpath(*Path(name).parts[-2:])
-    if ".." not in Path(name).parts[-2:] and path.exists():
+    last = "/".join(PurePath(name).parts[-2:])
+    path = place / last
+    if not leads_out(place, last) and path.exists():
         return path
     missing.append(path)
     return None
@@ -522,7 +621,7 @@ def fov_status(outputs: Sequence[StepOutput], options: Mapping[str, Any]) -> dic
         record = records[item.record]
         if not Path(item.path).is_file():
             return {"status": "incomplete", "step": item.step}
-        made_with = None if record is None else record.options
+        made_with = None if record is None else plain_values(record.options)
         if made_with is not None and made_with != plain_values(options.get(item.step)):
             return {"status": "outdated", "step": item.step}
     return {"status": "complete"}

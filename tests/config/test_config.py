@@ -357,3 +357,29 @@ def test_a_key_that_stands_twice_is_refused(twice, tmp_path):
     file.write_text(f"{twice}")
     with pytest.raises(ConfigError, match=r"the key '(outdir|a)' stands twice"):
         load_config(file)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, float("inf"), float("nan"), 10**400])
+@pytest.mark.parametrize(
+    "place",
+    ["datasets.a.interval_s", "datasets.a.pixel_um", "segment.max_area_um2", "track.reach_um",
+     "qc.border_px", "run.resources_interval_s", "run.silent_after_min", "run.progress_every"],
+)  # fmt: skip
+def test_numbers_that_nothing_can_have_are_refused(place, value):
+    content = {"datasets": {"a": {"path": "a.nd2"}}}
+    inner = content
+    *folders, key = place.split(".")
+    for name in folders:
+        inner = inner.setdefault(name, {})
+    inner[key] = value
+    with pytest.raises(ConfigError, match=key):
+        parse_config(content)
+
+
+def test_what_is_nobodys_quantity_may_be_any_number():
+    options = {"low": float("-inf"), "high": 1e300}
+    content = {"datasets": {"a": {"path": "a.nd2"}}, "run": {"metadata": {"x": 1e300}}}
+    content["segment"] = {"method": "mine", "options": options}
+    assert parse_config(content).segment.options == options
+    with pytest.raises(ConfigError, match=r"run\.metadata\.x"):
+        parse_config({**content, "run": {"metadata": {"x": float("inf")}}})

@@ -13,7 +13,7 @@ from fovflow.adapter.recording import describe_now
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.records import read_yaml
-from fovflow.runs.compare import check_reproduction, restoration
+from fovflow.runs.compare import check_reproduction, relocated, restoration
 from fovflow.runs.store import find_run
 from workflow_project import make_project
 
@@ -91,6 +91,81 @@ def test_the_command_prints_and_runs(recorded, capfd, tmp_path):
     assert main([*arguments, "--run"]) == 0
     assert (tmp_path / "ran").exists()
     assert "10 of 10 outputs are byte for byte those of" in capfd.readouterr().out
+
+
+def in_a_copy(recorded, tmp_path, name="results", **keys):
+    """Return the record of the run for a copy of its folder, in another project."""
+    recorded.edit_run(**keys)
+    copy = tmp_path / "copy" / name
+    shutil.copytree(recorded.outdir, copy)
+    run = find_run(copy)
+    return run, relocated(run)
+
+
+def test_a_copied_run_is_done_again_in_its_copy(recorded, tmp_path, capfd):
+    script = "import pathlib; pathlib.Path('ran').touch()"
+    words = [sys.executable, "-c", script]
+    run, found = in_a_copy(recorded, tmp_path, command=shlex.join(words))
+    assert found["working_directory"] == str(tmp_path / "copy")
+    assert main(["restore", str(run.path), "--run"]) == 0
+    assert (tmp_path / "copy" / "ran").exists()
+    assert not (tmp_path / "ran").exists()
+    out = capfd.readouterr().out
+    assert f"note: the run was made in {recorded.outdir}: it is done again here" in out
+    assert "10 of 10 outputs are byte for byte" in out
+
+
+def test_equality_is_claimed_of_the_copy_only(recorded, tmp_path, capfd):
+    run, _ = in_a_copy(recorded, tmp_path, command=shlex.join([sys.executable, "-c", ""]))
+    path = run.path.parents[1] / recorded.folder.name / recorded.name(0, "tracks.csv")
+    path.write_text("other")
+    assert main(["restore", str(run.path), "--run"]) == 1
+    assert "9 of 10 outputs" in capfd.readouterr().out
+
+
+def test_a_command_that_fails_is_told(recorded, tmp_path, capfd):
+    code = "import sys; sys.exit(3)"
+    run, _ = in_a_copy(recorded, tmp_path, command=shlex.join([sys.executable, "-c", code]))
+    assert main(["restore", str(run.path), "--run"]) == 1
+    assert "the command ended with status 3" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("s --cores 1", "s --cores 1 --config outdir=other"),
+        ("s --config a=1 --cores 1", "s --config outdir=other a=1 --cores 1"),
+        ("s -C outdir=results a=1", "s -C outdir=other a=1"),
+        ("s --directory {old} --cores 1", "s --cores 1 --config outdir=other"),
+        ("s -d {old}", "s --config outdir=other"),
+        ("s --directory={old}", "s --config outdir=other"),
+        ("s --configfile {old}/c.yaml", "s --configfile {new}/c.yaml --config outdir=other"),
+        ("s --configfile /far/c.yaml", "s --configfile /far/c.yaml --config outdir=other"),
+    ],
+)
+def test_a_renamed_copy_is_named_and_nothing_leads_back(recorded, tmp_path, command, expected):
+    new = tmp_path / "copy"
+    new.mkdir()
+    (new / "c.yaml").write_text("{}")
+    names = {"old": tmp_path, "new": new}
+    _, found = in_a_copy(recorded, tmp_path, "other", command=command.format(**names))
+    assert found["command"] == expected.format(**names)
+    assert found["working_directory"] == str(new)
+
+
+@pytest.mark.parametrize("outdir", ["/abs/results", "../results", "a/b/results", "results"])
+def test_wherever_the_original_wrote_a_copy_stays_where_it_is(recorded, tmp_path, outdir):
+    run, found = in_a_copy(
+        recorded, tmp_path, command="s", config={"outdir": outdir}, working_directory="/gone"
+    )
+    place = run.path.parents[1]
+    given = found["command"].partition("outdir=")[2] or outdir
+    directory = found["working_directory"]
+    assert (tmp_path / directory / given).resolve() == place
+
+
+def test_a_run_that_lies_where_it_was_made_is_done_again_as_it_was(recorded):
+    assert relocated(recorded.run) == recorded.run.read_record()
 
 
 @pytest.mark.workflow

@@ -12,9 +12,9 @@ from runs.alerting import NOW, stamp
 
 from fovflow.config.alerts import Alert
 from fovflow.errors import ConfigError
-from fovflow.events import EventFile, read_events
+from fovflow.events import EventFile, moment, read_events
 from fovflow.runs import notify
-from fovflow.runs.alerts import AlertWatcher
+from fovflow.runs.alerts import AlertState, AlertWatcher
 from fovflow.runs.store import RunFolder
 
 
@@ -296,3 +296,42 @@ def test_a_definition_in_records_holds_no_arguments_of_commands():
     assert alert.plain()["command"] == ["curl"]
     assert "threshold" in alert.plain()
     assert "window_s" not in alert.plain()
+
+
+def test_an_average_of_numbers_whose_sum_overflows(folder, events, watch):
+    watcher = watch([above(window_s=100, frequency_s=1)])
+    log(events, [1e308, 1e308, 1e308])
+    assert values(watcher.poll(NOW + 1)) == [1e308]
+
+
+def test_an_integer_that_no_float_can_hold_is_no_value(folder, events, watch):
+    watcher = watch([above()])
+    line = '{"v":2,"time":"%s","type":"metrics","metrics":{"m":%s},"step":0}'
+    for number in (10**400, 10**4000):
+        events.append(line % (stamp(0), number) + "\n")
+    log(events, [11])
+    assert values(watcher.poll(NOW + 1)) == [11]
+
+
+def test_an_alert_that_cannot_be_evaluated_keeps_no_other_from_firing(
+    folder, events, watch, monkeypatch, capsys
+):
+    evaluate = AlertState.evaluate
+
+    def broken(self, *args, **keys):
+        if self.alert.name == "broken":
+            raise OverflowError("too large")
+        return evaluate(self, *args, **keys)
+
+    monkeypatch.setattr(AlertState, "evaluate", broken)
+    watcher = watch([above(name="broken"), above(name="fine")])
+    log(events, [11])
+    assert [firing.name for firing in watcher.poll(NOW + 1)] == ["fine"]
+    watcher.finish()
+    assert capsys.readouterr().err.count("'broken' could not be evaluated") == 1
+
+
+def test_times_beyond_the_calendar_are_none():
+    assert moment("0001-01-01T00:00:00+14:00") is None
+    assert moment("9999-12-31T23:59:59-14:00") is None
+    assert moment("2026-03-01T12:00:00+02:00").isoformat() == "2026-03-01T10:00:00+00:00"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from runs.ownrecords import events_of
 
 from fovflow import Run
 from fovflow.errors import ConfigError
+from fovflow.events import Journal, read_events
 from fovflow.runs.store import RunFolder, list_runs
 
 
@@ -102,3 +104,78 @@ def test_a_fork_does_not_end_its_parents_run(run):
         os._exit(0)
     os.waitpid(pid, 0)
     assert run.status == "running"
+
+
+def forked(work):
+    """Do something in a child of this process, which ends when it hangs; return its status."""
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return status
+
+
+def test_children_of_a_process_whose_threads_log_do_not_hang(run):
+    run.init()
+    stop = threading.Event()
+
+    def spam():
+        while not stop.is_set():
+            run.log_metrics({"x": 1.0})
+            run.update_metadata({"y": 1})
+
+    threads = [threading.Thread(target=spam) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        found = [
+            forked(lambda n=n: (run.log_metrics({"child": n}), run.update_tags([f"t{n}"])))
+            for n in range(15)
+        ]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert found == [0] * 15
+    logged = [
+        e["metrics"]["child"] for e in events_of(run.path, "metrics") if "child" in e["metrics"]
+    ]
+    assert sorted(logged) == list(range(15))
+    assert set(RunFolder(run.path).read_record()["tags"]) == {f"t{n}" for n in range(15)}
+    run.update_tags(["parent"])
+    assert len(RunFolder(run.path).read_record()["tags"]) == 16
+
+
+def test_what_a_parent_could_not_write_is_written_once(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "e.jsonl")
+    monkeypatch.setattr(journal, "_append", lambda line: False)
+    journal.write("message", message="kept")
+    monkeypatch.undo()
+    assert forked(lambda: journal.write("message", message="child")) == 0
+    journal.close()
+    assert [e["message"] for e in read_events(tmp_path / "e.jsonl")] == ["child", "kept"]
+
+
+def test_odd_text_and_numbers_are_recorded(tmp_path):
+    run = Run(outdir=tmp_path)
+    run.config(suppress_errors=False, disable_resources_metrics=True)
+    assert run.init("a\udc80", tags=["t\ud800"], metadata={"k\udc80": "v\udc80"})
+    assert run.log_metrics({"x\udc80": 10**400, "y": 10**5000, "z": 1e308})
+    assert run.log_event("m\udc80")
+    assert run.update_metadata({"n": "\udfff"})
+    for value in (10**400, 10**5000, float("inf")):
+        with pytest.raises(ConfigError, match="is not finite"):
+            run.update_metadata({"n": value})
+    run.close()
+    (found,) = events_of(run.path, "metrics")
+    assert found["metrics"] == {"x?": None, "y": None, "z": 1e308}
+    assert RunFolder(run.path).read_record()["metadata"] == {"k?": "v?", "n": "?"}
+    for wrong in (10**400, 10**5000, float("inf"), float("nan"), 1e300, 0, -1):
+        with pytest.raises(ConfigError):
+            Run(outdir=tmp_path).config(resources_metrics_interval=wrong)
+        with pytest.raises(ConfigError):
+            run.add_alert("a", metric="x", rule="is above", threshold=1, frequency=wrong)

@@ -22,7 +22,16 @@ from fovflow.adapter.engine import attempt_of_engine
 from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.errors import FovflowError, complain, sentence_of_system
-from fovflow.events import STOPPED, EventFile, Status, make_event, plain_values, to_line
+from fovflow.events import (
+    STOPPED,
+    EventFile,
+    Status,
+    keep_secret,
+    make_event,
+    plain_values,
+    to_line,
+    writable,
+)
 from fovflow.jobrecord import in_words, job_name, job_record, read_record
 from fovflow.layout import LOGS
 from fovflow.runs.claim import join
@@ -271,11 +280,11 @@ def open_log(path: Path) -> None:
 
 
 class _Formatter(logging.Formatter):
-    """Writes no control characters of messages into a log."""
+    """Writes neither secrets nor control characters of messages into a log."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as text."""
-        return printable(super().format(record))
+        return printable(writable(super().format(record)))
 
 
 def clear_screen() -> str:
@@ -373,6 +382,9 @@ class Job:
         self.params, self.wildcards = snakemake.params, wildcards
         self.config = getattr(snakemake, "config", {})
         self.options = snakemake.params.get("options", {})
+        section = self.config.get("run")
+        secret = section.get("secret") if isinstance(section, Mapping) else None
+        keep_secret(secret or (), [self.config, self.options])
         self._logger = logging.getLogger("fovflow")
         self._every = max(1, int(_number(snakemake, "progress_every", PROGRESS_EVERY)))
         self.recorder = AttemptRecorder(
@@ -560,7 +572,7 @@ def job(snakemake: Any) -> Iterator[Job]:
             logging.getLogger("fovflow").exception("failed")
         if this is None and isinstance(error, Exception):
             raise
-        sentence = "stopped" if this is None else this.fail(error)
+        sentence = "stopped" if this is None else writable(this.fail(error))
         complain(f"\n{sentence}\n", before=clear_screen())
         sys.exit(1)
 

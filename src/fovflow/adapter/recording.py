@@ -12,7 +12,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -34,10 +34,11 @@ from fovflow.adapter.job import LIVE
 from fovflow.config import parse_config
 from fovflow.config.run import RunConfig
 from fovflow.errors import FovflowError, complain
+from fovflow.events import LEAST_SECRET, SECRET
 from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import fingerprint, raw_files
-from fovflow.records import read_yaml
+from fovflow.records import public, read_yaml
 from fovflow.runs.claim import Claim, left_locked
 from fovflow.runs.provenance import capture_environment, capture_workflow
 from fovflow.runs.recorder import Recorder
@@ -105,10 +106,9 @@ def about_run(pipeline: Pipeline, engine: Engine) -> dict[str, Any]:
     import snakemake
 
     config = pipeline.config.model_dump(mode="json", by_alias=True)
+    hidden = [part for alert in config["run"]["alerts"] for part in (alert["command"] or [])[1:]]
     text = json.dumps(config, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     settings = pipeline.config.run
-    for alert in config["run"]["alerts"]:  # arguments of a command may be secrets
-        alert["command"] = alert["command"] and alert["command"][:1]
     as_module = Path(sys.argv[0]).name == "__main__.py"
     program = [sys.executable, "-m", "snakemake"] if as_module else [sys.argv[0]]
     return {
@@ -120,11 +120,11 @@ def about_run(pipeline: Pipeline, engine: Engine) -> dict[str, Any]:
             "description": settings.description,
             "tags": list(settings.tags),
             "metadata": dict(settings.metadata),
-            "command": shlex.join([*program, *sys.argv[1:]]),
+            "command": _without(hidden, shlex.join([*program, *sys.argv[1:]])),
             "working_directory": str(Path.cwd()),
             "module_of": os.path.relpath(engine.main_snakefile) if engine.is_module else None,
             "configfiles": [] if engine.is_module else engine.configfiles,
-            "config": config,
+            "config": public(config),
             "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "versions": {
                 "fovflow": fovflow.__version__,
@@ -141,6 +141,13 @@ def about_run(pipeline: Pipeline, engine: Engine) -> dict[str, Any]:
         "silent_after_s": 60 * settings.silent_after_min,
         "stop_when_lost": settings.on_lost == "stop_run",
     }
+
+
+def _without(parts: Iterable[str], text: str) -> str:
+    """Return a command line without parts of it that are in no record."""
+    for part in (part for part in parts if len(part) >= LEAST_SECRET):
+        text = text.replace(part, SECRET)
+    return text
 
 
 def _input(pipeline: Pipeline, name: str) -> dict[str, Any]:
@@ -431,7 +438,7 @@ def _config_now(record: Mapping[str, Any], directory: Path) -> Any:
             key, _, value = word.partition("=")
             merged[key] = value
     try:
-        return parse_config(merged).model_dump(mode="json", by_alias=True)
+        return public(parse_config(merged).model_dump(mode="json", by_alias=True))
     except FovflowError as error:
         return {"error": str(error)}
 

@@ -172,10 +172,10 @@ def restore(run: str, execute: bool, outdir: str | None, json: bool) -> int:
     Returns 1 with ``--run`` if the command failed or an output came out otherwise than recorded.
     """
     from fovflow.adapter.recording import describe_now
-    from fovflow.runs.compare import restoration
+    from fovflow.runs.compare import relocated, restoration
 
     recorded = chosen_run(outdir, run)
-    found = restoration(recorded, describe_now(recorded.read_record()))
+    found = restoration(recorded, describe_now(relocated(recorded)))
     lines = [
         f"changed: {change.section}: {change.key}: then {change.first}, today {change.second}"
         for change in found.drift
@@ -198,6 +198,11 @@ def _run_again(recorded: RunFolder, found: Restoration) -> int:
     except OSError as error:
         print(f"cannot run the command: {error.strerror or error}", file=sys.stderr)
         return 1
+    if done.returncode:
+        print(
+            f"the command ended with status {done.returncode}: outputs may be those of before",
+            file=sys.stderr,
+        )
     made = check_reproduction(recorded, then=then)
     for path in made.different:
         print(f"{path}: differs from what the run recorded", file=sys.stderr)

@@ -17,7 +17,7 @@ from fovflow.cli.common import (
     command,
     print_result,
 )
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, complain
 from fovflow.events import ENDED, seconds_of
 from fovflow.units import megabytes
 
@@ -38,21 +38,22 @@ def list_runs(outdir: str | None, json: bool) -> int:
     """Print the runs of an output folder, oldest first."""
     from fovflow.runs import store
 
-    found = map(run_entry, store.list_runs(chosen_outdir(outdir)))
-    entries = [entry for entry in found if entry is not None]
+    found = store.list_runs(chosen_outdir(outdir))
+    entries = []
+    for run in found:
+        try:
+            entries.append(run_entry(run))
+        except FovflowError as error:
+            complain(f"fovflow: {error}")
     print_result(json, entries, lambda: format_runs(entries))
     return 0
 
 
-def run_entry(run: RunFolder) -> dict[str, Any] | None:
-    """Return what the list tells of a run; None where its record cannot be read."""
+def run_entry(run: RunFolder) -> dict[str, Any]:
+    """Return what the list tells of a run; FovflowError where its record cannot be read."""
     from fovflow.runs.state import counts, read_run
 
-    try:
-        record = run.read_record()
-        status = run.status()
-    except (FovflowError, KeyError, OSError):
-        return None
+    record, status = run.read_record(), run.status()
     started, ended = record.get("started"), record.get("ended")
     found = record.get("counts")
     if not found:  # the run has not written down how it ended
@@ -141,6 +142,7 @@ def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
         "attempts": [_job(job) for key, job in sorted(state.jobs.items()) if key[0] in again],
         "alerts": state.alerts,
         "messages": state.messages,
+        **({"malformed": dict(state.malformed)} if state.malformed else {}),
         "cluster_jobs": cluster_costs(state),
     }
 
@@ -203,7 +205,12 @@ def format_run(content: dict[str, Any]) -> str:
     ]
     lines += _section("alerts", alerts)
     messages = [f"{_time(event)}  {event['message']}" for event in content["messages"]]
-    return "\n".join([*lines, *_section("messages", messages)])
+    lines += _section("messages", messages)
+    damaged = [
+        f"{file}: {count} {'line is no event' if count == 1 else 'lines are no events'}, left out"
+        for file, count in content.get("malformed", {}).items()
+    ]
+    return "\n".join([*lines, *_section("damaged records", damaged)])
 
 
 def _section(title: str, content: list[str], *, always: bool = False) -> list[str]:

@@ -15,6 +15,7 @@ from fovflow.config.run import Labels
 from fovflow.config.section import Section
 from fovflow.errors import ConfigError
 from fovflow.userfiles import user_path
+from fovflow.events import keep_secret
 
 
 class InputConfig(Section):
@@ -77,12 +78,14 @@ def parse_execution(config: Any, keys: Mapping[str, Any]) -> ExecutionConfig:
     """
     content = {**_content(config), **keys}
     try:
-        return ExecutionConfig.model_validate(content)
+        checked = ExecutionConfig.model_validate(content)
     except ValidationError as error:
         lines = describe_errors(error, ExecutionConfig)
         raise ConfigError(
             "\n  ".join(["the execution has an error in its keys:", *lines])
         ) from error
+    keep_secret(checked.secret, content)
+    return checked
 
 
 def _content(config: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from fovflow.config.analysis import SampleConfig
 from fovflow.config.model import Config, DatasetConfig
 from fovflow.config.section import fields_of, method_of
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.events import keep_secret
 from fovflow.records import parse_yaml, read_yaml
 from fovflow.userfiles import broken_link, read_regular, user_path
 
@@ -82,6 +83,28 @@ def read_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     return content
 
 
+MOST = 1e9
+"""Largest number that a key of the configuration can have: seconds, pixels, counts, …"""
+
+_ANY_NUMBER = ("run.metadata", "run.alerts", "options", "steps")
+"""Parts of it that may hold any."""
+
+
+def _too_large(value: Any, place: str = "") -> list[str]:
+    """Return a line for each number that no quantity of the pipeline can be."""
+    if place in _ANY_NUMBER or place.endswith(".options"):
+        return []
+    if isinstance(value, Mapping):
+        return [
+            line
+            for key, item in value.items()
+            for line in _too_large(item, f"{place}.{key}".lstrip("."))
+        ]
+    if isinstance(value, int | float) and abs(value) > MOST:
+        return [f"{place}: {reprlib.repr(value)} is too large; allowed: up to {MOST:g}"]
+    return []
+
+
 def parse_config(content: Mapping[str, Any]) -> Config:
     """Check a configuration given as a mapping; values may be strings where unambiguous.
 
@@ -102,11 +125,13 @@ def parse_config(content: Mapping[str, Any]) -> Config:
         raise ConfigError("\n".join(lines))
     try:
         config = Config.model_validate(content)
+        lines += _too_large(config.model_dump(mode="json", by_alias=True))
     except ValidationError as error:
         lines += describe_errors(error, Config)
     if lines:
         count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
         raise ConfigError("\n  ".join([f"the configuration has {count}:", *lines, _REMEDY]))
+    keep_secret(config.run.secret, content)
     return config
 
 

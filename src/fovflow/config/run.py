@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from fovflow.config.alerts import Alert, SmtpConfig, Terms
-from fovflow.config.section import NotNegative, Section
+from fovflow.config.section import NotNegative, Number, Section
 from fovflow.errors import did_you_mean
 
 WORKFLOW_TYPES = (
@@ -31,8 +31,14 @@ class Labels(Section):
     )
     description: str = Field("", description="What the run is for, in words.")
     tags: Terms = Field((), description="Tags to find the run by.")
-    metadata: dict[str, str | int | float | bool | None] = Field(
+    metadata: dict[str, str | int | Number | bool | None] = Field(
         default={}, description="Names and values of one's own to find the run by."
+    )
+
+    secret: Terms = Field(
+        (),
+        description="Keys, wherever they stand, whose values are in no record, such as a plug-in's "
+        "api_key; the password of mail and arguments of alerts' commands never are.",
     )
 
     @field_validator("workflow_type")

@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from math import fsum, inf, isfinite
+from fractions import Fraction
+from math import fsum, inf
 from pathlib import Path
 from typing import Any
 
 from fovflow.config.alerts import Alert, SmtpConfig
 from fovflow.errors import ConfigError, complain
-from fovflow.events import EventFile, EventTail, moment
+from fovflow.events import EventFile, EventTail, as_float, moment
 from fovflow.events import now as utc_now
 from fovflow.runs.notify import Firing, Notifier
 from fovflow.runs.store import RunFolder
@@ -71,7 +72,11 @@ class AlertState:
         """Return the window's average; of a pattern, whether and where it was found last."""
         if self.alert.pattern is not None:
             return max(reversed(self._window), key=lambda item: item[1])
-        mean = fsum(value for _, value, _ in self._window) / len(self._window)
+        values = [value for _, value, _ in self._window]
+        try:
+            mean = fsum(values) / len(values)
+        except OverflowError:  # of the sum, not of the average
+            mean = float(sum(map(Fraction, values)) / len(values))
         text = f"{self.alert.metric} {self.alert.rule}, on average: {mean:g}"
         return self._window[-1][0], mean, text
 
@@ -89,9 +94,9 @@ class AlertState:
             return None
         values = event.get("metrics") if kind == "metrics" else event
         value: Any = values.get(str(alert.metric)) if isinstance(values, Mapping) else None
-        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
-            return None
-        return float(value), f"{alert.metric} {alert.rule}: {float(value):g}"
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        number = as_float(value) if plain else None
+        return None if number is None else (number, f"{alert.metric} {alert.rule}: {number:g}")
 
 
 def event_text(event: Mapping[str, Any]) -> str | None:
@@ -213,10 +218,13 @@ class AlertWatcher:
         fired = []
         for name, alert in self.alerts.items():
             state = watched.states.setdefault(name, AlertState(alert))
-            for event in events:
-                state.feed(event)
             about = alert.name, alert.source, alert.on_alert, watched.job, utc_now()
-            fired += [Firing(*about, *crossing) for crossing in state.evaluate(now, last=last)]
+            try:
+                for event in events:
+                    state.feed(event)
+                fired += [Firing(*about, *crossing) for crossing in state.evaluate(now, last=last)]
+            except Exception as error:  # other alerts are watched for all the same
+                self._say(f"the alert {name!r} could not be evaluated: {error!r}")
         for firing in fired:
             self._tell(firing)
         return fired

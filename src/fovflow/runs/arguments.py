@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fovflow.errors import ConfigError, did_you_mean
-from fovflow.events import moment
+from fovflow.events import as_float, moment
+
+MOST = 1e9
+"""Largest number of seconds, events, or whatever else a setting counts."""
 
 
 def check_metrics(metrics: Any) -> dict[str, int | float]:
@@ -19,7 +21,7 @@ def check_metrics(metrics: Any) -> dict[str, int | float]:
     found: dict[str, int | float] = {}
     for name, value in _plain_items("metrics", "numbers", metrics):
         if not isinstance(value, int | float):
-            raise ConfigError(f"the metric {name!r} is no number", found=repr(value)[:80])
+            raise ConfigError(f"the metric {name!r} is no number", found=short(value))
         found[name] = value
     if not found:
         raise ConfigError("there is no metric to log", found="an empty mapping")
@@ -36,8 +38,9 @@ def check_metadata(metadata: Any) -> dict[str, str | int | float | bool | None]:
                 found=type(metadata[name]).__name__,
                 remedy="save larger things with save()",
             )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"the value of {name!r} is not finite", found=repr(value))
+        if isinstance(value, int | float) and as_float(value) is None:
+            found_value = "an integer beyond all floats" if isinstance(value, int) else repr(value)
+            raise ConfigError(f"the value of {name!r} is not finite", found=found_value)
         found[name] = value
     return found
 
@@ -48,7 +51,7 @@ def _plain_items(what: str, kind: str, given: Any) -> Iterator[tuple[str, Any]]:
         raise ConfigError(f"{what} are a mapping of names to {kind}", found=type(given).__name__)
     for name, value in given.items():
         if not isinstance(name, str) or not name:
-            raise ConfigError(f"names of {what} are text", found=repr(name))
+            raise ConfigError(f"names of {what} are text", found=short(name))
         scalar = hasattr(value, "item") and getattr(value, "ndim", 0) == 0
         yield name, value.item() if scalar else value
 
@@ -58,18 +61,18 @@ def check_tags(tags: Any) -> list[str]:
     if tags is None:
         return []
     if isinstance(tags, str) or not isinstance(tags, Iterable):
-        raise ConfigError("tags are a list of text", found=repr(tags)[:80])
+        raise ConfigError("tags are a list of text", found=short(tags))
     found = list(tags)
     wrong = [tag for tag in found if not isinstance(tag, str) or not tag.strip()]
     if wrong:
-        raise ConfigError("tags are text", found=repr(wrong[0])[:80])
+        raise ConfigError("tags are text", found=short(wrong[0]))
     return list(dict.fromkeys(found))
 
 
 def check_text(what: str, value: Any, *, empty: bool = True) -> str:
     """Return a text."""
     if not isinstance(value, str) or not (empty or value.strip()):
-        raise ConfigError(f"{what} is text", found=repr(value)[:80])
+        raise ConfigError(f"{what} is text", found=short(value))
     return value
 
 
@@ -85,19 +88,28 @@ def check_choice(what: str, value: Any, allowed: Iterable[str]) -> str:
 def check_positive(what: str, value: Any, *, whole: bool = False) -> Any:
     """Return a positive number."""
     kinds = int if whole else int | float
-    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+    number = as_float(value) if isinstance(value, kinds) else None
+    if isinstance(value, bool) or number is None or not 0 < number <= MOST:
         raise ConfigError(
-            f"{what} is a positive {'whole ' if whole else ''}number", found=repr(value)
+            f"{what} is a positive {'whole ' if whole else ''}number", found=short(value)
         )
     return value
+
+
+def short(value: Any) -> str:
+    """Return a value as errors show it; Python writes out no integer of thousands of digits."""
+    try:
+        return repr(value)[:80]
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def check_pid(pid: Any) -> int:
     """Return the id of a process that is there."""
     import psutil
 
-    if isinstance(pid, bool) or not isinstance(pid, int) or pid <= 0:
-        raise ConfigError("a process id is a positive whole number", found=repr(pid))
+    if isinstance(pid, bool) or not isinstance(pid, int) or not 0 < pid < 2**31:
+        raise ConfigError("a process id is a positive whole number", found=short(pid))
     if not psutil.pid_exists(pid):
         raise ConfigError(f"there is no process {pid}", remedy="set it while the process runs")
     return pid
@@ -126,7 +138,7 @@ def check_timestamp(timestamp: Any) -> str | None:
             return at.astimezone(UTC).isoformat(timespec="microseconds")
     raise ConfigError(
         "a time stamp is text such as 2026-03-01 12:00:00.500000, in UTC",
-        found=repr(timestamp)[:80],
+        found=short(timestamp),
     )
 
 

@@ -254,6 +254,52 @@ class Restoration:
         }
 
 
+def relocated(run: RunFolder) -> dict[str, Any]:
+    """Return a run's record with the command for the folder that the run lies in now.
+
+    A copied or moved run is done again there and never in the original: in the folder around it
+    that the original's working directory was, with ``outdir`` where the folder has another name.
+    """
+    record = run.read_record()
+    outdir = outdir_of(run).absolute()
+    told = Path(str(_mapping(record.get("config")).get("outdir") or outdir.name))
+    worked = Path(str(record.get("working_directory") or Path.cwd()))
+    if (worked / told).resolve() == outdir.resolve():
+        return record
+    below = not told.is_absolute() and ".." not in told.parts and len(told.parts) > 0
+    directory = outdir.parents[len(told.parts) - 1 if below else 0]
+
+    def moved(name: str) -> str:
+        """Return the name in the folder of the copy, where the file lies there."""
+        path = Path(name)
+        if not (path.is_absolute() and path.is_relative_to(worked)):
+            return name
+        there = directory / path.relative_to(worked)
+        return str(there) if there.exists() else name
+
+    program, *given = shlex.split(str(record.get("command") or "")) or [""]
+    words: list[str] = []
+    for word, before in zip(given, ["", *given], strict=False):
+        option = word.partition("=")[0]
+        if option not in ("--directory", "-d") and before not in ("--directory", "-d"):
+            words.append(moved(word))
+    if directory / told != outdir:
+        place = f"outdir={outdir.relative_to(directory)}"
+        words = [word for word in words if not word.startswith("outdir=")]
+        names = [number for number, word in enumerate(words) if word in ("--config", "-C")]
+        if names:
+            words.insert(names[0] + 1, place)
+        else:
+            words += ["--config", place]
+    return {
+        **record,
+        "command": shlex.join([program, *words]) if program else "",
+        "working_directory": str(directory),
+        "configfiles": [moved(str(name)) for name in record.get("configfiles") or []],
+        "moved_from": str(worked / told),
+    }
+
+
 def restoration(run: RunFolder, today: Mapping[str, Any]) -> Restoration:
     """Return how a run is done again, and what has changed since.
 
@@ -263,7 +309,7 @@ def restoration(run: RunFolder, today: Mapping[str, Any]) -> Restoration:
     `today`: ``workflow``, ``environment``, ``config`` and ``inputs`` as ``run.json`` would have
     them now. Raises FovflowError if the run has no recorded command.
     """
-    record = run.read_record()
+    record = relocated(run)
     words = shlex.split(str(record.get("command") or ""))
     if not words:
         raise FovflowError(
@@ -273,10 +319,14 @@ def restoration(run: RunFolder, today: Mapping[str, Any]) -> Restoration:
         )
     directory = Path(str(record.get("working_directory") or Path.cwd()))
     notes = []
+    if "moved_from" in record:
+        notes.append(
+            f"the run was made in {record['moved_from']}: it is done again here, in this copy"
+        )
     for name in record.get("configfiles") or []:
         if not (directory / name).exists():
             saved = run.path / CONFIG_NAME
-            write_yaml(saved, record.get("config") or {})
+            write_yaml(saved, _without_notification(record.get("config") or {}))
             words = [str(saved.absolute()) if word == name else word for word in words]
             notes.append(f"{name} is gone: the recorded configuration takes its place")
     if record.get("module_of"):
@@ -292,6 +342,23 @@ def restoration(run: RunFolder, today: Mapping[str, Any]) -> Restoration:
         drift=tuple(compare_records(record, today)),
         notes=tuple(notes),
     )
+
+
+def _without_notification(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded configuration without what alerts need of what is in no record."""
+    run = dict(_mapping(config.get("run")))
+    if run.get("alerts"):
+        run["alerts"] = [
+            {
+                **alert,
+                "command": None,
+                "notification": [
+                    way for way in alert.get("notification") or () if way in ("none", "log", "file")
+                ],
+            }
+            for alert in run["alerts"]
+        ]
+    return {**config, **({"run": run} if run else {})}
 
 
 @dataclass(slots=True)
@@ -320,7 +387,7 @@ def check_reproduction(run: RunFolder, *, then: Mapping[str, Any] | None = None)
     for path, output in (outputs_of(run) if then is None else then).items():
         if not _stays(path, record):
             continue
-        file = outdir_of(run) / path
+        file = output.file(outdir_of(run))
         if output.digest is None:
             found.unknown.append(path)
         elif not file.is_file():

@@ -12,10 +12,10 @@ from typing import Any
 import fovflow
 from fovflow.atomic import Digest, remove_leftovers, write_text
 from fovflow.errors import FovflowError
-from fovflow.events import now
+from fovflow.events import now, writable
 from fovflow.jobrecord import JobRecord
 from fovflow.layout import PLAN_NAME, RESULTS_NAME, STAMP_NAME
-from fovflow.records import read_json_object
+from fovflow.records import leads_out, public, read_json_object
 from fovflow.runs.manifest import (
     FILE_NAME,
     JOB_LIMIT,
@@ -84,9 +84,9 @@ def job_table(folder: Path, jobs: list[JobRecord]) -> tuple[str, Digest]:
 
 def write_if_changed(path: Path, text: str) -> Digest:
     """Write a text, unless the file holds just that already; return its digest."""
-    data = text.encode()
+    data = writable(text).encode()
     if not path.exists() or path.read_bytes() != data:
-        write_text(path, text)
+        write_text(path, data.decode())
     else:
         remove_leftovers(path)
     return _digest(data)
@@ -121,19 +121,18 @@ def write_manifest(
     made_by = {job.run for job in jobs}
     found = list_runs(outdir)
     chosen = [run for run in found if run.id in made_by] or found[-1:]
-    runs = [{**run.read_record(), "id": run.id, "status": run.status()} for run in chosen]
+    runs = [{**run.known(), "id": run.id, "status": run.status()} for run in chosen]
     last: Mapping[str, Any] = runs[-1] if runs else {}
     environment = last.get("environment") or capture_environment()
     workflow, scripts = copy_workflow(folder, workflow_folder)
     settings = config.get("run") or {}
-    public = {key: value for key, value in settings.items() if key != "smtp"}  # addresses
     documents: dict[str, tuple[Digest | None, str]] = {
         name: (_digest((folder / name).read_bytes()), words)
         for name, words in DOCUMENTS.items()
         if (folder / name).exists()
     }
     for name, words, content in (
-        ("config", "The resolved configuration", {**config, "run": public}),
+        ("config", "The resolved configuration", public(config)),
         ("environment", "The software environment", environment),
     ):
         path = f"{FOLDER}/{name}.json"
@@ -148,7 +147,11 @@ def write_manifest(
         raw=_raw(folder, last),
         runs=tuple(runs),
         jobs=tuple(jobs),
-        present=frozenset(path for path in recorded - set(DOCUMENTS) if (folder / path).exists()),
+        present=frozenset(
+            path
+            for path in recorded - set(DOCUMENTS)
+            if not leads_out(folder, path) and (folder / path).exists()
+        ),
         documents=documents,
         workflow=workflow,
         scripts=scripts,

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fovflow.atomic import Digest, digest_of
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL
+from fovflow.events import FINAL, lines_of
+from fovflow.jobrecord import read_record
 from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
+from fovflow.records import leads_out, read_json, read_yaml
 from fovflow.runs.manifest import FILE_NAME
 from fovflow.runs.manifest_records import FOLDER
-from fovflow.runs.state import outdir_of, outputs_of
-from fovflow.runs.store import RunFolder
+from fovflow.runs.state import outdir_of, outputs_of, read_with_files
+from fovflow.runs.store import RunFolder, list_runs
 
 
 class ChangedError(Exception):
@@ -130,28 +132,26 @@ class Published:
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as plain values."""
-        return {
-            "copied": self.copied,
-            "kept": self.kept,
-            "repaired": self.repaired,
-            "failed": self.failed,
-            "bytes": self.bytes,
-        }
+        return asdict(self)
 
 
-def items_of(run: RunFolder) -> list[Item]:
+def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]:
     """Return what belongs to a run: outputs that exist, their records and manifests, the run.
 
-    A run that failed has the outputs that it made before it did.
+    A run that failed has the outputs that it made before it did. `failed` takes, by name, what
+    cannot be published: names that lead out of the folder, and damaged records.
     """
-    outdir = outdir_of(run)
-    outputs = outputs_of(run)
-    found = {
-        path: Item(path, output.digest)
-        for path, output in outputs.items()
-        if (outdir / path).is_file()
-    }
+    outdir, failed = outdir_of(run), {} if failed is None else failed
+    outputs = outputs_of(run, records=True)
+    found: dict[str, Item] = {}
+    for told, output in outputs.items():
+        try:
+            if output.file(outdir).is_file():
+                found[told] = Item(told, output.digest)
+        except FovflowError as error:
+            failed[told] = str(error)
     datasets = sorted({output.job.dataset for output in outputs.values()} - {""})
+    datasets = [dataset for dataset in datasets if not leads_out(outdir, dataset)]
     if REPORT_NAME in found and not (outdir / LOGS / "report.json").exists():
         found[REPORT_NAME] = Item(REPORT_NAME)  # made again by no job
     for folder in [outdir, *(outdir / dataset for dataset in datasets)]:
@@ -163,7 +163,41 @@ def items_of(run: RunFolder) -> list[Item]:
         if path.is_file() and path.name != "heartbeat" and not path.name.startswith("publish-"):
             name = f"runs/{run.id}/{path.relative_to(run.path).as_posix()}"
             found[name] = Item(name)
-    return [found[name] for name in sorted(found)]
+    for place in sorted(found):
+        if problem := leads_out(outdir, place):
+            failed[place] = f"it {problem}"
+            del found[place]
+    failed |= _damages(run, outdir, found)
+    return [found[place] for place in sorted(found)]
+
+
+def _damages(run: RunFolder, outdir: Path, found: Iterable[str]) -> dict[str, str]:
+    """Return which records are damaged and how, by name; they are published as they are.
+
+    Events of earlier runs count, too: they tell which outputs there are.
+    """
+    damages = {
+        f"runs/{other.id}/{file}": "1 line is no event" if n == 1 else f"{n} lines are no events"
+        for other in list_runs(outdir)
+        if other.id <= run.id
+        for file, n in read_with_files(other).malformed.items()
+    }
+    for name in found:
+        path, parts = outdir / name, name.split("/")
+        try:
+            if parts[0] == "runs":
+                if path == run.path / "run.json":
+                    run.read_record()
+            elif path.name == RESULTS_NAME:
+                read_yaml(path)
+            elif path.suffix == ".json" and LOGS in parts:
+                if read_record(path) is None:
+                    damages[name] = "no record of a job"
+            elif path.suffix == ".json" and not isinstance(read_json(path), dict):
+                damages[name] = "no JSON object"
+        except FovflowError as error:
+            damages[name] = str(error)
+    return {name: f"damaged: {problem}" for name, problem in damages.items()}
 
 
 def _companions(folder: Path) -> Iterator[Path]:
@@ -211,9 +245,11 @@ def publish(
         )
     if run.status() not in FINAL:
         raise FovflowError(f"the run {run.id} is at work", remedy="publish it when it has ended")
-    items = items_of(run)
+    failed: dict[str, str] = {}
+    items = items_of(run, failed)
     sizes = [(outdir / item.path).stat().st_size for item in items]
     work = _Work(outdir, place, State(run.path / f"publish-{place.slug}.jsonl"), sleep)
+    work.outcome.failed |= failed
     for item, size in zip(items, sizes, strict=True):
         work.publish(item)
         if advance is not None:
@@ -267,7 +303,7 @@ class State:
         self._path = path
         self._done: dict[str, Digest] = {}
         with suppress(OSError):
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in lines_of(path.read_bytes()):
                 with suppress(ValueError, KeyError, TypeError, RecursionError):
                     entry = json.loads(line)
                     self._done[entry["path"]] = Digest(entry["bytes"], entry["sha256"])

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import FINAL
+from fovflow.events import FINAL, after_fork
 from fovflow.runs.arguments import (
     check_choice,
     check_metadata,
@@ -131,9 +131,12 @@ class Run:
         self._steps = 0
         self._closed = False
         self._said: set[str] = set()
-        self._lock = threading.RLock()
+        after_fork(self, Run._unlock)
         self.content: dict[str, Any] = {"kind": "script"}
         self.joins = True
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()
 
     @property
     def name(self) -> str:
@@ -317,7 +320,8 @@ class Run:
         new = check_tags(tags)
         with self._lock:
             self._tags = list(dict.fromkeys([*self._tags, *new]))
-            self._annotate("tags", lambda _: self._tags, tags=self._tags)
+            # other processes of the run may have added tags, too
+            self._annotate("tags", lambda old: list(dict.fromkeys([*old, *new])), tags=self._tags)
 
     @recorded
     def save(  # noqa: PLR0917  (the order that other trackers have)
@@ -527,12 +531,10 @@ class Run:
         if status == "running" and now == "created":
             if not claim(session.folder):
                 raise FovflowError("another process has taken this run over")
-            with self._lock:
-                session.folder.update(waiting=False)
+            session.folder.update(waiting=False)
             self._begin(running=True)
             return
-        with self._lock:
-            session.folder.set_status(status)
+        session.folder.set_status(status)
 
     def close(self, status: str = "completed", message: str | None = None) -> None:
         """End the run and close its files; safe to call twice.
@@ -554,8 +556,7 @@ class Run:
             if self._watch is not None:
                 self._watch.end()
             if session.owner and self.status != "created":
-                with self._lock:
-                    session.folder.set_status(status, message)
+                session.folder.set_status(status, message)
         except (OSError, FovflowError) as error:
             self._report("close", error)
         finally:
@@ -602,7 +603,7 @@ class Run:
 
     def _open(self, session: Session | None) -> None:
         self._session = session
-        self._watch = Watch(session, self._settings, self._lock) if session else None
+        self._watch = Watch(session, self._settings) if session else None
 
     def _is_active(self) -> bool:
         """Tell whether there is a run to write to; inside a job that is the job's."""
@@ -615,9 +616,7 @@ class Run:
         """Change a part of our own run's record; inside a job, tell it in the job's events."""
         session = self.session
         if session.owner:
-            with self._lock:
-                before = session.folder.read_record().get(key) or {}
-                session.folder.update(**{key: change(before)})
+            session.folder.change(lambda before: {key: change(before.get(key) or {})})
         else:
             (kind,) = told
             session.write(kind, **told)
@@ -639,8 +638,7 @@ class Run:
         session, watch = self.session, self._watch
         assert watch is not None
         if running:
-            with self._lock:
-                session.folder.set_status("running")
+            session.folder.set_status("running")
             watch.begin()
         atexit.register(self._close_at_exit)
         watch.watch_for(*self._alerts.values())

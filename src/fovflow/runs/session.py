@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -107,7 +107,7 @@ def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) 
     it.
     """
     runs = list_runs(outdir)
-    named = [run for run in runs if name in (run.id, run.read_record()["name"])]
+    named = [run for run in runs if name in (run.id, run.known().get("name"))]
     if not named:
         raise FovflowError(
             f"there is no run {name!r} in {Path(outdir) / 'runs'}",
@@ -115,7 +115,7 @@ def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) 
             remedy="give the name or id of a run that was made with init(running=False)",
         )
     folder = named[-1]
-    status = folder.read_record()["status"]
+    status = folder.known().get("status", "lost")
     if status != "created" or not claim(folder):
         raise FovflowError(
             f"the run {folder.id} does not wait for a process to take it over",
@@ -152,13 +152,10 @@ class Settings:
 
 
 class Watch:
-    """Beside the work of an open run: its heartbeat, what its process uses, and its alerts.
+    """Beside the work of an open run: its heartbeat, what its process uses, and its alerts."""
 
-    `lock`: held while the run's record is changed.
-    """
-
-    def __init__(self, session: Session, settings: Settings, lock: AbstractContextManager[Any]):
-        self._session, self._settings, self._lock = session, settings, lock
+    def __init__(self, session: Session, settings: Settings):
+        self._session, self._settings = session, settings
         self._pid = os.getpid()
         self._watcher: AlertWatcher | None = None
         self._monitor: ResourceMonitor | None = None
@@ -231,10 +228,8 @@ class Watch:
     def _act(self, action: str, firing: Firing) -> None:
         """Stop what is watched: cleanly, with all records written."""
         if self._session.owner:
-            with self._lock:
-                self._session.folder.set_status(
-                    "terminated", f"alert {firing.name}: {firing.message}"
-                )
+            told = f"alert {firing.name}: {firing.message}"
+            self._session.folder.set_status("terminated", told)
         elif action == "stop_run":
             return  # the record of it is what the run's own watcher acts on
         stop_process(self._pid)

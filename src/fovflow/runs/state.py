@@ -12,7 +12,17 @@ from typing import Any
 
 from fovflow.atomic import Digest
 from fovflow.events import ENDED, FINAL, EventTail, Status, seconds_of
-from fovflow.jobrecord import ENDS, MALFORMED, JobKey, JobRecord, read_records, shared_words
+from fovflow.jobrecord import (
+    ENDS,
+    MALFORMED,
+    JobKey,
+    JobRecord,
+    check_place,
+    read_records,
+    shared_words,
+    whole,
+)
+from fovflow.records import inside, leads_out
 from fovflow.runs.store import RunFolder, list_runs
 
 
@@ -35,21 +45,30 @@ class RunState:
         Messages of the run itself.
     cluster_jobs : list of dict
         Jobs that a cluster was given, in that order.
+    malformed : dict of str to int
+        Number of lines that are no events, and are left out, by file in the run's folder.
     """
 
     def __init__(self, record: Mapping[str, Any] | None = None, *, files: bool = False):
         self.record: dict[str, Any] = dict(record or {})
-        self.planned: dict[str, int] = dict(self.record.get("jobs") or {})
+        self.planned: dict[str, int] = {}
+        with suppress(*MALFORMED):
+            self.plan(self.record.get("jobs") or {})
         self.jobs: dict[tuple[str, int], JobRecord] = {}
         self.alerts: list[dict[str, Any]] = []
         self.messages: list[dict[str, Any]] = []
         self.cluster_jobs: list[dict[str, Any]] = []
+        self.malformed: Counter[str] = Counter()
         self._files = files
         self._last: dict[str, JobRecord] = {}
         self._by_status: dict[str, dict[str, JobRecord]] = {}
         self._spent: dict[str, tuple[int, float]] = {}
 
     # ---- events
+
+    def plan(self, jobs: Mapping[str, Any]) -> None:
+        """Note the number of jobs by rule."""
+        self.planned = {str(rule): whole(number) for rule, number in jobs.items()}
 
     def submitted(self, job: str, attempt: int, rule: str, wildcards: Mapping[str, Any]) -> None:
         """Note a job that the engine has handed out and that has not said anything itself yet."""
@@ -70,25 +89,32 @@ class RunState:
                 self._last[job] = record = self.jobs[job, before]
                 self._by_status.setdefault(record.status, {})[job] = record
 
-    def feed(self, event: Mapping[str, Any], job: tuple[str, int] | None = None) -> None:
+    def feed(self, event: Mapping[str, Any], job: tuple[str, int] | None = None) -> bool:
         """Take one event; `job` says whose it is where a job tells it itself.
 
-        What an event of other values than it should have would change is left as it is.
+        Returns whether it is one; an event of other values than it should have is left out.
         """
         kind = str(event["type"])
-        with suppress(*MALFORMED):
+        try:
             if kind == "workflow":
-                self.planned = dict(event["jobs"])
+                self.plan(event["jobs"])
             elif kind == "alert":
                 self.alerts.append(dict(event))
             elif kind == "message" and job is None:
                 self.messages.append(dict(event))
             elif kind == "cluster_job":
-                self.cluster_jobs.append({**event, "attempt": int(event["attempt"])})
+                attempt, asked = whole(event["attempt"]), dict(event.get("asked") or {})
+                names = [check_place(name, attempt)[0] for name in event["jobs"]]
+                about = {"attempt": attempt, "jobs": names, "asked": asked}
+                self.cluster_jobs.append({**event, **about})
             elif kind == "job_started" or kind in ENDS:
-                self._feed_job(event, self._job(str(event["job"]), int(event["attempt"])), job)
+                place = check_place(event["job"], event["attempt"])
+                self._feed_job(event, self._job(*place), job)
             elif job is not None:
                 self._feed_job(event, self._job(*job), job)
+        except MALFORMED:
+            return False
+        return True
 
     def _feed_job(
         self, event: Mapping[str, Any], record: JobRecord, job: tuple[str, int] | None
@@ -206,8 +232,9 @@ class RunReader:
     def poll(self) -> RunState:
         """Read everything that is new; return the state."""
         record = self.state.record = self.run.read_record()
-        if not self.state.planned and isinstance(record.get("jobs"), dict):
-            self.state.planned = dict(record["jobs"])
+        if not self.state.planned:
+            with suppress(*MALFORMED):
+                self.state.plan(record.get("jobs") or {})
         record["status"] = self.run.status()
         self.poll_events()
         return self.state
@@ -215,8 +242,7 @@ class RunReader:
     def poll_events(self) -> None:
         """Read what is new of all files of events."""
         for tail in self._own:
-            for event in tail.read():
-                self.state.feed(event)
+            self._read(tail)
         self.poll_jobs(self._changed_jobs())
 
     def poll_jobs(self, jobs: Iterable[str]) -> None:
@@ -228,14 +254,24 @@ class RunReader:
                         (job, attempt), EventTail(self.run.job_file(job, attempt))
                     )
         for key, tail in list(self._tails.items()):
-            for event in tail.read():
-                self.state.feed(event, key)
+            for event in self._read(tail, key):
                 if self._listener is not None:
                     self._listener(event, key)
                 if event["type"] in ENDS:
                     self._ended.add(key)
             if key in self._ended:
                 del self._tails[key]
+
+    def _read(self, tail: EventTail, key: tuple[str, int] | None = None) -> list[dict[str, Any]]:
+        """Take what is new of a file; count what in it is no event, and return the events."""
+        before = tail.malformed
+        found = tail.read()
+        events = [event for event in found if self.state.feed(event, key)]
+        tail.malformed += len(found) - len(events)
+        if tail.malformed > before:
+            file = tail.path.relative_to(self.run.path).as_posix()
+            self.state.malformed[file] = tail.malformed
+        return events
 
     def _changed_jobs(self) -> list[str]:
         """Return the jobs whose folders have changed since the last call."""
@@ -257,14 +293,18 @@ def read_run(run: RunFolder) -> RunState:
     return RunReader(run).poll()
 
 
-def read_attempts(run: RunFolder) -> list[JobRecord]:
-    """Return every attempt of every job of a run, with its files, by job, then attempt."""
+def read_with_files(run: RunFolder) -> RunState:
+    """Return what a run's events tell, with the files of its jobs."""
     reader = RunReader(run, RunState(files=True))
     reader.poll_events()
-    found = [job for _, job in sorted(reader.state.jobs.items()) if job.rule]
-    for job in found:
+    for job in reader.state.jobs.values():
         job.run = run.id
-    return found
+    return reader.state
+
+
+def read_attempts(run: RunFolder) -> list[JobRecord]:
+    """Return every attempt of every job of a run, with its files, by job, then attempt."""
+    return [job for _, job in sorted(read_with_files(run).jobs.items()) if job.rule]
 
 
 MOST_FAILURES = 1000
@@ -413,6 +453,12 @@ class Output:
     path: str
     digest: Digest | None
     job: JobRecord
+    name: str
+    """Relative to the folder of the job's dataset."""
+
+    def file(self, outdir: Path) -> Path:
+        """Return the file; FovflowError where its name leads out of the dataset's folder."""
+        return inside(inside(outdir, self.job.dataset or "."), self.name)
 
 
 def outdir_of(run: RunFolder) -> Path:
@@ -420,17 +466,29 @@ def outdir_of(run: RunFolder) -> Path:
     return run.path.parent.parent
 
 
-def outputs_of(run: RunFolder) -> dict[str, Output]:
+def outputs_of(run: RunFolder, *, records: bool = False) -> dict[str, Output]:
     """Return the outputs as of the end of a run, by name relative to the output folder.
 
     These are the outputs that the run made, and those of earlier runs of the folder that it found
     up to date: a run that was stopped and one that completed its work are told alike from one that
-    did all at once.
+    did all at once. With `records`, those of the datasets' folders tell of jobs whose events are
+    damaged or gone.
     """
-    runs = [other for other in list_runs(outdir_of(run)) if other.id <= run.id]
+    outdir = outdir_of(run)
+    runs = list_runs(outdir)
+    later = {other.id for other in runs if other.id > run.id}
+    attempts = newest_attempts(other for other in runs if other.id not in later)
+    for dataset in {name for name, _ in attempts} if records else ():
+        if leads_out(outdir, dataset or "."):
+            continue
+        for record in read_records(outdir / dataset):
+            known = attempts.get((dataset, record.key))
+            unknown = known is None or (known.run == record.run and known.ended is None)
+            if unknown and record.run not in later:
+                attempts[dataset, record.key] = record
     found: dict[str, Output] = {}
-    for (dataset, _), job in newest_attempts(runs).items():
+    for (dataset, _), job in attempts.items():
         for name, digest in job.outputs.items():
-            path = os.path.normpath(os.path.join(dataset, name))  # noqa: PTH118
-            found[path] = Output(path, digest, job)
+            path = f"{dataset}/{name}" if dataset else name
+            found[path] = Output(path, digest, job, name)
     return dict(sorted(found.items()))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import socket
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, VERSION, now, read_events
-from fovflow.records import read_json, write_json
+from fovflow.events import FINAL, RUN_STATUSES, VERSION, moment, now, plain_values, read_events
+from fovflow.records import inside, read_json, write_json
 
 ADJECTIVES = (
     "agile", "amber", "bold", "brave", "bright", "brisk", "calm", "clear", "clever", "cool",
@@ -110,46 +112,74 @@ class RunFolder:
 
     def read_record(self) -> dict[str, Any]:
         """Return the content of ``run.json``; FovflowError where there is none."""
-        content = read_json(self.path / "run.json")
-        if not isinstance(content, dict):
-            raise FovflowError(f"{self.path / 'run.json'} is no run record")
-        return content
+        file = self.path / "run.json"
+        content = read_json(file)
+        wrong = _wrong_part(content) if isinstance(content, dict) else "it is no JSON object"
+        if wrong:
+            raise FovflowError(
+                f"{file} is no run record",
+                found=wrong,
+                remedy="other runs and the outputs are not touched by that; move its folder away",
+            )
+        return content  # type: ignore[no-any-return]
 
     def write_record(self, content: dict[str, Any]) -> None:
         """Replace ``run.json`` atomically; only the run's owner does."""
-        write_json(self.path / "run.json", content)
+        write_json(self.path / "run.json", plain_values(content))
+
+    def known(self) -> dict[str, Any]:
+        """Return the record; an empty one where it cannot be read."""
+        try:
+            return self.read_record()
+        except FovflowError:
+            return {}
+
+    def change(self, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> dict[str, Any]:
+        """Replace what `change` returns of the record, alone of all threads and processes."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            before = self.read_record()
+            content = {**before, **change(before)}
+            if content != before:
+                self.write_record(content)
+            return content
+        finally:
+            with suppress(OSError):  # a forked child may have the descriptor, too
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
 
     def update(self, **keys: Any) -> dict[str, Any]:
         """Change keys of ``run.json``; return all of it."""
-        content = {**self.read_record(), **keys}
-        self.write_record(content)
-        return content
+        return self.change(lambda _: keys)
 
     def set_status(self, status: str, message: str | None = None) -> dict[str, Any]:
         """Set the status, with its time, in the record and its history.
 
         A final status stays: later calls change nothing.
         """
-        content = self.read_record()
-        if content["status"] in FINAL or content["status"] == status:
-            return content
         at = now()
         entry = {"status": status, "time": at, **({"message": message} if message else {})}
-        content |= {"history": [*content["history"], entry], "status": status}
-        if status == "running":
-            content["started"] = content["started"] or at
-        if status in FINAL:
-            content["ended"] = at
-        self.write_record(content)
-        return content
+
+        def change(content: dict[str, Any]) -> dict[str, Any]:
+            if content["status"] in FINAL or content["status"] == status:
+                return {}
+            new = {"history": [*content["history"], entry], "status": status}
+            if status == "running":
+                new["started"] = content["started"] or at
+            return {**new, "ended": at} if status in FINAL else new
+
+        return self.change(change)
 
     def status(self) -> str:
         """Return the status; ``lost`` where the owner has stopped beating without an end.
 
-        A run that waits (key ``waiting``) for a process to take it over has no owner to lose.
+        So is a run whose record cannot be read. A run that waits (key ``waiting``) for a process to
+        take it over has no owner to lose.
         """
-        content = self.read_record()
-        status = str(content["status"])
+        content = self.known()
+        status = str(content.get("status", "lost"))
         if status in FINAL or content.get("waiting") or not self._silent(content):
             return status
         return "lost"
@@ -161,7 +191,7 @@ class RunFolder:
                 os.kill(int(content["pid"]), 0)
             except ProcessLookupError:
                 return True
-            except PermissionError:
+            except (OSError, OverflowError, TypeError, ValueError):
                 pass
         try:
             last = (self.path / "heartbeat").stat().st_mtime
@@ -213,6 +243,32 @@ class RunFolder:
         return sorted(int(number) for number in numbers if number.isdecimal())
 
 
+_TEXTS = ("name", "created", "started", "ended", "host", "command", "working_directory")
+_OBJECTS = ("metadata", "jobs", "config", "workflow", "environment", "versions", "cluster")
+_PARTS: dict[str, type] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(_OBJECTS, dict),
+    **dict.fromkeys(("history", "tags", "inputs", "configfiles"), list),
+}
+"""Type of the values in a run's record, where they are not null."""
+
+
+def _wrong_part(record: dict[str, Any]) -> str:
+    """Return which value of a run's record is of another kind than it should be, if any."""
+    if record.get("status") not in RUN_STATUSES:
+        return f"the status {record.get('status')!r}"[:200]
+    for key, kind in _PARTS.items():
+        if not isinstance(record.get(key), kind | None):
+            return f"{key} is {type(record[key]).__name__}, not {kind.__name__}"
+    for key, value in record.items():
+        if key in ("created", "started", "ended") and value is not None and moment(value) is None:
+            return f"{key} is {value!r}, which is no time"[:200]
+    for entry in record.get("history") or []:
+        if not (isinstance(entry, dict) and moment(entry.get("time")) and "status" in entry):
+            return "an entry of history without time or status"
+    return ""
+
+
 def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
     """Return all runs of an output folder, oldest first."""
     return [RunFolder(path.parent) for path in sorted((Path(outdir) / "runs").glob("*/run.json"))]
@@ -221,9 +277,9 @@ def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
 def run_at_work(outdir: str | os.PathLike[str]) -> RunFolder | None:
     """Return the run that is at work on an output folder, or was when it was killed."""
     base = Path(outdir) / "runs"
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, FovflowError):
         ident = (base / CURRENT).read_text(encoding="utf-8").strip()
-        if ident and Path(ident).name == ident and (base / ident / "run.json").exists():
+        if (inside(base, ident) / "run.json").exists() and Path(ident).name == ident:
             return RunFolder(base / ident)
     return None
 
@@ -248,7 +304,7 @@ def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFo
     if not wanted:
         active = [run for run in runs if run.status() not in FINAL]
         return (active or runs)[-1]
-    names = {run: (run.id, str(run.read_record().get("name", ""))) for run in runs}
+    names = {run: (run.id, str(run.known().get("name", ""))) for run in runs}
     exact = [run for run in runs if wanted in names[run]]
     found = exact or [run for run in runs if any(name.startswith(wanted) for name in names[run])]
     if len(found) == 1:

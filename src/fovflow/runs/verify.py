@@ -16,7 +16,7 @@ from fovflow.errors import FovflowError
 from fovflow.events import FINAL, RUN_STATUSES, Status, moment, upgrade
 from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
-from fovflow.records import read_yaml
+from fovflow.records import leads_out, read_yaml
 from fovflow.runs.manifest import (
     ACTIONS,
     FILE_NAME,
@@ -26,7 +26,7 @@ from fovflow.runs.manifest import (
     references_of,
     types_of,
 )
-from fovflow.runs.state import read_attempts
+from fovflow.runs.state import read_with_files
 from fovflow.runs.store import RunFolder, list_runs
 
 CLOCK_TOLERANCE_S = 1.0
@@ -196,8 +196,8 @@ class _Place:
         self.report.note(f"{self.prefix}{file}", text)
 
     def _expect(self, path: str, source: str, digest: Digest | None) -> None:
-        if _climbs_out(path):
-            self._find(source, f"names {path!r}, which lies outside the folder")
+        if problem := leads_out(self.folder, path):
+            self._find(source, f"names {path!r}, which {problem}")
             return
         recorded = self.expected.setdefault(path, [])
         if digest is not None:
@@ -238,8 +238,8 @@ class _Place:
             self._find(RESULTS_NAME, "is no results file")
             return {}
         for path in _paths(content.get("results_paths")):
-            if _climbs_out(path):
-                self._find(RESULTS_NAME, f"names {path!r}, which lies outside the folder")
+            if problem := leads_out(self.folder, path):
+                self._find(RESULTS_NAME, f"names {path!r}, which {problem}")
             elif not (self.folder / path).exists():
                 self._find(RESULTS_NAME, f"names {path}, which is not there")
         fovs = content.get("fovs")
@@ -362,9 +362,18 @@ def _check_run(run: RunFolder, base: Path, report: Report) -> None:
     if content.get("status") in RUN_STATUSES and content["status"] not in FINAL:
         report.note(name, f"the run is {run.status()}")
     failed = 0
-    for job in read_attempts(run):
+    state = read_with_files(run)
+    for place, count in sorted(state.malformed.items()):
+        file = (run.path / place).relative_to(base).as_posix()
+        lines = "line that is no event" if count == 1 else "lines that are no events"
+        report.note(file, f"has {count} {lines}, as a crash or a full disk leaves them")
+    for job in (job for _, job in sorted(state.jobs.items()) if job.rule):
         file = run.job_file(job.job, job.attempt).relative_to(base).as_posix()
         _check_attempt(job, content, file, report)
+        folder = base / job.dataset
+        for told, where in [(job.dataset or ".", base), *((path, folder) for path in job.outputs)]:
+            if problem := leads_out(where, told):
+                report.find(file, f"names {told!r}, which {problem}")
         newest = not run.job_file(job.job, job.attempt + 1).exists()
         failed += newest and job.status == "failed"
     if failed and content.get("status") == "completed":
@@ -464,11 +473,6 @@ def read_object(path: Path, name: str, report: Report) -> dict[str, Any] | None:
     for key in twice:
         report.find(name, f"the key {key!r} stands twice")
     return content
-
-
-def _climbs_out(path: str) -> bool:
-    """Tell whether a recorded name leaves the folder that it is relative to."""
-    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path
 
 
 def _out_of_order(first: Any, second: Any) -> bool:
