@@ -16,8 +16,8 @@ import numpy as np
 
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError
-from fovflow.userfiles import open_regular
 from fovflow.events import SECRET, as_float, is_secret, plain_values, writable
+from fovflow.userfiles import open_regular
 
 MOST_MERGED = 10_000
 """Most keys of one mapping in YAML into which others are merged."""

@@ -14,8 +14,8 @@ from fovflow.config.model import Config
 from fovflow.config.run import Labels
 from fovflow.config.section import Section
 from fovflow.errors import ConfigError
-from fovflow.userfiles import user_path
 from fovflow.events import keep_secret
+from fovflow.userfiles import user_path
 
 
 class InputConfig(Section):
