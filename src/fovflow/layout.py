@@ -20,6 +20,8 @@ RESULTS_NAME = "processing_results.yaml"
 REPORT_NAME = "report.html"
 LOGS = "logs"
 ANALYSIS = "analysis"
+OVERLAYS = "overlays"
+"""Folder, in the dataset's, of the pictures that ``fovflow overlay`` draws."""
 
 RESERVED = frozenset({ANALYSIS, LOGS, REPORT_NAME, "runs"})
 """Names in the output folder that no dataset may have."""
@@ -45,6 +47,11 @@ def fov_name(fov: int | str) -> str:
     return fov if isinstance(fov, str) else f"{fov:03d}"
 
 
+def is_litter(name: str) -> bool:
+    """Tell whether a file is one that file managers leave in folders, or macOS beside files."""
+    return name in (".DS_Store", "Thumbs.db", "desktop.ini") or name.startswith("._")
+
+
 def parse(path: str) -> FileName | None:
     """Return what the name of a step's file says, whatever its folder; None for other names.
 
@@ -54,6 +61,8 @@ def parse(path: str) -> FileName | None:
     FileName(kind='fl_corrected', dataset='plate1', fov='003', channel='1')
     """
     name = path.rpartition("/")[2]
+    if is_litter(name):
+        return None
     for kind, pattern in _patterns().items():
         if match := pattern.fullmatch(name):
             return FileName(kind, **{"fov": "", "channel": "", **match.groupdict()})
@@ -63,6 +72,16 @@ def parse(path: str) -> FileName | None:
 def inspected(traces: str) -> str:
     """Return the name of a person's verdicts on the cells of a table of traces."""
     return f"{traces.removesuffix('.csv')}_inspected.csv"
+
+
+def overlay(dataset: str, fov: str, frame: int) -> str:
+    """Return the name of a picture of the cells of an FOV (``fov_003``) in a frame."""
+    return f"{dataset}_{fov}_frame_{frame:04d}.png"
+
+
+def overlay_file() -> re.Pattern[str]:
+    """Return what matches the pictures in a dataset's folder, relative to it."""
+    return re.compile(rf"{OVERLAYS}/[^/]+_fov_\d{{3,}}_frame_\d{{4,}}\.png")
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import math
 import os
@@ -22,8 +21,8 @@ from fovflow.adapter.engine import attempt_of_engine
 from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, write_text
 from fovflow.errors import FovflowError, complain, sentence_of_system
-from fovflow.events import STOPPED, EventFile, Status, make_event, plain_values, to_line
-from fovflow.jobrecord import in_words, job_name, job_record, read_record
+from fovflow.events import STOPPED, EventFile, Status, make_event, to_line
+from fovflow.jobrecord import in_words, job_name, read_record, record_text
 from fovflow.layout import LOGS
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
@@ -504,8 +503,7 @@ class Job:
         return self.log.parent
 
     def _write_record(self, event: Mapping[str, Any]) -> None:
-        content = plain_values(job_record(self.recorder.begun, event))
-        write_text(self.record, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+        write_text(self.record, record_text(self.recorder.begun, event))
 
 
 def run(snakemake: Any, work: Callable[[Job], None]) -> None:
