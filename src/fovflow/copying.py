@@ -82,6 +82,15 @@ def crop_plane(plane: NDArray[Any], crop: dict[str, int] | None) -> NDArray[Any]
     return np.ascontiguousarray(plane[crop["y0"] : crop["y1"], crop["x0"] : crop["x1"]])
 
 
+def read_frame(raw: RawReader, p: int, t: int, c: int, options: Mapping[str, Any]) -> NDArray[Any]:
+    """Return a frame as the copied stack has it: chosen along z, projected, cropped.
+
+    `p`, `t`, `c`: position, frame and channel. `options`: the step's parameters ``z`` and ``crop``.
+    """
+    z = choose_z(options["z"], c, raw.info.channels[c].name)
+    return crop_plane(read_plane(raw, p, t, c, z), options["crop"])
+
+
 def frame_table(
     raw: RawReader,
     p: int,
@@ -158,8 +167,8 @@ def sampled_frames(
         if (p, t) in missing or lacks_channel(raw, p, t, channel, z):
             continue
         try:
-            plane = read_plane(raw, p, t, channel, z)
+            frame = read_frame(raw, p, t, channel, options)
         except FovflowError as error:
             note(f"left out: {error}")
             continue
-        yield crop_plane(plane, options["crop"])
+        yield frame

@@ -7,13 +7,14 @@ tells what is complete and can be verified. `JobRecord` reads both.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fovflow.atomic import Digest
-from fovflow.events import ENDED, Status, as_float, moment, seconds_of, upgrade
+from fovflow.events import ENDED, Status, as_float, moment, plain_values, seconds_of, upgrade
 from fovflow.layout import LOGS, parse_record
 from fovflow.records import leads_out, read_json_object
 from fovflow.stages import step_of_rule
@@ -179,6 +180,12 @@ def job_record(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str
     It is the last event with what the first one tells besides.
     """
     return {**started, **ended, "started": started.get("time")}
+
+
+def record_text(started: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
+    """Return the content of a job's record file; see `job_record`."""
+    content = plain_values(job_record(started, ended))
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
 
 
 def read_record(path: str | Path, folder: str | Path = "") -> JobRecord | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fovflow.stages import FILES, of_fov
+from fovflow.userfiles import is_left_by_system
 
 PLAN_NAME = "dataset.json"
 STAMP_NAME = ".raw_stamp.json"
@@ -21,6 +22,8 @@ RESULTS_NAME = "processing_results.yaml"
 REPORT_NAME = "report.html"
 LOGS = "logs"
 ANALYSIS = "analysis"
+OVERLAYS = "overlays"
+"""Folder, in the dataset's, of the pictures that ``fovflow overlay`` draws."""
 
 _OWN = frozenset({ANALYSIS, LOGS, REPORT_NAME, "runs"})
 _DEVICES = frozenset({"con", "prn", "aux", "nul"}) | {
@@ -77,6 +80,8 @@ def parse(path: str) -> FileName | None:
     FileName(kind='fl_corrected', dataset='plate1', fov='003', channel='1')
     """
     name = path.rpartition("/")[2]
+    if is_left_by_system(name):
+        return None
     for kind, pattern in _patterns().items():
         if match := pattern.fullmatch(name):
             return FileName(kind, **{"fov": "", "channel": "", **match.groupdict()})
@@ -86,6 +91,16 @@ def parse(path: str) -> FileName | None:
 def inspected(traces: str) -> str:
     """Return the name of a person's verdicts on the cells of a table of traces."""
     return f"{traces.removesuffix('.csv')}_inspected.csv"
+
+
+def overlay(dataset: str, fov: str, frame: int) -> str:
+    """Return the name of a picture of the cells of an FOV (``fov_003``) in a frame."""
+    return f"{dataset}_{fov}_frame_{frame:04d}.png"
+
+
+def overlay_file() -> re.Pattern[str]:
+    """Return what matches the pictures in a dataset's folder, relative to it."""
+    return re.compile(rf"{OVERLAYS}/[^/]+_fov_\d{{3,}}_frame_\d{{4,}}\.png")
 
 
 @cache

@@ -47,7 +47,7 @@ class Job(Protocol):
 
 def copy(job: Job) -> None:
     """Copy one FOV's planes from the raw file into stacks."""
-    from fovflow.copying import choose_z, crop_plane, frame_table, read_plane
+    from fovflow.copying import choose_z, frame_table, read_frame
 
     options, channels, p = job.options, job.params.channels, int(job.wildcards.fov)
     with ExitStack() as stack:
@@ -62,8 +62,7 @@ def copy(job: Job) -> None:
         }
         for i in job.frames(len(table["frame"])):
             for c, writer in writers.items():
-                plane = read_plane(raw, p, int(table["source_frame"][i]), c, planes[c])
-                writer.append(crop_plane(plane, options["crop"]))
+                writer.append(read_frame(raw, p, int(table["source_frame"][i]), c, options))
         _check_raw_file(job)
         write_csv(job.output.times, table)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -19,7 +20,9 @@ from fovflow.jobrecord import read_record
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
 from fovflow.records import REMAKE, leads_out, read_yaml, write_yaml
 from fovflow.stages import FILES, STACKS
-from fovflow.tables import read_csv, read_header
+from fovflow.tables import read_header
+from fovflow.verdicts import find_verdicts, judged, read_verdicts, traces_of
+from fovflow.verdicts import read_traces as read_judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class FovResult:
     """Existing stacks by kind (``pc``, ``fl``, ``seg``, ``fl_corrected``, ``seg_labeled``) and
     channel."""
     traces_path: Path | None = None
-    """The traces; a person's verdicts (``…_inspected.csv``) take precedence."""
+    """The traces; a person's verdicts (``…_inspected.csv``) on them take precedence."""
     channel_traces: dict[int, Path] = field(default_factory=dict)
     """The tables of traces by channel, where another program has written one for each."""
     dataset: str = ""
@@ -51,6 +54,9 @@ class FovResult:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the dataset: ``channels``, ``channel_names``, ``time_units``, ``pixel_um``,
     ``frames``, ``size``, …."""
+    stale_verdicts: str = ""
+    """Why a person's verdicts beside the traces are not used; empty where they are, or there are
+    none."""
 
     @property
     def name(self) -> str:
@@ -73,7 +79,11 @@ class FovResult:
         return np.load(file, mmap_mode="r", allow_pickle=False)
 
     def traces(self) -> Any:
-        """Return the traces as a pandas.DataFrame; see `fovflow.features` for the columns."""
+        """Return the traces as a pandas.DataFrame; see `fovflow.features` for the columns.
+
+        Verdicts of a person on these traces count. Those of other traces do not: it is warned of
+        them.
+        """
         import pandas as pd
 
         if self.traces_path is None:
@@ -82,8 +92,16 @@ class FovResult:
                 found=f"status {self.status} {self.error}".rstrip(),
                 remedy="run the pipeline again",
             )
-        table = pd.read_csv(self.traces_path)
-        return table if "frame" in table else pd.DataFrame(read_traces(self.traces_path))
+        if self.stale_verdicts:
+            text = f"{self.name}: a person's verdicts are not used: {self.stale_verdicts}"
+            warnings.warn(text, stacklevel=2)
+        table = traces_of(self.traces_path)
+        found = pd.read_csv(table)
+        if table == self.traces_path:
+            return found
+        columns = {str(name): found[name].to_numpy() for name in found}
+        joined = judged(columns, read_verdicts(self.traces_path))
+        return pd.DataFrame(joined).replace({"flags": {"": float("nan")}})
 
     def times(self) -> Any:
         """Return the frames' times as a pandas.DataFrame: ``frame``, ``time_s``, ``missing``, …."""
@@ -112,7 +130,8 @@ class FovResult:
         name = Path(FILES[kind].path).name
         name = name.format(dataset="*", fov=fov_name(self.index), channel="*")
         for path in sorted(self.path.glob(name)):
-            return pd.read_csv(path)
+            if parse(path.name):
+                return pd.read_csv(path)
         raise FovflowError(
             f"FOV {self.index} has no table of {kind}",
             found=f"no file …_{kind}.csv in {self.path}",
@@ -130,7 +149,7 @@ _LEADING = ("fov", "cell", "frame", "time", "good", "flags", "position_x", "posi
 """Columns of traces that belong to no channel."""
 
 SCHEMA_VERSION = 1
-_NOT_METADATA = frozenset({"results_paths", "fovs", "counts", "problems", "output_dir"})
+_NOT_METADATA = frozenset({"results_paths", "fovs", "counts", "pixels", "problems", "output_dir"})
 
 
 def results_paths(
@@ -480,6 +499,7 @@ def _fov_result(
     listed = _entries(paths, "traces", place / RESULTS_NAME, key)
     tables = {channel: path for channel, n in listed if (path := _locate(place, n, missing))}
     traces = next(iter(tables.values()), None)
+    verdicts, stale = find_verdicts(traces) if traces else (None, "")
     outputs = {
         step: {
             str(n): path
@@ -494,17 +514,21 @@ def _fov_result(
         step=str(status.get("step", "")),
         error=str(status.get("error", "")),
         stacks=stacks,
-        traces_path=traces and traces_or_verdicts(traces),
+        traces_path=verdicts if verdicts and not stale else traces,
         dataset=str(metadata["dataset"]),
         channel_traces=tables if len({*tables.values()}) > 1 else {},
         path=place / f"fov_{fov_name(index)}",
         outputs=outputs,
         metadata=metadata,
+        stale_verdicts=stale,
     )
 
 
 def traces_or_verdicts(traces: Path) -> Path:
-    """Return a person's verdicts on traces where there are any, else the traces."""
+    """Return a person's verdicts on traces where there are any, else the traces.
+
+    Whether they are of these traces is seen when they are read.
+    """
     verdicts = Path(inspected(str(traces)))
     return verdicts if verdicts.exists() else traces
 
@@ -516,7 +540,7 @@ Traces = Path | Mapping[int, Path]
 def read_traces(
     traces: Traces, columns: Callable[[str], bool] = lambda _: True
 ) -> dict[str, NDArray[Any]]:
-    """Read traces, or a person's verdicts on them, which may be just the columns cell and good.
+    """Read traces, with a person's verdicts where these are of them.
 
     Features of tables by channel have the channel in their names, as ours have.
 
@@ -524,15 +548,7 @@ def read_traces(
     """
     if not isinstance(traces, Path):
         return _joined({channel: read_traces(path) for channel, path in traces.items()})
-    table = read_csv(traces, columns=lambda n: n in ("cell", "frame", "good") or columns(n))
-    own = _own_traces(traces)
-    if "frame" in table or own == traces or not {"cell", "good"} <= set(table):
-        return table
-    found = read_traces(own, columns)
-    verdicts = dict(zip(table["cell"].tolist(), table["good"].tolist(), strict=True))
-    judged = zip(found["cell"].tolist(), found["good"].tolist(), strict=True)
-    found["good"] = np.array([verdicts.get(cell, good) for cell, good in judged], bool)
-    return found
+    return read_judged(traces, columns=lambda n: n in ("cell", "frame", "good") or columns(n))
 
 
 def _joined(tables: Mapping[int, dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -556,12 +572,9 @@ def traces_header(traces: Traces) -> list[str]:
     """Return the columns of traces, or of a person's verdicts and the traces that they are on."""
     if not isinstance(traces, Path):
         return list(read_traces(traces))
-    return list(dict.fromkeys([*read_header(_own_traces(traces)), *read_header(traces)]))
-
-
-def _own_traces(path: Path) -> Path:
-    """Return the traces that a person's verdicts are on; other paths pass through."""
-    return path.with_name(path.name.replace("_inspected.csv", ".csv"))
+    own = traces_of(traces)
+    judged_columns = [] if find_verdicts(own)[1] else read_header(traces)
+    return list(dict.fromkeys([*read_header(own), *judged_columns]))
 
 
 def _entries(paths: Mapping[str, Any], kind: str, file: Path, fov: str) -> list[tuple[int, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
 import os
 from collections.abc import Iterator
@@ -157,9 +159,7 @@ class StackWriter:
     def _open(self) -> Iterator[None]:
         size = math.prod(self.shape) * self.dtype.itemsize
         with atomic_open(self.path, "wb", size=size) as self._file:
-            descr = np.lib.format.dtype_to_descr(self.dtype)
-            header = {"descr": descr, "fortran_order": False, "shape": self.shape}
-            np.lib.format.write_array_header_1_0(self._file, header)
+            _write_header(self._file, self.shape, self.dtype)
             yield
             if self.written != self.shape[0]:
                 raise ValueError(f"{self.written} of {self.shape[0]} frames were written")
@@ -184,6 +184,29 @@ class StackWriter:
             raise ValueError(f"more than the announced {self.shape[0]} frames")
         self._file.write(np.ascontiguousarray(frame).data.cast("B"))
         self.written += 1
+
+
+class StackDigest:
+    """The SHA-256 that a stack would have if `StackWriter` wrote it."""
+
+    def __init__(self, shape: tuple[int, int, int], dtype: DTypeLike):
+        header = io.BytesIO()
+        _write_header(header, shape, np.dtype(dtype))
+        self._hash = hashlib.sha256(header.getvalue())
+
+    def append(self, frame: NDArray[Any]) -> None:
+        """Append one (Y, X) frame."""
+        self._hash.update(np.ascontiguousarray(frame).data.cast("B"))
+
+    def sha256(self) -> str:
+        """Return the digest, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+def _write_header(file: IO[Any], shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:

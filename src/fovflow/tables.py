@@ -37,7 +37,12 @@ _INT_CHARACTERS = frozenset("0123456789-")
 _FLOAT_CHARACTERS = frozenset("0123456789+-.eEinfaN")
 
 
-def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike | FileColumn]) -> None:
+def write_csv(
+    path: str | os.PathLike[str],
+    columns: Mapping[str, ArrayLike | FileColumn],
+    *,
+    comment: str = "",
+) -> None:
     """Write a table atomically.
 
     Parameters
@@ -48,6 +53,8 @@ def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike | Fi
         One-dimensional columns of one length: booleans, integers, floats (written as float64) or
         text (str; None is an empty field). Columns of no rows give a file of the header alone.
         Columns of a `fovflow.rowfile.RowFile` are read part by part.
+    comment : str
+        A line before the header that begins with ``#``, without its end.
 
     Raises
     ------
@@ -61,6 +68,7 @@ def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike | Fi
         raise ValueError(f"a table needs columns of one length, not of {sorted(lengths)} rows")
     lone = len(arrays) == 1
     with atomic_open(path) as file:
+        file.write(f"{comment}\n" if comment else "")
         file.write(",".join(_texts(arrays, lone)) + "\n")
         for start in range(0, lengths.pop(), _CHUNK):
             fields = [_fields(array[start : start + _CHUNK], lone) for array in arrays.values()]

@@ -17,6 +17,7 @@ from fovflow.errors import FovflowError
 from fovflow.layout import parse
 from fovflow.results import FovResult
 from fovflow.stages import STACKS
+from fovflow.verdicts import find_verdicts, traces_of
 
 FROM = "from_"
 """Before the names of steps among a rule's inputs, so that they clash with nothing."""
@@ -46,7 +47,12 @@ def step_fov(
         elif key.startswith(FROM):
             names = {file.name.removeprefix(prefix): file for file in files}
             outputs[key.removeprefix(FROM)] = names
-    traces = inputs.get("inspected") or inputs.get("traces")
+    traces, stale = inputs.get("inspected") or inputs.get("traces"), ""
+    if "inspected" in inputs:
+        stale = find_verdicts(traces_of(str(inputs["inspected"])))[1]
+        if stale:
+            traces = inputs["traces"]
+            _LOGGER.warning("a person's verdicts are not used: %s", stale)
     return FovResult(
         index=fov,
         status="unknown",
@@ -56,6 +62,7 @@ def step_fov(
         path=times.parent,
         outputs=outputs,
         metadata={"dataset": dataset, **metadata},
+        stale_verdicts=stale,
     )
 
 

@@ -135,7 +135,12 @@ def test_without_a_results_file_fovs_are_discovered(folder):
 def test_verdicts_of_a_person_take_precedence(folder):
     inspected = folder / "fov_000" / "plate_fov_000_traces_inspected.csv"
     inspected.write_text("fov,cell,frame\n0,9,0\n")
-    assert load_results(folder).traces()["cell"].tolist() == [9]
+    with pytest.warns(UserWarning, match="these have no cell 9 in frame 0"):
+        assert 9 not in load_results(folder).traces()["cell"].tolist(), "they are of other traces"
+    inspected.write_text("cell,good\n1,False\n")
+    found = load_results(folder).traces()
+    assert found["cell"].tolist() == [1, 1]
+    assert not found["good"].any()
 
 
 def test_absent_and_ambiguous_folders_are_named(folder):

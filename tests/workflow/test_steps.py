@@ -123,6 +123,20 @@ def test_verdicts_of_a_person_rerun_the_steps_that_use_traces(own):
     assert read_csv(own.file(1, "cells.csv"))["cells"].tolist() == [1]
 
 
+def test_verdicts_on_other_traces_are_told_and_not_given_to_steps(own):
+    traces = own.file(1, "traces.csv")
+    lines = traces.read_text().splitlines(keepends=True)
+    traces.with_name("sim_fov_001_traces_inspected.csv").write_text("".join(lines[:2]))
+    own.config["extract"] = {"erosion_px": 3}
+    done = own.run()
+    assert done.status == 0, done.text
+    assert "FOV 1: a person's verdicts are not used: made from other traces: " in done.text
+    assert "fovflow verdicts results --carry-over" in done.text
+    cells = len(set(read_csv(traces)["cell"].tolist()))
+    assert read_csv(own.file(1, "cells.csv"))["cells"].tolist() == [cells]
+    assert jobs(own.run("--dry-run")) == {}
+
+
 def test_each_failure_is_one_sentence_and_other_fovs_go_on(own):
     failing = (
         "import sys\n\n\n"

@@ -23,6 +23,7 @@ from fovflow.errors import FovflowError
 from fovflow.layout import fov_name
 from fovflow.simulation.truth import Truth, load_truth
 from fovflow.tables import read_csv
+from fovflow.verdicts import read_traces
 
 
 def compare(results: Any, truth_folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def _intensity(results: Any, truth: Truth, fovs: list[int], channel: int) -> dic
     truths, traces, step = [], [], truth.params.frames
     name = f"intensity_total_ch_{channel}"
     for k, p in enumerate(fovs):
-        found = read_csv(results.fovs[p].traces_path)
+        found = read_traces(results.fovs[p].traces_path)
         if name not in found:
             continue
         true = truth.cells(p)

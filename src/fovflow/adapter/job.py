@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import math
 import os
@@ -28,11 +27,10 @@ from fovflow.events import (
     Status,
     keep_secret,
     make_event,
-    plain_values,
     to_line,
     writable,
 )
-from fovflow.jobrecord import in_words, job_name, job_record, read_record
+from fovflow.jobrecord import in_words, job_name, read_record, record_text
 from fovflow.layout import LOGS
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
@@ -525,8 +523,7 @@ class Job:
         return self.log.parent
 
     def _write_record(self, event: Mapping[str, Any]) -> None:
-        content = plain_values(job_record(self.recorder.begun, event))
-        write_text(self.record, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+        write_text(self.record, record_text(self.recorder.begun, event))
 
 
 def run(snakemake: Any, work: Callable[[Job], None]) -> None:

@@ -15,6 +15,7 @@ from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
 from fovflow.results import results_paths, write_results
 from fovflow.runs.manifest_records import write_manifest
+from fovflow.runs.rawcheck import pixels_of
 from fovflow.units import format_fovs
 
 _NO_PARAMETERS = frozenset({"problems", "fovs"})
@@ -79,6 +80,11 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
             for fov in plan.fovs
         },
         "fovs": {str(fov): status for fov, status in statuses.items()},
+        "pixels": {
+            str(fov): pixels
+            for fov in plan.fovs
+            if (pixels := pixels_of(layout.record("copy", dataset, fov)))
+        },
         "problems": list(plan.problems),
     }
     write_results(layout.results(dataset), content)
@@ -117,6 +123,13 @@ def describe_outcome(pipeline: Pipeline) -> str:
             if status["status"] != "complete":
                 groups.setdefault(_in_words(status), []).append(fov)
         lines += [f"  {format_fovs(fovs)}: {words}" for words, fovs in groups.items()]
+        stale = pipeline.stale_verdicts(name)
+        lines += [
+            f"  {format_fovs([fov])}: a person's verdicts are not used: {reason}"
+            for fov, reason in stale.items()
+        ]
+        if stale:
+            lines.append(f"  to do: fovflow verdicts {pipeline.layout.outdir} --carry-over")
         lines += [f"{name}: {problem}" for problem in plan.problems]
         if complete:
             lines.append(f"  results: {pipeline.layout.results(name)}")

@@ -28,14 +28,19 @@ from fovflow.units import megabytes
         default="results",
         help="a dataset's folder, or the output folder (default: results)",
     ),
+    argument(
+        "--raw",
+        action="store_true",
+        help="read the raw data in full, too, and compare them with the pixels that were copied",
+    ),
     JSON,
 )
-def verify(folder: str, json: bool) -> int:
+def verify(folder: str, raw: bool, json: bool) -> int:
     """Print what does not hold, one line each; return 1 if there is anything."""
     from fovflow.runs.verify import format_report, verify
 
     with Progress(0, "verify", unit="B", leave=False) as progress:
-        report = verify(folder, advance=progress.advance)
+        report = verify(folder, advance=progress.advance, raw=raw)
     print_result(json, report.to_json(), lambda: format_report(report))
     return 0 if report.ok else 1
 

@@ -19,7 +19,8 @@ from fovflow.cli.common import (
 )
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import FINAL
-from fovflow.layout import REPORT_NAME, RESULTS_NAME
+from fovflow.layout import OVERLAYS, REPORT_NAME, RESULTS_NAME
+from fovflow.layout import overlay as overlay_name
 from fovflow.units import format_fovs, parse_ranges
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
                     "dataset": name,
                     "fovs": {str(k): v for k, v in pipeline.statuses(name).items()},
                     "problems": list(plan.problems),
+                    "stale_verdicts": {str(k): v for k, v in pipeline.stale_verdicts(name).items()},
                 }
                 for name, plan in pipeline.datasets.items()
             ]
@@ -80,7 +82,15 @@ def _statuses_of_results(outdir: Path) -> list[dict[str, Any]]:
                 entry = {"status": "incomplete", "error": error}
             fovs[str(fov.index)] = {key: value for key, value in entry.items() if value}
         problems = list(results.content.get("problems") or [])
-        found.append({"dataset": results.dataset, "fovs": fovs, "problems": problems})
+        stale = {str(k): v.stale_verdicts for k, v in results.fovs.items() if v.stale_verdicts}
+        found.append(
+            {
+                "dataset": results.dataset,
+                "fovs": fovs,
+                "problems": problems,
+                "stale_verdicts": stale,
+            }
+        )
     return found
 
 
@@ -98,6 +108,10 @@ def format_status(found: list[dict[str, Any]]) -> str:
         complete = len(groups.pop("complete", []))
         lines.append(f"{dataset['dataset']}: {complete} of {len(fovs)} FOVs complete")
         lines += [f"  {format_fovs(indices)}: {text}" for text, indices in groups.items()]
+        lines += [
+            f"  {format_fovs([int(index)])}: a person's verdicts are not used: {reason}"
+            for index, reason in dataset["stale_verdicts"].items()
+        ]
         lines += [f"  {problem}" for problem in dataset["problems"]]
     return "\n".join(lines)
 
@@ -234,7 +248,7 @@ def overlay(
     from fovflow.results import load_results
 
     results = load_results(folder)
-    place = Path(out) if out else results.folder / "overlays"
+    place = Path(out) if out else results.folder / OVERLAYS
     for index in parse_ranges(fovs, "--fovs"):
         fov = results.fovs.get(index)
         if fov is None:
@@ -247,7 +261,7 @@ def overlay(
         for t in parse_ranges(frames, "--frames") if frames else some:
             if t >= len(labels):
                 raise ConfigError(f"--frames: no frame {t}", found=f"{len(labels)} frames")
-            path = place / f"{results.dataset}_{fov.path.name}_frame_{t:04d}.png"
+            path = place / overlay_name(results.dataset, fov.path.name, t)
             write_png(path, draw_overlay(images[t], labels[t]))
             print(path)
     return 0

@@ -21,6 +21,7 @@ from fovflow.results import StepOutput, fov_status
 from fovflow.stages import FILES, STAGES, Stage, StageFile, of_fov
 from fovflow.userfiles import broken_link
 from fovflow.usersteps import FROM
+from fovflow.verdicts import find_verdicts
 
 
 class Pipeline:
@@ -219,6 +220,12 @@ class Pipeline:
             )
             for fov in self.datasets[dataset].fovs
         }
+
+    def stale_verdicts(self, dataset: str) -> dict[int, str]:
+        """Return by FOV why a person's verdicts beside its traces are not used."""
+        fovs = self.datasets[dataset].fovs
+        found = {fov: find_verdicts(self.layout.file("traces", dataset, fov))[1] for fov in fovs}
+        return {fov: reason for fov, reason in found.items() if reason}
 
     def summary(self, *, problems: bool = True) -> str:
         """Return one line per dataset: what will be processed, and what cannot be."""

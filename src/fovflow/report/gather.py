@@ -19,7 +19,8 @@ from fovflow.records import read_json
 from fovflow.report.pictures import Picture, PictureBudget
 from fovflow.report.traces import TracePlot, plots_of
 from fovflow.results import FovResult, load_results
-from fovflow.tables import KINDS, read_csv
+from fovflow.tables import KINDS
+from fovflow.verdicts import read_traces
 
 OBJECTS = "cells per frame"
 
@@ -177,6 +178,8 @@ def _fov(
     _frames(Layout(outdir), summary, dataset, notes)
     table = None
     if fov.status == "complete" and fov.traces_path is not None:
+        if fov.stale_verdicts:
+            notes.append(f"a person's verdicts are not used: {fov.stale_verdicts}")
         table = _read(fov.traces_path, notes, _needed(dataset))
     if table is not None:
         _cells(summary, dataset, table)
@@ -200,7 +203,7 @@ def _read(
 ) -> Table | None:
     """Return a table; None, and a note, where it cannot be read."""
     try:
-        return read_csv(path, kinds={**KINDS, "flag": str}, columns=columns)
+        return read_traces(path, kinds={**KINDS, "flag": str}, columns=columns)
     except FovflowError as error:
         notes.append(str(error))
         return None

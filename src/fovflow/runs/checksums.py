@@ -16,15 +16,17 @@ from typing import Any
 from fovflow.atomic import atomic_open, digest_of
 from fovflow.config import Config
 from fovflow.errors import FovflowError, reading
-from fovflow.layout import LOGS, STAMP_NAME
+from fovflow.layout import LOGS, OVERLAYS
 from fovflow.readers.fingerprint import raw_files
 from fovflow.runs.manifest import FILE_NAME as MANIFEST
 from fovflow.tables import read_csv
+from fovflow.userfiles import is_left_by_system
 
 RAW_LIST = "raw_data.sha256"
 OUTPUT_LIST = "outputs.sha256"
-_RECORDS = frozenset({"runs", LOGS, "provenance"})
-"""Folders of records, which tell of one run and differ between runs."""
+_RECORDS = frozenset({"runs", LOGS, "provenance", OVERLAYS})
+"""Folders of records, which tell of one run and differ between runs, and of pictures made by
+hand."""
 _ABOUT = re.compile(
     r"# (?P<bytes>\d+) bytes(?:; used by: (?P<used_by>.*?); source: ?(?P<source>.*))?"
 )
@@ -90,7 +92,9 @@ def outputs(
             raise FovflowError(f"there is no folder {folder}", remedy="run the pipeline first")
         for path in folder.rglob("*"):
             inner = path.relative_to(folder)
-            hidden = path.name in (STAMP_NAME, MANIFEST) or path.name.startswith(".")
+            hidden = (
+                path.name == MANIFEST or path.name.startswith(".") or is_left_by_system(path.name)
+            )
             if path.is_file() and not hidden and not _RECORDS & set(inner.parts[:-1]):
                 found.append(("", path))
     return _hashed(found, advance)

@@ -31,6 +31,9 @@ from fovflow.runs.store import list_runs
 FOLDER = "provenance"
 """Folder, in the dataset's, with copies of the workflow, the configuration and the environment."""
 
+MANIFEST_DIGEST = f"{FOLDER}/{FILE_NAME}.sha256"
+"""The SHA-256 of the manifest, as ``sha256sum -c`` takes it."""
+
 DOCUMENTS = {
     PLAN_NAME: "What the raw data's header says",
     RESULTS_NAME: "What was made of each FOV, with all parameters",
@@ -160,7 +163,9 @@ def write_manifest(
         table=job_table(folder, jobs) if len(jobs) > JOB_LIMIT else None,
         license=str((settings.get("metadata") or {}).get("license") or NO_LICENSE),
     )
-    write_if_changed(folder / FILE_NAME, to_text(make_manifest(facts)))
+    digest = write_if_changed(folder / FILE_NAME, to_text(make_manifest(facts)))
+    line = f"# {digest.bytes} bytes\n{digest.sha256}  ../{FILE_NAME}\n"
+    write_if_changed(folder / MANIFEST_DIGEST, line)
     return folder / FILE_NAME
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -13,10 +14,18 @@ from typing import Any
 
 from fovflow.atomic import Digest, digest_of, is_temporary
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, RUN_STATUSES, Status, moment, upgrade
-from fovflow.jobrecord import JobRecord, read_records
-from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
+from fovflow.events import FINAL, RUN_STATUSES, Status, moment, read_events, upgrade
+from fovflow.jobrecord import ENDS, JobRecord, read_records, record_text
+from fovflow.layout import (
+    LOGS,
+    PLAN_NAME,
+    REPORT_NAME,
+    RESULTS_NAME,
+    STAMP_NAME,
+    overlay_file,
+)
 from fovflow.records import leads_out, read_yaml
+from fovflow.runs.checksums import read_list
 from fovflow.runs.manifest import (
     ACTIONS,
     FILE_NAME,
@@ -26,8 +35,13 @@ from fovflow.runs.manifest import (
     references_of,
     types_of,
 )
+from fovflow.runs.manifest_records import MANIFEST_DIGEST
+from fovflow.runs.rawcheck import check_raw
 from fovflow.runs.state import read_with_files
 from fovflow.runs.store import RunFolder, list_runs
+from fovflow.stages import step_of_rule
+from fovflow.userfiles import is_left_by_system
+from fovflow.verdicts import find_verdicts
 
 CLOCK_TOLERANCE_S = 1.0
 """Seconds by which two recorded times may contradict each other."""
@@ -36,8 +50,9 @@ JOB_STATUSES: tuple[Status, ...] = ("completed", "failed")
 """Statuses that the record of a job in a dataset's folder can have."""
 
 FOV_STATUSES = ("complete", "failed", "incomplete", "outdated")
-_UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, PLAN_NAME})
+_UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, PLAN_NAME, MANIFEST_DIGEST})
 _LOG_SUFFIXES = (".log", ".tsv", ".json", ".jsonl")
+_INSPECTED = re.compile(r"(.+)_inspected(?:_\d+)?\.csv")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,6 +66,23 @@ class Finding:
         return f"{self.file}: {self.problem}"
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that is gone, or whose content is none of those that are recorded."""
+
+    path: Path
+    name: str
+    """As in the report."""
+    dataset: str
+    """The dataset's folder; empty for a file of none."""
+    expected: tuple[Digest, ...]
+    """What records say of it; none where they tell of no content."""
+    found: Digest | None = None
+    """None where it is gone or cannot be read."""
+    text: str | None = None
+    """What the file should hold, where it is known."""
+
+
 @dataclass(slots=True)
 class Report:
     """What a verification found.
@@ -61,12 +93,15 @@ class Report:
         What does not hold.
     notes : list of Finding
         What a reader should know and is no fault: failed jobs, outputs without a checksum.
+    damaged : list of Damage
+        The files that are gone or changed; each has a finding, too.
     files, bytes : int
         How much was read and compared.
     """
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
+    damaged: list[Damage] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
 
@@ -95,7 +130,10 @@ class Report:
 
 
 def verify(
-    folder: str | os.PathLike[str], *, advance: Callable[[int, int], object] | None = None
+    folder: str | os.PathLike[str],
+    *,
+    advance: Callable[[int, int], object] | None = None,
+    raw: bool = False,
 ) -> Report:
     """Check a dataset's folder, or an output folder with all its datasets and runs.
 
@@ -109,6 +147,8 @@ def verify(
     folder : path-like
     advance : callable, optional
         Called with the bytes read since the last call and the total of bytes to read.
+    raw : bool
+        Whether the raw data are read in full, too, and compared with the pixels that were copied.
 
     Returns
     -------
@@ -139,9 +179,13 @@ def verify(
     places = [_Place(folder, prefix, report) for folder, prefix in prefixes.items()]
     for place in places:
         place.check()
+    _check_against_runs(places, runs or list_runs(base.parent))
     for run in runs:
         _check_run(run, base, report)
     _compare(places, report, advance)
+    if raw:
+        for dataset in filter(is_dataset, folders):
+            report.bytes += check_raw(dataset, report.find)
     report.findings.sort()
     report.notes.sort()
     return report
@@ -171,6 +215,7 @@ class _Place:
         self.records = read_records(folder)
         self.expected: dict[str, list[tuple[str, Digest]]] = {}
         self.optional: set[str] = set()
+        self._broken: set[str] = set()
 
     def check(self) -> None:
         """Check the records; find out what the files should be, and which nothing speaks of."""
@@ -187,13 +232,35 @@ class _Place:
                 removed = isinstance(kept, list) and kept_kind(path) not in (None, *kept)
                 if removed or record.status != "completed":
                     self.optional.add(path)
+        self._expect_manifest()
+        for path in sorted(self._broken - {p for p, known in self.expected.items() if known}):
+            self.report.damaged.append(self.damage(path))
         self._find_orphans()
+
+    def _expect_manifest(self) -> None:
+        """Take the digest of the manifest, which stands in a file of its own."""
+        try:
+            listed = read_list(self.folder / MANIFEST_DIGEST)
+        except FovflowError as error:
+            if (self.folder / MANIFEST_DIGEST).exists():
+                self._find(MANIFEST_DIGEST, f"cannot be read: {error.found or error}")
+                self._broken.add(MANIFEST_DIGEST)
+            return
+        for item in listed:
+            self._expect(FILE_NAME, MANIFEST_DIGEST, Digest(item.bytes or 0, item.sha256))
 
     def _find(self, file: str, problem: str) -> None:
         self.report.find(f"{self.prefix}{file}", problem)
 
     def _note(self, file: str, text: str) -> None:
         self.report.note(f"{self.prefix}{file}", text)
+
+    def damage(self, path: str, found: Digest | None = None, text: str | None = None) -> Damage:
+        """Return a file of the folder as one that is damaged."""
+        expected = tuple(dict.fromkeys(digest for _, digest in self.expected.get(path, ())))
+        dataset = self.folder.name if is_dataset(self.folder) else ""
+        name = f"{self.prefix}{path}"
+        return Damage(self.folder / path, name, dataset, expected, found, text)
 
     def _expect(self, path: str, source: str, digest: Digest | None) -> None:
         if problem := leads_out(self.folder, path):
@@ -206,6 +273,8 @@ class _Place:
     def _check_records(self) -> None:
         """Check the form of the records of jobs; note jobs that failed."""
         for path in sorted((self.folder / LOGS).rglob("*.json")):
+            if is_left_by_system(path.name):
+                continue
             file = path.relative_to(self.folder).as_posix()
             content = read_object(path, f"{self.prefix}{file}", self.report)
             if content is None:
@@ -222,20 +291,49 @@ class _Place:
             elif "outputs" not in content:
                 self._note(file, "no checksums were recorded for this job's outputs")
 
+    def check_record(
+        self, file: str, attempts: list[tuple[dict[str, Any], str]], runs: Collection[str]
+    ) -> None:
+        """Compare the record of a job with the attempts that its runs tell of, the oldest first."""
+        if problem := leads_out(self.folder, file):
+            self._find(LOGS, f"an event names {file!r}, which {problem}")
+            return
+        try:
+            content = json.loads((self.folder / file).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, RecursionError):
+            content = None
+        if any(content == attempt for attempt, _ in attempts):
+            return
+        if isinstance(content, dict) and content.get("run") not in runs and content.get("run"):
+            return  # of a run whose records are gone
+        outputs = content.get("outputs") if isinstance(content, dict) else None
+        if isinstance(outputs, list) or (isinstance(outputs, dict) and None in outputs.values()):
+            return  # of a version that recorded no checksums
+        latest, text = attempts[-1]
+        if isinstance(content, dict):
+            keys = [key for key in {**latest, **content} if latest.get(key) != content.get(key)]
+            self._find(file, f"differs from what {latest.get('run')} recorded: {', '.join(keys)}")
+        self.report.damaged.append(self.damage(file, text=text))
+
     def _check_results(self) -> dict[str, Any]:
         """Check the results file; return its content."""
         file = self.folder / RESULTS_NAME
         if not file.exists():
             if (self.folder / PLAN_NAME).exists():
                 self._find(RESULTS_NAME, "missing; the run was stopped before it was written")
+                self._broken.add(RESULTS_NAME)
             return {}
         try:
             content = read_yaml(file)
         except FovflowError as error:
             self._find(RESULTS_NAME, f"cannot be read: {error.found or error}")
+            self._broken.add(RESULTS_NAME)
             return {}
         if not isinstance(content, dict):
             self._find(RESULTS_NAME, "is no results file")
+            self._broken.add(RESULTS_NAME)
             return {}
         for path in _paths(content.get("results_paths")):
             if problem := leads_out(self.folder, path):
@@ -253,6 +351,9 @@ class _Place:
             status = entry.get("status") if isinstance(entry, dict) else None
             if status not in FOV_STATUSES:
                 self._find(RESULTS_NAME, f"wrong status {status!r} of FOV {fov}")
+                continue
+            if not str(fov).isdecimal():
+                self._find(RESULTS_NAME, f"the FOV {fov!r} is no number")
                 continue
             failed = failures.get(f"{int(fov):03d}")
             if failed and status == "complete":
@@ -272,10 +373,12 @@ class _Place:
         name = f"{self.prefix}{FILE_NAME}"
         content = read_object(self.folder / FILE_NAME, name, self.report)
         if content is None:
+            self._broken.add(FILE_NAME)
             return {}
         graph = content.get("@graph")
         if not isinstance(graph, list):
             self._find(FILE_NAME, "has no @graph")
+            self._broken.add(FILE_NAME)
             return {}
         entities = [entity for entity in graph if isinstance(entity, Mapping) and "@id" in entity]
         if len(entities) != len(graph):
@@ -326,12 +429,20 @@ class _Place:
         for path in sorted(self._files(own)):
             name = path.relative_to(self.folder).as_posix()
             is_log = name.startswith(f"{LOGS}/") and path.suffix in _LOG_SUFFIXES
-            if name in self.expected or name in _UNRECORDED or is_log:
-                continue
             if (
-                name.endswith("_inspected.csv")
-                and name.replace("_inspected.csv", ".csv") in self.expected
+                name in self.expected
+                or name in _UNRECORDED
+                or is_log
+                or is_left_by_system(path.name)
             ):
+                continue
+            if own and overlay_file().fullmatch(name):
+                continue
+            judged = _INSPECTED.fullmatch(name)
+            if judged and f"{judged[1]}.csv" in self.expected:
+                _, stale = find_verdicts(self.folder / f"{judged[1]}.csv")
+                if stale and name.endswith("_inspected.csv"):
+                    self._note(name, f"a person's verdicts are not used: {stale}")
                 continue
             if name == REPORT_NAME and not own:
                 self.report.note(name, "not checked: it was made again by no job of a run")
@@ -348,6 +459,35 @@ class _Place:
                 folders[:] = [name for name in folders if name == LOGS]
             for name in names:
                 yield Path(where) / name
+
+
+def _check_against_runs(places: list[_Place], runs: list[RunFolder]) -> None:
+    """Compare the records of jobs with what the jobs told their runs: they are made from that."""
+    told: dict[tuple[str, str], list[tuple[dict[str, Any], str]]] = {}
+    for run in runs:
+        for path in sorted((run.path / "jobs").glob("*/attempt-*.jsonl")):
+            events = read_events(path)
+            begun = next((e for e in events if e["type"] == "job_started"), dict[str, Any]())
+            ended = next((e for e in reversed(events) if e["type"] in ENDS), dict[str, Any]())
+            if "outputs" not in ended and "kind" not in ended:
+                continue  # killed, stopped, or not tried again: nothing was written
+            text = record_text(begun, ended)
+            key, dataset = _record_of(begun)
+            told.setdefault((dataset, key), []).append((json.loads(text), text))
+    known = {run.id for run in runs}
+    for place in places:
+        for (dataset, file), attempts in sorted(told.items()):
+            if dataset == (place.folder.name if is_dataset(place.folder) else ""):
+                place.check_record(file, attempts, known)
+
+
+def _record_of(begun: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name of a job's record relative to the dataset's folder, and the dataset."""
+    named = begun.get("wildcards") or {}
+    channel = f"_ch_{named['channel']}" if "channel" in named else ""
+    step = str(begun.get("step") or step_of_rule(str(begun.get("rule"))))
+    folder = f"{LOGS}/fov_{named['fov']}" if "fov" in named else LOGS
+    return f"{folder}/{step}{channel}.json", str(named.get("dataset", ""))
 
 
 def _check_run(run: RunFolder, base: Path, report: Report) -> None:
@@ -411,26 +551,30 @@ def _compare(
     places: list[_Place], report: Report, advance: Callable[[int, int], object] | None
 ) -> None:
     """Compare the files of all places with what they should be."""
-    todo: list[tuple[Path, str, list[tuple[str, Digest]]]] = []
+    todo: list[tuple[_Place, str, Path, str, list[tuple[str, Digest]]]] = []
     for place in places:
         for path, recorded in sorted(place.expected.items()):
             file, name = place.folder / path, f"{place.prefix}{path}"
             if file.is_file() and recorded:
-                todo.append((file, name, recorded))
+                todo.append((place, path, file, name, recorded))
             elif file.is_file():
                 report.note(name, "not checked: no checksum was recorded")
             elif path not in place.optional:
                 source = recorded[0][0] if recorded else "a record"
                 report.find(name, f"missing; {source} says that it was made")
-    total = sum(file.stat().st_size for file, _, _ in todo)
-    for file, name, recorded in todo:
+                report.damaged.append(place.damage(path))
+    total = sum(file.stat().st_size for _, _, file, _, _ in todo)
+    for place, path, file, name, recorded in todo:
         try:
             digest = digest_of(file, each=lambda piece: advance and advance(len(piece), total))
         except OSError as error:
             report.find(name, f"cannot be read: {error.strerror or error}")
+            report.damaged.append(place.damage(path))
             continue
         report.files += 1
         report.bytes += digest.bytes
+        if digest not in (known for _, known in recorded):
+            report.damaged.append(place.damage(path, digest))
         source, known = next((pair for pair in recorded if pair[1] != digest), ("", digest))
         if known.bytes != digest.bytes:
             report.find(name, f"has {digest.bytes} bytes where {source} says {known.bytes}")

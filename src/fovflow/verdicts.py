@@ -1,0 +1,292 @@
+"""A person's verdicts on cells (``…_inspected.csv``): of which traces they are, and how they count.
+
+A file of verdicts has the columns of the traces, or only ``cell`` (and ``frame``) and ``good``. It
+names the traces that it is of by their SHA-256 in a comment before its header. One that names none,
+made by hand or by another program, is held against the traces that are there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.atomic import digest_of
+from fovflow.errors import FovflowError
+from fovflow.layout import inspected
+from fovflow.tables import read_csv, write_csv
+
+Table = dict[str, NDArray[Any]]
+
+NAMED = "# of the traces with SHA-256 "
+_SHA256 = re.compile(rb"\b[0-9A-Fa-f]{64}\b")
+_JUDGED = frozenset({"good", "flags"})
+"""Columns that a person changes; all others must be those of the traces."""
+_KEYS = ("cell", "frame")
+_TOLERANCE = 1e-6
+"""Relative difference up to which a number counts as the same: programs round when they save."""
+_LIKELY = 0.5
+"""A cell is carried over where it is found again in more than this fraction of the frames."""
+
+
+def find_verdicts(traces: str | os.PathLike[str]) -> tuple[Path | None, str]:
+    """Return the verdicts beside a table of traces, and why they cannot be used.
+
+    The path is None where there are none; the reason is empty where they are of these traces.
+    """
+    path = Path(inspected(os.fspath(traces)))
+    if not path.is_file():
+        return None, ""
+    return path, _problem(path, Path(traces))
+
+
+def _problem(path: Path, traces: Path) -> str:
+    if not traces.is_file():
+        return ""  # nothing contradicts
+    try:
+        named = _named(path)
+        current = digest_of(traces).sha256 if named else ""
+        if named != current:
+            return f"made from other traces (SHA-256 {named[:12]}…; these have {current[:12]}…)"
+        verdicts = read_verdicts(path)
+        compared = verdicts if not named else {name: verdicts[name] for name in _keys(verdicts)}
+        table = read_csv(traces, columns=lambda name: name in {*_KEYS, *compared})
+    except FovflowError as error:
+        return f"they cannot be read: {error}"
+    except OSError as error:
+        return f"they cannot be read: {error.strerror or error}"
+    reason = _difference(table, compared)
+    older = path.stat().st_mtime_ns < traces.stat().st_mtime_ns
+    if not reason and not named and "frame" not in verdicts and older:
+        line = f"{NAMED}{digest_of(traces).sha256}"
+        return (
+            "they are older than these traces, and tell by nothing that they are of them; if they "
+            f"are, put this line before their header: {line}"
+        )
+    return reason
+
+
+def _named(path: Path) -> str:
+    """Return the SHA-256 that the comments before the header name; empty where there is none."""
+    with path.open("rb") as file:
+        while (line := file.readline(1 << 16).removeprefix(b"\xef\xbb\xbf")).startswith(b"#"):
+            if found := _SHA256.search(line):
+                return found[0].decode().lower()
+    return ""
+
+
+def read_verdicts(path: str | os.PathLike[str]) -> Table:
+    """Return the table of verdicts, ``good`` as booleans.
+
+    Raises FovflowError where it is no such table: ``cell`` is absent, ``good`` is neither true nor
+    false, or a cell (in a frame) stands twice.
+    """
+    table = read_csv(path)
+    for name in _keys(table):
+        if table[name].size and table[name].dtype.kind != "i":
+            raise FovflowError(f"{os.fspath(path)}: the column {name} has no whole numbers")
+    if "cell" not in table:
+        raise FovflowError(
+            f"{os.fspath(path)} has no column cell",
+            found=", ".join(table),
+            remedy="give a table with cell and good, separated by commas",
+        )
+    if "good" in table:
+        table["good"] = _booleans(path, table["good"])
+    keys = np.stack([table[name] for name in _keys(table)], axis=1)
+    if len(np.unique(keys, axis=0)) != len(keys):
+        raise FovflowError(f"{os.fspath(path)} judges the same {' and '.join(_keys(table))} twice")
+    return table
+
+
+def _booleans(path: str | os.PathLike[str], values: NDArray[Any]) -> NDArray[np.bool_]:
+    known = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+    texts = [str(value).strip().lower() for value in values.tolist()]
+    if wrong := next((text for text in texts if text not in known), None):
+        raise FovflowError(
+            f"{os.fspath(path)}: a verdict is neither true nor false", found=repr(wrong)
+        )
+    return np.array([known[text] for text in texts], dtype=bool)
+
+
+def _keys(table: Mapping[str, Any]) -> list[str]:
+    return [name for name in _KEYS if name in table]
+
+
+def _rows(table: Mapping[str, Any], verdicts: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Return for each row of the traces its row among the verdicts, or -1."""
+    keys = _keys(verdicts)
+    theirs = zip(*(np.asarray(verdicts[name]).tolist() for name in keys), strict=True)
+    where = {key: row for row, key in enumerate(theirs)}
+    ours = zip(*(np.asarray(table[name]).tolist() for name in keys), strict=True)
+    return np.array([where.get(key, -1) for key in ours], dtype=np.int64)
+
+
+def _difference(table: Table, verdicts: Table) -> str:
+    """Return where verdicts contradict the traces: rows or values that those do not have."""
+    rows = _rows(table, verdicts)
+    known = np.zeros(len(verdicts["cell"]), dtype=bool)
+    known[rows[rows >= 0]] = True
+    if not known.all():
+        first = int(np.flatnonzero(~known)[0])
+        words = " in ".join(f"{name} {verdicts[name][first]}" for name in _keys(verdicts))
+        return f"made from other traces: these have no {words}"
+    values = [name for name in verdicts if name in table and name not in (*_KEYS, *_JUDGED)]
+    for name in values:
+        now, then = table[name][rows >= 0], verdicts[name][rows[rows >= 0]]
+        if now.dtype.kind in "if" and then.dtype.kind in "if":
+            same = np.isclose(now, then, rtol=_TOLERANCE, atol=0, equal_nan=True)
+        else:
+            same = now == then
+        if not np.all(same):
+            count = int(np.sum(~np.asarray(same)))
+            return f"made from other traces: {name} differs in {count} of {len(now)} rows"
+    if "frame" in verdicts and not set(values) - {"fov", "time"}:
+        judged = np.isin(table["cell"], verdicts["cell"])
+        if np.any(rows[judged] < 0):
+            cell = int(table["cell"][judged & (rows < 0)][0])
+            return f"made from other traces: cell {cell} has other frames in these"
+    return ""
+
+
+def judged(table: Mapping[str, Any], verdicts: Table) -> Table:
+    """Return the traces with a person's verdicts: those count, all other columns stay.
+
+    Rows that a table with frames leaves out are left out. Columns that only the verdicts have come
+    last.
+    """
+    rows = _rows(table, verdicts)
+    use = rows >= 0 if "frame" in verdicts else np.ones(len(rows), dtype=bool)
+    rows = rows[use]
+    joined = {str(name): np.asarray(table[name])[use] for name in table}
+    for name, values in verdicts.items():
+        if name in joined and name not in _JUDGED:
+            continue
+        empty: Any = values.dtype.type(0) if values.dtype.kind in "bi" else np.nan
+        before = joined.get(name, np.full(len(rows), "" if values.dtype == object else empty))
+        chosen = values[rows] if values.size else before
+        joined[name] = np.where(rows >= 0, chosen, before)
+    return joined
+
+
+def read_traces(
+    path: str | os.PathLike[str], *, columns: Callable[[str], bool] | None = None, **options: Any
+) -> Table:
+    """Read the traces of an FOV, with the verdicts where `path` is a file of them that may be used.
+
+    `columns`, `options`: as for `fovflow.tables.read_csv`. Raises FovflowError as that does.
+    """
+    traces = traces_of(path)
+    if traces == Path(path) or find_verdicts(traces)[1]:
+        return read_csv(traces, columns=columns, **options)
+    verdicts = read_verdicts(path)
+    table = read_csv(traces, columns=lambda n: n in _KEYS or not columns or columns(n), **options)
+    return judged(table, {n: v for n, v in verdicts.items() if not columns or columns(n)})
+
+
+def traces_of(path: str | os.PathLike[str]) -> Path:
+    """Return the table of traces that a file of verdicts stands beside; others stay as they are."""
+    traces = Path(f"{os.fspath(path).removesuffix('_inspected.csv')}.csv")
+    return traces if str(path).endswith("_inspected.csv") and traces.is_file() else Path(path)
+
+
+def write_verdicts(traces: str | os.PathLike[str], table: Mapping[str, Any]) -> Path:
+    """Write verdicts on the cells of these traces, which they name; return the file.
+
+    `table`: columns ``cell`` and ``good``, and perhaps ``frame`` and all others. A file that is
+    there already is kept under a name with a number.
+    """
+    path = Path(inspected(os.fspath(traces)))
+    if path.exists():
+        number = 1
+        while (kept := path.with_name(f"{path.stem}_{number}.csv")).exists():
+            number += 1
+        path.rename(kept)
+    write_csv(path, table, comment=f"{NAMED}{digest_of(traces).sha256}")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What became of verdicts that were made from other traces."""
+
+    cells: dict[int, int]
+    """Cells of these traces by the cells that were judged."""
+    lost: tuple[int, ...]
+    """Cells that were judged and have no counterpart."""
+    unjudged: tuple[int, ...]
+    """Cells of these traces without one: they keep the automatic verdict."""
+
+
+def carry_over(traces: str | os.PathLike[str]) -> Carried:
+    """Apply stale verdicts to the cells of today's traces that lie where the judged ones lay.
+
+    Two cells are the same where, in more than half of the frames that either has, each is the
+    other's nearest and their centres are closer than the radius of the judged one.
+
+    Raises FovflowError where the verdicts hold no positions: nothing is written.
+    """
+    path = Path(inspected(os.fspath(traces)))
+    old, new = read_verdicts(path), read_csv(traces)
+    need = ("frame", "position_x", "position_y", "good")
+    if missing := [name for name in need if name not in old]:
+        raise FovflowError(
+            f"the verdicts {path} cannot be carried over",
+            found=f"no columns {', '.join(missing)}, so that nothing tells where the cells lay",
+            remedy="judge the cells again, and remove the file",
+        )
+    cells = _same_cells(old, new)
+    good = np.asarray(new["good"], dtype=bool).copy()
+    for before, after in cells.items():
+        of_old, of_new = old["cell"] == before, np.flatnonzero(new["cell"] == after)
+        by_frame = dict(zip(old["frame"][of_old].tolist(), old["good"][of_old], strict=True))
+        uniform = len(set(map(bool, by_frame.values()))) == 1
+        rest = next(iter(by_frame.values())) if uniform else None
+        for row in of_new.tolist():
+            verdict = by_frame.get(int(new["frame"][row]), rest)
+            good[row] = good[row] if verdict is None else verdict
+    write_verdicts(traces, {**new, "good": good})
+    judged_cells, today = np.unique(old["cell"]).tolist(), np.unique(new["cell"]).tolist()
+    lost = tuple(cell for cell in judged_cells if cell not in cells)
+    return Carried(cells, lost, tuple(sorted(set(today) - set(cells.values()))))
+
+
+def _same_cells(old: Table, new: Table) -> dict[int, int]:
+    votes: dict[tuple[int, int], int] = {}
+    common = np.intersect1d(old["frame"], new["frame"])
+    radius = _radii(old)
+    for t in common.tolist():
+        mine, theirs = np.flatnonzero(old["frame"] == t), np.flatnonzero(new["frame"] == t)
+        ahead = old["position_x"][mine, None] - new["position_x"][theirs]
+        aside = old["position_y"][mine, None] - new["position_y"][theirs]
+        distance = np.hypot(ahead, aside)
+        for i, j in enumerate(distance.argmin(axis=1).tolist()):
+            if distance[:, j].argmin() == i and distance[i, j] <= radius[mine[i]]:
+                pair = int(old["cell"][mine[i]]), int(new["cell"][theirs[j]])
+                votes[pair] = votes.get(pair, 0) + 1
+
+    def frames(table: Table, cell: int) -> set[int]:
+        return set(table["frame"][table["cell"] == cell].tolist()) & set(common.tolist())
+
+    return {
+        a: b
+        for (a, b), count in votes.items()
+        if count > _LIKELY * len(frames(old, a) | frames(new, b))
+    }
+
+
+def _radii(table: Table) -> NDArray[np.float64]:
+    """Return the radius of each cell in pixels: of the disk of its area, or of half its box."""
+    area = next((name for name in table if name.startswith("area_ch_")), None)
+    if area is not None:
+        return np.asarray(np.sqrt(np.asarray(table[area], np.float64) / np.pi))
+    if {"bbox_x0", "bbox_x1", "bbox_y0", "bbox_y1"} <= set(table):
+        width, height = (table[f"bbox_{a}1"] - table[f"bbox_{a}0"] for a in "xy")
+        return np.asarray((width + height) / 4, np.float64)
+    return np.full(len(table["cell"]), 10.0)
