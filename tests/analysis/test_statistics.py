@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks import statistics as bench
+from benchmarks import comparisons as bench
 from fovflow.analysis.statistics import (
     Settings,
     adjusted,

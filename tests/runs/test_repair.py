@@ -106,7 +106,10 @@ def test_a_flipped_bit_in_a_record_is_named_and_mended_without_a_run(project, na
     before = files(project)
     flip(project.results / name, place)
     found = verify("results")
-    assert f"sim/{name}" in {damage.name for damage in found.damaged}, found.findings
+    suspects = {f"sim/{name}"}
+    if name.endswith(".sha256"):  # another digit may be the list's fault or the manifest's
+        suspects.add("sim/ro-crate-metadata.json")
+    assert suspects & {damage.name for damage in found.damaged}, found.findings
     assert main(["repair"]) == 0, capsys.readouterr().out
     assert "everything holds" in capsys.readouterr().out
     after = files(project)

@@ -121,7 +121,11 @@ class Extended:
         source = folder / "src" / "fovflow"
         insert(source / "stages.py", ")\n\nSTAGES = {", ROW)
         insert(source / "config" / "model.py", "class Config(Section):", SETTINGS)
-        insert(source / "config" / "model.py", "    steps: tuple[StepConfig, ...] = Field(", FIELD)
+        insert(
+            source / "config" / "model.py",
+            "    steps: Annotated[tuple[StepConfig, ...], AfterValidator(check_steps)] = Field(",
+            FIELD,
+        )
         insert(
             folder / "Snakefile", 'include: "rules/steps.smk"', 'include: "rules/confluence.smk"\n'
         )

@@ -80,7 +80,7 @@ def test_an_fov_that_is_gone_is_asked_for_once_there_are_results(finished, monke
 def test_missing_files_are_found_with_one_listing_per_fov(finished, monkeypatch):
     monkeypatch.chdir(finished)
     listed: list[str] = []
-    listdir = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or listdir(path))
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
     missing_files(pipeline_of())
     assert listed == [LAYOUT.fov(DATASET, fov) for fov in range(FOVS)]

@@ -230,7 +230,7 @@ def bench(quick: bool, json: str | None, folder: str | None, rest: list[str]) ->
 
     module = "benchmarks"
     if rest[:1] == ["statistics"]:
-        module, rest = "benchmarks.statistics", rest[1:]
+        module, rest = "benchmarks.comparisons", rest[1:]
     words = [sys.executable, "-P", "-m", module, *rest, *["--quick"] * quick]
     for option, value in (("--json", json), ("--folder", folder)):
         words += [option, value] if value else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
                     "dataset": name,
                     "fovs": {str(k): v for k, v in pipeline.statuses(name).items()},
                     "problems": list(plan.problems),
-                    "stale_verdicts": {str(k): v for k, v in pipeline.stale_verdicts(name).items()},
+                    **_stale(pipeline.stale_verdicts(name)),
                 }
                 for name, plan in pipeline.datasets.items()
             ]
@@ -82,16 +83,16 @@ def _statuses_of_results(outdir: Path) -> list[dict[str, Any]]:
                 entry = {"status": "incomplete", "error": error}
             fovs[str(fov.index)] = {key: value for key, value in entry.items() if value}
         problems = list(results.content.get("problems") or [])
-        stale = {str(k): v.stale_verdicts for k, v in results.fovs.items() if v.stale_verdicts}
+        stale = {k: v.stale_verdicts for k, v in results.fovs.items() if v.stale_verdicts}
         found.append(
-            {
-                "dataset": results.dataset,
-                "fovs": fovs,
-                "problems": problems,
-                "stale_verdicts": stale,
-            }
+            {"dataset": results.dataset, "fovs": fovs, "problems": problems, **_stale(stale)}
         )
     return found
+
+
+def _stale(reasons: Mapping[int, str]) -> dict[str, Any]:
+    """Return the entry of verdicts that are not used; none where there are no such ones."""
+    return {"stale_verdicts": {str(k): v for k, v in reasons.items()}} if reasons else {}
 
 
 def format_status(found: list[dict[str, Any]]) -> str:
@@ -110,7 +111,7 @@ def format_status(found: list[dict[str, Any]]) -> str:
         lines += [f"  {format_fovs(indices)}: {text}" for text, indices in groups.items()]
         lines += [
             f"  {format_fovs([int(index)])}: a person's verdicts are not used: {reason}"
-            for index, reason in dataset["stale_verdicts"].items()
+            for index, reason in dataset.get("stale_verdicts", {}).items()
         ]
         lines += [f"  {problem}" for problem in dataset["problems"]]
     return "\n".join(lines)

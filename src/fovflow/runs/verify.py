@@ -311,6 +311,8 @@ class _Place:
         outputs = content.get("outputs") if isinstance(content, dict) else None
         if isinstance(outputs, list) or (isinstance(outputs, dict) and None in outputs.values()):
             return  # of a version that recorded no checksums
+        if isinstance(content, dict) and not {"v", "type"} & content.keys():
+            return  # of version 1, whose records were not made from events
         latest, text = attempts[-1]
         if isinstance(content, dict):
             keys = [key for key in {**latest, **content} if latest.get(key) != content.get(key)]
