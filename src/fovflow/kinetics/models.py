@@ -48,12 +48,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Model:
-    """A kinetic model.
+    """A kinetic model: its name, and its formula with dt = t − t0; the curve is flat before t0.
 
     Attributes
     ----------
-    name, formula : str
-        With dt = t − t0 in the formula, and the curve at its offset before t0.
     parameters : tuple of Parameter
     basis : callable
         ``basis(t, theta)`` returns `Basis` for times (cells, points) and nonlinear parameters
