@@ -39,7 +39,7 @@ def in_an_unfinished_demo(folder: Path, demo: Path) -> Path:
     project = in_the_demo(folder, demo)
     (project / "results" / "report.html").unlink()
     config = project / "config" / "config.yaml"
-    config.write_text(config.read_text().replace("name: null", "name: brave-otter", 1))
+    config.write_text(config.read_text() + "\nrun: {name: brave-otter}\n")
     return project
 
 
