@@ -21,6 +21,9 @@ from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, RunFolder
 GRACE_S = 10.0
 """Seconds that a job's own last words may take to arrive over a network file system."""
 
+INTERRUPT_S = 1.0
+"""Seconds after which a job that ended without a word was not stopped with the run."""
+
 SILENT = "it ended without a word: killed, out of memory, or it could not start"
 STOPPED_WITH_RUN = "stopped with the run"
 
@@ -173,6 +176,12 @@ class EngineJobs:
                 job, "terminated", f"removed with what failed in the same job: {rules}"
             )
 
+    def _await_interrupt(self) -> None:
+        """Give a Ctrl-C that has ended a job a moment to be heard here, where much is at work."""
+        until = time.monotonic() + INTERRUPT_S
+        while not self._interrupted() and time.monotonic() < until:
+            time.sleep(0.05)
+
     def _place(self, job: JobRecord) -> tuple[bool, int]:
         """Return where a job stands in the plan; jobs that have made their files come last."""
         rules = list(self._state.planned)
@@ -186,6 +195,8 @@ class EngineJobs:
         if own == "submitted":
             self._record("job_started", job.started, **_about(job))
         removed = own == "completed" and job.status == "failed"
+        if job.status == "failed" and own not in ENDED:
+            self._await_interrupt()
         if self._interrupted():
             reason = STOPPED_WITH_RUN
         elif removed and self._cluster.of(job.job) is not None:
