@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,14 +57,16 @@ def read_plane(raw: RawReader, p: int, t: int, c: int, z: int | str = "middle") 
     return total.astype(first.dtype)
 
 
-@lru_cache(maxsize=1)
-def _absent_planes(missing: tuple[tuple[int, int, int, int], ...]) -> frozenset[tuple[int, ...]]:
-    return frozenset(missing)
+_absent: tuple[tuple[Any, ...], frozenset[tuple[int, ...]]] = (), frozenset()
 
 
 def absent_planes(raw: RawReader) -> frozenset[tuple[int, ...]]:
     """Return (position, frame, channel, z) of the planes that single frames lack."""
-    return _absent_planes(raw.info.missing_planes)
+    global _absent  # noqa: PLW0603  (of the file at work; asked for every plane)
+    missing = raw.info.missing_planes
+    if _absent[0] is not missing:
+        _absent = missing, frozenset(missing)
+    return _absent[1]
 
 
 def lacks_channel(raw: RawReader, p: int, t: int, c: int, z: int | str = "middle") -> bool:

@@ -181,7 +181,8 @@ def extract(job: Job) -> None:
         unlabeled = missing_frames(times, _channel_of(given.seg_labeled))
         no_phase = missing_frames(times, arguments["pc"])
         lacking = {c: missing_frames(times, c) for c in pairs}
-        nothing = np.full(labeled.shape[1:], np.nan, np.float32)
+        partly = no_phase.any() or any(each.any() for each in lacking.values())
+        nothing = np.full(labeled.shape[1:] if partly else (), np.nan, np.float32)
         frames = (
             (
                 labeled.frame(t),

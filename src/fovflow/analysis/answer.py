@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovflow.analysis import pictures
+from fovflow.analysis.reading import read_analysis
 from fovflow.analysis.statistics import (
     KEY,
     Settings,
@@ -83,7 +84,7 @@ def write_statistics(
             or "no CSV files",
             remedy="merge the traces first, and fit them",
         )
-    parts = [_values(read_table(path), feature, model).assign(sample=sample)
+    parts = [_values(path, feature, model).assign(sample=sample)
              for sample, feature, model, path in found]  # fmt: skip
     cells = with_samples(pd.concat(parts, ignore_index=True), about)
     if places is not None:
@@ -129,25 +130,26 @@ def tables(folder: Path, samples: list[str]) -> Iterator[tuple[str, str, str, Pa
             yield sample, match["feature"], match["model"] or "", path
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of traces or fits; times are in hours."""
+def read_fits(path: Path) -> pd.DataFrame:
+    """Read a table of fits."""
     import pandas as pd
 
-    with reading(path), explained(f"{path} is no table of traces or fits", ValueError):
+    with reading(path), explained(f"{path} is no table of fits", ValueError):
         return pd.read_csv(path, comment="#", skipinitialspace=True)
 
 
-def _values(table: pd.DataFrame, feature: str, model: str) -> pd.DataFrame:
+def _values(path: Path, feature: str, model: str) -> pd.DataFrame:
     """Return one row per cell and quantity of a table of traces or fits."""
     import pandas as pd
 
     if not model:
         names = list(UNITS) if feature.startswith("intensity") else ["mean"]
-        found = summaries(table, names)
+        found = summaries(read_analysis(path), names)
         unit = "a.u." if feature.startswith("intensity") else ""
         found["unit"] = [UNITS[name].format(unit) for name in found["quantity"]]
         good = found["verdict"] == "ok"
         return found.assign(feature=feature, model="", good=good)
+    table = read_fits(path)
     if lacking := {"fov", "cell"} - set(table.columns):
         raise FovflowError(
             f"the table of fits {feature}, {model} lacks {', '.join(sorted(lacking))}",
@@ -222,11 +224,11 @@ def _fits(found: list[tuple[str, str, str, Path]], curves: Curves) -> Iterator[t
 
     paths = {(sample, feature): path for sample, feature, model, path in found if not model}
     for sample, feature, model, path in found:
-        fits = read_table(path) if model else pd.DataFrame()
+        fits = read_fits(path) if model else pd.DataFrame()
         if not len(fits) or (sample, feature) not in paths:
             continue
         chosen = fits.iloc[np.unique(np.linspace(0, len(fits) - 1, _FITS).round().astype(int))]
-        traces = read_table(paths[sample, feature])
+        traces = read_analysis(paths[sample, feature])
         times = np.linspace(traces["time"].min(), traces["time"].max(), 200)
         verdict = chosen.get("verdict", pd.Series("ok", chosen.index)).fillna("ok")
         drawn = pd.DataFrame(

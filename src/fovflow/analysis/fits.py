@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,11 @@ def write_fits(tidy: str | Path, fitted: str | Path, settings: Mapping[str, Any]
     -------
     pandas.DataFrame
     """
+    from fovflow.kinetics import fit_traces
+
     arguments = {key: value for key, value in settings.items() if key != "time_units"}
     traces = read_analysis(tidy, time_units=settings.get("time_units"))
-    table = _kinetics().fit_traces(traces, **arguments)
+    table = fit_traces(traces, **arguments)
     with atomic_open(fitted) as file:
         table.to_csv(file, index=False, lineterminator="\n")
     return table
@@ -38,7 +39,9 @@ def write_fits(tidy: str | Path, fitted: str | Path, settings: Mapping[str, Any]
 
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Raise ConfigError where there is no such model, or a parameter of it is given wrongly."""
-    model = _kinetics().get_model(settings["model"])
+    from fovflow.kinetics import get_model
+
+    model = get_model(settings["model"])
     model.changed(settings["start"], settings["bounds"])
     model.known([*settings["fixed"]])
 
@@ -50,12 +53,10 @@ def fitted_name(tidy: str | Path, model: str) -> str:
 
 def describe_models() -> Iterator[str]:
     """Yield a line for each model, with its formula, and for each of its parameters."""
-    for name, model in _kinetics().MODELS.items():
+    from fovflow.kinetics import MODELS
+
+    for name, model in MODELS.items():
         yield f"{name}: {model.formula}"
         for each in model.parameters:
             bounds = f"start {each.start:g}, bounds {each.low:g} to {each.high:g}"
             yield f"  {each.name} ({each.unit}): {bounds}"
-
-
-def _kinetics() -> Any:
-    return import_module("fovflow.kinetics")

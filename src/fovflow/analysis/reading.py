@@ -101,9 +101,11 @@ def _tidy(name: Path, columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any
     if set(TIDY) <= set(lower):
         return {column: columns[lower[column]] for column in TIDY}
     time, *cells = columns
-    if {"fov", "cell"} & set(lower) or not cells or columns[time].dtype.kind not in "iuf":
+    of_tidy = {*TIDY[1:]} & {*lower}  # and no column of a cell is called so
+    if of_tidy or not cells or columns[time].dtype.kind not in "iuf":
         raise FovflowError(
-            f"{name} lacks columns of an analysis CSV",
+            f"{name} lacks {', '.join(sorted({*TIDY} - {*lower})) if of_tidy else 'columns'} of an "
+            "analysis CSV",
             found=", ".join(columns),
             remedy=f"give a table with the columns {', '.join(TIDY)}, or one column per cell",
         )

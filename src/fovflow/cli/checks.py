@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fovflow.cli.common import (
     CONFIG,
+    FOLDER,
     JSON,
     OUTDIR_OPTION,
     RUN,
@@ -22,12 +23,7 @@ from fovflow.units import megabytes
 
 @command(
     "fovflow verify results",
-    argument(
-        "folder",
-        nargs="?",
-        default="results",
-        help="a dataset's folder, or the output folder (default: results)",
-    ),
+    FOLDER,
     argument(
         "--raw",
         action="store_true",

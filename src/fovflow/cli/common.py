@@ -61,6 +61,12 @@ OUTDIR = argument("outdir", nargs="?", help=_OUTDIR)
 OUTDIR_OPTION = argument("--outdir", help=_OUTDIR)
 CONFIGFILE = argument("--configfile", default=CONFIG, help=f"configuration (default: {CONFIG})")
 RUN = argument("run", metavar="RUN", help="id, name, path of a run's folder, or an output folder")
+FOLDER = argument(
+    "folder",
+    nargs="?",
+    default="results",
+    help="a dataset's folder, or the output folder (default: results)",
+)
 JSON = argument("--json", action="store_true", help="print JSON")
 
 

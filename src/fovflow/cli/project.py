@@ -53,8 +53,9 @@ def init(folder: str, raw: list[str], paper: bool) -> int:
     found = look_at(raw)
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
-        text = (template / "config" / "config.yaml").read_text(encoding="utf-8")
-        config.write_text(short_config(found, place) if found else text, encoding="utf-8")
+        full = (template / "config" / "config.yaml").read_text(encoding="utf-8")
+        text = short_config(found, place) if found else full
+        config.write_text(text, encoding="utf-8")
         if not (place / "Snakefile").exists() and place.resolve() != template.resolve():
             (place / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")
         for name in ("README.md", "config.schema.json"):
@@ -68,7 +69,7 @@ def init(folder: str, raw: list[str], paper: bool) -> int:
         raise FovflowError(
             f"cannot lay out {place}", found=error.strerror or str(error), remedy="choose a folder"
         ) from error
-    print(f"made {config}: {_what_to_do(config, found)}")
+    print(f"made {config}: {_what_to_do(text) if found else 'name your raw files in it'}")
     for file, info in found:
         for warning in info.warnings:
             print(f"{file}: {warning}", file=sys.stderr)
@@ -77,10 +78,8 @@ def init(folder: str, raw: list[str], paper: bool) -> int:
     return 0
 
 
-def _what_to_do(config: Path, found: Sequence[tuple[str, RawInfo]]) -> str:
-    if not found:
-        return "name your raw files in it"
-    open_lines = config.read_text(encoding="utf-8").count("FILL_IN")
+def _what_to_do(text: str) -> str:
+    open_lines = text.count("FILL_IN")
     return f"fill in what says FILL_IN ({open_lines})" if open_lines else "look through it"
 
 

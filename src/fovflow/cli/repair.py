@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fovflow.cli.common import CONFIGFILE, JSON, OUTDIR, argument, command, print_result
+from fovflow.cli.common import CONFIGFILE, FOLDER, JSON, OUTDIR, argument, command, print_result
 from fovflow.errors import ConfigError, FovflowError
 
 
@@ -55,12 +55,7 @@ def repair(outdir: str | None, configfile: str, dry_run: bool, cores: str, json:
 
 @command(
     "fovflow verdicts results --carry-over",
-    argument(
-        "folder",
-        nargs="?",
-        default="results",
-        help="a dataset's folder, or the output folder (default: results)",
-    ),
+    FOLDER,
     argument(
         "--carry-over",
         action="store_true",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from fovflow.errors import ConfigError, FovflowError
 
@@ -160,52 +161,52 @@ class _Scheme:
     """A naming rule of a microscope; groups named like fields, with a number where joined."""
 
     name: str
-    expression: re.Pattern[str]
+    text: str
     time_form: str | None = None
 
-
-def _scheme(name: str, expression: str, time_form: str | None = None) -> _Scheme:
-    return _Scheme(name, re.compile(rf"(?:.*?/)??{expression}", re.IGNORECASE), time_form)
+    @cached_property
+    def expression(self) -> re.Pattern[str]:
+        return re.compile(rf"(?:.*?/)??{self.text}", re.IGNORECASE)
 
 
 _SCHEMES = (
-    _scheme(
+    _Scheme(
         "Operetta and Opera Phenix",
         r"(?P<position>r\d+c\d+)(?P<position2>f\d+)p(?P<z>\d+)-(?P<channel>ch\d+)sk(?P<time>\d+)"
         r"(?:fk\d+)?(?:fl\d+)?",
     ),
-    _scheme(
+    _Scheme(
         "Yokogawa CQ1 and CellVoyager",
         r"(?P<position>W\d+)(?P<position2>F\d+)T(?P<time>\d+)Z(?P<z>\d+)(?P<channel>C\d+)",
     ),
-    _scheme(
+    _Scheme(
         "Yokogawa CV7000 and CV8000",
         r"(?:[^/]*_)?(?P<position>[A-P]\d{2})_T(?P<time>\d+)(?P<position2>F\d+)L\d+A\d+"
         r"Z(?P<z>\d+)(?P<channel>C\d+)",
     ),
-    _scheme(
+    _Scheme(
         "ImageXpress",
         r"(?:TimePoint_(?P<time>\d+)/)?(?:ZStep_(?P<z>\d+)/)?[^/]*_(?P<position>[A-P]\d{2})"
         r"(?:_(?P<position2>s\d+))?(?:_(?P<channel>w\d+))?"
         r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}",
     ),
-    _scheme(
+    _Scheme(
         "Incucyte, exported",
         r"(?P<channel>[^/]*?)_?(?P<position>[A-P]\d{1,2})_(?P<position2>\d+)_"
         r"(?P<time>\d{4}y\d{2}m\d{2}d_\d{2}h\d{2}m|\d+d\d{2}h\d{2}m)",
     ),
-    _scheme(
+    _Scheme(
         "Incucyte archive",
         r"(?P<time>\d{4})/(?P<time2>\d{2})/(?P<time3>\d{4})/(?:(?P<position>\d+)/)?"
         r"(?P<position2>[A-P]\d{1,2})-(?P<position3>\d+)-(?P<channel>[A-Za-z]\w*)",
         "%y%m_%d_%H%M",
     ),
-    _scheme(
+    _Scheme(
         "Leica Matrix Screener",
         r"[^/]*--(?:L\d+--)?S\d+--(?P<position>U\d+--V\d+)--J\d+--E\d+--O\d+--"
         r"(?P<position2>X\d+--Y\d+)--T(?P<time>\d+)--Z(?P<z>\d+)--(?P<channel>C\d+)",
     ),
-    _scheme(
+    _Scheme(
         "Micro-Manager",
         r"(?:(?P<position>[^/]*)/)?img_(?P<time>\d{9})_(?P<channel>[^/]+)_(?P<z>\d{3})",
     ),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -437,13 +438,7 @@ class _PlaneIndex:
         """Return a file with a prefix before its name, if it carries this set's description."""
         found = _renamed(self._described.path, block.file or "", wanted)
         if found is not None and found != self._described.path:
-            with ExitStack() as stack:
-
-                def open_pages(path: Path) -> TiffPages:
-                    pages = TiffPages(path)
-                    stack.callback(pages.close)
-                    return pages
-
+            with _opened_once() as open_pages:
                 text = _text_of(found, open_pages)
             if text != self._described.text and not (block.uuid and block.uuid in text):
                 return None
@@ -503,18 +498,19 @@ def file_of_set(path: Path, name: str) -> Path:
     return found
 
 
+@contextmanager
+def _opened_once() -> Iterator[Callable[[Path], TiffPages]]:
+    """Yield a function that opens a TIFF file; each is opened once, and all are closed."""
+    with ExitStack() as stack:
+        yield cache(lambda path: stack.enter_context(closing(TiffPages(path))))
+
+
 def set_files(path: Path) -> list[Path]:
     """Return the files of the OME-TIFF set that a file describes, those that are there.
 
     The file with the description comes first; the list is empty for TIFF files of other kinds.
     """
-    with ExitStack() as stack:
-
-        def open_pages(name: Path) -> TiffPages:
-            pages = TiffPages(name)
-            stack.callback(pages.close)
-            return pages
-
+    with _opened_once() as open_pages:
         described = describe_set(path, open_pages)
         if described is None:
             return []
