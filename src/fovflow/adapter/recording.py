@@ -32,13 +32,14 @@ from fovflow.adapter.engine import (
 from fovflow.adapter.interrupts import Interruptions
 from fovflow.adapter.job import LIVE
 from fovflow.config import parse_config
+from fovflow.config.load import read_config
 from fovflow.config.run import RunConfig
 from fovflow.errors import FovflowError, complain
 from fovflow.events import LEAST_SECRET, SECRET
 from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import fingerprint, raw_files
-from fovflow.records import public, read_yaml
+from fovflow.records import public
 from fovflow.runs.claim import Claim, left_locked
 from fovflow.runs.provenance import capture_environment, capture_workflow
 from fovflow.runs.recorder import Recorder
@@ -427,17 +428,16 @@ def _config_now(record: Mapping[str, Any], directory: Path) -> Any:
     if not names or not all(name.exists() for name in names):
         return record.get("config")
     merged: dict[str, Any] = {}
-    for name in names:
-        content = read_yaml(name)
-        update_config(merged, content if isinstance(content, Mapping) else {})
     taking = False
-    for word in shlex.split(str(record.get("command") or "")):  # --config key=value …
-        if word.startswith("-"):
-            taking = word in ("--config", "-C")
-        elif taking and "=" in word:
-            key, _, value = word.partition("=")
-            merged[key] = value
     try:
+        for name in names:
+            update_config(merged, read_config(name))
+        for word in shlex.split(str(record.get("command") or "")):  # --config key=value …
+            if word.startswith("-"):
+                taking = word in ("--config", "-C")
+            elif taking and "=" in word:
+                key, _, value = word.partition("=")
+                merged[key] = value
         return public(parse_config(merged).model_dump(mode="json", by_alias=True))
     except FovflowError as error:
         return {"error": str(error)}
