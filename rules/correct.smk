@@ -5,8 +5,7 @@
 # selected, and one bad FOV does not keep the others from being corrected.
 rule flat_field:
     input:
-        unpack(PIPELINE.dark),
-        plan=LAYOUT.plan("{dataset}"),
+        unpack(PIPELINE.inputs("flat_field")),
     output:
         output_of("flat_field"),
     log:
@@ -19,6 +18,7 @@ rule flat_field:
     resources:
         **resources_of("flat_field"),
     params:
+        raw=PIPELINE.pin,
         options=parameters("flat_field"),
     message:
         "{wildcards.dataset}: estimate the flat-field of channel {wildcards.channel}"
@@ -28,10 +28,7 @@ rule flat_field:
 
 rule correct:
     input:
-        unpack(PIPELINE.illumination),
-        unpack(PIPELINE.inputs("seg")),
-        stack=file_of("fl"),
-        times=file_of("times"),
+        unpack(PIPELINE.inputs("correct")),
     output:
         corrected=output_of("fl_corrected"),
         frames=output_of("correct_frames"),

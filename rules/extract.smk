@@ -3,10 +3,7 @@
 
 rule extract:
     input:
-        unpack(PIPELINE.inputs("seg_labeled", "fl", "fl_corrected")),
-        phase=PIPELINE.phase,
-        times=file_of("times"),
-        tracks=file_of("tracks"),
+        unpack(PIPELINE.inputs("extract")),
     output:
         traces=output_of("traces"),
     log:

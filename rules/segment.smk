@@ -3,8 +3,7 @@
 
 rule segment:
     input:
-        stack=PIPELINE.copied,
-        times=file_of("times"),
+        unpack(PIPELINE.inputs("segment")),
     output:
         labels=output_of("seg"),
         frames=output_of("segment_frames"),

@@ -158,7 +158,7 @@ def _without_own_fovs(datasets: Any) -> Any:
 def _outcome(content: dict[str, Any], returncode: int) -> RunOutcome:
     from fovflow.planning.pipeline import Pipeline
 
-    pipeline = Pipeline(content, is_main=False)
+    pipeline = Pipeline(content)
     results: dict[str, Results] = {}
     failures: dict[str, list[FovResult]] = {}
     for name in pipeline.datasets:

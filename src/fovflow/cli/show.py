@@ -46,7 +46,7 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
     from fovflow.planning.pipeline import Pipeline
 
     if Path(configfile).exists():
-        pipeline = Pipeline(read_config(configfile), is_main=False)
+        pipeline = Pipeline(read_config(configfile))
         if outdir is None or Path(outdir).resolve() == Path(pipeline.config.outdir).resolve():
             return [
                 {
