@@ -5,7 +5,7 @@
 # selected, and one bad FOV does not keep the others from being corrected.
 rule flat_field:
     input:
-        unpack(PIPELINE.inputs("flat_field")),
+        unpack(PIPELINE.dark),
     output:
         output_of("flat_field"),
     log:
@@ -28,7 +28,10 @@ rule flat_field:
 
 rule correct:
     input:
-        unpack(PIPELINE.inputs("correct")),
+        unpack(PIPELINE.illumination),
+        unpack(PIPELINE.inputs("seg")),
+        stack=file_of("fl"),
+        times=file_of("times"),
     output:
         corrected=output_of("fl_corrected"),
         frames=output_of("correct_frames"),

@@ -3,7 +3,10 @@
 
 rule extract:
     input:
-        unpack(PIPELINE.inputs("extract")),
+        unpack(PIPELINE.inputs("seg_labeled", "fl", "fl_corrected")),
+        phase=PIPELINE.phase,
+        times=file_of("times"),
+        tracks=file_of("tracks"),
     output:
         traces=output_of("traces"),
     log:

@@ -3,7 +3,8 @@
 
 rule segment:
     input:
-        unpack(PIPELINE.inputs("segment")),
+        stack=PIPELINE.copied,
+        times=file_of("times"),
     output:
         labels=output_of("seg"),
         frames=output_of("segment_frames"),

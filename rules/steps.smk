@@ -6,7 +6,7 @@ for STEP in PIPELINE.config.steps:
         name:
             STEP.name
         input:
-            unpack(PIPELINE.inputs(STEP.name)),
+            unpack(PIPELINE.user_inputs(STEP)),
         output:
             [LAYOUT.output("{dataset}", "{fov}", name) for name in STEP.outputs],
         log:

@@ -8,7 +8,8 @@ for SEGMENTED, DATASETS in PIPELINE.datasets_by("seg").items():
             if len(PIPELINE.datasets_by("seg")) == 1
             else f"track_ch_{SEGMENTED}"
         input:
-            unpack(PIPELINE.inputs("track")),
+            labels=file_of("seg", SEGMENTED),
+            times=file_of("times"),
         output:
             labeled=output_of("seg_labeled", SEGMENTED),
             tracks=output_of("tracks"),

@@ -24,7 +24,7 @@ from fovflow.adapter.engine import snakemake_command
 from fovflow.adapter.job import job
 from fovflow.layout import Layout, fov_name
 from fovflow.planning import RawHeader
-from fovflow.planning.pipeline import Pipeline, Place
+from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import stamp
 from fovflow.records import read_yaml, write_json
 from fovflow.runs.store import ENVIRONMENT, RunFolder
@@ -153,13 +153,7 @@ def _snakemake(pipeline: Pipeline, step: str, fov: str) -> Any:
         threads=1,
         params={"step": step, "options": pipeline.parameters(step, DATASET)},
         log=[LAYOUT.log(step, DATASET, fov, rest)],
-        input=_Named(
-            path
-            for value in pipeline.inputs(step)(
-                Place(DATASET, fov, "" if channel is None else channel)
-            ).values()
-            for path in ([value] if isinstance(value, str) else value)
-        ),
+        input=_Named(name for made in files[step].values() for name in made[:1] if step != "copy"),
         output=_Named(files[step]),
         config={"run": {"resources_interval_s": 0}},
     )

@@ -25,6 +25,14 @@ CONTENT = "content"
 """Among a job's options: digests of what a user gives, such as raw data, by name."""
 
 
+_GIVEN = {
+    "raw": "the raw file",
+    "dark": "the dark frame",
+    "flat_field": "the flat-field",
+    "inspected": "a person's verdicts",
+}
+
+
 class Wanted(NamedTuple):
     """What a job should have been made with: digests of its parameters and of users' files."""
 
@@ -56,9 +64,7 @@ class WantedJob:
     makes: tuple[str, ...] = ()
     """All files that it makes."""
     inputs: tuple[str, ...] = ()
-    """Files of the dataset's folder that it reads."""
-    given: tuple[str, ...] = ()
-    """What of its inputs a user gives, in words."""
+    """Files of the folder that it reads, where its parameters do not imply them."""
 
 
 @dataclass(slots=True)
@@ -164,7 +170,9 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
     if record.made_from is None:  # a record of an earlier version tells no more
         return
     if now.content != job.wanted.content:
-        yield f"the content of {' or '.join(job.given) or 'a file that it reads'} changed"
+        content = record.options.get(CONTENT) if isinstance(record.options, Mapping) else None
+        names = [_GIVEN.get(name, name) for name in content or {}]
+        yield f"the content of {' or '.join(names) or 'a file that it reads'} changed"
     for name, sha256 in record.made_from.items():
         if not folder.is_from(name, sha256):
             yield f"made from another {name.rpartition('/')[2]}"
@@ -211,12 +219,18 @@ def to_run(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, str]:
     needed = [job for job in jobs if job.record in found]
     begun = {job.record for job in needed}
     by_input: dict[str, list[WantedJob]] = {}
+    reads: dict[str, tuple[str, ...]] = {}
+    earlier: list[str] = []
     for job in jobs:
-        for name in job.inputs:
+        record = folder.record(job.record)
+        known = None if record is None else record.made_from
+        reads[job.record] = job.inputs or tuple(earlier if known is None else known)
+        earlier += job.makes
+        for name in reads[job.record]:
             by_input.setdefault(name, []).append(job)
     while needed:
         job = needed.pop()
-        before = [maker[n] for n in job.inputs if n in maker and not folder.has(n)]
+        before = [maker[n] for n in reads[job.record] if n in maker and not folder.has(n)]
         after = [user for name in job.makes for user in by_input.get(name, ())]
         for other in before + after:
             if other.record not in begun:

@@ -42,11 +42,7 @@ def wanted(changed: str = "", kept: bool = True, **content: str) -> list[WantedJ
         own = {**own, "content": content} if step == "copy" and content else own
         stay = FILES[step] if kept else tuple(n for n in FILES[step] if not n.endswith(".npy"))
         record = f"logs/fov_000/{step}.json"
-        jobs.append(
-            WantedJob(
-                step, record, Wanted.of(own), stay, FILES[step], INPUTS[step], ("the raw file",)
-            )
-        )
+        jobs.append(WantedJob(step, record, Wanted.of(own), stay, FILES[step], INPUTS[step]))
     return jobs
 
 

@@ -22,7 +22,7 @@ from fovflow.events import read_events
 from fovflow.runs.state import read_run
 from fovflow.runs.store import list_runs
 from paths import ROOT
-from workflow_project import Project
+from workflow_project import Project, damage_in_secret
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -101,9 +101,10 @@ def test_nothing_to_do_dry_runs_lint_and_unlock_leave_no_run(finished_project: P
 
 def test_a_broken_fov_makes_the_run_failed_and_tells_why(finished_project: Project, tmp_path: Path):
     project = finished_project.copy_to(tmp_path / "broken")
+    assert project.run().jobs == {}  # the times of all files are known
     shutil.rmtree(project.folder / "results" / "runs")
     stack = project.file(1, "pc_ch_0.npy")
-    stack.write_bytes(stack.read_bytes()[:-100])
+    damage_in_secret(stack)
     for fov in range(2):
         project.file(fov, "seg_ch_0.npy").unlink()
     done = project.run("--retries", "1")
@@ -197,7 +198,7 @@ def on_a_terminal(project: Project, *options: str) -> tuple[int, str]:
 
 def test_a_terminal_shows_the_run_live_and_one_sentence_per_error(slow: Project):
     stack = slow.file(1, "pc_ch_0.npy")
-    stack.write_bytes(stack.read_bytes()[:-100])
+    damage_in_secret(stack)
     status, text = on_a_terminal(slow)
     assert status == 1
     assert "\x1b[J" in text

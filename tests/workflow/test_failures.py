@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fovflow
 from fovflow.records import read_yaml
-from workflow_project import POSITIONS, Project
+from workflow_project import POSITIONS, Project, damage_in_secret
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -85,13 +83,6 @@ def test_a_misspelt_key_runs_nothing_and_is_named(project):
     assert "Traceback" not in done.text
 
 
-def damage(stack: Path) -> None:
-    """Let a stack's header announce more frames, with the size and time that it had."""
-    state, content = stack.stat(), stack.read_bytes()
-    stack.write_bytes(content.replace(b"(8, ", b"(9, ", 1))
-    os.utime(stack, ns=(state.st_atime_ns, state.st_mtime_ns))
-
-
 def test_a_damaged_stack_is_noticed_and_made_again(project):
     good = project.outputs()
     stack = project.file(1, "pc_ch_0.npy")
@@ -105,7 +96,7 @@ def test_a_damaged_stack_is_noticed_and_made_again(project):
 def test_a_stack_damaged_in_secret_costs_one_fov_and_a_second_run_repairs_it(project):
     good = project.outputs()
     stack = project.file(1, "pc_ch_0.npy")
-    damage(stack)
+    damage_in_secret(stack)
     for fov in range(POSITIONS):
         project.file(fov, "seg_ch_0.npy").unlink()
     done = project.run()
@@ -136,7 +127,7 @@ def test_results_written_after_a_failure_are_made_again_even_if_nothing_else_is(
     good = yaml_file.read_bytes()
     stack = project.file(0, "pc_ch_0.npy")
     whole = stack.read_bytes()
-    damage(stack)
+    damage_in_secret(stack)
     project.file(0, "seg_ch_0.npy").unlink()
     assert project.run().status == 1
     assert statuses(project)["0"] == "failed"
@@ -173,7 +164,7 @@ def test_an_output_folder_that_cannot_be_written_is_named(finished_project, tmp_
 
 def test_results_and_report_of_a_failed_run_are_made_again(project):
     stack = project.file(1, "pc_ch_0.npy")
-    damage(stack)
+    damage_in_secret(stack)
     project.file(1, "seg_ch_0.npy").unlink()
     done = project.run()
     assert done.status == 1

@@ -207,37 +207,12 @@ class Pipeline:
 
     # ---- input functions of rules
 
-    def inputs(self, step: str) -> Callable[[Any], dict[str, str | list[str]]]:
-        """Return the input function of a step's rule."""
-        return lambda wildcards: self._inputs(step, wildcards)
+    def inputs(self, *kinds: str) -> Callable[[Any], dict[str, str | list[str]]]:
+        """Return a rule's input function: its FOV's files of these kinds, by kind.
 
-    def _inputs(self, step: str, wildcards: Any) -> dict[str, str | list[str]]:
-        """Return the files that a job reads, by name."""
-
-        def stack(kind: str) -> str:
-            return self.layout.file(kind, wildcards.dataset, wildcards.fov, wildcards.channel)
-
-        plan, own, kinds = self.datasets[wildcards.dataset], self._kinds, dict[str, Any]()
-        if step == "segment":
-            kinds = {"stack": stack(plan.kind(int(wildcards.channel))), **own(wildcards, "times")}
-        elif step == "correct":
-            given = self._illumination(wildcards) | own(wildcards, "seg")
-            kinds = {**given, "stack": stack("fl"), **own(wildcards, "times")}
-        elif step == "track":
-            kinds = {"labels": self._files("seg", wildcards)[0], **own(wildcards, "times")}
-        elif step == "extract":
-            place = (plan.kind(plan.phase), wildcards.dataset, wildcards.fov, plan.phase)
-            kinds = {**own(wildcards, "seg_labeled", "fl", "fl_corrected")}
-            kinds |= {"phase": self.layout.file(*place), **own(wildcards, "times", "tracks")}
-        elif step == "flat_field":
-            kinds = {**self._dark()}
-        elif step in self.user_steps:
-            kinds = self._user_inputs(self.user_steps[step], wildcards)
-        return kinds
-
-    def _kinds(self, wildcards: Any, *kinds: str) -> dict[str, str | list[str]]:
-        """Return an FOV's files of these kinds, by kind; a list where there may be several."""
-        return {
+        Kinds of which there is one file for each fluorescence channel have a list.
+        """
+        return lambda wildcards: {
             kind: files if FILES[kind].role == "fl" else files[0]
             for kind in kinds
             if (files := self._files(kind, wildcards)) or FILES[kind].role == "fl"
@@ -248,22 +223,38 @@ class Pipeline:
         channels = self.datasets[dataset].indices(FILES[kind].role)
         return [self.layout.file(kind, dataset, fov, channel) for channel in channels]
 
-    def _dark(self) -> dict[str, str]:
+    def copied(self, wildcards: Any) -> str:
+        """Return the copied stack of the channel that the wildcards name."""
+        kind = self.datasets[wildcards.dataset].kind(int(wildcards.channel))
+        return self.layout.file(kind, wildcards.dataset, wildcards.fov, wildcards.channel)
+
+    def phase(self, wildcards: Any) -> str:
+        """Return the copied stack in which shapes are measured."""
+        plan = self.datasets[wildcards.dataset]
+        kind = plan.kind(plan.phase)
+        return self.layout.file(kind, wildcards.dataset, wildcards.fov, plan.phase)
+
+    def dark(self, _: Any) -> dict[str, str]:
         """Return the file of the dark frame, where there is one."""
         dark = getattr(self.config.correct, "dark", None)
         return {"dark": dark} if isinstance(dark, str) else {}
 
-    def _illumination(self, wildcards: Any) -> dict[str, str]:
+    def illumination(self, wildcards: Any) -> dict[str, str]:
         """Return the files of dark frame and flat-field that the correction asks for."""
+        files = self.dark(wildcards)
         flat = getattr(self.config.correct, "flat_field", None)
         if flat == "estimate":
             flat = self.layout.file("flat_field", wildcards.dataset, channel=wildcards.channel)
-        return self._dark() if flat is None else self._dark() | {"flat_field": flat}
+        return files if flat is None else files | {"flat_field": flat}
+
+    def user_inputs(self, step: StepConfig) -> Callable[[Any], dict[str, str | list[str]]]:
+        """Return the input function of a user step's rule."""
+        return lambda wildcards: self._user_inputs(step, wildcards)
 
     def _user_inputs(self, step: StepConfig, wildcards: Any) -> dict[str, str | list[str]]:
         place = wildcards.dataset, wildcards.fov
         kinds = [name for name in step.inputs if name in FILES]
-        found = self._kinds(wildcards, "times", *kinds)
+        found = self.inputs("times", *kinds)(wildcards)
         for name in step.inputs:
             if name not in FILES:
                 earlier, _, output = name.partition("/")
@@ -304,20 +295,15 @@ class Pipeline:
                 makes.append(layout.place(file.path, dataset, fov, own)[start:])
                 if not file.pixel_bytes or file.kind in self.kept:
                     kept.append(makes[-1])
-        reads, given = [], ["the raw file"] if stage.reads_raw else []
-        content = self.parameters(stage.name, dataset, fov or None).get(CONTENT) or {}
-        for name, value in self._inputs(stage.name, place).items():
-            for path in [value] if isinstance(value, str) else value:
-                if name in content:
-                    given.append(path)
-                elif path.startswith(f"{layout.dataset(dataset)}/"):
-                    reads.append(path[start:])
+        step = self.user_steps.get(stage.name)
+        inputs: list[str] = []
+        for name, value in self._user_inputs(step, place).items() if step else ():
+            if name != "inspected":
+                inputs += [path[start:] for path in ([value] if isinstance(value, str) else value)]
         rest = f"_ch_{channel}" if stage.role else ""
         record = layout.record(stage.name, dataset, fov or None, rest)[start:]
         wanted = self._wanted_of(stage.name, dataset, fov)
-        return WantedJob(
-            stage.name, record, wanted, tuple(kept), tuple(makes), tuple(reads), tuple(given)
-        )
+        return WantedJob(stage.name, record, wanted, tuple(kept), tuple(makes), tuple(inputs))
 
     def _wanted_of(self, step: str, dataset: str, fov: str) -> Wanted:
         if step in self.user_steps:
@@ -382,13 +368,12 @@ class Pipeline:
         if step in ("flat_field", "correct"):
             found |= {name: self._digest(path) for name, path in self._given(place).items()}
         elif step in self.user_steps:
-            path = self._inputs(step, place).get("inspected")
+            path = self._user_inputs(self.user_steps[step], place).get("inspected")
             found |= {"inspected": sha256_or_none(str(path))} if path else {}
         return {CONTENT: found} if found else {}
 
     def _given(self, place: Place) -> dict[str, str]:
-        flat = {} if self._estimates_flat_field else self._illumination(place)
-        return self._dark() | flat
+        return self.dark(place) if self._estimates_flat_field else self.illumination(place)
 
     def _digest(self, path: str) -> str | None:
         if path not in self._sha256:
@@ -490,12 +475,15 @@ def problem_targets(pipeline: Pipeline) -> list[str]:
 
 def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
     """Return the files of a dataset's FOVs that are made last: all others are made before them."""
-    layout, last = pipeline.layout, [s for s in pipeline.stages.values() if s.is_last and s.per_fov]
+    plan, layout = pipeline.datasets[dataset], pipeline.layout
     return [
-        layout.place(file.path, dataset, fov)
-        for fov in pipeline.datasets[dataset].ready
-        for stage in last
+        layout.place(file.path, dataset, fov, channel)
+        for fov in plan.ready
+        for stage in pipeline.stages.values()
+        if stage.is_last and stage.per_fov
         for file in stage.files
+        if not file.pixel_bytes or file.kind in pipeline.kept
+        for channel in plan.indices(stage.role or file.role)
     ]
 
 
