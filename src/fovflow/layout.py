@@ -24,7 +24,7 @@ LOGS = "logs"
 ANALYSIS = "analysis"
 OVERLAYS = "overlays"
 """Folder, in the dataset's, of the pictures that ``fovflow overlay`` draws."""
-WANTED_NAME = f"{LOGS}/.wanted.json"
+WANTED_NAME = f"{LOGS}/.wanted"
 """In a dataset's folder: what its files should have been made with; see `fovflow.states`."""
 
 _OWN = frozenset({ANALYSIS, LOGS, REPORT_NAME, "runs"})

@@ -52,7 +52,9 @@ JOB_STATUSES: tuple[Status, ...] = ("completed", "failed")
 """Statuses that the record of a job in a dataset's folder can have."""
 
 FOV_STATUSES = ("complete", "failed", "incomplete", "outdated")
-_UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, PLAN_NAME, MANIFEST_DIGEST})
+_UNRECORDED = frozenset(
+    {FILE_NAME, STAMP_NAME, RESULTS_NAME, PLAN_NAME, MANIFEST_DIGEST, WANTED_NAME}
+)
 _LOG_SUFFIXES = (".log", ".tsv", ".json", ".jsonl")
 _INSPECTED = re.compile(r"(.+)_inspected(?:_\d+)?\.csv")
 
@@ -278,8 +280,6 @@ class _Place:
             if is_left_by_system(path.name):
                 continue
             file = path.relative_to(self.folder).as_posix()
-            if file == WANTED_NAME:
-                continue
             content = read_object(path, f"{self.prefix}{file}", self.report)
             if content is None:
                 continue
