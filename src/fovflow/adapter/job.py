@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fovflow.adapter.engine import attempt_of_engine
 from fovflow.adapter.interrupts import interrupts_unblocked
@@ -32,12 +32,14 @@ from fovflow.events import (
 )
 from fovflow.jobrecord import in_words, job_name, read_record, record_text
 from fovflow.layout import LOGS
-from fovflow.planning.pipeline import Pipeline
 from fovflow.records import read_json_object
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
 from fovflow.states import CONTENT
 from fovflow.terminal import printable
+
+if TYPE_CHECKING:
+    from fovflow.planning.pipeline import Pipeline
 
 PLANS = "plans.json"
 """In a run's folder: the raw files that it was planned with; see `Pipeline.plans`."""
@@ -45,6 +47,8 @@ PLANS = "plans.json"
 
 def pipeline_of_job(config: Mapping[str, Any]) -> Pipeline:
     """Return the pipeline of a process of a job: with the raw files that its run began with."""
+    from fovflow.planning.pipeline import Pipeline
+
     run = run_of_job(Path(str(config.get("outdir") or "results")).expanduser())
     planned = read_json_object(run.path / PLANS) if run else {}
     return Pipeline(config, is_main=False, planned=planned)
