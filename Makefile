@@ -32,7 +32,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 $(TESTFLAGS)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n 2 -m "not workflow and not slow and not slow_kills and not slow_injection" $(TESTFLAGS)
+	$(BIN)/python -m pytest -n 2 -m "not workflow and not slow and not slow_kills and not slow_injection and not slow_sequences" $(TESTFLAGS)
 
 test-slurm: $(READY)
 	PYTHON=$(CURDIR)/$(BIN)/python tests/slurm/run.sh

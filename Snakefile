@@ -53,5 +53,4 @@ onsuccess:
 
 
 onerror:
-    record_failure(PIPELINE, workflow)
     say(describe_outcome(PIPELINE))

@@ -2,15 +2,13 @@
 #
 # One job per FOV reads each frame once for all its channels. Datasets that use different channels
 # have different outputs, hence one rule for each set of channels. The raw file itself is no input:
-# it may be moved or touched. The plan file changes when its content does.
+# it may be moved or touched. What decides is the digest of its content among the parameters.
 
 for NUMBER, (CHANNELS, DATASETS) in enumerate(PIPELINE.datasets_by("channels").items()):
 
     rule:
         name:
             "copy" if NUMBER == 0 else f"copy_{NUMBER}"
-        input:
-            plan=LAYOUT.plan("{dataset}"),
         output:
             stacks=[output_of(kind, channel) for kind, channel in CHANNELS],
             times=output_of("times"),
@@ -30,6 +28,7 @@ for NUMBER, (CHANNELS, DATASETS) in enumerate(PIPELINE.datasets_by("channels").i
         params:
             step="copy",
             channels=[channel for _, channel in CHANNELS],
+            raw=PIPELINE.pin,
             options=parameters("copy"),
         message:
             "{wildcards.dataset}, FOV {wildcards.fov}: copy"

@@ -6,7 +6,6 @@
 rule flat_field:
     input:
         unpack(PIPELINE.dark),
-        plan=LAYOUT.plan("{dataset}"),
     output:
         output_of("flat_field"),
     log:
@@ -19,6 +18,7 @@ rule flat_field:
     resources:
         **resources_of("flat_field"),
     params:
+        raw=PIPELINE.pin,
         options=parameters("flat_field"),
     message:
         "{wildcards.dataset}: estimate the flat-field of channel {wildcards.channel}"

@@ -81,7 +81,7 @@ def finish(folder: Path, fovs: int) -> None:
         for name in (LAYOUT.results(DATASET), LAYOUT.report()):
             Path(name).unlink()
         metadata = _metadata_of_first_fov()
-        pipeline = Pipeline(read_yaml("config/config.yaml"), is_main=False)
+        pipeline = Pipeline(read_yaml("config/config.yaml"))
         run = RunFolder.create(LAYOUT.outdir, name="stand-in", kind="pipeline", jobs={})
         run.set_status("running")
         run.beat()
@@ -153,7 +153,7 @@ def _snakemake(pipeline: Pipeline, step: str, fov: str) -> Any:
         threads=1,
         params={"step": step, "options": pipeline.parameters(step, DATASET)},
         log=[LAYOUT.log(step, DATASET, fov, rest)],
-        input=_Named(name for made in files[step].values() for name in made[:1]),
+        input=_Named(name for made in files[step].values() for name in made[:1] if step != "copy"),
         output=_Named(files[step]),
         config={"run": {"resources_interval_s": 0}},
     )

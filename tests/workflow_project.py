@@ -22,6 +22,16 @@ POSITIONS = 3
 FRAMES = 8
 
 
+def damage_in_secret(stack: Path) -> None:
+    """Let a stack's header announce another number of frames, with the size and time it had.
+
+    Runs notice other changes, and make the stack again.
+    """
+    state, content = stack.stat(), stack.read_bytes()
+    stack.write_bytes(re.sub(rb"\((\d*)\d, ", rb"(\g<1>9, ", content, count=1))
+    os.utime(stack, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
 @dataclass(frozen=True)
 class Finished:
     """A Snakemake process that has ended."""

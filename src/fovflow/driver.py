@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.engine import snakemake_command, workflow_folder
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import FovflowError
 from fovflow.results import FovResult, Results, load_results
 
 __all__ = ["RunOutcome", "run", "snakemake_command", "workflow_folder"]
@@ -135,12 +135,9 @@ def _wait_for(command: list[str], output: int | None) -> int:
 def _content(config: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config, Mapping):
         return dict(config)
-    from fovflow.records import read_yaml
+    from fovflow.config.load import read_config
 
-    content = read_yaml(config)
-    if not isinstance(content, dict):
-        raise ConfigError(f"{os.fspath(config)} is no mapping of keys to values")
-    return content
+    return dict(read_config(config))
 
 
 def _without_own_fovs(datasets: Any) -> Any:
@@ -161,7 +158,7 @@ def _without_own_fovs(datasets: Any) -> Any:
 def _outcome(content: dict[str, Any], returncode: int) -> RunOutcome:
     from fovflow.planning.pipeline import Pipeline
 
-    pipeline = Pipeline(content, is_main=False)
+    pipeline = Pipeline(content)
     results: dict[str, Results] = {}
     failures: dict[str, list[FovResult]] = {}
     for name in pipeline.datasets:

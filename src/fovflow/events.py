@@ -45,7 +45,18 @@ class EventKind:
 
 
 _JOB = ("job", "rule", "wildcards", "attempt")
-_BEGINNING = ("step", "run", "host", "pid", "threads", "cluster", "options", "inputs", "message")
+_BEGINNING = (
+    "step",
+    "run",
+    "host",
+    "pid",
+    "threads",
+    "cluster",
+    "options",
+    "inputs",
+    "made_from",
+    "message",
+)
 _END = (
     *_BEGINNING, "started", "seconds", "cpu_s", "peak_mib", "outputs", "error", "kind",
     "transient", "frame", "exit", "log",

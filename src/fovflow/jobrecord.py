@@ -82,6 +82,8 @@ class JobRecord:
     """Parameters of the step; None where they are not known."""
     inputs: tuple[str, ...] = ()
     """Names relative to the dataset's folder; empty where they were not recorded."""
+    made_from: dict[str, str] | None = None
+    """SHA-256 of its inputs in the dataset's folder, by name; None in records of old versions."""
     outputs: dict[str, Digest | None] = field(default_factory=dict)
     """By name relative to the dataset's folder; None where no digest was recorded."""
     t: int = 0
@@ -158,6 +160,8 @@ class JobRecord:
             self.options = event.get("options", self.options)
             inputs = event.get("inputs")
             self.inputs = tuple(map(str, inputs)) if isinstance(inputs, list) else self.inputs
+            made_from = event.get("made_from")
+            self.made_from = dict(made_from) if isinstance(made_from, Mapping) else self.made_from
 
     def _end(self, event: Mapping[str, Any], *, files: bool) -> None:
         if event["status"] not in ENDED:

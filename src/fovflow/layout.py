@@ -24,6 +24,8 @@ LOGS = "logs"
 ANALYSIS = "analysis"
 OVERLAYS = "overlays"
 """Folder, in the dataset's, of the pictures that ``fovflow overlay`` draws."""
+WANTED_NAME = f"{LOGS}/.wanted"
+"""In a dataset's folder: what its files should have been made with; see `fovflow.states`."""
 
 _OWN = frozenset({ANALYSIS, LOGS, REPORT_NAME, "runs"})
 _DEVICES = frozenset({"con", "prn", "aux", "nul"}) | {

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.layout import STAMP_NAME, parse
-from fovflow.records import read_json
+from fovflow.layout import parse
 from fovflow.stacks import StackReader, StackWriter, read_image, write_image
 from fovflow.tables import read_csv, write_csv
 
@@ -51,7 +49,7 @@ def copy(job: Job) -> None:
 
     options, channels, p = job.options, job.params.channels, int(job.wildcards.fov)
     with ExitStack() as stack:
-        raw = stack.enter_context(_open_raw(job))
+        raw, check = stack.enter_context(_open_raw(job))
         names = {channel.index: channel.name for channel in raw.info.channels}
         planes = {c: choose_z(options["z"], c, names[c]) for c in channels}
         table = frame_table(raw, p, options["frames"], options["interval_s"], planes)
@@ -63,7 +61,7 @@ def copy(job: Job) -> None:
         for i in job.frames(len(table["frame"])):
             for c, writer in writers.items():
                 writer.append(read_frame(raw, p, int(table["source_frame"][i]), c, options))
-        _check_raw_file(job)
+        check()
         write_csv(job.output.times, table)
 
 
@@ -73,11 +71,11 @@ def flat_field(job: Job) -> None:
     from fovflow.copying import sampled_frames
 
     options, dark = job.options, job.input.get("dark")
-    with _open_raw(job) as raw:
+    with _open_raw(job) as (raw, check):
         frames = sampled_frames(raw, int(job.wildcards.channel), options, note=job.note)
         given = {"dark": read_image(dark, tuple(options["shape"]))} if dark else {}
         image = estimate_flat_field(frames, **(options["arguments"] | given))
-        _check_raw_file(job)
+        check()
         write_image(job.output[0], image)
 
 
@@ -274,24 +272,17 @@ def _frames(job: Job, stack: StackReader, message: str = "") -> Iterator[NDArray
     return (stack.frame(t) for t in job.frames(len(stack), message))
 
 
-def _stamp(job: Job) -> Any:
-    """Return the stamp beside the plan, which tells where the dataset's raw file lies.
+@contextmanager
+def _open_raw(job: Job) -> Iterator[tuple[RawReader, Callable[[], object]]]:
+    """Open the raw file that the run was planned with.
 
-    This is no parameter of the rule: raw data that were moved are no reason to copy them again.
+    With it comes what is to be called before anything is made of what was read. Both raise
+    FovflowError if the content is no longer what it was when the run was planned.
     """
-    return read_json(Path(job.input.plan).with_name(STAMP_NAME))
-
-
-def _open_raw(job: Job) -> RawReader:
     from fovflow.readers import open_raw
-
-    stamp = _stamp(job)
-    return open_raw(stamp["path"], pattern=stamp["pattern"])
-
-
-def _check_raw_file(job: Job) -> None:
-    """Raise if the raw file's content has changed since the run began."""
     from fovflow.readers.fingerprint import check_unchanged
 
-    stamp, digest = _stamp(job), str(read_json(job.input.plan)["fingerprint"])
-    check_unchanged(stamp["path"], stamp["pattern"], stamp["files"], digest)
+    pin, digest = job.params.raw, job.options["content"]["raw"]
+    begun = check_unchanged(pin, digest, "")
+    with open_raw(pin["path"], pattern=pin["pattern"]) as raw:
+        yield raw, partial(check_unchanged, pin, digest, begun)

@@ -125,15 +125,21 @@ def write_yaml(path: str | os.PathLike[str], data: Any) -> None:
     NumPy scalars and arrays, tuples and paths are written as plain numbers, lists and text.
     Anything else is a ValueError that names the key.
     """
+    text = yaml_text(data)
+    with atomic_open(path) as file:
+        file.write(text)
+
+
+def yaml_text(data: Any) -> str:
+    """Return plain values as `write_yaml` writes them."""
     import yaml
 
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text = yaml.dump(
+    text: str = yaml.dump(
         _plain(data, ""), Dumper=dumper, sort_keys=False, allow_unicode=True, width=100,
         default_flow_style=False,
     )  # fmt: skip
-    with atomic_open(path) as file:
-        file.write(text)
+    return text
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -8,18 +8,18 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import fovflow
+from fovflow.atomic import write_text
 from fovflow.errors import FovflowError, explained
-from fovflow.events import plain_values
-from fovflow.jobrecord import read_record
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
-from fovflow.records import REMAKE, leads_out, read_yaml, write_yaml
+from fovflow.records import REMAKE, leads_out, read_yaml, yaml_text
 from fovflow.stages import FILES, STACKS
+from fovflow.states import states_of_folder
 from fovflow.tables import read_header
 from fovflow.verdicts import find_verdicts, judged, read_verdicts, traces_of
 from fovflow.verdicts import read_traces as read_judged
@@ -192,10 +192,15 @@ def results_paths(
     return paths
 
 
-def write_results(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
-    """Write a dataset's ``processing_results.yaml`` atomically, keys in their fixed order."""
+def results_text(content: Mapping[str, Any]) -> str:
+    """Return a dataset's ``processing_results.yaml``, keys in their fixed order."""
     versions = {"schema_version": SCHEMA_VERSION, "fovflow_version": fovflow.__version__}
-    write_yaml(path, {**versions, **content})
+    return yaml_text({**versions, **content})
+
+
+def write_results(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write a dataset's ``processing_results.yaml`` atomically."""
+    write_text(path, results_text(content))
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +328,10 @@ def _load_dataset(place: Path) -> Results:
     missing: list[Path] = []
     metadata = {"dataset": place.name}
     metadata |= {key: value for key, value in content.items() if key not in _NOT_METADATA}
-    keys = sorted({*content["results_paths"], *(content.get("fovs") or {})}, key=int)
+    states = {str(fov): state for fov, state in states_of_folder(place).items()}
+    states = {**(content.get("fovs") or {}), **states}
+    content = {**content, "fovs": states}
+    keys = sorted({*content["results_paths"], *states}, key=int)
     return Results(
         folder=place,
         dataset=str(metadata["dataset"]),
@@ -488,7 +496,7 @@ def _fov_result(
     missing: list[Path],
 ) -> FovResult:
     index = int(key)
-    status = (content.get("fovs") or {}).get(key) or {"status": "unknown"}
+    status = content["fovs"].get(key) or {"status": "unknown"}
     paths = content["results_paths"].get(key) or {}
     stacks: dict[str, dict[int, Path]] = {}
     for kind in STACKS:
@@ -601,40 +609,3 @@ def _locate(place: Path, name: str, missing: list[Path]) -> Path | None:
         return path
     missing.append(path)
     return None
-
-
-class StepOutput(NamedTuple):
-    """A file that a step makes of one FOV: the step, the record of its job, and its name."""
-
-    step: str
-    record: str
-    path: str
-
-
-def fov_status(outputs: Sequence[StepOutput], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the status of one FOV.
-
-    `outputs`: every file that stays, in the order of the steps. `options`: today's parameters of
-    each step.
-
-    Returns
-    -------
-    dict
-        ``status`` is ``complete``; ``failed`` with ``step`` and ``error``; ``outdated`` with
-        ``step``, where files were made with other parameters; or ``incomplete`` with the first
-        ``step`` whose files are missing and that has left no error (not run yet, or killed).
-    """
-    records = {item.record: read_record(item.record) for item in outputs}
-    for item in outputs:  # on a cluster, a failed step takes the files of those before with it
-        record = records[item.record]
-        if record and record.status == "failed":
-            error: dict[str, Any] = {"status": "failed", "step": item.step, "error": record.error}
-            return error if record.frame is None else {**error, "frame": record.frame}
-    for item in outputs:
-        record = records[item.record]
-        if not Path(item.path).is_file():
-            return {"status": "incomplete", "step": item.step}
-        made_with = None if record is None else plain_values(record.options)
-        if made_with is not None and made_with != plain_values(options.get(item.step)):
-            return {"status": "outdated", "step": item.step}
-    return {"status": "complete"}

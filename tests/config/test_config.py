@@ -10,6 +10,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+import fovflow
+import fovflow.testing
+from fovflow.cli.common import chosen_outdir
+from fovflow.cli.show import report, status
 from fovflow.config import Config, config_schema, load_config, parse_config
 from fovflow.config.documents import DOCUMENTS
 from fovflow.config.load import read_datasets
@@ -128,6 +132,27 @@ def test_files_that_are_no_configuration_are_named(tmp_path):
             load_config(path)
     with pytest.raises(ConfigError, match="there is no config file"):
         load_config(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: 1\na: 2\n", "\tb: 1\n", "- 1\n"])
+def test_a_broken_configuration_is_to_be_corrected_and_never_deleted(tmp_path, monkeypatch, text):
+    (tmp_path / "config").mkdir()
+    path = tmp_path / "config" / "config.yaml"
+    path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    ways = (
+        lambda: chosen_outdir(None),
+        lambda: fovflow.run(path),
+        lambda: fovflow.testing.job("copy", "a", 0),
+        lambda: fovflow.execution(path),
+        lambda: status.run(None, str(path), json=False),
+        lambda: report.run(None, str(path), None),
+        lambda: load_config(path),
+    )
+    for way in ways:
+        with pytest.raises(ConfigError, match=r"the config file .*config\.yaml") as raised:
+            way()
+        assert "delete" not in str(raised.value)
 
 
 def test_python_tags_in_yaml_do_no_harm(tmp_path):

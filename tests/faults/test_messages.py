@@ -22,7 +22,7 @@ from fovflow.config import load_config, parse_config
 from fovflow.errors import FovflowError
 from fovflow.planning.pipeline import Pipeline
 from fovflow.readers import open_raw
-from fovflow.readers.fingerprint import check_unchanged, fingerprint, stamp
+from fovflow.readers.fingerprint import check_unchanged, fingerprint, stamp, stamp_digest
 from fovflow.runs.claim import Claim, join, left_locked
 from fovflow.runs.store import CURRENT, RunFolder
 from fovflow.simulation import MovieParams, simulate, write_movie
@@ -150,13 +150,23 @@ def pickling() -> None:
 
 def blocked() -> None:
     Path("results").write_text("a file")
-    plan()
+    Pipeline({"datasets": {"a": {"path": "raw/a.nd2"}}}).begin()
+
+
+def gone() -> str:
+    config = {"datasets": {"a": {"path": "raw/gone.nd2"}}}
+    Path("raw/gone.nd2").write_bytes(Path("raw/a.nd2").read_bytes())
+    Pipeline({**config, "outdir": "offline"}).begin()
+    Path("raw/gone.nd2").unlink()
+    return "\n".join(Pipeline({**config, "outdir": "offline"}).datasets["a"].problems)
 
 
 def changed() -> None:
-    before = stamp("raw/a.nd2"), fingerprint("raw/a.nd2")
+    digest = stamp_digest(stamp("raw/a.nd2"))
+    pin = {"path": "raw/a.nd2", "pattern": None, "stamp": digest}
+    before = fingerprint("raw/a.nd2")
     Path("raw/a.nd2").write_bytes(Path("raw/a.nd2").read_bytes() + b"more")
-    check_unchanged("raw/a.nd2", None, *before)
+    check_unchanged(pin, before, "")
 
 
 def damaged_stack() -> None:
@@ -228,6 +238,7 @@ PRODUCERS: tuple[Callable[[], object], ...] = (
     bomb,
     short,
     pickling,
+    gone,
     changed,
     damaged_stack,
     lambda: read_image("dark.npy", (24, 24)),

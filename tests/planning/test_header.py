@@ -10,9 +10,18 @@ import pytest
 
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
-from fovflow.planning import RawHeader, refresh_header
+from fovflow.planning import RawHeader, find_source
+from fovflow.planning.header import planned_header
 from fovflow.records import read_json
 from fovflow.simulation import MovieParams, simulate, write_movie
+
+
+def refreshed(layout: Layout, dataset: str, path: Path) -> RawHeader:
+    """Return the header, and write it as a run does once it has claimed the output folder."""
+    source = find_source(layout, dataset, str(path), None)
+    Path(layout.dataset(dataset)).mkdir(parents=True, exist_ok=True)
+    source.write(layout, dataset)
+    return source.header
 
 
 @pytest.fixture
@@ -24,7 +33,7 @@ def raw(tmp_path: Path) -> Path:
 
 def test_the_plan_holds_the_header_and_nothing_of_the_place(raw, tmp_path):
     layout = Layout(tmp_path / "out")
-    header = refresh_header(layout, "a", str(raw), None, write=True)
+    header = refreshed(layout, "a", raw)
     assert (header.n_frames, len(header.positions), header.channels) == (2, 2, ("Phase", "GFP"))
     assert header.n_bytes == raw.stat().st_size
     plan = Path(layout.plan("a"))
@@ -34,11 +43,11 @@ def test_the_plan_holds_the_header_and_nothing_of_the_place(raw, tmp_path):
 
 def test_a_touched_file_leaves_the_plan_alone(raw, tmp_path):
     layout = Layout(tmp_path / "out")
-    first = refresh_header(layout, "a", str(raw), None, write=True)
+    first = refreshed(layout, "a", raw)
     plan = Path(layout.plan("a"))
     os.utime(plan, (1, 1))
     os.utime(raw, (10, 10))
-    assert refresh_header(layout, "a", str(raw), None, write=True) == first
+    assert refreshed(layout, "a", raw) == first
     assert plan.stat().st_mtime == 1
     raw.write_bytes(raw.read_bytes() + b"\0" * 0)
     with raw.open("r+b") as file:
@@ -46,29 +55,46 @@ def test_a_touched_file_leaves_the_plan_alone(raw, tmp_path):
         byte = file.read(1)
         file.seek(20_000)
         file.write(bytes([byte[0] ^ 1]))
-    second = refresh_header(layout, "a", str(raw), None, write=True)
+    second = refreshed(layout, "a", raw)
     assert second.fingerprint != first.fingerprint
     assert plan.stat().st_mtime > 1
 
 
 def test_jobs_read_the_plan_and_never_the_raw_file(raw, tmp_path):
     layout = Layout(tmp_path / "out")
-    header = refresh_header(layout, "a", str(raw), None, write=True)
+    header = refreshed(layout, "a", raw)
     raw.unlink()
-    assert refresh_header(layout, "a", str(raw), None, write=False) == header
-    assert refresh_header(layout, "a", str(raw), None, write=True) == header
+    assert planned_header(layout, "a") == header
+    assert refreshed(layout, "a", raw) == header
     with pytest.raises(FovflowError, match=r"raw\.nd2"):
-        refresh_header(layout, "b", str(raw), None, write=True)
+        refreshed(layout, "b", raw)
     with pytest.raises(FovflowError, match=r"another\.nd2"):  # whose plan this is not
-        refresh_header(layout, "a", str(raw.with_name("another.nd2")), None, write=True)
-    assert refresh_header(layout, "a", str(raw), None, write=True) == header
+        refreshed(layout, "a", raw.with_name("another.nd2"))
+    assert refreshed(layout, "a", raw) == header
 
 
 def test_a_damaged_plan_is_made_again(raw, tmp_path):
     layout = Layout(tmp_path / "out")
-    header = refresh_header(layout, "a", str(raw), None, write=True)
+    header = refreshed(layout, "a", raw)
     plan = Path(layout.plan("a"))
     for text in ("", "{}", json.dumps({"schema_version": 99}), "[1]"):
         plan.write_text(text)
-        assert refresh_header(layout, "a", str(raw), None, write=True) == header
+        assert refreshed(layout, "a", raw) == header
         assert read_json(plan) == json.loads(json.dumps(header.to_json()))
+
+
+def test_looking_writes_nothing(raw, tmp_path):
+    layout = Layout(tmp_path / "out")
+    find_source(layout, "a", str(raw), None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_time_or_inode_has_the_content_looked_at(raw, tmp_path):
+    layout = Layout(tmp_path / "out")
+    header = refreshed(layout, "a", raw)
+    state = raw.stat()
+    other = bytearray(raw.read_bytes())
+    other[20_000] ^= 1
+    raw.write_bytes(other)
+    os.utime(raw, ns=(state.st_atime_ns, state.st_mtime_ns))  # as `cp -p` of an older file
+    assert find_source(layout, "a", str(raw), None).header.fingerprint != header.fingerprint

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.records import read_yaml, write_yaml
-from fovflow.results import StepOutput, fov_status, load_results, results_paths, write_results
+from fovflow.results import load_results, results_paths, write_results
 
 CHANNELS = {"pc": 0, "fl": [1, 2], "seg": 0}
 KEPT = frozenset({"pc", "fl", "seg", "fl_corrected", "seg_labeled"})
@@ -152,37 +151,6 @@ def test_absent_and_ambiguous_folders_are_named(folder):
     (folder / "processing_results.yaml").write_text("- 1\n")
     with pytest.raises(FovflowError, match="is no results file"):
         load_results(folder)
-
-
-def made(tmp_path: Path, *steps: str) -> list[StepOutput]:
-    return [
-        StepOutput(step, str(tmp_path / f"{step}.json"), str(tmp_path / f"{step}.npy"))
-        for step in steps
-    ]
-
-
-def test_status_tells_complete_failed_incomplete_and_outdated(tmp_path):
-    files = made(tmp_path, "copy", "segment")
-    options = {"copy": {"z": (1, 2)}, "segment": {"k": 3}}
-    assert fov_status(files, options) == {"status": "incomplete", "step": "copy"}
-    for item in files:
-        write_text(item.path, "x")
-    assert fov_status(files, options) == {"status": "complete"}, "records may have been deleted"
-    record = {"status": "complete", "step": "copy", "options": {"z": [1, 2]}}
-    write_text(files[0].record, json.dumps(record))
-    write_text(files[1].record, json.dumps({"status": "complete", "options": {"k": 3}}))
-    assert fov_status(files, options) == {"status": "complete"}
-    assert fov_status(files, {**options, "segment": {"k": 4}}) == {
-        "status": "outdated",
-        "step": "segment",
-    }
-    write_text(files[0].record, json.dumps({"status": "failed", "error": "disk full", "frame": 7}))
-    assert fov_status(files, options) == {
-        "status": "failed",
-        "step": "copy",
-        "error": "disk full",
-        "frame": 7,
-    }
 
 
 def test_other_files_and_folders_are_not_taken_for_results(folder):

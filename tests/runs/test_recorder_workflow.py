@@ -22,7 +22,7 @@ from fovflow.events import read_events
 from fovflow.runs.state import read_run
 from fovflow.runs.store import list_runs
 from paths import ROOT
-from workflow_project import Project
+from workflow_project import Project, damage_in_secret
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -88,7 +88,10 @@ def test_the_engine_speaks_only_for_jobs_that_do_not_speak_themselves(finished_p
     assert [event["type"] for event in own] == ["job_started", "job_finished"]
 
 
-def test_nothing_to_do_dry_runs_lint_and_unlock_leave_no_run(finished_project: Project):
+def test_nothing_to_do_dry_runs_lint_and_unlock_leave_no_run(
+    finished_project: Project, tmp_path: Path
+):
+    finished_project = finished_project.copy_to(tmp_path / "copy")
     before = {run.id for run in list_runs(finished_project.folder / "results")}
     again = finished_project.run()
     assert again.jobs == {}
@@ -103,7 +106,7 @@ def test_a_broken_fov_makes_the_run_failed_and_tells_why(finished_project: Proje
     project = finished_project.copy_to(tmp_path / "broken")
     shutil.rmtree(project.folder / "results" / "runs")
     stack = project.file(1, "pc_ch_0.npy")
-    stack.write_bytes(stack.read_bytes()[:-100])
+    damage_in_secret(stack)
     for fov in range(2):
         project.file(fov, "seg_ch_0.npy").unlink()
     done = project.run("--retries", "1")
@@ -197,7 +200,7 @@ def on_a_terminal(project: Project, *options: str) -> tuple[int, str]:
 
 def test_a_terminal_shows_the_run_live_and_one_sentence_per_error(slow: Project):
     stack = slow.file(1, "pc_ch_0.npy")
-    stack.write_bytes(stack.read_bytes()[:-100])
+    damage_in_secret(stack)
     status, text = on_a_terminal(slow)
     assert status == 1
     assert "\x1b[J" in text

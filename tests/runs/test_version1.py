@@ -11,13 +11,13 @@ import pytest
 from fovflow.cli import main
 from fovflow.events import VERSION, check_event, from_line, read_events
 from fovflow.jobrecord import JobKey, read_record, read_records
-from fovflow.results import StepOutput, fov_status
 from fovflow.runs.compare import check_reproduction
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.publish import publish
 from fovflow.runs.state import outputs_of, read_jobs, read_run
 from fovflow.runs.store import list_runs
 from fovflow.runs.verify import verify
+from fovflow.states import Folder, Wanted, WantedJob, state_of
 
 KEPT = Path(__file__).parent / "version1"
 PRINTED = json.loads((KEPT / "printed.json").read_text(encoding="utf-8"))
@@ -94,19 +94,20 @@ def test_records_come_in_todays_form(results):
 
 
 def test_a_fov_is_complete_with_the_options_that_were_recorded(results):
-    logs, folder = results / "sim" / "logs" / "fov_000", results / "sim" / "fov_000"
+    sim, logs = results / "sim", "logs/fov_000"
     names = {"segment": "segment_ch_0", "correct": "correct_ch_1"}
-    made = [
-        StepOutput(
-            step, str(logs / f"{names.get(step, step)}.json"), str(next(folder.glob("*.csv")))
-        )
-        for step in STEPS
-    ]
-    records = {item.step: read_record(item.record) for item in made}
+    made = {step: f"{logs}/{names.get(step, step)}.json" for step in STEPS}
+    file = next((sim / "fov_000").glob("*.csv")).relative_to(sim).as_posix()
+    records = {step: read_record(sim / name) for step, name in made.items()}
     options = {step: record.options for step, record in records.items() if record}
     assert set(options) == set(STEPS)
-    assert fov_status(made, options) == {"status": "complete"}
-    assert fov_status(made, {**options, "track": {}}) == {"status": "outdated", "step": "track"}
+
+    def state(wanted):
+        jobs = [WantedJob(s, made[s], Wanted.of(wanted[s]), outputs=(file,)) for s in STEPS]
+        return state_of(jobs, Folder(str(sim)))
+
+    assert state(options) == {"status": "complete"}
+    assert state({**options, "track": {}}) == {"status": "outdated", "step": "track"}
 
 
 def test_runs_are_read_published_and_reproduced(results, tmp_path):

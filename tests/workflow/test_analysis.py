@@ -10,7 +10,7 @@ import pytest
 
 import fovflow
 from fovflow.runs.verify import verify
-from workflow_project import Project
+from workflow_project import Project, damage_in_secret
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -71,8 +71,7 @@ def test_what_is_made_and_what_is_made_again(sampled):
 
 
 def test_a_failed_fov_costs_itself(sampled):
-    good = sampled.file(1, "pc_ch_0.npy").read_bytes()
-    sampled.file(1, "pc_ch_0.npy").write_bytes(good[:-1000])
+    damage_in_secret(sampled.file(1, "pc_ch_0.npy"))
     sampled.file(1, "seg_ch_0.npy").unlink()
     done = sampled.run("--keep-going")
     assert done.status == 1

@@ -13,6 +13,7 @@ import snakemake.api
 from fovflow.adapter import engine
 
 PARAMETERS = {
+    "snakemake.dag.DAG.incomplete_files": ["self"],
     "snakemake.script.PythonScript._execute_cmd": ["self", "cmd", "kwargs"],
     "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": ["self", "delay"],
     "snakemake.jobs.Job.check_protected_output": ["self"],

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.planning.pipeline import Pipeline, last_files, missing_files, report_inputs, targets
+from fovflow.planning.pipeline import Pipeline, last_files, report_inputs, targets
 from fovflow.records import read_yaml
 from stand_in import DATASET, LAYOUT, finish, widen_plan, write_project
 
 FOVS = 12
 
 
-def pipeline_of(*, is_main: bool = True) -> Pipeline:
-    return Pipeline(read_yaml("config/config.yaml"), is_main=is_main)
+def pipeline_of() -> Pipeline:
+    return Pipeline(read_yaml("config/config.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -48,39 +48,34 @@ def test_all_jobs_of_a_step_share_their_parameters(tmp_path, monkeypatch):
     assert pipeline.parameters("segment", DATASET) is not pipeline.parameters("track", DATASET)
 
 
-def test_a_file_that_is_gone_is_asked_for_by_name(finished, monkeypatch):
+def reasons(pipeline: Pipeline) -> dict[str, str]:
+    return {
+        name: reason
+        for name, reason in pipeline.reasons(DATASET, pipeline.look(DATASET)).items()
+        if reason
+    }
+
+
+def test_a_file_that_is_gone_is_a_reason_for_its_job_alone(finished, monkeypatch):
     monkeypatch.chdir(finished)
     pipeline = pipeline_of()
-    assert missing_files(pipeline) == []
+    assert reasons(pipeline) == {}
     gone = [LAYOUT.file("segment_frames", DATASET, 3, 0), LAYOUT.file("pc", DATASET, 7, 0)]
     kept = [Path(name).rename(f"{name}.kept") for name in gone]
     try:
-        assert missing_files(pipeline) == gone
-        assert targets(pipeline)[:2] == gone
-        assert targets(pipeline_of(is_main=False)) == targets(pipeline)[2:]
+        found = reasons(pipeline)
+        assert set(gone) < set(found)
+        assert {name.split("_fov_")[1][:3] for name in found} == {"003", "007"}
+        assert set(found.values()) == {f"missing: {Path(name).name}" for name in gone}
     finally:
         for name, path in zip(gone, kept, strict=True):
             path.rename(name)
 
 
-def test_an_fov_that_is_gone_is_asked_for_once_there_are_results(finished, monkeypatch):
-    monkeypatch.chdir(finished)
-    pipeline = pipeline_of()
-    folder, away = Path(LAYOUT.fov(DATASET, 5)), Path("away")
-    folder.rename(away)
-    try:
-        assert missing_files(pipeline) == []
-        Path(LAYOUT.results(DATASET)).touch()
-        assert missing_files(pipeline) == [LAYOUT.file("traces", DATASET, 5)]
-    finally:
-        Path(LAYOUT.results(DATASET)).unlink(missing_ok=True)
-        away.rename(folder)
-
-
-def test_missing_files_are_found_with_one_listing_per_fov(finished, monkeypatch):
+def test_files_are_looked_at_with_one_listing_per_fov(finished, monkeypatch):
     monkeypatch.chdir(finished)
     listed: list[str] = []
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
-    missing_files(pipeline_of())
+    pipeline_of().statuses(DATASET)
     assert listed == [LAYOUT.fov(DATASET, fov) for fov in range(FOVS)]

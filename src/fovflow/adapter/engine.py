@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -25,6 +25,9 @@ OLDEST, NEWEST = "9.20.0", "9.27.1"
 """Versions of Snakemake with which all of this was tried."""
 
 PATCHED = {
+    "snakemake.dag.DAG.incomplete_files": (
+        "our records, and not marks, times and metadata of the engine, decide which of our jobs run"
+    ),
     "snakemake.script.PythonScript._execute_cmd": "Ctrl-C waits until a script can take it",
     "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": (
         "one timer for the next round of the scheduler, not one for every job that ends"
@@ -44,6 +47,9 @@ PATCHED = {
 PRIVATE = {
     "snakemake.api.WorkflowApi._workflow": "the rules, for the script of one job by itself",
     "snakemake.dag.DAG.__init__": "see Job",
+    "snakemake.dag.DAG.reason": "where the engine keeps why a job runs; see Reason",
+    "snakemake.jobs.Reason.updated_input": "set by times of files",
+    "snakemake.jobs.Reason.clear": "sets what the engine's metadata say",
     "snakemake.iocontainers.Snakemake.__init__": "what the script of one job by itself is given",
     "snakemake.jobs.Job.__init__": "files and parameters of one job by itself",
     "snakemake.scheduling.job_scheduler.JobScheduler._open_jobs": "begins a round",
@@ -193,16 +199,56 @@ class Engine:
                 return handler
         return None
 
-    def forget(self, file: Path, inputs: list[Path]) -> None:
-        """Let a file be made again at the next run: date it before its inputs, drop its record.
+    def decide(self, find: Callable[[], tuple[Mapping[str, str], Mapping[str, str]]]) -> None:
+        """Have the engine run those of our jobs that have a reason, and what depends on them.
 
-        `file`: the file, which is there. `inputs`: those that do not exist are left out.
+        Times of files, and what the engine knows of earlier runs, are no reasons for these jobs;
+        files that are missing, ``--forcerun`` and the like are.
+
+        `find`: called when the jobs are known; returns two texts by the path of a job's first
+        output: why it runs, empty where it need not; and why it must not run.
         """
-        from snakemake.io import IOFile
+        from snakemake.dag import DAG
 
-        before = min([path.stat().st_mtime for path in inputs if path.exists()], default=1.0) - 1
-        os.utime(file, (before, before))
-        self._workflow.persistence.cleanup_metadata(IOFile(str(file), rule=None))
+        ask = getattr(DAG.incomplete_files, "__wrapped__", DAG.incomplete_files)
+
+        async def incomplete_files(dag: Any) -> list[str]:
+            if dag.workflow is not self._workflow:
+                return list(await ask(dag))
+            reasons, refused = find()
+            ours: set[str] = set()
+            for job in dag.jobs:
+                first = str(job.output[0]) if job.output else ""
+                if first in refused:
+                    raise refuse(refused[first])
+                if first in reasons:
+                    dag._reason[job] = _own_reason(reasons[first])
+                    ours.update(map(str, job.output))
+            return [file for file in await ask(dag) if str(file) not in ours]
+
+        incomplete_files.__wrapped__ = ask  # type: ignore[attr-defined]
+        DAG.incomplete_files = incomplete_files
+
+
+def _own_reason(words: str) -> Any:
+    """Return why a job runs as the engine keeps it, deaf to what the engine finds by itself."""
+    from snakemake import jobs
+
+    base: Any = jobs.Reason
+
+    class OwnReason(base):  # type: ignore[misc]
+        """Why a job of this package runs."""
+
+        updated_input = property(lambda _: set())
+        params_changed = input_changed = code_changed = property(lambda _: False, lambda *_: None)
+
+        def __bool__(self) -> bool:
+            return bool(words and not self.finished) or super().__bool__()
+
+        def __str__(self) -> str:
+            return super().__str__() if self.updated_input_run or not words else words
+
+    return OwnReason()
 
 
 def log_handlers() -> Any:

@@ -6,6 +6,7 @@ import os
 import site
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fovflow.adapter.engine import (
     print_safely,
     refuse,
 )
+from fovflow.adapter.job import pipeline_of_job
 from fovflow.config.load import read_config
 from fovflow.errors import FovflowError
 from fovflow.planning.pipeline import Pipeline
@@ -51,7 +53,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         if engine.is_main and not engine.is_module:
             for name in engine.configfiles:
                 read_config(name)  # of keys that stand twice Snakemake takes the last one
-        pipeline = Pipeline(config, is_main=engine.is_main)
+        pipeline = Pipeline(config) if engine.is_main else pipeline_of_job(config)
         _check_prefix(pipeline, engine)
         _check_alone(pipeline, workflow)
     except FovflowError as error:
@@ -62,8 +64,10 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
 
         join(Path(pipeline.config.outdir) / "runs")
     else:
+        from fovflow.adapter.outcome import decide
         from fovflow.adapter.recording import record_run, say
 
+        engine.decide(partial(decide, pipeline))
         record_run(pipeline, workflow)
         block_interrupts_at_start()
         limit_scheduler_rounds(workflow)

@@ -15,11 +15,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fovflow.adapter.engine import attempt_of_engine
 from fovflow.adapter.interrupts import interrupts_unblocked
-from fovflow.atomic import Digest, collect_digests, digest_of, write_text
+from fovflow.atomic import Digest, collect_digests, digest_of, sha256_or_none, write_text
 from fovflow.errors import FovflowError, complain, sentence_of_system
 from fovflow.events import (
     STOPPED,
@@ -32,9 +32,26 @@ from fovflow.events import (
 )
 from fovflow.jobrecord import in_words, job_name, read_record, record_text
 from fovflow.layout import LOGS
+from fovflow.records import read_json_object
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
+from fovflow.states import CONTENT
 from fovflow.terminal import printable
+
+if TYPE_CHECKING:
+    from fovflow.planning.pipeline import Pipeline
+
+PLANS = "plans.json"
+"""In a run's folder: the raw files that it was planned with; see `Pipeline.plans`."""
+
+
+def pipeline_of_job(config: Mapping[str, Any]) -> Pipeline:
+    """Return the pipeline of a process of a job: with the raw files that its run began with."""
+    from fovflow.planning.pipeline import Pipeline
+
+    run = run_of_job(Path(str(config.get("outdir") or "results")).expanduser())
+    planned = read_json_object(run.path / PLANS) if run else {}
+    return Pipeline(config, is_main=False, planned=planned)
 
 
 def peak_memory_mib() -> float:
@@ -440,10 +457,8 @@ class Job:
     def start(self) -> None:
         """Record that the job began, with its options and inputs."""
         inputs = self.inputs()
-        self.recorder.start(
-            step=self.step, threads=self.threads, options=self.options,
-            **({} if inputs is None else {"inputs": inputs}),
-        )  # fmt: skip
+        facts = {} if inputs is None else {"inputs": inputs, "made_from": self._made_from(inputs)}
+        self.recorder.start(step=self.step, threads=self.threads, options=self.options, **facts)
 
     def fail(self, error: BaseException) -> str:
         """Record an error; return the sentence for the screen."""
@@ -491,9 +506,48 @@ class Job:
         `digests`: of the files that this process wrote, by absolute name; outputs that something
         else wrote are read.
         """
+        self._check_given()
         event = self.recorder.ending("completed", outputs=self.outputs(digests))
         self._write_record(event)
         self.recorder.end(event)
+
+    def _made_from(self, inputs: list[str]) -> dict[str, str]:
+        """Return the SHA-256 of the inputs in the dataset's folder: what their makers recorded."""
+        logs = [*self.log.parent.glob("*.json"), *(self.folder / LOGS).glob("*.json")]
+        known: dict[str, Digest | None] = {}
+        given = self._given()
+        for path in {path for path in logs if path != self.record}:
+            record = read_record(path)
+            if record is not None and record.status == "completed":
+                known |= record.outputs
+        found = {}
+        for name in inputs:
+            if not name.startswith("..") and name not in given:
+                digest = known.get(name)
+                found[name] = digest.sha256 if digest else sha256_or_none(self.folder / name)
+        return {name: sha256 for name, sha256 in found.items() if sha256 is not None}
+
+    def _given(self) -> dict[str, str]:
+        """Return the digests of users' files among the inputs, by name relative to the dataset."""
+        content = self.options.get(CONTENT) or {}
+        folder = self.folder.absolute()
+        return {
+            os.path.relpath(str(self.input.get(name)), folder): sha256
+            for name, sha256 in content.items()
+            if self.input and self.input.get(name)
+        }
+
+    def _check_given(self) -> None:
+        """Raise if a file of a user's is no longer what it was when the run was planned."""
+        script = {"script": self.options["script"]} if "sha256" in self.options else {}
+        files = {self.folder / name: sha256 for name, sha256 in self._given().items()}
+        files |= {Path(path): self.options["sha256"] for path in script.values()}
+        for path, sha256 in files.items():
+            if sha256_or_none(path) != sha256:
+                raise FovflowError(
+                    f"{os.path.relpath(path)} has changed since this run began",
+                    remedy="run again: everything that it concerns is made anew",
+                )
 
     def inputs(self) -> list[str] | None:
         """Return the inputs' names relative to the dataset; None where they are too many."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fovflow.adapter.engine import Engine, workflow_folder
-from fovflow.adapter.job import Job
+from fovflow.adapter.engine import workflow_folder
+from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
+from fovflow.atomic import write_text
 from fovflow.errors import complain
 from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
-from fovflow.results import results_paths, write_results
+from fovflow.results import results_paths, results_text
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.rawcheck import pixels_of
+from fovflow.states import Folder, Wanted, WantedJob, reason_to_run
 from fovflow.units import format_fovs
 
 _NO_PARAMETERS = frozenset({"problems", "fovs"})
@@ -24,7 +26,7 @@ _NO_PARAMETERS = frozenset({"problems", "fovs"})
 
 def make_results(job: Job) -> None:
     """Write a dataset's results file and manifest: the work of a script."""
-    write_dataset_results(Pipeline(job.config, is_main=False), job.wildcards.dataset)
+    write_dataset_results(pipeline_of_job(job.config), job.wildcards.dataset)
 
 
 def make_report(job: Job) -> None:
@@ -37,31 +39,27 @@ def make_report(job: Job) -> None:
 
 def make_merged(job: Job) -> None:
     """Write the tables of one sample: the work of a script."""
-    left_out = Pipeline(job.config, is_main=False).analysis.merge(job.wildcards.sample)
+    left_out = pipeline_of_job(job.config).analysis.merge(job.wildcards.sample)
     job.note(f"left out: {left_out or 'nothing'}")
 
 
 def make_everything(job: Job) -> None:
     """Write the tables of all samples: the work of a script."""
-    Pipeline(job.config, is_main=False).analysis.merge_everything()
+    pipeline_of_job(job.config).analysis.merge_everything()
 
 
 def make_fits(job: Job) -> None:
     """Write the fits to one table: the work of a script."""
     of = job.wildcards
-    Pipeline(job.config, is_main=False).analysis.fit(of.sample, f"{of.feature}_ch_{of.channel}")
+    pipeline_of_job(job.config).analysis.fit(of.sample, f"{of.feature}_ch_{of.channel}")
 
 
-def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
-    """Write a dataset's results file and manifest from what exists now; safe to repeat.
-
-    It is called by the post-run rule, when a run ends badly, and by the command line.
-    """
+def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
+    """Return what a dataset's results file should say now."""
     plan, layout = pipeline.datasets[dataset], pipeline.layout
-    assert plan.header is not None
     channels = {"pc": plan.pc, "fl": list(plan.fl), "seg": plan.seg}
     statuses, made_with = pipeline.statuses(dataset), pipeline.parameters("results", dataset)
-    content = {
+    return {
         "dataset": dataset,
         "output_dir": ".",
         **plan.metadata(pipeline.config.time_units),
@@ -87,27 +85,89 @@ def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
         },
         "problems": list(plan.problems),
     }
-    write_results(layout.results(dataset), content)
+
+
+def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
+    """Write a dataset's results file and manifest from what exists now; safe to repeat."""
+    write_text(pipeline.layout.results(dataset), results_text(results_content(pipeline, dataset)))
     update_manifest(pipeline, dataset)
 
 
-def record_failure(pipeline: Pipeline, workflow: Any) -> None:
-    """Bring the results files and the report up to date after a run that did not succeed.
-
-    Snakemake forgets that the files were ever made, and they are dated before their inputs: the
-    next run makes them again in any case.
-    """
+def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
+    """Return why jobs run, and why some must not; see `fovflow.adapter.engine.Engine.decide`."""
+    reasons: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    outdir = Folder(pipeline.layout.outdir)
     for name, plan in pipeline.datasets.items():
-        if not plan.fovs:
-            continue
-        file = Path(pipeline.layout.results(name))
+        folder = pipeline.look(name)
+        found = pipeline.reasons(name, folder)
+        outdir.know(folder, name)
+        reasons |= found
+        file = pipeline.layout.results(name)
+        stale = plan.fovs and not any(found.values()) and not says(file, pipeline, name)
+        reasons[file] = "it does not say what there is" if stale else ""
+        for fov in plan.held:
+            sentence = f"{name}: {'; '.join(plan.problems)}"
+            jobs = (job for job, _ in pipeline.needs_raw(name, fov))
+            place = pipeline.layout.dataset(name)
+            refused |= {f"{place}/{made}": sentence for job in jobs for made in job.makes}
+    for job in pipeline.analysis.jobs():
+        if len(job.inputs) <= MOST_INPUTS:  # of others no record tells what they were made from
+            reason = reason_to_run(job, outdir)
+            reasons |= {f"{outdir.path}/{made}": reason for made in job.makes}
+    reasons[pipeline.layout.report()] = _reason_of_report(pipeline)
+    return reasons, refused
+
+
+def says(file: str, pipeline: Pipeline, dataset: str) -> bool:
+    """Tell whether a results file says what there is now."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return text == results_text(results_content(pipeline, dataset))
+
+
+def _reason_of_report(pipeline: Pipeline) -> str:
+    """Return why the report has to be made again: the results file tells of every change."""
+    layout = pipeline.layout
+    start = len(layout.outdir) + 1
+    job = WantedJob(
+        step="report",
+        record=layout.log("report")[start:].replace(".log", ".json"),
+        wanted=Wanted.of(report_options(pipeline)),
+        outputs=(layout.report()[start:],),
+        inputs=tuple(name[start:] for name in report_inputs(pipeline)),
+    )
+    return reason_to_run(job, Folder(layout.outdir))
+
+
+def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
+    """Write what tells of a run when it has ended, whichever way: results files and report.
+
+    What is right already is left alone, and so is what was never made. Where the run `failed`,
+    samples with failed FOVs are merged too.
+    """
+    from fovflow.report import write_report
+
+    changed = False
+    for name, plan in pipeline.datasets.items():
+        file = pipeline.layout.results(name)
         try:
-            write_dataset_results(pipeline, name)
-            Engine(workflow).forget(file, [Path(pipeline.layout.plan(name))])
-        except Exception as error:  # the run has failed already: say so, and go on
+            pipeline.note_state(name)
+            if plan.fovs and not says(file, pipeline, name):
+                write_dataset_results(pipeline, name)
+                changed = True
+        except Exception as error:  # the run has ended already: say so, and go on
             complain(f"{name}: cannot write {file}: {error}")
-    record_analysis(pipeline, workflow)
-    record_report(pipeline, workflow)
+    if failed:
+        record_analysis(pipeline)
+    page, options = Path(pipeline.layout.report()), report_options(pipeline)
+    try:
+        if changed or (page.exists() and _reason_of_report(pipeline)):
+            write_report(page, pipeline.layout.outdir, options["datasets"], options["problems"])
+    except Exception as error:
+        complain(f"cannot write {page}: {error}")
 
 
 def describe_outcome(pipeline: Pipeline) -> str:
@@ -176,13 +236,13 @@ def report_options(pipeline: Pipeline) -> dict[str, Any]:
     return {"revision": REPORT_REVISION, "datasets": list(pipeline.datasets), "problems": problems}
 
 
-def record_analysis(pipeline: Pipeline, workflow: Any) -> None:
+def record_analysis(pipeline: Pipeline) -> None:
     """Make the tables of samples with failed FOVs: their rules cannot run without all of these.
 
-    Samples that are not done yet, since the run was stopped, are left alone. As with the results
-    files, the next run makes these files again in any case.
+    Samples that are not done yet, since the run was stopped, are left alone. The next run makes
+    these files again in any case: no record says what they were made from.
     """
-    plan, engine = pipeline.analysis, Engine(workflow)
+    plan = pipeline.analysis
     states = {name: pipeline.statuses(name) for name in {s.dataset for s in plan.samples.values()}}
     lost: dict[str, dict[int, str]] = {}
     waits = False
@@ -193,39 +253,17 @@ def record_analysis(pipeline: Pipeline, workflow: Any) -> None:
         elif failed := {f: _in_words(s) for f, s in mine.items() if s["status"] == "failed"}:
             lost[name] = failed
 
-    def make(
-        job: str, files: Collection[str], work: Callable[..., object], *arguments: Any
-    ) -> None:
+    def make(job: str, work: Callable[..., object], *arguments: Any) -> None:
         try:
             work(*arguments)
             record = Path(pipeline.layout.log(f"analysis/{job}")).with_suffix(".json")
             record.unlink(missing_ok=True)  # they are no longer what a job has recorded
-            for file in files:
-                engine.forget(Path(file), [Path(pipeline.layout.plan(name)) for name in states])
         except Exception as error:  # the run has failed already: say so, and go on
             complain(f"{job}: {error}")
 
     for name in lost:
-        make(f"{name}/merge", plan.merged(name), plan.merge, name, lost)
+        make(f"{name}/merge", plan.merge, name, lost)
         for each in plan.fits[name]:
-            fitted = [plan.fitted(name, each.name)]
-            make(f"{name}/fit_{each.name}", fitted, plan.fit, name, each.name)
+            make(f"{name}/fit_{each.name}", plan.fit, name, each.name)
     if lost and not waits:
-        make("merge_everything", plan.everything().values(), plan.merge_everything, lost)
-
-
-def record_report(pipeline: Pipeline, workflow: Any) -> None:
-    """Bring the report up to date after a run that did not succeed.
-
-    As with the results files, Snakemake forgets that it was ever made, and it is dated before its
-    inputs: the next run makes it again in any case.
-    """
-    from fovflow.report import write_report
-
-    file = Path(pipeline.layout.report())
-    options = report_options(pipeline)
-    try:
-        write_report(file, pipeline.layout.outdir, options["datasets"], options["problems"])
-        Engine(workflow).forget(file, [Path(name) for name in report_inputs(pipeline)])
-    except Exception as error:  # the run has failed already: say so, and go on
-        complain(f"cannot write {file}: {error}")
+        make("merge_everything", plan.merge_everything, lost)

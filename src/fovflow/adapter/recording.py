@@ -30,15 +30,16 @@ from fovflow.adapter.engine import (
     workflow_folder,
 )
 from fovflow.adapter.interrupts import Interruptions
-from fovflow.adapter.job import LIVE
+from fovflow.adapter.job import LIVE, PLANS
 from fovflow.config import parse_config
+from fovflow.config.load import read_config
 from fovflow.config.run import RunConfig
 from fovflow.errors import FovflowError, complain
 from fovflow.events import LEAST_SECRET, SECRET
 from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
 from fovflow.readers.fingerprint import fingerprint, raw_files
-from fovflow.records import public, read_yaml
+from fovflow.records import public, write_json
 from fovflow.runs.claim import Claim, left_locked
 from fovflow.runs.provenance import capture_environment, capture_workflow
 from fovflow.runs.recorder import Recorder
@@ -61,8 +62,8 @@ class FolderGuard:
         self._claim: Claim | None = None
         self._refusal = ""
 
-    def take(self) -> None:
-        """Take the folder.
+    def take(self, begin: Callable[[], object]) -> None:
+        """Take the folder, and call `begin` once it is taken.
 
         Raises WorkflowError if another run is at work on it; the engine then ends before it locks,
         removes or starts anything.
@@ -72,7 +73,9 @@ class FolderGuard:
         claim = Claim(self._outdir)
         try:
             claim.take()
+            begin()
         except FovflowError as error:
+            claim.release()
             self._refusal = str(error)
             raise refuse(str(error)) from None
         self._claim = claim
@@ -263,7 +266,7 @@ class EngineListener:
         recorder, about = self._recorder, vars(record)
         match str(about.get("event") or ""):
             case "workflow_started" if not self._engine.is_dry_run:
-                self.guard.take()
+                self.guard.take(self._pipeline.begin)
             case "run_info" if recorder is None and self._engine.makes_files:
                 self._begin(dict(about.get("stats") or {}))
             case "":
@@ -309,15 +312,15 @@ class EngineListener:
             self.guard.release()
 
     def _finish(self, recorder: Recorder) -> None:
-        from fovflow.adapter.outcome import describe_outcome, record_failure, update_manifests
+        from fovflow.adapter.outcome import bring_up_to_date, describe_outcome, update_manifests
 
         recorder.finish()
         self._leave_screen()
         if self._interruptions is not None:
             self._interruptions.remove()
+        failed = recorder.state.record.get("status") != "completed"
+        bring_up_to_date(self._pipeline, failed=failed)
         if self._replaces_hooks():
-            if recorder.state.record.get("status") != "completed":
-                record_failure(self._pipeline, self._workflow)
             say(describe_outcome(self._pipeline))
         update_manifests(self._pipeline)
 
@@ -344,6 +347,9 @@ class EngineListener:
             **about_run(self._pipeline, self._engine),
         )
         recorder.start()
+        if recorder.run is not None:
+            with suppress(OSError):
+                write_json(recorder.run.path / PLANS, self._pipeline.plans())
         self._interruptions = Interruptions(recorder.interrupt)
         self._interruptions.install()
         self._recorder = recorder
@@ -427,17 +433,16 @@ def _config_now(record: Mapping[str, Any], directory: Path) -> Any:
     if not names or not all(name.exists() for name in names):
         return record.get("config")
     merged: dict[str, Any] = {}
-    for name in names:
-        content = read_yaml(name)
-        update_config(merged, content if isinstance(content, Mapping) else {})
     taking = False
-    for word in shlex.split(str(record.get("command") or "")):  # --config key=value …
-        if word.startswith("-"):
-            taking = word in ("--config", "-C")
-        elif taking and "=" in word:
-            key, _, value = word.partition("=")
-            merged[key] = value
     try:
+        for name in names:
+            update_config(merged, read_config(name))
+        for word in shlex.split(str(record.get("command") or "")):  # --config key=value …
+            if word.startswith("-"):
+                taking = word in ("--config", "-C")
+            elif taking and "=" in word:
+                key, _, value = word.partition("=")
+                merged[key] = value
         return public(parse_config(merged).model_dump(mode="json", by_alias=True))
     except FovflowError as error:
         return {"error": str(error)}

@@ -75,11 +75,11 @@ def chosen_outdir(given: str | None, configfile: str = CONFIG) -> Path:
     if given is not None:
         return Path(given)
     if Path(configfile).exists():
-        from fovflow.records import read_yaml
+        from fovflow.config.load import read_config
 
-        content = read_yaml(configfile)
-        if isinstance(content, dict) and isinstance(content.get("outdir"), str):
-            return Path(content["outdir"]).expanduser()
+        outdir = read_config(configfile).get("outdir")
+        if isinstance(outdir, str):
+            return Path(outdir).expanduser()
     return Path("results")
 
 

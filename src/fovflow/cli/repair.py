@@ -22,18 +22,18 @@ from fovflow.errors import ConfigError, FovflowError
 )
 def repair(outdir: str | None, configfile: str, dry_run: bool, cores: str, json: bool) -> int:
     """Print one line per damaged file; return 1 if anything does not hold at the end."""
-    from fovflow.config.load import load_config
-    from fovflow.records import read_yaml
+    from fovflow.config.load import parse_config, read_config
     from fovflow.repair import repair
 
-    folder = load_config(configfile).outdir
+    config = read_config(configfile)
+    folder = parse_config(config).outdir
     if outdir is not None and Path(outdir).resolve() != Path(folder).resolve():
         raise ConfigError(
             f"the configuration {configfile} is of another output folder than {outdir}",
             found=folder,
             remedy="give the configuration that these results were made with: --configfile",
         )
-    done = repair(read_yaml(configfile), dry_run=dry_run, cores=cores)
+    done = repair(config, dry_run=dry_run, cores=cores)
     findings = done.report.findings if done.report else []
     would = "would be: " if dry_run else ""
     lines = [f"{name}: {would}{words}" for name, words in done.made.items()]

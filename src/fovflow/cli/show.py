@@ -42,11 +42,11 @@ def status(outdir: str | None, configfile: str, json: bool) -> int:
 
 def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
     """Return one entry per dataset, from the configuration if it is there and of this folder."""
+    from fovflow.config.load import read_config
     from fovflow.planning.pipeline import Pipeline
-    from fovflow.records import read_yaml
 
     if Path(configfile).exists():
-        pipeline = Pipeline(read_yaml(configfile), is_main=False)
+        pipeline = Pipeline(read_config(configfile))
         if outdir is None or Path(outdir).resolve() == Path(pipeline.config.outdir).resolve():
             return [
                 {
@@ -216,12 +216,11 @@ def _how_it_ended(state: RunState) -> list[str]:
 )
 def report(outdir: str | None, configfile: str, out: str | None) -> int:
     """Write the page and print where it is."""
-    from fovflow.config import parse_config
-    from fovflow.records import read_yaml
+    from fovflow.config import load_config
     from fovflow.report import write_report
 
     if not outdir and Path(configfile).exists():
-        outdir = parse_config(read_yaml(configfile)).outdir
+        outdir = load_config(configfile).outdir
     folder = Path(outdir or "results")
     page = Path(out or folder / REPORT_NAME)
     if (folder / RESULTS_NAME).is_file():

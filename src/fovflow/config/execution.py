@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 
-from fovflow.config.load import describe_errors, parse_config
+from fovflow.config.load import describe_errors, parse_config, read_config
 from fovflow.config.model import Config
 from fovflow.config.run import Labels
 from fovflow.config.section import Section
@@ -96,9 +95,7 @@ def _content(config: Any) -> dict[str, Any]:
     if isinstance(config, Config):
         return _of_pipeline(config)
     if isinstance(config, str | os.PathLike):
-        from fovflow.records import read_yaml
-
-        config = read_yaml(Path(config))
+        config = read_config(config)
     if not isinstance(config, Mapping):
         raise ConfigError(
             "the configuration of an execution is no mapping", found=type(config).__name__

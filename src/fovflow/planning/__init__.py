@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fovflow.planning.dataset import DatasetPlan, plan_dataset
-from fovflow.planning.header import RawHeader, refresh_header
+from fovflow.planning.header import RawHeader, RawSource, find_source
 
-__all__ = ["DatasetPlan", "RawHeader", "plan_dataset", "refresh_header"]
+__all__ = ["DatasetPlan", "RawHeader", "RawSource", "find_source", "plan_dataset"]

@@ -11,9 +11,10 @@ from fovflow.analysis.merge import Measure, Source, everything_in, merge_all, me
 from fovflow.analysis.samples import Places, Sample, resolve_samples
 from fovflow.config import Config
 from fovflow.errors import ConfigError
-from fovflow.layout import Layout, inspected
+from fovflow.layout import ANALYSIS, LOGS, Layout, inspected
 from fovflow.planning.dataset import DatasetPlan
 from fovflow.results import traces_or_verdicts
+from fovflow.states import Wanted, WantedJob
 
 MERGE_REVISION = 1
 """Raised whenever the same traces would give other tables."""
@@ -88,9 +89,16 @@ class AnalysisPlan:
 
     def targets(self) -> list[str]:
         """Return all files of the analysis."""
-        made = [file for name in self.measures for file in self.merged(name)]
-        fits = [self.fitted(name, each.name) for name, found in self.fits.items() for each in found]
-        return [*made, *fits, *self.everything().values()] if made else []
+        ready = [name for name in self.measures if not self._is_held(name)]
+        made = [file for name in ready for file in self.merged(name)]
+        fits = [self.fitted(name, each.name) for name in ready for each in self.fits[name]]
+        everything = self.everything().values() if len(ready) == len(self.measures) else ()
+        return [*made, *fits, *everything] if made else []
+
+    def _is_held(self, sample: str) -> bool:
+        """Tell whether FOVs of a sample are outdated and cannot be made again now."""
+        held = self._datasets[self.samples[sample].dataset].held
+        return any(fov in held for fov in self.samples[sample].fovs)
 
     def traces(self, *samples: str) -> list[str]:
         """Return the traces of samples, by default of all, and people's verdicts on them."""
@@ -121,6 +129,30 @@ class AnalysisPlan:
         """Return the parameters of all fits."""
         settings = self._config.fit.model_dump(exclude={"features"}) if self._config.fit else {}
         return {"settings": settings, "revision": FIT_REVISION}
+
+    def jobs(self) -> list[WantedJob]:
+        """Return the jobs that make the files of the analysis, for `fovflow.states`.
+
+        Their files and records are relative to the output folder.
+        """
+        found = []
+        for name in self.measures:
+            merged = self.merged(name)
+            found.append(self._job(f"{name}/merge", self.options(name), self.traces(name), merged))
+            for each in self.fits[name]:
+                files = [self.tables(name, each.name)[0]], [self.fitted(name, each.name)]
+                found.append(self._job(f"{name}/fit_{each.name}", self.fit_options(), *files))
+        if found:
+            made = [*self.everything().values()]
+            found.append(self._job("merge_everything", self.all_options(), self.traces(), made))
+        return found
+
+    def _job(self, name: str, options: Any, reads: list[str], makes: list[str]) -> WantedJob:
+        start = len(self._layout.outdir) + 1
+        files = tuple(file[start:] for file in makes)
+        record = f"{LOGS}/{ANALYSIS}/{name}.json"
+        inputs = tuple(file[start:] for file in reads)
+        return WantedJob(name, record, Wanted.of(options), files, files, inputs)
 
     # ---- the work
 

@@ -40,6 +40,13 @@ class DatasetPlan:
     """Edge length of a pixel in µm."""
     problems: tuple[str, ...] = ()
     """Why the dataset, or FOVs that were asked for, cannot be processed."""
+    held: frozenset[int] = frozenset()
+    """FOVs that are left as they are: what they would be made from again is not there."""
+
+    @property
+    def ready(self) -> tuple[int, ...]:
+        """FOVs to process that can be."""
+        return tuple(fov for fov in self.fovs if fov not in self.held)
 
     @property
     def channels(self) -> tuple[tuple[str, int], ...]:

@@ -1,8 +1,8 @@
-"""The plan file: what a raw file's header says, read once and refreshed when the file changes.
+"""What a raw file's header says, read once and again when the file changes.
 
-The plan (``dataset.json``) holds nothing that changes when raw data are moved or touched, so that
-it can be an input of the copy step. Path, sizes and modification times are kept beside it in
-a stamp that only tells whether the header must be read again.
+The plan (``dataset.json``) holds nothing that changes when raw data are moved or touched. Path,
+sizes, times and inodes are kept beside it in a stamp that only tells whether the header must be
+read again. Both are written by a run that has claimed the output folder, and by nothing else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
+from fovflow.readers.fingerprint import stamp, stamp_digest
 from fovflow.records import read_json, read_json_object, write_json
 
 SCHEMA_VERSION = 1
@@ -84,25 +85,48 @@ class RawHeader:
         return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
 
 
-def refresh_header(
-    layout: Layout, dataset: str, path: str, pattern: str | None, *, write: bool
-) -> RawHeader:
-    """Return a dataset's header, from its plan file where the raw file is as it was.
+@dataclass(frozen=True, slots=True)
+class RawSource:
+    """A raw file as it is now: what its jobs are to read, and nothing else."""
 
-    `dataset`: name of the dataset. `path`, `pattern`: as in the configuration. `write`: whether
-    this process may look at the raw file and write the plan. Processes of single jobs may not: they
-    read the plan that the main process wrote. Raises FovflowError if the raw file is needed and
-    absent or unreadable. A raw file that is gone while its plan is there is no error here: what was
+    path: str
+    pattern: str | None
+    header: RawHeader
+    files: dict[str, Any] | None
+    """Its `fovflow.readers.fingerprint.stamp`; None where it is not there now."""
+
+    @property
+    def pin(self) -> dict[str, Any]:
+        """Where the file lies, and a digest of its stamp; see `check_unchanged`."""
+        digest = stamp_digest(self.files)
+        return {"path": self.path, "pattern": self.pattern, "stamp": digest}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that a process of one job needs to know."""
+        return {"header": self.header.to_json(), "pin": self.pin}
+
+    def write(self, layout: Layout, dataset: str) -> None:
+        """Write the plan and the stamp, where they say something else; raises OSError."""
+        plan, mark = Path(layout.plan(dataset)), Path(layout.stamp(dataset))
+        now = {"path": self.path, "pattern": self.pattern, "files": self.files}
+        if _known_header(plan) != self.header:
+            write_json(plan, self.header.to_json())
+        if read_json_object(mark) != now:
+            write_json(mark, now)
+
+
+def find_source(layout: Layout, dataset: str, path: str, pattern: str | None) -> RawSource:
+    """Look at a dataset's raw file; its header comes from the plan where it is as it was.
+
+    Nothing is written. A raw file that is gone while its plan is there is no error: what was
     copied from it is still good. It is one where the configuration names another file than the plan
     was made from.
-    """
-    from fovflow.readers.fingerprint import stamp
 
-    plan, mark = Path(layout.plan(dataset)), Path(layout.stamp(dataset))
-    known = _known_header(plan)
-    if known and not write:
-        return known
-    earlier = read_json_object(mark)
+    `dataset`: name of the dataset. `path`, `pattern`: as in the configuration. Raises FovflowError
+    if the raw file is needed and absent or unreadable.
+    """
+    known = _known_header(Path(layout.plan(dataset)))
+    earlier = read_json_object(layout.stamp(dataset))
     now: dict[str, Any] = {"path": path, "pattern": pattern, "files": None}
     try:
         now["files"] = stamp(path, pattern)
@@ -112,21 +136,18 @@ def refresh_header(
             earlier and earlier.get(key) != now[key] for key in ("path", "pattern")
         ):
             raise
-    if known and earlier == now:
-        return known
-    header = known if known and now["files"] is None else RawHeader.read(path, pattern)
-    if write:
-        try:
-            if header != known:
-                write_json(plan, header.to_json())
-            write_json(mark, now)
-        except OSError as error:
-            raise FovflowError(
-                f"cannot write into the output folder {layout.dataset(dataset)}",
-                found=error.strerror or str(error),
-                remedy=OUTDIR_REMEDY,
-            ) from error
-    return header
+    unchanged = known and (now["files"] is None or earlier == now)
+    header = known if known and unchanged else RawHeader.read(path, pattern)
+    return RawSource(path, pattern, header, now["files"])
+
+
+def planned_header(layout: Layout, dataset: str) -> RawHeader:
+    """Return the header that the main process wrote; for processes of single jobs.
+
+    Raises FovflowError if there is none.
+    """
+    plan = Path(layout.plan(dataset))
+    return RawHeader.from_json(read_json(plan), str(plan))
 
 
 def _known_header(plan: Path) -> RawHeader | None:

@@ -34,7 +34,7 @@ def needs_pixel_size(config: Config) -> bool:
 def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, Any]:
     """Return the parameters of a step for one dataset, as plain values.
 
-    `step`: one of the steps in `fovflow.stages.STAGES`, or ``results``.
+    `step`: one of the steps in `fovflow.stages.STAGES`.
 
     Returns
     -------
@@ -47,7 +47,6 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
         "flat_field": _flat_field,
         "correct": _correct,
         "extract": _extract,
-        "results": _results,
     }
     return special[step](config, plan) if step in special else _section(config, step, plan)
 
@@ -117,13 +116,4 @@ def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
         "qc": config.qc.arguments(),
         "time_units": config.time_units,
         "revision": [EXTRACT_REVISION, QC_REVISION],
-    }
-
-
-def _results(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    steps = [stage.name for stage in STAGES.values() if stage.per_fov]
-    return {
-        **{step: step_parameters(config, step, plan) for step in steps},
-        "problems": plan.problems,
-        "fovs": plan.fovs,
     }

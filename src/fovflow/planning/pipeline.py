@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
 from fovflow.config.usersteps import StepConfig
 from fovflow.errors import FovflowError
-from fovflow.layout import Layout, fov_name, inspected
+from fovflow.layout import LOGS, Layout, fov_name, inspected
 from fovflow.planning.analysis import AnalysisPlan
 from fovflow.planning.dataset import DatasetPlan, plan_dataset
-from fovflow.planning.header import OUTDIR_REMEDY, refresh_header
+from fovflow.planning.header import (
+    OUTDIR_REMEDY,
+    RawHeader,
+    RawSource,
+    find_source,
+    planned_header,
+)
 from fovflow.planning.parameters import needs_pixel_size, step_parameters
-from fovflow.results import StepOutput, fov_status
 from fovflow.stages import FILES, STAGES, Stage, StageFile, of_fov
+from fovflow.states import (
+    CONTENT,
+    Folder,
+    Wanted,
+    WantedJob,
+    state_of,
+    to_run,
+    write_wanted,
+)
+from fovflow.units import format_fovs
 from fovflow.userfiles import broken_link
 from fovflow.usersteps import FROM
 from fovflow.verdicts import find_verdicts
 
 
-class Pipeline:
-    """All that the rules ask for, from one configuration.
+class Place(NamedTuple):
+    """Where a job works: what the wildcards of its rule say."""
 
-    `config`: the configuration as Snakemake merged it. `is_main`: whether this is the main process;
-    only that one looks at raw files and writes plans. Raises ConfigError if the configuration is
-    wrong, with all its errors.
+    dataset: str
+    fov: str = ""
+    channel: int | str = ""
+
+
+class Pipeline:
+    """All that the rules ask for, from one configuration; nothing is written but by `begin`.
+
+    `config`: the configuration as Snakemake merged it. `is_main`: whether this process may look at
+    raw files: it is no job's. `planned`: for processes of jobs, what the run's main process found,
+    by dataset: `RawSource.to_json`. Raises ConfigError if the configuration is wrong, with all its
+    errors.
 
     Attributes
     ----------
@@ -37,37 +63,129 @@ class Pipeline:
     kept : frozenset of str
         Kinds of stacks that stay after a run.
     occupied : set of str
-        Outputs in whose place there are folders, as far as `missing_files` has seen.
+        Names of outputs that folders have, as far as `find_occupied` has seen.
     stages : dict of str to Stage
         The steps of the table, then those of the user's own.
     analysis : AnalysisPlan
         What is made of the samples.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, is_main: bool = True):
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        is_main: bool = True,
+        planned: Mapping[str, Any] | None = None,
+    ):
         self.is_main = is_main
         self.config: Config = parse_config(config)
         self.layout = Layout(self.config.outdir)
-        if is_main:
-            _check_folder(Path(self.config.outdir))
-        self.datasets = {name: self._plan(name) for name in self.config.datasets}
         self.kept = self.config.kept()
         self.occupied: set[str] = set()
         self.user_steps = {step.name: step for step in self.config.steps}
         self.stages = STAGES | {step.name: _stage_of(step) for step in self.config.steps}
-        self._digests = {step.script: sha256_or_none(step.script) for step in self.config.steps}
-        self.analysis = AnalysisPlan(self.config, self.layout, self.datasets)
+        self._sources: dict[str, RawSource] = {}
+        self._planned = planned or {}
+        self._sha256: dict[str, str | None] = {}
         self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
-        self._outputs: dict[str, list[StepOutput]] = {}
+        self._wanted: dict[tuple[str, str], Wanted] = {}
+        self.datasets = {name: self._plan(name) for name in self.config.datasets}
+        for name, source in self._sources.items():
+            if source.files is None:
+                self.datasets[name] = self._without_raw(name)
+        self.analysis = AnalysisPlan(self.config, self.layout, self.datasets)
 
     def _plan(self, name: str) -> DatasetPlan:
-        raw = self.config.dataset(name)
         try:
-            header = refresh_header(self.layout, name, raw.path, raw.pattern, write=self.is_main)
+            header = self._header(name)
         except FovflowError as error:
             return DatasetPlan(name=name, problems=(str(error),))
         needed = needs_pixel_size(self.config)
         return plan_dataset(name, self.config, header, needs_pixel_size=needed)
+
+    def _header(self, name: str) -> RawHeader:
+        raw = self.config.dataset(name)
+        if self.is_main:
+            self._sources[name] = find_source(self.layout, name, raw.path, raw.pattern)
+            return self._sources[name].header
+        if name in self._planned:
+            return RawHeader.from_json(self._planned[name]["header"], name)
+        return planned_header(self.layout, name)
+
+    def _without_raw(self, name: str) -> DatasetPlan:
+        """Return the plan of a dataset whose raw file is gone: what needs it is left as it is."""
+        plan, reasons = self.datasets[name], dict[str, list[int]]()
+        for fov in plan.fovs:
+            for job, reason in self.needs_raw(name, fov)[:1]:
+                words = "files are missing" if reason.startswith("missing") else reason
+                reasons.setdefault(f"{job.step}: {words}", []).append(fov)
+        problems = tuple(
+            f"the raw file {self.config.dataset(name).path} is not there, and {format_fovs(fovs)} "
+            f"cannot be made again without it ({reason}): nothing of that is removed; to do: make "
+            "the file available again, or undo the change"
+            for reason, fovs in reasons.items()
+        )
+        held = frozenset(fov for fovs in reasons.values() for fov in fovs)
+        return dataclasses.replace(plan, problems=(*plan.problems, *problems), held=held)
+
+    def needs_raw(self, dataset: str, fov: int) -> list[tuple[WantedJob, str]]:
+        """Return the jobs that would read the raw file to make an FOV again, and why they run."""
+        jobs = self.jobs(dataset, fov)
+        found = to_run(jobs, self.look(dataset))
+        return [
+            (job, found[job.record])
+            for job in jobs
+            if job.record in found and self.stages[job.step].reads_raw
+        ]
+
+    def find_occupied(self) -> None:
+        """Find folders that lie where files of FOVs belong."""
+        for name, plan in self.datasets.items():
+            for folder in (self.layout.fov(name, fov) for fov in plan.fovs if self.is_main):
+                with suppress(OSError), os.scandir(folder) as entries:
+                    self.occupied |= {f"{folder}/{each.name}" for each in entries if each.is_dir()}
+
+    def begin(self) -> None:
+        """Write down what this run works with; only to be called once the folder is claimed.
+
+        Raises FovflowError where the output folder cannot be written.
+        """
+        place = self.layout.outdir
+        try:
+            check_folder(Path(place))
+            for name, source in self._sources.items():
+                place = self.layout.dataset(name)
+                Path(place, LOGS).mkdir(parents=True, exist_ok=True)
+                source.write(self.layout, name)
+                self.note_state(name)
+        except OSError as error:
+            raise FovflowError(
+                f"cannot write into the output folder {place}",
+                found=error.strerror or str(error),
+                remedy=OUTDIR_REMEDY,
+            ) from error
+
+    def note_state(self, name: str) -> None:
+        """Write what is wanted of a dataset's FOVs, for readers of its folder; raises OSError."""
+        folder = self.look(name)
+        jobs = {fov: self.jobs(name, fov) for fov in self.datasets[name].fovs}
+        for wanted in jobs.values():
+            state_of(wanted, folder)  # compares files whose times are not known
+        write_wanted(jobs, folder)
+
+    def plans(self) -> dict[str, Any]:
+        """Return what processes of jobs are to know of the raw files; see `planned`."""
+        return {name: source.to_json() for name, source in self._sources.items()}
+
+    def pin(self, wildcards: Any) -> dict[str, Any]:
+        """Return where a dataset's raw file lies, and its stamp: jobs read no other file."""
+        name = wildcards.dataset
+        if name in self._sources:
+            return self._sources[name].pin
+        if name in self._planned:
+            return dict(self._planned[name]["pin"])
+        raw = self.config.dataset(name)
+        return {"path": raw.path, "pattern": raw.pattern, "stamp": ""}
 
     # ---- wildcards and rules
 
@@ -150,34 +268,62 @@ class Pipeline:
                 found["inspected"] = verdicts
         return found
 
-    # ---- files
+    # ---- jobs
 
-    def outputs(self, dataset: str, fov: int, *, last: bool = False) -> list[StepOutput]:
-        """Return every file of one FOV that stays, in the order of the steps.
-
-        With `last` only those that are made last: all others are made before them.
-        """
-        if dataset not in self._outputs:
-            self._outputs[dataset] = list(self._outputs_of(dataset))
-        number = fov_name(fov)
-        return [
-            StepOutput(step, record.replace("{fov}", number), path.replace("{fov}", number))
-            for step, record, path in self._outputs[dataset]
-            if not last or self.stages[step].is_last
-        ]
-
-    def _outputs_of(self, dataset: str) -> Iterator[StepOutput]:
-        plan, layout = self.datasets[dataset], self.layout
+    def jobs(self, dataset: str, fov: int) -> list[WantedJob]:
+        """Return the jobs that make one FOV, in the order of the steps."""
+        plan, found = self.datasets[dataset], []
         for stage in self.stages.values():
-            for channel in plan.indices(stage.role) if stage.per_fov else ():
-                rest = f"_ch_{channel}" if stage.role else ""
-                record = layout.record(stage.name, dataset, "{fov}", rest)
-                for file in stage.files:
-                    if file.pixel_bytes and file.kind not in self.kept:
-                        continue
-                    for own in (channel,) if stage.role else plan.indices(file.role):
-                        path = layout.place(file.path, dataset, "{fov}", own)
-                        yield StepOutput(stage.name, record, path)
+            if stage.name == "flat_field" and not self._estimates_flat_field:
+                continue
+            for channel in plan.indices(stage.role):
+                place = Place(dataset, fov_name(fov) if stage.per_fov else "", channel)
+                found.append(self._job(stage, place))
+        return found
+
+    @property
+    def _estimates_flat_field(self) -> bool:
+        return getattr(self.config.correct, "flat_field", None) == "estimate"
+
+    def _job(self, stage: Stage, place: Place) -> WantedJob:
+        dataset, fov, channel = place
+        plan, layout = self.datasets[dataset], self.layout
+        start = len(layout.dataset(dataset)) + 1
+        makes, kept = [], []
+        for file in stage.files:
+            for own in (channel,) if stage.role else plan.indices(file.role):
+                makes.append(layout.place(file.path, dataset, fov, own)[start:])
+                if not file.pixel_bytes or file.kind in self.kept:
+                    kept.append(makes[-1])
+        step = self.user_steps.get(stage.name)
+        inputs: list[str] = []
+        for name, value in self._user_inputs(step, place).items() if step else ():
+            if name != "inspected":
+                inputs += [path[start:] for path in ([value] if isinstance(value, str) else value)]
+        rest = f"_ch_{channel}" if stage.role else ""
+        record = layout.record(stage.name, dataset, fov or None, rest)[start:]
+        wanted = self._wanted_of(stage.name, dataset, fov)
+        return WantedJob(stage.name, record, wanted, tuple(kept), tuple(makes), tuple(inputs))
+
+    def _wanted_of(self, step: str, dataset: str, fov: str) -> Wanted:
+        if step in self.user_steps:
+            return Wanted.of(self.parameters(step, dataset, fov))
+        if (step, dataset) not in self._wanted:
+            self._wanted[step, dataset] = Wanted.of(self.parameters(step, dataset))
+        return self._wanted[step, dataset]
+
+    def look(self, dataset: str) -> Folder:
+        """Return a dataset's folder as it is now, for `fovflow.states`."""
+        return Folder(self.layout.dataset(dataset))
+
+    def reasons(self, dataset: str, folder: Folder) -> dict[str, str]:
+        """Return why each file of a dataset's FOVs has to be made again; empty where it has not."""
+        found = dict[str, str]()
+        for fov in self.datasets[dataset].fovs:
+            for job in self.jobs(dataset, fov):
+                reason = folder.reason(job)
+                found |= {f"{folder.path}/{name}": reason for name in job.makes}
+        return found
 
     # ---- parameters
 
@@ -189,36 +335,62 @@ class Pipeline:
         """
         if step in self.user_steps:
             assert fov is not None
+            own = self.user_steps[step]
             return {
                 **self._code(step),
-                "args": self.user_steps[step].arguments(dataset, int(fov)),
+                "args": own.arguments(dataset, int(fov)),
                 "metadata": self.datasets[dataset].metadata(self.config.time_units),
+                **self._content(step, Place(dataset, fov_name(fov))),
             }
         if (step, dataset) not in self._parameters:
-            made = step_parameters(self.config, step, self.datasets[dataset])
-            if step == "results" and self.user_steps:
-                made["steps"] = {
-                    name: {**self._code(name), "args": own.args, "fov_args": own.fov_args}
-                    for name, own in self.user_steps.items()
-                }
+            plan = self.datasets[dataset]
+            if step == "results":
+                steps = [stage.name for stage in STAGES.values() if stage.per_fov]
+                made: dict[str, Any] = {each: self.parameters(each, dataset) for each in steps}
+                made |= {"problems": plan.problems, "fovs": plan.fovs}
+                if self.user_steps:
+                    made["steps"] = {
+                        name: {**self._code(name), "args": own.args, "fov_args": own.fov_args}
+                        for name, own in self.user_steps.items()
+                    }
+            else:
+                made = step_parameters(self.config, step, plan)
+                made |= self._content(step, Place(dataset, "000", "0"))
             self._parameters[step, dataset] = made
         return self._parameters[step, dataset]
 
+    def _content(self, step: str, place: Place) -> dict[str, Any]:
+        """Return digests of what a user gives to a step, by name; see `fovflow.states.CONTENT`."""
+        found: dict[str, str | None] = {}
+        header = self.datasets[place.dataset].header
+        if self.stages[step].reads_raw and header is not None:
+            found["raw"] = header.fingerprint
+        if step in ("flat_field", "correct"):
+            found |= {name: self._digest(path) for name, path in self._given(place).items()}
+        elif step in self.user_steps:
+            path = self._user_inputs(self.user_steps[step], place).get("inspected")
+            found |= {"inspected": sha256_or_none(str(path))} if path else {}
+        return {CONTENT: found} if found else {}
+
+    def _given(self, place: Place) -> dict[str, str]:
+        return self.dark(place) if self._estimates_flat_field else self.illumination(place)
+
+    def _digest(self, path: str) -> str | None:
+        if path not in self._sha256:
+            self._sha256[path] = sha256_or_none(path)
+        return self._sha256[path]
+
     def _code(self, step: str) -> dict[str, Any]:
         script, function = self.user_steps[step].script, self.user_steps[step].function
-        return {"script": script, "sha256": self._digests[script], "function": function}
+        return {"script": script, "sha256": self._digest(script), "function": function}
 
     # ---- what a person reads
 
     def statuses(self, dataset: str) -> dict[int, dict[str, Any]]:
-        """Return the status of each FOV of a dataset; see `fovflow.results.fov_status`."""
-        steps = [stage.name for stage in self.stages.values() if stage.per_fov]
+        """Return the state of each FOV of a dataset; see `fovflow.states.state_of`."""
+        folder = self.look(dataset)
         return {
-            fov: fov_status(
-                self.outputs(dataset, fov),
-                {step: self.parameters(step, dataset, fov) for step in steps},
-            )
-            for fov in self.datasets[dataset].fovs
+            fov: state_of(self.jobs(dataset, fov), folder) for fov in self.datasets[dataset].fovs
         }
 
     def stale_verdicts(self, dataset: str) -> dict[int, str]:
@@ -245,7 +417,7 @@ class Pipeline:
             f"warning: step {name}: "
             + (broken_link(step.script) or f"there is no script {step.script}")
             for name, step in self.user_steps.items()
-            if self._digests[step.script] is None
+            if self._digest(step.script) is None
         ]
         return "\n".join(lines)
 
@@ -261,7 +433,7 @@ def _stage_of(step: StepConfig) -> Stage:
     )
 
 
-def _check_folder(outdir: Path) -> None:
+def check_folder(outdir: Path) -> None:
     """Make the output folder; it must be a folder that can be written."""
     try:
         outdir.mkdir(parents=True, exist_ok=True)
@@ -280,14 +452,10 @@ def _check_folder(outdir: Path) -> None:
 
 
 def targets(pipeline: Pipeline) -> list[str]:
-    """Return what a run makes: results of each dataset, report, analysis, and files that are gone.
-
-    The engine makes a file that is gone again only where it is asked for by name, since what was
-    made from it may be there.
-    """
-    gone = missing_files(pipeline) if pipeline.is_main else []
+    """Return what a run makes: the results of each dataset, the report and the analysis."""
+    pipeline.find_occupied()
     results = [*report_inputs(pipeline), pipeline.layout.report(), *pipeline.analysis.targets()]
-    return gone + results + problem_targets(pipeline)
+    return results + problem_targets(pipeline)
 
 
 def trace_targets(pipeline: Pipeline) -> list[str]:
@@ -295,7 +463,7 @@ def trace_targets(pipeline: Pipeline) -> list[str]:
     return [
         pipeline.layout.file("traces", name, fov)
         for name, plan in pipeline.datasets.items()
-        for fov in plan.fovs
+        for fov in plan.ready
     ] + problem_targets(pipeline)
 
 
@@ -307,39 +475,19 @@ def problem_targets(pipeline: Pipeline) -> list[str]:
 
 def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
     """Return the files of a dataset's FOVs that are made last: all others are made before them."""
-    fovs = pipeline.datasets[dataset].fovs
-    return [output.path for fov in fovs for output in pipeline.outputs(dataset, fov, last=True)]
-
-
-def missing_files(pipeline: Pipeline) -> list[str]:
-    """Return the files that are gone while what was made from them may be there.
-
-    Of an FOV of which nothing is there its last files stand for all, and where the dataset has no
-    results yet, these ask for it already. Each FOV's folder is listed once.
-    """
-    gone: list[str] = []
-    for name, plan in pipeline.datasets.items():
-        begun = os.path.exists(pipeline.layout.results(name))  # noqa: PTH110
-        for fov in plan.fovs:
-            there = _listed(pipeline.layout.fov(name, fov))
-            if there or begun:
-                outputs = pipeline.outputs(name, fov, last=not there)
-                found = {o.path: there.get(o.path.rpartition("/")[2]) for o in outputs}
-                gone += [path for path, is_folder in found.items() if is_folder is not False]
-                pipeline.occupied.update(path for path, is_folder in found.items() if is_folder)
-    return gone
-
-
-def _listed(folder: str) -> dict[str, bool]:
-    """Return what there is in a folder by name, and whether it is a folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name: entry.is_dir() for entry in entries}
-    except OSError:
-        return {}
+    plan, layout = pipeline.datasets[dataset], pipeline.layout
+    return [
+        layout.place(file.path, dataset, fov, channel)
+        for fov in plan.ready
+        for stage in pipeline.stages.values()
+        if stage.is_last and stage.per_fov
+        for file in stage.files
+        if not file.pixel_bytes or file.kind in pipeline.kept
+        for channel in plan.indices(stage.role or file.role)
+    ]
 
 
 def report_inputs(pipeline: Pipeline) -> list[str]:
     """Return the results of all datasets: they are made again whenever traces are."""
     datasets = pipeline.datasets.items()
-    return [pipeline.layout.results(name) for name, plan in datasets if plan.fovs]
+    return [pipeline.layout.results(name) for name, plan in datasets if plan.ready]

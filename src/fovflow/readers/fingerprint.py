@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ _MIB = 1 << 20
 WHOLE_BYTES = 16 * _MIB
 """Files up to this size enter the fingerprint whole."""
 END_BYTES = _MIB
-MAX_CHECKED = 64
+MAX_CHECKED = 4096
 """Files up to this number are looked at again when a job has read them."""
 SAMPLES = 64
 SAMPLE_BYTES = 64 << 10
@@ -62,16 +64,34 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
 
 
 def stamp(path: str | os.PathLike[str], pattern: str | None = None) -> dict[str, Any]:
-    """Return names, sizes and modification times of the `raw_files`, without reading them.
+    """Return names, sizes, times and inodes of the `raw_files`, without reading them.
 
-    It is ``{"files": {name: [bytes, mtime in ns]}}``; names are relative to the folder that all
-    files have in common, with ``/``. It survives a round trip through JSON.
+    It is ``{"files": {name: [bytes, mtime in ns, ctime in ns, inode]}}``; names are relative to the
+    folder that all files have in common, with ``/``. It survives a round trip through JSON.
     """
     files = raw_files(path, pattern)
     folder = _common_folder(files)
     with reading(folder):
         states = ((file.relative_to(folder).as_posix(), file.stat()) for file in files)
-        return {"files": {name: [state.st_size, state.st_mtime_ns] for name, state in states}}
+        return {
+            "files": {
+                name: [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+                for name, state in states
+            }
+        }
+
+
+def stamp_digest(known: dict[str, Any] | None) -> str:
+    """Return a digest of a `stamp`; empty for none, and for more than `MAX_CHECKED` files.
+
+    It does not depend on what reading and linking a file change.
+    """
+    if known is None or len(known["files"]) > MAX_CHECKED:
+        return ""
+    states = [
+        (name, size, mtime, inode) for name, (size, mtime, _, inode) in known["files"].items()
+    ]
+    return hashlib.sha256(json.dumps(sorted(states)).encode()).hexdigest()
 
 
 def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str:
@@ -102,23 +122,28 @@ def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str
     return "sampled-sha256-1:" + hashlib.sha256(b"".join(sorted(lines))).hexdigest()
 
 
-def check_unchanged(
-    path: str | os.PathLike[str], pattern: str | None, known: dict[str, Any] | None, digest: str
-) -> None:
-    """Raise an error if a raw dataset is no longer what it was when its `stamp` `known` was taken.
+def check_unchanged(pin: Mapping[str, Any], digest: str, begun: str) -> str:
+    """Return the `stamp_digest` of a raw dataset now; raise an error if its content changed.
 
-    Where sizes or times differ, the `fingerprint` of then, `digest`, decides. Datasets of more than
-    `MAX_CHECKED` files, and those without a stamp, are believed: to look at all files costs too
-    much.
+    Where the stamp is not that of the plan, the `fingerprint` decides; where it changed since the
+    job began, the file was written to, and nothing that was read of it can be trusted. Datasets of
+    more than `MAX_CHECKED` files are believed: to look at all files costs too much.
+
+    `pin`: ``path``, ``pattern`` and ``stamp`` of the plan. `digest`: the fingerprint of then.
+    `begun`: stamp of when the job began; empty at its beginning.
     """
-    if known is None or len(known["files"]) > MAX_CHECKED or stamp(path, pattern) == known:
-        return
-    if fingerprint(path, pattern) != digest:
+    if not pin["stamp"]:
+        return ""
+    now = stamp_digest(stamp(pin["path"], pin["pattern"]))
+    if now != (begun or pin["stamp"]) and (
+        begun or fingerprint(pin["path"], pin["pattern"]) != digest
+    ):
         raise FovflowError(
-            f"{os.fspath(path)} has changed since this run began",
+            f"{pin['path']} has changed since this run began",
             remedy="wait until the acquisition or the copying of the file has ended, then run "
             "again: everything that belongs to it is made anew",
         )
+    return now
 
 
 def _file_digest(path: Path) -> tuple[int, str]:

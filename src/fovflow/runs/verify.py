@@ -22,6 +22,7 @@ from fovflow.layout import (
     REPORT_NAME,
     RESULTS_NAME,
     STAMP_NAME,
+    WANTED_NAME,
     overlay_file,
 )
 from fovflow.records import leads_out, read_yaml
@@ -40,6 +41,7 @@ from fovflow.runs.rawcheck import check_raw
 from fovflow.runs.state import read_with_files
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.stages import step_of_rule
+from fovflow.states import states_of_folder
 from fovflow.userfiles import is_left_by_system
 from fovflow.verdicts import find_verdicts
 
@@ -50,7 +52,9 @@ JOB_STATUSES: tuple[Status, ...] = ("completed", "failed")
 """Statuses that the record of a job in a dataset's folder can have."""
 
 FOV_STATUSES = ("complete", "failed", "incomplete", "outdated")
-_UNRECORDED = frozenset({FILE_NAME, STAMP_NAME, RESULTS_NAME, PLAN_NAME, MANIFEST_DIGEST})
+_UNRECORDED = frozenset(
+    {FILE_NAME, STAMP_NAME, RESULTS_NAME, PLAN_NAME, MANIFEST_DIGEST, WANTED_NAME}
+)
 _LOG_SUFFIXES = (".log", ".tsv", ".json", ".jsonl")
 _INSPECTED = re.compile(r"(.+)_inspected(?:_\d+)?\.csv")
 
@@ -349,6 +353,7 @@ class _Place:
     def _check_fovs(self, entries: Mapping[str, Any]) -> None:
         """Check each FOV's status against the records of its jobs."""
         failures = {job.key.fov: job for job in reversed(self.records) if job.status == "failed"}
+        states = states_of_folder(self.folder)
         for fov, entry in entries.items():
             status = entry.get("status") if isinstance(entry, dict) else None
             if status not in FOV_STATUSES:
@@ -363,8 +368,8 @@ class _Place:
                 self._find(RESULTS_NAME, problem)
             elif status == "failed" and not failed:
                 self._find(RESULTS_NAME, f"says that FOV {fov} failed, but no job of it did")
-            elif status != "complete":
-                self._note(RESULTS_NAME, f"FOV {fov} is {status}")
+            elif (now := states.get(int(fov), entry)["status"]) != "complete":
+                self._note(RESULTS_NAME, f"FOV {fov} is {now}")
 
     def _check_manifest(self) -> dict[str, Digest | None]:
         """Check ``ro-crate-metadata.json``; return the digests of the files that it describes."""

@@ -88,13 +88,13 @@ def job(
         If there is no such job, or files that it starts from are missing.
     """
     from fovflow.adapter.engine import job_by_itself
+    from fovflow.config.load import read_config
     from fovflow.layout import fov_name
     from fovflow.planning.pipeline import Pipeline
-    from fovflow.records import read_yaml
     from fovflow.stages import STAGES
     from fovflow.units import format_ranges
 
-    plan = Pipeline(read_yaml(configfile)).datasets.get(dataset or "")
+    plan = Pipeline(read_config(configfile)).datasets.get(dataset or "")
     if channel is None and plan is not None and plan.fovs:
         role = STAGES[rule].role if rule in STAGES else ""
         channels = plan.indices(role) if role else ()

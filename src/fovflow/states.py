@@ -1,0 +1,269 @@
+"""What every job and every FOV stands at: the one place that decides it.
+
+Commands and runs that know the configuration ask with the jobs that it wants; readers of a folder
+alone ask with the jobs that the last run wanted, which lie beside the records of jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fovflow.atomic import Digest, digest_of, write_text
+from fovflow.events import plain_values
+from fovflow.jobrecord import JobRecord, read_record
+from fovflow.layout import WANTED_NAME
+from fovflow.records import read_json_object
+
+CONTENT = "content"
+"""Among a job's options: digests of what a user gives, such as raw data, by name."""
+
+
+_GIVEN = {
+    "raw": "the raw file",
+    "dark": "the dark frame",
+    "flat_field": "the flat-field",
+    "inspected": "a person's verdicts",
+}
+
+
+class Wanted(NamedTuple):
+    """What a job should have been made with: digests of its parameters and of users' files."""
+
+    parameters: str
+    content: str
+
+    @classmethod
+    def of(cls, options: Any) -> Wanted:
+        """Return it of a job's options."""
+        plain = plain_values(options)
+        content = plain.pop(CONTENT, None) if isinstance(plain, dict) else None
+        return cls(_short_digest(plain), _short_digest(content))
+
+
+def _short_digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class WantedJob:
+    """A job whose outputs there should be."""
+
+    step: str
+    record: str
+    """Its record, relative to the dataset's folder."""
+    wanted: Wanted
+    outputs: tuple[str, ...]
+    """Files that stay, relative to the dataset's folder."""
+    makes: tuple[str, ...] = ()
+    """All files that it makes."""
+    inputs: tuple[str, ...] = ()
+    """Files of the folder that it reads, where its parameters do not imply them."""
+
+
+@dataclass(slots=True)
+class Folder:
+    """A dataset's folder, looked at once: records, files, and times of files that were compared."""
+
+    path: str
+    _known: dict[str, list[Any]] | None = None
+    _reasons: dict[WantedJob, str] = field(default_factory=dict)
+    _records: dict[str, JobRecord | None] = field(default_factory=dict)
+    _listed: dict[str, dict[str, os.stat_result]] = field(default_factory=dict)
+    _digests: dict[str, Digest | None] = field(default_factory=dict)
+
+    def record(self, name: str) -> JobRecord | None:
+        """Return the record of a job; None without."""
+        if name not in self._records:
+            record = self._records[name] = read_record(f"{self.path}/{name}")
+            if record is not None and record.status == "completed":
+                self._digests.update(record.outputs)
+        return self._records[name]
+
+    @property
+    def known(self) -> dict[str, list[Any]]:
+        """``[time in ns, SHA-256]`` of files by name, from when they were compared last."""
+        if self._known is None:
+            known = read_json_object(f"{self.path}/{WANTED_NAME}").get("compared")
+            self._known = known if isinstance(known, dict) else {}
+        return self._known
+
+    def reason(self, job: WantedJob) -> str:
+        """Return why a job has to be done again; see `reason_to_run`."""
+        if job not in self._reasons:
+            self._reasons[job] = reason_to_run(job, self)
+        return self._reasons[job]
+
+    def know(self, other: Folder, prefix: str) -> None:
+        """Take what the records of a folder inside this one say of its files."""
+        self._digests |= {f"{prefix}/{name}": digest for name, digest in other._digests.items()}
+
+    def is_from(self, name: str, sha256: str) -> bool:
+        """Tell whether a file that was read is still the one with that SHA-256."""
+        if name not in self._digests:  # of no record that was read
+            try:
+                self._digests[name] = digest_of(f"{self.path}/{name}")
+            except OSError:
+                return False
+        digest = self._digests[name]
+        return digest is None or digest.sha256 == sha256
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file is there."""
+        return self._stat(name) is not None
+
+    def holds(self, name: str, digest: Digest | None) -> bool:
+        """Tell whether a file that is there is as recorded.
+
+        Its content is read where its time is not that of the last comparison.
+        """
+        state = self._stat(name)
+        if state is None or digest is None:
+            return True
+        if state.st_size != digest.bytes:
+            return False
+        now = [state.st_mtime_ns, digest.sha256]
+        if self.known.get(name) != now:
+            try:
+                if digest_of(f"{self.path}/{name}") != digest:
+                    return False
+            except OSError:
+                return False
+            self.known[name] = now
+        return True
+
+    def _stat(self, name: str) -> os.stat_result | None:
+        folder, _, last = name.rpartition("/")
+        if folder not in self._listed:
+            found = self._listed[folder] = {}
+            with suppress(OSError), os.scandir(f"{self.path}/{folder}") as entries:
+                for entry in entries:
+                    with suppress(OSError):
+                        if entry.is_file():
+                            found[entry.name] = entry.stat()
+        return self._listed[folder].get(last)
+
+
+def reason_to_run(job: WantedJob, folder: Folder) -> str:
+    """Return why a job has to be done again, in words; empty where what it made is as wanted."""
+    return next(_reasons(job, folder), "")
+
+
+def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
+    record = folder.record(job.record)
+    gone = [name.rpartition("/")[2] for name in job.outputs if not folder.has(name)]
+    if gone:
+        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+        yield f"missing: {', '.join(gone[:3])}{more}"
+    if record is None or record.status != "completed":
+        yield "no record says what it was made with"
+        return
+    now = Wanted.of(record.options)
+    if now.parameters != job.wanted.parameters:
+        yield "its parameters changed"
+    if record.made_from is None:  # a record of an earlier version tells no more
+        return
+    if now.content != job.wanted.content:
+        content = record.options.get(CONTENT) if isinstance(record.options, Mapping) else None
+        names = [_GIVEN.get(name, name) for name in content or {}]
+        yield f"the content of {' or '.join(names) or 'a file that it reads'} changed"
+    for name, sha256 in record.made_from.items():
+        if not folder.is_from(name, sha256):
+            yield f"made from another {name.rpartition('/')[2]}"
+    if job.inputs and {*job.inputs} != {*record.made_from}:
+        yield "its set of inputs changed"
+    for name, digest in record.outputs.items():
+        if not folder.holds(name, digest):
+            yield f"its content was changed: {name.rpartition('/')[2]}"
+
+
+def state_of(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, Any]:
+    """Return the state of an FOV, or of what else these jobs make together.
+
+    `jobs`: in the order of the steps.
+
+    Returns
+    -------
+    dict
+        ``status`` is ``complete``; ``failed`` with ``step``, ``error`` and perhaps ``frame``;
+        ``outdated`` with ``step``, where files were made with other parameters or from other
+        files; or ``incomplete`` with the first ``step`` whose files are missing and that has left
+        no error (not run yet, or killed).
+    """
+    for job in jobs:  # on a cluster, a failed step takes the files of those before with it
+        record = folder.record(job.record)
+        if record is not None and record.status == "failed":
+            error: dict[str, Any] = {"status": "failed", "step": job.step, "error": record.error}
+            return error if record.frame is None else {**error, "frame": record.frame}
+    for job in jobs:
+        reason = folder.reason(job)
+        if reason:
+            bare = reason.startswith(("missing", "no record"))
+            return {"status": "incomplete" if bare else "outdated", "step": job.step}
+    return {"status": "complete"}
+
+
+def to_run(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, str]:
+    """Return the jobs that have to be done, by record, with the reason of each.
+
+    Among them are those whose files were removed after use and are needed again.
+    """
+    found = {job.record: reason for job in jobs if (reason := folder.reason(job))}
+    maker = {name: job for job in jobs for name in job.makes}
+    needed = [job for job in jobs if job.record in found]
+    begun = {job.record for job in needed}
+    by_input: dict[str, list[WantedJob]] = {}
+    reads: dict[str, tuple[str, ...]] = {}
+    earlier: list[str] = []
+    for job in jobs:
+        record = folder.record(job.record)
+        known = None if record is None else record.made_from
+        reads[job.record] = job.inputs or tuple(earlier if known is None else known)
+        earlier += job.makes
+        for name in reads[job.record]:
+            by_input.setdefault(name, []).append(job)
+    while needed:
+        job = needed.pop()
+        before = [maker[n] for n in reads[job.record] if n in maker and not folder.has(n)]
+        after = [user for name in job.makes for user in by_input.get(name, ())]
+        for other in before + after:
+            if other.record not in begun:
+                begun.add(other.record)
+                found[other.record] = "an earlier step runs again" if other in after else "needed"
+                needed.append(other)
+    return found
+
+
+# ---- what the last run wanted, for readers of the folder alone
+
+
+def write_wanted(jobs: Mapping[int, Iterable[WantedJob]], folder: Folder) -> None:
+    """Write what a run wants of each FOV, and the times of the files that were compared."""
+    fovs = {
+        str(fov): {job.record: [job.step, *job.wanted, *job.outputs] for job in wanted}
+        for fov, wanted in jobs.items()
+    }
+    text = json.dumps({"fovs": fovs, "compared": folder.known}, ensure_ascii=False)
+    write_text(f"{folder.path}/{WANTED_NAME}", text + "\n")
+
+
+def states_of_folder(path: str | Path) -> dict[int, dict[str, Any]]:
+    """Return the state of each FOV that the last run wanted; empty where that is not known."""
+    wanted = read_json_object(f"{path}/{WANTED_NAME}").get("fovs")
+    folder, states = Folder(str(path)), {}
+    try:
+        for fov, entries in (wanted or {}).items():
+            jobs = [
+                WantedJob(step, record, Wanted(parameters, content), tuple(outputs))
+                for record, (step, parameters, content, *outputs) in entries.items()
+            ]
+            states[int(fov)] = state_of(jobs, folder)
+    except (AttributeError, TypeError, ValueError):
+        return {}
+    return states

@@ -1,0 +1,237 @@
+"""Random edits, kills and partial runs: one more command ends with the bytes of a fresh run.
+
+Before and after it, what tells of the FOVs agrees. ``-m slow_sequences`` runs all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from faults.killing import Running
+
+from fovflow.config.load import read_config
+from fovflow.planning.pipeline import Pipeline
+from fovflow.results import load_results
+from fovflow.runs.verify import verify
+from fovflow.simulation import MovieParams, simulate, write_movie
+from workflow_project import Project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+SEED, SEQUENCES, SAMPLE, EDITS = 9, 300, 3, 3
+SHAPE = (64, 72)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Raw files and dark frames, and results of fresh runs by configuration."""
+    folder = tmp_path_factory.mktemp("store")
+    for number in range(2):
+        params = MovieParams(
+            seed=number, positions=2, frames=4, height=SHAPE[0], width=SHAPE[1], cells=3
+        )
+        write_movie(simulate(params), folder / f"raw{number}.nd2")
+        np.save(folder / f"dark{number}.npy", np.full(SHAPE, 10 + 50 * number, np.float32))
+    os.utime(folder / "dark1.npy", (1e9, 1e9))
+    return folder
+
+
+class Machine:
+    """A project that is edited at random."""
+
+    def __init__(self, folder: Path, store: Path, chance: random.Random):
+        self.store, self.chance, self.contents = store, chance, {"raw": 0, "dark": 0}
+        (folder / "raw").mkdir(parents=True)
+        self.project = Project(folder, correct={"dark": "raw/dark.npy"})
+        self.begun: Any = None
+        self.give("raw", 0)
+        self.give("dark", 0)
+
+    @property
+    def now(self) -> Any:
+        """What decides the outputs."""
+        return json.loads(json.dumps([self.project.config, self.contents], sort_keys=True))
+
+    def give(self, what: str, number: int) -> None:
+        """Put a raw file or a dark frame in place, with its own, perhaps older, time."""
+        suffix = {"raw": "sim.nd2", "dark": "dark.npy"}[what]
+        source = next(self.store.glob(f"{what}{number}.*"))
+        shutil.copy2(source, self.project.folder / "raw" / suffix)
+        self.contents[what] = number
+
+    def outputs(self) -> list[Path]:
+        return sorted(self.project.results.glob("fov_*/*"))
+
+    # ---- edits
+
+    def edit_config(self) -> None:
+        key, values = self.chance.choice(
+            [("segment", [{}, {"n_sigma": 7}]), ("extract", [{}, {"erosion_px": 2}]),
+             ("frames", ["all", "0-2"])]
+        )  # fmt: skip
+        self.project.config[key] = self.chance.choice(values)
+
+    def edit_raw(self) -> None:
+        self.give("raw", 1 - self.contents["raw"])
+
+    def edit_dark(self) -> None:
+        self.give("dark", 1 - self.contents["dark"])
+
+    def delete_output(self) -> None:
+        if files := self.outputs():
+            self.chance.choice(files).unlink()
+
+    def change_output(self) -> None:
+        if files := self.outputs():
+            path = self.chance.choice(files)
+            data = bytearray(path.read_bytes())
+            data[self.chance.randrange(len(data))] ^= 1
+            path.write_bytes(data)
+
+    def lose_metadata(self) -> None:
+        shutil.rmtree(self.project.folder / ".snakemake", ignore_errors=True)
+
+    def lose_some_metadata(self) -> None:
+        for path in (self.project.folder / ".snakemake" / "metadata").rglob("*"):
+            if path.is_file() and self.chance.random() < 0.5:
+                path.write_text("{")
+
+    def jump_clock(self) -> None:
+        for path in [*self.outputs(), *self.project.folder.glob("raw/*")]:
+            if self.chance.random() < 0.5:
+                shift = self.chance.choice([-1e7, 1e7])
+                os.utime(path, (path.stat().st_mtime + shift,) * 2)
+
+    def copy_project(self) -> None:
+        folder = self.project.folder.with_name(f"{self.project.folder.name}-copy")
+        shutil.copytree(self.project.folder, folder, copy_function=shutil.copyfile)
+        self.project = Project(folder, **self.project.config)
+
+    def run_part(self) -> None:
+        self.begun = self.now
+        fov = self.chance.randrange(2)
+        target = self.project.file(fov, "traces.csv").relative_to(self.project.folder)
+        assert self.project.run("--", str(target)).status == 0
+
+    def run_and_kill(self) -> None:
+        self.begun = self.now
+        running, jobs = Running(self.project), self.chance.randrange(1, 9)
+        if running.wait_until(lambda: running.started() >= jobs):
+            running.kill_group()
+        running.process.wait()
+        running.clear()
+        self.project.run("--unlock")
+
+    def run_elsewhere(self) -> None:
+        self.begun = self.now
+        other = self.project.folder / "elsewhere"
+        other.mkdir(exist_ok=True)
+        for name in ("raw", "results"):
+            if not (other / name).exists():
+                (self.project.folder / name).mkdir(exist_ok=True)
+                (other / name).symlink_to(self.project.folder / name)
+        done = Project(other, **self.project.config).run()
+        assert done.status == 0, done.text
+
+    # ---- what is said
+
+    def statuses(self) -> dict[int, str]:
+        os.chdir(self.project.folder)
+        self.project.write_config()
+        pipeline = Pipeline(read_config("config/config.yaml"))
+        return {fov: state["status"] for fov, state in pipeline.statuses("sim").items()}
+
+    def would_run(self) -> set[int]:
+        """Return the FOVs of which `why` says that something runs."""
+        done = subprocess.run(
+            [sys.executable, "-m", "fovflow", "why", "--json"],
+            cwd=self.project.folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        jobs = [item["job"] for item in json.loads(done.stdout)]
+        return {int(job.split("FOV ")[1].split(":")[0]) for job in jobs if "FOV " in job}
+
+    def check(self) -> None:
+        """What commands say of the FOVs agrees."""
+        before = self.files()
+        statuses, planned = self.statuses(), self.would_run()
+        assert {fov for fov, status in statuses.items() if status != "complete"} == planned
+        if self.begun == self.now and self.project.results.is_dir():
+            results = load_results(self.project.results)
+            told = {fov: each.status for fov, each in results.fovs.items()}
+            assert told == statuses
+            verify(self.project.results)
+        assert self.files() == before, "questions write nothing"
+
+    def files(self) -> dict[str, int]:
+        place = self.project.folder / "results"
+        return {str(p): p.stat().st_mtime_ns for p in place.rglob("*") if p.is_file()}
+
+    def finish(self) -> None:
+        """One more command makes what a fresh run makes."""
+        done = self.project.run()
+        assert done.status == 0, done.text
+        self.begun = self.now
+        assert set(self.statuses().values()) == {"complete"}
+        self.check()
+        report = verify(self.project.folder / "results")
+        assert report.ok, report.findings
+        assert self.project.outputs() == self.fresh()
+
+    def fresh(self) -> dict[str, bytes]:
+        config = json.dumps(self.project.config, sort_keys=True)
+        name = f"{hash(config)}-{self.contents['raw']}-{self.contents['dark']}"
+        folder = self.store / name
+        fresh = Project(folder, **self.project.config)
+        if not folder.exists():
+            shutil.copytree(self.project.folder / "raw", folder / "raw")
+            done = fresh.run()
+            assert done.status == 0, done.text
+        return fresh.outputs()
+
+
+def sequence(number: int, folder: Path, store: Path) -> None:
+    """Do one sequence of edits, some of them before anything was run."""
+    chance = random.Random(f"{SEED}-{number}")
+    machine = Machine(folder / "project", store, chance)
+    edits: list[Callable[[Machine], None]] = [
+        Machine.edit_config, Machine.edit_raw, Machine.edit_dark, Machine.delete_output,
+        Machine.change_output, Machine.lose_metadata, Machine.lose_some_metadata,
+        Machine.jump_clock, Machine.copy_project, Machine.run_part, Machine.run_and_kill,
+        Machine.run_elsewhere,
+    ]  # fmt: skip
+    if chance.random() < 0.8:
+        machine.run_elsewhere()
+    chosen = chance.sample(edits, EDITS)
+    try:
+        for edit in chosen:
+            edit(machine)
+        machine.check()
+        machine.finish()
+    except AssertionError as error:
+        error.add_note(f"sequence {number}: {', '.join(edit.__name__ for edit in chosen)}")
+        raise
+
+
+@pytest.mark.parametrize("number", range(SAMPLE))
+def test_a_sequence_ends_with_the_bytes_of_a_fresh_run(tmp_path, store, monkeypatch, number):
+    monkeypatch.chdir(tmp_path)
+    sequence(number, tmp_path, store)
+
+
+@pytest.mark.slow_sequences
+@pytest.mark.parametrize("number", range(SAMPLE, SEQUENCES))
+def test_all_sequences(tmp_path, store, monkeypatch, number):
+    monkeypatch.chdir(tmp_path)
+    sequence(number, tmp_path, store)
+    shutil.rmtree(tmp_path, ignore_errors=True)
