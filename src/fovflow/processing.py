@@ -284,5 +284,5 @@ def _open_raw(job: Job) -> Iterator[tuple[RawReader, Callable[[], object]]]:
 
     pin, digest = job.params.raw, job.options["content"]["raw"]
     begun = check_unchanged(pin, digest, "")
-    with open_raw(pin["path"], pattern=pin["pattern"]) as raw:
+    with open_raw(pin["path"], pattern=pin["pattern"], axes=pin.get("axes")) as raw:
         yield raw, partial(check_unchanged, pin, digest, begun)

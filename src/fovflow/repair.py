@@ -202,7 +202,7 @@ class _Jobs:
             plan = read_json_object(self.pipeline.layout.plan(dataset))
             self._raw[dataset] = ""
             try:
-                header = RawHeader.read(raw.path, raw.pattern)
+                header = RawHeader.read(raw.path, raw.pattern, raw.axes)
             except FovflowError as error:
                 self._raw[dataset] = f"the raw data cannot be read: {error}"
             else:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from fovflow.errors import ConfigError
+
+Axes = str | Mapping[str, str]
+"""Letters of all axes that are longer than one, outermost first, such as ``"TCYX"``; or names of
+axes and what they are, such as ``{"z": "time"}``."""
+
+_AXES = {"position": "P", "time": "T", "channel": "C", "z": "Z"}
 
 TimeUnit = Literal["s", "min", "h"]
 
@@ -204,3 +210,31 @@ def number(value: float) -> str:
     if value and abs(value) < 1e-3:
         return f"{value:.1e}"
     return f"{round(value, 6):.4g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def parse_axes(axes: Axes) -> str | dict[str, str]:
+    """Return `axes` as letters without the plane's own ``YX``, or as a table of letters.
+
+    Raises ValueError that says what is allowed, for axes that do not exist or stand twice.
+
+    Examples
+    --------
+    >>> parse_axes("tcyx"), parse_axes({"z": "time"})
+    ('TC', {'Z': 'T'})
+    """
+    known = set(_AXES.values())
+    if isinstance(axes, str):
+        letters = axes.strip().upper().removesuffix("YX")
+        if letters and set(letters) <= known and len(set(letters)) == len(letters):
+            return letters
+    else:
+        words = {str(old).lower(): str(new).lower() for old, new in axes.items()}
+        table = {
+            _AXES.get(old, old.upper()): _AXES.get(new, new.upper()) for old, new in words.items()
+        }
+        if table and {*table, *table.values()} <= known and len({*table.values()}) == len(table):
+            return table
+    raise ValueError(
+        'the letters of the axes, outermost first, such as "TCYX" (P position, T time, C channel, '
+        "Z z plane), or which axis is what, such as {z: time}"
+    )

@@ -264,3 +264,35 @@ def test_a_channel_that_was_recorded_in_every_third_frame(tmp_path):
         assert traces["area_ch_0"].notna().all()
         flags = fov.table("correct_frames")["flag"].fillna("")
         assert [flag == "missing" for flag in flags] == [t % 3 > 0 for t in range(9)]
+
+
+def test_axes_of_a_dataset_are_named_in_the_configuration(tmp_path):
+    """A movie that another program saved as z planes."""
+    project = Project(tmp_path)
+    (tmp_path / "raw").mkdir()
+    movie = simulate(MovieParams(seed=2, positions=1, frames=5, height=96, width=96, cells=3))
+    frames = np.stack([movie.frame(0, t) for t in range(5)])
+    tags = {"axes": "ZCYX", "unit": "um"}
+    tifffile.imwrite(
+        tmp_path / "raw" / "a.tif",
+        frames,
+        imagej=True,
+        metadata=tags,
+        resolution=(1 / 0.65, 1 / 0.65),
+    )
+    dataset = {"path": "raw/a.tif", "interval_s": 600}
+    project.config["datasets"] = {"sim": dataset}
+    assert project.run().jobs["copy"] == 1
+    assert len(fovflow.load_results(tmp_path / "results" / "sim").fovs[0].times()) == 1
+    dataset["axes"] = {"z": "time"}
+    assert project.run().jobs["copy"] == 1
+    fov = fovflow.load_results(tmp_path / "results" / "sim").fovs[0]
+    assert fov.times()["time_s"].tolist() == [0, 600, 1200, 1800, 2400]
+    assert set(fov.traces()["frame"]) == set(range(5))
+    assert not project.run().jobs
+    dataset["axes"] = "TCYX"
+    assert project.run().jobs["copy"] == 1, "it is said otherwise"
+    dataset["axes"] = "TYX"
+    failed = project.run()
+    assert failed.status != 0
+    assert "names 1 axes, and the file has 2" in failed.text

@@ -30,7 +30,7 @@ from fovflow.config.section import (
 from fovflow.config.usersteps import StepConfig, check_steps
 from fovflow.layout import dataset_name_problem
 from fovflow.stages import STACKS
-from fovflow.units import TimeUnit
+from fovflow.units import TimeUnit, parse_axes
 from fovflow.userfiles import user_path
 
 _FRAMES = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*(?::\s*(\d{1,18})\s*)?)?")
@@ -94,6 +94,13 @@ Frames = Annotated[
 ]
 
 
+def check_axes(axes: str | dict[str, str] | None) -> str | dict[str, str] | None:
+    """Raise ValueError for axes that are none."""
+    if axes is not None:
+        parse_axes(axes)
+    return axes
+
+
 class DatasetConfig(Section):
     """One raw file or series, and what the file does not say itself."""
 
@@ -106,6 +113,12 @@ class DatasetConfig(Section):
         None,
         description="For a TIFF series: file-name pattern with {position}, {time}, {channel}, {z}; "
         "null recognises common names.",
+    )
+    axes: Annotated[str | dict[str, str] | None, AfterValidator(check_axes)] = Field(
+        None,
+        description="What the axes of the file are, where it does not say so or says it wrongly: "
+        'letters of all that are longer than one, outermost first, such as "TCYX" (P position, T '
+        "time, C channel, Z z plane), or which axis is what, such as {z: time}.",
     )
     pixel_um: float | None = Field(
         None, gt=0, description="Edge length of a pixel in µm; overrides the file."

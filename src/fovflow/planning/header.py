@@ -10,12 +10,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.readers.fingerprint import stamp, stamp_digest
 from fovflow.records import read_json, read_json_object, write_json
+from fovflow.units import Axes
+
+if TYPE_CHECKING:
+    from fovflow.config.model import DatasetConfig
 
 SCHEMA_VERSION = 1
 OUTDIR_REMEDY = "choose another outdir, or mend its permissions or the disk's free space"
@@ -46,12 +50,12 @@ class RawHeader:
     fingerprint: str
 
     @classmethod
-    def read(cls, path: str, pattern: str | None = None) -> Self:
+    def read(cls, path: str, pattern: str | None = None, axes: Axes | None = None) -> Self:
         """Read a raw file's header."""
         from fovflow.readers import open_raw
         from fovflow.readers.fingerprint import fingerprint, raw_files
 
-        with open_raw(path, pattern=pattern) as raw:
+        with open_raw(path, pattern=pattern, axes=axes) as raw:
             info = raw.info
         names = [field.name for field in dataclasses.fields(cls)]
         values: dict[str, Any] = {name: getattr(info, name, None) for name in names}
@@ -94,12 +98,12 @@ class RawSource:
     header: RawHeader
     files: dict[str, Any] | None
     """Its `fovflow.readers.fingerprint.stamp`; None where it is not there now."""
+    axes: Axes | None = None
 
     @property
     def pin(self) -> dict[str, Any]:
-        """Where the file lies, and a digest of its stamp; see `check_unchanged`."""
-        digest = stamp_digest(self.files)
-        return {"path": self.path, "pattern": self.pattern, "stamp": digest}
+        """Where the file lies, how it is read, and a digest of its stamp; see `check_unchanged`."""
+        return {**raw_place(self), "stamp": stamp_digest(self.files)}
 
     def to_json(self) -> dict[str, Any]:
         """Return all that a process of one job needs to know."""
@@ -108,37 +112,42 @@ class RawSource:
     def write(self, layout: Layout, dataset: str) -> None:
         """Write the plan and the stamp, where they say something else; raises OSError."""
         plan, mark = Path(layout.plan(dataset)), Path(layout.stamp(dataset))
-        now = {"path": self.path, "pattern": self.pattern, "files": self.files}
+        now = {**raw_place(self), "files": self.files}
         if _known_header(plan) != self.header:
             write_json(plan, self.header.to_json())
         if read_json_object(mark) != now:
             write_json(mark, now)
 
 
-def find_source(layout: Layout, dataset: str, path: str, pattern: str | None) -> RawSource:
+def raw_place(raw: RawSource | DatasetConfig) -> dict[str, Any]:
+    """Return where a raw file lies and how it is read, as records have it: see `open_raw`."""
+    place: dict[str, Any] = {"path": raw.path, "pattern": raw.pattern}
+    return place if raw.axes is None else {**place, "axes": raw.axes}
+
+
+def find_source(layout: Layout, dataset: str, raw: DatasetConfig) -> RawSource:
     """Look at a dataset's raw file; its header comes from the plan where it is as it was.
 
     Nothing is written. A raw file that is gone while its plan is there is no error: what was
     copied from it is still good. It is one where the configuration names another file than the plan
     was made from.
 
-    `dataset`: name of the dataset. `path`, `pattern`: as in the configuration. Raises FovflowError
-    if the raw file is needed and absent or unreadable.
+    `dataset`: name of the dataset. `raw`: its part of the configuration. Raises FovflowError if the
+    raw file is needed and absent or unreadable.
     """
     known = _known_header(Path(layout.plan(dataset)))
     earlier = read_json_object(layout.stamp(dataset))
-    now: dict[str, Any] = {"path": path, "pattern": pattern, "files": None}
+    place = raw_place(raw)
+    now: dict[str, Any] = {**place, "files": None}
     try:
-        now["files"] = stamp(path, pattern)
+        now["files"] = stamp(raw.path, raw.pattern)
     except FovflowError:
         # A stamp that is absent or damaged may be of the same files.
-        if not known or any(
-            earlier and earlier.get(key) != now[key] for key in ("path", "pattern")
-        ):
+        if not known or (earlier and {k: v for k, v in earlier.items() if k != "files"} != place):
             raise
     unchanged = known and (now["files"] is None or earlier == now)
-    header = known if known and unchanged else RawHeader.read(path, pattern)
-    return RawSource(path, pattern, header, now["files"])
+    header = known if known and unchanged else RawHeader.read(raw.path, raw.pattern, raw.axes)
+    return RawSource(raw.path, raw.pattern, header, now["files"], raw.axes)
 
 
 def planned_header(layout: Layout, dataset: str) -> RawHeader:

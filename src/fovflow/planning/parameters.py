@@ -71,7 +71,9 @@ def _section(config: Config, step: str, plan: DatasetPlan) -> dict[str, Any]:
 
 
 def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    axes = config.dataset(plan.name).axes
     return {
+        **({} if axes is None else {"axes": axes}),
         "frames": plan.frames,
         "shape": [plan.height, plan.width],
         "crop": None if config.copy_.crop is None else config.copy_.crop.model_dump(),
@@ -84,7 +86,7 @@ def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     copy = _copy(config, plan)
     dark = getattr(config.correct, "dark", 0.0)
     return {
-        **{key: copy[key] for key in ("frames", "crop", "shape", "z")},
+        **{key: copy[key] for key in ("axes", "frames", "crop", "shape", "z") if key in copy},
         "arguments": {
             "dark": dark if isinstance(dark, int | float) else 0.0,
             "pixel_um": plan.pixel_um,

@@ -23,6 +23,7 @@ from fovflow.planning.header import (
     RawSource,
     find_source,
     planned_header,
+    raw_place,
 )
 from fovflow.planning.parameters import needs_pixel_size, step_parameters
 from fovflow.stages import FILES, STAGES, Stage, StageFile, of_fov
@@ -106,7 +107,7 @@ class Pipeline:
     def _header(self, name: str) -> RawHeader:
         raw = self.config.dataset(name)
         if self.is_main:
-            self._sources[name] = find_source(self.layout, name, raw.path, raw.pattern)
+            self._sources[name] = find_source(self.layout, name, raw)
             return self._sources[name].header
         if name in self._planned:
             return RawHeader.from_json(self._planned[name]["header"], name)
@@ -184,8 +185,7 @@ class Pipeline:
             return self._sources[name].pin
         if name in self._planned:
             return dict(self._planned[name]["pin"])
-        raw = self.config.dataset(name)
-        return {"path": raw.path, "pattern": raw.pattern, "stamp": ""}
+        return {**raw_place(self.config.dataset(name)), "stamp": ""}
 
     # ---- wildcards and rules
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fovflow.errors import ConfigError, FovflowError, explained, reading
 from fovflow.plugins import entry_points, find
-from fovflow.readers.axes import parse_axes, rename_axes
+from fovflow.readers.axes import checked_axes, rename_axes
 from fovflow.readers.base import (
     Channel,
     FrameTimes,
@@ -99,7 +99,7 @@ def open_raw(
     ...         raw.info.n_frames, raw.read(p=0, t=4, c=0).shape, float(raw.times(0).seconds[4])
     (5, (32, 48), 1200.0)
     """
-    named = None if axes is None else parse_axes(axes)
+    named = None if axes is None else checked_axes(axes)
     given = Overrides(pixel_um, interval_s, named if isinstance(named, str) else None)
     location = locate(path)
     opener = find("readers", format, _BUILTIN) if format else _by_content(location, pattern)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -21,40 +20,19 @@ from fovflow.readers.base import (
     held_frames,
     regular_times,
 )
+from fovflow.units import Axes, parse_axes
 
-_LETTERS = {"position": "P", "time": "T", "channel": "C", "z": "Z"}
 _ORDER = "PTCZ"
 
-Axes = str | Mapping[str, str]
-"""Letters of all axes that are longer than one, outermost first, such as ``"TCYX"``; or names of
-axes and what they are, such as ``{"z": "time"}``."""
 
-
-def parse_axes(axes: Axes) -> str | dict[str, str]:
-    """Return `axes` as letters without the plane's own ``YX``, or as a table of letters.
-
-    Raises
-    ------
-    ConfigError
-        For axes that do not exist or stand twice.
-    """
-    if isinstance(axes, str):
-        letters = axes.strip().upper().removesuffix("YX")
-        if letters and set(letters) <= set(_ORDER) and len(set(letters)) == len(letters):
-            return letters
-    else:
-        pairs = {str(old).lower(): str(new).lower() for old, new in axes.items()}
-        pairs = {_LETTERS.get(old, old): _LETTERS.get(new, new) for old, new in pairs.items()}
-        table = {old.upper(): new.upper() for old, new in pairs.items()}
-        known = {*table, *table.values()} <= set(_ORDER)
-        if table and known and len(set(table.values())) == len(table):
-            return table
-    raise ConfigError(
-        "axes are not understood",
-        found=repr(axes),
-        remedy='write the letters of the axes, outermost first, such as "TCYX" (P position, T '
-        "time, C channel, Z z plane), or which axis is what, such as {z: time}",
-    )
+def checked_axes(axes: Axes) -> str | dict[str, str]:
+    """Return what `fovflow.units.parse_axes` does; ConfigError for axes that are none."""
+    try:
+        return parse_axes(axes)
+    except ValueError as error:
+        raise ConfigError(
+            "axes are not understood", found=repr(axes), remedy=f"write {error}"
+        ) from None
 
 
 def rename_axes(reader: RawReader, axes: str | dict[str, str], given: Overrides) -> RawReader:

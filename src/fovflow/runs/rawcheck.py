@@ -39,7 +39,8 @@ def check_raw(folder: Path, find: Find) -> int:
     if not jobs:
         return 0
     try:
-        with open_raw(str(stamp.get("path")), pattern=stamp.get("pattern")) as raw:
+        how = {key: stamp.get(key) for key in ("pattern", "axes")}
+        with open_raw(str(stamp.get("path")), **how) as raw:
             return sum([_check_fov(raw, job, folder, find) for job in jobs])
     except FovflowError as error:
         find(name, f"cannot be compared: {error}")
