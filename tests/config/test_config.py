@@ -172,7 +172,7 @@ def test_pydantics_names_of_branches_are_no_keys():
             }
         )
     assert str(caught.value).splitlines()[1:-1] == [
-        "  datasets.str.path: 3 is not allowed; allowed: text",
+        "  datasets.str.path: 3 is not allowed; allowed: text; put it into quotes, as you mean it",
         "  datasets.b: None is not allowed; allowed: a mapping of keys to values",
         "  copy.z: 'top' is not allowed; allowed: 'middle', 'max' or 'mean' or a whole number or "
         "a mapping of keys to values",
@@ -408,3 +408,14 @@ def test_what_is_nobodys_quantity_may_be_any_number():
     assert parse_config(content).segment.options == options
     with pytest.raises(ConfigError, match=r"run\.metadata\.x"):
         parse_config({**content, "run": {"metadata": {"x": float("inf")}}})
+
+
+@pytest.mark.parametrize("name", ["001", "20240131", "2024-01-31", "1_2", "on", "1.5", "null"])
+def test_names_that_yaml_takes_for_something_else_are_told_as_written(name, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(f"datasets:\n  {name}: {{path: a.nd2}}\n  other: {{path: b.nd2}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert f'found: {name}; to do: put them into quotes: "{name}"' in str(caught.value)
+    file.write_text(f'datasets:\n  "{name}x": {{path: a.nd2}}\n')
+    assert list(load_config(file).datasets) == [f"{name}x"]

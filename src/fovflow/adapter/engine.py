@@ -105,8 +105,13 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
     """Return the command line that runs Snakemake on this package's workflow.
 
     `arguments`: options and targets for Snakemake. Without ``--cores`` or a profile that says
-    otherwise all cores are used.
+    otherwise all cores are used. Where nothing can be written into the home folder, its cache goes
+    below ``.snakemake`` of this one: child processes are told by ``XDG_CACHE_HOME``.
     """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    there = next(place for place in (cache, *cache.absolute().parents) if place.exists())
+    if not os.access(there, os.W_OK):
+        os.environ["XDG_CACHE_HOME"] = os.path.abspath(".snakemake/cache")  # noqa: PTH100
     given = list(arguments)
     chooses = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--unlock")
     if not any(item.split("=")[0] in chooses or item[:2] in ("-c", "-j") for item in given):

@@ -11,6 +11,7 @@ import reprlib
 import types
 import typing
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 import yaml
@@ -80,7 +81,24 @@ def read_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
             found=type(content).__name__,
             remedy=_REMEDY,
         )
+    if names := _names_not_text(content, text):
+        raise ConfigError(
+            f"{os.fspath(path)}: YAML takes names of datasets for numbers, dates or truth values",
+            found=", ".join(names),
+            remedy="put them into quotes: " + ", ".join(f'"{name}"' for name in names),
+        )
     return content
+
+
+def _names_not_text(content: Mapping[str, Any], text: str) -> list[str]:
+    """Return names of datasets that YAML takes for something else than text, as written."""
+    datasets = content.get("datasets")
+    if not isinstance(datasets, Mapping) or all(isinstance(name, str) for name in datasets):
+        return []
+    whole: Any = yaml.compose(text, yaml.SafeLoader)
+    nodes = {key.value: node for key, node in whole.value}
+    keys = [key for key, _ in nodes["datasets"].value]
+    return [key.value for key in keys if key.tag != "tag:yaml.org,2002:str"]
 
 
 MOST = 1e9
@@ -241,6 +259,8 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]
             allowed = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             allowed = next((ours for start, ours in _WORDS if allowed.startswith(start)), allowed)
             given = item["input"]
+            if allowed == "text" and isinstance(given, int | float | date):
+                allowed = "text; put it into quotes, as you mean it"
             shown = "a mapping" if isinstance(given, Mapping) else _SHORT.repr(given)
             start = f"{key}: {shown[:80]} is not allowed; allowed: "
             if key in lines and lines[key][0] == start:  # another branch of the same union
