@@ -14,6 +14,7 @@ rule problem:
         mem_mb=250,
     params:
         problems=lambda wildcards: list(PIPELINE.datasets[wildcards.dataset].problems),
+        partly=lambda wildcards: bool(PIPELINE.datasets[wildcards.dataset].fovs),
     message:
         "{wildcards.dataset}: checking the dataset"
     script:

@@ -296,3 +296,15 @@ def test_axes_of_a_dataset_are_named_in_the_configuration(tmp_path):
     failed = project.run()
     assert failed.status != 0
     assert "names 1 axes, and the file has 2" in failed.text
+
+
+def test_fovs_that_the_file_does_not_have_are_told_and_the_others_done(tmp_path):
+    project = make_project(tmp_path, positions=2, frames=3, height=64, width=64, cells=2)
+    project.config["fovs"] = "0-9"
+    done = project.run()
+    assert done.status != 0
+    sentence = "sim: cannot be processed as it is asked for: fovs: 2-9 asked for; found: 2 FOVs"
+    assert sentence in done.text
+    assert done.text.index(sentence) < done.text.index("Finished jobid")
+    results = fovflow.load_results(tmp_path / "results" / "sim")
+    assert {fov.status for fov in results.fovs.values()} == {"complete"}

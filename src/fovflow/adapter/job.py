@@ -475,7 +475,10 @@ class Job:
         with suppress(OSError):
             self._write_record(event)
         self.recorder.end(event)
-        what = "cannot be processed" if self.step == "problem" else f"{self.step} failed{at}"
+        what = f"{self.step} failed{at}"
+        if self.step == "problem":
+            partly = getattr(self.params, "partly", False)
+            what = "cannot be processed" + " as it is asked for" * bool(partly)
         return f"{self.where}: {what}: {sentence}\n  log: {self.log}"
 
     def _stop(self) -> str:
