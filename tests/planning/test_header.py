@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fovflow.config.model import DatasetConfig
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.planning import RawHeader, find_source
@@ -18,7 +19,7 @@ from fovflow.simulation import MovieParams, simulate, write_movie
 
 def refreshed(layout: Layout, dataset: str, path: Path) -> RawHeader:
     """Return the header, and write it as a run does once it has claimed the output folder."""
-    source = find_source(layout, dataset, str(path), None)
+    source = find_source(layout, dataset, DatasetConfig(path=str(path)))
     Path(layout.dataset(dataset)).mkdir(parents=True, exist_ok=True)
     source.write(layout, dataset)
     return source.header
@@ -85,7 +86,7 @@ def test_a_damaged_plan_is_made_again(raw, tmp_path):
 
 def test_looking_writes_nothing(raw, tmp_path):
     layout = Layout(tmp_path / "out")
-    find_source(layout, "a", str(raw), None)
+    find_source(layout, "a", DatasetConfig(path=str(raw)))
     assert not (tmp_path / "out").exists()
 
 
@@ -97,4 +98,7 @@ def test_another_time_or_inode_has_the_content_looked_at(raw, tmp_path):
     other[20_000] ^= 1
     raw.write_bytes(other)
     os.utime(raw, ns=(state.st_atime_ns, state.st_mtime_ns))  # as `cp -p` of an older file
-    assert find_source(layout, "a", str(raw), None).header.fingerprint != header.fingerprint
+    assert (
+        find_source(layout, "a", DatasetConfig(path=str(raw))).header.fingerprint
+        != header.fingerprint
+    )
