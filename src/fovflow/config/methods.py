@@ -118,6 +118,26 @@ class ThresholdSegment(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnetSegment(Settings):
+    """A network trained on phase contrast, for cells that are flat, crowded or faint."""
+
+    method: Literal["unet"] = setting("unet", "Trained network.")
+    model: Annotated[str, Bounds(min_length=1, check=user_path)] | None = setting(
+        None, "Path of an ONNX network with its JSON beside it; null for the package's own."
+    )
+    probability: float = setting(
+        0.5, "Probability above which a pixel is one of a cell (0.01 to 0.99).", ge=0.01, le=0.99
+    )
+    min_area_um2: float = setting(100.0, "Least area of an object (µm²).", ge=0)
+    min_cut_area_um2: float = setting(
+        25.0, "Least area of an object that the frame's border cuts (µm²).", ge=0
+    )
+    max_area_um2: float | None = setting(
+        None, "Greatest area of an object (µm²); null for no limit.", gt=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CellposeSegment(Settings):
     """A Cellpose network; needs the extra ``cellpose`` and its weights."""
 
@@ -269,6 +289,7 @@ SEGMENTERS = Registry(
         "threshold": Method(
             "fovflow.segmentation.threshold:ThresholdSegmenter", ThresholdSegment, True, 1
         ),
+        "unet": Method("fovflow.segmentation.unet:UnetSegmenter", UnetSegment, True, 1),
         "cellpose": Method(
             "fovflow.segmentation.cellpose:CellposeSegmenter",
             CellposeSegment,

@@ -1,0 +1,188 @@
+"""A network that says of each pixel whether it is a cell, and where that cell's middle lies.
+
+Networks are ONNX files with a description beside them (docs/algorithms/segmentation.md, *unet*).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.errors import ConfigError
+from fovflow.userfiles import open_regular, read_regular
+
+Said = NDArray[np.float32]
+
+BUILT_IN = Path(__file__).with_name("unet.onnx")
+"""The network that the package brings."""
+
+TILE = 1024
+"""Side of the tiles in which a frame is given to the network, in pixels of the network."""
+
+MARGIN = 96
+"""What is seen around a tile, in pixels of the network; its answers there are not used."""
+
+STEP = 16
+"""Sides of what the network is given are multiples of this."""
+
+MOST_BYTES = 64 << 20
+"""Size of a file above which it is not read as a network."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What stands beside a network: how frames are made ready for it."""
+
+    pixel_um: float
+    surroundings_um: float
+    """Side of the box over which the level of the surroundings is taken, twice."""
+
+
+class Network:
+    """A network, loaded once per job."""
+
+    def __init__(self, path: Path):
+        self.description = read_description(path.with_suffix(".json"))
+        try:
+            with open_regular(path) as file:
+                data = file.read(MOST_BYTES + 1)
+            if len(data) > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
+            self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+        except (OSError, ValueError, cv2.error) as error:
+            raise _refused(path, str(error)) from error
+
+    def __call__(self, contrast: NDArray[np.float32]) -> Said:
+        """Return what the network says of a normalised frame.
+
+        `contrast`: (Y, X) with the network's pixel size. Returns (4, Y, X): the logit of a cell,
+        the logit of a contact with another cell, and the direction to the middle (y, x).
+        """
+        height, width = contrast.shape
+        said = np.empty((4, height, width), np.float32)
+        for top in range(0, height, TILE):
+            for left in range(0, width, TILE):
+                bottom, right = min(top + TILE, height), min(left + TILE, width)
+                y0, x0 = max(top - MARGIN, 0), max(left - MARGIN, 0)
+                seen = contrast[y0 : bottom + MARGIN, x0 : right + MARGIN]
+                answer = self._answer(seen)
+                said[:, top:bottom, left:right] = answer[
+                    :, top - y0 : bottom - y0, left - x0 : right - x0
+                ]
+        return said
+
+    def _answer(self, seen: NDArray[np.float32]) -> Said:
+        height, width = seen.shape
+        padding = ((0, -height % STEP), (0, -width % STEP))
+        padded = np.pad(seen, padding, mode="symmetric" if min(seen.shape) >= STEP else "edge")
+        rows, columns = padded.shape
+        folded = padded.reshape(rows // 2, 2, columns // 2, 2).transpose(1, 3, 0, 2)
+        self._net.setInput(np.ascontiguousarray(folded).reshape(1, 4, rows // 2, columns // 2))
+        answer = self._net.forward().reshape(4, 2, 2, rows // 2, columns // 2)
+        whole = answer.transpose(0, 3, 1, 4, 2).reshape(4, rows, columns)
+        return np.asarray(np.rint(whole[:, :height, :width] * 256) / 256, np.float32)
+
+
+def read_description(path: Path) -> Description:
+    """Read the description of a network; raises ConfigError if it is not there or not one."""
+    try:
+        found = json.loads(read_regular(path))
+        lengths = [float(found[key]) for key in ("pixel_um", "surroundings_um")]
+        if not all(0 < value < 1e4 for value in lengths):
+            raise ValueError("lengths that are none")
+        return Description(*lengths)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _refused(path, f"{type(error).__name__}: {error}") from error
+
+
+def _refused(path: Path, found: str) -> ConfigError:
+    return ConfigError(
+        f"segment: unet: {path.name} is not a network that fovflow can use",
+        found=found.splitlines()[0][:200] if found else "an empty message",
+        remedy="give an ONNX file made by training/export.py, with its JSON file beside it",
+    )
+
+
+def normalise(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Return the contrast of a frame against its surroundings, in units of what is usual in it.
+
+    `image`: (Y, X). `side`: odd side of the box over which the surroundings are averaged, twice.
+    """
+    level = image
+    for _ in range(2):
+        level = cv2.blur(level, (side, side), borderType=cv2.BORDER_REFLECT)
+    contrast = image / np.maximum(level, 1e-3) - 1
+    sample = contrast[::4, ::4]
+    scale = np.percentile(np.abs(sample - np.median(sample)), 95) + 1e-4
+    return np.asarray(np.clip(contrast / (2 * scale), -3, 3), np.float32)
+
+
+def follow(flow: NDArray[np.float32], cell: NDArray[np.bool_], doublings: int = 7) -> Said:
+    """Return (2, Y, X), where each pixel's way along the flow ends: 2**doublings steps.
+
+    Where a way of n steps leads is known from each pixel; so a way of 2 n steps is that of its end.
+    """
+    height, width = cell.shape
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    columns = np.arange(width, dtype=np.float32)[None, :]
+    moved = np.stack([flow[0] * cell, flow[1] * cell])
+    for _ in range(doublings):
+        y, x = rows + moved[0], columns + moved[1]
+        moved = moved + np.stack(
+            [cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for part in moved]
+        )
+    ends = np.stack([rows + moved[0], columns + moved[1]])
+    return np.clip(ends, 0, np.array([height - 1, width - 1], np.float32)[:, None, None])
+
+
+def find_instances(said: Said, level: float, blur: float = 1.5) -> NDArray[np.int32]:
+    """Return one number per cell, (Y, X): the pixels whose ways along the flow end together.
+
+    `said`: see `Network`. `level`: logit above which a pixel is one of a cell. The ends of all ways
+    are heaped up; each heap's surroundings that flow to the same top are one cell.
+    """
+    cell = said[0] > level
+    strength = np.maximum(np.hypot(said[2], said[3]), 1e-6)
+    flow = said[2:4] * np.minimum(0.2, 1 / strength)
+    ends = np.rint(follow(flow, cell)).astype(np.int32)
+    places, back = np.unique((ends[0] * cell.shape[1] + ends[1])[cell], return_inverse=True)
+    heaps = np.zeros(cell.size, np.float32)
+    heaps[places] = np.bincount(back)
+    smooth = cv2.GaussianBlur(heaps.reshape(cell.shape), (0, 0), blur)
+    tops = climb(smooth, places)
+    marked = np.zeros(cell.size, np.uint8)
+    marked[tops] = 1
+    _, names = cv2.connectedComponents(cv2.dilate(marked.reshape(cell.shape), NEAR))
+    found = np.zeros(cell.shape, np.int32)
+    found[cell] = names.ravel()[tops][back]
+    return found
+
+
+NEAR = np.ones((5, 5), np.uint8)
+"""Heaps whose tops lie within this of each other are one."""
+
+
+def climb(height: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the top that lies uphill of each place, going to the highest of eight neighbours.
+
+    `height`: (Y, X). `places`: indices into it, flat. Equal heights are not climbed.
+    """
+    padded = np.pad(height, 1, constant_values=-1).ravel()
+    row = height.shape[1] + 2
+    around = np.array([0, -row - 1, -row, -row + 1, -1, 1, row - 1, row, row + 1])
+    y, x = np.divmod(places, height.shape[1])
+    at = (y + 1) * row + x + 1
+    open_ = np.arange(at.size)
+    while open_.size:
+        step = at[open_, None] + around
+        best = step[np.arange(open_.size), padded[step].argmax(1)]
+        moving = best != at[open_]
+        at[open_] = best
+        open_ = open_[moving]
+    y, x = np.divmod(at, row)
+    return np.asarray((y - 1) * height.shape[1] + x - 1)

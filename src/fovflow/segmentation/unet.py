@@ -1,0 +1,68 @@
+"""Segmentation by a network trained on cells that people outlined."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.config.methods import UnetSegment
+from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
+from fovflow.segmentation.masks import Labels, check_pixel_um, number_objects, odd_side
+from fovflow.segmentation.network import BUILT_IN, Network, find_instances, normalise
+
+
+class UnetSegmenter(FrameSegmenter):
+    """Cells as a network sees them.
+
+    `pixel_um`: edge length of a pixel (µm).
+    """
+
+    def __init__(self, settings: UnetSegment, pixel_um: float | None):
+        self._px = check_pixel_um(pixel_um, "unet")
+        self._network = Network(Path(settings.model) if settings.model else BUILT_IN)
+        self._settings = settings
+        about = self._network.description
+        self._factor = self._px / about.pixel_um
+        self._side = odd_side(about.surroundings_um / about.pixel_um)
+
+    def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
+        shape = frame.image.shape
+        size = [max(1, round(n * self._factor)) for n in shape]
+        how = cv2.INTER_AREA if self._factor < 1 else cv2.INTER_LINEAR
+        image = cv2.resize(frame.image.astype(np.float32), size[::-1], interpolation=how)
+        said = self._network(normalise(image, self._side))
+        level = math.log(self._settings.probability / (1 - self._settings.probability))
+        found = find_instances(said, level)
+        labels = self._at_full_size(found, said[0], level, shape)
+        if frame.invalid is not None:
+            labels[frame.invalid > 0] = 0
+        return number_objects(labels, self._kept(labels)), FrameStats()
+
+    def _at_full_size(
+        self,
+        found: NDArray[np.int32],
+        logit: NDArray[np.float32],
+        level: float,
+        shape: tuple[int, ...],
+    ) -> NDArray[np.int64]:
+        """Return the cells in the frame's own pixels, with the outline of the enlarged logit."""
+        names = found.astype(np.float32)
+        wide = np.where(found > 0, names, cv2.dilate(names, np.ones((3, 3), np.uint8)))
+        large = cv2.resize(wide, shape[::-1], interpolation=cv2.INTER_NEAREST)
+        cell = cv2.resize(logit, shape[::-1], interpolation=cv2.INTER_LINEAR) > level
+        return np.where(cell, large, 0).astype(np.int64)
+
+    def _kept(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell of each number whether its object is of an allowed size."""
+        area = np.bincount(labels.ravel()) * self._px**2
+        edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+        cut = np.zeros(area.size, bool)
+        cut[np.unique(np.concatenate(edges))] = True
+        s = self._settings
+        least = np.where(cut, min(s.min_cut_area_um2, s.min_area_um2), s.min_area_um2)
+        most = math.inf if s.max_area_um2 is None else s.max_area_um2
+        return np.asarray((area >= least) & (area <= most))
