@@ -6,12 +6,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fovflow.atomic import Digest, digest_of
+from fovflow.atomic import Digest, digest_of, is_temporary, temporary_name, was_left
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, lines_of
 from fovflow.jobrecord import read_record
@@ -42,6 +42,7 @@ class Place:
                 remedy="give a folder, or a URL of a file system whose driver is installed",
             ) from error
         self._url = self._system.unstrip_protocol(self._base)
+        self._tidied: set[str] = set()
 
     @property
     def slug(self) -> str:
@@ -65,26 +66,39 @@ class Place:
             return None
 
     def copy(self, source: Path, path: str, expected: Digest | None) -> Digest:
-        """Copy a file under a temporary name, check the copy, and rename it."""
+        """Copy a file under a temporary name, check the copy, and rename it.
+
+        Others may publish into the same place meanwhile: each has temporary files of its own.
+        """
         target = self._name(path)
         folder, _, name = target.rpartition("/")
-        temporary = f"{folder}/.{name}.part"
+        temporary = f"{folder}/{temporary_name(name)}"
         self._system.makedirs(folder, exist_ok=True)
-        with self._system.open(temporary, "wb") as file:
-            read = digest_of(source, each=file.write)
-        if expected is not None and read != expected:
-            self._remove(temporary)
-            raise ChangedError(
-                f"it was changed since it was made: SHA-256 {read.sha256[:16]}…, recorded "
-                f"{expected.sha256[:16]}…"
-            )
-        with self._system.open(temporary, "rb") as file:
-            written = digest_of(file)
-        if written != read:
-            self._remove(temporary)
-            raise OSError(f"the copy of {path} differs from the original")
-        self._system.mv(temporary, target)
+        self._tidy(folder)
+        with ExitStack() as undo:
+            undo.callback(self._remove, temporary)
+            with self._system.open(temporary, "wb") as file:
+                read = digest_of(source, each=file.write)
+            if expected is not None and read != expected:
+                raise ChangedError(
+                    f"it was changed since it was made: SHA-256 {read.sha256[:16]}…, recorded "
+                    f"{expected.sha256[:16]}…"
+                )
+            with self._system.open(temporary, "rb") as file:
+                if digest_of(file) != read:
+                    raise OSError(f"the copy of {path} differs from the original")
+            self._system.mv(temporary, target)
+            undo.pop_all()
         return read
+
+    def _tidy(self, folder: str) -> None:
+        """Remove what dead publishers left half written in a folder, which is looked at once."""
+        if folder not in self._tidied:
+            self._tidied.add(folder)
+            with suppress(Exception):
+                for name in filter(is_temporary, self._system.ls(folder, detail=False)):
+                    if was_left(name, self._system.modified(name).timestamp()):
+                        self._remove(name)
 
     def _remove(self, name: str) -> None:
         with suppress(Exception):
