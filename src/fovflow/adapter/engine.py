@@ -131,12 +131,8 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
 class Engine:
     """A workflow of Snakemake, as far as the adapter asks it anything.
 
-    `workflow`: the workflow that the pipeline is part of, its own or another's.
-
-    Attributes
-    ----------
-    is_module : bool
-        Whether the Snakefile that is read now is a module of another workflow.
+    `workflow`: the workflow that the pipeline is part of, its own or another's; `is_module` tells
+    whether the Snakefile that is read now is a module of another one.
     """
 
     def __init__(self, workflow: Any):
@@ -477,7 +473,8 @@ def pass_to_nodes(workflow: Any) -> None:
         value = getattr(limit, "value", limit)
         os.environ[AT_ONCE] = str(value) if isinstance(value, int) else ""
     elif workflow.remote_exec:
-        os.environ[ATTEMPT] = _option("--attempt")
+        words = iter(sys.argv)  # its settings do not stand yet
+        os.environ[ATTEMPT] = next((next(words, "") for word in words if word == "--attempt"), "")
         at_once = os.environ.get(AT_ONCE, "1")
         if at_once:  # else the job would ask for more cores than its allocation has
             workflow.register_resource(FOV_STEP, int(at_once))
@@ -487,12 +484,6 @@ def attempt_of_engine() -> int:
     """Return which attempt of its job this process is part of; 1 where the engine has not said."""
     text = os.environ.get(ATTEMPT, "")
     return int(text) if text.isdecimal() else 1
-
-
-def _option(name: str) -> str:
-    """Return the value of an option of this process; its settings do not stand yet."""
-    words = iter(sys.argv)
-    return next((next(words, "") for word in words if word == name), "")
 
 
 _REFUSED = re.compile(r"sbatch failed\. The error message was '(.*?)'\.\n", re.DOTALL)
@@ -551,19 +542,10 @@ def job_by_itself(step: str, configfile: str | os.PathLike[str], **wildcards: st
 
     The workflow is read as by a job of the engine: nothing is run or recorded.
 
-    Parameters
-    ----------
-    step : str
-        Name of a rule, or of the step that several rules share, such as ``copy``.
-    configfile : path-like
-        Relative to the working directory, as are all paths of the workflow.
-    **wildcards
-        Values by name; those that the rule does not have are left out.
-
-    Raises
-    ------
-    FovflowError
-        If the workflow cannot be read, or has no such job.
+    `step`: name of a rule, or of the step that several rules share, such as ``copy``. `configfile`:
+    relative to the working directory, as are all paths of the workflow. `wildcards`: values by
+    name; those that the rule does not have are left out. Raises FovflowError if the workflow cannot
+    be read, or has no such job.
     """
     from snakemake.api import SnakemakeApi
     from snakemake.dag import DAG

@@ -67,15 +67,6 @@ def peak_memory_mib() -> float:
     return math.nan
 
 
-def one_pool_of_threads(threads: int) -> None:
-    """Give OpenCV as many threads as the job has cores; Snakemake tells BLAS itself."""
-    cv2 = sys.modules.get("cv2")
-    if cv2 is None:
-        os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
-    else:
-        cv2.setNumThreads(threads)
-
-
 RESOURCES_AFTER_S = 3.0
 """Age of a job, in seconds, from which it measures what it uses; shorter ones are not slowed."""
 
@@ -87,14 +78,7 @@ class AttemptRecorder:
     not inherited the run's environment variable. `resources_every_s`: seconds between two
     measurements of what the job uses; 0 measures nothing.
 
-    Attributes
-    ----------
-    run : str
-        Id of the run; empty where the job is not recorded.
-    attempt : int
-        Number of the attempt.
-    begun : dict
-        The first event; empty before `start`.
+    `run` is the run's id, empty where the job is not recorded; `begun` is the first event.
     """
 
     def __init__(
@@ -302,11 +286,6 @@ class _Formatter(logging.Formatter):
         return printable(writable(super().format(record)))
 
 
-def clear_screen() -> str:
-    """Return what clears the live display off the screen, where there is one."""
-    return "\r\x1b[J" if os.environ.get(LIVE) and sys.stderr.isatty() else ""
-
-
 def sentence_of(error: BaseException) -> str:
     """Return what a person is told of an error."""
     if isinstance(error, FovflowError):
@@ -373,18 +352,8 @@ MOST_INPUTS = 1000
 class Job:
     """A running job of one rule.
 
-    Attributes
-    ----------
-    step : str
-        Name of the rule.
-    dataset, fov, channel : str or None
-        Its wildcards.
-    frame : int or None
-        The frame at work, for error messages.
-    input, output, params, wildcards, config : object
-        As Snakemake gives them to the script.
-    options : dict
-        Parameters of the step.
+    `input`, `output`, `params`, `wildcards` and `config` are as Snakemake gives them to the script,
+    `options` are the step's parameters, and `frame` is the frame at work, for error messages.
     """
 
     def __init__(self, snakemake: Any):
@@ -446,13 +415,7 @@ class Job:
         return time.perf_counter()
 
     def measure(self, **values: float) -> None:
-        """Take numbers of the frame at work for the run's records; they are recorded as means.
-
-        Parameters
-        ----------
-        **values
-            Numbers by name; those that are not finite are left out.
-        """
+        """Take numbers of the frame at work, by name; the means of finite ones are recorded."""
         self.recorder.measure(values)
 
     def note(self, message: str) -> None:
@@ -480,8 +443,10 @@ class Job:
         """Record an error; return the sentence for the screen."""
         if isinstance(error, KeyboardInterrupt):
             return self._stop()
-        if isinstance(error, RetryRefusedError):
-            return self._refuse(error)
+        if isinstance(error, RetryRefusedError):  # what failed before stays in its own record
+            status: Status = "failed" if error.own else "terminated"
+            self._end(status, error=str(error), exit=1 if error.own else STOPPED)
+            return f"{self.where}: {self.step} {error}"
         sentence = sentence_of(error)
         at = "" if self.frame is None else f" at frame {self.frame}"
         event = self.recorder.ending(
@@ -505,14 +470,6 @@ class Job:
         sentence = f"stopped: {reason}" if reason else "stopped"
         self._end("terminated", error=sentence, frame=self.frame, exit=STOPPED)
         return f"{self.where}: {self.step} {sentence}"
-
-    def _refuse(self, error: RetryRefusedError) -> str:
-        """Record that the job was not done again; what failed before stays in its own record."""
-        if error.own:
-            self._end("failed", error=str(error), exit=1)
-        else:
-            self._end("terminated", error=str(error), exit=STOPPED)
-        return f"{self.where}: {self.step} {error}"
 
     def _end(self, status: Status, **facts: Any) -> None:
         self.recorder.end(self.recorder.ending(status, log=str(self.log), **facts))
@@ -600,33 +557,23 @@ class Job:
 
 
 def run(snakemake: Any, work: Callable[[Job], None]) -> None:
-    """Do the work of a script as a job.
-
-    Parameters
-    ----------
-    snakemake : object
-        The object that Snakemake gives to scripts.
-    work : callable
-        One of the functions in `fovflow.processing`.
-    """
+    """Do the work of a script, a function such as those in `fovflow.processing`, as a job."""
     with job(snakemake) as this:
         work(this)
 
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Job]:
-    """Run the body of a script as a job.
-
-    Parameters
-    ----------
-    snakemake : object
-        The object that Snakemake gives to scripts.
-    """
+    """Run the body of a script as a job, with the object that Snakemake gives to scripts."""
     this: Job | None = None
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # a clean stop, as by Ctrl-C
-        one_pool_of_threads(int(snakemake.threads))
+        threads = int(snakemake.threads)  # OpenCV takes as many; Snakemake tells BLAS itself
+        if cv2 := sys.modules.get("cv2"):
+            cv2.setNumThreads(threads)
+        else:
+            os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
         this = Job(snakemake)
         open_log(this.log)
         this.note(f"{this.step}: {this.where}")
@@ -643,7 +590,8 @@ def job(snakemake: Any) -> Iterator[Job]:
         if this is None and isinstance(error, Exception):
             raise
         sentence = "stopped" if this is None else writable(this.fail(error))
-        complain(f"\n{sentence}\n", before=clear_screen())
+        live = os.environ.get(LIVE) and sys.stderr.isatty()
+        complain(f"\n{sentence}\n", before="\r\x1b[J" if live else "")
         sys.exit(1)
 
 

@@ -124,24 +124,15 @@ class Item:
 
 @dataclass(slots=True)
 class Published:
-    """What came of publishing.
-
-    Attributes
-    ----------
-    copied, kept : list of str
-        Items that were copied now, and that stood there already and were found right.
-    repaired : list of str
-        Those of `copied` whose earlier copy was found damaged or missing.
-    failed : dict of str to str
-        Items that could not be copied, and why.
-    bytes : int
-        Bytes that were copied.
-    """
+    """What came of publishing: names of items, and the bytes that were copied."""
 
     copied: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    """These stood there already and were found right."""
     repaired: list[str] = field(default_factory=list)
+    """Those of `copied` whose earlier copy was found damaged or missing."""
     failed: dict[str, str] = field(default_factory=dict)
+    """Why items could not be copied."""
     bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -236,20 +227,10 @@ def publish(
     damaged or missing there is. Each copy is read back and compared. A source file that is not what
     its job recorded is not published.
 
-    Parameters
-    ----------
-    run : RunFolder
-    destination : str
-        A folder, or a URL of any file system that fsspec knows, such as ``s3://bucket/plate1``.
-    advance : callable, optional
-        Called with an item's name, the number of bytes done since the last call, and the total.
-    sleep : callable
-        Waits between two attempts.
-
-    Raises
-    ------
-    FovflowError
-        If the destination cannot be opened, or is the run's own output folder.
+    `destination`: a folder, or a URL of any file system that fsspec knows, such as
+    ``s3://bucket/plate1``. `advance`: called with an item's name, the number of bytes done since
+    the last call, and the total. `sleep`: waits between two attempts. Raises FovflowError if the
+    destination cannot be opened, or is the run's own output folder.
     """
     place = Place(destination)
     outdir = outdir_of(run)
@@ -331,10 +312,5 @@ class State:
         self._done[path] = digest
         entry = {"path": path, "bytes": digest.bytes, "sha256": digest.sha256}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write("\n" * _cut_off(self._path) + json.dumps(entry, ensure_ascii=False) + "\n")
-
-
-def _cut_off(path: Path) -> bool:
-    """Tell whether the last line of a file was left without its end."""
-    data = path.read_bytes()
-    return bool(data) and not data.endswith(b"\n")
+            cut_off = not (self._path.read_bytes() or b"\n").endswith(b"\n")
+            file.write("\n" * cut_off + json.dumps(entry, ensure_ascii=False) + "\n")

@@ -89,23 +89,13 @@ class Damage:
 
 @dataclass(slots=True)
 class Report:
-    """What a verification found.
-
-    Attributes
-    ----------
-    findings : list of Finding
-        What does not hold.
-    notes : list of Finding
-        What a reader should know and is no fault: failed jobs, outputs without a checksum.
-    damaged : list of Damage
-        The files that are gone or changed; each has a finding, too.
-    files, bytes : int
-        How much was read and compared.
-    """
+    """What a verification found, and how much was read and compared."""
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
+    """What a reader should know and is no fault: failed jobs, outputs without a checksum."""
     damaged: list[Damage] = field(default_factory=list)
+    """Each has a finding, too."""
     files: int = 0
     bytes: int = 0
 
@@ -146,22 +136,9 @@ def verify(
     each other, references that lead nowhere and names that leave the folder are findings. A job
     that failed and says so is none: the records hold.
 
-    Parameters
-    ----------
-    folder : path-like
-    advance : callable, optional
-        Called with the bytes read since the last call and the total of bytes to read.
-    raw : bool
-        Whether the raw data are read in full, too, and compared with the pixels that were copied.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    FovflowError
-        If there are no results.
+    `advance`: called with the bytes read since the last call and the total of bytes to read. `raw`:
+    whether the raw data are read in full, too, and compared with the pixels that were copied.
+    Raises FovflowError if there are no results.
     """
     base = Path(folder)
     if not base.is_dir():
