@@ -199,7 +199,7 @@ def blaming(target: Path, size: int | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         name = error.filename
-        if not isinstance(name, str) or is_temporary(os.path.basename(name)):  # noqa: PTH119
+        if not isinstance(name, str) or is_temporary(name):
             error.filename, error.filename2 = os.fspath(target), None
         if size is not None:
             error.add_note(f"{target.name} needs {size / 1e6:.1f} MB")
@@ -282,7 +282,7 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
         for entry in os.scandir(target.parent):
             if entry.name.startswith(prefix) and entry.name.endswith(_SUFFIX):
                 with suppress(OSError):
-                    if _is_left(entry.name[len(prefix) :], entry.stat(follow_symlinks=False)):
+                    if _is_left(entry.name, entry.stat(follow_symlinks=False).st_mtime):
                         if entry.is_dir(follow_symlinks=False):
                             shutil.rmtree(entry.path)
                         else:
@@ -290,25 +290,37 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a file's name is that of something half written."""
-    return name.startswith(".") and name.endswith(_SUFFIX)
+    """Tell whether a file's name, or path, is that of something half written."""
+    return os.path.basename(name).startswith(".") and name.endswith(_SUFFIX)  # noqa: PTH119
+
+
+def temporary_name(name: str) -> str:
+    """Return a new name, for what becomes a file of that name, that tells who writes."""
+    pid = os.getpid()
+    writer = f"{_machine()}-{pid}-{_process(pid)[1]}-{secrets.token_hex(4)}"
+    return f".{name}.{writer}{_SUFFIX}"
 
 
 def _temporary(target: Path) -> Path:
-    """Return a new name that tells who writes; `remove_leftovers` of the target knows it."""
-    pid = os.getpid()
-    writer = f"{_machine()}-{pid}-{_process(pid)[1]}-{secrets.token_hex(4)}"
-    return target.with_name(f".{target.name}.{writer}{_SUFFIX}")
+    return target.with_name(temporary_name(target.name))
 
 
-_WRITER = re.compile(r"([0-9a-f]{8})-(\d{1,9})-(\d*)-[0-9a-f]{8}" + re.escape(_SUFFIX))
+_WRITER = re.compile(r"\.([0-9a-f]{8})-(\d{1,9})-(\d*)-[0-9a-f]{8}" + re.escape(_SUFFIX) + r"\Z")
 
 
-def _is_left(writer: str, stat: os.stat_result) -> bool:
+def was_left(name: str, modified: float) -> bool:
+    """Tell whether a file in any folder is what a dead writer left: see `temporary_name`.
+
+    `modified`: when it was written to last, in seconds since the epoch.
+    """
+    return _WRITER.search(name) is not None and _is_left(name, modified)
+
+
+def _is_left(name: str, modified: float) -> bool:
     """Tell whether the writer of a temporary file, named in its own name, is dead for certain."""
-    named = _WRITER.fullmatch(writer)
+    named = _WRITER.search(name)
     if named is None or named[1] != _machine():
-        return time.time() - stat.st_mtime > LEFT_AFTER_DAYS * 86_400
+        return time.time() - modified > LEFT_AFTER_DAYS * 86_400
     pid, began = int(named[2]), named[3]
     try:
         os.kill(pid, 0)

@@ -47,8 +47,8 @@ class FovflowError(Exception):
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says where a disk, or a user's share of it, is full."""
 
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
-_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 
 
 def sentence_of_system(error: OSError) -> str:
@@ -66,9 +66,9 @@ def sentence_of_system(error: OSError) -> str:
             room = f"{disk.f_bavail * disk.f_frsize / 1e6:.1f} MB free on the disk of {folder}"
             text += f"; found: {', '.join([room, *getattr(error, '__notes__', [])])}"
         return text + "; to do: make room there, and run the same command again"
-    if error.errno in _FORBIDDEN and name:
+    if error.errno in FORBIDDEN and name:
         return text + "; to do: allow writing there, and run the same command again"
-    if error.errno in _IN_THE_WAY and name:
+    if error.errno in IN_THE_WAY and name:
         return text + "; to do: move away what is in the way, and run the same command again"
     return text
 

@@ -22,6 +22,9 @@ from fovflow.userfiles import open_regular
 MOST_MERGED = 10_000
 """Most keys of one mapping in YAML into which others are merged."""
 
+MOST_NESTED = 100
+"""Deepest nesting of a YAML record."""
+
 REMAKE = "delete the file and run the pipeline again: it is remade"
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -69,7 +72,7 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
     name = Path(path)
     with readable(name, "YAML", encoding="utf-8-sig") as file:
         try:
-            return _load(file, strict=True, fast=True)
+            return _load(file.read(), strict=True, fast=True)
         except Exception as error:  # PyYAML raises many kinds of errors for garbage
             raise _garbage(name, "YAML", error) from error
 
@@ -83,14 +86,17 @@ def parse_yaml(text: str, *, strict: bool = False) -> Any:
     return _load(text, strict=strict)
 
 
-def _load(source: str | IO[str], *, strict: bool = False, fast: bool = False) -> Any:
+def _load(source: str, *, strict: bool = False, fast: bool = False) -> Any:
     """Load YAML of plain values; where it is `strict`, repeated keys are errors.
 
-    `fast`: by libyaml, which ends the process where text is nested without end.
+    `fast`: by libyaml. What it would not survive, text that is nested without end, is refused
+    before; so is what would have no end for its readers, values that hold each other.
     """
     import yaml
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if fast else yaml.SafeLoader
+    if fast:
+        _check_nesting(source, base)
 
     class Loader(base):  # type: ignore[misc]
         """The safe loader; it stops where merged keys (``<<``) would multiply without end."""
@@ -117,6 +123,34 @@ def _load(source: str | IO[str], *, strict: bool = False, fast: bool = False) ->
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+def _check_nesting(source: str, loader: Any) -> None:
+    """Raise YAMLError for what is nested too deeply, or multiplied by references to values."""
+    import yaml
+
+    sizes: dict[str, int] = {}
+    opened, referred = [("", 0)], 0
+    for event in yaml.parse(source, Loader=loader):
+        size = 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor or "", 0))
+            if len(opened) > MOST_NESTED:
+                raise yaml.YAMLError(f"nested more than {MOST_NESTED} deep")
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, inside = opened.pop()
+            size += inside
+        elif isinstance(event, yaml.AliasEvent):
+            anchor, size = "", sizes.get(event.anchor or "", MOST_MERGED)
+            referred += size
+            if referred >= MOST_MERGED:
+                what = f"references that stand for more than {MOST_MERGED} keys and values"
+                raise yaml.YAMLError(what)
+        else:
+            anchor = getattr(event, "anchor", None) or ""
+        sizes[anchor] = size
+        opened[-1] = opened[-1][0], opened[-1][1] + size
 
 
 def write_yaml(path: str | os.PathLike[str], data: Any) -> None:

@@ -88,6 +88,40 @@ def test_records_with_merges_without_end_are_refused(tmp_path):
     assert read_yaml(path)["b"] == parse_yaml(path.read_text())["b"] == {"x": 1, "y": 3}
 
 
+READ_RECORD = """
+import sys
+from fovflow.errors import FovflowError
+from fovflow.results import load_results
+from fovflow.runs.verify import verify
+try:
+    load_results(sys.argv[1])
+except FovflowError as error:
+    print(error)
+print(*verify(sys.argv[1]).findings, sep="\\n")
+"""
+
+HOSTILE_RECORDS = {
+    "deep lists": ("results_paths: " + "[" * 10**6, "nested more than 100 deep"),
+    "deep blocks": ("results_paths:\n" + "- " * 10**5 + "x", "nested more than 100 deep"),
+    "deep mappings": ("results_paths: " + "{a: " * 10**5, "nested more than 100 deep"),
+    "laughs": (LAUGHS + "results_paths: {0: {pc: *a13}}\n", "references that stand for more than"),
+    "itself": ("results_paths: &a {0: *a}\n", "references that stand for more than"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_RECORDS)
+def test_hostile_results_files_are_refused_by_a_sentence(tmp_path, name):
+    text, expected = HOSTILE_RECORDS[name]
+    (tmp_path / "processing_results.yaml").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_RECORD, str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.count(expected) == 2
+    assert len(done.stdout) < 2000
+
+
 @pytest.mark.parametrize("line", ["[" * 10**5, '{"v":1,"a":' * 10**5, f'{{"v": {"9" * 5000}}}'])
 def test_lines_of_events_that_are_nested_or_long_are_left_out(tmp_path, line):
     assert from_line(line) is None

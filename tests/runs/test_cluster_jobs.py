@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -296,7 +298,13 @@ def test_an_error_that_comes_again_is_not_tried_again_in_the_same_run(tmp_path: 
     check_retry(own, "r1", 2)
     assert is_transient(MemoryError())
     assert is_transient(FileNotFoundError())
+    assert is_transient(OSError(errno.ENOSPC, "full"))
     assert not is_transient(ValueError())
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR])
+def test_what_is_forbidden_or_in_the_way_is_not_tried_again(number):
+    assert not is_transient(OSError(number, os.strerror(number), "a"))
 
 
 def test_nodes_learn_the_attempt_and_how_many_steps_may_run_at_once(monkeypatch):

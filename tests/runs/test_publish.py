@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 
 import fsspec
 import pytest
 from runs.recorded import DATASET, Recorded, at, digest
 
+from fovflow.atomic import temporary_name
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.events import EventFile
@@ -111,6 +114,45 @@ def test_a_source_that_was_changed_is_not_published(recorded, tmp_path):
     assert "it was changed since it was made" in done.failed[name]
     assert not (tmp_path / "archive" / name).exists()
     assert not list((tmp_path / "archive").rglob("*.part"))
+
+
+def test_two_publishers_of_one_place_do_not_meet(recorded, tmp_path):
+    source, other = tmp_path / "source", tmp_path / "other"
+    source.write_bytes(b"a" * 1000)
+    other.write_bytes(b"b" * 1000)
+    first, second = Place(str(tmp_path / "archive")), Place(str(tmp_path / "archive"))
+    open_file, met = first._system.open, []
+
+    def meeting(path, mode="rb", **keys):
+        if "w" in mode and not met:
+            met.append(path)
+            file = open_file(path, mode, **keys)
+            second.copy(other, "x/item", None)
+            return file
+        return open_file(path, mode, **keys)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(first._system, "open", meeting)
+        first.copy(source, "x/item", None)
+    assert met
+    assert (tmp_path / "archive" / "x" / "item").read_bytes() == b"a" * 1000
+    assert [path.name for path in (tmp_path / "archive" / "x").iterdir()] == ["item"]
+
+
+def test_what_dead_publishers_left_is_removed_and_nothing_else(recorded, tmp_path):
+    folder = tmp_path / "archive" / DATASET
+    folder.mkdir(parents=True)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    pid, name = os.getpid(), temporary_name("dataset.json")
+    left = folder / name.replace(f"-{pid}-", f"-{dead.pid}-")
+    at_work, others = folder / name, folder / ".download.part"
+    for path in (left, at_work, others):
+        path.write_bytes(b"half")
+        os.utime(path, (1e9, 1e9))
+    done = publish(recorded.run, str(tmp_path / "archive"), sleep=pause)
+    assert done.failed == {}
+    assert [path.exists() for path in (left, at_work, others)] == [False, True, True]
 
 
 def test_failures_are_tried_again_with_growing_pauses(recorded, memory, monkeypatch):

@@ -19,6 +19,7 @@ from typing import Any
 from fovflow.adapter.interrupts import interrupts_blocked
 from fovflow.errors import FovflowError
 from fovflow.runs.slurm import GENERIC, SLURM, ClusterJob
+from fovflow.stages import STAGES
 from fovflow.terminal import SafeStream, printable, safe
 
 OLDEST, NEWEST = "9.20.0", "9.27.1"
@@ -34,7 +35,14 @@ PATCHED = {
     ),
     "snakemake.jobs.Job.check_protected_output": "see prepare",
     "snakemake.jobs.Job.prepare": "what keeps one job from writing is no reason to end the run",
-    "snakemake.jobs.Job.postprocess": "see prepare: what a failed job made cannot be removed",
+    "snakemake.jobs.Job.postprocess": (
+        "see prepare: what a failed job made cannot be removed; an input that is dated ahead of "
+        "what was made from it is no failure"
+    ),
+    "snakemake.jobs.Job.remove_existing_output": (
+        "what was copied stays until the new copy is whole: the raw file may be gone by then"
+    ),
+    "snakemake.jobs.Job.cleanup": "see remove_existing_output: also where the new copy fails",
     "snakemake.dag.DAG.cleanup_workdir": "see prepare: a folder cannot be removed",
     "snakemake.io._IOFile._local_inventory": "see prepare: a file in the place of a folder",
     "snakemake.jobs.GroupJob.log_error": (
@@ -53,9 +61,6 @@ PRIVATE = {
     "snakemake.iocontainers.Snakemake.__init__": "what the script of one job by itself is given",
     "snakemake.jobs.Job.__init__": "files and parameters of one job by itself",
     "snakemake.scheduling.job_scheduler.JobScheduler._open_jobs": "begins a round",
-    "snakemake.scheduling.job_scheduler.JobScheduler.print_progress": (
-        "whether the recorder hears of jobs that ended"
-    ),
     "snakemake.jobs.Job.dag": "resources that a cluster's job asked for",
     "snakemake.logging.LoggerManager.plugin_handlers": "finds the handler of --logger fovflow",
     "snakemake.logging.LoggerManager.queue_listener": (
@@ -126,12 +131,8 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
 class Engine:
     """A workflow of Snakemake, as far as the adapter asks it anything.
 
-    `workflow`: the workflow that the pipeline is part of, its own or another's.
-
-    Attributes
-    ----------
-    is_module : bool
-        Whether the Snakefile that is read now is a module of another workflow.
+    `workflow`: the workflow that the pipeline is part of, its own or another's; `is_module` tells
+    whether the Snakefile that is read now is a module of another one.
     """
 
     def __init__(self, workflow: Any):
@@ -323,18 +324,6 @@ def limit_scheduler_rounds(workflow: Any) -> None:
         JobScheduler._schedule_reevalutation = _begin_round_later
 
 
-def hear_of_ended_jobs() -> None:
-    """Let the engine say to its loggers that a job ended, also with ``--quiet``.
-
-    The screen's own handler keeps it back then, as it does with other progress.
-    """
-    from snakemake.scheduling.job_scheduler import JobScheduler
-
-    JobScheduler.print_progress = property(  # the engine sets it; what it sets is left aside
-        lambda scheduler: not scheduler.dryrun, lambda _scheduler, _value: None
-    )
-
-
 def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
     """Let a job of this package itself meet what keeps it from writing, and fail alone.
 
@@ -368,6 +357,8 @@ def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
 
     @wraps(finish)
     async def finish_if_possible(job: Any, *words: Any, error: bool = False, **keys: Any) -> None:
+        if _is_ours(job):
+            keys["check_output_mtime"] = False  # a clock that was ahead costs nothing
         try:
             await finish(job, *words, error=error, **keys)
         except OSError:
@@ -393,6 +384,33 @@ def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
     Job.check_protected_output, Job.prepare = check_others, prepare_if_possible
     Job.postprocess, DAG.cleanup_workdir = finish_if_possible, clean_if_possible
     _IOFile._local_inventory = look_if_possible
+
+
+def keep_what_was_copied() -> None:
+    """Let what was made of the raw file stay until it is made again; that may be impossible."""
+    from snakemake.jobs import Job
+
+    remove, clean_up, kept = Job.remove_existing_output, Job.cleanup, set[str]()
+    if getattr(remove, _PATCHED, False):
+        return
+
+    @wraps(remove)
+    async def remove_what_can_be_made_again(job: Any) -> None:
+        stage = STAGES.get(str(job.params.get("step"))) if _is_ours(job) else None
+        if stage is None or not stage.reads_raw:
+            await remove(job)
+            return
+        kept.update(file for file in job.output if os.path.isfile(file))  # noqa: PTH113
+        for file in (*job.output, *job.log):
+            if file not in kept:
+                await file.remove(remove_non_empty_dir=False)
+
+    @wraps(clean_up)
+    async def clean_up_what_is_new(job: Any, skip_outputs: Collection[str]) -> None:
+        await clean_up(job, {*skip_outputs, *kept})
+
+    setattr(remove_what_can_be_made_again, _PATCHED, True)
+    Job.remove_existing_output, Job.cleanup = remove_what_can_be_made_again, clean_up_what_is_new
 
 
 def _is_ours(job: Any) -> bool:
@@ -455,7 +473,8 @@ def pass_to_nodes(workflow: Any) -> None:
         value = getattr(limit, "value", limit)
         os.environ[AT_ONCE] = str(value) if isinstance(value, int) else ""
     elif workflow.remote_exec:
-        os.environ[ATTEMPT] = _option("--attempt")
+        words = iter(sys.argv)  # its settings do not stand yet
+        os.environ[ATTEMPT] = next((next(words, "") for word in words if word == "--attempt"), "")
         at_once = os.environ.get(AT_ONCE, "1")
         if at_once:  # else the job would ask for more cores than its allocation has
             workflow.register_resource(FOV_STEP, int(at_once))
@@ -465,12 +484,6 @@ def attempt_of_engine() -> int:
     """Return which attempt of its job this process is part of; 1 where the engine has not said."""
     text = os.environ.get(ATTEMPT, "")
     return int(text) if text.isdecimal() else 1
-
-
-def _option(name: str) -> str:
-    """Return the value of an option of this process; its settings do not stand yet."""
-    words = iter(sys.argv)
-    return next((next(words, "") for word in words if word == name), "")
 
 
 _REFUSED = re.compile(r"sbatch failed\. The error message was '(.*?)'\.\n", re.DOTALL)
@@ -529,19 +542,10 @@ def job_by_itself(step: str, configfile: str | os.PathLike[str], **wildcards: st
 
     The workflow is read as by a job of the engine: nothing is run or recorded.
 
-    Parameters
-    ----------
-    step : str
-        Name of a rule, or of the step that several rules share, such as ``copy``.
-    configfile : path-like
-        Relative to the working directory, as are all paths of the workflow.
-    **wildcards
-        Values by name; those that the rule does not have are left out.
-
-    Raises
-    ------
-    FovflowError
-        If the workflow cannot be read, or has no such job.
+    `step`: name of a rule, or of the step that several rules share, such as ``copy``. `configfile`:
+    relative to the working directory, as are all paths of the workflow. `wildcards`: values by
+    name; those that the rule does not have are left out. Raises FovflowError if the workflow cannot
+    be read, or has no such job.
     """
     from snakemake.api import SnakemakeApi
     from snakemake.dag import DAG

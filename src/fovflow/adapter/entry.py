@@ -14,7 +14,7 @@ import fovflow
 from fovflow.adapter.engine import (
     Engine,
     block_interrupts_at_start,
-    hear_of_ended_jobs,
+    keep_what_was_copied,
     leave_obstacles_to_jobs,
     limit_scheduler_rounds,
     pass_to_nodes,
@@ -60,6 +60,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     except FovflowError as error:
         raise refuse(str(error)) from None
     leave_obstacles_to_jobs(pipeline.occupied)
+    keep_what_was_copied()
     if not engine.is_main:
         from fovflow.runs.claim import join
 
@@ -71,7 +72,6 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         engine.decide(partial(decide, pipeline))
         record_run(pipeline, workflow)
         block_interrupts_at_start()
-        hear_of_ended_jobs()
         limit_scheduler_rounds(workflow)
         if engine.is_dry_run:
             say(pipeline.summary(problems=True))

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fovflow.adapter.engine import attempt_of_engine
 from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, sha256_or_none, write_text
-from fovflow.errors import FovflowError, complain, sentence_of_system
+from fovflow.errors import FORBIDDEN, IN_THE_WAY, FovflowError, complain, sentence_of_system
 from fovflow.events import (
     STOPPED,
     EventFile,
@@ -35,7 +35,7 @@ from fovflow.layout import LOGS
 from fovflow.records import read_json_object
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
-from fovflow.states import CONTENT
+from fovflow.states import CONTENT, differs_only_in
 from fovflow.terminal import printable
 
 if TYPE_CHECKING:
@@ -67,15 +67,6 @@ def peak_memory_mib() -> float:
     return math.nan
 
 
-def one_pool_of_threads(threads: int) -> None:
-    """Give OpenCV as many threads as the job has cores; Snakemake tells BLAS itself."""
-    cv2 = sys.modules.get("cv2")
-    if cv2 is None:
-        os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
-    else:
-        cv2.setNumThreads(threads)
-
-
 RESOURCES_AFTER_S = 3.0
 """Age of a job, in seconds, from which it measures what it uses; shorter ones are not slowed."""
 
@@ -87,14 +78,7 @@ class AttemptRecorder:
     not inherited the run's environment variable. `resources_every_s`: seconds between two
     measurements of what the job uses; 0 measures nothing.
 
-    Attributes
-    ----------
-    run : str
-        Id of the run; empty where the job is not recorded.
-    attempt : int
-        Number of the attempt.
-    begun : dict
-        The first event; empty before `start`.
+    `run` is the run's id, empty where the job is not recorded; `begun` is the first event.
     """
 
     def __init__(
@@ -302,11 +286,6 @@ class _Formatter(logging.Formatter):
         return printable(writable(super().format(record)))
 
 
-def clear_screen() -> str:
-    """Return what clears the live display off the screen, where there is one."""
-    return "\r\x1b[J" if os.environ.get(LIVE) and sys.stderr.isatty() else ""
-
-
 def sentence_of(error: BaseException) -> str:
     """Return what a person is told of an error."""
     if isinstance(error, FovflowError):
@@ -319,8 +298,12 @@ def sentence_of(error: BaseException) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether another attempt may succeed: memory, disk, network, file system."""
-    return isinstance(error, MemoryError | OSError)
+    """Tell whether another attempt may succeed: memory, disk, network, file system.
+
+    What is forbidden, or has something else in its place, stays so until a person changes it.
+    """
+    lasting = isinstance(error, OSError) and error.errno in (*FORBIDDEN, *IN_THE_WAY)
+    return isinstance(error, MemoryError | OSError) and not lasting
 
 
 class RetryRefusedError(Exception):
@@ -369,18 +352,8 @@ MOST_INPUTS = 1000
 class Job:
     """A running job of one rule.
 
-    Attributes
-    ----------
-    step : str
-        Name of the rule.
-    dataset, fov, channel : str or None
-        Its wildcards.
-    frame : int or None
-        The frame at work, for error messages.
-    input, output, params, wildcards, config : object
-        As Snakemake gives them to the script.
-    options : dict
-        Parameters of the step.
+    `input`, `output`, `params`, `wildcards` and `config` are as Snakemake gives them to the script,
+    `options` are the step's parameters, and `frame` is the frame at work, for error messages.
     """
 
     def __init__(self, snakemake: Any):
@@ -390,6 +363,7 @@ class Job:
         self.fov = wildcards.get("fov")
         self.channel = wildcards.get("channel")
         self.frame: int | None = None
+        self._read: dict[str, Digest] = {}
         self.threads = int(snakemake.threads)
         self.log = Path(snakemake.log[0])
         self.record = self.log.with_suffix(".json")
@@ -441,18 +415,23 @@ class Job:
         return time.perf_counter()
 
     def measure(self, **values: float) -> None:
-        """Take numbers of the frame at work for the run's records; they are recorded as means.
-
-        Parameters
-        ----------
-        **values
-            Numbers by name; those that are not finite are left out.
-        """
+        """Take numbers of the frame at work, by name; the means of finite ones are recorded."""
         self.recorder.measure(values)
 
     def note(self, message: str) -> None:
         """Write a line to the log."""
         self._logger.info(message)
+
+    def was_done_but_for(self, keys: Collection[str]) -> bool:
+        """Tell whether these options alone differ from those that its outputs were made with.
+
+        The outputs are read and compared with what was recorded of them.
+        """
+        if not differs_only_in(keys, read_record(self.record), self.options):
+            return False
+        outputs = map(os.path.abspath, map(str, self.output))
+        self._read = {name: digest_of(name) for name in outputs if os.path.isfile(name)}  # noqa: PTH113
+        return self.outputs({}) == read_json_object(self.record).get("outputs")
 
     def start(self) -> None:
         """Record that the job began, with its options and inputs."""
@@ -464,8 +443,10 @@ class Job:
         """Record an error; return the sentence for the screen."""
         if isinstance(error, KeyboardInterrupt):
             return self._stop()
-        if isinstance(error, RetryRefusedError):
-            return self._refuse(error)
+        if isinstance(error, RetryRefusedError):  # what failed before stays in its own record
+            status: Status = "failed" if error.own else "terminated"
+            self._end(status, error=str(error), exit=1 if error.own else STOPPED)
+            return f"{self.where}: {self.step} {error}"
         sentence = sentence_of(error)
         at = "" if self.frame is None else f" at frame {self.frame}"
         event = self.recorder.ending(
@@ -489,14 +470,6 @@ class Job:
         sentence = f"stopped: {reason}" if reason else "stopped"
         self._end("terminated", error=sentence, frame=self.frame, exit=STOPPED)
         return f"{self.where}: {self.step} {sentence}"
-
-    def _refuse(self, error: RetryRefusedError) -> str:
-        """Record that the job was not done again; what failed before stays in its own record."""
-        if error.own:
-            self._end("failed", error=str(error), exit=1)
-        else:
-            self._end("terminated", error=str(error), exit=STOPPED)
-        return f"{self.where}: {self.step} {error}"
 
     def _end(self, status: Status, **facts: Any) -> None:
         self.recorder.end(self.recorder.ending(status, log=str(self.log), **facts))
@@ -566,7 +539,7 @@ class Job:
             absolute = os.path.abspath(name)  # noqa: PTH100  (links are kept)
             if not os.path.isfile(absolute):  # noqa: PTH113
                 continue
-            digest = digests.get(absolute) or digest_of(absolute)
+            digest = digests.get(absolute) or self._read.get(absolute) or digest_of(absolute)
             relative = os.path.relpath(absolute, self.folder.absolute())
             made[relative] = {"bytes": digest.bytes, "sha256": digest.sha256}
         return made
@@ -584,33 +557,23 @@ class Job:
 
 
 def run(snakemake: Any, work: Callable[[Job], None]) -> None:
-    """Do the work of a script as a job.
-
-    Parameters
-    ----------
-    snakemake : object
-        The object that Snakemake gives to scripts.
-    work : callable
-        One of the functions in `fovflow.processing`.
-    """
+    """Do the work of a script, a function such as those in `fovflow.processing`, as a job."""
     with job(snakemake) as this:
         work(this)
 
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Job]:
-    """Run the body of a script as a job.
-
-    Parameters
-    ----------
-    snakemake : object
-        The object that Snakemake gives to scripts.
-    """
+    """Run the body of a script as a job, with the object that Snakemake gives to scripts."""
     this: Job | None = None
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # a clean stop, as by Ctrl-C
-        one_pool_of_threads(int(snakemake.threads))
+        threads = int(snakemake.threads)  # OpenCV takes as many; Snakemake tells BLAS itself
+        if cv2 := sys.modules.get("cv2"):
+            cv2.setNumThreads(threads)
+        else:
+            os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
         this = Job(snakemake)
         open_log(this.log)
         this.note(f"{this.step}: {this.where}")
@@ -627,7 +590,8 @@ def job(snakemake: Any) -> Iterator[Job]:
         if this is None and isinstance(error, Exception):
             raise
         sentence = "stopped" if this is None else writable(this.fail(error))
-        complain(f"\n{sentence}\n", before=clear_screen())
+        live = os.environ.get(LIVE) and sys.stderr.isatty()
+        complain(f"\n{sentence}\n", before="\r\x1b[J" if live else "")
         sys.exit(1)
 
 

@@ -179,9 +179,7 @@ def short_config(found: Sequence[tuple[str, RawInfo]], folder: Path) -> str:
 
 
 def _quote(value: str | int) -> str:
-    """Return a value as YAML has it; letters that cannot be printed are escaped."""
-    text = json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+    return json.dumps(value, ensure_ascii=False)
 
 
 SNAKEFILE = """\

@@ -16,8 +16,7 @@ from fovflow.errors import FovflowError
 from fovflow.kinetics import verdicts
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.intervals import (
-    Target,
-    interval,
+    intervals,
     measured,
     over_frames,
     standard_errors,
@@ -25,9 +24,9 @@ from fovflow.kinetics.intervals import (
 )
 from fovflow.kinetics.models import Model, ModelError, get_model
 from fovflow.kinetics.noise import student, variances
-from fovflow.kinetics.population import shrink
-from fovflow.kinetics.problem import Problem, Traces
-from fovflow.kinetics.search import Minimum, descend, merge, search
+from fovflow.kinetics.population import common, shrink
+from fovflow.kinetics.problem import Point, Problem, Traces
+from fovflow.kinetics.search import descend, merge, search
 
 _ROUNDS = 4
 """Times that noise and fit are estimated in turn."""
@@ -63,6 +62,7 @@ class Fits:
     population: dict[str, dict[str, Array]] = field(default_factory=dict)
 
 
+@np.errstate(all="ignore")  # steps that go too far are taken back
 def fit_cells(
     times_h: ArrayLike,
     values: ArrayLike,
@@ -71,6 +71,7 @@ def fit_cells(
     start: Mapping[str, float] | None = None,
     bounds: Mapping[str, Sequence[float]] | None = None,
     fixed: Mapping[str, float] | None = None,
+    shared: Sequence[str] = (),
     loss: Loss = "linear",
     settings: Settings = "default",
     noise: Noise = "estimated",
@@ -89,6 +90,8 @@ def fit_cells(
     model : str or Model
     start, bounds, fixed : mapping of str to float or pair, optional
         By name of the parameter. Fixed ones are held at their values.
+    shared : sequence of str
+        Parameters that have one value in all cells, which is estimated from all of them.
     loss : {"linear", "soft_l1"}
         ``soft_l1`` gives outliers less weight: 2·(√(1 + (r/σ)²) − 1), σ from each cell's residuals.
     settings : {"default", "classic"}
@@ -105,31 +108,75 @@ def fit_cells(
     Raises
     ------
     ConfigError
-        For unknown models and parameters, bounds in the wrong order, starts outside the bounds.
+        For unknown models and parameters, bounds in the wrong order, starts outside the bounds, and
+        parameters that are held at no number, or held and shared.
     FovflowError
         If the times do not ascend, or do not belong to the values.
     """
     chosen = get_model(model)
     fixed = dict(fixed or {})
-    chosen.known([*fixed])
-    parameters = chosen.changed(start or {}, bounds or {})
+    parameters = chosen.changed(start or {}, bounds or {}, fixed, shared)
     y = np.atleast_2d(np.asarray(values, float))
     t = _times(times_h, y)
-    span = float(np.ptp(t)) if t.size else 0.0
-    problem = Problem(chosen, parameters, fixed, span=span or 1.0, logarithmic=scale == "log")
+    span = (float(np.ptp(t)) if t.size else 0.0) or 1.0
+
+    def holding(more: Mapping[str, float]) -> Problem:
+        held = {**fixed, **more}
+        return Problem(chosen, parameters, held, span=span, logarithmic=scale == "log")
+
+    problem = holding({})
     counts = np.isfinite(y) & ((y > 0) | (not problem.logarithmic))
+    y = np.where(counts, y, 0.0)
     reasons = verdicts.before(problem, y, counts)
-    fit = np.flatnonzero([not each.hopeless for each in reasons])
-    work = _Work(problem, loss, settings, threads or os.cpu_count() or 1)
-    traces = Traces(t[fit], np.where(counts, y, 0.0)[fit], counts[fit].astype(float))
+    # In an order of their own, so that sums over cells do not depend on the one given.
+    order = sorted(
+        range(len(y)), key=lambda i: (y[i].tobytes(), t[i].tobytes(), counts[i].tobytes())
+    )
+    fit = np.array([i for i in order if not reasons[i].hopeless], int)
+    traces = Traces(t, y, counts.astype(float)).take(fit)
+    work = _Work(problem, traces, loss, settings, threads or os.cpu_count() or 1)
+    together: tuple[Array, ...] = ()
+    if shared and len(fit):
+        together = common(holding, shared, traces, work.chunks)
+        work.problem = problem = holding(dict(zip(shared, together[0].tolist(), strict=True)))
     work.first(traces)
     if noise == "estimated" and settings == "default" and not problem.logarithmic:
         traces = work.weighted(traces)
-    found = work.finish(traces)
-    fits = _collected(problem, reasons, found, fit=fit, y=y, counts=counts)
+    table, likelihood, curve = work.finish(traces, fit, reasons, y.shape)
+    for j, name in enumerate(shared if together else ()):
+        place = chosen.names.index(name)
+        table[1:, fit, place] = [[numbers[j]] for numbers in together[1:]]
+    table[:, np.isnan(curve).all(axis=1)] = np.nan
+    names = [*chosen.names, *(each.name for each in targets(problem) if each.place < 0)]
+    value, se, low, high = (dict(zip(names, part.T, strict=True)) for part in table)
+    used, k = counts.sum(axis=1), problem.count + 1
+    fits = Fits(
+        chosen,
+        value,
+        se,
+        low,
+        high,
+        _explained(problem, y, counts, curve),
+        likelihood + 2 * k,
+        likelihood + k * np.log(np.maximum(used, 1)),
+        used,
+        np.array([each.success for each in reasons]),
+        [each.text for each in reasons],
+        curve,
+    )
     if population:
         fits.population = shrink(chosen, fits.value, fits.se, fits.success)
     return fits
+
+
+def _explained(problem: Problem, y: Array, counts: np.ndarray, curve: Array) -> Array:
+    """Return R²."""
+    shown = np.where(counts, np.log(y) if problem.logarithmic else y, np.nan)
+    fitted = np.log(curve) if problem.logarithmic else curve
+    mean = np.nansum(shown, axis=1, keepdims=True) / counts.sum(axis=1, keepdims=True)
+    left = np.where(counts, (shown - fitted) ** 2, 0.0).sum(axis=1)
+    r_squared = 1 - left / np.nansum((shown - mean) ** 2, axis=1)
+    return np.where(np.isfinite(r_squared), r_squared, np.nan)
 
 
 def _times(times_h: ArrayLike, y: Array) -> Array:
@@ -146,7 +193,8 @@ def _times(times_h: ArrayLike, y: Array) -> Array:
             found=f"{_offence(np.atleast_2d(t))}",
             remedy="sort the points by time, and keep one point for each time",
         )
-    return np.array(np.broadcast_to(t, y.shape))
+    same = t.ndim == 1 or (len(t) > 0 and bool((t == t[0]).all()))
+    return np.broadcast_to(np.atleast_2d(t)[:1] if same else t, y.shape)
 
 
 def _offence(t: Array) -> str:
@@ -156,33 +204,23 @@ def _offence(t: Array) -> str:
     return f"{t[row, column + 1]:g} h after {t[row, column]:g} h"
 
 
-@dataclass
-class _Rows:
-    """What the last stage finds of the cells of one chunk."""
-
-    columns: dict[str, tuple[Array, Array, Array, Array]]
-    theta: Array
-    likelihood: Array
-    curve: Array
-    reasons: list[verdicts.Reasons]
-
-
 class _Work:
     """The stages of a fit, chunk by chunk in threads; one that fails is cut to its bad cells."""
 
-    def __init__(self, problem: Problem, loss: Loss, settings: Settings, threads: int):
+    def __init__(
+        self, problem: Problem, traces: Traces, loss: Loss, settings: Settings, threads: int
+    ):
         self.problem, self.loss, self.settings, self.threads = problem, loss, settings, threads
-        self.best: Minimum
-        self.others: list[Minimum] = []
-        self.failed: np.ndarray
-        self.counted: Array
+        self.best, *self.others = (Point(*(np.empty(0),) * 8) for _ in range(5))
+        self.failed = np.zeros(len(traces), bool)
+        self.counted = (traces.root > 0).sum(axis=1).astype(float)
 
-    def _chunks(self, n: int, work: Callable[[np.ndarray], None]) -> None:
+    def chunks(self, n: int, work: Callable[[np.ndarray], None]) -> None:
         """Call `work` with the indices of cells; those that raise alone are marked failed."""
 
         def guarded(rows: np.ndarray) -> None:
             try:
-                with np.errstate(all="ignore"):  # steps that go too far are taken back
+                with np.errstate(all="ignore"):  # which counts for each thread
                     work(rows)
             except ModelError:
                 if len(rows) == 1:
@@ -198,10 +236,14 @@ class _Work:
     def first(self, traces: Traces) -> None:
         """Search the minima of all cells, with equal weights."""
         n, problem = len(traces), self.problem
-        self.failed = np.zeros(n, bool)
-        self.counted = (traces.root > 0).sum(axis=1).astype(float)
-        self.best = self._empty(n)
-        self.others = [self._empty(n) for _ in range(4)]
+        z, linear, size = len(problem.free), len(problem.linear), problem.count
+        shapes = ((z,), (linear,), (len(problem.nonlinear),), (len(problem.nonlinear), z))
+        for each in (self.best, *self.others):
+            arrays = (np.zeros((n, *shape)) for shape in (*shapes, (), (size, size), (size,)))
+            each.z, each.amplitudes, each.theta, each.turn, rss, each.hessian, each.gradient = (
+                arrays
+            )
+            each.rss, each.settled = rss + np.inf, np.zeros(n, bool)
 
         def work(rows: np.ndarray) -> None:
             own = traces.take(rows)
@@ -209,16 +251,11 @@ class _Work:
             if self.settings == "classic":
                 others = [best, *others]
                 best = classic(problem, own, self.loss)
-            _put(self.best, rows, best)
+            self.best.put(rows, best)
             for kept, other in zip(self.others, others, strict=False):
-                _put(kept, rows, other)
+                kept.put(rows, other)
 
-        self._chunks(n, work)
-
-    def _empty(self, n: int) -> Minimum:
-        shape = len(self.problem.linear), len(self.problem.free)
-        nothing = np.full(n, np.inf)
-        return Minimum(np.zeros((n, shape[0])), np.zeros((n, shape[1])), nothing, np.zeros(n, bool))
+        self.chunks(n, work)
 
     def weighted(self, plain: Traces) -> Traces:
         """Return the traces with weights from the noise, and fit again from the minima."""
@@ -227,9 +264,7 @@ class _Work:
         relative, share = np.ones_like(plain.y), np.ones_like(plain.y)
         for _ in range(_ROUNDS):
             curves = np.zeros_like(traces.y)
-            curves[good] = self.problem.curves(
-                traces.take(good), self.best.amplitudes[good], self.best.z[good]
-            )
+            curves[good] = self.problem.curves(traces.take(good), self.best.take(good))
             residual = traces.y[good] - curves[good]
             relative[good], share[good] = variances(
                 curves[good], residual, counts[good], (relative[good], share[good])
@@ -241,105 +276,100 @@ class _Work:
             weight *= counts.sum(axis=1, keepdims=True) / sums
             traces = Traces(traces.t, traces.y, np.sqrt(weight))
             self.counted = (share * counts).sum(axis=1)
-            self._chunks(len(traces), partial(self._again, traces, [self.best]))
-        self._chunks(len(traces), partial(self._again, traces, self.others))
+            self.chunks(len(traces), partial(self._again, traces, [self.best]))
+        self.chunks(len(traces), partial(self._again, traces, self.others))
         return traces
 
-    def _again(self, traces: Traces, minima: list[Minimum], rows: np.ndarray) -> None:
-        own = traces.take(rows)
+    def _again(self, traces: Traces, minima: list[Point], rows: np.ndarray) -> None:
         for each in minima:
-            _put(each, rows, descend(self.problem, own, each.z[rows], 15, 1e-7))
+            some = rows[np.isfinite(each.rss[rows])]
+            each.put(some, descend(self.problem, traces.take(some), each.z[some], 15, 1e-7))
 
-    def finish(self, traces: Traces) -> _Rows:
-        """Return values, errors, intervals and reasons of all cells."""
-        n, problem = len(traces), self.problem
-        wanted = targets(problem)
-        columns = {each.name: tuple(np.full(n, np.nan) for _ in range(4)) for each in wanted}
-        found = _Rows(
-            columns,  # type: ignore[arg-type]
-            np.full((n, len(problem.low)), np.nan),
-            np.full(n, np.nan),
-            np.full(traces.y.shape, np.nan),
-            [verdicts.Reasons() for _ in range(n)],
-        )
-        self._chunks(n, partial(self._finish, traces, wanted, found))
-        for i in np.flatnonzero(self.failed):
-            found.reasons[i] = verdicts.Reasons(["model failed"], hopeless=True)
-        return found
+    def finish(
+        self,
+        traces: Traces,
+        fit: np.ndarray,
+        reasons: list[verdicts.Reasons],
+        shape: tuple[int, ...],
+    ) -> tuple[Array, Array, Array]:
+        """Return table (value, error, low, high; cells; columns), likelihood and curves.
 
-    def _finish(self, traces: Traces, wanted: list[Target], found: _Rows, rows: np.ndarray) -> None:
-        problem, own = self.problem, traces.take(rows)
-        best = _take(self.best, rows)
-        others = [_take(each, rows) for each in self.others]
+        `fit`: which of the cells the traces are; the rest is NaN. Columns are all parameters, and
+        sum and product where rates can be exchanged.
+        """
+        problem, wanted = self.problem, targets(self.problem)
+        count = len(problem.low)
+        more = [count + k for k in range(sum(each.place < 0 for each in wanted))]
+        columns = [each.place for each in wanted if each.place >= 0] + more
+        table = np.full((4, shape[0], count + len(more)), np.nan)
+        table[:, :, :count] = problem.fixed
+        table[1, :, :count] *= 0
+        likelihood, curve = np.full(shape[0], np.nan), np.full(shape, np.nan)
+
+        def work(rows: np.ndarray) -> None:
+            rows = rows[~self.failed[rows]]
+            own, said, best, some = self._finished(traces.take(rows), rows)
+            cells, weight = fit[rows], own.root**2
+            table[np.ix_(range(4), cells, columns)] = some
+            used = (weight > 0).sum(axis=1)
+            likelihood[cells] = used * (np.log(2 * np.pi * best.rss / used) + 1)
+            likelihood[cells] -= np.log(np.where(weight > 0, weight, 1.0)).sum(axis=1)
+            curve[cells] = problem.curves(own, best)
+            for i, each in zip(cells, said, strict=True):
+                reasons[i] = verdicts.joined(reasons[i], each)
+
+        self.chunks(len(traces), work)
+        for i in fit[self.failed]:
+            reasons[i] = verdicts.joined(reasons[i], verdicts.Reasons(["model failed"], True))
+        return table, likelihood, curve
+
+    def _finished(
+        self, own: Traces, rows: np.ndarray
+    ) -> tuple[Traces, list[verdicts.Reasons], Point, Array]:
+        """Return the cells with their last weights, reasons, minima and table of the targets."""
+        problem = self.problem
+        best = self.best.take(rows)
+        others = [each.take(rows) for each in self.others]
         if self.loss == "soft_l1" and self.settings == "default":
             own, best = robust(problem, own, best)
         counts = own.root > 0
         used = counts.sum(axis=1)
         freedom = np.maximum(self.counted[rows] - problem.count, 1)
+        places = np.array([each.place for each in targets(problem)])
         for attempt in range(2):
-            residual = self._residuals(own, best)
-            lag = autocorrelation(residual, counts)
+            lag = autocorrelation(self._residuals(own, best), counts)
             exact = best.rss <= 1e-12 * np.square(own.y * own.root).sum(axis=1)
             correlated = (lag * np.sqrt(used) > verdicts.CORRELATED) & ~exact
             inflation = np.where(correlated, (1 + lag) / np.maximum(1 - lag, 0.05), 1.0)
             variance = best.rss / freedom * inflation
             height = np.maximum(variance, 1e-24 * (own.y**2).mean(axis=1)) * student(freedom) ** 2
-            theta = problem.everything(best.amplitudes, best.z)
+            theta = problem.everything(best)
             alike = verdicts.exchangeable(problem, theta)
-            found_now = {}
             if problem.stepped:
-                found_now = over_frames(problem, own, best, height, wanted)
+                ends = over_frames(problem, own, best, height)
                 break
-            for each in wanted:
-                cells = ~alike[:, each.place] if each.place >= 0 else alike.any(axis=1)
-                found_now[each.name] = interval(
-                    problem, own, best, height, each, cells=np.flatnonzero(cells)
-                )
-            deeper = [each for each in found_now.values() if each.deeper.any()]
-            if attempt or not deeper or self.settings == "classic":
+            asked = np.where(places >= 0, ~alike[:, places], alike.any(axis=1, keepdims=True))
+            ends = intervals(problem, own, best, height, asked)
+            better = np.flatnonzero(ends.deeper)
+            if attempt or not better.size or self.settings == "classic":
                 break
-            for each_interval in deeper:
-                better = np.flatnonzero(each_interval.deeper)
-                again = descend(problem, own.take(better), each_interval.z[better])
-                best = merge(best, again, better)
-        errors, weakest = standard_errors(problem, own, best, variance, wanted)
-        for each, error in zip(wanted, errors, strict=True):
-            value, _ = measured(problem, each, best.amplitudes, best.z)
-            low, high, _, _ = found_now[each.name]
-            flat = problem.stepped and each.place == problem.onset
-            spread = (high - low) / 12**0.5 if flat else error
-            for column, own_values in zip(
-                found.columns[each.name], (value, spread, low, high), strict=True
-            ):
-                column[rows] = own_values
-        found.theta[rows] = theta
-        with np.errstate(divide="ignore"):
-            found.likelihood[rows] = used * (np.log(2 * np.pi * best.rss / used) + 1) - np.log(
-                np.where(counts, own.root**2, 1.0)
-            ).sum(axis=1)
-        found.curve[rows] = problem.curves(own, best.amplitudes, best.z)
+            best = merge(best, descend(problem, own.take(better), ends.z[better]), better)
+        errors, weakest = standard_errors(problem, best, variance)
+        if problem.stepped:
+            onset = places == problem.onset
+            errors[:, onset] = (ends.high - ends.low)[:, onset] / 12**0.5
+        table = np.stack([measured(problem, best)[0], errors, *ends[:2]])
         cases = verdicts.Cases(
             problem, own, best, others, height, theta, alike, weakest, correlated
         )
-        for i, reasons in zip(rows, verdicts.after(cases, found.columns, rows), strict=True):
-            found.reasons[i] = reasons
+        return own, verdicts.after(cases, table), best, table
 
-    def _residuals(self, traces: Traces, best: Minimum) -> Array:
-        curve = self.problem.curves(traces, best.amplitudes, best.z)
+    def _residuals(self, traces: Traces, best: Point) -> Array:
+        curve = self.problem.curves(traces, best)
         if self.problem.logarithmic:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.log(traces.y / np.maximum(curve, 1e-12))
+            ratio = np.log(traces.y / np.maximum(curve, 1e-12))
             return np.where(traces.root > 0, ratio, 0.0)
         return np.asarray((traces.y - curve) * traces.root)
-
-
-def _put(kept: Minimum, rows: np.ndarray, found: Minimum) -> None:
-    for values, others in zip(kept, found, strict=True):
-        values[rows] = others
-
-
-def _take(found: Minimum, rows: np.ndarray) -> Minimum:
-    return Minimum(*(values[rows] for values in found))
 
 
 def autocorrelation(residual: Array, counts: np.ndarray) -> Array:
@@ -349,11 +379,11 @@ def autocorrelation(residual: Array, counts: np.ndarray) -> Array:
     return np.asarray((residual[:, 1:] * residual[:, :-1] * both).sum(axis=1) / power)
 
 
-def robust(problem: Problem, traces: Traces, best: Minimum) -> tuple[Traces, Minimum]:
+def robust(problem: Problem, traces: Traces, best: Point) -> tuple[Traces, Point]:
     """Return traces in which outliers weigh less, and the fit to them (soft L1)."""
     plain = traces.root
     for _ in range(6):
-        curve = problem.curves(traces, best.amplitudes, best.z)
+        curve = problem.curves(traces, best)
         residual = np.where(plain > 0, (traces.y - curve) * plain, np.nan)
         sigma = 1.4826 * np.nanmedian(np.abs(residual), axis=1, keepdims=True)
         relative = np.nan_to_num(residual / np.maximum(sigma, 1e-300))
@@ -362,82 +392,37 @@ def robust(problem: Problem, traces: Traces, best: Minimum) -> tuple[Traces, Min
     return traces, best
 
 
-def classic(problem: Problem, traces: Traces, loss: Loss) -> Minimum:
+def classic(problem: Problem, traces: Traces, loss: Loss) -> Point:
     """Fit cell by cell with SciPy's trust region from the start alone."""
     from scipy.optimize import least_squares
 
     free = np.sort(np.concatenate([problem.free_linear, problem.free])).astype(int)
+    linear, nonlinear = problem.linear, problem.nonlinear
     theta = np.tile(problem.start, (len(traces), 1))
     settled = np.zeros(len(traces), bool)
-    for i in range(len(traces)):
+    for i, row in enumerate(theta):
         on = traces.root[i] > 0
         t, y = traces.t[i, on], traces.y[i, on]
 
-        def residual(x: Array, t: Array = t, y: Array = y, row: Array = theta[i]) -> Array:
+        def residual(x: Array, t: Array = t, y: Array = y, row: Array = row) -> Array:
             row[free] = x
-            curve: Array = problem.model.evaluate(t, row)[0]
-            return curve - y
+            return np.asarray(problem.model.evaluate(t, row)[0] - y)
 
-        done = least_squares(
-            residual, problem.start[free], bounds=(problem.low[free], problem.high[free]), loss=loss
-        )
-        theta[i, free], settled[i] = done.x, done.success
-    amplitudes, z = theta[:, problem.linear], problem.inward(theta)
-    point = problem.assess(traces, z, amplitudes)
-    return Minimum(amplitudes, z, point.rss, settled)
+        def jacobian(x: Array, t: Array = t, row: Array = row) -> Array:
+            row[free] = x
+            values, slopes = problem.model.slopes(t[None], row[None, nonlinear])
+            found = np.zeros((len(row), len(t)))
+            for k, (value, own) in enumerate(zip(values, slopes, strict=True)):
+                if len(linear):
+                    found[linear[k]] = value[0]
+                for place, slope in zip(nonlinear, own, strict=True):
+                    if slope is not None:
+                        found[place] += (row[linear[k]] if len(linear) else 1.0) * slope[0]
+            return np.asarray(found[free].T)
 
-
-def _collected(
-    problem: Problem,
-    reasons: list[verdicts.Reasons],
-    found: _Rows,
-    *,
-    fit: np.ndarray,
-    y: Array,
-    counts: np.ndarray,
-) -> Fits:
-    n, names = len(y), problem.model.names
-    for row, i in enumerate(fit):
-        reasons[i] = verdicts.joined(reasons[i], found.reasons[row])
-
-    def spread(values: Array) -> Array:
-        whole = np.full((n, *values.shape[1:]), np.nan)
-        whole[fit] = values
-        return whole
-
-    parts: list[dict[str, Array]] = []
-    for k in range(4):
-        parts.append({name: spread(column[k]) for name, column in found.columns.items()})
-        for i, name in enumerate(names):
-            held = np.full(n, problem.fixed[i] if k != 1 else 0.0)
-            if name not in parts[k]:
-                parts[k][name] = np.where(np.isnan(spread(found.theta[:, i])), np.nan, held)
-    parts = [
-        {name: part[name] for name in [*names, *(x for x in part if x not in names)]}
-        for part in parts
-    ]
-    curve = spread(found.curve)
-    used = counts.sum(axis=1)
-    with np.errstate(all="ignore"):
-        shown = np.where(counts, np.log(y) if problem.logarithmic else y, np.nan)
-        fitted = np.log(curve) if problem.logarithmic else curve
-        mean = np.nansum(shown, axis=1, keepdims=True) / used[:, None]
-        left = np.nansum((shown - fitted) ** 2, axis=1)
-        r_squared = 1 - left / np.nansum((shown - mean) ** 2, axis=1)
-    r_squared = np.where(np.isnan(curve).all(axis=1) | ~np.isfinite(r_squared), np.nan, r_squared)
-    likelihood, k = spread(found.likelihood), problem.count + 1
-    value, se, low, high = parts
-    return Fits(
-        problem.model,
-        value,
-        se,
-        low,
-        high,
-        r_squared,
-        likelihood + 2 * k,
-        likelihood + k * np.log(np.maximum(used, 1)),
-        used,
-        np.array([each.success for each in reasons]),
-        [each.text for each in reasons],
-        curve,
-    )
+        bounds = problem.low[free], problem.high[free]
+        done = least_squares(residual, problem.start[free], jacobian, bounds, loss=loss)
+        row[free], settled[i] = done.x, done.success
+    point = problem.assess(traces, problem.inward(theta), theta[:, problem.linear])
+    point.settled = settled
+    return point

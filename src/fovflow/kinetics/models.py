@@ -126,13 +126,27 @@ class Model:
         return np.asarray(sum(amplitudes[:, [i]] * value for i, value in enumerate(values)))
 
     def changed(
-        self, start: Mapping[str, float], bounds: Mapping[str, Sequence[float]]
+        self,
+        start: Mapping[str, float],
+        bounds: Mapping[str, Sequence[float]],
+        fixed: Mapping[str, float] | None = None,
+        shared: Sequence[str] = (),
     ) -> dict[str, Parameter]:
         """Return the parameters with other starts and bounds; all errors are `ConfigError`.
 
         Where only bounds are given and the start lies outside of them, it moves to the nearer one.
+        `fixed` and `shared` are checked.
         """
-        self.known([*start, *bounds])
+        fixed = fixed or {}
+        self._known([*start, *bounds, *fixed, *shared])
+        for name, value in fixed.items():
+            if name in shared or not np.isfinite(value):
+                raise ConfigError(
+                    f"{name} is held and shared"
+                    if name in shared
+                    else f"{name} is held at {value}",
+                    remedy="hold a parameter at a number, or let the cells share it",
+                )
         found = {}
         for each in self.parameters:
             low, high = (float(bound) for bound in bounds.get(each.name, (each.low, each.high)))
@@ -158,7 +172,7 @@ class Model:
             found[each.name] = replace(each, start=first, low=low, high=high)
         return found
 
-    def known(self, names: Sequence[str]) -> None:
+    def _known(self, names: Sequence[str]) -> None:
         """Raise ConfigError if there is no parameter of one of these names."""
         for name in names:
             if name not in self.names:
@@ -177,20 +191,21 @@ def _since(t: Array, onset: Array) -> tuple[Array, NDArray[np.bool_]]:
 
 
 def _flat(t: Array) -> Array:
-    return np.ones_like(t)
+    return np.broadcast_to(1.0, t.shape)
 
 
 def _trivial(t: Array, theta: Array) -> Basis:
-    dt, _ = _since(t, theta[:, :1])
+    dt = np.maximum(t - theta[:, :1], 0.0)
     value, a, b, slope = two_rates(dt, theta[:, 1:2], theta[:, 2:3])
-    return [value, _flat(t)], [[-slope * (dt > 0), -a, -b], [None] * 3]
+    slope *= dt > 0
+    return [value, _flat(t)], [[-slope, a, b], [None] * 3]
 
 
 def _maturation(t: Array, theta: Array) -> Basis:
     dt, _ = _since(t, theta[:, :1])
     km = theta[:, 1:2]
     value, (d, b, c), slope = three_rates(dt, _maturation_rates(theta))
-    slopes: list[Array | None] = [-km * slope, value - km * c, -km * d, -km * (b + c)]
+    slopes: list[Array | None] = [-km * slope, value + km * c, km * d, km * (b + c)]
     return [km * value, _flat(t)], [slopes, [None] * 4]
 
 
@@ -207,7 +222,7 @@ def _blocked(t: Array, theta: Array) -> Basis:
     ripe, _, c, slope = two_rates(dt, beta, beta + km)
     fall = -dt * old
     fresh = km * ripe
-    of_fresh: list[Array | None] = [-km * slope * on, ripe - km * c, -dt * fresh]
+    of_fresh: list[Array | None] = [-km * slope * on, ripe + km * c, -dt * fresh]
     return [old, fresh, _flat(t)], [[beta * old, None, fall], of_fresh, [None] * 3]
 
 
@@ -215,7 +230,7 @@ def _expression(t: Array, theta: Array) -> Basis:
     dt, on = _since(t, theta[:, :1])
     beta = theta[:, 1:2]
     value, _, b, slope = two_rates(dt, np.zeros_like(beta), beta)
-    return [value, _flat(t)], [[-slope * on, -b], [None] * 2]
+    return [value, _flat(t)], [[-slope * on, b], [None] * 2]
 
 
 def _decay(t: Array, theta: Array) -> Basis:

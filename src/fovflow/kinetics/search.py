@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.models import ModelError
-from fovflow.kinetics.problem import Problem, Traces, solve_scaled
+from fovflow.kinetics.problem import Point, Problem, Traces, solve_scaled
 
 _STARTS = 3
 """Minima of the grid that are followed for each cell."""
@@ -23,17 +22,12 @@ _RATES = {1: 14, 2: 8, 3: 6}
 _ONSETS = 30
 _HOPEFUL = 100.0
 """χ² above the deepest minimum up to which a start is followed beyond its first steps."""
+_SAME = 0.1
+"""Difference of log rates (and a frame of onsets) within which minima are the same."""
+_ROUGH = 60
+"""Least number of points at which the first steps look."""
 _AT_ONCE = 256
 """Cells whose grid of sums of squares is held in memory."""
-
-
-class Minimum(NamedTuple):
-    """Where each cell's search ended; `settled`: whether it converged."""
-
-    amplitudes: Array
-    z: Array
-    rss: Array
-    settled: np.ndarray
 
 
 def descend(
@@ -42,50 +36,46 @@ def descend(
     z: Array,
     iterations: int = _ITERATIONS,
     tolerance: float = 1e-11,
-) -> Minimum:
+) -> Point:
     """Follow Levenberg–Marquardt from `z` for all cells at once; those that settled drop out.
 
     `tolerance`: relative gain of the sum of squares below which a cell has settled.
     """
-    z = problem.moved(z)
-    amplitudes, rss, hessian, gradient = problem.assess(traces, z)
+    point = problem.assess(traces, problem.moved(z))
     if problem.logarithmic:
-        amplitudes = _positive(problem, traces, amplitudes)
-        amplitudes, rss, hessian, gradient = problem.assess(traces, z, amplitudes)
+        point = problem.assess(traces, point.z, _positive(problem, traces, point.amplitudes))
     damping = np.full(len(z), 1e-3)
-    settled = np.zeros(len(z), bool)
-    rows = np.flatnonzero(np.isfinite(rss))
+    rows = np.flatnonzero(np.isfinite(point.rss))
     first = len(problem.free_linear)
+    # Steps of at most e⁻² to e² in rates, and a tenth of the movie in times.
+    most = np.where(problem.logs[problem.free], 2.0, 0.1 * problem.span)
+    exact = 1e-24 * np.square(traces.y * traces.root).sum(axis=1)
     if not len(problem.free) and not problem.logarithmic:
-        return Minimum(amplitudes, z, rss, np.isfinite(rss))
+        point.settled = np.isfinite(point.rss)
+        return point
     for _ in range(iterations):
         if not rows.size:
             break
-        normal = hessian[rows], gradient[rows]
-        step = _step(problem, amplitudes[rows], z[rows], normal, damping[rows])
-        trial = problem.moved(z[rows], _limited(problem, traces, step[:, first:]))
+        now = point.take(rows)
+        step = _step(problem, now, damping[rows])
+        trial = problem.moved(now.z, np.clip(step[:, first:], -most, most))
         given = None
         if problem.logarithmic:
-            given = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
-        found = problem.assess(traces.take(rows), trial, given)
-        gain = rss[rows] - found.rss
+            given = problem_amplitudes(problem, now.amplitudes, step[:, :first])
+        found = problem.assess(traces, trial, given, rows)
+        gain = now.rss - found.rss
         better = gain > 0
-        moved = rows[better]
-        small = np.abs(trial - z[rows]).max(axis=1, initial=0.0) < 1e-7
-        done = (better & (gain < tolerance * rss[rows])) | (
-            ~better & ((damping[rows] > 1e6) | small)
+        small = np.abs(trial - now.z).max(axis=1, initial=0.0) < 1e-7
+        done = np.where(
+            better,
+            (gain < tolerance * now.rss) | (found.rss <= exact[rows]),
+            (damping[rows] > 1e6) | small,
         )
-        done |= better & (found.rss <= 1e-24 * np.square(traces.y[rows] * traces.root[rows]).sum(1))
-        amplitudes[moved], z[moved], rss[moved] = (
-            found.amplitudes[better],
-            trial[better],
-            found.rss[better],
-        )
-        hessian[moved], gradient[moved] = found.hessian[better], found.gradient[better]
+        point.put(rows[better], found.take(better))
         damping[rows] = np.where(better, np.maximum(damping[rows] / 8, 1e-12), damping[rows] * 6)
-        settled[rows[done]] = True
+        point.settled[rows[done]] = True
         rows = rows[~done]
-    return Minimum(amplitudes, z, rss, settled)
+    return point
 
 
 def problem_amplitudes(problem: Problem, amplitudes: Array, step: Array) -> Array:
@@ -107,79 +97,69 @@ def _positive(problem: Problem, traces: Traces, amplitudes: Array) -> Array:
 
 
 def held(
-    problem: Problem, amplitudes: Array, z: Array, hessian: Array, heading: Array
+    problem: Problem, point: Point, hessian: Array, heading: Array
 ) -> tuple[Array, np.ndarray]:
-    """Return JᵀJ in which bounds that `heading` would cross are walls, and which cells meet one.
+    """Return JᵀJ in which bounds that `heading` would cross are walls, and the cells that meet one.
 
     A wall is a stiffness of 1e8 across the bound; with a bound of one coordinate that holds it.
     """
-    walls, below, above = problem.walls(amplitudes, z)
-    across = np.einsum("nkx,nx->nk", walls, heading)
-    stuck = (below & (across < 0)) | (above & (across > 0))
-    hit = stuck.any(axis=1)
-    if not hit.any():
-        return hessian, hit
-    scale = np.sqrt(np.maximum(np.einsum("nii->ni", hessian), 1e-300))
-    stiff = (walls / scale[:, None])[hit]
-    stiff /= np.maximum(np.linalg.norm(stiff, axis=2, keepdims=True), 1e-300)
-    stiff = stiff * (1e4 * stuck[hit])[:, :, None] * scale[hit][:, None]
-    hessian = hessian.copy()
-    hessian[hit] += np.einsum("nki,nkj->nij", stiff, stiff)
+    hit, walls = problem.walls(point, heading)
+    if hit.size:
+        scale = np.sqrt(np.maximum(np.einsum("nii->ni", hessian[hit]), 1e-300))
+        stiff = walls / scale[:, None]
+        stiff /= np.maximum(np.linalg.norm(stiff, axis=2, keepdims=True), 1e-300)
+        stiff *= 1e4 * scale[:, None]
+        hessian = hessian.copy()
+        hessian[hit] += np.einsum("nki,nkj->nij", stiff, stiff)
     return hessian, hit
 
 
-def _step(
-    problem: Problem, amplitudes: Array, z: Array, point: tuple[Array, Array], damping: Array
-) -> Array:
-    hessian, gradient = point
+def _step(problem: Problem, point: Point, damping: Array) -> Array:
+    hessian = point.hessian.copy()
     first = 0 if problem.logarithmic else len(problem.free_linear)
     index = np.arange(first, hessian.shape[1])
     diagonal = hessian[:, index, index]
     floor = 1e-12 * diagonal.max(axis=1, keepdims=True, initial=0.0)
     hessian[:, index, index] += damping[:, None] * np.maximum(diagonal, floor)
-    step = solve_scaled(hessian, gradient)
+    step = solve_scaled(hessian, point.gradient)
     for _ in range(2):
-        hessian, hit = held(problem, amplitudes, z, hessian, step)
-        if not hit.any():
+        hessian, hit = held(problem, point, hessian, step)
+        if not hit.size:
             break
-        step = solve_scaled(hessian, gradient)
+        step[hit] = solve_scaled(hessian[hit], point.gradient[hit])
     return step
-
-
-def _limited(problem: Problem, traces: Traces, step: Array) -> Array:
-    """Return steps of at most e⁻² to e² in rates, and a tenth of the movie in times."""
-    span = float(traces.t.max() - traces.t.min()) or 1.0
-    most = np.where(problem.logs[problem.free], 2.0, 0.1 * span)
-    return np.clip(step, -most, most)
 
 
 def starts(problem: Problem, traces: Traces) -> list[Array]:
     """Return coordinates to start from: the best minima of a grid for each cell, and the start."""
-    grid, place, z = _grid(problem, traces.t)
     own = problem.inward(np.tile(problem.start, (len(traces), 1)))
-    if not len(grid):
+    if not len(problem.free):
         return [own]
-    values = _basis_on(problem, traces.t[0], grid)
-    near = (np.abs(place[:, None] - place[None]) <= np.where(_is_time(problem), 3, 1)).all(2)
-    chosen = np.empty((_STARTS, len(traces)), int)
-    for begin in range(0, len(traces), _AT_ONCE):
-        some = slice(begin, begin + _AT_ONCE)
-        rss = _on_grid(problem, traces.take(some), values)
-        for k in range(_STARTS):
-            chosen[k, some] = rss.argmin(axis=1)
-            rss[near[chosen[k, some]]] = np.inf
-    return [*(z[chosen[k]] for k in range(_STARTS)), own]
-
-
-def _is_time(problem: Problem) -> np.ndarray:
-    return np.asarray(~problem.logs[problem.free])
+    chosen = [np.empty_like(own) for _ in range(_STARTS)]
+    reach = np.where(problem.logs[problem.free], 1, 3)
+    shared = traces.t.strides[0] == 0
+    times, group = np.unique(traces.t[: 1 if shared else None], axis=0, return_inverse=True)
+    for number, t in enumerate(times):
+        grid, place, z = _grid(problem, t)
+        values = [
+            value[:1] if value.strides[0] == 0 else value for value in _basis_on(problem, t, grid)
+        ]
+        near = (np.abs(place[:, None] - place[None]) <= reach).all(axis=2)
+        rows = np.arange(len(traces)) if shared else np.flatnonzero(group.ravel() == number)
+        for some in np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
+            rss = _on_grid(problem, traces.take(some), values)
+            for kept in chosen:
+                best = rss.argmin(axis=1)
+                kept[some] = z[best]
+                rss[near[best]] = np.inf
+    return [*chosen, own]
 
 
 def _grid(problem: Problem, t: Array) -> tuple[Array, np.ndarray, Array]:
     """Return all parameters (G, P) on a grid, their places (G, z) and coordinates (G, z)."""
     first, last = float(t.min()), float(t.max())
     span = (last - first) or 1.0
-    apart = span / max(t.shape[1] - 1, 1)
+    apart = span / max(t.size - 1, 1)
     rates = _RATES.get(int(problem.logs[problem.free].sum()), 4)
     axes = []
     for i in problem.free:
@@ -193,7 +173,7 @@ def _grid(problem: Problem, t: Array) -> tuple[Array, np.ndarray, Array]:
         inner = np.clip([first - before, last], low, high)
         low, high = inner if inner[0] < inner[1] else (low, high)
         axes.append(low + (np.arange(_ONSETS) + 0.5) * (high - low) / _ONSETS)
-    places = np.array(list(product(*(range(len(axis)) for axis in axes))))
+    places = np.array(list(product(*(range(len(axis)) for axis in axes))), np.int8)
     grid = np.tile(problem.start, (len(places), 1))
     for k, (i, axis) in enumerate(zip(problem.free, axes, strict=True)):
         grid[:, i] = axis[places[:, k]]
@@ -228,20 +208,17 @@ def _on_grid(problem: Problem, traces: Traces, values: list[Array]) -> Array:
         weights = weights / np.maximum(traces.y, 1e-12) ** 2
     seen = weights[:1] if (weights == weights[0]).all() else weights
     count = len(values)
-    with np.errstate(all="ignore"):
-        gram = {
-            (i, j): seen @ (values[i] * values[j]).T for i in range(count) for j in range(i + 1)
-        }
-        right = [(weights * traces.y) @ value.T for value in values]
-        low, high = problem.low[problem.linear], problem.high[problem.linear]
-        amplitudes = _eliminated(gram, right) if len(low) else [np.ones_like(right[0])]
-        if len(low):
-            amplitudes = [np.clip(c, low[i], high[i]) for i, c in enumerate(amplitudes)]
-        rss = (weights * traces.y**2).sum(axis=1)[:, None] - 2 * sum(
-            c * r for c, r in zip(amplitudes, right, strict=True)
-        )
-        for (i, j), inner in gram.items():
-            rss += (1 if i == j else 2) * amplitudes[i] * amplitudes[j] * inner
+    gram = {(i, j): seen @ (values[i] * values[j]).T for i in range(count) for j in range(i + 1)}
+    right = [(weights * traces.y) @ value.T for value in values]
+    low, high = problem.low[problem.linear], problem.high[problem.linear]
+    amplitudes = _eliminated(gram, right) if len(low) else [np.ones_like(right[0])]
+    if len(low):
+        amplitudes = [np.clip(c, low[i], high[i]) for i, c in enumerate(amplitudes)]
+    rss = (weights * traces.y**2).sum(axis=1)[:, None] - 2 * sum(
+        c * r for c, r in zip(amplitudes, right, strict=True)
+    )
+    for (i, j), inner in gram.items():
+        rss += (1 if i == j else 2) * amplitudes[i] * amplitudes[j] * inner
     return np.where(np.isfinite(rss), rss, 1e300)
 
 
@@ -264,7 +241,7 @@ def _eliminated(gram: dict[tuple[int, int], Array], right: list[Array]) -> list[
     return found
 
 
-def refine_onset(problem: Problem, traces: Traces, best: Minimum) -> tuple[Array, np.ndarray]:
+def refine_onset(problem: Problem, traces: Traces, best: Point) -> tuple[Array, np.ndarray]:
     """Return coordinates with a better onset near the present one, and of which cells.
 
     The sum of squares has a kink wherever the onset passes a frame, and so small minima between
@@ -272,10 +249,10 @@ def refine_onset(problem: Problem, traces: Traces, best: Minimum) -> tuple[Array
     """
     if problem.onset not in problem.free:
         return best.z[:0], np.empty(0, int)
-    column = int(np.flatnonzero(problem.free == problem.onset)[0])
+    column = problem.column(problem.onset)
     t, z, least = traces.t, best.z.copy(), best.rss.copy()
     apart = (t[:, -1] - t[:, 0]) / max(t.shape[1] - 1, 1)
-    offsets = range(-6, 7) if problem.stepped else (-6, -4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4, 6)
+    offsets = range(-6, 7) if problem.stepped else (-1, -0.5, 0.5, 1)
     for offset in offsets:
         trial = best.z.copy()
         if problem.stepped:
@@ -284,9 +261,10 @@ def refine_onset(problem: Problem, traces: Traces, best: Minimum) -> tuple[Array
         else:
             trial[:, column] += offset * apart
         trial = problem.moved(trial)
-        found = problem.assess(traces, trial)
+        # Where logarithms are compared, the amplitudes have to follow first.
+        found = descend(problem, traces, trial, 8 if problem.logarithmic else 0, 1e-5)
         better = found.rss < least * (1 - 1e-9)
-        z[better], least[better] = trial[better], found.rss[better]
+        z[better], least[better] = found.z[better], found.rss[better]
     rows = np.flatnonzero(least < best.rss)
     return z[rows], rows
 
@@ -299,33 +277,41 @@ def frame(t: Array, onset: Array, offset: int = 0) -> tuple[Array, Array]:
     return before, np.where(after < 1, before, t[cells, np.clip(after, 0, last)])
 
 
-def merge(best: Minimum, other: Minimum, rows: np.ndarray | slice = slice(None)) -> Minimum:
+def merge(best: Point, other: Point, rows: np.ndarray | slice = slice(None)) -> Point:
     """Return the deeper minimum of each cell; `rows`: the cells of `other`."""
     better = other.rss <= best.rss[rows]
     index = np.arange(len(best.rss))[rows][better]
-    merged = Minimum(*(values.copy() for values in best))
-    for values, others in zip(merged, other, strict=True):
-        values[index] = others[better]
+    merged = best.take(np.arange(len(best.rss)))
+    merged.put(index, other.take(better))
     return merged
 
 
-def search(problem: Problem, traces: Traces) -> tuple[Minimum, list[Minimum]]:
-    """Return the deepest minimum of each cell, and all that were found."""
-    found = [descend(problem, traces, z, 4, 1e-5) for z in starts(problem, traces)]
+def search(problem: Problem, traces: Traces) -> tuple[Point, list[Point]]:
+    """Return the deepest minimum of each cell, and those of all starts.
+
+    A start that has come to the deepest minimum is followed no further; its sum of squares is then
+    infinite.
+    """
+    rough = traces if problem.stepped else traces.thinned(_ROUGH)
+    near = np.where(problem.logs[problem.free], _SAME, 0.5 * problem.span / traces.y.shape[1])
+    found = [descend(problem, rough, z, 4, 1e-5) for z in starts(problem, traces)]
     best = found[0]
     for other in found[1:]:
         best = merge(best, other)
-    hopeful = best.rss * (1 + _HOPEFUL / traces.t.shape[1])
+    hopeful = best.rss * (1 + _HOPEFUL / rough.y.shape[1])
+    best = descend(problem, traces, best.z, 12, 1e-5)
     for other in found:
-        rows = np.flatnonzero(~other.settled & (other.rss < hopeful))
-        again = descend(problem, traces.take(rows), other.z[rows], 12, 1e-5)
-        for values, others in zip(other, again, strict=True):
-            values[rows] = others
+        apart = (np.abs(other.z - best.z) > near).any(axis=1)
+        rows = np.flatnonzero(apart & (other.rss < hopeful))
+        other.rss[:] = np.inf
+        other.put(rows, descend(problem, traces.take(rows), other.z[rows], 12, 1e-5))
         best = merge(best, other)
     for _ in range(2):
         z, rows = refine_onset(problem, traces, best)
         if not rows.size:
             break
-        found.append(descend(problem, traces.take(rows), z, 12, 1e-5))
-        best = merge(best, found.pop(), rows)
-    return merge(best, descend(problem, traces, best.z)), found
+        best = merge(best, descend(problem, traces.take(rows), z, 12, 1e-5), rows)
+    best = merge(best, descend(problem, traces, best.z))
+    for other in found:
+        other.rss[(np.abs(other.z - best.z) <= near).all(axis=1)] = np.inf
+    return best, found

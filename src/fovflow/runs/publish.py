@@ -6,12 +6,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fovflow.atomic import Digest, digest_of
+from fovflow.atomic import Digest, digest_of, is_temporary, temporary_name, was_left
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, lines_of
 from fovflow.jobrecord import read_record
@@ -42,6 +42,7 @@ class Place:
                 remedy="give a folder, or a URL of a file system whose driver is installed",
             ) from error
         self._url = self._system.unstrip_protocol(self._base)
+        self._tidied: set[str] = set()
 
     @property
     def slug(self) -> str:
@@ -65,26 +66,39 @@ class Place:
             return None
 
     def copy(self, source: Path, path: str, expected: Digest | None) -> Digest:
-        """Copy a file under a temporary name, check the copy, and rename it."""
+        """Copy a file under a temporary name, check the copy, and rename it.
+
+        Others may publish into the same place meanwhile: each has temporary files of its own.
+        """
         target = self._name(path)
         folder, _, name = target.rpartition("/")
-        temporary = f"{folder}/.{name}.part"
+        temporary = f"{folder}/{temporary_name(name)}"
         self._system.makedirs(folder, exist_ok=True)
-        with self._system.open(temporary, "wb") as file:
-            read = digest_of(source, each=file.write)
-        if expected is not None and read != expected:
-            self._remove(temporary)
-            raise ChangedError(
-                f"it was changed since it was made: SHA-256 {read.sha256[:16]}…, recorded "
-                f"{expected.sha256[:16]}…"
-            )
-        with self._system.open(temporary, "rb") as file:
-            written = digest_of(file)
-        if written != read:
-            self._remove(temporary)
-            raise OSError(f"the copy of {path} differs from the original")
-        self._system.mv(temporary, target)
+        self._tidy(folder)
+        with ExitStack() as undo:
+            undo.callback(self._remove, temporary)
+            with self._system.open(temporary, "wb") as file:
+                read = digest_of(source, each=file.write)
+            if expected is not None and read != expected:
+                raise ChangedError(
+                    f"it was changed since it was made: SHA-256 {read.sha256[:16]}…, recorded "
+                    f"{expected.sha256[:16]}…"
+                )
+            with self._system.open(temporary, "rb") as file:
+                if digest_of(file) != read:
+                    raise OSError(f"the copy of {path} differs from the original")
+            self._system.mv(temporary, target)
+            undo.pop_all()
         return read
+
+    def _tidy(self, folder: str) -> None:
+        """Remove what dead publishers left half written in a folder, which is looked at once."""
+        if folder not in self._tidied:
+            self._tidied.add(folder)
+            with suppress(Exception):
+                for name in filter(is_temporary, self._system.ls(folder, detail=False)):
+                    if was_left(name, self._system.modified(name).timestamp()):
+                        self._remove(name)
 
     def _remove(self, name: str) -> None:
         with suppress(Exception):
@@ -110,24 +124,15 @@ class Item:
 
 @dataclass(slots=True)
 class Published:
-    """What came of publishing.
-
-    Attributes
-    ----------
-    copied, kept : list of str
-        Items that were copied now, and that stood there already and were found right.
-    repaired : list of str
-        Those of `copied` whose earlier copy was found damaged or missing.
-    failed : dict of str to str
-        Items that could not be copied, and why.
-    bytes : int
-        Bytes that were copied.
-    """
+    """What came of publishing: names of items, and the bytes that were copied."""
 
     copied: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    """These stood there already and were found right."""
     repaired: list[str] = field(default_factory=list)
+    """Those of `copied` whose earlier copy was found damaged or missing."""
     failed: dict[str, str] = field(default_factory=dict)
+    """Why items could not be copied."""
     bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -222,20 +227,10 @@ def publish(
     damaged or missing there is. Each copy is read back and compared. A source file that is not what
     its job recorded is not published.
 
-    Parameters
-    ----------
-    run : RunFolder
-    destination : str
-        A folder, or a URL of any file system that fsspec knows, such as ``s3://bucket/plate1``.
-    advance : callable, optional
-        Called with an item's name, the number of bytes done since the last call, and the total.
-    sleep : callable
-        Waits between two attempts.
-
-    Raises
-    ------
-    FovflowError
-        If the destination cannot be opened, or is the run's own output folder.
+    `destination`: a folder, or a URL of any file system that fsspec knows, such as
+    ``s3://bucket/plate1``. `advance`: called with an item's name, the number of bytes done since
+    the last call, and the total. `sleep`: waits between two attempts. Raises FovflowError if the
+    destination cannot be opened, or is the run's own output folder.
     """
     place = Place(destination)
     outdir = outdir_of(run)
@@ -317,10 +312,5 @@ class State:
         self._done[path] = digest
         entry = {"path": path, "bytes": digest.bytes, "sha256": digest.sha256}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write("\n" * _cut_off(self._path) + json.dumps(entry, ensure_ascii=False) + "\n")
-
-
-def _cut_off(path: Path) -> bool:
-    """Tell whether the last line of a file was left without its end."""
-    data = path.read_bytes()
-    return bool(data) and not data.endswith(b"\n")
+            cut_off = not (self._path.read_bytes() or b"\n").endswith(b"\n")
+            file.write("\n" * cut_off + json.dumps(entry, ensure_ascii=False) + "\n")

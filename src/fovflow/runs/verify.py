@@ -89,23 +89,13 @@ class Damage:
 
 @dataclass(slots=True)
 class Report:
-    """What a verification found.
-
-    Attributes
-    ----------
-    findings : list of Finding
-        What does not hold.
-    notes : list of Finding
-        What a reader should know and is no fault: failed jobs, outputs without a checksum.
-    damaged : list of Damage
-        The files that are gone or changed; each has a finding, too.
-    files, bytes : int
-        How much was read and compared.
-    """
+    """What a verification found, and how much was read and compared."""
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
+    """What a reader should know and is no fault: failed jobs, outputs without a checksum."""
     damaged: list[Damage] = field(default_factory=list)
+    """Each has a finding, too."""
     files: int = 0
     bytes: int = 0
 
@@ -146,22 +136,9 @@ def verify(
     each other, references that lead nowhere and names that leave the folder are findings. A job
     that failed and says so is none: the records hold.
 
-    Parameters
-    ----------
-    folder : path-like
-    advance : callable, optional
-        Called with the bytes read since the last call and the total of bytes to read.
-    raw : bool
-        Whether the raw data are read in full, too, and compared with the pixels that were copied.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    FovflowError
-        If there are no results.
+    `advance`: called with the bytes read since the last call and the total of bytes to read. `raw`:
+    whether the raw data are read in full, too, and compared with the pixels that were copied.
+    Raises FovflowError if there are no results.
     """
     base = Path(folder)
     if not base.is_dir():
@@ -224,7 +201,9 @@ class _Place:
     def check(self) -> None:
         """Check the records; find out what the files should be, and which nothing speaks of."""
         self._check_records()
-        kept = self._check_results().get("kept")
+        results = self._check_results()
+        fovs, kept = results.get("fovs"), results.get("kept")
+        self._check_fovs(fovs if isinstance(fovs, dict) else {})
         described = self._check_manifest()
         for path, digest in described.items():
             self._expect(path, FILE_NAME, digest)
@@ -346,20 +325,19 @@ class _Place:
                 self._find(RESULTS_NAME, f"names {path!r}, which {problem}")
             elif not (self.folder / path).exists():
                 self._find(RESULTS_NAME, f"names {path}, which is not there")
-        fovs = content.get("fovs")
-        self._check_fovs(fovs if isinstance(fovs, dict) else {})
         return content
 
     def _check_fovs(self, entries: Mapping[str, Any]) -> None:
         """Check each FOV's status against the records of its jobs."""
         failures = {job.key.fov: job for job in reversed(self.records) if job.status == "failed"}
         states = states_of_folder(self.folder)
-        for fov, entry in entries.items():
+        told = {str(fov): entry for fov, entry in [*states.items(), *entries.items()]}
+        for fov, entry in told.items():
             status = entry.get("status") if isinstance(entry, dict) else None
             if status not in FOV_STATUSES:
                 self._find(RESULTS_NAME, f"wrong status {status!r} of FOV {fov}")
                 continue
-            if not str(fov).isdecimal():
+            if not fov.isdecimal():
                 self._find(RESULTS_NAME, f"the FOV {fov!r} is no number")
                 continue
             failed = failures.get(f"{int(fov):03d}")
