@@ -30,6 +30,7 @@ _GIVEN = {
     "dark": "the dark frame",
     "flat_field": "the flat-field",
     "inspected": "a person's verdicts",
+    "model": "the network's weights",
 }
 
 

@@ -382,6 +382,10 @@ class Pipeline:
             found["raw"] = header.fingerprint
         if step in ("flat_field", "correct"):
             found |= {name: self._digest(path) for name, path in self._given(place).items()}
+        elif step == "segment":
+            model = getattr(self.config.segment, "model", None)
+            if model and (known := self._digest(model)):  # it may be a name that is no file
+                found["model"] = known
         elif step in self.user_steps:
             path = self._user_inputs(self.user_steps[step], place).get("inspected")
             found |= {"inspected": sha256_or_none(str(path))} if path else {}

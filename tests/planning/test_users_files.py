@@ -1,0 +1,25 @@
+"""Files that a user gives to a step are known by their content."""
+
+from fovflow.planning.pipeline import Pipeline
+from fovflow.simulation import MovieParams, simulate, write_movie
+
+
+def test_other_weights_of_a_network_are_noticed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    movie = simulate(MovieParams(positions=1, frames=1, height=32, width=32, cells=0))
+    write_movie(movie, tmp_path / "raw.nd2")
+    config = {
+        "datasets": {"a": {"path": "raw.nd2"}},
+        "channels": {"pc": 0, "fl": []},
+        "segment": {"method": "cellpose", "model": "weights"},
+    }
+
+    def content() -> object:
+        return Pipeline(config).parameters("segment", "a").get("content")
+
+    assert content() is None  # the name of a model that the package knows
+    (tmp_path / "weights").write_bytes(b"one")
+    first = content()
+    assert first is not None
+    (tmp_path / "weights").write_bytes(b"two")
+    assert content() not in (None, first)
