@@ -1,4 +1,4 @@
-"""Frames of cells with outlines drawn by people, as what the network sees and shall say."""
+"""Frames of cells with outlines drawn by people: what the network sees, and what it shall say."""
 
 from __future__ import annotations
 
@@ -10,61 +10,58 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from fovflow.segmentation.network import normalise
+
 PIXEL_UM = 1.3
 """Edge length of a pixel in what the network sees (µm)."""
+
+SIDE = 103
+"""Side of the box over which the surroundings are averaged (px)."""
 
 
 @dataclass(frozen=True)
 class Outlined:
-    """One frame: its name, image, labels, and the edge length of its pixels (µm)."""
+    """A frame and what people outlined in it."""
 
     name: str
     image: NDArray[np.generic]
+    """(Y, X)."""
     labels: NDArray[np.int32]
-    pixel_um: float
+    """(Y, X), a number per cell, 0 = background."""
 
 
-def read_outlined(folder: Path, pixel_um: float) -> list[Outlined]:
-    """Read `phase/NAME.tif` and `masks/NAME.png` of a folder."""
+def read_outlined(folder: Path) -> list[Outlined]:
+    """Read all `phase/NAME.tif` with their `masks/NAME.png`, in the order of their names."""
     frames = []
     for path in sorted((folder / "phase").glob("*.tif")):
-        mask = cv2.imread(str(folder / "masks" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
         image = tifffile.imread(path)
+        mask = cv2.imread(str(folder / "masks" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
         if mask is None or mask.shape != image.shape:
-            raise SystemExit(f"{path}: no mask of the same size")
-        frames.append(Outlined(path.stem, image, mask.astype(np.int32), pixel_um))
+            found = "none" if mask is None else f"{mask.shape} for a frame of {image.shape}"
+            raise SystemExit(f"{path}: a mask of one channel and the same size is needed: {found}")
+        frames.append(Outlined(path.stem, image, mask.astype(np.int32)))
+    if not any(frame.labels.any() for frame in frames):
+        raise SystemExit(f"{folder}: no frame with a cell; needed: phase/NAME.tif, masks/NAME.png")
     return frames
 
 
-def normalise(image: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Contrast against the surroundings, in units of what is usual in the frame."""
-    frame = image.astype(np.float32)
-    side = 2 * round(66 / PIXEL_UM) + 1
-    level = frame
-    for _ in range(2):
-        level = cv2.blur(level, (side, side), borderType=cv2.BORDER_REFLECT)
-    contrast = frame / np.maximum(level, 1e-3) - 1
-    sample = contrast[::4, ::4]
-    scale = np.percentile(np.abs(sample - np.median(sample)), 95) + 1e-4
-    return np.clip(contrast / (2 * scale), -3, 3)
-
-
-def rescale(frame: Outlined) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Image and labels with pixels of PIXEL_UM."""
-    factor = frame.pixel_um / PIXEL_UM
+def lessons(frame: Outlined, pixel_um: float) -> NDArray[np.float32]:
+    """Return (5, Y, X) in the network's pixels: contrast, cell, contact, flow y, flow x."""
+    factor = pixel_um / PIXEL_UM
     height, width = (round(n * factor) for n in frame.image.shape)
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     image = cv2.resize(frame.image.astype(np.float32), (width, height), interpolation=how)
-    labels = cv2.resize(
-        frame.labels.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST
-    )
-    return image, labels.astype(np.int32)
+    names = frame.labels.astype(np.float32)
+    labels = cv2.resize(names, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.int32)
+    truth = [labels > 0, contacts(labels), *flow(labels)]
+    return np.stack([normalise(image, SIDE), *truth]).astype(np.float32)
 
 
 def flow(labels: NDArray[np.int32]) -> NDArray[np.float32]:
-    """(2, Y, X): unit vectors (y, x) that lead each pixel of a cell to its middle.
+    """Return (2, Y, X): unit vectors (y, x) that lead each pixel of a cell to its middle.
 
-    The gradient of heat that spreads from the middle within the cell (Stringer et al. 2021).
+    They are the gradient of heat that spreads from the middle and stays within the cell
+    (Stringer et al. 2021).
     """
     field = np.zeros((2, *labels.shape), np.float32)
     for cell in np.unique(labels[labels > 0]):
@@ -85,16 +82,59 @@ def flow(labels: NDArray[np.int32]) -> NDArray[np.float32]:
 
 
 def contacts(labels: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Pixels of cells within two pixels of another cell."""
+    """Return which pixels of cells are within two pixels of another cell."""
     square = np.ones((5, 5), np.uint8)
     high = cv2.dilate(labels.astype(np.float32), square)
     low = cv2.erode(np.where(labels > 0, labels, 1 << 20).astype(np.float32), square)
     return ((labels > 0) & ((high != labels) | (low != labels))).astype(np.float32)
 
 
-def planes(frame: Outlined) -> NDArray[np.float32]:
-    """(5, Y, X): image, cell, contact, flow y, flow x."""
-    image, labels = rescale(frame)
-    return np.concatenate(
-        [np.stack([normalise(image), labels > 0, contacts(labels)]), flow(labels)]
-    ).astype(np.float32)
+class Crops:
+    """Random crops of frames: turned, mirrored, sheared, scaled, blurred, noisy, unevenly lit."""
+
+    SIDE, BATCH = 256, 8
+
+    def __init__(self, frames: list[NDArray[np.float32]], seed: int):
+        self._frames, self._rng = frames, np.random.default_rng(seed)
+
+    def batch(self) -> NDArray[np.float32]:
+        """Return (N, 6, Y, X): what `lessons` has, and which pixels lie in the frame."""
+        return np.stack([self._crop() for _ in range(self.BATCH)])
+
+    def _crop(self) -> NDArray[np.float32]:
+        rng, side = self._rng, self.SIDE
+        frame = self._frames[rng.integers(len(self._frames))]
+        height, width = frame.shape[1:]
+        for _ in range(6):  # three in four of them around a pixel of a cell
+            y, x = rng.uniform(0, height), rng.uniform(0, width)
+            if frame[1, int(y), int(x)] or rng.random() < 0.25:
+                break
+        scale, angle = np.exp(rng.uniform(np.log(0.65), np.log(1.5))), rng.uniform(0, 2 * np.pi)
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = np.array([[cos, -sin], [sin, cos]]) / scale @ np.diag([rng.choice([-1, 1]), 1])
+        turn = turn @ (np.eye(2) + rng.normal(0, 0.08, (2, 2)))
+        move = np.c_[turn, np.array([x, y]) - turn @ np.full(2, side / 2)]
+
+        def cut(plane: NDArray[np.float32], how: int, beyond: int) -> NDArray[np.float32]:
+            flags = how | cv2.WARP_INVERSE_MAP
+            return cv2.warpAffine(plane, move, (side, side), flags=flags, borderMode=beyond)
+
+        known = cut(np.ones((height, width), np.float32), cv2.INTER_NEAREST, cv2.BORDER_CONSTANT)
+        image = cut(frame[0], cv2.INTER_LINEAR, cv2.BORDER_REFLECT)
+        truth = [cut(plane, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT) for plane in frame[1:3]]
+        way = [cut(plane, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT) for plane in frame[3:]]
+        back = np.linalg.inv(turn)[::-1, ::-1]  # of (y, x)
+        way = np.tensordot(back, np.stack(way), 1)
+        way /= np.linalg.norm(way, axis=0) + 1e-6
+        return np.stack([self._spoil(image), *truth, *way, known]).astype(np.float32)
+
+    def _spoil(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        rng = self._rng
+        if rng.random() < 0.3:
+            image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.2))
+        image = image * np.exp(rng.uniform(-0.4, 0.4)) + rng.uniform(-0.1, 0.1)
+        image = image + rng.normal(0, rng.uniform(0, 0.1), image.shape)
+        if rng.random() < 0.3:
+            coarse = rng.normal(0, 0.2, (4, 4)).astype(np.float32)
+            image = image + cv2.resize(coarse, image.shape[::-1], interpolation=cv2.INTER_CUBIC)
+        return np.clip(image, -3, 3)

@@ -30,6 +30,9 @@ MARGIN = 96
 STEP = 16
 """Sides of what the network is given are multiples of this."""
 
+EXTERNAL = b"\x0a\x08location"
+"""How an ONNX file names another file in which weights lie."""
+
 MOST_BYTES = 64 << 20
 """Size of a file above which it is not read as a network."""
 
@@ -49,11 +52,8 @@ class Network:
     def __init__(self, path: Path):
         self.description = read_description(path.with_suffix(".json"))
         try:
-            with open_regular(path) as file:
-                data = file.read(MOST_BYTES + 1)
-            if len(data) > MOST_BYTES:
-                raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
-            self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+            self._net = cv2.dnn.readNetFromONNX(np.frombuffer(_read(path), np.uint8))
+            self._answer(np.zeros((STEP, STEP), np.float32))
         except (OSError, ValueError, cv2.error) as error:
             raise _refused(path, str(error)) from error
 
@@ -83,9 +83,22 @@ class Network:
         rows, columns = padded.shape
         folded = padded.reshape(rows // 2, 2, columns // 2, 2).transpose(1, 3, 0, 2)
         self._net.setInput(np.ascontiguousarray(folded).reshape(1, 4, rows // 2, columns // 2))
-        answer = self._net.forward().reshape(4, 2, 2, rows // 2, columns // 2)
-        whole = answer.transpose(0, 3, 1, 4, 2).reshape(4, rows, columns)
+        answer = self._net.forward()
+        if answer.shape != (1, 16, rows // 2, columns // 2):
+            raise ValueError(f"answers of the shape {answer.shape}")
+        parts = answer.reshape(4, 2, 2, rows // 2, columns // 2)
+        whole = parts.transpose(0, 3, 1, 4, 2).reshape(4, rows, columns)
         return np.asarray(np.rint(whole[:, :height, :width] * 256) / 256, np.float32)
+
+
+def _read(path: Path) -> bytes:
+    with open_regular(path) as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
+    if EXTERNAL in data:
+        raise ValueError("its weights lie in another file")
+    return data
 
 
 def read_description(path: Path) -> Description:
@@ -93,18 +106,18 @@ def read_description(path: Path) -> Description:
     try:
         found = json.loads(read_regular(path))
         lengths = [float(found[key]) for key in ("pixel_um", "surroundings_um")]
-        if not all(0 < value < 1e4 for value in lengths):
-            raise ValueError("lengths that are none")
-        return Description(*lengths)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _refused(path, f"{type(error).__name__}: {error}") from error
+    if not all(0 < value < 1e4 for value in lengths):
+        raise _refused(path, f"the lengths {lengths} µm")
+    return Description(*lengths)
 
 
 def _refused(path: Path, found: str) -> ConfigError:
     return ConfigError(
         f"segment: unet: {path.name} is not a network that fovflow can use",
         found=found.splitlines()[0][:200] if found else "an empty message",
-        remedy="give an ONNX file made by training/export.py, with its JSON file beside it",
+        remedy="give an ONNX file made by training/train.py, with its JSON file beside it",
     )
 
 
@@ -134,10 +147,14 @@ def follow(flow: NDArray[np.float32], cell: NDArray[np.bool_], doublings: int = 
     for _ in range(doublings):
         y, x = rows + moved[0], columns + moved[1]
         moved = moved + np.stack(
-            [cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for part in moved]
+            [
+                cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                for part in moved
+            ]
         )
     ends = np.stack([rows + moved[0], columns + moved[1]])
-    return np.clip(ends, 0, np.array([height - 1, width - 1], np.float32)[:, None, None])
+    last = np.array([height - 1, width - 1], np.float32)[:, None, None]
+    return np.asarray(np.clip(ends, 0, last))
 
 
 def find_instances(said: Said, level: float, blur: float = 1.5) -> NDArray[np.int32]:
