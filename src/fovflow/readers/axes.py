@@ -91,6 +91,10 @@ class _Renamed:
             channels=old.channels if "C" in kept else tuple(map(Channel, range(c))),
             z_um=old.z_um if "Z" in kept else None,
             time_source=self._times(0).source,
+            axes_from=tuple(
+                "your configuration" if to_new[axis] != axis else how
+                for axis, how in zip(old.axes, old.axes_from, strict=False)
+            ),
             **gone_planes,
             warnings=(*old.warnings, "Its axes are called as the configuration says."),
         )

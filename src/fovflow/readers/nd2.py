@@ -373,6 +373,7 @@ class Nd2Reader(FileReader[ChunkFile]):
             "".join(axis for axis, _ in header.loops) + ("C" if header.n_channels > 1 else ""),
             self._sizes,
             (header.height, header.width, self._dtype.name),
+            axes_from="loops of the acquisition" if header.has_loops else "order of the images",
             positions=header.points or ((None, None, None),) * self._sizes["P"],
             channels=header.names,
             pixel_um=header.pixel_um,
