@@ -126,12 +126,11 @@ def fingerprint(path: str | os.PathLike[str], pattern: Pattern | None = None) ->
 def check_unchanged(pin: Mapping[str, Any], digest: str, begun: str) -> str:
     """Return the `stamp_digest` of a raw dataset now; raise an error if its content changed.
 
-    Where the stamp is not that of the plan, the `fingerprint` decides; where it changed since the
-    job began, the file was written to, and nothing that was read of it can be trusted. Datasets of
-    more than `MAX_CHECKED` files are believed: to look at all files costs too much.
-
-    `pin`: ``path``, ``pattern`` and ``stamp`` of the plan. `digest`: the fingerprint of then.
-    `begun`: stamp of when the job began; empty at its beginning.
+    `pin` has ``path``, ``pattern`` and ``stamp`` of the plan, `digest` is the fingerprint of then,
+    `begun` the stamp of when the job began, empty at its beginning. Where the stamp is not that of
+    the plan, the `fingerprint` decides; where it changed since the job began, the file was written
+    to, and nothing that was read of it can be trusted. Datasets of more than `MAX_CHECKED` files
+    are believed: to look at all files costs too much.
     """
     if not pin["stamp"]:
         return ""

@@ -90,19 +90,8 @@ class SeriesGrid:
 
     The pages of the files, of which `inner` describes one of full length, may run over an axis that
     the names leave out; `held` tells which planes (T, C, Z) there are of files that lack some.
-
-    Attributes
-    ----------
-    positions, channels : tuple of str
-        Their names, as far as known.
-    sizes : dict
-        Lengths of P, T, C and Z.
-    held : (P, T, C, Z) bool
-        Which planes there are.
-    seconds : dict
-        Times in seconds of the frames that are there, where the names tell them.
-    notes : tuple of str
-        Sentences for the warnings.
+    `sizes` has the lengths of P, T, C and Z, `held` (P, T, C, Z) which planes there are, `seconds`
+    the times of frames where the names tell them, `notes` sentences for the warnings.
 
     Two files of the same place are refused, and so are frames that lack channels or z planes where
     no channel is there in all frames: then the names were misread, or files got lost.
