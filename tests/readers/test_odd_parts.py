@@ -13,6 +13,7 @@ import zarr
 
 import fovflow
 from fovflow.errors import FovflowError
+from fovflow.readers.fingerprint import raw_files
 from fovflow.simulation.nd2 import write_nd2
 
 FRAMES = 4
@@ -190,14 +191,16 @@ def test_a_channel_of_other_size_is_refused(tmp_path: Path) -> None:
         fovflow.open_raw(path)
 
 
-def test_a_damaged_file_of_a_series_costs_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("p", "t"), [(0, 0), (1, 2), (2, 3)])
+def test_a_damaged_file_of_a_series_costs_itself(tmp_path: Path, p: int, t: int) -> None:
     path = pages(tmp_path / "a", [planes(FRAMES, (24, 32), p) for p in range(3)])
-    (path / "pos1_t2_c0.tif").write_bytes(b"II*\0\xff\xff\xff\x7f")
+    (path / f"pos{p}_t{t}_c0.tif").write_bytes(b"II*\0\xff\xff\xff\x7f")
+    assert len(raw_files(path)) == 3 * FRAMES
     with fovflow.open_raw(path) as raw:
-        assert any("pos1_t2_c0.tif" in text for text in raw.info.warnings)
+        assert any(f"pos{p}_t{t}_c0.tif" in text for text in raw.info.warnings)
         assert (raw.read(1, 1, 0) == 1011).all()
-        with pytest.raises(FovflowError, match=r"pos1_t2_c0\.tif"):
-            raw.read(1, 2, 0)
+        with pytest.raises(FovflowError, match=rf"pos{p}_t{t}_c0\.tif"):
+            raw.read(p, t, 0)
 
 
 def test_frames_missing_inside_of_a_file_of_a_series_are_missing(tmp_path: Path) -> None:

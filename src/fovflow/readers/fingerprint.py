@@ -60,7 +60,7 @@ def raw_files(path: str | os.PathLike[str], pattern: Pattern | None = None) -> l
         elif _may_be_of_a_set(files[0]):
             from fovflow.readers.tiff import files_of_set
 
-            files = list({*files, *files_of_set(files[0])})
+            files = list({*files, *files_of_set(files)})
         return sorted(files, key=os.fspath)
 
 

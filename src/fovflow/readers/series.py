@@ -241,9 +241,9 @@ def open_series(
                 remedy="copy it again, or remove it: a file that is absent is a missing frame",
             )
     if pattern is None:
-        of_set = files_of_set(files[0])
+        of_set = files_of_set(files)
         others = sorted({*files} - {*of_set})
-        if len(of_set) > 1 and others and len(files_of_set(others[0])) > 1:
+        if len(of_set) > 1 and others and len(files_of_set(others)) > 1:
             raise FovflowError(
                 f"{location.root} holds several OME-TIFF sets",
                 found=f"{files[0].name} and {others[0].name} belong to different ones",

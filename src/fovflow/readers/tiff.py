@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,9 +64,18 @@ def open_tiff(path: Path, given: Overrides | None = None) -> AnyTiff:
     return TiffReader(path, given)
 
 
-def files_of_set(path: Path) -> list[Path]:
-    """Return the files of the set that a TIFF file or a companion file describes; else none."""
-    return set_files(path) or (files_of(path, layout) if (layout := layout_of(path)) else [])
+def files_of_set(files: Sequence[Path]) -> list[Path]:
+    """Return the files of the set that the first of some TIFF or companion files describes.
+
+    It is empty for files of other kinds; a damaged one of several describes none.
+    """
+    path = files[0]
+    try:
+        return set_files(path) or (files_of(path, layout) if (layout := layout_of(path)) else [])
+    except FovflowError:
+        if len(files) == 1:
+            raise
+        return []
 
 
 @dataclass(frozen=True)
