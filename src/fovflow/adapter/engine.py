@@ -13,11 +13,12 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.interrupts import interrupts_blocked
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.runs.slurm import GENERIC, SLURM, ClusterJob
 from fovflow.stages import STAGES
 from fovflow.terminal import SafeStream, printable, safe
@@ -121,6 +122,13 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
     if not os.access(there, os.W_OK):
         os.environ["XDG_CACHE_HOME"] = os.path.abspath(".snakemake/cache")  # noqa: PTH100
     given = list(arguments)
+    for option, word in pairwise(given):
+        if option in ("--config", "-C") and "=" not in word:
+            raise ConfigError(
+                "--config takes key=value",
+                found=word,
+                remedy=f"give a file with --configfile {word}, a key as --config outdir=elsewhere",
+            )
     chooses = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--unlock")
     if not any(item.split("=")[0] in chooses or item[:2] in ("-c", "-j") for item in given):
         given = ["--cores", "all", *given]

@@ -109,10 +109,11 @@ class DatasetConfig(Section):
         description="Raw file, OME-Zarr folder, or a glob pattern of a TIFF series; relative to "
         "the working directory.",
     )
-    pattern: str | None = Field(
+    pattern: str | tuple[str, ...] | None = Field(
         None,
-        description="For a TIFF series: file-name pattern with {position}, {time}, {channel}, {z}; "
-        "null recognises common names.",
+        description="For a TIFF series: file-name pattern with {position}, {well}, {site}, {time}, "
+        "{channel}, {z}, or a list of patterns, of which each name takes the first that fits; null "
+        "recognises common names.",
     )
     axes: Annotated[str | dict[str, str] | None, AfterValidator(check_axes)] = Field(
         None,
