@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 _NEAR = 0.06
 """Spread of rates × time below which the series are used; the quotients lose 1e-13 there."""
 _TERMS = 8
+_TINY = 1e-150
+"""Least difference of rates in a quotient; where it counts, the series are used."""
 
 
 def series(spreads: Sequence[Array]) -> Array:
@@ -34,69 +36,62 @@ def series(spreads: Sequence[Array]) -> Array:
     return np.asarray(sum(terms, np.zeros_like(spreads[0])))
 
 
-def _pair(span: Array, decay: Array, spread: Array) -> tuple[Array, Array, Array]:
-    """Return g(x) = (1 − e^−x)/x, (1 − g)/x and (g − e^−x)/x of x = `spread`; e^−x = `decay`."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = 1 / spread
-        first = (1 - decay) * inverse
-        lower, upper = (1 - first) * inverse, (first - decay) * inverse
-    index = np.flatnonzero(spread.ravel() < _NEAR)
-    if index.size:
-        x = spread.ravel()[index]
-        zero = np.zeros_like(x)
-        first.flat[index] = series([x])
-        lower.flat[index] = series([zero, x])
-        upper.flat[index] = series([x, x])
-    return first, lower, upper
-
-
 def two_rates(t: Array, a: Array, b: Array) -> tuple[Array, Array, Array, Array]:
-    """Return E1 of the rates `a` and `b`, −∂E1/∂a, −∂E1/∂b and ∂E1/∂t.
+    """Return E1 of the rates `a` and `b`, ∂E1/∂a, ∂E1/∂b and ∂E1/∂t.
 
     `t`: (cells, points) times of zero or more. `a`, `b`: (cells, 1) rates in any order.
     """
     low, span = np.minimum(a, b), np.abs(b - a)
+    inverse = 1 / np.maximum(span, _TINY)
     spread = span * t
-    decay, base = np.exp(-spread), np.exp(-low * t)
-    first, lower, upper = _pair(span, decay, spread)
-    scaled = t * base
-    value = scaled * first
-    scaled = scaled * t
-    lower *= scaled
-    upper *= scaled
-    slope = base - (low + span) * value
+    slow = np.exp(-low * t)
+    fast = np.exp(-spread)
+    fast *= slow
+    value = (slow - fast) * inverse
+    by_low = t * slow
+    np.subtract(value, by_low, out=by_low)
+    by_low *= inverse
+    fast *= t
+    fast -= value
+    by_high = fast
+    by_high *= inverse
+    index = np.flatnonzero((spread < _NEAR) & (t > 0))
+    if index.size:
+        x, near = spread.ravel()[index], t.ravel()[index]
+        zero, scaled = np.zeros_like(x), near * slow.ravel()[index]
+        value.flat[index] = scaled * series([x])
+        by_low.flat[index] = -scaled * near * series([zero, x])
+        by_high.flat[index] = -scaled * near * series([x, x])
+    slow -= (low + span) * value
     swap = a > b
-    if swap.any():
-        lower, upper = np.where(swap, upper, lower), np.where(swap, lower, upper)
-    return value, lower, upper, slope
+    if swap.all():
+        by_low, by_high = by_high, by_low
+    elif swap.any():
+        by_low, by_high = np.where(swap, by_high, by_low), np.where(swap, by_low, by_high)
+    return value, by_low, by_high, slow
 
 
 def three_rates(t: Array, rates: Array) -> tuple[Array, list[Array], Array]:
-    """Return E2 of three rates, −∂E2/∂rate for each and ∂E2/∂t.
+    """Return E2 of three rates, ∂E2/∂rate for each and ∂E2/∂t.
 
     `t`: (cells, points) times of zero or more. `rates`: (cells, 3) in any order.
     """
     order = np.argsort(rates, axis=1)
     x = np.take_along_axis(rates, order, axis=1)
     a, b, c = x[:, :1], x[:, 1:2], x[:, 2:]
-    e_ab, e_aab, e_abb, _ = two_rates(t, a, b)
-    e_bc, e_bbc, e_bcc, _ = two_rates(t, b, c)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = 1 / (c - a)
-        value = (e_ab - e_bc) * inverse
-        slopes = [
-            (e_aab - value) * inverse,
-            (e_abb - e_bbc) * inverse,
-            (value - e_bcc) * inverse,
-        ]
-    rows, columns = np.nonzero((c - a) * t < _NEAR)
+    e_ab, ab_a, ab_b, _ = two_rates(t, a, b)
+    e_bc, bc_b, bc_c, _ = two_rates(t, b, c)
+    inverse = 1 / np.maximum(c - a, _TINY)
+    value = (e_ab - e_bc) * inverse
+    slopes = [(ab_a + value) * inverse, (ab_b - bc_b) * inverse, (bc_c + value) * -inverse]
+    rows, columns = np.nonzero(((c - a) * t < _NEAR) & (t > 0))
     if rows.size:
         near = t[rows, columns]
         y, z = (b - a)[rows, 0] * near, (c - a)[rows, 0] * near
         scaled = near**2 * np.exp(-a[rows, 0] * near)
         value[rows, columns] = scaled * series([y, z])
         for slope, again in zip(slopes, (np.zeros_like(y), y, z), strict=True):
-            slope[rows, columns] = scaled * near * series([y, z, again])
+            slope[rows, columns] = -scaled * near * series([y, z, again])
     unsorted = np.argsort(order, axis=1)
     stacked = np.stack(slopes)
     cells = np.arange(len(rates))

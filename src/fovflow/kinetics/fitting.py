@@ -16,8 +16,7 @@ from fovflow.errors import FovflowError
 from fovflow.kinetics import verdicts
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.intervals import (
-    Target,
-    interval,
+    intervals,
     measured,
     over_frames,
     standard_errors,
@@ -63,6 +62,7 @@ class Fits:
     population: dict[str, dict[str, Array]] = field(default_factory=dict)
 
 
+@np.errstate(all="ignore")  # steps that go too far are taken back
 def fit_cells(
     times_h: ArrayLike,
     values: ArrayLike,
@@ -118,10 +118,15 @@ def fit_cells(
     span = float(np.ptp(t)) if t.size else 0.0
     problem = Problem(chosen, parameters, fixed, span=span or 1.0, logarithmic=scale == "log")
     counts = np.isfinite(y) & ((y > 0) | (not problem.logarithmic))
+    y = np.where(counts, y, 0.0)
     reasons = verdicts.before(problem, y, counts)
-    fit = np.flatnonzero([not each.hopeless for each in reasons])
+    # In an order of their own, so that sums over cells do not depend on the one given.
+    order = sorted(
+        range(len(y)), key=lambda i: (y[i].tobytes(), t[i].tobytes(), counts[i].tobytes())
+    )
+    fit = np.array([i for i in order if not reasons[i].hopeless], int)
     work = _Work(problem, loss, settings, threads or os.cpu_count() or 1)
-    traces = Traces(t[fit], np.where(counts, y, 0.0)[fit], counts[fit].astype(float))
+    traces = Traces(t, y, counts.astype(float)).take(fit)
     work.first(traces)
     if noise == "estimated" and settings == "default" and not problem.logarithmic:
         traces = work.weighted(traces)
@@ -146,7 +151,8 @@ def _times(times_h: ArrayLike, y: Array) -> Array:
             found=f"{_offence(np.atleast_2d(t))}",
             remedy="sort the points by time, and keep one point for each time",
         )
-    return np.array(np.broadcast_to(t, y.shape))
+    same = t.ndim == 1 or (len(t) > 0 and bool((t == t[0]).all()))
+    return np.broadcast_to(np.atleast_2d(t)[:1] if same else t, y.shape)
 
 
 def _offence(t: Array) -> str:
@@ -158,9 +164,9 @@ def _offence(t: Array) -> str:
 
 @dataclass
 class _Rows:
-    """What the last stage finds of the cells of one chunk."""
+    """What the last stage finds; `table`: (value, error, low, high; cells; targets)."""
 
-    columns: dict[str, tuple[Array, Array, Array, Array]]
+    table: Array
     theta: Array
     likelihood: Array
     curve: Array
@@ -182,7 +188,7 @@ class _Work:
 
         def guarded(rows: np.ndarray) -> None:
             try:
-                with np.errstate(all="ignore"):  # steps that go too far are taken back
+                with np.errstate(all="ignore"):  # which counts for each thread
                     work(rows)
             except ModelError:
                 if len(rows) == 1:
@@ -209,9 +215,9 @@ class _Work:
             if self.settings == "classic":
                 others = [best, *others]
                 best = classic(problem, own, self.loss)
-            _put(self.best, rows, best)
+            self.best.put(rows, best)
             for kept, other in zip(self.others, others, strict=False):
-                _put(kept, rows, other)
+                kept.put(rows, other)
 
         self._chunks(n, work)
 
@@ -246,39 +252,36 @@ class _Work:
         return traces
 
     def _again(self, traces: Traces, minima: list[Minimum], rows: np.ndarray) -> None:
-        own = traces.take(rows)
         for each in minima:
-            _put(each, rows, descend(self.problem, own, each.z[rows], 15, 1e-7))
+            some = rows[np.isfinite(each.rss[rows])]
+            each.put(some, descend(self.problem, traces.take(some), each.z[some], 15, 1e-7))
 
     def finish(self, traces: Traces) -> _Rows:
         """Return values, errors, intervals and reasons of all cells."""
         n, problem = len(traces), self.problem
-        wanted = targets(problem)
-        columns = {each.name: tuple(np.full(n, np.nan) for _ in range(4)) for each in wanted}
         found = _Rows(
-            columns,  # type: ignore[arg-type]
+            np.full((4, n, len(targets(problem))), np.nan),
             np.full((n, len(problem.low)), np.nan),
             np.full(n, np.nan),
             np.full(traces.y.shape, np.nan),
-            [verdicts.Reasons() for _ in range(n)],
+            [verdicts.Reasons(["model failed"], hopeless=True) for _ in range(n)],
         )
-        self._chunks(n, partial(self._finish, traces, wanted, found))
-        for i in np.flatnonzero(self.failed):
-            found.reasons[i] = verdicts.Reasons(["model failed"], hopeless=True)
+        self._chunks(n, partial(self._finish, traces, found))
         return found
 
-    def _finish(self, traces: Traces, wanted: list[Target], found: _Rows, rows: np.ndarray) -> None:
+    def _finish(self, traces: Traces, found: _Rows, rows: np.ndarray) -> None:
+        rows = rows[~self.failed[rows]]
         problem, own = self.problem, traces.take(rows)
-        best = _take(self.best, rows)
-        others = [_take(each, rows) for each in self.others]
+        best = self.best.take(rows)
+        others = [each.take(rows) for each in self.others]
         if self.loss == "soft_l1" and self.settings == "default":
             own, best = robust(problem, own, best)
         counts = own.root > 0
         used = counts.sum(axis=1)
         freedom = np.maximum(self.counted[rows] - problem.count, 1)
+        places = np.array([each.place for each in targets(problem)])
         for attempt in range(2):
-            residual = self._residuals(own, best)
-            lag = autocorrelation(residual, counts)
+            lag = autocorrelation(self._residuals(own, best), counts)
             exact = best.rss <= 1e-12 * np.square(own.y * own.root).sum(axis=1)
             correlated = (lag * np.sqrt(used) > verdicts.CORRELATED) & ~exact
             inflation = np.where(correlated, (1 + lag) / np.maximum(1 - lag, 0.05), 1.0)
@@ -286,60 +289,39 @@ class _Work:
             height = np.maximum(variance, 1e-24 * (own.y**2).mean(axis=1)) * student(freedom) ** 2
             theta = problem.everything(best.amplitudes, best.z)
             alike = verdicts.exchangeable(problem, theta)
-            found_now = {}
+            point = problem.assess(own, best.z, best.amplitudes)
             if problem.stepped:
-                found_now = over_frames(problem, own, best, height, wanted)
+                ends = over_frames(problem, own, best, height)
                 break
-            for each in wanted:
-                cells = ~alike[:, each.place] if each.place >= 0 else alike.any(axis=1)
-                found_now[each.name] = interval(
-                    problem, own, best, height, each, cells=np.flatnonzero(cells)
-                )
-            deeper = [each for each in found_now.values() if each.deeper.any()]
-            if attempt or not deeper or self.settings == "classic":
+            asked = np.where(places >= 0, ~alike[:, places], alike.any(axis=1, keepdims=True))
+            ends = intervals(problem, own, (best, point), height, asked)
+            better = np.flatnonzero(ends.deeper)
+            if attempt or not better.size or self.settings == "classic":
                 break
-            for each_interval in deeper:
-                better = np.flatnonzero(each_interval.deeper)
-                again = descend(problem, own.take(better), each_interval.z[better])
-                best = merge(best, again, better)
-        errors, weakest = standard_errors(problem, own, best, variance, wanted)
-        for each, error in zip(wanted, errors, strict=True):
-            value, _ = measured(problem, each, best.amplitudes, best.z)
-            low, high, _, _ = found_now[each.name]
-            flat = problem.stepped and each.place == problem.onset
-            spread = (high - low) / 12**0.5 if flat else error
-            for column, own_values in zip(
-                found.columns[each.name], (value, spread, low, high), strict=True
-            ):
-                column[rows] = own_values
+            best = merge(best, descend(problem, own.take(better), ends.z[better]), better)
+        errors, weakest = standard_errors(problem, best, point, variance)
+        if problem.stepped:
+            onset = places == problem.onset
+            errors[:, onset] = (ends.high - ends.low)[:, onset] / 12**0.5
+        table = np.stack([measured(problem, best.amplitudes, best.z)[0], errors, *ends[:2]])
         found.theta[rows] = theta
-        with np.errstate(divide="ignore"):
-            found.likelihood[rows] = used * (np.log(2 * np.pi * best.rss / used) + 1) - np.log(
-                np.where(counts, own.root**2, 1.0)
-            ).sum(axis=1)
+        found.likelihood[rows] = used * (np.log(2 * np.pi * best.rss / used) + 1) - np.log(
+            np.where(counts, own.root**2, 1.0)
+        ).sum(axis=1)
         found.curve[rows] = problem.curves(own, best.amplitudes, best.z)
         cases = verdicts.Cases(
             problem, own, best, others, height, theta, alike, weakest, correlated
         )
-        for i, reasons in zip(rows, verdicts.after(cases, found.columns, rows), strict=True):
+        for i, reasons in zip(rows, verdicts.after(cases, table), strict=True):
             found.reasons[i] = reasons
+        found.table[:, rows] = table
 
     def _residuals(self, traces: Traces, best: Minimum) -> Array:
         curve = self.problem.curves(traces, best.amplitudes, best.z)
         if self.problem.logarithmic:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.log(traces.y / np.maximum(curve, 1e-12))
+            ratio = np.log(traces.y / np.maximum(curve, 1e-12))
             return np.where(traces.root > 0, ratio, 0.0)
         return np.asarray((traces.y - curve) * traces.root)
-
-
-def _put(kept: Minimum, rows: np.ndarray, found: Minimum) -> None:
-    for values, others in zip(kept, found, strict=True):
-        values[rows] = others
-
-
-def _take(found: Minimum, rows: np.ndarray) -> Minimum:
-    return Minimum(*(values[rows] for values in found))
 
 
 def autocorrelation(residual: Array, counts: np.ndarray) -> Array:
@@ -396,7 +378,7 @@ def _collected(
     y: Array,
     counts: np.ndarray,
 ) -> Fits:
-    n, names = len(y), problem.model.names
+    n, names, wanted = len(y), problem.model.names, targets(problem)
     for row, i in enumerate(fit):
         reasons[i] = verdicts.joined(reasons[i], found.reasons[row])
 
@@ -407,7 +389,7 @@ def _collected(
 
     parts: list[dict[str, Array]] = []
     for k in range(4):
-        parts.append({name: spread(column[k]) for name, column in found.columns.items()})
+        parts.append({each.name: spread(found.table[k, :, j]) for j, each in enumerate(wanted)})
         for i, name in enumerate(names):
             held = np.full(n, problem.fixed[i] if k != 1 else 0.0)
             if name not in parts[k]:
@@ -418,12 +400,11 @@ def _collected(
     ]
     curve = spread(found.curve)
     used = counts.sum(axis=1)
-    with np.errstate(all="ignore"):
-        shown = np.where(counts, np.log(y) if problem.logarithmic else y, np.nan)
-        fitted = np.log(curve) if problem.logarithmic else curve
-        mean = np.nansum(shown, axis=1, keepdims=True) / used[:, None]
-        left = np.nansum((shown - fitted) ** 2, axis=1)
-        r_squared = 1 - left / np.nansum((shown - mean) ** 2, axis=1)
+    shown = np.where(counts, np.log(y) if problem.logarithmic else y, np.nan)
+    fitted = np.log(curve) if problem.logarithmic else curve
+    mean = np.nansum(shown, axis=1, keepdims=True) / used[:, None]
+    left = np.nansum((shown - fitted) ** 2, axis=1)
+    r_squared = 1 - left / np.nansum((shown - mean) ** 2, axis=1)
     r_squared = np.where(np.isnan(curve).all(axis=1) | ~np.isfinite(r_squared), np.nan, r_squared)
     likelihood, k = spread(found.likelihood), problem.count + 1
     value, se, low, high = parts

@@ -21,8 +21,10 @@ _FRAMES = 3
 _PATIENCE = 10
 _ASTRAY = 0.5
 """Share of the threshold's height within which the outermost point ends an unfinished search."""
-_EXACT = 0.015
-"""Share of the threshold's height, and of the interval's half-width, that ends are exact to."""
+_LEVEL = 0.15
+_LAST = 0.08
+"""Distance from the threshold, and from the end as a share of the half-width, from which one
+more step is the last; it is taken without looking at the curve again."""
 
 
 class Target(NamedTuple):
@@ -33,9 +35,10 @@ class Target(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """The ends of an interval; NaN for cells that were left out or where none was found.
+    """The ends of intervals, (cells, targets); NaN where none was asked for or none was found.
 
-    `deeper`: whether the sum of squares fell below the minimum's on the way, at coordinates `z`.
+    `deeper`: (cells,) whether the sum of squares fell below the minimum's on the way, at
+    coordinates `z`.
     """
 
     low: Array
@@ -52,122 +55,133 @@ def targets(problem: Problem) -> list[Target]:
     return [*found, Target("sum"), Target("product")] if problem.model.exponents else found
 
 
-def measured(problem: Problem, target: Target, amplitudes: Array, z: Array) -> tuple[Array, Array]:
-    """Return a target's value and its gradient in (free amplitudes, coordinates)."""
+def measured(problem: Problem, amplitudes: Array, z: Array) -> tuple[Array, Array]:
+    """Return the targets' values, and their gradients in (free amplitudes, coordinates)."""
     theta, turn = problem.outward(z)
-    count = len(problem.free_linear)
-    gradient = np.zeros((len(z), count + z.shape[1]))
-    if target.place in problem.free_linear:
-        gradient[:, list(problem.free_linear).index(target.place)] = 1.0
-        return amplitudes[:, list(problem.linear).index(target.place)].copy(), gradient
-    if target.place >= 0:
-        k = list(problem.nonlinear).index(target.place)
-        gradient[:, count:] = turn[:, k]
-        return theta[:, k], gradient
+    n, first = len(z), len(problem.free_linear)
+    values = np.empty((n, len(problem.low)))
+    values[:, problem.linear], values[:, problem.nonlinear] = amplitudes, theta
+    slopes = np.zeros((n, len(problem.low), first + z.shape[1]))
+    slopes[:, problem.free_linear, np.arange(first)] = 1.0
+    slopes[:, problem.nonlinear, first:] = turn
+    places = sorted([*problem.free_linear, *problem.free])
+    values, slopes = values[:, places], slopes[:, places]
     if problem.model.exponents is None:
-        raise ValueError(target.name)
+        return values, slopes
     rates = problem.model.exponents(theta)
     by_theta = problem.model.exponents(np.eye(theta.shape[1]))
-    slopes = np.einsum("km,nkz->nmz", by_theta, turn)
-    if target.name == "sum":
-        gradient[:, count:] = slopes.sum(axis=1)
-        return rates.sum(axis=1), gradient
-    whole = rates.prod(axis=1)
-    gradient[:, count:] = (slopes * (whole[:, None] / rates)[:, :, None]).sum(axis=1)
-    return whole, gradient
+    by_z = np.einsum("km,nkz->nmz", by_theta, turn)
+    product = rates.prod(axis=1, keepdims=True)
+    more = np.zeros((n, 2, slopes.shape[2]))
+    more[:, 0, first:] = by_z.sum(axis=1)
+    more[:, 1, first:] = (by_z * (product / rates)[:, :, None]).sum(axis=1)
+    return (
+        np.concatenate([values, rates.sum(axis=1, keepdims=True), product], axis=1),
+        np.concatenate([slopes, more], axis=1),
+    )
 
 
-def interval(
+def intervals(
     problem: Problem,
     traces: Traces,
-    best: Minimum,
+    fit: tuple[Minimum, Point],
     height: Array,
-    target: Target,
-    *,
-    cells: np.ndarray,
+    asked: np.ndarray,
 ) -> Interval:
-    """Return where the sum of squares is `height` above the minimum, for some of the cells."""
-    n, half = len(traces), len(cells)
+    """Return where the sum of squares is `height` above the minimum.
+
+    `fit`: the minimum and its linearisation. `asked`: (cells, targets) bool.
+    """
+    n, best = len(traces), fit[0]
     found = Interval(
-        np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, bool), np.full_like(best.z, np.nan)
+        np.full(asked.shape, np.nan),
+        np.full(asked.shape, np.nan),
+        np.zeros(n, bool),
+        np.full_like(best.z, np.nan),
     )
-    if not half:
-        return found
-    both = np.concatenate([cells, cells])
-    side = np.repeat([-1.0, 1.0], half)
-    fit = Minimum(*(values[both] for values in best))
-    value, deeper, z = _ends(
-        problem, traces.take(both), fit, height[both], target=target, side=side
-    )
-    found.low[cells], found.high[cells] = value[:half], value[half:]
-    for some in (slice(half, None), slice(0, half)):
-        there = cells[deeper[some]]
-        found.deeper[there], found.z[there] = True, z[some][deeper[some]]
+    linear = [each.place in problem.free_linear for each in targets(problem)]
+    for group in (True, False):
+        cells, which = np.nonzero(asked & (np.array(linear) == group))
+        half = len(cells)
+        cells, which = np.tile(cells, 2), np.tile(which, 2)
+        value, deeper, z = _ends(
+            problem,
+            traces,
+            fit,
+            height,
+            ends=(cells, which, np.repeat([-1.0, 1.0], half)),
+            # Amplitudes follow the coordinates exactly, unless one of them is the target.
+            joint=group or problem.logarithmic,
+        )
+        found.low[cells[:half], which[:half]] = value[:half]
+        found.high[cells[half:], which[half:]] = value[half:]
+        found.deeper[cells[deeper]], found.z[cells[deeper]] = True, z[deeper]
     return found
 
 
-def over_frames(
-    problem: Problem, traces: Traces, best: Minimum, height: Array, wanted: list[Target]
-) -> dict[str, Interval]:
+def over_frames(problem: Problem, traces: Traces, best: Minimum, height: Array) -> Interval:
     """Return the intervals of a curve that jumps at its onset.
 
     Between two frames the onset changes nothing but the amplitudes. The intervals are those at
     both ends (2.5 % inside) of every frame whose sum of squares stays below the threshold.
     """
-    n, column = len(traces), int(np.flatnonzero(problem.free == problem.onset)[0])
-    nothing = np.full(n, np.nan)
-    found = {
-        each.name: Interval(nothing.copy(), nothing.copy(), np.zeros(n, bool), best.z.copy())
-        for each in wanted
-    }
+    wanted = targets(problem)
+    column = problem.column(problem.onset)
+    onset = [each.place for each in wanted].index(problem.onset)
+    low = np.full((len(traces), len(wanted)), np.nan)
+    high = low.copy()
     for offset in range(-_FRAMES, _FRAMES + 1):
         before, after = frame(traces.t, best.z[:, column], offset)
         for share in (0.025, 0.975):
             z = best.z.copy()
             z[:, column] = before + share * (after - before)
             some = np.flatnonzero(after > before)
-            own = traces.take(some)
-            there = descend(problem, own, z[some], 20, 1e-7)
+            there = descend(problem, traces.take(some), z[some], 20, 1e-7)
             room = height[some] - (there.rss - best.rss[some])
-            inside = np.flatnonzero(room > 0)
-            for each in wanted:
-                if each.place == problem.onset:
-                    low = high = there.z[inside, column]
-                else:
-                    ends = interval(problem, own, there, room, each, cells=inside)
-                    low, high = ends.low[inside], ends.high[inside]
-                rows, kept = some[inside], found[each.name]
-                kept.low[rows] = np.fmin(kept.low[rows], low)
-                kept.high[rows] = np.fmax(kept.high[rows], high)
-    return found
+            rows, inside = some[room > 0], there.take(np.flatnonzero(room > 0))
+            own = traces.take(rows)
+            asked = np.ones((len(rows), len(wanted)), bool)
+            asked[:, onset] = False
+            point = problem.assess(own, inside.z, inside.amplitudes)
+            ends = intervals(problem, own, (inside, point), room[room > 0], asked)
+            ends.low[:, onset] = ends.high[:, onset] = inside.z[:, column]
+            low[rows], high[rows] = np.fmin(low[rows], ends.low), np.fmax(high[rows], ends.high)
+    return Interval(low, high, np.zeros(len(traces), bool), best.z)
 
 
 def _ends(
-    problem: Problem, traces: Traces, best: Minimum, height: Array, *, target: Target, side: Array
+    problem: Problem,
+    traces: Traces,
+    fit: tuple[Minimum, Point],
+    height: Array,
+    *,
+    ends: tuple[np.ndarray, np.ndarray, Array],
+    joint: bool,
 ) -> tuple[Array, np.ndarray, Array]:
-    """Return one end for each row, whether a deeper point was met, and where."""
-    n = len(traces)
-    amplitudes, z = best.amplitudes.copy(), best.z.copy()
+    """Return one end for each of `ends` (cell, target, side), and where a deeper point was met."""
+    (best, point), (cells, which, side) = fit, ends
+    n, height = len(cells), height[cells]
+    amplitudes, z = best.amplitudes[cells], best.z[cells]
     last_amplitudes, last_z = amplitudes.copy(), z.copy()
-    # Amplitudes follow the coordinates exactly, unless one of them is the target.
-    joint = problem.logarithmic or target.place in problem.free_linear
     first = len(problem.free_linear)
-    span = float(traces.t.max() - traces.t.min()) or 1.0
-    most = np.where(problem.logs[problem.free], 1.0, 0.1 * span)
-    center, _ = measured(problem, target, amplitudes, z)
+    most = np.where(problem.logs[problem.free], 1.0, 0.1 * problem.span)
+    center = measured(problem, best.amplitudes, best.z)[0][cells, which]
     outer = np.full(n, np.nan)
     found, lower, reach = np.zeros(n, bool), z.copy(), np.ones(n)
-    least = best.rss - 1e-3 * height
-    threshold = best.rss + height
+    least = best.rss[cells] - 1e-3 * height
+    threshold = best.rss[cells] + height
+    point = Point(*(each[cells] for each in point))
     rows = np.arange(n)
     for turn in range(_ITERATIONS):
         if not rows.size:
             break
-        now = traces.take(rows)
-        given = amplitudes[rows] if joint else None
-        point = problem.assess(now, z[rows], given)
+        if turn:
+            given = amplitudes[rows] if joint else None
+            point = problem.assess(traces, z[rows], given, cells[rows])
         rss, amplitudes[rows] = point.rss, point.amplitudes
-        value, gradient = measured(problem, target, amplitudes[rows], z[rows])
+        values, gradients = measured(problem, amplitudes[rows], z[rows])
+        index = np.arange(len(rows)), which[rows]
+        value, gradient = values[index], gradients[index]
         deeper = rss < least[rows]
         lower[rows[deeper]], least[rows[deeper]] = z[rows[deeper]], rss[deeper]
         found[rows[deeper]] = True
@@ -183,14 +197,14 @@ def _ends(
         ahead = np.abs((gradient * step).sum(axis=1))
         longest = (np.abs(step[:, first:]) / most).max(axis=1, initial=0.0)
         step /= np.maximum(longest / reach[rows], 1.0)[:, None]
-        far = rss > threshold[rows] + height[rows]
+        over = (rss - threshold[rows]) / height[rows]
+        far = over > 1
         reach[rows] = np.where(far, reach[rows] / 4, np.minimum(reach[rows] * 2, 1.0))
-        fair = np.abs(rss - threshold[rows]) < _ASTRAY * height[rows]
+        fair = np.abs(over) < _ASTRAY
         outer[rows[fair]] = np.fmax(outer[rows[fair]], (side[rows] * value)[fair])
-        close = np.abs(rss - threshold[rows]) <= 2 * _EXACT * height[rows]
         # An onset that passes a frame meets a kink, at which steps may go to and fro.
-        patience = 1 if turn < _PATIENCE else 10
-        done = close & (ahead <= patience * _EXACT * np.abs(value - center[rows]))
+        patience = 1 if turn < _PATIENCE else 5
+        done = (np.abs(over) <= _LEVEL) & (ahead <= patience * _LAST * np.abs(value - center[rows]))
         new_amplitudes = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
         new_z = problem.moved(z[rows], step[:, first:])
         back = far[:, None]
@@ -199,12 +213,10 @@ def _ends(
         stays = (np.abs(new_z - z[rows]).max(axis=1, initial=0.0) < 1e-9) & (
             np.abs(new_amplitudes - amplitudes[rows]) <= 1e-9 * (1 + np.abs(amplitudes[rows]))
         ).all(axis=1)
-        kept = ~far & ~done
-        last_amplitudes[rows[kept]], last_z[rows[kept]] = amplitudes[rows[kept]], z[rows[kept]]
-        goes = ~done
-        amplitudes[rows[goes]], z[rows[goes]] = new_amplitudes[goes], new_z[goes]
+        last_amplitudes[rows[~far]], last_z[rows[~far]] = amplitudes[rows[~far]], z[rows[~far]]
+        amplitudes[rows], z[rows] = new_amplitudes, new_z
         rows = rows[~done & ~stays]
-    value, _ = measured(problem, target, amplitudes, z)
+    value = measured(problem, amplitudes, z)[0][np.arange(n), which]
     value[rows] = side[rows] * outer[rows]
     return value, found, lower
 
@@ -235,18 +247,15 @@ def _outward(
 
 
 def standard_errors(
-    problem: Problem, traces: Traces, best: Minimum, variance: Array, wanted: list[Target]
-) -> tuple[list[Array], Array]:
-    """Return the standard error of each target, and the least eigenvalue of the scaled JᵀJ."""
-    _, _, hessian, b = problem.assess(traces, best.z, best.amplitudes)
-    hessian, _ = held(problem, best.amplitudes, best.z, hessian, b)
+    problem: Problem, best: Minimum, point: Point, variance: Array
+) -> tuple[Array, Array]:
+    """Return the targets' standard errors, and the least eigenvalue of the scaled JᵀJ."""
+    hessian, _ = held(problem, best.amplitudes, best.z, point.hessian, point.gradient)
     scale = 1 / np.sqrt(np.maximum(np.einsum("nii->ni", hessian), 1e-300))
     scaled = np.nan_to_num(hessian * scale[:, :, None] * scale[:, None, :])
     scaled[:, range(scaled.shape[1]), range(scaled.shape[1])] = 1.0
-    weakest = np.linalg.eigvalsh(scaled)[:, 0] if scaled.shape[1] else np.ones(len(traces))
-    errors = []
-    for target in wanted:
-        _, gradient = measured(problem, target, best.amplitudes, best.z)
-        drift = solve_scaled(hessian, gradient, ridge=1e-12)
-        errors.append(np.sqrt(np.maximum((gradient * drift).sum(axis=1), 0.0) * variance))
-    return errors, weakest
+    weakest = np.linalg.eigvalsh(scaled)[:, 0] if scaled.shape[1] else np.ones(len(scaled))
+    gradients = measured(problem, best.amplitudes, best.z)[1].transpose(0, 2, 1)
+    drift = solve_scaled(hessian, gradients, ridge=1e-12)
+    spread = np.maximum((gradients * drift).sum(axis=1), 0.0)
+    return np.sqrt(spread * variance[:, None]), weakest

@@ -177,20 +177,20 @@ def _since(t: Array, onset: Array) -> tuple[Array, NDArray[np.bool_]]:
 
 
 def _flat(t: Array) -> Array:
-    return np.ones_like(t)
+    return np.broadcast_to(1.0, t.shape)
 
 
 def _trivial(t: Array, theta: Array) -> Basis:
     dt, _ = _since(t, theta[:, :1])
     value, a, b, slope = two_rates(dt, theta[:, 1:2], theta[:, 2:3])
-    return [value, _flat(t)], [[-slope * (dt > 0), -a, -b], [None] * 3]
+    return [value, _flat(t)], [[-slope * (dt > 0), a, b], [None] * 3]
 
 
 def _maturation(t: Array, theta: Array) -> Basis:
     dt, _ = _since(t, theta[:, :1])
     km = theta[:, 1:2]
     value, (d, b, c), slope = three_rates(dt, _maturation_rates(theta))
-    slopes: list[Array | None] = [-km * slope, value - km * c, -km * d, -km * (b + c)]
+    slopes: list[Array | None] = [-km * slope, value + km * c, km * d, km * (b + c)]
     return [km * value, _flat(t)], [slopes, [None] * 4]
 
 
@@ -207,7 +207,7 @@ def _blocked(t: Array, theta: Array) -> Basis:
     ripe, _, c, slope = two_rates(dt, beta, beta + km)
     fall = -dt * old
     fresh = km * ripe
-    of_fresh: list[Array | None] = [-km * slope * on, ripe - km * c, -dt * fresh]
+    of_fresh: list[Array | None] = [-km * slope * on, ripe + km * c, -dt * fresh]
     return [old, fresh, _flat(t)], [[beta * old, None, fall], of_fresh, [None] * 3]
 
 
@@ -215,7 +215,7 @@ def _expression(t: Array, theta: Array) -> Basis:
     dt, on = _since(t, theta[:, :1])
     beta = theta[:, 1:2]
     value, _, b, slope = two_rates(dt, np.zeros_like(beta), beta)
-    return [value, _flat(t)], [[-slope * on, -b], [None] * 2]
+    return [value, _flat(t)], [[-slope * on, b], [None] * 2]
 
 
 def _decay(t: Array, theta: Array) -> Basis:

@@ -27,9 +27,8 @@ def shrink(
     for each in model.parameters:
         value, error = values[each.name], errors[each.name]
         positive = each.low >= 0 and not each.onset
-        with np.errstate(all="ignore"):
-            x = np.log(value) if positive else value
-            s = error / value if positive else error
+        x = np.log(value) if positive else value
+        s = error / value if positive else error
         good = success & np.isfinite(x) & np.isfinite(s)
         shrunk, share = np.full_like(value, np.nan), np.full_like(value, np.nan)
         mean = spread = np.nan
@@ -48,6 +47,8 @@ def shrink(
 
 def _moments(x: Array, s: Array) -> tuple[float, float]:
     """Return mean and standard deviation between cells of greatest likelihood."""
+    order = np.lexsort((s, x))
+    x, s = x[order], s[order]
     mean, variance = float(np.median(x)), float(np.var(x))
     for _ in range(200):
         precision = 1 / np.maximum(s**2 + variance, 1e-300)

@@ -22,6 +22,8 @@ _MEET = 1e-4
 """Least half log ratio of a pair: 0.02 %."""
 _SLOW = 0.5
 """Rates are searched as log(rate + this / duration): slower ones all look alike."""
+_AT_ONCE = 128
+"""Cells whose curves are held at once, so that they stay in the processor's cache."""
 _NEAR = 0.55
 """Half log ratio below which a pair steps in its mean and q."""
 
@@ -42,8 +44,11 @@ class Traces:
         return len(self.t)
 
     def take(self, rows: np.ndarray | slice) -> Traces:
-        """Return some of the cells."""
-        return Traces(self.t[rows], self.y[rows], self.root[rows])
+        """Return some of the cells; times that all cells share are not copied."""
+        y = self.y[rows]
+        shared = self.t.strides[0] == 0
+        t = np.broadcast_to(self.t[:1], y.shape) if shared else self.t[rows]
+        return Traces(t, y, self.root[rows])
 
 
 class Point(NamedTuple):
@@ -71,7 +76,7 @@ class Problem:
         span: float = 10.0,
         logarithmic: bool = False,
     ):
-        self.shift = _SLOW / span
+        self.span, self.shift = span, _SLOW / span
         self.model, self.logarithmic = model, logarithmic
         every = [parameters[name] for name in model.names]
         self.fixed = np.array([fixed.get(each.name, np.nan) for each in every])
@@ -98,10 +103,14 @@ class Problem:
         self.z_low[logs] = np.log(self.z_low[logs] + self.shift)
         self.z_high[logs] = np.log(self.z_high[logs] + self.shift)
 
+    def column(self, place: int) -> int:
+        """Return the coordinate of a free parameter."""
+        return int(np.flatnonzero(self.free == place)[0])
+
     @property
     def _columns(self) -> list[int]:
         """Coordinates of the chain's exponents, the greatest first."""
-        return [int(np.flatnonzero(self.free == i)[0]) for i in self.chain]
+        return [self.column(i) for i in self.chain]
 
     def _chain(self) -> list[int]:
         """Return the indices of km (its exponent is β + km), δ and β, if they are to be in order.
@@ -238,49 +247,71 @@ class Problem:
         """Return the curves (cells, points)."""
         return self.model.evaluate(traces.t, self.everything(amplitudes, z))
 
-    def assess(self, traces: Traces, z: Array, amplitudes: Array | None = None) -> Point:
-        """Linearise the fit; amplitudes that are not given are solved for within their bounds."""
-        theta, turn = self.outward(z)
-        values, slopes = self.model.slopes(traces.t, theta)
-        with np.errstate(over="ignore", invalid="ignore"):
-            basis = np.stack([value * traces.root for value in values], axis=1)
-            y = traces.y * traces.root
-            if amplitudes is None:
-                amplitudes = self.solve(basis, y)
-            used = amplitudes if len(self.linear) else np.ones((len(z), 1))
-            curve = np.einsum("nl,nlt->nt", used, basis)
-            by_theta = np.zeros((len(z), theta.shape[1], traces.t.shape[1]))
-            for scale, row in zip(used.T[:, :, None], slopes, strict=True):
-                for k, slope in enumerate(row):
-                    if slope is not None:
-                        by_theta[:, k] += scale * slope
-            by_theta *= traces.root[:, None]
-            own = [i for i, j in enumerate(self.linear) if j in self.free_linear]
-            jacobian = np.concatenate(
-                [basis[:, own], np.matmul(turn.transpose(0, 2, 1), by_theta)], axis=1
-            )
-            residual = y - curve
-            if self.logarithmic:
-                root = np.where(traces.root > 0, traces.root, 1.0)
-                plain = np.maximum(curve / root, 1e-12)
-                residual = traces.root * (
-                    np.log(np.where(traces.root > 0, traces.y, 1.0)) - np.log(plain)
-                )
-                jacobian /= plain[:, None]
-            hessian = np.matmul(jacobian, jacobian.transpose(0, 2, 1))
-            gradient = np.matmul(jacobian, residual[:, :, None])[:, :, 0]
-            rss = np.einsum("nt,nt->n", residual, residual)
-        rss = np.where(np.isfinite(rss) & np.isfinite(hessian).all((1, 2)), rss, np.inf)
-        return Point(amplitudes, rss, hessian, gradient)
+    def assess(
+        self,
+        traces: Traces,
+        z: Array,
+        amplitudes: Array | None = None,
+        cells: np.ndarray | None = None,
+    ) -> Point:
+        """Linearise the fit; amplitudes that are not given are solved for within their bounds.
 
-    def solve(self, basis: Array, y: Array) -> Array:
-        """Return the amplitudes (cells, L) of least squares within their bounds.
-
-        The few cells whose free solution leaves the bounds try every set of active bounds.
+        `cells`: of which trace each row is, where they are not all in their order.
         """
-        gram = np.matmul(basis, basis.transpose(0, 2, 1))
-        right = np.matmul(basis, y[:, :, None])[:, :, 0]
-        return bounded(gram, right, self.low[self.linear], self.high[self.linear])
+        theta, turn = self.outward(z)
+        own = [i for i, j in enumerate(self.linear) if j in self.free_linear]
+        moving = [k for k, j in enumerate(self.nonlinear) if j in self.free]
+        turn = turn[:, moving]
+        count, size = max(len(self.linear), 1), len(own)
+        solved = np.ones((len(z), count)) if amplitudes is None else amplitudes
+        products = np.empty((len(z), count + 1 + len(moving), count + 1 + len(moving)))
+        for begin in range(0, len(z), _AT_ONCE):
+            some = slice(begin, begin + _AT_ONCE)
+            own_traces = traces.take(some if cells is None else cells[some])
+            given = None if amplitudes is None else amplitudes[some]
+            products[some], solved[some] = self._products(own_traces, theta[some], moving, given)
+        slopes = products[:, count + 1 :]
+        hessian = np.empty((len(z), size + z.shape[1], size + z.shape[1]))
+        hessian[:, :size, :size] = products[:, own][:, :, own]
+        hessian[:, size:, :size] = np.matmul(turn.transpose(0, 2, 1), slopes[:, :, own])
+        hessian[:, :size, size:] = hessian[:, size:, :size].transpose(0, 2, 1)
+        hessian[:, size:, size:] = turn.transpose(0, 2, 1) @ slopes[:, :, count + 1 :] @ turn
+        gradient = np.empty(hessian.shape[:2])
+        gradient[:, :size] = products[:, own, count]
+        gradient[:, size:] = np.einsum("nkz,nk->nz", turn, slopes[:, :, count])
+        rss = products[:, count, count]
+        rss = np.where(np.isfinite(rss) & np.isfinite(hessian).all((1, 2)), rss, np.inf)
+        return Point(solved if len(self.linear) else solved[:, :0], rss, hessian, gradient)
+
+    def _products(
+        self, traces: Traces, theta: Array, moving: list[int], amplitudes: Array | None
+    ) -> tuple[Array, Array]:
+        """Return the inner products of basis, residual and slopes, and the amplitudes."""
+        values, slopes = self.model.slopes(traces.t, theta)
+        count, root = len(values), traces.root
+        rows = np.empty((len(theta), count + 1 + len(moving), traces.y.shape[1]))
+        for i, value in enumerate(values):
+            np.multiply(value, root, out=rows[:, i])
+        residual = np.multiply(traces.y, root, out=rows[:, count])
+        if not len(self.linear):
+            amplitudes = np.ones((len(theta), 1))
+        elif amplitudes is None:
+            some = rows[:, : count + 1]
+            gram = np.matmul(some, some.transpose(0, 2, 1))
+            low, high = self.low[self.linear], self.high[self.linear]
+            amplitudes = bounded(gram[:, :-1, :-1], gram[:, :-1, -1], low, high)
+        for i in range(count):
+            residual -= amplitudes[:, [i]] * rows[:, i]
+        for place, k in enumerate(moving, count + 1):
+            parts = [(i, row[k]) for i, row in enumerate(slopes) if row[k] is not None]
+            total = sum(amplitudes[:, [i]] * part for i, part in parts)
+            np.multiply(total, root, out=rows[:, place])
+        if self.logarithmic:
+            plain = np.where(root > 0, root, 1.0)
+            curve = np.maximum(np.where(root > 0, traces.y - residual / plain, 1.0), 1e-12)
+            rows /= curve[:, None]
+            rows[:, count] = root * (np.log(np.where(root > 0, traces.y, 1.0)) - np.log(curve))
+        return np.matmul(rows, rows.transpose(0, 2, 1)), amplitudes
 
 
 def bounded(gram: Array, right: Array, low: Array, high: Array) -> Array:

@@ -23,6 +23,8 @@ _RATES = {1: 14, 2: 8, 3: 6}
 _ONSETS = 30
 _HOPEFUL = 100.0
 """χ² above the deepest minimum up to which a start is followed beyond its first steps."""
+_SAME = 0.1
+"""Difference of log rates (and a frame of onsets) within which minima are the same."""
 _AT_ONCE = 256
 """Cells whose grid of sums of squares is held in memory."""
 
@@ -34,6 +36,15 @@ class Minimum(NamedTuple):
     z: Array
     rss: Array
     settled: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Minimum:
+        """Return those of some of the cells."""
+        return Minimum(*(values[rows] for values in self))
+
+    def put(self, rows: np.ndarray, other: Minimum) -> None:
+        """Set those of some of the cells."""
+        for values, others in zip(self, other, strict=True):
+            values[rows] = others
 
 
 def descend(
@@ -56,6 +67,9 @@ def descend(
     settled = np.zeros(len(z), bool)
     rows = np.flatnonzero(np.isfinite(rss))
     first = len(problem.free_linear)
+    # Steps of at most e⁻² to e² in rates, and a tenth of the movie in times.
+    most = np.where(problem.logs[problem.free], 2.0, 0.1 * problem.span)
+    exact = 1e-24 * np.square(traces.y * traces.root).sum(axis=1)
     if not len(problem.free) and not problem.logarithmic:
         return Minimum(amplitudes, z, rss, np.isfinite(rss))
     for _ in range(iterations):
@@ -63,19 +77,20 @@ def descend(
             break
         normal = hessian[rows], gradient[rows]
         step = _step(problem, amplitudes[rows], z[rows], normal, damping[rows])
-        trial = problem.moved(z[rows], _limited(problem, traces, step[:, first:]))
+        trial = problem.moved(z[rows], np.clip(step[:, first:], -most, most))
         given = None
         if problem.logarithmic:
             given = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
-        found = problem.assess(traces.take(rows), trial, given)
+        found = problem.assess(traces, trial, given, rows)
         gain = rss[rows] - found.rss
         better = gain > 0
-        moved = rows[better]
         small = np.abs(trial - z[rows]).max(axis=1, initial=0.0) < 1e-7
-        done = (better & (gain < tolerance * rss[rows])) | (
-            ~better & ((damping[rows] > 1e6) | small)
+        done = np.where(
+            better,
+            (gain < tolerance * rss[rows]) | (found.rss <= exact[rows]),
+            (damping[rows] > 1e6) | small,
         )
-        done |= better & (found.rss <= 1e-24 * np.square(traces.y[rows] * traces.root[rows]).sum(1))
+        moved = rows[better]
         amplitudes[moved], z[moved], rss[moved] = (
             found.amplitudes[better],
             trial[better],
@@ -146,40 +161,34 @@ def _step(
     return step
 
 
-def _limited(problem: Problem, traces: Traces, step: Array) -> Array:
-    """Return steps of at most e⁻² to e² in rates, and a tenth of the movie in times."""
-    span = float(traces.t.max() - traces.t.min()) or 1.0
-    most = np.where(problem.logs[problem.free], 2.0, 0.1 * span)
-    return np.clip(step, -most, most)
-
-
 def starts(problem: Problem, traces: Traces) -> list[Array]:
     """Return coordinates to start from: the best minima of a grid for each cell, and the start."""
-    grid, place, z = _grid(problem, traces.t)
     own = problem.inward(np.tile(problem.start, (len(traces), 1)))
-    if not len(grid):
+    if not len(problem.free):
         return [own]
-    values = _basis_on(problem, traces.t[0], grid)
-    near = (np.abs(place[:, None] - place[None]) <= np.where(_is_time(problem), 3, 1)).all(2)
-    chosen = np.empty((_STARTS, len(traces)), int)
-    for begin in range(0, len(traces), _AT_ONCE):
-        some = slice(begin, begin + _AT_ONCE)
-        rss = _on_grid(problem, traces.take(some), values)
-        for k in range(_STARTS):
-            chosen[k, some] = rss.argmin(axis=1)
-            rss[near[chosen[k, some]]] = np.inf
-    return [*(z[chosen[k]] for k in range(_STARTS)), own]
-
-
-def _is_time(problem: Problem) -> np.ndarray:
-    return np.asarray(~problem.logs[problem.free])
+    chosen = [np.empty_like(own) for _ in range(_STARTS)]
+    reach = np.where(problem.logs[problem.free], 1, 3)
+    shared = traces.t.strides[0] == 0
+    times, group = np.unique(traces.t[: 1 if shared else None], axis=0, return_inverse=True)
+    for number, t in enumerate(times):
+        grid, place, z = _grid(problem, t)
+        values = _basis_on(problem, t, grid)
+        near = (np.abs(place[:, None] - place[None]) <= reach).all(axis=2)
+        rows = np.arange(len(traces)) if shared else np.flatnonzero(group.ravel() == number)
+        for some in np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
+            rss = _on_grid(problem, traces.take(some), values)
+            for kept in chosen:
+                best = rss.argmin(axis=1)
+                kept[some] = z[best]
+                rss[near[best]] = np.inf
+    return [*chosen, own]
 
 
 def _grid(problem: Problem, t: Array) -> tuple[Array, np.ndarray, Array]:
     """Return all parameters (G, P) on a grid, their places (G, z) and coordinates (G, z)."""
     first, last = float(t.min()), float(t.max())
     span = (last - first) or 1.0
-    apart = span / max(t.shape[1] - 1, 1)
+    apart = span / max(t.size - 1, 1)
     rates = _RATES.get(int(problem.logs[problem.free].sum()), 4)
     axes = []
     for i in problem.free:
@@ -193,7 +202,7 @@ def _grid(problem: Problem, t: Array) -> tuple[Array, np.ndarray, Array]:
         inner = np.clip([first - before, last], low, high)
         low, high = inner if inner[0] < inner[1] else (low, high)
         axes.append(low + (np.arange(_ONSETS) + 0.5) * (high - low) / _ONSETS)
-    places = np.array(list(product(*(range(len(axis)) for axis in axes))))
+    places = np.array(list(product(*(range(len(axis)) for axis in axes))), np.int8)
     grid = np.tile(problem.start, (len(places), 1))
     for k, (i, axis) in enumerate(zip(problem.free, axes, strict=True)):
         grid[:, i] = axis[places[:, k]]
@@ -228,20 +237,17 @@ def _on_grid(problem: Problem, traces: Traces, values: list[Array]) -> Array:
         weights = weights / np.maximum(traces.y, 1e-12) ** 2
     seen = weights[:1] if (weights == weights[0]).all() else weights
     count = len(values)
-    with np.errstate(all="ignore"):
-        gram = {
-            (i, j): seen @ (values[i] * values[j]).T for i in range(count) for j in range(i + 1)
-        }
-        right = [(weights * traces.y) @ value.T for value in values]
-        low, high = problem.low[problem.linear], problem.high[problem.linear]
-        amplitudes = _eliminated(gram, right) if len(low) else [np.ones_like(right[0])]
-        if len(low):
-            amplitudes = [np.clip(c, low[i], high[i]) for i, c in enumerate(amplitudes)]
-        rss = (weights * traces.y**2).sum(axis=1)[:, None] - 2 * sum(
-            c * r for c, r in zip(amplitudes, right, strict=True)
-        )
-        for (i, j), inner in gram.items():
-            rss += (1 if i == j else 2) * amplitudes[i] * amplitudes[j] * inner
+    gram = {(i, j): seen @ (values[i] * values[j]).T for i in range(count) for j in range(i + 1)}
+    right = [(weights * traces.y) @ value.T for value in values]
+    low, high = problem.low[problem.linear], problem.high[problem.linear]
+    amplitudes = _eliminated(gram, right) if len(low) else [np.ones_like(right[0])]
+    if len(low):
+        amplitudes = [np.clip(c, low[i], high[i]) for i, c in enumerate(amplitudes)]
+    rss = (weights * traces.y**2).sum(axis=1)[:, None] - 2 * sum(
+        c * r for c, r in zip(amplitudes, right, strict=True)
+    )
+    for (i, j), inner in gram.items():
+        rss += (1 if i == j else 2) * amplitudes[i] * amplitudes[j] * inner
     return np.where(np.isfinite(rss), rss, 1e300)
 
 
@@ -272,7 +278,7 @@ def refine_onset(problem: Problem, traces: Traces, best: Minimum) -> tuple[Array
     """
     if problem.onset not in problem.free:
         return best.z[:0], np.empty(0, int)
-    column = int(np.flatnonzero(problem.free == problem.onset)[0])
+    column = problem.column(problem.onset)
     t, z, least = traces.t, best.z.copy(), best.rss.copy()
     apart = (t[:, -1] - t[:, 0]) / max(t.shape[1] - 1, 1)
     offsets = range(-6, 7) if problem.stepped else (-6, -4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4, 6)
@@ -303,29 +309,42 @@ def merge(best: Minimum, other: Minimum, rows: np.ndarray | slice = slice(None))
     """Return the deeper minimum of each cell; `rows`: the cells of `other`."""
     better = other.rss <= best.rss[rows]
     index = np.arange(len(best.rss))[rows][better]
-    merged = Minimum(*(values.copy() for values in best))
-    for values, others in zip(merged, other, strict=True):
-        values[index] = others[better]
+    merged = best.take(np.arange(len(best.rss)))
+    merged.put(index, other.take(better))
     return merged
 
 
 def search(problem: Problem, traces: Traces) -> tuple[Minimum, list[Minimum]]:
-    """Return the deepest minimum of each cell, and all that were found."""
+    """Return the deepest minimum of each cell, and those of all starts.
+
+    A start that has come to the deepest minimum is followed no further; its sum of squares is then
+    infinite.
+    """
+    points = traces.t.shape[1]
+    near = np.where(problem.logs[problem.free], _SAME, problem.span / points)
     found = [descend(problem, traces, z, 4, 1e-5) for z in starts(problem, traces)]
     best = found[0]
     for other in found[1:]:
         best = merge(best, other)
-    hopeful = best.rss * (1 + _HOPEFUL / traces.t.shape[1])
-    for other in found:
-        rows = np.flatnonzero(~other.settled & (other.rss < hopeful))
-        again = descend(problem, traces.take(rows), other.z[rows], 12, 1e-5)
-        for values, others in zip(other, again, strict=True):
-            values[rows] = others
-        best = merge(best, other)
+    best = _followed(problem, traces, best, ~best.settled)
+    for k, other in enumerate(found):
+        apart = (np.abs(other.z - best.z) > near).any(axis=1)
+        hopeful = other.rss < best.rss * (1 + _HOPEFUL / points)
+        found[k] = _followed(problem, traces, other, apart & hopeful & ~other.settled)
+        best = merge(best, found[k])
     for _ in range(2):
         z, rows = refine_onset(problem, traces, best)
         if not rows.size:
             break
-        found.append(descend(problem, traces.take(rows), z, 12, 1e-5))
-        best = merge(best, found.pop(), rows)
-    return merge(best, descend(problem, traces, best.z)), found
+        best = merge(best, descend(problem, traces.take(rows), z, 12, 1e-5), rows)
+    best = merge(best, descend(problem, traces, best.z))
+    for other in found:
+        other.rss[(np.abs(other.z - best.z) <= near).all(axis=1)] = np.inf
+    return best, found
+
+
+def _followed(problem: Problem, traces: Traces, found: Minimum, where: np.ndarray) -> Minimum:
+    """Return the minima, some of them followed further."""
+    rows = np.flatnonzero(where)
+    found.put(rows, descend(problem, traces.take(rows), found.z[rows], 12, 1e-5))
+    return found

@@ -22,6 +22,8 @@ _WEAK = 1e-9
 """Least eigenvalue of the scaled JᵀJ."""
 _AFTER = 4
 """Least number of points after the onset."""
+_SMALLEST, _GREATEST = 1e-70, 1e70
+"""Greatest absolute value of a trace that sums of fourth powers can be made of."""
 _SIGNAL = 12.0
 """F of the fit against a constant below which there is no signal."""
 
@@ -69,29 +71,30 @@ def joined(first: Reasons, second: Reasons) -> Reasons:
 
 
 def before(problem: Problem, y: Array, counts: np.ndarray) -> list[Reasons]:
-    """Judge traces before they are fitted."""
-    found = []
-    used = counts.sum(axis=1)
-    for row, on, n in zip(y, counts, used, strict=True):
-        some = row[on]
-        if not n:
-            found.append(Reasons(["no valid values"], hopeless=True))
-        elif n < problem.count + _SPARE:
-            found.append(Reasons(["too few points"], hopeless=True))
-        elif np.ptp(some) <= 1e-12 * np.abs(some).max():
-            found.append(Reasons(["constant values"], hopeless=True))
-        elif some.mean() < 0:
-            found.append(Reasons(["negative values"]))
-        else:
-            found.append(Reasons())
+    """Judge traces before they are fitted; `y` is 0 where a point does not count."""
+    used, top = counts.sum(axis=1), np.abs(y).max(axis=1, initial=0.0)
+    least, most = (np.where(counts, y, end) for end in (np.inf, -np.inf))
+    range_ = most.max(axis=1, initial=-np.inf) - least.min(axis=1, initial=np.inf)
+    found = [Reasons() for _ in used]
+    for said, where, hopeless in (
+        ("no valid values", used == 0, True),
+        ("too few points", used < problem.count + _SPARE, True),
+        ("values out of range", (top > 0) & ~((top > _SMALLEST) & (top < _GREATEST)), True),
+        ("constant values", range_ <= 1e-12 * top, True),
+        ("negative values", y.sum(axis=1) < 0, False),
+    ):
+        for i in np.flatnonzero(where):
+            if not found[i].said:
+                found[i] = Reasons([said], hopeless)
     return found
 
 
-def after(
-    cases: Cases, columns: dict[str, tuple[Array, Array, Array, Array]], rows: np.ndarray
-) -> list[Reasons]:
-    """Judge fitted cells; rates that the data do not tell apart become NaN in `columns`."""
-    problem, n = cases.problem, len(rows)
+def after(cases: Cases, table: Array) -> list[Reasons]:
+    """Judge fitted cells; rates that the data do not tell apart become NaN in `table`.
+
+    `table`: (value, error, low, high; cells; targets).
+    """
+    problem, n = cases.problem, len(cases.traces)
     reasons = [Reasons() for _ in range(n)]
 
     def say(where: np.ndarray, text: str, *, spoils: bool = False) -> None:
@@ -107,28 +110,21 @@ def after(
         reasons[i].spoilt = True
     say(_unseen(cases), "onset not seen" if problem.onset >= 0 else "no signal", spoils=True)
     say(cases.weakest < _WEAK, "ill-conditioned", spoils=True)
-    swapped, second, deeper = _other_minima(cases, columns, rows)
+    swapped, second, deeper = _other_minima(cases, table[2], table[3])
     alike = cases.alike | swapped
     say(alike.any(axis=1), "rates exchangeable")
     say(deeper, "deeper minimum elsewhere", spoils=True)
     say(second & ~alike.any(axis=1), "two minima of equal depth")
-    for j, name in enumerate(problem.model.names):
-        if name in columns:
-            for column in columns[name]:
-                column[rows[alike[:, j]]] = np.nan
-    for name in ("sum", "product"):
-        for column in columns.get(name, ()):
-            column[rows[~alike.any(axis=1)]] = np.nan
+    for j, each in enumerate(targets(problem)):
+        hidden = alike[:, each.place] if each.place >= 0 else ~alike.any(axis=1)
+        table[:, hidden, j] = np.nan
     say(cases.correlated, "residuals autocorrelated")
-    wide, imprecise, lost = (np.zeros(n, bool) for _ in range(3))
-    for name, (value, _, low, high) in columns.items():
-        v, a, b = value[rows], low[rows], high[rows]
-        lost |= np.isfinite(v) & ~np.isfinite(a + b)
-        if name in ("offset", "t0", "t_half"):
-            continue
-        with np.errstate(divide="ignore", invalid="ignore"):
-            wide |= b > _WIDE * np.maximum(a, 0)
-            imprecise |= np.maximum(b - v, v - a) > _IMPRECISE * np.abs(v)
+    value, _, low, high = table
+    lost = (np.isfinite(value) & ~np.isfinite(low + high)).any(axis=1)
+    scaled = [each.name not in ("offset", "t0", "t_half") for each in targets(problem)]
+    wide = (high > _WIDE * np.maximum(low, 0))[:, scaled].any(axis=1)
+    farthest = np.maximum(high - value, value - low)
+    imprecise = (farthest > _IMPRECISE * np.abs(value))[:, scaled].any(axis=1)
     say(lost, "interval not found")
     say(wide, "interval wider than a factor of 10")
     say(imprecise & ~wide, "imprecise")
@@ -158,8 +154,7 @@ def _unseen(cases: Cases) -> np.ndarray:
     mean = (weight * shown).sum(axis=1) / weight.sum(axis=1)
     flat = (weight * (shown - mean[:, None]) ** 2).sum(axis=1)
     freedom = np.maximum(used - problem.count, 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        signal = (flat - cases.best.rss) / max(problem.count - 1, 1) / (cases.best.rss / freedom)
+    signal = (flat - cases.best.rss) / max(problem.count - 1, 1) / (cases.best.rss / freedom)
     unseen = signal < _SIGNAL
     if problem.onset in problem.free:
         onset = cases.theta[:, [problem.onset]]
@@ -183,7 +178,7 @@ def exchangeable(problem: Problem, theta: Array) -> np.ndarray:
 
 
 def _other_minima(
-    cases: Cases, columns: dict[str, tuple[Array, Array, Array, Array]], rows: np.ndarray
+    cases: Cases, low: Array, high: Array
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Look at other minima that are as deep, and widen the intervals to take them in.
 
@@ -192,26 +187,21 @@ def _other_minima(
     """
     problem, theta, best = cases.problem, cases.theta, cases.best
     swapped = np.zeros(theta.shape, bool)
-    second, deeper = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    second, deeper = np.zeros(len(theta), bool), np.zeros(len(theta), bool)
     names = problem.model.names
     for other in cases.others:
         deeper |= other.rss < best.rss - cases.height
         equal = other.rss < best.rss + 0.9 * cases.height
-        apart = np.zeros(len(rows), bool)
-        for target in targets(problem):
-            _, _, low, high = columns[target.name]
-            value, _ = measured(problem, target, other.amplitudes, other.z)
-            margin = 0.05 * (high[rows] - low[rows])
-            out = equal & ((value < low[rows] - margin) | (value > high[rows] + margin))
-            apart |= out
-            low[rows] = np.where(out, np.minimum(low[rows], value), low[rows])
-            high[rows] = np.where(out, np.maximum(high[rows], value), high[rows])
+        value, _ = measured(problem, other.amplitudes, other.z)
+        margin = 0.05 * (high - low)
+        out = equal[:, None] & ((value < low - margin) | (value > high + margin))
+        low[out], high[out] = np.minimum(low, value)[out], np.maximum(high, value)[out]
+        apart = out.any(axis=1)
         second |= apart
         if {"delta", "beta"} <= set(names):
-            i, j = names.index("delta"), names.index("beta")
+            pair = [names.index("delta"), names.index("beta")]
             there = problem.everything(other.amplitudes, other.z)
-            ratio = np.abs(np.log(there[:, [i, j]] / theta[:, [j, i]])).max(axis=1)
-            turned = apart & (ratio < 0.3) & np.isnan(problem.fixed[[i, j]]).all()
-            swapped[:, i] |= turned
-            swapped[:, j] |= turned
+            ratio = np.abs(np.log(there[:, pair] / theta[:, pair[::-1]])).max(axis=1)
+            turned = apart & (ratio < 0.3) & np.isnan(problem.fixed[pair]).all()
+            swapped[:, pair] |= turned[:, None]
     return swapped, second & ~deeper, deeper
