@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from math import factorial
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -18,6 +19,13 @@ Array = NDArray[np.float64]
 _NEAR = 0.06
 """Spread of rates × time below which the series are used; the quotients lose 1e-13 there."""
 _TERMS = 8
+_PAIR = np.array(
+    [
+        [1 / factorial(n + 1), 1 / factorial(n + 2), (n + 1) / factorial(n + 2)]
+        for n in range(_TERMS)
+    ]
+)
+"""Series of (1 − e^−x)/x and of its slopes in the lower and the higher rate, in powers of −x."""
 _TINY = 1e-150
 """Least difference of rates in a quotient; where it counts, the series are used."""
 
@@ -43,11 +51,13 @@ def two_rates(t: Array, a: Array, b: Array) -> tuple[Array, Array, Array, Array]
     """
     low, span = np.minimum(a, b), np.abs(b - a)
     inverse = 1 / np.maximum(span, _TINY)
-    spread = span * t
-    slow = np.exp(-low * t)
-    fast = np.exp(-spread)
+    spread = -span * t
+    slow = -low * t
+    np.exp(slow, out=slow)
+    fast = np.exp(spread)
     fast *= slow
-    value = (slow - fast) * inverse
+    value = slow - fast
+    value *= inverse
     by_low = t * slow
     np.subtract(value, by_low, out=by_low)
     by_low *= inverse
@@ -55,13 +65,14 @@ def two_rates(t: Array, a: Array, b: Array) -> tuple[Array, Array, Array, Array]
     fast -= value
     by_high = fast
     by_high *= inverse
-    index = np.flatnonzero((spread < _NEAR) & (t > 0))
+    index = np.flatnonzero((spread > -_NEAR) & (t > 0))
     if index.size:
-        x, near = spread.ravel()[index], t.ravel()[index]
-        zero, scaled = np.zeros_like(x), near * slow.ravel()[index]
-        value.flat[index] = scaled * series([x])
-        by_low.flat[index] = -scaled * near * series([zero, x])
-        by_high.flat[index] = -scaled * near * series([x, x])
+        near = t.ravel()[index]
+        scaled = near * slow.ravel()[index]
+        first, second, third = polyval(spread.ravel()[index], _PAIR)
+        value.flat[index] = scaled * first
+        scaled *= -near
+        by_low.flat[index], by_high.flat[index] = scaled * second, scaled * third
     slow -= (low + span) * value
     swap = a > b
     if swap.all():

@@ -25,8 +25,8 @@ from fovflow.kinetics.intervals import (
 from fovflow.kinetics.models import Model, ModelError, get_model
 from fovflow.kinetics.noise import student, variances
 from fovflow.kinetics.population import shrink
-from fovflow.kinetics.problem import Problem, Traces
-from fovflow.kinetics.search import Minimum, descend, merge, search
+from fovflow.kinetics.problem import Point, Problem, Traces
+from fovflow.kinetics.search import descend, merge, search
 
 _ROUNDS = 4
 """Times that noise and fit are estimated in turn."""
@@ -178,8 +178,8 @@ class _Work:
 
     def __init__(self, problem: Problem, loss: Loss, settings: Settings, threads: int):
         self.problem, self.loss, self.settings, self.threads = problem, loss, settings, threads
-        self.best: Minimum
-        self.others: list[Minimum] = []
+        self.best: Point
+        self.others: list[Point] = []
         self.failed: np.ndarray
         self.counted: Array
 
@@ -221,10 +221,14 @@ class _Work:
 
         self._chunks(n, work)
 
-    def _empty(self, n: int) -> Minimum:
-        shape = len(self.problem.linear), len(self.problem.free)
-        nothing = np.full(n, np.inf)
-        return Minimum(np.zeros((n, shape[0])), np.zeros((n, shape[1])), nothing, np.zeros(n, bool))
+    def _empty(self, n: int) -> Point:
+        problem = self.problem
+        z, linear = len(problem.free), len(problem.linear)
+        size = len(problem.free_linear) + z
+        shapes = ((z,), (linear,), (len(problem.nonlinear),), (len(problem.nonlinear), z))
+        arrays = [np.zeros((n, *shape)) for shape in (*shapes, (), (size, size), (size,))]
+        arrays[4] += np.inf
+        return Point(*arrays, np.zeros(n, bool))
 
     def weighted(self, plain: Traces) -> Traces:
         """Return the traces with weights from the noise, and fit again from the minima."""
@@ -233,9 +237,7 @@ class _Work:
         relative, share = np.ones_like(plain.y), np.ones_like(plain.y)
         for _ in range(_ROUNDS):
             curves = np.zeros_like(traces.y)
-            curves[good] = self.problem.curves(
-                traces.take(good), self.best.amplitudes[good], self.best.z[good]
-            )
+            curves[good] = self.problem.curves(traces.take(good), self.best.take(good))
             residual = traces.y[good] - curves[good]
             relative[good], share[good] = variances(
                 curves[good], residual, counts[good], (relative[good], share[good])
@@ -251,7 +253,7 @@ class _Work:
         self._chunks(len(traces), partial(self._again, traces, self.others))
         return traces
 
-    def _again(self, traces: Traces, minima: list[Minimum], rows: np.ndarray) -> None:
+    def _again(self, traces: Traces, minima: list[Point], rows: np.ndarray) -> None:
         for each in minima:
             some = rows[np.isfinite(each.rss[rows])]
             each.put(some, descend(self.problem, traces.take(some), each.z[some], 15, 1e-7))
@@ -287,28 +289,27 @@ class _Work:
             inflation = np.where(correlated, (1 + lag) / np.maximum(1 - lag, 0.05), 1.0)
             variance = best.rss / freedom * inflation
             height = np.maximum(variance, 1e-24 * (own.y**2).mean(axis=1)) * student(freedom) ** 2
-            theta = problem.everything(best.amplitudes, best.z)
+            theta = problem.everything(best)
             alike = verdicts.exchangeable(problem, theta)
-            point = problem.assess(own, best.z, best.amplitudes)
             if problem.stepped:
                 ends = over_frames(problem, own, best, height)
                 break
             asked = np.where(places >= 0, ~alike[:, places], alike.any(axis=1, keepdims=True))
-            ends = intervals(problem, own, (best, point), height, asked)
+            ends = intervals(problem, own, best, height, asked)
             better = np.flatnonzero(ends.deeper)
             if attempt or not better.size or self.settings == "classic":
                 break
             best = merge(best, descend(problem, own.take(better), ends.z[better]), better)
-        errors, weakest = standard_errors(problem, best, point, variance)
+        errors, weakest = standard_errors(problem, best, variance)
         if problem.stepped:
             onset = places == problem.onset
             errors[:, onset] = (ends.high - ends.low)[:, onset] / 12**0.5
-        table = np.stack([measured(problem, best.amplitudes, best.z)[0], errors, *ends[:2]])
+        table = np.stack([measured(problem, best)[0], errors, *ends[:2]])
         found.theta[rows] = theta
         found.likelihood[rows] = used * (np.log(2 * np.pi * best.rss / used) + 1) - np.log(
             np.where(counts, own.root**2, 1.0)
         ).sum(axis=1)
-        found.curve[rows] = problem.curves(own, best.amplitudes, best.z)
+        found.curve[rows] = problem.curves(own, best)
         cases = verdicts.Cases(
             problem, own, best, others, height, theta, alike, weakest, correlated
         )
@@ -316,8 +317,8 @@ class _Work:
             found.reasons[i] = reasons
         found.table[:, rows] = table
 
-    def _residuals(self, traces: Traces, best: Minimum) -> Array:
-        curve = self.problem.curves(traces, best.amplitudes, best.z)
+    def _residuals(self, traces: Traces, best: Point) -> Array:
+        curve = self.problem.curves(traces, best)
         if self.problem.logarithmic:
             ratio = np.log(traces.y / np.maximum(curve, 1e-12))
             return np.where(traces.root > 0, ratio, 0.0)
@@ -331,11 +332,11 @@ def autocorrelation(residual: Array, counts: np.ndarray) -> Array:
     return np.asarray((residual[:, 1:] * residual[:, :-1] * both).sum(axis=1) / power)
 
 
-def robust(problem: Problem, traces: Traces, best: Minimum) -> tuple[Traces, Minimum]:
+def robust(problem: Problem, traces: Traces, best: Point) -> tuple[Traces, Point]:
     """Return traces in which outliers weigh less, and the fit to them (soft L1)."""
     plain = traces.root
     for _ in range(6):
-        curve = problem.curves(traces, best.amplitudes, best.z)
+        curve = problem.curves(traces, best)
         residual = np.where(plain > 0, (traces.y - curve) * plain, np.nan)
         sigma = 1.4826 * np.nanmedian(np.abs(residual), axis=1, keepdims=True)
         relative = np.nan_to_num(residual / np.maximum(sigma, 1e-300))
@@ -344,7 +345,7 @@ def robust(problem: Problem, traces: Traces, best: Minimum) -> tuple[Traces, Min
     return traces, best
 
 
-def classic(problem: Problem, traces: Traces, loss: Loss) -> Minimum:
+def classic(problem: Problem, traces: Traces, loss: Loss) -> Point:
     """Fit cell by cell with SciPy's trust region from the start alone."""
     from scipy.optimize import least_squares
 
@@ -364,9 +365,9 @@ def classic(problem: Problem, traces: Traces, loss: Loss) -> Minimum:
             residual, problem.start[free], bounds=(problem.low[free], problem.high[free]), loss=loss
         )
         theta[i, free], settled[i] = done.x, done.success
-    amplitudes, z = theta[:, problem.linear], problem.inward(theta)
-    point = problem.assess(traces, z, amplitudes)
-    return Minimum(amplitudes, z, point.rss, settled)
+    point = problem.assess(traces, problem.inward(theta), theta[:, problem.linear])
+    point.settled = settled
+    return point
 
 
 def _collected(

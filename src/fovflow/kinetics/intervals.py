@@ -13,7 +13,7 @@ import numpy as np
 
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.problem import Point, Problem, Traces, solve_scaled
-from fovflow.kinetics.search import Minimum, descend, frame, held, problem_amplitudes
+from fovflow.kinetics.search import descend, frame, held, problem_amplitudes
 
 _ITERATIONS = 40
 _FRAMES = 3
@@ -21,8 +21,8 @@ _FRAMES = 3
 _PATIENCE = 10
 _ASTRAY = 0.5
 """Share of the threshold's height within which the outermost point ends an unfinished search."""
-_LEVEL = 0.15
-_LAST = 0.08
+_LEVEL = 0.3
+_LAST = 0.15
 """Distance from the threshold, and from the end as a share of the half-width, from which one
 more step is the last; it is taken without looking at the curve again."""
 
@@ -55,13 +55,12 @@ def targets(problem: Problem) -> list[Target]:
     return [*found, Target("sum"), Target("product")] if problem.model.exponents else found
 
 
-def measured(problem: Problem, amplitudes: Array, z: Array) -> tuple[Array, Array]:
-    """Return the targets' values, and their gradients in (free amplitudes, coordinates)."""
-    theta, turn = problem.outward(z)
-    n, first = len(z), len(problem.free_linear)
-    values = np.empty((n, len(problem.low)))
-    values[:, problem.linear], values[:, problem.nonlinear] = amplitudes, theta
-    slopes = np.zeros((n, len(problem.low), first + z.shape[1]))
+def measured(problem: Problem, point: Point) -> tuple[Array, Array]:
+    """Return the targets' values, and their gradients in (free amplitudes, steps)."""
+    theta, turn = point.theta, point.turn
+    n, first = len(theta), len(problem.free_linear)
+    values = problem.everything(point)
+    slopes = np.zeros((n, len(problem.low), first + turn.shape[2]))
     slopes[:, problem.free_linear, np.arange(first)] = 1.0
     slopes[:, problem.nonlinear, first:] = turn
     places = sorted([*problem.free_linear, *problem.free])
@@ -84,15 +83,12 @@ def measured(problem: Problem, amplitudes: Array, z: Array) -> tuple[Array, Arra
 def intervals(
     problem: Problem,
     traces: Traces,
-    fit: tuple[Minimum, Point],
+    best: Point,
     height: Array,
     asked: np.ndarray,
 ) -> Interval:
-    """Return where the sum of squares is `height` above the minimum.
-
-    `fit`: the minimum and its linearisation. `asked`: (cells, targets) bool.
-    """
-    n, best = len(traces), fit[0]
+    """Return where the sum of squares is `height` above the minimum; `asked`: (cells, targets)."""
+    n = len(traces)
     found = Interval(
         np.full(asked.shape, np.nan),
         np.full(asked.shape, np.nan),
@@ -107,7 +103,7 @@ def intervals(
         value, deeper, z = _ends(
             problem,
             traces,
-            fit,
+            best,
             height,
             ends=(cells, which, np.repeat([-1.0, 1.0], half)),
             # Amplitudes follow the coordinates exactly, unless one of them is the target.
@@ -119,7 +115,7 @@ def intervals(
     return found
 
 
-def over_frames(problem: Problem, traces: Traces, best: Minimum, height: Array) -> Interval:
+def over_frames(problem: Problem, traces: Traces, best: Point, height: Array) -> Interval:
     """Return the intervals of a curve that jumps at its onset.
 
     Between two frames the onset changes nothing but the amplitudes. The intervals are those at
@@ -142,8 +138,7 @@ def over_frames(problem: Problem, traces: Traces, best: Minimum, height: Array) 
             own = traces.take(rows)
             asked = np.ones((len(rows), len(wanted)), bool)
             asked[:, onset] = False
-            point = problem.assess(own, inside.z, inside.amplitudes)
-            ends = intervals(problem, own, (inside, point), room[room > 0], asked)
+            ends = intervals(problem, own, inside, room[room > 0], asked)
             ends.low[:, onset] = ends.high[:, onset] = inside.z[:, column]
             low[rows], high[rows] = np.fmin(low[rows], ends.low), np.fmax(high[rows], ends.high)
     return Interval(low, high, np.zeros(len(traces), bool), best.z)
@@ -152,47 +147,41 @@ def over_frames(problem: Problem, traces: Traces, best: Minimum, height: Array) 
 def _ends(
     problem: Problem,
     traces: Traces,
-    fit: tuple[Minimum, Point],
+    best: Point,
     height: Array,
     *,
     ends: tuple[np.ndarray, np.ndarray, Array],
     joint: bool,
 ) -> tuple[Array, np.ndarray, Array]:
     """Return one end for each of `ends` (cell, target, side), and where a deeper point was met."""
-    (best, point), (cells, which, side) = fit, ends
+    cells, which, side = ends
     n, height = len(cells), height[cells]
-    amplitudes, z = best.amplitudes[cells], best.z[cells]
+    now = best.take(cells)
+    amplitudes, z = now.amplitudes.copy(), now.z.copy()
     last_amplitudes, last_z = amplitudes.copy(), z.copy()
     first = len(problem.free_linear)
     most = np.where(problem.logs[problem.free], 1.0, 0.1 * problem.span)
-    center = measured(problem, best.amplitudes, best.z)[0][cells, which]
+    center = measured(problem, best)[0][cells, which]
     outer = np.full(n, np.nan)
     found, lower, reach = np.zeros(n, bool), z.copy(), np.ones(n)
     least = best.rss[cells] - 1e-3 * height
     threshold = best.rss[cells] + height
-    point = Point(*(each[cells] for each in point))
     rows = np.arange(n)
     for turn in range(_ITERATIONS):
         if not rows.size:
             break
         if turn:
             given = amplitudes[rows] if joint else None
-            point = problem.assess(traces, z[rows], given, cells[rows])
-        rss, amplitudes[rows] = point.rss, point.amplitudes
-        values, gradients = measured(problem, amplitudes[rows], z[rows])
+            now = problem.assess(traces, z[rows], given, cells[rows])
+        rss, amplitudes[rows] = now.rss, now.amplitudes
+        values, gradients = measured(problem, now)
         index = np.arange(len(rows)), which[rows]
         value, gradient = values[index], gradients[index]
         deeper = rss < least[rows]
         lower[rows[deeper]], least[rows[deeper]] = z[rows[deeper]], rss[deeper]
         found[rows[deeper]] = True
         step = _outward(
-            problem,
-            amplitudes[rows],
-            z[rows],
-            point,
-            gradient=gradient,
-            side=side[rows],
-            room=threshold[rows] - rss,
+            problem, now, gradient=gradient, side=side[rows], room=threshold[rows] - rss
         )
         ahead = np.abs((gradient * step).sum(axis=1))
         longest = (np.abs(step[:, first:]) / most).max(axis=1, initial=0.0)
@@ -216,46 +205,38 @@ def _ends(
         last_amplitudes[rows[~far]], last_z[rows[~far]] = amplitudes[rows[~far]], z[rows[~far]]
         amplitudes[rows], z[rows] = new_amplitudes, new_z
         rows = rows[~done & ~stays]
-    value = measured(problem, amplitudes, z)[0][np.arange(n), which]
+    last = best.take(cells)
+    last.z, last.amplitudes, (last.theta, last.turn) = z, amplitudes, problem.outward(z)
+    value = measured(problem, last)[0][np.arange(n), which]
     value[rows] = side[rows] * outer[rows]
     return value, found, lower
 
 
-def _outward(
-    problem: Problem,
-    amplitudes: Array,
-    z: Array,
-    point: Point,
-    *,
-    gradient: Array,
-    side: Array,
-    room: Array,
-) -> Array:
+def _outward(problem: Problem, point: Point, *, gradient: Array, side: Array, room: Array) -> Array:
     """Return the step to the extreme of the target on the linearised contour."""
-    hessian, b = point.hessian, point.gradient
-    step = np.zeros_like(b)
+    step, hessian = np.empty_like(gradient), point.hessian
+    rows = np.arange(len(step))
     for _ in range(3):
-        both = solve_scaled(hessian, np.stack([b, gradient], axis=2), ridge=1e-12)
+        b, g = point.gradient[rows], gradient[rows]
+        both = solve_scaled(hessian[rows], np.stack([b, g], axis=2), ridge=1e-12)
         settle, drift = both[:, :, 0], both[:, :, 1]
-        spread = np.maximum((gradient * drift).sum(axis=1), 1e-300)
-        left = np.maximum(room + (b * settle).sum(axis=1), 0.0)
-        step = settle + (side * np.sqrt(left / spread))[:, None] * drift
-        hessian, hit = held(problem, amplitudes, z, hessian, step)
-        if not hit.any():
+        spread = np.maximum((g * drift).sum(axis=1), 1e-300)
+        left = np.maximum(room[rows] + (b * settle).sum(axis=1), 0.0)
+        step[rows] = settle + (side[rows] * np.sqrt(left / spread))[:, None] * drift
+        hessian, rows = held(problem, point, hessian, step)
+        if not rows.size:
             break
     return step
 
 
-def standard_errors(
-    problem: Problem, best: Minimum, point: Point, variance: Array
-) -> tuple[Array, Array]:
+def standard_errors(problem: Problem, best: Point, variance: Array) -> tuple[Array, Array]:
     """Return the targets' standard errors, and the least eigenvalue of the scaled JᵀJ."""
-    hessian, _ = held(problem, best.amplitudes, best.z, point.hessian, point.gradient)
+    hessian, _ = held(problem, best, best.hessian, best.gradient)
     scale = 1 / np.sqrt(np.maximum(np.einsum("nii->ni", hessian), 1e-300))
     scaled = np.nan_to_num(hessian * scale[:, :, None] * scale[:, None, :])
     scaled[:, range(scaled.shape[1]), range(scaled.shape[1])] = 1.0
     weakest = np.linalg.eigvalsh(scaled)[:, 0] if scaled.shape[1] else np.ones(len(scaled))
-    gradients = measured(problem, best.amplitudes, best.z)[1].transpose(0, 2, 1)
+    gradients = measured(problem, best)[1].transpose(0, 2, 1)
     drift = solve_scaled(hessian, gradients, ridge=1e-12)
     spread = np.maximum((gradients * drift).sum(axis=1), 0.0)
     return np.sqrt(spread * variance[:, None]), weakest

@@ -181,9 +181,10 @@ def _flat(t: Array) -> Array:
 
 
 def _trivial(t: Array, theta: Array) -> Basis:
-    dt, _ = _since(t, theta[:, :1])
+    dt = np.maximum(t - theta[:, :1], 0.0)
     value, a, b, slope = two_rates(dt, theta[:, 1:2], theta[:, 2:3])
-    return [value, _flat(t)], [[-slope * (dt > 0), a, b], [None] * 3]
+    slope *= dt > 0
+    return [value, _flat(t)], [[-slope, a, b], [None] * 3]
 
 
 def _maturation(t: Array, theta: Array) -> Basis:

@@ -10,6 +10,8 @@ from fovflow.kinetics.problem import bounded
 _BINS = 24
 _LEAST = 400
 """Points from which on the course of the noise is estimated; it is constant below."""
+_RISE = 1.25
+"""Greatest variance over the least below which weights would gain nothing."""
 _FLOOR = 1e-6
 """Least variance, as a share of the greatest."""
 
@@ -21,7 +23,7 @@ def variances(
 
     The variance is read + shot·level + gain·level², where level is the curve over its maximum in
     the cell: one course for the sample, whose height each cell's own residuals set later. It is
-    constant unless the residuals say otherwise (BIC).
+    constant unless the residuals say otherwise (BIC), and by more than a quarter.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def variances(
         (cells, points). Variances have a floor; where the estimate lies below it, a residual tells
         less than a whole degree of freedom.
     """
-    top = np.maximum(np.where(counts, curves, -np.inf).max(axis=1, keepdims=True), 1e-300)
+    top = np.where(counts, curves, 1e-300).max(axis=1, keepdims=True, initial=1e-300)
     level = np.clip(curves / top, 0.0, 1.0)
     power = np.where(counts, residuals, 0.0) ** 2
     used = np.maximum((before[1] * counts).sum(axis=1, keepdims=True), 1)
@@ -63,7 +65,8 @@ def variances(
         gram, right = (design * weight) @ design.T, (design * weight) @ mean
         scale = bounded(gram[None], right[None], np.zeros(3), np.full(3, np.inf))[0]
         course = np.maximum(scale @ design, _FLOOR * max((scale @ design).max(), 1e-300))
-    if 2 * (_likelihood(course, mean, number) - plain) < 2 * np.log(number.sum()):
+    gained = 2 * (_likelihood(course, mean, number) - plain)
+    if gained < 2 * np.log(number.sum()) or course.max() < _RISE * course.min():
         return np.ones_like(curves), np.ones_like(curves)
     found = scale[0] + scale[1] * level + scale[2] * level**2
     floored = np.maximum(found, _FLOOR * scale.sum())

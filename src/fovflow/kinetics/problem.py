@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from fovflow.kinetics.models import Model, Parameter
 
 _MEET = 1e-4
 """Least half log ratio of a pair: 0.02 %."""
+_TOUCH = _MEET * (1 + 1e-9)
 _SLOW = 0.5
 """Rates are searched as log(rate + this / duration): slower ones all look alike."""
 _AT_ONCE = 128
@@ -50,14 +50,44 @@ class Traces:
         t = np.broadcast_to(self.t[:1], y.shape) if shared else self.t[rows]
         return Traces(t, y, self.root[rows])
 
+    def thinned(self, points: int) -> Traces:
+        """Return traces of at most twice that many points, each the mean of its neighbours."""
+        share = self.y.shape[1] // points
+        if share < 2:
+            return self
+        n, count = len(self), self.y.shape[1] // share
+        t, y, root = (x[:, : share * count].reshape(n, count, share) for x in vars(self).values())
+        weight = (root**2).sum(axis=2)
+        mean = (root**2 * y).sum(axis=2) / np.maximum(weight, 1e-300)
+        return Traces(t.mean(axis=2), mean, np.sqrt(weight))
 
-class Point(NamedTuple):
-    """A fit's linearisation: residual sum of squares, JᵀJ and Jᵀr in (amplitudes, coordinates)."""
 
+@dataclass
+class Point:
+    """Where each cell stands, and the linearisation of its fit there.
+
+    `z`: coordinates. `theta`: nonlinear parameters; `turn`: their slopes in the steps. `rss`:
+    residual sum of squares. `hessian`, `gradient`: JᵀJ and Jᵀr in (free amplitudes, steps).
+    `settled`: whether the search ended there.
+    """
+
+    z: Array
     amplitudes: Array
+    theta: Array
+    turn: Array
     rss: Array
     hessian: Array
     gradient: Array
+    settled: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Point:
+        """Return that of some of the cells."""
+        return Point(*(values[rows] for values in vars(self).values()))
+
+    def put(self, rows: np.ndarray, other: Point) -> None:
+        """Set that of some of the cells."""
+        for values, others in zip(vars(self).values(), vars(other).values(), strict=True):
+            values[rows] = others
 
 
 class Problem:
@@ -91,10 +121,19 @@ class Problem:
             self.nonlinear[~held[self.nonlinear]],
         )
         self.count = len(self.free_linear) + len(self.free)
+        # Places of the free ones among the linear and among the nonlinear parameters.
+        self._own = np.flatnonzero(~held[self.linear])
+        self._moving = np.flatnonzero(~held[self.nonlinear])
         onset = [i for i, each in enumerate(every) if each.onset]
         self.onset = onset[0] if onset else -1
         self.stepped = model.step and self.onset in self.free
         self.chain = self._chain()
+        # Coordinates of the chain's exponents, the greatest first.
+        self._columns = np.array([self.column(i) for i in self.chain], int)
+        order = [*self.free_linear, *self.free]
+        finite = np.minimum(self.high[order], 1e300)
+        self._floor = self.low[order] + 1e-9 * np.abs(self.low[order])
+        self._ceiling = np.where(finite < self.high[order], np.inf, finite - 1e-9 * np.abs(finite))
         logs = self.logs[self.free]
         self.z_low, self.z_high = self.low[self.free].copy(), self.high[self.free].copy()
         if len(self.chain) == 3:
@@ -106,11 +145,6 @@ class Problem:
     def column(self, place: int) -> int:
         """Return the coordinate of a free parameter."""
         return int(np.flatnonzero(self.free == place)[0])
-
-    @property
-    def _columns(self) -> list[int]:
-        """Coordinates of the chain's exponents, the greatest first."""
-        return [self.column(i) for i in self.chain]
 
     def _chain(self) -> list[int]:
         """Return the indices of km (its exponent is β + km), δ and β, if they are to be in order.
@@ -193,7 +227,7 @@ class Problem:
         moved = z + step
         if not self.chain:
             return np.clip(moved, self.z_low, self.z_high)
-        columns = np.array(self._columns)
+        columns = self._columns
         rows, k, half = self._meeting(z)
         first, second = columns[k], columns[k + 1]
         by_mean, by_q = (moved[rows, each] - z[rows, each] for each in (first, second))
@@ -207,45 +241,48 @@ class Problem:
             moved[:, columns[0]] = np.clip(moved[:, columns[0]], low, high)
         return moved
 
-    def everything(self, amplitudes: Array, z: Array) -> Array:
+    def everything(self, point: Point) -> Array:
         """Return all parameters (cells, P)."""
-        theta = np.tile(self.start, (len(z), 1))
-        theta[:, self.nonlinear] = self.outward(z)[0]
-        theta[:, self.linear] = amplitudes
-        return theta
+        found = np.empty((len(point.z), len(self.low)))
+        found[:, self.nonlinear], found[:, self.linear] = point.theta, point.amplitudes
+        return found
 
-    def walls(self, amplitudes: Array, z: Array) -> tuple[Array, np.ndarray, np.ndarray]:
-        """Return the bounds' normals (cells, k, unknowns), and which are met below and above."""
-        theta, turn = self.outward(z)
-        own = np.isin(self.linear, self.free_linear)
-        count = int(own.sum())
-        normals = np.zeros((len(z), count + len(self.free) + bool(self.chain), count + z.shape[1]))
-        normals[:, np.arange(count), np.arange(count)] = 1.0
-        free = np.isin(self.nonlinear, self.free)
-        normals[:, count : count + len(self.free), count:] = turn[:, free]
-        values = [amplitudes[:, own], theta[:, free]]
-        order = [*self.free_linear, *self.free]
-        low, high = list(self.low[order]), list(self.high[order])
+    def walls(self, point: Point, heading: Array) -> tuple[np.ndarray, Array]:
+        """Return the cells that `heading` leads out of the bounds, and there which bounds it meets.
+
+        The bounds are given as their normals (cells, k, unknowns), zero where one is not met.
+        """
+        own, moving = self._own, self._moving
+        values = np.concatenate([point.amplitudes[:, own], point.theta[:, moving]], axis=1)
+        below, above = values <= self._floor, values >= self._ceiling
+        at = (below | above).any(axis=1)
         if self.chain:
-            rows, k, half = self._meeting(z)
-            normals[rows, -1, count + np.array(self._columns)[k + 1]] = 1.0
-            apart = np.full((len(z), 1), np.inf)
-            apart[rows, 0] = half
-            values.append(apart)
-            low, high = [*low, _MEET], [*high, np.inf]
-        found = np.concatenate(values, axis=1)
-        slack = 1e-9 * np.minimum(np.abs(found), 1e300)
-        return (
-            normals,
-            found <= np.array(low) + slack,
-            (found >= np.array(high) - slack) & (found < np.inf),
-        )
+            x = point.z[:, self._columns]
+            at |= (x[:, :-1] - x[:, 1:] <= 2 * _TOUCH).any(axis=1)
+        some = np.flatnonzero(at)
+        count, bounds = len(own), values.shape[1]
+        normals = np.zeros((len(some), bounds + 1, heading.shape[1]))
+        stuck = np.zeros(normals.shape[:2], bool)
+        if not some.size:
+            return some, normals
+        normals[:, np.arange(count), np.arange(count)] = 1.0
+        normals[:, count:bounds, count:] = point.turn[np.ix_(some, moving)]
+        across = np.einsum("nkx,nx->nk", normals[:, :bounds], heading[some])
+        stuck[:, :bounds] = (below[some] & (across < 0)) | (above[some] & (across > 0))
+        if self.chain:
+            met, k, half = self._meeting(point.z[some])
+            met, k = met[half <= _TOUCH], k[half <= _TOUCH]
+            steps = count + self._columns[k + 1]
+            normals[met, -1, steps] = 1.0
+            stuck[met, -1] = heading[some[met], steps] < 0
+        hit = stuck.any(axis=1)
+        return some[hit], (normals * stuck[:, :, None])[hit]
 
     # The curve ---------------------------------------------------------------------------
 
-    def curves(self, traces: Traces, amplitudes: Array, z: Array) -> Array:
+    def curves(self, traces: Traces, point: Point) -> Array:
         """Return the curves (cells, points)."""
-        return self.model.evaluate(traces.t, self.everything(amplitudes, z))
+        return self.model.evaluate(traces.t, self.everything(point))
 
     def assess(
         self,
@@ -258,10 +295,9 @@ class Problem:
 
         `cells`: of which trace each row is, where they are not all in their order.
         """
-        theta, turn = self.outward(z)
-        own = [i for i, j in enumerate(self.linear) if j in self.free_linear]
-        moving = [k for k, j in enumerate(self.nonlinear) if j in self.free]
-        turn = turn[:, moving]
+        theta, whole_turn = self.outward(z)
+        own, moving = self._own, self._moving
+        turn = whole_turn[:, moving]
         count, size = max(len(self.linear), 1), len(own)
         solved = np.ones((len(z), count)) if amplitudes is None else amplitudes
         products = np.empty((len(z), count + 1 + len(moving), count + 1 + len(moving)))
@@ -269,7 +305,7 @@ class Problem:
             some = slice(begin, begin + _AT_ONCE)
             own_traces = traces.take(some if cells is None else cells[some])
             given = None if amplitudes is None else amplitudes[some]
-            products[some], solved[some] = self._products(own_traces, theta[some], moving, given)
+            products[some], solved[some] = self._products(own_traces, theta[some], given)
         slopes = products[:, count + 1 :]
         hessian = np.empty((len(z), size + z.shape[1], size + z.shape[1]))
         hessian[:, :size, :size] = products[:, own][:, :, own]
@@ -281,18 +317,23 @@ class Problem:
         gradient[:, size:] = np.einsum("nkz,nk->nz", turn, slopes[:, :, count])
         rss = products[:, count, count]
         rss = np.where(np.isfinite(rss) & np.isfinite(hessian).all((1, 2)), rss, np.inf)
-        return Point(solved if len(self.linear) else solved[:, :0], rss, hessian, gradient)
+        solved = solved if len(self.linear) else solved[:, :0]
+        settled = np.zeros(len(z), bool)
+        return Point(z, solved, theta, whole_turn, rss, hessian, gradient, settled)
 
     def _products(
-        self, traces: Traces, theta: Array, moving: list[int], amplitudes: Array | None
+        self, traces: Traces, theta: Array, amplitudes: Array | None
     ) -> tuple[Array, Array]:
         """Return the inner products of basis, residual and slopes, and the amplitudes."""
         values, slopes = self.model.slopes(traces.t, theta)
-        count, root = len(values), traces.root
+        count, root, moving = len(values), traces.root, self._moving
         rows = np.empty((len(theta), count + 1 + len(moving), traces.y.shape[1]))
-        for i, value in enumerate(values):
-            np.multiply(value, root, out=rows[:, i])
-        residual = np.multiply(traces.y, root, out=rows[:, count])
+        for i, value in enumerate([*values, traces.y]):
+            rows[:, i] = value
+        weighted = bool((root != 1).any())
+        if weighted:
+            rows[:, : count + 1] *= root[:, None]
+        residual = rows[:, count]
         if not len(self.linear):
             amplitudes = np.ones((len(theta), 1))
         elif amplitudes is None:
@@ -303,9 +344,12 @@ class Problem:
         for i in range(count):
             residual -= amplitudes[:, [i]] * rows[:, i]
         for place, k in enumerate(moving, count + 1):
-            parts = [(i, row[k]) for i, row in enumerate(slopes) if row[k] is not None]
-            total = sum(amplitudes[:, [i]] * part for i, part in parts)
-            np.multiply(total, root, out=rows[:, place])
+            (i, part), *others = ((i, row[k]) for i, row in enumerate(slopes) if row[k] is not None)
+            np.multiply(amplitudes[:, [i]], part, out=rows[:, place])
+            for i, part in others:
+                rows[:, place] += amplitudes[:, [i]] * part
+        if weighted:
+            rows[:, count + 1 :] *= root[:, None]
         if self.logarithmic:
             plain = np.where(root > 0, root, 1.0)
             curve = np.maximum(np.where(root > 0, traces.y - residual / plain, 1.0), 1e-12)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.models import ModelError
-from fovflow.kinetics.problem import Problem, Traces, solve_scaled
+from fovflow.kinetics.problem import Point, Problem, Traces, solve_scaled
 
 _STARTS = 3
 """Minima of the grid that are followed for each cell."""
@@ -25,26 +24,10 @@ _HOPEFUL = 100.0
 """χ² above the deepest minimum up to which a start is followed beyond its first steps."""
 _SAME = 0.1
 """Difference of log rates (and a frame of onsets) within which minima are the same."""
+_ROUGH = 60
+"""Least number of points at which the first steps look."""
 _AT_ONCE = 256
 """Cells whose grid of sums of squares is held in memory."""
-
-
-class Minimum(NamedTuple):
-    """Where each cell's search ended; `settled`: whether it converged."""
-
-    amplitudes: Array
-    z: Array
-    rss: Array
-    settled: np.ndarray
-
-    def take(self, rows: np.ndarray) -> Minimum:
-        """Return those of some of the cells."""
-        return Minimum(*(values[rows] for values in self))
-
-    def put(self, rows: np.ndarray, other: Minimum) -> None:
-        """Set those of some of the cells."""
-        for values, others in zip(self, other, strict=True):
-            values[rows] = others
 
 
 def descend(
@@ -53,54 +36,46 @@ def descend(
     z: Array,
     iterations: int = _ITERATIONS,
     tolerance: float = 1e-11,
-) -> Minimum:
+) -> Point:
     """Follow Levenberg–Marquardt from `z` for all cells at once; those that settled drop out.
 
     `tolerance`: relative gain of the sum of squares below which a cell has settled.
     """
-    z = problem.moved(z)
-    amplitudes, rss, hessian, gradient = problem.assess(traces, z)
+    point = problem.assess(traces, problem.moved(z))
     if problem.logarithmic:
-        amplitudes = _positive(problem, traces, amplitudes)
-        amplitudes, rss, hessian, gradient = problem.assess(traces, z, amplitudes)
+        point = problem.assess(traces, point.z, _positive(problem, traces, point.amplitudes))
     damping = np.full(len(z), 1e-3)
-    settled = np.zeros(len(z), bool)
-    rows = np.flatnonzero(np.isfinite(rss))
+    rows = np.flatnonzero(np.isfinite(point.rss))
     first = len(problem.free_linear)
     # Steps of at most e⁻² to e² in rates, and a tenth of the movie in times.
     most = np.where(problem.logs[problem.free], 2.0, 0.1 * problem.span)
     exact = 1e-24 * np.square(traces.y * traces.root).sum(axis=1)
     if not len(problem.free) and not problem.logarithmic:
-        return Minimum(amplitudes, z, rss, np.isfinite(rss))
+        point.settled = np.isfinite(point.rss)
+        return point
     for _ in range(iterations):
         if not rows.size:
             break
-        normal = hessian[rows], gradient[rows]
-        step = _step(problem, amplitudes[rows], z[rows], normal, damping[rows])
-        trial = problem.moved(z[rows], np.clip(step[:, first:], -most, most))
+        now = point.take(rows)
+        step = _step(problem, now, damping[rows])
+        trial = problem.moved(now.z, np.clip(step[:, first:], -most, most))
         given = None
         if problem.logarithmic:
-            given = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
+            given = problem_amplitudes(problem, now.amplitudes, step[:, :first])
         found = problem.assess(traces, trial, given, rows)
-        gain = rss[rows] - found.rss
+        gain = now.rss - found.rss
         better = gain > 0
-        small = np.abs(trial - z[rows]).max(axis=1, initial=0.0) < 1e-7
+        small = np.abs(trial - now.z).max(axis=1, initial=0.0) < 1e-7
         done = np.where(
             better,
-            (gain < tolerance * rss[rows]) | (found.rss <= exact[rows]),
+            (gain < tolerance * now.rss) | (found.rss <= exact[rows]),
             (damping[rows] > 1e6) | small,
         )
-        moved = rows[better]
-        amplitudes[moved], z[moved], rss[moved] = (
-            found.amplitudes[better],
-            trial[better],
-            found.rss[better],
-        )
-        hessian[moved], gradient[moved] = found.hessian[better], found.gradient[better]
+        point.put(rows[better], found.take(better))
         damping[rows] = np.where(better, np.maximum(damping[rows] / 8, 1e-12), damping[rows] * 6)
-        settled[rows[done]] = True
+        point.settled[rows[done]] = True
         rows = rows[~done]
-    return Minimum(amplitudes, z, rss, settled)
+    return point
 
 
 def problem_amplitudes(problem: Problem, amplitudes: Array, step: Array) -> Array:
@@ -122,42 +97,36 @@ def _positive(problem: Problem, traces: Traces, amplitudes: Array) -> Array:
 
 
 def held(
-    problem: Problem, amplitudes: Array, z: Array, hessian: Array, heading: Array
+    problem: Problem, point: Point, hessian: Array, heading: Array
 ) -> tuple[Array, np.ndarray]:
-    """Return JᵀJ in which bounds that `heading` would cross are walls, and which cells meet one.
+    """Return JᵀJ in which bounds that `heading` would cross are walls, and the cells that meet one.
 
     A wall is a stiffness of 1e8 across the bound; with a bound of one coordinate that holds it.
     """
-    walls, below, above = problem.walls(amplitudes, z)
-    across = np.einsum("nkx,nx->nk", walls, heading)
-    stuck = (below & (across < 0)) | (above & (across > 0))
-    hit = stuck.any(axis=1)
-    if not hit.any():
-        return hessian, hit
-    scale = np.sqrt(np.maximum(np.einsum("nii->ni", hessian), 1e-300))
-    stiff = (walls / scale[:, None])[hit]
-    stiff /= np.maximum(np.linalg.norm(stiff, axis=2, keepdims=True), 1e-300)
-    stiff = stiff * (1e4 * stuck[hit])[:, :, None] * scale[hit][:, None]
-    hessian = hessian.copy()
-    hessian[hit] += np.einsum("nki,nkj->nij", stiff, stiff)
+    hit, walls = problem.walls(point, heading)
+    if hit.size:
+        scale = np.sqrt(np.maximum(np.einsum("nii->ni", hessian[hit]), 1e-300))
+        stiff = walls / scale[:, None]
+        stiff /= np.maximum(np.linalg.norm(stiff, axis=2, keepdims=True), 1e-300)
+        stiff *= 1e4 * scale[:, None]
+        hessian = hessian.copy()
+        hessian[hit] += np.einsum("nki,nkj->nij", stiff, stiff)
     return hessian, hit
 
 
-def _step(
-    problem: Problem, amplitudes: Array, z: Array, point: tuple[Array, Array], damping: Array
-) -> Array:
-    hessian, gradient = point
+def _step(problem: Problem, point: Point, damping: Array) -> Array:
+    hessian = point.hessian.copy()
     first = 0 if problem.logarithmic else len(problem.free_linear)
     index = np.arange(first, hessian.shape[1])
     diagonal = hessian[:, index, index]
     floor = 1e-12 * diagonal.max(axis=1, keepdims=True, initial=0.0)
     hessian[:, index, index] += damping[:, None] * np.maximum(diagonal, floor)
-    step = solve_scaled(hessian, gradient)
+    step = solve_scaled(hessian, point.gradient)
     for _ in range(2):
-        hessian, hit = held(problem, amplitudes, z, hessian, step)
-        if not hit.any():
+        hessian, hit = held(problem, point, hessian, step)
+        if not hit.size:
             break
-        step = solve_scaled(hessian, gradient)
+        step[hit] = solve_scaled(hessian[hit], point.gradient[hit])
     return step
 
 
@@ -172,7 +141,9 @@ def starts(problem: Problem, traces: Traces) -> list[Array]:
     times, group = np.unique(traces.t[: 1 if shared else None], axis=0, return_inverse=True)
     for number, t in enumerate(times):
         grid, place, z = _grid(problem, t)
-        values = _basis_on(problem, t, grid)
+        values = [
+            value[:1] if value.strides[0] == 0 else value for value in _basis_on(problem, t, grid)
+        ]
         near = (np.abs(place[:, None] - place[None]) <= reach).all(axis=2)
         rows = np.arange(len(traces)) if shared else np.flatnonzero(group.ravel() == number)
         for some in np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
@@ -270,7 +241,7 @@ def _eliminated(gram: dict[tuple[int, int], Array], right: list[Array]) -> list[
     return found
 
 
-def refine_onset(problem: Problem, traces: Traces, best: Minimum) -> tuple[Array, np.ndarray]:
+def refine_onset(problem: Problem, traces: Traces, best: Point) -> tuple[Array, np.ndarray]:
     """Return coordinates with a better onset near the present one, and of which cells.
 
     The sum of squares has a kink wherever the onset passes a frame, and so small minima between
@@ -281,7 +252,7 @@ def refine_onset(problem: Problem, traces: Traces, best: Minimum) -> tuple[Array
     column = problem.column(problem.onset)
     t, z, least = traces.t, best.z.copy(), best.rss.copy()
     apart = (t[:, -1] - t[:, 0]) / max(t.shape[1] - 1, 1)
-    offsets = range(-6, 7) if problem.stepped else (-6, -4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4, 6)
+    offsets = range(-6, 7) if problem.stepped else (-1, -0.5, 0.5, 1)
     for offset in offsets:
         trial = best.z.copy()
         if problem.stepped:
@@ -305,7 +276,7 @@ def frame(t: Array, onset: Array, offset: int = 0) -> tuple[Array, Array]:
     return before, np.where(after < 1, before, t[cells, np.clip(after, 0, last)])
 
 
-def merge(best: Minimum, other: Minimum, rows: np.ndarray | slice = slice(None)) -> Minimum:
+def merge(best: Point, other: Point, rows: np.ndarray | slice = slice(None)) -> Point:
     """Return the deeper minimum of each cell; `rows`: the cells of `other`."""
     better = other.rss <= best.rss[rows]
     index = np.arange(len(best.rss))[rows][better]
@@ -314,24 +285,26 @@ def merge(best: Minimum, other: Minimum, rows: np.ndarray | slice = slice(None))
     return merged
 
 
-def search(problem: Problem, traces: Traces) -> tuple[Minimum, list[Minimum]]:
+def search(problem: Problem, traces: Traces) -> tuple[Point, list[Point]]:
     """Return the deepest minimum of each cell, and those of all starts.
 
     A start that has come to the deepest minimum is followed no further; its sum of squares is then
     infinite.
     """
-    points = traces.t.shape[1]
-    near = np.where(problem.logs[problem.free], _SAME, problem.span / points)
-    found = [descend(problem, traces, z, 4, 1e-5) for z in starts(problem, traces)]
+    rough = traces if problem.stepped else traces.thinned(_ROUGH)
+    near = np.where(problem.logs[problem.free], _SAME, problem.span / traces.y.shape[1])
+    found = [descend(problem, rough, z, 4, 1e-5) for z in starts(problem, traces)]
     best = found[0]
     for other in found[1:]:
         best = merge(best, other)
-    best = _followed(problem, traces, best, ~best.settled)
-    for k, other in enumerate(found):
+    hopeful = best.rss * (1 + _HOPEFUL / rough.y.shape[1])
+    best = descend(problem, traces, best.z, 12, 1e-5)
+    for other in found:
         apart = (np.abs(other.z - best.z) > near).any(axis=1)
-        hopeful = other.rss < best.rss * (1 + _HOPEFUL / points)
-        found[k] = _followed(problem, traces, other, apart & hopeful & ~other.settled)
-        best = merge(best, found[k])
+        rows = np.flatnonzero(apart & (other.rss < hopeful))
+        other.rss[:] = np.inf
+        other.put(rows, descend(problem, traces.take(rows), other.z[rows], 12, 1e-5))
+        best = merge(best, other)
     for _ in range(2):
         z, rows = refine_onset(problem, traces, best)
         if not rows.size:
@@ -341,10 +314,3 @@ def search(problem: Problem, traces: Traces) -> tuple[Minimum, list[Minimum]]:
     for other in found:
         other.rss[(np.abs(other.z - best.z) <= near).all(axis=1)] = np.inf
     return best, found
-
-
-def _followed(problem: Problem, traces: Traces, found: Minimum, where: np.ndarray) -> Minimum:
-    """Return the minima, some of them followed further."""
-    rows = np.flatnonzero(where)
-    found.put(rows, descend(problem, traces.take(rows), found.z[rows], 12, 1e-5))
-    return found

@@ -9,8 +9,7 @@ import numpy as np
 
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.intervals import measured, targets
-from fovflow.kinetics.problem import Problem, Traces
-from fovflow.kinetics.search import Minimum
+from fovflow.kinetics.problem import Point, Problem, Traces
 
 CORRELATED = 3.3
 """Lag-1 autocorrelation of residuals, in its standard errors, from which it is told."""
@@ -52,8 +51,8 @@ class Cases(NamedTuple):
 
     problem: Problem
     traces: Traces
-    best: Minimum
-    others: list[Minimum]
+    best: Point
+    others: list[Point]
     height: Array
     theta: Array
     alike: np.ndarray
@@ -192,7 +191,7 @@ def _other_minima(
     for other in cases.others:
         deeper |= other.rss < best.rss - cases.height
         equal = other.rss < best.rss + 0.9 * cases.height
-        value, _ = measured(problem, other.amplitudes, other.z)
+        value, _ = measured(problem, other)
         margin = 0.05 * (high - low)
         out = equal[:, None] & ((value < low - margin) | (value > high + margin))
         low[out], high[out] = np.minimum(low, value)[out], np.maximum(high, value)[out]
@@ -200,7 +199,7 @@ def _other_minima(
         second |= apart
         if {"delta", "beta"} <= set(names):
             pair = [names.index("delta"), names.index("beta")]
-            there = problem.everything(other.amplitudes, other.z)
+            there = problem.everything(other)
             ratio = np.abs(np.log(there[:, pair] / theta[:, pair[::-1]])).max(axis=1)
             turned = apart & (ratio < 0.3) & np.isnan(problem.fixed[pair]).all()
             swapped[:, pair] |= turned[:, None]
