@@ -120,6 +120,59 @@ def test_traces_that_cannot_be_fitted_cost_themselves():
     assert fits.n_points.tolist()[5] == (~np.isnan(y[5])).sum()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("options", [{}, {"scale": "log"}, {"loss": "soft_l1"}])
+def test_any_numbers_have_a_verdict_and_no_warning(options):
+    t, (good,), _ = cells("trivial", 1, 0.02, hours=12.0)
+    n, rng = len(t), np.random.default_rng(0)
+    index = np.arange(n)
+    traces = {
+        "no valid values": [np.full(n, np.nan)],
+        "too few points": [np.where(index == 3, 5.0, np.nan)],
+        "values out of range": [good * 1e300, good * 1e150, good * 1e-300, good * 1e-321],
+        "constant values": [np.full(n, 3.3)],
+        "negative values": [-good] if not options.get("scale") else [],
+        "": [
+            good * 1e60,
+            good * 1e-60,
+            np.where(index == 9, 1e65, good),
+            np.where(index % 5, good, np.inf),
+            (index % 2) + 0.0,
+            index + 0.0,
+            rng.normal(size=n) * 1e-12 + 7,
+        ],
+    }
+    words = [said for said, rows in traces.items() for _ in rows]
+    values = np.array([row for rows in traces.values() for row in rows])
+    for unit in (1, 3600, 1 / 3600):
+        fits = fit_cells(t * unit, values, **options)
+        wrong = [(w, v) for w, v in zip(words, fits.verdict, strict=True) if not v.startswith(w)]
+        assert not wrong
+        assert "ok" not in fits.verdict
+    for points in (0, 1, 2):
+        fits = fit_cells(t[:points], values[:, :points], **options)
+        assert set(fits.verdict) <= {"no valid values", "too few points"}
+    assert fit_cells(t, values[:0], **options).verdict == []
+
+
+def test_the_same_bytes_for_any_order_chunks_and_threads(monkeypatch):
+    t, y, _ = cells("trivial", 60, 0.1, relative=True)
+    y[::7, 3:9] = np.nan
+    late = np.array([t, t + 0.05])[np.arange(60) % 2]
+    turned = np.random.default_rng(0).permutation(60)
+
+    def numbers(order, chunk, threads):
+        monkeypatch.setattr("fovflow.kinetics.fitting._CHUNK", chunk)
+        fits = fit_cells(late[order], y[order], population=True, threads=threads)
+        drawn = [each[key] for each in fits.population.values() for key in ("shrunk", "shrinkage")]
+        columns = [*fits.value.values(), *fits.low.values(), *fits.high.values(), *drawn]
+        return np.array([*columns, fits.aic, *fits.curve.T])[:, np.argsort(order)]
+
+    first = numbers(np.arange(60), 1024, 1)
+    for order, chunk, threads in ((np.arange(60), 13, 2), (turned, 1024, 2), (turned, 7, 1)):
+        np.testing.assert_array_equal(numbers(order, chunk, threads), first)
+
+
 def test_an_onset_outside_the_movie_is_flagged():
     t, y, _ = cells("trivial", 30, 0.02, hours=6.0, onsets=(5.7, 5.95), beta=0.04)
     late = fit_cells(t, y, fixed={"beta": 0.04})
@@ -181,6 +234,26 @@ def test_a_population_draws_uncertain_cells_towards_it():
     assert float(drawn["sd"]) == pytest.approx(0.3, abs=0.15)
 
 
+def test_cells_may_share_a_parameter():
+    t, y, theta = cells("trivial", 80, 0.03, hours=20.0, onsets=(1.0, 4.0))
+    names = MODELS["trivial"].names
+    theta[:, names.index("beta")] = 0.06
+    y += MODELS["trivial"].evaluate(t, theta) - MODELS["trivial"].evaluate(
+        t, cells("trivial", 80, 0.03, hours=20.0, onsets=(1.0, 4.0))[2]
+    )
+    fits = fit_cells(t, y, shared=["beta"])
+    assert np.ptp(fits.value["beta"]) == 0
+    low, value, high = (part["beta"][0] for part in (fits.low, fits.value, fits.high))
+    assert low < 0.06 < high
+    assert high - low < 0.02
+    assert value == pytest.approx(0.06, rel=0.1)
+    assert fits.se["beta"][0] == pytest.approx((high - low) / 3.92, rel=0.05)
+    assert not any("exchangeable" in verdict for verdict in fits.verdict)
+    assert np.median(errors(fits, theta, "delta")) < 0.1
+    again = fit_cells(t, y[::-1], shared=["beta"], threads=2)
+    assert again.value["beta"][0] == value
+
+
 def test_times_may_differ_from_cell_to_cell():
     t, y, theta = cells("trivial", 6, 0.005, beta=0.04)
     late = np.array([t, t + 0.05])[[0, 1, 0, 1, 0, 1]]
@@ -195,6 +268,9 @@ def test_wrong_settings_are_refused():
         ({"start": {"delta": 20.0}}, "start of delta lies outside"),
         ({"bounds": {"delta": (1.0, 0.1)}}, "bounds of delta: the lower one must be below"),
         ({"bounds": {"delta": (0.0, 0.1)}}, "a rate must stay above zero"),
+        ({"fixed": {"delta": np.nan}}, "delta is held at nan"),
+        ({"shared": ["delta"], "fixed": {"delta": 1.0}}, "delta is held and shared"),
+        ({"shared": ["gamma"]}, "no parameter 'gamma'"),
         ({"fixed": {"detla": 1.0}}, r"no parameter 'detla' \(did you mean delta\?\)"),
     ):
         with pytest.raises(ConfigError, match=words):

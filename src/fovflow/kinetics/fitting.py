@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.kinetics import verdicts
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.intervals import (
@@ -24,7 +24,7 @@ from fovflow.kinetics.intervals import (
 )
 from fovflow.kinetics.models import Model, ModelError, get_model
 from fovflow.kinetics.noise import student, variances
-from fovflow.kinetics.population import shrink
+from fovflow.kinetics.population import common, shrink
 from fovflow.kinetics.problem import Point, Problem, Traces
 from fovflow.kinetics.search import descend, merge, search
 
@@ -71,6 +71,7 @@ def fit_cells(
     start: Mapping[str, float] | None = None,
     bounds: Mapping[str, Sequence[float]] | None = None,
     fixed: Mapping[str, float] | None = None,
+    shared: Sequence[str] = (),
     loss: Loss = "linear",
     settings: Settings = "default",
     noise: Noise = "estimated",
@@ -89,6 +90,8 @@ def fit_cells(
     model : str or Model
     start, bounds, fixed : mapping of str to float or pair, optional
         By name of the parameter. Fixed ones are held at their values.
+    shared : sequence of str
+        Parameters that have one value in all cells, which is estimated from all of them.
     loss : {"linear", "soft_l1"}
         ``soft_l1`` gives outliers less weight: 2·(√(1 + (r/σ)²) − 1), σ from each cell's residuals.
     settings : {"default", "classic"}
@@ -105,18 +108,30 @@ def fit_cells(
     Raises
     ------
     ConfigError
-        For unknown models and parameters, bounds in the wrong order, starts outside the bounds.
+        For unknown models and parameters, bounds in the wrong order, starts outside the bounds, and
+        parameters that are held at no number, or held and shared.
     FovflowError
         If the times do not ascend, or do not belong to the values.
     """
     chosen = get_model(model)
     fixed = dict(fixed or {})
-    chosen.known([*fixed])
+    chosen.known([*fixed, *shared])
+    for name, value in fixed.items():
+        if name in shared or not np.isfinite(value):
+            raise ConfigError(
+                f"{name} is held and shared" if name in shared else f"{name} is held at {value}",
+                remedy="hold a parameter at a number, or let the cells share it",
+            )
     parameters = chosen.changed(start or {}, bounds or {})
     y = np.atleast_2d(np.asarray(values, float))
     t = _times(times_h, y)
-    span = float(np.ptp(t)) if t.size else 0.0
-    problem = Problem(chosen, parameters, fixed, span=span or 1.0, logarithmic=scale == "log")
+    span = (float(np.ptp(t)) if t.size else 0.0) or 1.0
+
+    def holding(more: Mapping[str, float]) -> Problem:
+        held = {**fixed, **more}
+        return Problem(chosen, parameters, held, span=span, logarithmic=scale == "log")
+
+    problem = holding({})
     counts = np.isfinite(y) & ((y > 0) | (not problem.logarithmic))
     y = np.where(counts, y, 0.0)
     reasons = verdicts.before(problem, y, counts)
@@ -125,13 +140,20 @@ def fit_cells(
         range(len(y)), key=lambda i: (y[i].tobytes(), t[i].tobytes(), counts[i].tobytes())
     )
     fit = np.array([i for i in order if not reasons[i].hopeless], int)
-    work = _Work(problem, loss, settings, threads or os.cpu_count() or 1)
     traces = Traces(t, y, counts.astype(float)).take(fit)
+    work = _Work(problem, traces, loss, settings, threads or os.cpu_count() or 1)
+    together: tuple[Array, ...] = ()
+    if shared and len(fit):
+        together = common(holding, shared, traces, work.chunks)
+        work.problem = problem = holding(dict(zip(shared, together[0].tolist(), strict=True)))
     work.first(traces)
     if noise == "estimated" and settings == "default" and not problem.logarithmic:
         traces = work.weighted(traces)
     found = work.finish(traces)
     fits = _collected(problem, reasons, found, fit=fit, y=y, counts=counts)
+    for part, numbers in zip((fits.se, fits.low, fits.high), together[1:], strict=False):
+        for name, number in zip(shared, numbers, strict=True):
+            part[name] = np.where(np.isnan(fits.value[name]), np.nan, number)
     if population:
         fits.population = shrink(chosen, fits.value, fits.se, fits.success)
     return fits
@@ -176,14 +198,16 @@ class _Rows:
 class _Work:
     """The stages of a fit, chunk by chunk in threads; one that fails is cut to its bad cells."""
 
-    def __init__(self, problem: Problem, loss: Loss, settings: Settings, threads: int):
+    def __init__(
+        self, problem: Problem, traces: Traces, loss: Loss, settings: Settings, threads: int
+    ):
         self.problem, self.loss, self.settings, self.threads = problem, loss, settings, threads
         self.best: Point
         self.others: list[Point] = []
-        self.failed: np.ndarray
-        self.counted: Array
+        self.failed = np.zeros(len(traces), bool)
+        self.counted = (traces.root > 0).sum(axis=1).astype(float)
 
-    def _chunks(self, n: int, work: Callable[[np.ndarray], None]) -> None:
+    def chunks(self, n: int, work: Callable[[np.ndarray], None]) -> None:
         """Call `work` with the indices of cells; those that raise alone are marked failed."""
 
         def guarded(rows: np.ndarray) -> None:
@@ -204,8 +228,6 @@ class _Work:
     def first(self, traces: Traces) -> None:
         """Search the minima of all cells, with equal weights."""
         n, problem = len(traces), self.problem
-        self.failed = np.zeros(n, bool)
-        self.counted = (traces.root > 0).sum(axis=1).astype(float)
         self.best = self._empty(n)
         self.others = [self._empty(n) for _ in range(4)]
 
@@ -219,7 +241,7 @@ class _Work:
             for kept, other in zip(self.others, others, strict=False):
                 kept.put(rows, other)
 
-        self._chunks(n, work)
+        self.chunks(n, work)
 
     def _empty(self, n: int) -> Point:
         problem = self.problem
@@ -249,8 +271,8 @@ class _Work:
             weight *= counts.sum(axis=1, keepdims=True) / sums
             traces = Traces(traces.t, traces.y, np.sqrt(weight))
             self.counted = (share * counts).sum(axis=1)
-            self._chunks(len(traces), partial(self._again, traces, [self.best]))
-        self._chunks(len(traces), partial(self._again, traces, self.others))
+            self.chunks(len(traces), partial(self._again, traces, [self.best]))
+        self.chunks(len(traces), partial(self._again, traces, self.others))
         return traces
 
     def _again(self, traces: Traces, minima: list[Point], rows: np.ndarray) -> None:
@@ -268,7 +290,7 @@ class _Work:
             np.full(traces.y.shape, np.nan),
             [verdicts.Reasons(["model failed"], hopeless=True) for _ in range(n)],
         )
-        self._chunks(n, partial(self._finish, traces, found))
+        self.chunks(n, partial(self._finish, traces, found))
         return found
 
     def _finish(self, traces: Traces, found: _Rows, rows: np.ndarray) -> None:

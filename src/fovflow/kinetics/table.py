@@ -33,7 +33,7 @@ def fit_traces(
     unit : {"h", "min", "s"}
         Of ``time``. Times and rates of the result are in hours.
     **options
-        ``start``, ``bounds``, ``fixed``, ``loss``, ``settings``, ``noise``, ``scale``,
+        ``start``, ``bounds``, ``fixed``, ``shared``, ``loss``, ``settings``, ``noise``, ``scale``,
         ``population``, ``threads``: see `fovflow.kinetics.fit_cells`.
 
     Returns
