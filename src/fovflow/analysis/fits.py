@@ -9,7 +9,7 @@ from typing import Any
 from fovflow.analysis.reading import read_analysis
 from fovflow.atomic import atomic_open
 
-FIT_REVISION = 1
+FIT_REVISION = 2
 """Raised whenever the same table would give other fits."""
 
 
@@ -41,9 +41,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """Raise ConfigError where there is no such model, or a parameter of it is given wrongly."""
     from fovflow.kinetics import get_model
 
-    model = get_model(settings["model"])
-    model.changed(settings["start"], settings["bounds"])
-    model.known([*settings["fixed"]])
+    parts = (settings[key] for key in ("start", "bounds", "fixed", "shared"))
+    get_model(settings["model"]).changed(*parts)
 
 
 def fitted_name(tidy: str | Path, model: str) -> str:

@@ -165,6 +165,8 @@ def _values(items: Iterable[str] | None, option: str, form: str) -> dict[str, An
     argument("--models", action="store_true", help="list the models and their parameters"),
     argument("--out", metavar="DIR", help="folder of the tables (default: that of each file)"),
     argument("--fix", action="append", metavar="NAME=VALUE", help="parameter that is not fitted"),
+    argument("--share", action="append", metavar="NAME",
+             help="parameter that has one value in all cells of a file"),
     argument("--start", action="append", metavar="NAME=VALUE", help="value to start from"),
     argument("--bounds", action="append", metavar="NAME=LOW:HIGH", help="bounds of a parameter"),
     argument("--settings", choices=("default", "classic"), default="default",
@@ -188,6 +190,7 @@ def fit(files: list[str], model: str, models: bool, out: str | None, **options: 
         "start": _values(options["start"], "start", "NAME=VALUE"),
         "fixed": _values(options["fix"], "fix", "NAME=VALUE"),
         "bounds": _values(options["bounds"], "bounds", "NAME=LOW:HIGH"),
+        "shared": options["share"] or (),
         **{key: options[key] for key in ("settings", "population", "time_units")},
     }
     failed = 0

@@ -139,6 +139,9 @@ class FitConfig(Section):
     fixed: dict[str, Number] = Field(
         default={}, description="Values of parameters that are not fitted."
     )
+    shared: Names = Field(
+        (), description="Parameters that have one value in all cells of a sample."
+    )
     settings: Literal["default", "classic"] = Field(
         "default", description="classic reproduces an older program's fits."
     )

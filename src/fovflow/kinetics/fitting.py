@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import FovflowError
 from fovflow.kinetics import verdicts
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.intervals import (
@@ -115,14 +115,7 @@ def fit_cells(
     """
     chosen = get_model(model)
     fixed = dict(fixed or {})
-    chosen.known([*fixed, *shared])
-    for name, value in fixed.items():
-        if name in shared or not np.isfinite(value):
-            raise ConfigError(
-                f"{name} is held and shared" if name in shared else f"{name} is held at {value}",
-                remedy="hold a parameter at a number, or let the cells share it",
-            )
-    parameters = chosen.changed(start or {}, bounds or {})
+    parameters = chosen.changed(start or {}, bounds or {}, fixed, shared)
     y = np.atleast_2d(np.asarray(values, float))
     t = _times(times_h, y)
     span = (float(np.ptp(t)) if t.size else 0.0) or 1.0
@@ -149,14 +142,41 @@ def fit_cells(
     work.first(traces)
     if noise == "estimated" and settings == "default" and not problem.logarithmic:
         traces = work.weighted(traces)
-    found = work.finish(traces)
-    fits = _collected(problem, reasons, found, fit=fit, y=y, counts=counts)
-    for part, numbers in zip((fits.se, fits.low, fits.high), together[1:], strict=False):
-        for name, number in zip(shared, numbers, strict=True):
-            part[name] = np.where(np.isnan(fits.value[name]), np.nan, number)
+    table, likelihood, curve = work.finish(traces, fit, reasons, y.shape)
+    for j, name in enumerate(shared if together else ()):
+        place = chosen.names.index(name)
+        table[1:, fit, place] = [[numbers[j]] for numbers in together[1:]]
+    table[:, np.isnan(curve).all(axis=1)] = np.nan
+    names = [*chosen.names, *(each.name for each in targets(problem) if each.place < 0)]
+    value, se, low, high = (dict(zip(names, part.T, strict=True)) for part in table)
+    used, k = counts.sum(axis=1), problem.count + 1
+    fits = Fits(
+        chosen,
+        value,
+        se,
+        low,
+        high,
+        _explained(problem, y, counts, curve),
+        likelihood + 2 * k,
+        likelihood + k * np.log(np.maximum(used, 1)),
+        used,
+        np.array([each.success for each in reasons]),
+        [each.text for each in reasons],
+        curve,
+    )
     if population:
         fits.population = shrink(chosen, fits.value, fits.se, fits.success)
     return fits
+
+
+def _explained(problem: Problem, y: Array, counts: np.ndarray, curve: Array) -> Array:
+    """Return R²."""
+    shown = np.where(counts, np.log(y) if problem.logarithmic else y, np.nan)
+    fitted = np.log(curve) if problem.logarithmic else curve
+    mean = np.nansum(shown, axis=1, keepdims=True) / counts.sum(axis=1, keepdims=True)
+    left = np.where(counts, (shown - fitted) ** 2, 0.0).sum(axis=1)
+    r_squared = 1 - left / np.nansum((shown - mean) ** 2, axis=1)
+    return np.where(np.isfinite(r_squared), r_squared, np.nan)
 
 
 def _times(times_h: ArrayLike, y: Array) -> Array:
@@ -184,17 +204,6 @@ def _offence(t: Array) -> str:
     return f"{t[row, column + 1]:g} h after {t[row, column]:g} h"
 
 
-@dataclass
-class _Rows:
-    """What the last stage finds; `table`: (value, error, low, high; cells; targets)."""
-
-    table: Array
-    theta: Array
-    likelihood: Array
-    curve: Array
-    reasons: list[verdicts.Reasons]
-
-
 class _Work:
     """The stages of a fit, chunk by chunk in threads; one that fails is cut to its bad cells."""
 
@@ -202,8 +211,7 @@ class _Work:
         self, problem: Problem, traces: Traces, loss: Loss, settings: Settings, threads: int
     ):
         self.problem, self.loss, self.settings, self.threads = problem, loss, settings, threads
-        self.best: Point
-        self.others: list[Point] = []
+        self.best, *self.others = (Point(*(np.empty(0),) * 8) for _ in range(5))
         self.failed = np.zeros(len(traces), bool)
         self.counted = (traces.root > 0).sum(axis=1).astype(float)
 
@@ -228,8 +236,14 @@ class _Work:
     def first(self, traces: Traces) -> None:
         """Search the minima of all cells, with equal weights."""
         n, problem = len(traces), self.problem
-        self.best = self._empty(n)
-        self.others = [self._empty(n) for _ in range(4)]
+        z, linear, size = len(problem.free), len(problem.linear), problem.count
+        shapes = ((z,), (linear,), (len(problem.nonlinear),), (len(problem.nonlinear), z))
+        for each in (self.best, *self.others):
+            arrays = (np.zeros((n, *shape)) for shape in (*shapes, (), (size, size), (size,)))
+            each.z, each.amplitudes, each.theta, each.turn, rss, each.hessian, each.gradient = (
+                arrays
+            )
+            each.rss, each.settled = rss + np.inf, np.zeros(n, bool)
 
         def work(rows: np.ndarray) -> None:
             own = traces.take(rows)
@@ -242,15 +256,6 @@ class _Work:
                 kept.put(rows, other)
 
         self.chunks(n, work)
-
-    def _empty(self, n: int) -> Point:
-        problem = self.problem
-        z, linear = len(problem.free), len(problem.linear)
-        size = len(problem.free_linear) + z
-        shapes = ((z,), (linear,), (len(problem.nonlinear),), (len(problem.nonlinear), z))
-        arrays = [np.zeros((n, *shape)) for shape in (*shapes, (), (size, size), (size,))]
-        arrays[4] += np.inf
-        return Point(*arrays, np.zeros(n, bool))
 
     def weighted(self, plain: Traces) -> Traces:
         """Return the traces with weights from the noise, and fit again from the minima."""
@@ -280,22 +285,49 @@ class _Work:
             some = rows[np.isfinite(each.rss[rows])]
             each.put(some, descend(self.problem, traces.take(some), each.z[some], 15, 1e-7))
 
-    def finish(self, traces: Traces) -> _Rows:
-        """Return values, errors, intervals and reasons of all cells."""
-        n, problem = len(traces), self.problem
-        found = _Rows(
-            np.full((4, n, len(targets(problem))), np.nan),
-            np.full((n, len(problem.low)), np.nan),
-            np.full(n, np.nan),
-            np.full(traces.y.shape, np.nan),
-            [verdicts.Reasons(["model failed"], hopeless=True) for _ in range(n)],
-        )
-        self.chunks(n, partial(self._finish, traces, found))
-        return found
+    def finish(
+        self,
+        traces: Traces,
+        fit: np.ndarray,
+        reasons: list[verdicts.Reasons],
+        shape: tuple[int, ...],
+    ) -> tuple[Array, Array, Array]:
+        """Return table (value, error, low, high; cells; columns), likelihood and curves.
 
-    def _finish(self, traces: Traces, found: _Rows, rows: np.ndarray) -> None:
-        rows = rows[~self.failed[rows]]
-        problem, own = self.problem, traces.take(rows)
+        `fit`: which of the cells the traces are; the rest is NaN. Columns are all parameters, and
+        sum and product where rates can be exchanged.
+        """
+        problem, wanted = self.problem, targets(self.problem)
+        count = len(problem.low)
+        more = [count + k for k in range(sum(each.place < 0 for each in wanted))]
+        columns = [each.place for each in wanted if each.place >= 0] + more
+        table = np.full((4, shape[0], count + len(more)), np.nan)
+        table[:, :, :count] = problem.fixed
+        table[1, :, :count] *= 0
+        likelihood, curve = np.full(shape[0], np.nan), np.full(shape, np.nan)
+
+        def work(rows: np.ndarray) -> None:
+            rows = rows[~self.failed[rows]]
+            own, said, best, some = self._finished(traces.take(rows), rows)
+            cells, weight = fit[rows], own.root**2
+            table[np.ix_(range(4), cells, columns)] = some
+            used = (weight > 0).sum(axis=1)
+            likelihood[cells] = used * (np.log(2 * np.pi * best.rss / used) + 1)
+            likelihood[cells] -= np.log(np.where(weight > 0, weight, 1.0)).sum(axis=1)
+            curve[cells] = problem.curves(own, best)
+            for i, each in zip(cells, said, strict=True):
+                reasons[i] = verdicts.joined(reasons[i], each)
+
+        self.chunks(len(traces), work)
+        for i in fit[self.failed]:
+            reasons[i] = verdicts.joined(reasons[i], verdicts.Reasons(["model failed"], True))
+        return table, likelihood, curve
+
+    def _finished(
+        self, own: Traces, rows: np.ndarray
+    ) -> tuple[Traces, list[verdicts.Reasons], Point, Array]:
+        """Return the cells with their last weights, reasons, minima and table of the targets."""
+        problem = self.problem
         best = self.best.take(rows)
         others = [each.take(rows) for each in self.others]
         if self.loss == "soft_l1" and self.settings == "default":
@@ -327,17 +359,10 @@ class _Work:
             onset = places == problem.onset
             errors[:, onset] = (ends.high - ends.low)[:, onset] / 12**0.5
         table = np.stack([measured(problem, best)[0], errors, *ends[:2]])
-        found.theta[rows] = theta
-        found.likelihood[rows] = used * (np.log(2 * np.pi * best.rss / used) + 1) - np.log(
-            np.where(counts, own.root**2, 1.0)
-        ).sum(axis=1)
-        found.curve[rows] = problem.curves(own, best)
         cases = verdicts.Cases(
             problem, own, best, others, height, theta, alike, weakest, correlated
         )
-        for i, reasons in zip(rows, verdicts.after(cases, table), strict=True):
-            found.reasons[i] = reasons
-        found.table[:, rows] = table
+        return own, verdicts.after(cases, table), best, table
 
     def _residuals(self, traces: Traces, best: Point) -> Array:
         curve = self.problem.curves(traces, best)
@@ -390,58 +415,3 @@ def classic(problem: Problem, traces: Traces, loss: Loss) -> Point:
     point = problem.assess(traces, problem.inward(theta), theta[:, problem.linear])
     point.settled = settled
     return point
-
-
-def _collected(
-    problem: Problem,
-    reasons: list[verdicts.Reasons],
-    found: _Rows,
-    *,
-    fit: np.ndarray,
-    y: Array,
-    counts: np.ndarray,
-) -> Fits:
-    n, names, wanted = len(y), problem.model.names, targets(problem)
-    for row, i in enumerate(fit):
-        reasons[i] = verdicts.joined(reasons[i], found.reasons[row])
-
-    def spread(values: Array) -> Array:
-        whole = np.full((n, *values.shape[1:]), np.nan)
-        whole[fit] = values
-        return whole
-
-    parts: list[dict[str, Array]] = []
-    for k in range(4):
-        parts.append({each.name: spread(found.table[k, :, j]) for j, each in enumerate(wanted)})
-        for i, name in enumerate(names):
-            held = np.full(n, problem.fixed[i] if k != 1 else 0.0)
-            if name not in parts[k]:
-                parts[k][name] = np.where(np.isnan(spread(found.theta[:, i])), np.nan, held)
-    parts = [
-        {name: part[name] for name in [*names, *(x for x in part if x not in names)]}
-        for part in parts
-    ]
-    curve = spread(found.curve)
-    used = counts.sum(axis=1)
-    shown = np.where(counts, np.log(y) if problem.logarithmic else y, np.nan)
-    fitted = np.log(curve) if problem.logarithmic else curve
-    mean = np.nansum(shown, axis=1, keepdims=True) / used[:, None]
-    left = np.nansum((shown - fitted) ** 2, axis=1)
-    r_squared = 1 - left / np.nansum((shown - mean) ** 2, axis=1)
-    r_squared = np.where(np.isnan(curve).all(axis=1) | ~np.isfinite(r_squared), np.nan, r_squared)
-    likelihood, k = spread(found.likelihood), problem.count + 1
-    value, se, low, high = parts
-    return Fits(
-        problem.model,
-        value,
-        se,
-        low,
-        high,
-        r_squared,
-        likelihood + 2 * k,
-        likelihood + k * np.log(np.maximum(used, 1)),
-        used,
-        np.array([each.success for each in reasons]),
-        [each.text for each in reasons],
-        curve,
-    )

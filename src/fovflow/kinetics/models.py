@@ -126,13 +126,27 @@ class Model:
         return np.asarray(sum(amplitudes[:, [i]] * value for i, value in enumerate(values)))
 
     def changed(
-        self, start: Mapping[str, float], bounds: Mapping[str, Sequence[float]]
+        self,
+        start: Mapping[str, float],
+        bounds: Mapping[str, Sequence[float]],
+        fixed: Mapping[str, float] | None = None,
+        shared: Sequence[str] = (),
     ) -> dict[str, Parameter]:
         """Return the parameters with other starts and bounds; all errors are `ConfigError`.
 
         Where only bounds are given and the start lies outside of them, it moves to the nearer one.
+        `fixed` and `shared` are checked.
         """
-        self.known([*start, *bounds])
+        fixed = fixed or {}
+        self._known([*start, *bounds, *fixed, *shared])
+        for name, value in fixed.items():
+            if name in shared or not np.isfinite(value):
+                raise ConfigError(
+                    f"{name} is held and shared"
+                    if name in shared
+                    else f"{name} is held at {value}",
+                    remedy="hold a parameter at a number, or let the cells share it",
+                )
         found = {}
         for each in self.parameters:
             low, high = (float(bound) for bound in bounds.get(each.name, (each.low, each.high)))
@@ -158,7 +172,7 @@ class Model:
             found[each.name] = replace(each, start=first, low=low, high=high)
         return found
 
-    def known(self, names: Sequence[str]) -> None:
+    def _known(self, names: Sequence[str]) -> None:
         """Raise ConfigError if there is no parameter of one of these names."""
         for name in names:
             if name not in self.names:

@@ -206,7 +206,7 @@ class Problem:
             if len(columns) == 3:
                 theta[:, self.chain[0]] -= theta[:, self.chain[2]]
                 slopes[:, 0] -= slopes[:, 2]
-            turn[np.ix_(range(len(z)), self.chain, columns)] = slopes
+            turn[np.ix_(np.arange(len(z)), np.array(self.chain), columns)] = slopes
         if self.stepped:
             turn[:, self.onset] = 0.0
         return theta[:, self.nonlinear], turn[:, self.nonlinear]
@@ -344,10 +344,11 @@ class Problem:
         for i in range(count):
             residual -= amplitudes[:, [i]] * rows[:, i]
         for place, k in enumerate(moving, count + 1):
-            (i, part), *others = ((i, row[k]) for i, row in enumerate(slopes) if row[k] is not None)
-            np.multiply(amplitudes[:, [i]], part, out=rows[:, place])
-            for i, part in others:
-                rows[:, place] += amplitudes[:, [i]] * part
+            rows[:, place] = 0.0
+            for i, row in enumerate(slopes):
+                part = row[k]
+                if part is not None:
+                    rows[:, place] += amplitudes[:, [i]] * part
         if weighted:
             rows[:, count + 1 :] *= root[:, None]
         if self.logarithmic:

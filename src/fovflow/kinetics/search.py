@@ -261,7 +261,7 @@ def refine_onset(problem: Problem, traces: Traces, best: Point) -> tuple[Array, 
         else:
             trial[:, column] += offset * apart
         trial = problem.moved(trial)
-        found = problem.assess(traces, trial)
+        found = problem.assess(traces, trial, best.amplitudes if problem.logarithmic else None)
         better = found.rss < least * (1 - 1e-9)
         z[better], least[better] = trial[better], found.rss[better]
     rows = np.flatnonzero(least < best.rss)
@@ -292,7 +292,7 @@ def search(problem: Problem, traces: Traces) -> tuple[Point, list[Point]]:
     infinite.
     """
     rough = traces if problem.stepped else traces.thinned(_ROUGH)
-    near = np.where(problem.logs[problem.free], _SAME, problem.span / traces.y.shape[1])
+    near = np.where(problem.logs[problem.free], _SAME, 0.5 * problem.span / traces.y.shape[1])
     found = [descend(problem, rough, z, 4, 1e-5) for z in starts(problem, traces)]
     best = found[0]
     for other in found[1:]:
