@@ -397,21 +397,32 @@ def classic(problem: Problem, traces: Traces, loss: Loss) -> Point:
     from scipy.optimize import least_squares
 
     free = np.sort(np.concatenate([problem.free_linear, problem.free])).astype(int)
+    linear, nonlinear = problem.linear, problem.nonlinear
     theta = np.tile(problem.start, (len(traces), 1))
     settled = np.zeros(len(traces), bool)
-    for i in range(len(traces)):
+    for i, row in enumerate(theta):
         on = traces.root[i] > 0
         t, y = traces.t[i, on], traces.y[i, on]
 
-        def residual(x: Array, t: Array = t, y: Array = y, row: Array = theta[i]) -> Array:
+        def residual(x: Array, t: Array = t, y: Array = y, row: Array = row) -> Array:
             row[free] = x
-            curve: Array = problem.model.evaluate(t, row)[0]
-            return curve - y
+            return np.asarray(problem.model.evaluate(t, row)[0] - y)
 
-        done = least_squares(
-            residual, problem.start[free], bounds=(problem.low[free], problem.high[free]), loss=loss
-        )
-        theta[i, free], settled[i] = done.x, done.success
+        def jacobian(x: Array, t: Array = t, row: Array = row) -> Array:
+            row[free] = x
+            values, slopes = problem.model.slopes(t[None], row[None, nonlinear])
+            found = np.zeros((len(row), len(t)))
+            for k, (value, own) in enumerate(zip(values, slopes, strict=True)):
+                if len(linear):
+                    found[linear[k]] = value[0]
+                for place, slope in zip(nonlinear, own, strict=True):
+                    if slope is not None:
+                        found[place] += (row[linear[k]] if len(linear) else 1.0) * slope[0]
+            return np.asarray(found[free].T)
+
+        bounds = problem.low[free], problem.high[free]
+        done = least_squares(residual, problem.start[free], jacobian, bounds, loss=loss)
+        row[free], settled[i] = done.x, done.success
     point = problem.assess(traces, problem.inward(theta), theta[:, problem.linear])
     point.settled = settled
     return point

@@ -261,9 +261,10 @@ def refine_onset(problem: Problem, traces: Traces, best: Point) -> tuple[Array, 
         else:
             trial[:, column] += offset * apart
         trial = problem.moved(trial)
-        found = problem.assess(traces, trial, best.amplitudes if problem.logarithmic else None)
+        # Where logarithms are compared, the amplitudes have to follow first.
+        found = descend(problem, traces, trial, 8 if problem.logarithmic else 0, 1e-5)
         better = found.rss < least * (1 - 1e-9)
-        z[better], least[better] = trial[better], found.rss[better]
+        z[better], least[better] = found.z[better], found.rss[better]
     rows = np.flatnonzero(least < best.rss)
     return z[rows], rows
 
