@@ -43,6 +43,16 @@ def test_rates_of_noisy_cells_are_near_and_their_intervals_hold_the_truth():
             assert np.median(errors(fits, theta, name)) < 0.03
 
 
+def test_an_interval_that_meets_a_bound_ends_there():
+    t, y, theta = cells("trivial", 150, 0.1, hours=6.0, onsets=(0.5, 5.0), beta=0.04)
+    fits = fit_cells(t, y, fixed={"beta": 0.04})
+    for i, name in ((0, "t0"), (1, "ktl"), (2, "delta")):
+        low, high = fits.low[name][fits.success], fits.high[name][fits.success]
+        assert np.isfinite(low + high).mean() >= 0.99
+        assert np.mean((low <= theta[fits.success, i]) & (theta[fits.success, i] <= high)) >= 0.88
+    assert (fits.low["delta"] == pytest.approx(1e-5, rel=1e-6)).any()
+
+
 def test_noise_that_rises_with_the_signal_is_found():
     t, y, theta = cells("trivial", 200, 0.1, relative=True, beta=0.04)
     names = MODELS["trivial"].names

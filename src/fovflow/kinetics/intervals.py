@@ -164,6 +164,9 @@ def _ends(
     center = measured(problem, best)[0][cells, which]
     outer = np.full(n, np.nan)
     found, lower, reach = np.zeros(n, bool), z.copy(), np.ones(n)
+    places = np.array([each.place for each in targets(problem)])[which]
+    bound = np.where(side < 0, problem.low[places], problem.high[places])
+    bound[places < 0] = np.nan
     least = best.rss[cells] - 1e-3 * height
     threshold = best.rss[cells] + height
     rows = np.arange(n)
@@ -194,6 +197,7 @@ def _ends(
         # An onset that passes a frame meets a kink, at which steps may go to and fro.
         patience = 1 if turn < _PATIENCE else 5
         done = (np.abs(over) <= _LEVEL) & (ahead <= patience * _LAST * np.abs(value - center[rows]))
+        done |= (np.abs(value - bound[rows]) <= 1e-9 * np.abs(bound[rows])) & (over <= 0)
         new_amplitudes = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
         new_z = problem.moved(z[rows], step[:, first:])
         back = far[:, None]
