@@ -157,32 +157,31 @@ def _ends(
     cells, which, side = ends
     n, height = len(cells), height[cells]
     now = best.take(cells)
-    amplitudes, z = now.amplitudes.copy(), now.z.copy()
-    last_amplitudes, last_z = amplitudes.copy(), z.copy()
-    first = len(problem.free_linear)
+    first, count = len(problem.free_linear), now.amplitudes.shape[1]
+    x = np.concatenate([now.amplitudes, now.z], axis=1)
+    before = x.copy()
     most = np.where(problem.logs[problem.free], 1.0, 0.1 * problem.span)
     center = measured(problem, best)[0][cells, which]
     outer = np.full(n, np.nan)
-    found, lower, reach = np.zeros(n, bool), z.copy(), np.ones(n)
+    lower, reach = now.z.copy(), np.ones(n)
     places = np.array([each.place for each in targets(problem)])[which]
     bound = np.where(side < 0, problem.low[places], problem.high[places])
     bound[places < 0] = np.nan
-    least = best.rss[cells] - 1e-3 * height
+    little = now.rss - 1e-3 * height
+    least = little.copy()
     threshold = best.rss[cells] + height
     rows = np.arange(n)
     for turn in range(_ITERATIONS):
         if not rows.size:
             break
         if turn:
-            given = amplitudes[rows] if joint else None
-            now = problem.assess(traces, z[rows], given, cells[rows])
-        rss, amplitudes[rows] = now.rss, now.amplitudes
-        values, gradients = measured(problem, now)
+            given = x[rows, :count] if joint else None
+            now = problem.assess(traces, x[rows, count:], given, cells[rows])
+        rss, x[rows, :count] = now.rss, now.amplitudes
         index = np.arange(len(rows)), which[rows]
-        value, gradient = values[index], gradients[index]
+        value, gradient = (part[index] for part in measured(problem, now))
         deeper = rss < least[rows]
-        lower[rows[deeper]], least[rows[deeper]] = z[rows[deeper]], rss[deeper]
-        found[rows[deeper]] = True
+        lower[rows[deeper]], least[rows[deeper]] = now.z[deeper], rss[deeper]
         step = _outward(
             problem, now, gradient=gradient, side=side[rows], room=threshold[rows] - rss
         )
@@ -198,22 +197,18 @@ def _ends(
         patience = 1 if turn < _PATIENCE else 5
         done = (np.abs(over) <= _LEVEL) & (ahead <= patience * _LAST * np.abs(value - center[rows]))
         done |= (np.abs(value - bound[rows]) <= 1e-9 * np.abs(bound[rows])) & (over <= 0)
-        new_amplitudes = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
-        new_z = problem.moved(z[rows], step[:, first:])
-        back = far[:, None]
-        new_z = np.where(back, last_z[rows], new_z)
-        new_amplitudes = np.where(back, last_amplitudes[rows], new_amplitudes)
-        stays = (np.abs(new_z - z[rows]).max(axis=1, initial=0.0) < 1e-9) & (
-            np.abs(new_amplitudes - amplitudes[rows]) <= 1e-9 * (1 + np.abs(amplitudes[rows]))
-        ).all(axis=1)
-        last_amplitudes[rows[~far]], last_z[rows[~far]] = amplitudes[rows[~far]], z[rows[~far]]
-        amplitudes[rows], z[rows] = new_amplitudes, new_z
+        further = problem_amplitudes(problem, now.amplitudes, step[:, :first])
+        new = np.concatenate([further, problem.moved(now.z, step[:, first:])], axis=1)
+        new = np.where(far[:, None], before[rows], new)
+        stays = (np.abs(new - x[rows]) <= 1e-9 * (1 + np.abs(x[rows]))).all(axis=1)
+        before[rows[~far]] = x[rows[~far]]
+        x[rows] = new
         rows = rows[~done & ~stays]
     last = best.take(cells)
-    last.z, last.amplitudes, (last.theta, last.turn) = z, amplitudes, problem.outward(z)
+    last.amplitudes, (last.theta, last.turn) = x[:, :count], problem.outward(x[:, count:])
     value = measured(problem, last)[0][np.arange(n), which]
     value[rows] = side[rows] * outer[rows]
-    return value, found, lower
+    return value, least < little, lower
 
 
 def _outward(problem: Problem, point: Point, *, gradient: Array, side: Array, room: Array) -> Array:
