@@ -159,11 +159,10 @@ def _ends(
     now = best.take(cells)
     first, count = len(problem.free_linear), now.amplitudes.shape[1]
     x = np.concatenate([now.amplitudes, now.z], axis=1)
-    before = x.copy()
     most = np.where(problem.logs[problem.free], 1.0, 0.1 * problem.span)
     center = measured(problem, best)[0][cells, which]
     outer = np.full(n, np.nan)
-    lower, reach = now.z.copy(), np.ones(n)
+    before, lower, reach = x.copy(), now.z.copy(), np.ones(n)
     places = np.array([each.place for each in targets(problem)])[which]
     bound = np.where(side < 0, problem.low[places], problem.high[places])
     bound[places < 0] = np.nan
