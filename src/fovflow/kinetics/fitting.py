@@ -31,7 +31,7 @@ from fovflow.kinetics.search import descend, merge, search
 _ROUNDS = 4
 """Times that noise and fit are estimated in turn."""
 _CHUNK = 1024
-"""Cells fitted together; about 100 MB."""
+"""Most cells fitted together; about 100 MB."""
 Settings = Literal["default", "classic"]
 Loss = Literal["linear", "soft_l1"]
 Noise = Literal["estimated", "constant"]
@@ -132,7 +132,7 @@ def fit_cells(
     order = sorted(
         range(len(y)), key=lambda i: (y[i].tobytes(), t[i].tobytes(), counts[i].tobytes())
     )
-    fit = np.array([i for i in order if not reasons[i].hopeless], int)
+    fit = np.array([i for i in order if reasons[i].success], int)
     traces = Traces(t, y, counts.astype(float)).take(fit)
     work = _Work(problem, traces, loss, settings, threads or os.cpu_count() or 1)
     together: tuple[Array, ...] = ()
@@ -161,7 +161,7 @@ def fit_cells(
         likelihood + k * np.log(np.maximum(used, 1)),
         used,
         np.array([each.success for each in reasons]),
-        [each.text for each in reasons],
+        [";".join(each.said) or "ok" for each in reasons],
         curve,
     )
     if population:
@@ -187,21 +187,17 @@ def _times(times_h: ArrayLike, y: Array) -> Array:
             found=f"times of shape {t.shape}, values of shape {y.shape}",
             remedy="give one time for each column of the values, in hours",
         )
-    if not np.isfinite(t).all() or (np.diff(t, axis=-1) <= 0).any():
+    t = np.atleast_2d(t)
+    found = "" if np.isfinite(t).all() else "a time that is no number"
+    for row, column in np.argwhere(np.diff(t, axis=1) <= 0)[:1]:
+        found = found or f"{t[row, column + 1]:g} h after {t[row, column]:g} h"
+    if found:
         raise FovflowError(
             "the times do not ascend",
-            found=f"{_offence(np.atleast_2d(t))}",
+            found=found,
             remedy="sort the points by time, and keep one point for each time",
         )
-    same = t.ndim == 1 or (len(t) > 0 and bool((t == t[0]).all()))
-    return np.broadcast_to(np.atleast_2d(t)[:1] if same else t, y.shape)
-
-
-def _offence(t: Array) -> str:
-    if not np.isfinite(t).all():
-        return "a time that is no number"
-    row, column = np.argwhere(np.diff(t, axis=1) <= 0)[0]
-    return f"{t[row, column + 1]:g} h after {t[row, column]:g} h"
+    return np.broadcast_to(t[:1] if (t == t[:1]).all() else t, y.shape)
 
 
 class _Work:
@@ -229,7 +225,8 @@ class _Work:
                 for half in np.array_split(rows, 2):
                     guarded(half)
 
-        chunks = [np.arange(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
+        size = min(_CHUNK, max(-(-n // self.threads), 64))
+        chunks = [np.arange(i, min(i + size, n)) for i in range(0, n, size)]
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(guarded, chunks))
 
@@ -316,11 +313,11 @@ class _Work:
             likelihood[cells] -= np.log(np.where(weight > 0, weight, 1.0)).sum(axis=1)
             curve[cells] = problem.curves(own, best)
             for i, each in zip(cells, said, strict=True):
-                reasons[i] = verdicts.joined(reasons[i], each)
+                reasons[i].add(each)
 
         self.chunks(len(traces), work)
         for i in fit[self.failed]:
-            reasons[i] = verdicts.joined(reasons[i], verdicts.Reasons(["model failed"], True))
+            reasons[i].add(verdicts.Reasons(["model failed"], success=False))
         return table, likelihood, curve
 
     def _finished(
