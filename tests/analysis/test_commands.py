@@ -182,7 +182,7 @@ def test_many_files_in_one_call(kinetics, capsys):
     assert fitted.ktl.to_list() == [2, 4]
     assert kinetics.calls[0] == {
         "model": "line", "fixed": {"km": 1.28}, "bounds": {"t0": (0, 8)}, "start": {"t0": 1},
-        "settings": "default", "population": True,
+        "shared": ["beta"], "settings": "default", "population": True,
     }  # fmt: skip
     assert not Path("a/two_fitted_line.csv").exists()
 
