@@ -334,7 +334,11 @@ class _Work:
         freedom = np.maximum(self.counted[rows] - problem.count, 1)
         places = np.array([each.place for each in targets(problem)])
         for attempt in range(2):
-            lag = autocorrelation(self._residuals(own, best), counts)
+            curve = problem.curves(own, best)
+            residual = (own.y - curve) * own.root
+            if problem.logarithmic:
+                residual = np.where(counts, np.log(own.y / np.maximum(curve, 1e-12)), 0.0)
+            lag = autocorrelation(residual, counts)
             exact = best.rss <= 1e-12 * np.square(own.y * own.root).sum(axis=1)
             correlated = (lag * np.sqrt(used) > verdicts.CORRELATED) & ~exact
             inflation = np.where(correlated, (1 + lag) / np.maximum(1 - lag, 0.05), 1.0)
@@ -360,13 +364,6 @@ class _Work:
             problem, own, best, others, height, theta, alike, weakest, correlated
         )
         return own, verdicts.after(cases, table), best, table
-
-    def _residuals(self, traces: Traces, best: Point) -> Array:
-        curve = self.problem.curves(traces, best)
-        if self.problem.logarithmic:
-            ratio = np.log(traces.y / np.maximum(curve, 1e-12))
-            return np.where(traces.root > 0, ratio, 0.0)
-        return np.asarray((traces.y - curve) * traces.root)
 
 
 def autocorrelation(residual: Array, counts: np.ndarray) -> Array:
