@@ -154,9 +154,9 @@ class Problem:
         """
         names = self.model.names
         self.alike = False
-        if self.model.exponents is None:
-            return []
         chain = [names.index(name) for name in ("km", "delta", "beta") if name in names]
+        if self.model.exponents is None or not {"delta", "beta"} <= set(names):
+            return []
         low, high = np.maximum(self.low[chain], 1e-300), np.maximum(self.high[chain], 1e-300)
         a, b = chain[-2:]
         apart = abs(np.log(low[-2] / low[-1])) + abs(np.log(high[-2] / high[-1]))
