@@ -143,6 +143,9 @@ def fit_cells(
     if noise == "estimated" and settings == "default" and not problem.logarithmic:
         traces = work.weighted(traces)
     table, likelihood, curve = work.finish(traces, fit, reasons, y.shape)
+    if not np.isfinite(together).all():
+        for i in fit:
+            reasons[i].add(verdicts.Reasons(["interval not found"]))
     for j, name in enumerate(shared if together else ()):
         place = chosen.names.index(name)
         table[1:, fit, place] = [[numbers[j]] for numbers in together[1:]]
