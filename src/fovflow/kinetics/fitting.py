@@ -20,7 +20,6 @@ from fovflow.kinetics.intervals import (
     measured,
     over_frames,
     standard_errors,
-    targets,
 )
 from fovflow.kinetics.models import Model, ModelError, get_model
 from fovflow.kinetics.noise import student, variances
@@ -150,8 +149,7 @@ def fit_cells(
         place = chosen.names.index(name)
         table[1:, fit, place] = [[numbers[j]] for numbers in together[1:]]
     table[:, np.isnan(curve).all(axis=1)] = np.nan
-    names = [*chosen.names, *(each.name for each in targets(problem) if each.place < 0)]
-    value, se, low, high = (dict(zip(names, part.T, strict=True)) for part in table)
+    value, se, low, high = (dict(zip(problem.columns, part.T, strict=True)) for part in table)
     used, k = counts.sum(axis=1), problem.count + 1
     fits = Fits(
         chosen,
@@ -297,20 +295,17 @@ class _Work:
         `fit`: which of the cells the traces are; the rest is NaN. Columns are all parameters, and
         sum and product where rates can be exchanged.
         """
-        problem, wanted = self.problem, targets(self.problem)
-        count = len(problem.low)
-        more = [count + k for k in range(sum(each.place < 0 for each in wanted))]
-        columns = [each.place for each in wanted if each.place >= 0] + more
-        table = np.full((4, shape[0], count + len(more)), np.nan)
-        table[:, :, :count] = problem.fixed
-        table[1, :, :count] *= 0
+        problem = self.problem
+        table = np.full((4, shape[0], len(problem.columns)), np.nan)
+        table[:, :, : len(problem.fixed)] = problem.fixed
+        table[1] *= 0
         likelihood, curve = np.full(shape[0], np.nan), np.full(shape, np.nan)
 
         def work(rows: np.ndarray) -> None:
             rows = rows[~self.failed[rows]]
             own, said, best, some = self._finished(traces.take(rows), rows)
             cells, weight = fit[rows], own.root**2
-            table[np.ix_(range(4), cells, columns)] = some
+            table[np.ix_(np.arange(4), cells, problem.targets)] = some
             used = (weight > 0).sum(axis=1)
             likelihood[cells] = used * (np.log(2 * np.pi * best.rss / used) + 1)
             likelihood[cells] -= np.log(np.where(weight > 0, weight, 1.0)).sum(axis=1)
@@ -335,7 +330,6 @@ class _Work:
         counts = own.root > 0
         used = counts.sum(axis=1)
         freedom = np.maximum(self.counted[rows] - problem.count, 1)
-        places = np.array([each.place for each in targets(problem)])
         for attempt in range(2):
             curve = problem.curves(own, best)
             residual = (own.y - curve) * own.root
@@ -352,15 +346,14 @@ class _Work:
             if problem.stepped:
                 ends = over_frames(problem, own, best, height)
                 break
-            asked = np.where(places >= 0, ~alike[:, places], alike.any(axis=1, keepdims=True))
-            ends = intervals(problem, own, best, height, asked)
+            ends = intervals(problem, own, best, height, verdicts.shown(problem, alike))
             better = np.flatnonzero(ends.deeper)
             if attempt or not better.size or self.settings == "classic":
                 break
             best = merge(best, descend(problem, own.take(better), ends.z[better]), better)
         errors, weakest = standard_errors(problem, best, variance)
         if problem.stepped:
-            onset = places == problem.onset
+            onset = problem.targets == problem.onset
             errors[:, onset] = (ends.high - ends.low)[:, onset] / 12**0.5
         table = np.stack([measured(problem, best)[0], errors, *ends[:2]])
         cases = verdicts.Cases(

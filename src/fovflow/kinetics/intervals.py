@@ -27,13 +27,6 @@ _LAST = 0.15
 more step is the last; it is taken without looking at the curve again."""
 
 
-class Target(NamedTuple):
-    """What an interval is asked of: a parameter, or ``sum`` or ``product`` of rates."""
-
-    name: str
-    place: int = -1
-
-
 class Interval(NamedTuple):
     """The ends of intervals, (cells, targets); NaN where none was asked for or none was found.
 
@@ -47,14 +40,6 @@ class Interval(NamedTuple):
     z: Array
 
 
-def targets(problem: Problem) -> list[Target]:
-    """Return the free parameters, and sum and product where rates can be exchanged."""
-    names = problem.model.names
-    free = [*problem.free_linear, *problem.free]
-    found = [Target(names[i], int(i)) for i in sorted(free)]
-    return [*found, Target("sum"), Target("product")] if problem.model.exponents else found
-
-
 def measured(problem: Problem, point: Point) -> tuple[Array, Array]:
     """Return the targets' values, and their gradients in (free amplitudes, steps)."""
     theta, turn = point.theta, point.turn
@@ -63,7 +48,7 @@ def measured(problem: Problem, point: Point) -> tuple[Array, Array]:
     slopes = np.zeros((n, len(problem.low), first + turn.shape[2]))
     slopes[:, problem.free_linear, np.arange(first)] = 1.0
     slopes[:, problem.nonlinear, first:] = turn
-    places = sorted([*problem.free_linear, *problem.free])
+    places = problem.targets[problem.targets < len(problem.low)]
     values, slopes = values[:, places], slopes[:, places]
     if problem.model.exponents is None:
         return values, slopes
@@ -95,9 +80,9 @@ def intervals(
         np.zeros(n, bool),
         np.full_like(best.z, np.nan),
     )
-    linear = [each.place in problem.free_linear for each in targets(problem)]
+    linear = np.isin(problem.targets, problem.free_linear)
     for group in (True, False):
-        cells, which = np.nonzero(asked & (np.array(linear) == group))
+        cells, which = np.nonzero(asked & (linear == group))
         half = len(cells)
         cells, which = np.tile(cells, 2), np.tile(which, 2)
         value, deeper, z = _ends(
@@ -121,10 +106,9 @@ def over_frames(problem: Problem, traces: Traces, best: Point, height: Array) ->
     Between two frames the onset changes nothing but the amplitudes. The intervals are those at
     both ends (2.5 % inside) of every frame whose sum of squares stays below the threshold.
     """
-    wanted = targets(problem)
     column = problem.column(problem.onset)
-    onset = [each.place for each in wanted].index(problem.onset)
-    low = np.full((len(traces), len(wanted)), np.nan)
+    onset = problem.targets == problem.onset
+    low = np.full((len(traces), len(onset)), np.nan)
     high = low.copy()
     for offset in range(-_FRAMES, _FRAMES + 1):
         before, after = frame(traces.t, best.z[:, column], offset)
@@ -136,10 +120,9 @@ def over_frames(problem: Problem, traces: Traces, best: Point, height: Array) ->
             room = height[some] - (there.rss - best.rss[some])
             rows, inside = some[room > 0], there.take(np.flatnonzero(room > 0))
             own = traces.take(rows)
-            asked = np.ones((len(rows), len(wanted)), bool)
-            asked[:, onset] = False
+            asked = np.tile(~onset, (len(rows), 1))
             ends = intervals(problem, own, inside, room[room > 0], asked)
-            ends.low[:, onset] = ends.high[:, onset] = inside.z[:, column]
+            ends.low[:, onset] = ends.high[:, onset] = inside.z[:, [column]]
             low[rows], high[rows] = np.fmin(low[rows], ends.low), np.fmax(high[rows], ends.high)
     return Interval(low, high, np.zeros(len(traces), bool), best.z)
 
@@ -163,9 +146,8 @@ def _ends(
     center = measured(problem, best)[0][cells, which]
     outer = np.full(n, np.nan)
     before, lower, reach = x.copy(), now.z.copy(), np.ones(n)
-    places = np.array([each.place for each in targets(problem)])[which]
-    bound = np.where(side < 0, problem.low[places], problem.high[places])
-    bound[places < 0] = np.nan
+    low, high = (np.append(each, [np.nan] * 2) for each in (problem.low, problem.high))
+    bound = np.where(side < 0, low[problem.targets[which]], high[problem.targets[which]])
     little = now.rss - 1e-3 * height
     least = little.copy()
     threshold = best.rss[cells] + height

@@ -121,6 +121,11 @@ class Problem:
             self.nonlinear[~held[self.nonlinear]],
         )
         self.count = len(self.free_linear) + len(self.free)
+        # What intervals are asked of: free parameters, and sum and product of exchangeable rates.
+        more = ["sum", "product"] if model.exponents else []
+        self.columns = [*model.names, *more]
+        extra = np.arange(len(every), len(self.columns))
+        self.targets = np.concatenate([np.flatnonzero(~held), extra])
         # Places of the free ones among the linear and among the nonlinear parameters.
         self._own = np.flatnonzero(~held[self.linear])
         self._moving = np.flatnonzero(~held[self.nonlinear])

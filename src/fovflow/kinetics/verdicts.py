@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fovflow.kinetics.exponentials import Array
-from fovflow.kinetics.intervals import measured, targets
+from fovflow.kinetics.intervals import measured
 from fovflow.kinetics.problem import Point, Problem, Traces
 
 CORRELATED = 3.3
@@ -97,13 +97,11 @@ def after(cases: Cases, table: Array) -> list[Reasons]:
     say(alike.any(axis=1), "rates exchangeable")
     say(deeper, "deeper minimum elsewhere", spoils=True)
     say(second & ~alike.any(axis=1), "two minima of equal depth")
-    for j, each in enumerate(targets(problem)):
-        hidden = alike[:, each.place] if each.place >= 0 else ~alike.any(axis=1)
-        table[:, hidden, j] = np.nan
+    table[:, ~shown(problem, alike)] = np.nan
     say(cases.correlated, "residuals autocorrelated")
     value, _, low, high = table
     lost = (np.isfinite(value) & ~np.isfinite(low + high)).any(axis=1)
-    scaled = [each.name not in ("offset", "t0", "t_half") for each in targets(problem)]
+    scaled = [problem.columns[i] not in ("offset", "t0", "t_half") for i in problem.targets]
     wide = (high > _WIDE * np.maximum(low, 0))[:, scaled].any(axis=1)
     farthest = np.maximum(high - value, value - low)
     imprecise = (farthest > _IMPRECISE * np.abs(value))[:, scaled].any(axis=1)
@@ -157,6 +155,12 @@ def exchangeable(problem: Problem, theta: Array) -> np.ndarray:
         possible = (inside & held).all(axis=1)
         alike |= possible[:, None] & (np.abs(other - theta) > 0)
     return alike
+
+
+def shown(problem: Problem, alike: np.ndarray) -> np.ndarray:
+    """Return (cells, targets) which are given where parameters `alike` can be exchanged."""
+    both = alike.any(axis=1, keepdims=True)
+    return np.concatenate([~alike, both, both], axis=1)[:, problem.targets]
 
 
 def _other_minima(
