@@ -126,12 +126,8 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
 class Engine:
     """A workflow of Snakemake, as far as the adapter asks it anything.
 
-    `workflow`: the workflow that the pipeline is part of, its own or another's.
-
-    Attributes
-    ----------
-    is_module : bool
-        Whether the Snakefile that is read now is a module of another workflow.
+    `workflow`: the workflow that the pipeline is part of, its own or another's; `is_module` tells
+    whether the Snakefile that is read now is a module of another one.
     """
 
     def __init__(self, workflow: Any):

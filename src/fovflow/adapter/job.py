@@ -87,14 +87,7 @@ class AttemptRecorder:
     not inherited the run's environment variable. `resources_every_s`: seconds between two
     measurements of what the job uses; 0 measures nothing.
 
-    Attributes
-    ----------
-    run : str
-        Id of the run; empty where the job is not recorded.
-    attempt : int
-        Number of the attempt.
-    begun : dict
-        The first event; empty before `start`.
+    `run` is the run's id, empty where the job is not recorded; `begun` is the first event.
     """
 
     def __init__(
@@ -369,18 +362,8 @@ MOST_INPUTS = 1000
 class Job:
     """A running job of one rule.
 
-    Attributes
-    ----------
-    step : str
-        Name of the rule.
-    dataset, fov, channel : str or None
-        Its wildcards.
-    frame : int or None
-        The frame at work, for error messages.
-    input, output, params, wildcards, config : object
-        As Snakemake gives them to the script.
-    options : dict
-        Parameters of the step.
+    `input`, `output`, `params`, `wildcards` and `config` are as Snakemake gives them to the script,
+    `options` are the step's parameters, and `frame` is the frame at work, for error messages.
     """
 
     def __init__(self, snakemake: Any):
@@ -441,13 +424,7 @@ class Job:
         return time.perf_counter()
 
     def measure(self, **values: float) -> None:
-        """Take numbers of the frame at work for the run's records; they are recorded as means.
-
-        Parameters
-        ----------
-        **values
-            Numbers by name; those that are not finite are left out.
-        """
+        """Take numbers of the frame at work, by name; the means of finite ones are recorded."""
         self.recorder.measure(values)
 
     def note(self, message: str) -> None:
@@ -584,28 +561,14 @@ class Job:
 
 
 def run(snakemake: Any, work: Callable[[Job], None]) -> None:
-    """Do the work of a script as a job.
-
-    Parameters
-    ----------
-    snakemake : object
-        The object that Snakemake gives to scripts.
-    work : callable
-        One of the functions in `fovflow.processing`.
-    """
+    """Do the work of a script, a function such as those in `fovflow.processing`, as a job."""
     with job(snakemake) as this:
         work(this)
 
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Job]:
-    """Run the body of a script as a job.
-
-    Parameters
-    ----------
-    snakemake : object
-        The object that Snakemake gives to scripts.
-    """
+    """Run the body of a script as a job, with the object that Snakemake gives to scripts."""
     this: Job | None = None
     try:
         if threading.current_thread() is threading.main_thread():

@@ -61,18 +61,9 @@ class WorkingFrame:
 class Preparation:
     """Apply dark frame and flat-field, and exclude the surroundings of cells.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (Y, X) of every frame.
-    pixel_um : float or None
-        Edge length of a pixel in µm; needed for `dilation_um` only.
-    dilation_um : float or None
-        Distance around cells that is excluded, in µm; None means 10 pixels.
-    dark : float or numpy.ndarray
-        Dark level in counts, one number or (Y, X).
-    flat_field : numpy.ndarray or None
-        (Y, X), positive; divided by its mean before use.
+    `shape`: (Y, X) of every frame. `pixel_um`: edge length of a pixel, needed for `dilation_um`
+    only: the distance around cells that is excluded; None means 10 pixels. `dark`: in counts, one
+    number or (Y, X). `flat_field`: (Y, X), positive; divided by its mean before use.
     """
 
     def __init__(

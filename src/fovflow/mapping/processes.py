@@ -38,21 +38,10 @@ _INSTEAD = 'or use parallelism="thread"'
 
 
 class Processes:
-    """Worker processes that share a function.
+    """As many worker processes as `count` that share a function.
 
-    Parameters
-    ----------
-    callback : callable
-    tasks : sequence of Task
-    shared : mapping
-        Arguments that all FOVs share.
-    count : int
-        Number of processes.
-
-    Raises
-    ------
-    ConfigError
-        If the callback or an argument cannot be pickled.
+    `shared`: arguments that all FOVs share. Raises ConfigError if the function or an argument
+    cannot be pickled.
     """
 
     def __init__(

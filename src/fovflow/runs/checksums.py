@@ -40,27 +40,16 @@ _COLUMNS = ("used_by", "file", "bytes", "sha256", "source")
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A file of a list.
-
-    Attributes
-    ----------
-    file : str
-        Its name, with ``/``.
-    bytes : int or None
-        None where a list does not tell.
-    sha256 : str
-        In lower-case hexadecimal digits.
-    used_by : str
-        The dataset that it belongs to, or the key of the configuration that names it.
-    source : str
-        Where others get it, such as a DOI; written by a person.
-    """
+    """A file of a list: its name with ``/``, and its SHA-256 in lower case."""
 
     file: str
     bytes: int | None
+    """None where a list does not tell."""
     sha256: str
     used_by: str = ""
+    """The dataset that it belongs to, or the key of the configuration that names it."""
     source: str = ""
+    """Where others get it, such as a DOI; written by a person."""
 
 
 Advance = Callable[[int, int], object]

@@ -52,28 +52,17 @@ class Difference:
 
 @dataclass(slots=True)
 class Comparison:
-    """What two runs do not share.
-
-    Attributes
-    ----------
-    first, second : str
-        Ids of the runs.
-    differences : list of Difference
-        Those that matter for the results.
-    circumstances : list of str
-        Which of ids, times, host and paths differ; these do not matter.
-    outputs : int
-        Number of outputs with equal SHA-256.
-    unknown : list of str
-        Outputs of both whose content is not known, for want of a checksum.
-    """
+    """What two runs, named by their ids, do not share and what of it matters."""
 
     first: str
     second: str
     differences: list[Difference] = field(default_factory=list)
     circumstances: list[str] = field(default_factory=list)
+    """Which of ids, times, host and paths differ; these do not matter."""
     outputs: int = 0
+    """Number of outputs with equal SHA-256."""
     unknown: list[str] = field(default_factory=list)
+    """Outputs of both whose content is not known, for want of a checksum."""
 
     @property
     def same(self) -> bool:
@@ -212,26 +201,15 @@ def format_comparison(found: Comparison) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Restoration:
-    """How a run is done again.
-
-    Attributes
-    ----------
-    run : str
-        Its id.
-    directory : pathlib.Path
-        Where the command is to be given.
-    command : tuple of str
-    drift : tuple of Difference
-        What differs between the run (first) and today (second).
-    notes : tuple of str
-        What else a reader should know.
-    """
+    """How a run is done again: which command is to be given in which directory."""
 
     run: str
     directory: Path
     command: tuple[str, ...]
     drift: tuple[Difference, ...] = ()
+    """What differs between the run (first) and today (second)."""
     notes: tuple[str, ...] = ()
+    """What else a reader should know."""
 
     @property
     def line(self) -> str:

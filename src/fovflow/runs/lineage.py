@@ -18,23 +18,15 @@ from fovflow.runs.state import join_attempts, last_attempts
 
 @dataclass(slots=True)
 class Step:
-    """One job on the way to or from a file.
-
-    Attributes
-    ----------
-    job : str
-        Its step, FOV and channel in words; ``raw data`` for the start.
-    depth : int
-        Number of jobs between it and the file.
-    record : JobRecord or None
-    outputs, inputs : dict of str to str or None
-        SHA-256 by name relative to the dataset's folder; None where it is not known.
-    """
+    """One job on the way to or from a file."""
 
     job: str
+    """Its step, FOV and channel in words; ``raw data`` for the start."""
     depth: int
+    """Number of jobs between it and the file."""
     record: JobRecord | None = None
     outputs: dict[str, str | None] = field(default_factory=dict)
+    """SHA-256 by name relative to the dataset's folder, where it is known, as in `inputs`."""
     inputs: dict[str, str | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

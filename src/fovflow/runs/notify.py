@@ -38,29 +38,18 @@ _NAMES = re.compile(r"\{(name|message|value|job|run)\}")
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """That an alert fired.
-
-    Attributes
-    ----------
-    name, source : str
-        The alert's.
-    action : {"notify", "stop_job", "stop_run"}
-    job : str
-        In which job; empty for the run itself.
-    time : str
-        When that was evaluated, in UTC, ISO 8601.
-    value : float or None
-        The value, or the window's average; None for events.
-    message : str
-        What happened, in words.
-    """
+    """That an alert of a name and source fired, and what happened in words."""
 
     name: str
     source: str
     action: str
+    """``notify``, ``stop_job`` or ``stop_run``."""
     job: str
+    """In which job; empty for the run itself."""
     time: str
+    """When that was evaluated, in UTC, ISO 8601."""
     value: float | None
+    """The value, or the window's average; None for events."""
     message: str
 
 

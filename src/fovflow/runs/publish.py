@@ -110,24 +110,15 @@ class Item:
 
 @dataclass(slots=True)
 class Published:
-    """What came of publishing.
-
-    Attributes
-    ----------
-    copied, kept : list of str
-        Items that were copied now, and that stood there already and were found right.
-    repaired : list of str
-        Those of `copied` whose earlier copy was found damaged or missing.
-    failed : dict of str to str
-        Items that could not be copied, and why.
-    bytes : int
-        Bytes that were copied.
-    """
+    """What came of publishing: names of items, and the bytes that were copied."""
 
     copied: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    """These stood there already and were found right."""
     repaired: list[str] = field(default_factory=list)
+    """Those of `copied` whose earlier copy was found damaged or missing."""
     failed: dict[str, str] = field(default_factory=dict)
+    """Why items could not be copied."""
     bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:

@@ -254,13 +254,7 @@ class Recorder:
     run ends where the cluster says that a job is over, and the engine still waits. `stop`,
     `stop_job`: end the run, or one job, cleanly; get the state of the run, or the job.
 
-    Attributes
-    ----------
-    state : RunState
-    run : RunFolder or None
-        None where it cannot be recorded.
-    interrupted : str
-        Who asked the run to stop; empty where nobody did.
+    `run` is None where it cannot be recorded. `interrupted` tells who asked the run to stop.
     """
 
     def __init__(

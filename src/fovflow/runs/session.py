@@ -34,23 +34,13 @@ CLAIM = ".owner"
 
 @dataclass(slots=True)
 class Session:
-    """An open run.
-
-    Attributes
-    ----------
-    folder : RunFolder
-    journal : Journal
-    kept : KeptFiles
-    owner : bool
-        Whether the run is ours; else we write into the file of a job of it.
-    started : float
-        `time.monotonic` when it was opened.
-    """
+    """An open run."""
 
     folder: RunFolder
     journal: Journal
     kept: KeptFiles
     owner: bool
+    """Whether the run is ours; else we write into the file of a job of it."""
     started: float = field(default_factory=time.monotonic)
 
     def write(self, kind: str, **keys: Any) -> None:

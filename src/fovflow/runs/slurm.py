@@ -129,38 +129,23 @@ GENERIC = "generic"
 
 @dataclass(slots=True)
 class ClusterJob:
-    """Jobs of the engine that were handed in to a cluster as one.
-
-    Attributes
-    ----------
-    idents : tuple of int
-        The engine's numbers of them.
-    scheduler : str
-        ``slurm`` or ``generic``.
-    number : str
-        The cluster's number.
-    log : str
-    asked : dict of str to int
-        ``mem_mb`` and ``runtime`` (minutes), where known.
-    jobs : tuple of str
-        Names of the engine's jobs.
-    label : str
-        The job in words.
-    alive : float
-        Seconds since the epoch of the last sign of life; the hand-in is the first.
-    warnings : int
-        How often people were told that it is silent.
-    """
+    """Jobs of the engine that were handed in to a cluster as one, with the cluster's number."""
 
     idents: tuple[int, ...]
+    """The engine's numbers of them; `jobs` are their names."""
     scheduler: str
+    """``slurm`` or ``generic``."""
     number: str
     log: str = ""
     asked: dict[str, int] = field(default_factory=dict)
+    """``mem_mb`` and ``runtime`` (minutes), where known."""
     jobs: tuple[str, ...] = ()
     label: str = ""
+    """The job in words."""
     alive: float = 0.0
+    """Seconds since the epoch of the last sign of life; the hand-in is the first."""
     warnings: int = 0
+    """How often people were told that it is silent."""
 
     @property
     def words(self) -> str:

@@ -32,21 +32,9 @@ class RunState:
     `record`: the content of ``run.json``. `files`: whether parameters, inputs and outputs of jobs
     are kept; see `JobRecord.take`.
 
-    Attributes
-    ----------
-    record : dict
-    planned : dict of str to int
-        Number of jobs by rule.
-    jobs : dict of (str, int) to JobRecord
-        By job and attempt.
-    alerts : list of dict
-        Alerts that fired.
-    messages : list of dict
-        Messages of the run itself.
-    cluster_jobs : list of dict
-        Jobs that a cluster was given, in that order.
-    malformed : dict of str to int
-        Number of lines that are no events, and are left out, by file in the run's folder.
+    `planned` has the number of jobs by rule, `jobs` the records by job and attempt, `alerts` those
+    that fired, `messages` those of the run itself, `cluster_jobs` what a cluster was given, and
+    `malformed`, by file in the run's folder, the number of lines that are no events.
     """
 
     def __init__(self, record: Mapping[str, Any] | None = None, *, files: bool = False):

@@ -89,23 +89,13 @@ class Damage:
 
 @dataclass(slots=True)
 class Report:
-    """What a verification found.
-
-    Attributes
-    ----------
-    findings : list of Finding
-        What does not hold.
-    notes : list of Finding
-        What a reader should know and is no fault: failed jobs, outputs without a checksum.
-    damaged : list of Damage
-        The files that are gone or changed; each has a finding, too.
-    files, bytes : int
-        How much was read and compared.
-    """
+    """What a verification found, and how much was read and compared."""
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
+    """What a reader should know and is no fault: failed jobs, outputs without a checksum."""
     damaged: list[Damage] = field(default_factory=list)
+    """Each has a finding, too."""
     files: int = 0
     bytes: int = 0
 
