@@ -68,27 +68,8 @@ class LogHandler(LogHandlerBase):
                 end()
         super().close()
 
-    @property
-    def writes_to_stream(self) -> bool:
-        """Snakemake's own stream handler stays in place."""
-        return False
-
-    @property
-    def writes_to_file(self) -> bool:
-        """No log file in Snakemake's sense is written."""
-        return False
-
-    @property
-    def has_filter(self) -> bool:
-        """All records are wanted, also those that are not shown."""
-        return True
-
-    @property
-    def has_formatter(self) -> bool:
-        """Records are taken as they are."""
-        return True
-
-    @property
-    def needs_rulegraph(self) -> bool:
-        """The graph of the rules is not needed."""
-        return False
+    writes_to_stream = False  # Snakemake's own stream handler stays in place
+    writes_to_file = False
+    has_filter = True  # all records are wanted, also those that are not shown
+    has_formatter = True  # and are taken as they are
+    needs_rulegraph = False

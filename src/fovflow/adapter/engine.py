@@ -525,19 +525,10 @@ def job_by_itself(step: str, configfile: str | os.PathLike[str], **wildcards: st
 
     The workflow is read as by a job of the engine: nothing is run or recorded.
 
-    Parameters
-    ----------
-    step : str
-        Name of a rule, or of the step that several rules share, such as ``copy``.
-    configfile : path-like
-        Relative to the working directory, as are all paths of the workflow.
-    **wildcards
-        Values by name; those that the rule does not have are left out.
-
-    Raises
-    ------
-    FovflowError
-        If the workflow cannot be read, or has no such job.
+    `step`: name of a rule, or of the step that several rules share, such as ``copy``. `configfile`:
+    relative to the working directory, as are all paths of the workflow. `wildcards`: values by
+    name; those that the rule does not have are left out. Raises FovflowError if the workflow cannot
+    be read, or has no such job.
     """
     from snakemake.api import SnakemakeApi
     from snakemake.dag import DAG

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -78,27 +79,17 @@ def expect_interrupts() -> None:
 
 
 @contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Block Ctrl-C in the body for this thread, and for processes that it starts there."""
-    with _mask(signal.SIG_BLOCK):
-        yield
-
-
-@contextmanager
-def interrupts_unblocked() -> Iterator[None]:
-    """Let Ctrl-C through in the body, also one that was blocked until now.
-
-    Raises KeyboardInterrupt at once, if there was one.
-    """
-    with _mask(signal.SIG_UNBLOCK):
-        yield
-
-
-@contextmanager
-def _mask(change: int) -> Iterator[None]:
+def _changed_mask(change: int) -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(change, {signal.SIGINT})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+interrupts_blocked = partial(_changed_mask, signal.SIG_BLOCK)
+"""Blocks Ctrl-C in the body for this thread, and for processes that it starts there."""
+
+interrupts_unblocked = partial(_changed_mask, signal.SIG_UNBLOCK)
+"""Lets Ctrl-C through in the body; KeyboardInterrupt at once, if it was blocked and came before."""

@@ -1,10 +1,10 @@
-"""Correctors: what they take and give, and the frame of every built-in method."""
+"""Correctors: what they take and give, the frame of every built-in method, the plain ones."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from fovflow.background.preparation import (
     WorkingFrame,
     subtract,
 )
-from fovflow.background.tilegrid import sample_median
+from fovflow.background.tilegrid import median_in_place, sample_median
+from fovflow.config.methods import ConstantCorrect, NoCorrect
 
 Surface = NDArray[np.float32]
 
@@ -146,3 +147,48 @@ def _spread(residual: NDArray[np.float32]) -> float:
         return float("nan")
     middle = sample_median(residual.copy())
     return float(MAD_TO_SIGMA * sample_median(np.abs(residual - middle)))
+
+
+class NoCorrection(SurfaceCorrector):
+    """Leave the background as it is: float32 of the frame, after dark and flat-field if given.
+
+    `frames`: see `Preparation`; the excluded pixels matter for the statistics only.
+    """
+
+    def __init__(self, settings: NoCorrect, **frames: Any):
+        super().__init__(Preparation(dilation_um=settings.dilation_um, **frames))
+
+    def _estimate(self, frame: WorkingFrame) -> Estimate:
+        return Estimate(self._background)
+
+
+class ConstantCorrection(SurfaceCorrector):
+    """Subtract the median of the free pixels.
+
+    A frame without free pixels takes the last level that was measured, or the 5th percentile of
+    its finite pixels where there is none yet; it is flagged. `frames`: see `Preparation`.
+    """
+
+    def __init__(self, settings: ConstantCorrect, **frames: Any):
+        super().__init__(Preparation(dilation_um=settings.dilation_um, **frames))
+        self._last_level: float | None = None
+
+    def _estimate(self, frame: WorkingFrame) -> Estimate:
+        level = median_in_place(frame.values[frame.free.view(np.bool_)])
+        covered = not np.isfinite(level)
+        if not covered:
+            self._last_level = level
+        elif self._last_level is not None:
+            level = self._last_level
+        else:
+            level = low_value(frame.finite_values())
+        surface = np.full(self._prepare.shape, level, np.float32)
+        return Estimate(surface, flag=ALL_COVERED if covered else "")
+
+
+def low_value(sample: NDArray[Any]) -> float:
+    """Return the value below which 5 % of the sample lie; 0 for an empty sample."""
+    if sample.size == 0:
+        return 0.0
+    rank = int(0.05 * (sample.size - 1))
+    return float(np.partition(sample, rank)[rank])

@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fovflow.background.corrector import ALL_COVERED, CROWDED, Estimate, SurfaceCorrector
-from fovflow.background.plain import low_value
+from fovflow.background.corrector import (
+    ALL_COVERED,
+    CROWDED,
+    Estimate,
+    SurfaceCorrector,
+    low_value,
+)
 from fovflow.background.preparation import (
     MAD_TO_SIGMA,
     Preparation,

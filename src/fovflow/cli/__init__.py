@@ -26,8 +26,8 @@ COMMANDS = {
     "runs": ("runs", "list and show the records of runs"),
     "why": ("run", "say in plain words what would run now, and why"),
     "verify": ("checks", "compare every output with what was recorded when it was made"),
-    "repair": ("repair", "make outputs again that are damaged or gone, byte for byte"),
-    "verdicts": ("repair", "list people's verdicts on cells, or carry over those of other traces"),
+    "repair": ("checks", "make outputs again that are damaged or gone, byte for byte"),
+    "verdicts": ("checks", "list people's verdicts on cells, or carry over those of other traces"),
     "checksums": (
         "checks",
         "list raw data or outputs with their SHA-256, or compare them with the list",

@@ -56,6 +56,11 @@ def argument(*names: str, **options: Any) -> Argument:
     return lambda parser: parser.add_argument(*names, **options)
 
 
+def flag(*names: str, **options: Any) -> Argument:
+    """Return an option that takes no value."""
+    return argument(*names, action="store_true", **options)
+
+
 _OUTDIR = "output folder (default: the configuration's, else results)"
 OUTDIR = argument("outdir", nargs="?", help=_OUTDIR)
 OUTDIR_OPTION = argument("--outdir", help=_OUTDIR)
@@ -67,7 +72,7 @@ FOLDER = argument(
     default="results",
     help="a dataset's folder, or the output folder (default: results)",
 )
-JSON = argument("--json", action="store_true", help="print JSON")
+JSON = flag("--json", help="print JSON")
 
 
 def chosen_outdir(given: str | None, configfile: str = CONFIG) -> Path:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fovflow.cli.common import JSON, argument, command, print_result
+from fovflow.cli.common import JSON, argument, command, flag, print_result
 from fovflow.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     argument("file", nargs="+", help="raw file, OME-Zarr folder, or files of a TIFF series"),
     argument("--pattern", help="for a series: such as '{position}/{channel}_{time}.tif'"),
     argument("--axes", help="what the axes of the file are, such as TCYX or z=time"),
-    argument(
-        "--estimate", action="store_true", help="tell the memory, disk and files of a whole run"
-    ),
+    flag("--estimate", help="tell the memory, disk and files of a whole run"),
     JSON,
 )
 def inspect(

@@ -17,6 +17,7 @@ from fovflow.cli.common import (
     argument,
     chosen_run,
     command,
+    flag,
     print_result,
 )
 from fovflow.units import format_fovs
@@ -162,7 +163,7 @@ def _grouped(jobs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 @command(
     "fovflow restore brave-otter",
     RUN,
-    argument("--run", dest="execute", action="store_true", help="run the command"),
+    flag("--run", dest="execute", help="run the command"),
     OUTDIR_OPTION,
     JSON,
 )
@@ -215,7 +216,7 @@ def _run_again(recorded: RunFolder, found: Restoration) -> int:
 
 @command(
     "fovflow bench --quick --json figures.json",
-    argument("--quick", action="store_true", help="a selection, in about two minutes"),
+    flag("--quick", help="a selection, in about two minutes"),
     argument("--json", metavar="FILE", help="write the figures to this file"),
     argument("--folder", help="where movies and results are put meanwhile"),
     description="Measure time and memory of every step and of whole runs, and compare them with "

@@ -16,6 +16,7 @@ from fovflow.cli.common import (
     argument,
     chosen_run,
     command,
+    flag,
     print_result,
 )
 from fovflow.errors import ConfigError, FovflowError
@@ -125,7 +126,7 @@ PLAIN_EVERY_S = 10.0
     "fovflow watch results",
     OUTDIR,
     argument("--run", help="id or name of a run (default: the one at work, else last)"),
-    argument("--once", action="store_true", help="show it as it is now, and end"),
+    flag("--once", help="show it as it is now, and end"),
 )
 def watch(outdir: str | None, run: str | None, once: bool) -> int:
     """Show the run until it ends; return 0 unless it ended badly."""

@@ -298,9 +298,9 @@ CORRECTORS = Registry(
             "fovflow.background.classic:ClassicCorrection", ClassicCorrect, False, 1, _IMAGES
         ),
         "constant": Method(
-            "fovflow.background.plain:ConstantCorrection", ConstantCorrect, False, 1, _IMAGES
+            "fovflow.background.corrector:ConstantCorrection", ConstantCorrect, False, 1, _IMAGES
         ),
-        "none": Method("fovflow.background.plain:NoCorrection", NoCorrect, False, 1, _IMAGES),
+        "none": Method("fovflow.background.corrector:NoCorrection", NoCorrect, False, 1, _IMAGES),
     },
     Sentences("correct: the method {method!r} has no parameter {first!r}", "", "it has {known}"),
 )

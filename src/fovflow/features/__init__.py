@@ -9,8 +9,12 @@ from fovflow.config.features import (
     choose_features,
     find_features,
 )
-from fovflow.features.extractor import Extractor, get_extractor
-from fovflow.features.traces import extract_traces, measure_frames
+from fovflow.features.extractor import (
+    Extractor,
+    extract_traces,
+    get_extractor,
+    measure_frames,
+)
 from fovflow.features.views import Cell
 
 __all__ = [

@@ -182,12 +182,8 @@ class Claim:
 def join(runs: str | os.PathLike[str]) -> int | None:
     """Tell that this process is a job of the run at work, until it ends; once is enough.
 
-    `runs`: the folder ``{outdir}/runs``.
-
-    Returns
-    -------
-    int or None
-        The descriptor that holds the lock; None where there are no locks.
+    `runs`: the folder ``{outdir}/runs``. Returns the descriptor that holds the lock; None where
+    there are no locks.
     """
     path = Path(runs) / JOBS
     before = _joined.get(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ def trace(file: str | os.PathLike[str]) -> Lineage:
         dataset=folder.name,
         sha256=known.sha256(path),
         back=list(_back(known, path)),
-        forward=list(_forward(known, path)),
+        forward=list(_walk(known, path, 1, known.users, lambda record: record.outputs)),
     )
 
 
@@ -149,41 +149,41 @@ def _folder_of(file: Path) -> tuple[Path, str]:
 
 
 def _back(known: Records, path: str) -> Iterator[Step]:
-    """Yield the jobs that the file comes from, nearest first, each once, and the raw data."""
-    seen: set[str] = set()
-    front = [path]
-    depth = 0
-    while front:
-        following: list[str] = []
-        for name in front:
-            record = known.maker.get(name)
-            if record is None or record.file in seen:
-                continue
-            seen.add(record.file)
-            yield known.step(record, depth)
-            following += record.inputs or (
-                [item for item in known.maker if item != name]
-                if record.key.step == "results"
-                else []
-            )
-        front, depth = following, depth + 1
-    if seen or path == PLAN_NAME:
+    """Yield the jobs that the file comes from, nearest first, and the raw data."""
+
+    def sources(record: JobRecord) -> Iterable[str]:
+        if record.inputs or record.key.step != "results":
+            return record.inputs
+        return [name for name, maker in known.maker.items() if maker is not record]
+
+    makers = {name: [record] for name, record in known.maker.items()}
+    depth = yield from _walk(known, path, 0, makers, sources)
+    if path in known.maker or path == PLAN_NAME:
         yield known.raw(depth)
 
 
-def _forward(known: Records, path: str) -> Iterator[Step]:
-    """Yield the jobs that used the file, nearest first, each once."""
+def _walk(
+    known: Records,
+    path: str,
+    depth: int,
+    jobs: Mapping[str, list[JobRecord]],
+    files: Callable[[JobRecord], Iterable[str]],
+) -> Generator[Step, None, int]:
+    """Yield the jobs of a file and of the files of these jobs, nearest first, each once.
+
+    Returns the depth beyond the last ones.
+    """
     seen: set[str] = set()
-    front, depth = [path], 1
+    front = [path]
     while front:
         following: list[str] = []
-        for name in front:
-            for record in known.users.get(name, []):
-                if record.file not in seen:
-                    seen.add(record.file)
-                    yield known.step(record, depth)
-                    following += record.outputs
+        for record in (record for name in front for record in jobs.get(name, ())):
+            if record.file not in seen:
+                seen.add(record.file)
+                yield known.step(record, depth)
+                following += files(record)
         front, depth = following, depth + 1
+    return depth
 
 
 def format_lineage(lineage: Lineage) -> list[str]:

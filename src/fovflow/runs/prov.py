@@ -28,12 +28,7 @@ def to_prov(manifest: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Return a manifest as a PROV-JSON document.
 
     `manifest`: content of ``ro-crate-metadata.json``. `dataset`: name of the dataset; names in the
-    document begin with ``arcp://name,{dataset}/``.
-
-    Returns
-    -------
-    dict
-        Plain values, in an order that depends on the manifest alone.
+    document begin with ``arcp://name,{dataset}/``. The order depends on the manifest alone.
     """
     graph = {str(entity["@id"]): entity for entity in manifest["@graph"]}
     found = _Document(graph)

@@ -29,12 +29,9 @@ _GIT_KEYS = (
 def git_state(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Return repository, commit and changes of the working tree that `folder` is part of.
 
-    Returns
-    -------
-    dict
-        See `fovflow.runs.provenance.capture_workflow`. Every value is null where git is absent, the
-        folder is in no working tree, or none of its files is tracked (a package installed inside
-        someone's repository says nothing about that repository).
+    The keys are those of `capture_workflow`. Every value is null where git is absent, the folder is
+    in no working tree, or none of its files is tracked (a package installed inside someone's
+    repository says nothing about that repository).
     """
     commit = state = None
     if _git(folder, "ls-files", "-z", "--", "."):
@@ -182,22 +179,11 @@ def capture_workflow(
 ) -> dict[str, Any]:
     """Return which code runs.
 
-    Parameters
-    ----------
-    folder : path-like
-        Where the workflow lies: the Snakefile's folder, or a script's.
-    name : str
-        Name of the workflow.
-    patterns : iterable of str
-        Glob patterns below `folder` of the files whose digests are recorded.
-
-    Returns
-    -------
-    dict
-        ``name``; ``version`` of fovflow; ``files``: SHA-256 by name relative to `folder`; and, null
-        where `folder` holds no files under version control, ``repository`` (URL without
-        credentials), ``commit``, ``branch``, ``dirty``, ``dirty_files`` (changed since the commit),
-        ``diff_sha256`` (SHA-256 of ``git diff --binary --full-index HEAD``) and ``untracked``.
+    `folder`: of the Snakefile, or of a script. `patterns`: of the files below it whose digests are
+    recorded. The keys are ``name``; ``version`` of fovflow; ``files``: SHA-256 by name relative to
+    `folder`; and, null where `folder` holds no files under version control, ``repository`` (URL
+    without credentials), ``commit``, ``branch``, ``dirty``, ``dirty_files`` (changed since the
+    commit), ``diff_sha256`` (of ``git diff --binary --full-index HEAD``) and ``untracked``.
     """
     import fovflow
 
@@ -213,15 +199,7 @@ def capture_workflow(
 
 
 def capture_environment() -> dict[str, Any]:
-    """Return with what the code runs.
-
-    Returns
-    -------
-    dict
-        ``python``, ``implementation``, ``os``, ``machine``, ``host``, ``cpu`` (``model``,
-        ``logical`` cores, ``usable`` cores of this process), ``memory_mib``, ``packages`` (version
-        by name) and ``variables`` (only those in `VARIABLES`).
-    """
+    """Return with what the code runs; of the environment's variables those in `VARIABLES`."""
     import psutil
 
     linux = hasattr(os, "sched_getaffinity")
@@ -232,11 +210,7 @@ def capture_environment() -> dict[str, Any]:
         "os": platform.platform(),
         "machine": platform.machine(),
         "host": socket.gethostname(),
-        "cpu": {
-            "model": _cpu_model(),
-            "logical": os.cpu_count(),
-            "usable": usable,
-        },
+        "cpu": {"model": _cpu_model(), "logical": os.cpu_count(), "usable": usable},
         "memory_mib": psutil.virtual_memory().total >> 20,
         "packages": package_versions(),
         "variables": {key: os.environ[key] for key in VARIABLES if key in os.environ},

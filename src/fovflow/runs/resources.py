@@ -20,12 +20,9 @@ _MIB = 1 << 20
 class ResourceSampler:
     """Measure one process with all its descendants, as often as asked.
 
-    `pid`: the process; this one where it is not given.
-
-    Notes
-    -----
-    CPU time and disk traffic of a child that ended counts for its parent once the parent has
-    waited for it, as the system accounts it. Memory that processes share counts for each of them.
+    `pid`: the process; this one where it is not given. CPU time and disk traffic of a
+    child that ended counts for its parent once the parent has waited for it, as the system accounts
+    it. Memory that processes share counts for each of them.
     """
 
     def __init__(self, pid: int | None = None):
@@ -44,13 +41,9 @@ class ResourceSampler:
     def sample(self) -> dict[str, Any] | None:
         """Return the keys of an event ``resources``; None when the process is gone.
 
-        Returns
-        -------
-        dict or None
-            ``cpu_percent`` (since the last call; 100 is one core), ``rss_mib``, ``read_mib`` and
-            ``written_mib`` (from and to disk since the process began; absent where the system does
-            not tell), ``pid``, and with a GPU ``gpu_percent`` (mean of all GPUs) and ``gpu_mib``
-            (memory that these processes use).
+        ``cpu_percent`` is since the last call, 100 is one core; ``read_mib`` and ``written_mib``
+        are since the process began, and absent where the system does not tell; ``gpu_percent`` is
+        the mean of all GPUs, ``gpu_mib`` the memory that these processes use.
         """
         now = self._measure()
         if now is None:

@@ -335,15 +335,8 @@ def cluster_costs(state: RunState) -> list[dict[str, Any]]:
     """Return what every job of a cluster took, in the order in which they were handed in.
 
     Times run from the start of its first step to the end of its last; what the engine needs before
-    and after is not among them.
-
-    Returns
-    -------
-    list of dict
-        ``id``, ``scheduler``, ``attempt``, ``jobs`` (names), ``what`` (in words), ``status``
-        (``completed``, ``failed``, ``running``, ``waiting``), ``node``, ``waited_s``, ``seconds``,
-        ``cpus``, ``core_hours``, ``cpu_s``, ``memory_mb`` (asked for) and ``peak_mib`` (of its
-        largest step); None where it is not known.
+    and after is not among them. ``memory_mb`` was asked for, ``peak_mib`` is that of its largest
+    step; what is not known is None.
     """
     return [_cost(state, event) for event in state.cluster_jobs]
 
