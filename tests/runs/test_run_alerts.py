@@ -144,7 +144,7 @@ def test_each_job_is_looked_at_by_itself(folder, watch):
     again = EventFile(path)
     log(again, [12])
     assert [firing.job for firing in watcher.poll(NOW + 2)] == ["segment.a"]
-    assert len(watcher._watched) == 3
+    assert len(watcher._files.tails) == 3
     for file in (*files.values(), again):
         file.close()
     watcher.finish()
@@ -155,7 +155,7 @@ def test_a_job_of_long_ago_is_found_when_it_has_another_attempt(folder, watch):
     _, path = folder.new_attempt("x")
     os.utime(path.parent, (time.time() - 1000, time.time() - 1000))
     watcher.poll(NOW)
-    assert watcher._settled
+    assert watcher._files.settled
     _, path = folder.new_attempt("x")
     file = EventFile(path)
     log(file, [11])

@@ -451,7 +451,8 @@ def pass_to_nodes(workflow: Any) -> None:
         value = getattr(limit, "value", limit)
         os.environ[AT_ONCE] = str(value) if isinstance(value, int) else ""
     elif workflow.remote_exec:
-        os.environ[ATTEMPT] = _option("--attempt")
+        words = iter(sys.argv)  # its settings do not stand yet
+        os.environ[ATTEMPT] = next((next(words, "") for word in words if word == "--attempt"), "")
         at_once = os.environ.get(AT_ONCE, "1")
         if at_once:  # else the job would ask for more cores than its allocation has
             workflow.register_resource(FOV_STEP, int(at_once))
@@ -461,12 +462,6 @@ def attempt_of_engine() -> int:
     """Return which attempt of its job this process is part of; 1 where the engine has not said."""
     text = os.environ.get(ATTEMPT, "")
     return int(text) if text.isdecimal() else 1
-
-
-def _option(name: str) -> str:
-    """Return the value of an option of this process; its settings do not stand yet."""
-    words = iter(sys.argv)
-    return next((next(words, "") for word in words if word == name), "")
 
 
 _REFUSED = re.compile(r"sbatch failed\. The error message was '(.*?)'\.\n", re.DOTALL)

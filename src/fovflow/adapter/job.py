@@ -295,11 +295,6 @@ class _Formatter(logging.Formatter):
         return printable(writable(super().format(record)))
 
 
-def clear_screen() -> str:
-    """Return what clears the live display off the screen, where there is one."""
-    return "\r\x1b[J" if os.environ.get(LIVE) and sys.stderr.isatty() else ""
-
-
 def sentence_of(error: BaseException) -> str:
     """Return what a person is told of an error."""
     if isinstance(error, FovflowError):
@@ -590,7 +585,8 @@ def job(snakemake: Any) -> Iterator[Job]:
         if this is None and isinstance(error, Exception):
             raise
         sentence = "stopped" if this is None else writable(this.fail(error))
-        complain(f"\n{sentence}\n", before=clear_screen())
+        live = os.environ.get(LIVE) and sys.stderr.isatty()
+        complain(f"\n{sentence}\n", before="\r\x1b[J" if live else "")
         sys.exit(1)
 
 

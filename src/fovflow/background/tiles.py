@@ -61,12 +61,8 @@ class TilesCorrection(SurfaceCorrector):
         rows, columns = self._prepare.lattice
         self._lattice_surface = SplineSurface(self._fit.y.basis[rows], self._fit.x.basis[columns])
         self._last_good: _Fitted | None = None
-        self._tile_values: Matrix = np.zeros((self._fit.y.tiles, self._fit.x.tiles))
-
-    @property
-    def tile_values(self) -> Matrix:
+        self.tile_values: Matrix = np.zeros((self._fit.y.tiles, self._fit.x.tiles))
         """Mean of the last frame's surface over each tile, (tiles_y, tiles_x) float64, counts."""
-        return self._tile_values
 
     def _estimate(self, frame: WorkingFrame) -> Estimate:
         thin = frame.thinned(self._row_step)
@@ -82,8 +78,8 @@ class TilesCorrection(SurfaceCorrector):
             n_without = data.n_without
             if not crowded:
                 self._last_good = fitted
-        self._tile_values = self._fit.tile_means(fitted.coefficients)
-        gradient = float(np.ptp(self._tile_values))
+        self.tile_values = self._fit.tile_means(fitted.coefficients)
+        gradient = float(np.ptp(self.tile_values))
         return Estimate(self._surface(fitted.coefficients), gradient, n_without, flag)
 
     def _is_crowded(self, frame: WorkingFrame, data: TileData) -> bool:

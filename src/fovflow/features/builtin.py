@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import numpy as np
 
 from fovflow.features.cells import Cells
 from fovflow.features.views import FluorescenceCells, PhaseCells
-from fovflow.labels import FloatArray, IntArray
+from fovflow.labels import FloatArray
 
 _PIXEL = 1 / 12  # second moment of a unit square
 
 
-def area(view: PhaseCells) -> IntArray:
-    """Return the number of pixels."""
-    return view.cells.area
+area = attrgetter("cells.area")
+"""Returns the number of pixels."""
 
 
 def perimeter(view: PhaseCells) -> FloatArray:
@@ -76,9 +77,8 @@ def extent(view: PhaseCells) -> FloatArray:
     return view.cells.area / ((x1 - x0) * (y1 - y0))
 
 
-def convex_area(view: PhaseCells) -> FloatArray:
-    """Return the area of the convex hull of all pixels' corners."""
-    return view.cells.hull
+convex_area = attrgetter("cells.hull")
+"""Returns the area of the convex hull of all pixels' corners."""
 
 
 def solidity(view: PhaseCells) -> FloatArray:
@@ -86,9 +86,8 @@ def solidity(view: PhaseCells) -> FloatArray:
     return view.cells.area / view.cells.hull
 
 
-def phase_mean(view: PhaseCells) -> FloatArray:
-    """Return the mean of the phase frame over the cell."""
-    return view.mean
+phase_mean = attrgetter("mean")
+"""Returns the mean of the phase frame over the cell."""
 
 
 def phase_std(view: PhaseCells) -> FloatArray:
@@ -115,14 +114,8 @@ def sharpness(view: PhaseCells) -> FloatArray:
     return np.asarray(squares / np.where(pairs > 0, pairs, np.nan) / mean**2)
 
 
-def intensity_total(view: FluorescenceCells) -> FloatArray:
-    """Return the sum of the intensities."""
-    return view.total
-
-
-def intensity_mean(view: FluorescenceCells) -> FloatArray:
-    """Return the mean intensity."""
-    return view.mean
+intensity_total, intensity_mean = attrgetter("total"), attrgetter("mean")
+"""Return sum and mean of the intensities."""
 
 
 def intensity_median(view: FluorescenceCells) -> FloatArray:
@@ -145,9 +138,8 @@ def intensity_std(view: FluorescenceCells) -> FloatArray:
     return view.groups.std(view.values, view.mean)
 
 
-def raw_total(view: FluorescenceCells) -> FloatArray:
-    """Return the sum of the raw counts."""
-    return view.raw_total
+raw_total = attrgetter("raw_total")
+"""Returns the sum of the raw counts."""
 
 
 def raw_mean(view: FluorescenceCells) -> FloatArray:
@@ -174,6 +166,5 @@ def invalid_fraction(view: FluorescenceCells) -> FloatArray:
     return 1 - view.groups.size / view.region.groups.size
 
 
-def intensity_px(view: FluorescenceCells) -> IntArray:
-    """Return the number of pixels that count."""
-    return view.groups.size
+intensity_px = attrgetter("groups.size")
+"""Returns the number of pixels that count."""

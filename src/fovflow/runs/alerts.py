@@ -10,23 +10,21 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from math import fsum, inf
-from pathlib import Path
 from typing import Any
 
 from fovflow.config.alerts import Alert, SmtpConfig
 from fovflow.errors import ConfigError, complain
 from fovflow.events import EventFile, EventTail, as_float, moment
 from fovflow.events import now as utc_now
+from fovflow.jobrecord import ENDS
 from fovflow.runs.notify import Firing, Notifier
+from fovflow.runs.state import Attempt, JobFiles
 from fovflow.runs.store import RunFolder
 
 ALERTS_FILE = "alerts.jsonl"
-_SETTLED_S = 10.0
-"""Age of a folder's last change from which no file can have been added unseen."""
 
 
 @dataclass(slots=True)
@@ -110,15 +108,6 @@ def event_text(event: Mapping[str, Any]) -> str | None:
     return text if isinstance(text, str) and text else None
 
 
-@dataclass(slots=True)
-class _Watched:
-    """One file of events, and the state of each alert in it."""
-
-    tail: EventTail
-    job: str
-    states: dict[str, AlertState] = field(default_factory=dict)
-
-
 class AlertWatcher:
     """Evaluate alerts over all events of a run, for the run itself and every job by itself.
 
@@ -145,18 +134,16 @@ class AlertWatcher:
         self._on_action = on_action
         self._record = record
         self._file: EventFile | None = None
-        self._only = None if only is None else Path(only)
         mail = None if smtp is None else SmtpConfig.of(smtp)
         self._notifier = Notifier(self.folder.id, mail, apprise_env)
-        self._watched: dict[Path, _Watched] = {}
-        self._ended: set[Path] = set()
-        self._settled: dict[str, int] = {}
+        self._finds_jobs = only is None
+        self._files = JobFiles(self.folder)
+        self._files.tails["", 0] = EventTail(only or self.folder.path / "events.jsonl")
+        self._states: dict[Attempt, dict[str, AlertState]] = {}
         self._said: set[str] = set()
         self._finished = False
         for alert in alerts:
             self.add(alert)
-        if self._only is not None:
-            self._watch(self._only, "")
 
     def add(self, alert: Any) -> bool:
         """Watch for one more alert; return False where it is watched for already.
@@ -179,17 +166,7 @@ class AlertWatcher:
 
         `now`: seconds since the epoch; windows end there.
         """
-        at = time.time() if now is None else now
-        if self._only is None:
-            self._discover()
-        fired: list[Firing] = []
-        for path, watched in list(self._watched.items()):
-            events = watched.tail.read()
-            ended = any(event["type"] in ("job_finished", "job_failed") for event in events)
-            fired += self._look(watched, events, at, last=ended)
-            if ended:
-                del self._watched[path]
-                self._ended.add(path)
+        fired = self._look(time.time() if now is None else now)
         self._notifier.tend()
         return fired
 
@@ -198,27 +175,36 @@ class AlertWatcher:
         if self._finished:
             return []
         self._finished = True
-        fired: list[Firing] = []
-        if self._only is None:
-            self._settled.clear()
-            self._discover()
-        for watched in self._watched.values():
-            fired += self._look(watched, watched.tail.read(), time.time(), last=True)
-        self._watched.clear()
+        self._files.settled.clear()
+        fired = self._look(time.time(), last=True)
         self._notifier.finish()
         if self._file is not None:
             self._file.close()
         return fired
 
-    def _look(
-        self, watched: _Watched, events: list[dict[str, Any]], now: float, *, last: bool
+    def _look(self, now: float, *, last: bool = False) -> list[Firing]:
+        """Look at what is new of all files; `last`: nothing follows."""
+        if self._finds_jobs:
+            self._files.find()
+        fired: list[Firing] = []
+        for key, _, events in self._files.read():
+            ended = any(event["type"] in ENDS for event in events)
+            fired += self._evaluate(key, events, now, last=ended or last)
+            if ended:
+                self._files.end(key)
+                self._states.pop(key, None)
+        return fired
+
+    def _evaluate(
+        self, key: Attempt, events: list[dict[str, Any]], now: float, *, last: bool
     ) -> list[Firing]:
-        if watched.job:
-            self._pass_on(watched.job, events)
+        job, _ = key
+        if job:
+            self._pass_on(job, events)
         fired = []
         for name, alert in self.alerts.items():
-            state = watched.states.setdefault(name, AlertState(alert))
-            about = alert.name, alert.source, alert.on_alert, watched.job, utc_now()
+            state = self._states.setdefault(key, {}).setdefault(name, AlertState(alert))
+            about = alert.name, alert.source, alert.on_alert, job, utc_now()
             try:
                 for event in events:
                     state.feed(event)
@@ -257,27 +243,6 @@ class AlertWatcher:
             self._on_action(firing.action, firing)
         except Exception as error:
             self._say(f"the alert {firing.name!r} could not {firing.action}: {error}")
-
-    def _watch(self, path: Path, job: str) -> None:
-        if path not in self._watched and path not in self._ended:
-            self._watched[path] = _Watched(EventTail(path), job)
-
-    def _discover(self) -> None:
-        """Find files of events that are new; folders of jobs that have settled are not read."""
-        self._watch(self.folder.path / "events.jsonl", "")
-        try:
-            jobs = list(os.scandir(self.folder.path / "jobs"))
-        except OSError:
-            return
-        for job in jobs:
-            with suppress(OSError):
-                changed = job.stat().st_mtime_ns
-                if self._settled.get(job.name) == changed:
-                    continue
-                for path in sorted(Path(job.path).glob("attempt-*.jsonl")):
-                    self._watch(path, job.name)
-                if time.time() - changed / 1e9 > _SETTLED_S:
-                    self._settled[job.name] = changed
 
     def _say(self, text: str) -> None:
         if text not in self._said:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,14 +197,63 @@ class RunState:
         return max(0.0, left - at_work) / at_once
 
 
-Listener = Callable[[Mapping[str, Any], tuple[str, int]], None]
+Attempt = tuple[str, int]
+"""A job and the number of its attempt."""
+
+Listener = Callable[[Mapping[str, Any], Attempt], None]
+
+_SETTLED_S = 10.0
+"""Age of a folder's last change from which no file can have been added unseen."""
+
+
+class JobFiles:
+    """The files of events of a run's jobs: found as they come up, read as they grow.
+
+    `tails` are those that may grow; `settled` tells when folders changed last that need no look.
+    """
+
+    def __init__(self, run: RunFolder):
+        self.run = run
+        self.tails: dict[Attempt, EventTail] = {}
+        self.settled: dict[str, int] = {}
+        self._ended: set[Attempt] = set()
+
+    def find(self) -> None:
+        """Look for attempts that are new."""
+        try:
+            folders = sorted(os.scandir(self.run.path / "jobs"), key=lambda entry: entry.name)
+        except OSError:
+            return
+        for folder in folders:
+            with suppress(OSError):
+                changed = folder.stat().st_mtime_ns
+                if self.settled.get(folder.name) != changed:
+                    self.open(folder.name)
+                    if time.time() - changed / 1e9 > _SETTLED_S:
+                        self.settled[folder.name] = changed
+
+    def open(self, job: str) -> None:
+        """Look for attempts of a job that are new."""
+        for attempt in self.run.attempts_of(job):
+            key = job, attempt
+            if key not in self._ended and key not in self.tails:
+                self.tails[key] = EventTail(self.run.job_file(job, attempt))
+
+    def read(self) -> Iterator[tuple[Attempt, EventTail, list[dict[str, Any]]]]:
+        """Yield what is new of each file."""
+        for key, tail in list(self.tails.items()):
+            yield key, tail, tail.read()
+
+    def end(self, key: Attempt) -> None:
+        """Read an attempt no further: it has ended."""
+        self._ended.add(key)
+        self.tails.pop(key, None)
 
 
 class RunReader:
     """Brings the state of a run up to date from its files.
 
-    `state`: a new one otherwise. `listener`: called with each new event of a job and whose it is:
-    (job, attempt).
+    `state`: a new one otherwise. `listener`: called with each new event of a job and whose it is.
     """
 
     def __init__(
@@ -213,9 +263,7 @@ class RunReader:
         self.state = state or RunState()
         self._listener = listener
         self._own = [EventTail(run.path / name) for name in ("events.jsonl", "alerts.jsonl")]
-        self._tails: dict[tuple[str, int], EventTail] = {}
-        self._ended: set[tuple[str, int]] = set()
-        self._folders: dict[str, float] = {}
+        self._files = JobFiles(run)
 
     def poll(self) -> RunState:
         """Read everything that is new; return the state."""
@@ -230,50 +278,31 @@ class RunReader:
     def poll_events(self) -> None:
         """Read what is new of all files of events."""
         for tail in self._own:
-            self._read(tail)
-        self.poll_jobs(self._changed_jobs())
+            self._take(tail, tail.read(), None)
+        self._files.find()
+        self.poll_jobs(())
 
     def poll_jobs(self, jobs: Iterable[str]) -> None:
         """Read what is new of these jobs, and of those whose files are open already."""
         for job in jobs:
-            for attempt in self.run.attempts_of(job):
-                if (job, attempt) not in self._ended:
-                    self._tails.setdefault(
-                        (job, attempt), EventTail(self.run.job_file(job, attempt))
-                    )
-        for key, tail in list(self._tails.items()):
-            for event in self._read(tail, key):
+            self._files.open(job)
+        for key, tail, events in self._files.read():
+            for event in self._take(tail, events, key):
                 if self._listener is not None:
                     self._listener(event, key)
                 if event["type"] in ENDS:
-                    self._ended.add(key)
-            if key in self._ended:
-                del self._tails[key]
+                    self._files.end(key)
 
-    def _read(self, tail: EventTail, key: tuple[str, int] | None = None) -> list[dict[str, Any]]:
+    def _take(
+        self, tail: EventTail, events: list[dict[str, Any]], key: Attempt | None
+    ) -> list[dict[str, Any]]:
         """Take what is new of a file; count what in it is no event, and return the events."""
-        before = tail.malformed
-        found = tail.read()
-        events = [event for event in found if self.state.feed(event, key)]
-        tail.malformed += len(found) - len(events)
-        if tail.malformed > before:
+        taken = [event for event in events if self.state.feed(event, key)]
+        tail.malformed += len(events) - len(taken)
+        if tail.malformed:
             file = tail.path.relative_to(self.run.path).as_posix()
             self.state.malformed[file] = tail.malformed
-        return events
-
-    def _changed_jobs(self) -> list[str]:
-        """Return the jobs whose folders have changed since the last call."""
-        changed = []
-        try:
-            with os.scandir(self.run.path / "jobs") as entries:
-                for entry in entries:
-                    at = entry.stat().st_mtime
-                    if self._folders.get(entry.name) != at:
-                        self._folders[entry.name] = at
-                        changed.append(entry.name)
-        except OSError:
-            return []
-        return sorted(changed)
+        return taken
 
 
 def read_run(run: RunFolder) -> RunState:
