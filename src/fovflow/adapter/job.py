@@ -67,15 +67,6 @@ def peak_memory_mib() -> float:
     return math.nan
 
 
-def one_pool_of_threads(threads: int) -> None:
-    """Give OpenCV as many threads as the job has cores; Snakemake tells BLAS itself."""
-    cv2 = sys.modules.get("cv2")
-    if cv2 is None:
-        os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
-    else:
-        cv2.setNumThreads(threads)
-
-
 RESOURCES_AFTER_S = 3.0
 """Age of a job, in seconds, from which it measures what it uses; shorter ones are not slowed."""
 
@@ -436,8 +427,10 @@ class Job:
         """Record an error; return the sentence for the screen."""
         if isinstance(error, KeyboardInterrupt):
             return self._stop()
-        if isinstance(error, RetryRefusedError):
-            return self._refuse(error)
+        if isinstance(error, RetryRefusedError):  # what failed before stays in its own record
+            status: Status = "failed" if error.own else "terminated"
+            self._end(status, error=str(error), exit=1 if error.own else STOPPED)
+            return f"{self.where}: {self.step} {error}"
         sentence = sentence_of(error)
         at = "" if self.frame is None else f" at frame {self.frame}"
         event = self.recorder.ending(
@@ -461,14 +454,6 @@ class Job:
         sentence = f"stopped: {reason}" if reason else "stopped"
         self._end("terminated", error=sentence, frame=self.frame, exit=STOPPED)
         return f"{self.where}: {self.step} {sentence}"
-
-    def _refuse(self, error: RetryRefusedError) -> str:
-        """Record that the job was not done again; what failed before stays in its own record."""
-        if error.own:
-            self._end("failed", error=str(error), exit=1)
-        else:
-            self._end("terminated", error=str(error), exit=STOPPED)
-        return f"{self.where}: {self.step} {error}"
 
     def _end(self, status: Status, **facts: Any) -> None:
         self.recorder.end(self.recorder.ending(status, log=str(self.log), **facts))
@@ -568,7 +553,11 @@ def job(snakemake: Any) -> Iterator[Job]:
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # a clean stop, as by Ctrl-C
-        one_pool_of_threads(int(snakemake.threads))
+        threads = int(snakemake.threads)  # OpenCV takes as many; Snakemake tells BLAS itself
+        if cv2 := sys.modules.get("cv2"):
+            cv2.setNumThreads(threads)
+        else:
+            os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
         this = Job(snakemake)
         open_log(this.log)
         this.note(f"{this.step}: {this.where}")

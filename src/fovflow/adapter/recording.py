@@ -285,10 +285,6 @@ class EngineListener:
                 refused = refusal(str(about.get("rule_msg") or ""))
                 recorder.job_ended(int(about["jobid"]), failed=True, refused=refused)
 
-    def _take_group_error(self, idents: tuple[int, ...], message: str) -> None:
-        if self._recorder is not None:
-            self._recorder.group_failed(idents, refusal(message))
-
     def _take_sentence(self, sentence: str) -> None:
         """Take what the executor plugins say in words only."""
         self._cluster_name = run_name(sentence) or self._cluster_name
@@ -354,7 +350,9 @@ class EngineListener:
         self._interruptions.install()
         self._recorder = recorder
         if remote:
-            report_group_failures(self._take_group_error)
+            report_group_failures(
+                lambda idents, message: recorder.group_failed(idents, refusal(message))
+            )
 
     # ---- the screen
 

@@ -150,7 +150,8 @@ class _Manifest:
         self._add_raw()
         steps = ["plan", *sorted({job.step for job in facts.jobs}, key=position)]
         for number, step in enumerate(steps):
-            self._add_step(number, step)
+            keys = {"name": step, "position": str(number), "workExample": _ref(self._tool(step))}
+            self.add(f"#step/{step}", "HowToStep", **keys)
         actions = self._add_runs()
         self._add_software()
         self._add_workflow(steps)
@@ -245,10 +246,6 @@ class _Manifest:
         ident = file_id(self.facts.scripts[step])
         self.graph.setdefault(ident, {"@id": ident})  # described with the workflow's other files
         return ident
-
-    def _add_step(self, number: int, step: str) -> None:
-        keys = {"name": step, "position": str(number), "workExample": _ref(self._tool(step))}
-        self.add(f"#step/{step}", "HowToStep", **keys)
 
     def _add_software(self) -> None:
         """Add the engine, Python and the packages."""

@@ -308,10 +308,5 @@ class State:
         self._done[path] = digest
         entry = {"path": path, "bytes": digest.bytes, "sha256": digest.sha256}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write("\n" * _cut_off(self._path) + json.dumps(entry, ensure_ascii=False) + "\n")
-
-
-def _cut_off(path: Path) -> bool:
-    """Tell whether the last line of a file was left without its end."""
-    data = path.read_bytes()
-    return bool(data) and not data.endswith(b"\n")
+            cut_off = not (self._path.read_bytes() or b"\n").endswith(b"\n")
+            file.write("\n" * cut_off + json.dumps(entry, ensure_ascii=False) + "\n")
