@@ -44,8 +44,7 @@ class BleachFit:
     def factors(self, times: ArrayLike) -> NDArray[np.float64]:
         """Return the factors, 1 at the first time, by which corrected frames are multiplied."""
         at = np.asarray(times, np.float64)
-        factors: NDArray[np.float64] = np.exp(self.rate * (at - at[0]) if at.size else at)
-        return factors
+        return np.exp(self.rate * (at - at[0]) if at.size else at)
 
 
 def fit_bleaching(

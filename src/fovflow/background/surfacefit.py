@@ -74,13 +74,11 @@ class SurfaceFit:
         count_y, count_x = self.coefficients
         along_y = np.kron(difference_penalty(count_y, weights), np.eye(count_x))
         along_x = np.kron(np.eye(count_y), difference_penalty(count_x, weights))
-        penalty: Matrix = along_y + along_x
-        return penalty
+        return along_y + along_x
 
     def tile_means(self, coefficients: Matrix) -> Matrix:
         """Return the mean of the surface over each tile, (tiles_y, tiles_x)."""
-        means: Matrix = self.y.tile_basis @ coefficients @ self.x.tile_basis.T
-        return means
+        return self.y.tile_basis @ coefficients @ self.x.tile_basis.T
 
     def tile_data(self, values: NDArray[Any], free: NDArray[np.uint8]) -> TileData:
         """Measure the tiles of a frame; `free` is 1 where background is seen."""

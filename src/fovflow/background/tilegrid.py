@@ -56,8 +56,7 @@ class Axis:
         """Mean of the basis over each tile, (tiles, p)."""
         sizes = np.diff(self.edges)[:, None]
         sums = np.add.reduceat(self.patch_basis * sizes, np.arange(0, len(sizes), self.patches))
-        mean: Matrix = sums / np.diff(self.tile_edges)[:, None]
-        return mean
+        return sums / np.diff(self.tile_edges)[:, None]
 
     @property
     def basis_pairs(self) -> Matrix:
@@ -175,5 +174,4 @@ def patch_counts(
 
 def column_sums(bands: NDArray[Any], edges_x: NDArray[np.int64]) -> NDArray[np.float64]:
     """Add up the columns of each block, in float64."""
-    sums: NDArray[np.float64] = np.add.reduceat(bands, edges_x[:-1], axis=1, dtype=np.float64)
-    return sums
+    return np.add.reduceat(bands, edges_x[:-1], axis=1, dtype=np.float64)
