@@ -107,17 +107,10 @@ class Records:
 
 
 def trace(file: str | os.PathLike[str]) -> Lineage:
-    """Return where a file comes from and what was made from it.
+    """Return where a file of a dataset's folder comes from and what was made from it.
 
-    Parameters
-    ----------
-    file : path-like
-        A file in a dataset's folder. It need not exist any more.
-
-    Raises
-    ------
-    FovflowError
-        If it lies in no such folder, or no job made or used it.
+    It need not exist any more. Raises FovflowError if it lies in no such folder, or no job made or
+    used it.
     """
     folder, path = _folder_of(Path(file))
     known = Records(folder)

@@ -220,23 +220,17 @@ def capture_environment() -> dict[str, Any]:
 def capture_inputs(
     paths: Iterable[str | os.PathLike[str] | Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Return size and digest of each input.
+    """Return size and digest of each input, in the order given.
 
-    Parameters
-    ----------
-    paths : iterable of path-like or mapping
-        A file, a folder, or a pattern as for `fovflow.open_raw`; a mapping has ``path``, perhaps
-        ``pattern``, and further keys (``name``, ``role``, ``version``, …) that are kept.
+    `paths`: files, folders, or patterns as for `fovflow.open_raw`; a mapping has ``path``, perhaps
+    ``pattern``, and further keys (``name``, ``role``, ``version``, …) that are kept.
 
-    Returns
-    -------
-    list of dict
-        In the order given: ``path`` as given, ``bytes`` in all, ``files`` (their number), and
-        ``sha256`` of a single file up to `SHA256_BYTES`, else ``digest`` with its definition's name
-        in front: ``sampled-sha256-1:`` as defined by `fovflow.readers.fingerprint.fingerprint`, or,
-        for a folder without images, ``tree-sha256-1:``, the SHA-256 of one line per file in the
-        order of their names as UTF-8 bytes: name relative to the folder, NUL, bytes, NUL, its
-        ``sha256`` or ``digest``, line feed. What cannot be read has ``problem`` instead.
+    To these come ``bytes`` in all, ``files`` (their number), and ``sha256`` of a single file up to
+    `SHA256_BYTES`, else ``digest`` with its definition's name in front: ``sampled-sha256-1:`` as
+    defined by `fovflow.readers.fingerprint.fingerprint`, or, for a folder without images,
+    ``tree-sha256-1:``, the SHA-256 of one line per file in the order of their names as UTF-8 bytes:
+    name relative to the folder, NUL, bytes, NUL, its ``sha256`` or ``digest``, line feed. What
+    cannot be read has ``problem`` instead.
     """
     found = []
     for item in paths:

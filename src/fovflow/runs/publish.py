@@ -213,20 +213,10 @@ def publish(
     damaged or missing there is. Each copy is read back and compared. A source file that is not what
     its job recorded is not published.
 
-    Parameters
-    ----------
-    run : RunFolder
-    destination : str
-        A folder, or a URL of any file system that fsspec knows, such as ``s3://bucket/plate1``.
-    advance : callable, optional
-        Called with an item's name, the number of bytes done since the last call, and the total.
-    sleep : callable
-        Waits between two attempts.
-
-    Raises
-    ------
-    FovflowError
-        If the destination cannot be opened, or is the run's own output folder.
+    `destination`: a folder, or a URL of any file system that fsspec knows, such as
+    ``s3://bucket/plate1``. `advance`: called with an item's name, the number of bytes done since
+    the last call, and the total. `sleep`: waits between two attempts. Raises FovflowError if the
+    destination cannot be opened, or is the run's own output folder.
     """
     place = Place(destination)
     outdir = outdir_of(run)

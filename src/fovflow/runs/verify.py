@@ -136,22 +136,9 @@ def verify(
     each other, references that lead nowhere and names that leave the folder are findings. A job
     that failed and says so is none: the records hold.
 
-    Parameters
-    ----------
-    folder : path-like
-    advance : callable, optional
-        Called with the bytes read since the last call and the total of bytes to read.
-    raw : bool
-        Whether the raw data are read in full, too, and compared with the pixels that were copied.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    FovflowError
-        If there are no results.
+    `advance`: called with the bytes read since the last call and the total of bytes to read. `raw`:
+    whether the raw data are read in full, too, and compared with the pixels that were copied.
+    Raises FovflowError if there are no results.
     """
     base = Path(folder)
     if not base.is_dir():
