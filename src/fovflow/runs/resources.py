@@ -20,9 +20,9 @@ _MIB = 1 << 20
 class ResourceSampler:
     """Measure one process with all its descendants, as often as asked.
 
-    `pid`: the process; this one where it is not given. CPU time and disk traffic of a
-    child that ended counts for its parent once the parent has waited for it, as the system accounts
-    it. Memory that processes share counts for each of them.
+    `pid`: the process; this one where it is not given. CPU time and disk traffic of a child that
+    ended counts for its parent once the parent has waited for it, as the system accounts it. Memory
+    that processes share counts for each of them.
     """
 
     def __init__(self, pid: int | None = None):
