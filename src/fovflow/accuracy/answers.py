@@ -56,5 +56,6 @@ def describe_answers(results: Any, truth_folder: str | os.PathLike[str]) -> Iter
         yield f"  {name:<4} {told} ({count} cells)"
     for row in compared.fillna({"note": ""}).to_dict("records"):
         effects = truth.params.effects.get(row["condition"], {})
-        if (name := NAMES.get(row["quantity"])) in effects:
-            yield f"{row['quantity']}: {sentence(row)}; simulated {effects[name]:g}"
+        true = effects.get(NAMES.get(row["quantity"], ""))
+        if true is not None:
+            yield f"{row['quantity']}: {sentence(row)}; simulated {true:g}"
