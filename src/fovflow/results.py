@@ -267,6 +267,11 @@ class Results:
                 tables.append(table)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
+    @property
+    def comparisons(self) -> Any:
+        """The comparisons of the conditions of all samples, as a pandas.DataFrame."""
+        return self._analysed("comparisons.csv", {"condition": str, "reference": str})
+
     def _analysed(self, name: str, kinds: dict[str, type]) -> Any:
         import pandas as pd
 
@@ -274,6 +279,8 @@ class Results:
         if not path.exists():
             return pd.DataFrame()
         table = pd.read_csv(path, dtype=kinds)
+        if "dataset" not in table:
+            return table
         return table[table["dataset"].astype(str) == self.dataset].reset_index(drop=True)
 
 

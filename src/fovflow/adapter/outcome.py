@@ -50,8 +50,13 @@ def make_everything(job: Job) -> None:
 
 def make_fits(job: Job) -> None:
     """Write the fits to one table: the work of a script."""
-    of = job.wildcards
-    pipeline_of_job(job.config).analysis.fit(of.sample, f"{of.feature}_ch_{of.channel}")
+    of, analysis = job.wildcards, pipeline_of_job(job.config).analysis
+    analysis.fit(of.sample, f"{of.feature}_ch_{of.channel}", job.threads)
+
+
+def make_statistics(job: Job) -> None:
+    """Write statistics, comparisons and pictures of all samples: the work of a script."""
+    pipeline_of_job(job.config).analysis.compare()
 
 
 def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
@@ -164,7 +169,8 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
         record_analysis(pipeline)
     page, options = Path(pipeline.layout.report()), report_options(pipeline)
     try:
-        if changed or (page.exists() and _reason_of_report(pipeline)):
+        wanted = page.exists() or (failed and pipeline.analysis.answer())
+        if changed or (wanted and _reason_of_report(pipeline)):
             write_report(page, pipeline.layout.outdir, options["datasets"], options["problems"])
     except Exception as error:
         complain(f"cannot write {page}: {error}")
@@ -195,6 +201,7 @@ def describe_outcome(pipeline: Pipeline) -> str:
             lines.append(f"  results: {pipeline.layout.results(name)}")
     if pipeline.analysis.measures:
         lines.append(f"{len(pipeline.analysis.measures)} samples: {pipeline.layout.analysis('')}")
+        lines += [f"  comparisons: {name}" for name in pipeline.analysis.answer()[1:2]]
     return "\n".join(lines)
 
 
@@ -237,10 +244,10 @@ def report_options(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def record_analysis(pipeline: Pipeline) -> None:
-    """Make the tables of samples with failed FOVs: their rules cannot run without all of these.
+    """Make the tables of samples with failed FOVs, and the statistics of the tables that there are.
 
-    Samples that are not done yet, since the run was stopped, are left alone. The next run makes
-    these files again in any case: no record says what they were made from.
+    Their rules cannot run without all of these. What is not done yet, since the run was stopped, is
+    left alone. The next run makes these files again: no record says what they were made from.
     """
     plan = pipeline.analysis
     states = {name: pipeline.statuses(name) for name in {s.dataset for s in plan.samples.values()}}
@@ -252,18 +259,27 @@ def record_analysis(pipeline: Pipeline) -> None:
             waits = True
         elif failed := {f: _in_words(s) for f, s in mine.items() if s["status"] == "failed"}:
             lost[name] = failed
+    made: set[str] = set()
 
     def make(job: str, work: Callable[..., object], *arguments: Any) -> None:
         try:
             work(*arguments)
             record = Path(pipeline.layout.log(f"analysis/{job}")).with_suffix(".json")
             record.unlink(missing_ok=True)  # they are no longer what a job has recorded
+            made.add(job)
         except Exception as error:  # the run has failed already: say so, and go on
             complain(f"{job}: {error}")
 
     for name in lost:
         make(f"{name}/merge", plan.merge, name, lost)
-        for each in plan.fits[name]:
+        for each in plan.fits[name] if made.issuperset({f"{name}/merge"}) else ():
             make(f"{name}/fit_{each.name}", plan.fit, name, each.name)
     if lost and not waits:
         make("merge_everything", plan.merge_everything, lost)
+    of_jobs, tables = plan.states(), plan.compared()
+    made |= {job for job, state in of_jobs.items() if state["status"] == "complete"}
+    there = [table for table in tables if plan.maker(table) in made]
+    missing = {table.sample for table in tables if table not in there}
+    gone = {job.rpartition("/")[0] for job, state in of_jobs.items() if state["status"] == "failed"}
+    if there and (lost or missing) and not waits and missing <= gone | {*lost}:
+        make("statistics", plan.compare, there)

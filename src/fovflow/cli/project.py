@@ -189,7 +189,8 @@ def short_config(
         lines.append(f"{section}: {{method: {method}}}  # or {others}")
     lines += [
         *("", '# fovs: "0-5, 7"', '# frames: "0-99"', "# time_units: min", "# keep: [seg_labeled]"),
-        "# samples: config/samples.tsv" if "samples" in Config.model_fields else "",
+        *("# samples: config/samples.tsv", "# fit: {model: trivial}"),
+        "# statistics: {reference: control}",
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -254,6 +255,14 @@ def pinned_versions(package: str = "fovflow") -> list[str]:
     return [f"{name}=={number}" for name, number in sorted(found.items())]
 
 
+_ANSWERS = """\
+samples: config/samples.tsv
+fit: {model: trivial, fixed: {beta: 0.05}}
+statistics: {reference: control}
+"""
+"""What the demo's configuration has in place of its last comments."""
+
+
 @command(
     "fovflow demo demo",
     argument("folder", nargs="?", default="demo", help="folder to work in (default: demo)"),
@@ -261,32 +270,38 @@ def pinned_versions(package: str = "fovflow") -> list[str]:
 )
 def demo(folder: str, cores: str) -> int:
     """Simulate, run, compare; return 1 if the run failed or found nothing."""
-    from fovflow.accuracy import compare, format_comparison
+    from fovflow.accuracy import compare, describe_answers, format_comparison
     from fovflow.adapter.engine import snakemake_command
     from fovflow.cli.data import write_simulation
     from fovflow.results import load_results
-    from fovflow.simulation import MovieParams
+    from fovflow.simulation import MovieParams, write_samples
 
     start = time.perf_counter()
     place = Path(folder)
     movie, truth = place / "raw" / "demo.nd2", place / "truth"
     results = place / "results" / "demo"
-    _say("simulating a movie of three fields of view")
+    params = MovieParams(
+        seed=7, positions=6, frames=36, cells=24, touching=0.2, divisions=3, births=2, deaths=2,
+        conditions=("control", "drug"), replicates=3, effects={"drug": {"ktl": 0.3}},
+    )  # fmt: skip
+    _say("simulating a movie of six fields of view, two conditions in three replicates")
     if not (movie.exists() and truth.exists()):
         movie.parent.mkdir(parents=True, exist_ok=True)
-        params = MovieParams(
-            seed=7, positions=3, frames=36, cells=24, touching=0.2, divisions=3, births=2, deaths=2
-        )
         write_simulation(params, movie, truth)
-    if not (place / "config" / "config.yaml").exists():
+    config = place / "config" / "config.yaml"
+    if not config.exists():
         init.run(folder, [str(movie)], paper=False)
+        write_samples(params, config.with_name("samples.tsv"))
+        text = config.read_text(encoding="utf-8").partition("# samples:")[0]
+        config.write_text(text + _ANSWERS, encoding="utf-8")
     _say("running the pipeline")
     status = subprocess.run(snakemake_command(["--cores", cores]), cwd=place, check=False)
     if status.returncode:
         _say(f"the run failed with exit status {status.returncode}; see the messages above")
         return 1
     comparison = compare(load_results(results), truth)
-    print(f"\n{format_comparison(comparison)}\n")
+    print(f"\n{format_comparison(comparison)}")
+    print("\n".join(describe_answers(load_results(results), truth)), end="\n\n")
     print(f"results: {results / 'processing_results.yaml'}")
     print(f"traces:  {results / 'fov_000' / 'demo_fov_000_traces.csv'}, and so on")
     print(f"report:  {place / 'results' / 'report.html'}")

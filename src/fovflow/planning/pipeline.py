@@ -507,6 +507,7 @@ def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
 
 
 def report_inputs(pipeline: Pipeline) -> list[str]:
-    """Return the results of all datasets: they are made again whenever traces are."""
+    """Return what the report tells of: results, made again whenever traces are, and answers."""
     datasets = pipeline.datasets.items()
-    return [pipeline.layout.results(name) for name, plan in datasets if plan.ready]
+    results = [pipeline.layout.results(name) for name, plan in datasets if plan.ready]
+    return [*results, *pipeline.analysis.ready_answer()]
