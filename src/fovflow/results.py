@@ -383,6 +383,8 @@ def _in_our_form(content: Any, file: Path, skipped: list[str]) -> Any:
             except (FovflowError, KeyError, TypeError):
                 del own[FILES[kind].listed]
                 skipped.append(f"FOV {fov}: {kind} is skipped: it is no name of a file")
+    if files and not paths:
+        raise FovflowError(f"{file} is no results file", found=skipped[0], remedy=REMAKE)
     return {**content, "channels": {"pc": pc, "fl": fl}, "results_paths": paths}
 
 
