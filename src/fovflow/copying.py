@@ -12,6 +12,9 @@ from fovflow.errors import FovflowError
 from fovflow.readers.base import RawReader
 from fovflow.stages import FLAT_FIELD_FRAMES
 
+OF_TIMES = frozenset({"interval_s"})
+"""Parameters of copying that change the table of times, and no pixels."""
+
 
 def choose_z(choice: int | str | dict[str, int | str], index: int, name: str) -> int | str:
     """Return the z choice of one channel.
@@ -115,16 +118,12 @@ def frame_table(
     first, last, step = frames
     source = np.arange(first, last + 1, step)
     times = raw.times(p)
-    seconds: NDArray[Any] = times.seconds[source]
-    origin = times.source
-    if interval_s is not None:
-        seconds, origin = source * float(interval_s), "config"
     missing = {t for q, t in raw.info.missing if q == p}
     table: dict[str, NDArray[Any]] = {
         "frame": np.arange(len(source)),
         "source_frame": source,
-        "time_s": np.asarray(seconds, dtype=np.float64),
-        "time_source": np.full(len(source), origin),
+        "time_s": np.asarray(times.seconds[source], dtype=np.float64),
+        "time_source": np.full(len(source), times.source),
         "missing": np.array([int(t) in missing for t in source], dtype=bool),
     }
     lacking = [
@@ -135,7 +134,13 @@ def frame_table(
     ]
     if any(lacking):
         table["missing_channels"] = np.array(lacking, dtype=object)
-    return table
+    return table if interval_s is None else retimed(table, interval_s)
+
+
+def retimed(table: Mapping[str, NDArray[Any]], interval_s: float) -> dict[str, NDArray[Any]]:
+    """Return a `frame_table` with another time between frames, in seconds, of the user's."""
+    seconds = np.asarray(table["source_frame"] * float(interval_s), dtype=np.float64)
+    return {**table, "time_s": seconds, "time_source": np.full(len(seconds), "config")}
 
 
 def missing_frames(times: Mapping[str, NDArray[Any]], channel: int) -> NDArray[np.bool_]:

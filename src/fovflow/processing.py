@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -42,12 +42,20 @@ class Job(Protocol):
     def note(self, message: str) -> None:
         """Write a line to the log."""
 
+    def was_done_but_for(self, keys: Collection[str]) -> bool:
+        """Tell whether these options alone differ from those that its outputs were made with."""
+
 
 def copy(job: Job) -> None:
     """Copy one FOV's planes from the raw file into stacks."""
-    from fovflow.copying import choose_z, frame_table, read_frame
+    from fovflow.copying import OF_TIMES, choose_z, frame_table, read_frame, retimed
 
     options, channels, p = job.options, job.params.channels, int(job.wildcards.fov)
+    whole = job.was_done_but_for(OF_TIMES)
+    if whole and options["interval_s"] is not None:
+        times = retimed(read_csv(job.output.times), options["interval_s"])
+        write_csv(job.output.times, times)
+        return
     with ExitStack() as stack:
         raw, check = stack.enter_context(_open_raw(job))
         names = {channel.index: channel.name for channel in raw.info.channels}
@@ -57,8 +65,9 @@ def copy(job: Job) -> None:
         writers = {
             c: stack.enter_context(StackWriter(name, shape, np.dtype(raw.info.dtype)))
             for c, name in zip(channels, job.output.stacks, strict=True)
+            if not whole
         }
-        for i in job.frames(len(table["frame"])):
+        for i in job.frames(0 if whole else len(table["frame"])):
             for c, writer in writers.items():
                 writer.append(read_frame(raw, p, int(table["source_frame"][i]), c, options))
         check()

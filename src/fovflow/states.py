@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,6 +181,15 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
     for name, digest in record.outputs.items():
         if not folder.holds(name, digest):
             yield f"its content was changed: {name.rpartition('/')[2]}"
+
+
+def differs_only_in(keys: Collection[str], record: JobRecord | None, options: Any) -> bool:
+    """Tell whether a job is complete, and its options are these but for some of the keys."""
+    if record is None or record.status != "completed" or not isinstance(record.options, Mapping):
+        return False
+    then, now = record.options, plain_values(options)
+    changed = {key for key in {**then, **now} if then.get(key) != now.get(key)}
+    return bool(changed) and changed <= {*keys}
 
 
 def state_of(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, Any]:

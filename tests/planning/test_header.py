@@ -11,15 +11,20 @@ import pytest
 from fovflow.config.model import DatasetConfig
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
-from fovflow.planning import RawHeader, find_source
+from fovflow.planning import RawHeader, RawSource, find_source
 from fovflow.planning.header import planned_header
 from fovflow.records import read_json
 from fovflow.simulation import MovieParams, simulate, write_movie
 
 
+def look(layout: Layout, path: Path, dataset: str = "a") -> RawSource:
+    """Return the raw file as a plan sees it."""
+    return find_source(layout, dataset, DatasetConfig(path=str(path)))
+
+
 def refreshed(layout: Layout, dataset: str, path: Path) -> RawHeader:
     """Return the header, and write it as a run does once it has claimed the output folder."""
-    source = find_source(layout, dataset, DatasetConfig(path=str(path)))
+    source = look(layout, path, dataset)
     Path(layout.dataset(dataset)).mkdir(parents=True, exist_ok=True)
     source.write(layout, dataset)
     return source.header
@@ -74,6 +79,19 @@ def test_jobs_read_the_plan_and_never_the_raw_file(raw, tmp_path):
     assert refreshed(layout, "a", raw) == header
 
 
+def test_the_stamp_of_a_raw_file_that_is_away_stays(raw, tmp_path):
+    layout = Layout(tmp_path / "out")
+    refreshed(layout, "a", raw)
+    mark = Path(layout.stamp("a"))
+    before = mark.read_bytes()
+    raw.unlink()
+    refreshed(layout, "a", raw)
+    assert mark.read_bytes() == before
+    mark.write_text("{")  # damaged: where the file lies is noted again
+    refreshed(layout, "a", raw)
+    assert read_json(mark) == {"path": str(raw), "pattern": None, "files": None}
+
+
 def test_a_damaged_plan_is_made_again(raw, tmp_path):
     layout = Layout(tmp_path / "out")
     header = refreshed(layout, "a", raw)
@@ -86,7 +104,7 @@ def test_a_damaged_plan_is_made_again(raw, tmp_path):
 
 def test_looking_writes_nothing(raw, tmp_path):
     layout = Layout(tmp_path / "out")
-    find_source(layout, "a", DatasetConfig(path=str(raw)))
+    look(layout, raw)
     assert not (tmp_path / "out").exists()
 
 
@@ -98,7 +116,4 @@ def test_another_time_or_inode_has_the_content_looked_at(raw, tmp_path):
     other[20_000] ^= 1
     raw.write_bytes(other)
     os.utime(raw, ns=(state.st_atime_ns, state.st_mtime_ns))  # as `cp -p` of an older file
-    assert (
-        find_source(layout, "a", DatasetConfig(path=str(raw))).header.fingerprint
-        != header.fingerprint
-    )
+    assert look(layout, raw).header.fingerprint != header.fingerprint

@@ -18,6 +18,8 @@ PARAMETERS = {
     "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": ["self", "delay"],
     "snakemake.jobs.Job.check_protected_output": ["self"],
     "snakemake.jobs.Job.prepare": ["self"],
+    "snakemake.jobs.Job.remove_existing_output": ["self"],
+    "snakemake.jobs.Job.cleanup": ["self", "skip_outputs"],
     "snakemake.jobs.Job.postprocess": [
         "self", "store_in_storage", "handle_log", "handle_touch", "error", "ignore_missing_output",
         "check_output_mtime",

@@ -1,6 +1,7 @@
 """Random edits, kills and partial runs: one more command ends with the bytes of a fresh run.
 
-Before and after it, what tells of the FOVs agrees. ``-m slow_sequences`` runs all of them.
+Before and after it, what tells of the FOVs agrees. ``-m slow_sequences`` runs all of them. Runs are
+forks of this process, but for those that are killed.
 """
 
 from __future__ import annotations
@@ -9,22 +10,24 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from faults.killing import Running
+from forking import ForkedProject, import_all, snakemake
 
+from fovflow.cli.run import read_dry_run
 from fovflow.config.load import read_config
+from fovflow.layout import RESULTS_NAME
 from fovflow.planning.pipeline import Pipeline
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
 from fovflow.simulation import MovieParams, simulate, write_movie
-from workflow_project import Project
+from fovflow.verdicts import write_verdicts
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -35,6 +38,7 @@ SHAPE = (64, 72)
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Raw files and dark frames, and results of fresh runs by configuration."""
+    import_all()
     folder = tmp_path_factory.mktemp("store")
     for number in range(2):
         params = MovieParams(
@@ -52,7 +56,8 @@ class Machine:
     def __init__(self, folder: Path, store: Path, chance: random.Random):
         self.store, self.chance, self.contents = store, chance, {"raw": 0, "dark": 0}
         (folder / "raw").mkdir(parents=True)
-        self.project = Project(folder, correct={"dark": "raw/dark.npy"})
+        self.project = ForkedProject(folder, correct={"dark": "raw/dark.npy"})
+        self.verdicts: dict[str, bytes] = {}
         self.begun: Any = None
         self.give("raw", 0)
         self.give("dark", 0)
@@ -70,16 +75,19 @@ class Machine:
         self.contents[what] = number
 
     def outputs(self) -> list[Path]:
-        return sorted(self.project.results.glob("fov_*/*"))
+        files = self.project.results.glob("fov_*/*")
+        return sorted(path for path in files if "_inspected" not in path.name)
 
     # ---- edits
 
     def edit_config(self) -> None:
         key, values = self.chance.choice(
             [("segment", [{}, {"n_sigma": 7}]), ("extract", [{}, {"erosion_px": 2}]),
-             ("frames", ["all", "0-2"])]
+             ("frames", ["all", "0-2"]), ("interval_s", [None, 60])]
         )  # fmt: skip
-        self.project.config[key] = self.chance.choice(values)
+        config = self.project.config
+        where = config["datasets"]["sim"] if key == "interval_s" else config
+        where[key] = self.chance.choice(values)
 
     def edit_raw(self) -> None:
         self.give("raw", 1 - self.contents["raw"])
@@ -98,6 +106,19 @@ class Machine:
             data[self.chance.randrange(len(data))] ^= 1
             path.write_bytes(data)
 
+    def judge_cells(self) -> None:
+        """Write a person's verdicts on the traces that there are, in one of the forms."""
+        for path in self.project.results.glob("fov_*/*_traces.csv"):
+            good = pd.read_csv(path)[["cell", "good"]].drop_duplicates("cell")
+            file = path.with_name(f"{path.stem}_inspected.csv")
+            if self.chance.random() < 0.5:
+                write_verdicts(path, {"cell": good["cell"], "good": ~good["good"]})
+            elif self.chance.random() < 0.5:
+                good.to_csv(file, index=False)
+            else:
+                shutil.copy2(path, file)
+            self.verdicts[file.name] = file.read_bytes()
+
     def lose_metadata(self) -> None:
         shutil.rmtree(self.project.folder / ".snakemake", ignore_errors=True)
 
@@ -115,7 +136,18 @@ class Machine:
     def copy_project(self) -> None:
         folder = self.project.folder.with_name(f"{self.project.folder.name}-copy")
         shutil.copytree(self.project.folder, folder, copy_function=shutil.copyfile)
-        self.project = Project(folder, **self.project.config)
+        self.project = ForkedProject(folder, **self.project.config)
+
+    def run_without_raw(self) -> None:
+        """What was copied stays, whatever is asked for while the raw file is away."""
+        self.begun = None  # what the file will be, once it is back, the run cannot know
+        stacks = {p: p.read_bytes() for p in self.outputs() if p.suffix == ".npy"}
+        raw = self.project.folder / "raw" / "sim.nd2"
+        away = raw.rename(raw.with_name("away"))
+        self.project.run()
+        away.rename(raw)
+        copied = [path for path in stacks if "_pc_" in path.name or "_fl_ch" in path.name]
+        assert {p: p.read_bytes() for p in copied} == {p: stacks[p] for p in copied}
 
     def run_part(self) -> None:
         self.begun = self.now
@@ -140,7 +172,7 @@ class Machine:
             if not (other / name).exists():
                 (self.project.folder / name).mkdir(exist_ok=True)
                 (other / name).symlink_to(self.project.folder / name)
-        done = Project(other, **self.project.config).run()
+        done = ForkedProject(other, **self.project.config).run()
         assert done.status == 0, done.text
 
     # ---- what is said
@@ -153,12 +185,10 @@ class Machine:
 
     def would_run(self) -> set[int]:
         """Return the FOVs of which `why` says that something runs."""
-        done = subprocess.run(
-            [sys.executable, "-m", "fovflow", "why", "--json"],
-            cwd=self.project.folder, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        jobs = [item["job"] for item in json.loads(done.stdout)]
+        self.project.write_config()
+        done = snakemake(self.project.folder, "--cores", "2", "--dry-run", "--quiet", "host")
+        assert done.status == 0, done.text
+        jobs = [job for job, _ in read_dry_run(done.text.splitlines())]
         return {int(job.split("FOV ")[1].split(":")[0]) for job in jobs if "FOV " in job}
 
     def check(self) -> None:
@@ -170,7 +200,9 @@ class Machine:
             results = load_results(self.project.results)
             told = {fov: each.status for fov, each in results.fovs.items()}
             assert told == statuses
-            verify(self.project.results)
+            noted = [n for n in verify(self.project.results).notes if n.file.endswith(RESULTS_NAME)]
+            unlike = {int(n.problem.split()[1]): n.problem.split()[3] for n in noted}
+            assert dict.fromkeys(told, "complete") | unlike == statuses
         assert self.files() == before, "questions write nothing"
 
     def files(self) -> dict[str, int]:
@@ -186,18 +218,23 @@ class Machine:
         self.check()
         report = verify(self.project.folder / "results")
         assert report.ok, report.findings
-        assert self.project.outputs() == self.fresh()
+        made = {Path(name).name: content for name, content in self.project.outputs().items()}
+        assert {name: made.pop(name) for name in self.verdicts if name in made} == self.verdicts
+        kept = {name for name in made if "_inspected" in name}
+        assert {name: made[name] for name in made if name not in kept} == self.fresh()
 
     def fresh(self) -> dict[str, bytes]:
         config = json.dumps(self.project.config, sort_keys=True)
         name = f"{hash(config)}-{self.contents['raw']}-{self.contents['dark']}"
         folder = self.store / name
-        fresh = Project(folder, **self.project.config)
+        fresh = ForkedProject(folder, **self.project.config)
         if not folder.exists():
             shutil.copytree(self.project.folder / "raw", folder / "raw")
             done = fresh.run()
+            if done.status:
+                shutil.rmtree(folder)
             assert done.status == 0, done.text
-        return fresh.outputs()
+        return {Path(name).name: content for name, content in fresh.outputs().items()}
 
 
 def sequence(number: int, folder: Path, store: Path) -> None:
@@ -208,7 +245,7 @@ def sequence(number: int, folder: Path, store: Path) -> None:
         Machine.edit_config, Machine.edit_raw, Machine.edit_dark, Machine.delete_output,
         Machine.change_output, Machine.lose_metadata, Machine.lose_some_metadata,
         Machine.jump_clock, Machine.copy_project, Machine.run_part, Machine.run_and_kill,
-        Machine.run_elsewhere,
+        Machine.run_elsewhere, Machine.run_without_raw, Machine.judge_cells,
     ]  # fmt: skip
     if chance.random() < 0.8:
         machine.run_elsewhere()

@@ -19,6 +19,7 @@ from typing import Any
 from fovflow.adapter.interrupts import interrupts_blocked
 from fovflow.errors import FovflowError
 from fovflow.runs.slurm import GENERIC, SLURM, ClusterJob
+from fovflow.stages import STAGES
 from fovflow.terminal import SafeStream, printable, safe
 
 OLDEST, NEWEST = "9.20.0", "9.27.1"
@@ -34,7 +35,14 @@ PATCHED = {
     ),
     "snakemake.jobs.Job.check_protected_output": "see prepare",
     "snakemake.jobs.Job.prepare": "what keeps one job from writing is no reason to end the run",
-    "snakemake.jobs.Job.postprocess": "see prepare: what a failed job made cannot be removed",
+    "snakemake.jobs.Job.postprocess": (
+        "see prepare: what a failed job made cannot be removed; an input that is dated ahead of "
+        "what was made from it is no failure"
+    ),
+    "snakemake.jobs.Job.remove_existing_output": (
+        "what was copied stays until the new copy is whole: the raw file may be gone by then"
+    ),
+    "snakemake.jobs.Job.cleanup": "see remove_existing_output: also where the new copy fails",
     "snakemake.dag.DAG.cleanup_workdir": "see prepare: a folder cannot be removed",
     "snakemake.io._IOFile._local_inventory": "see prepare: a file in the place of a folder",
     "snakemake.jobs.GroupJob.log_error": (
@@ -368,6 +376,8 @@ def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
 
     @wraps(finish)
     async def finish_if_possible(job: Any, *words: Any, error: bool = False, **keys: Any) -> None:
+        if _is_ours(job):
+            keys["check_output_mtime"] = False  # a clock that was ahead costs nothing
         try:
             await finish(job, *words, error=error, **keys)
         except OSError:
@@ -393,6 +403,33 @@ def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
     Job.check_protected_output, Job.prepare = check_others, prepare_if_possible
     Job.postprocess, DAG.cleanup_workdir = finish_if_possible, clean_if_possible
     _IOFile._local_inventory = look_if_possible
+
+
+def keep_what_was_copied() -> None:
+    """Let what was made of the raw file stay until it is made again; that may be impossible."""
+    from snakemake.jobs import Job
+
+    remove, clean_up, kept = Job.remove_existing_output, Job.cleanup, set[str]()
+    if getattr(remove, _PATCHED, False):
+        return
+
+    @wraps(remove)
+    async def remove_what_can_be_made_again(job: Any) -> None:
+        stage = STAGES.get(str(job.params.get("step"))) if _is_ours(job) else None
+        if stage is None or not stage.reads_raw:
+            await remove(job)
+            return
+        kept.update(file for file in job.output if os.path.isfile(file))  # noqa: PTH113
+        for file in (*job.output, *job.log):
+            if file not in kept:
+                await file.remove(remove_non_empty_dir=False)
+
+    @wraps(clean_up)
+    async def clean_up_what_is_new(job: Any, skip_outputs: Collection[str]) -> None:
+        await clean_up(job, {*skip_outputs, *kept})
+
+    setattr(remove_what_can_be_made_again, _PATCHED, True)
+    Job.remove_existing_output, Job.cleanup = remove_what_can_be_made_again, clean_up_what_is_new
 
 
 def _is_ours(job: Any) -> bool:

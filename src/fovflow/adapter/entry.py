@@ -15,6 +15,7 @@ from fovflow.adapter.engine import (
     Engine,
     block_interrupts_at_start,
     hear_of_ended_jobs,
+    keep_what_was_copied,
     leave_obstacles_to_jobs,
     limit_scheduler_rounds,
     pass_to_nodes,
@@ -60,6 +61,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     except FovflowError as error:
         raise refuse(str(error)) from None
     leave_obstacles_to_jobs(pipeline.occupied)
+    keep_what_was_copied()
     if not engine.is_main:
         from fovflow.runs.claim import join
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fovflow.adapter.engine import attempt_of_engine
 from fovflow.adapter.interrupts import interrupts_unblocked
 from fovflow.atomic import Digest, collect_digests, digest_of, sha256_or_none, write_text
-from fovflow.errors import FovflowError, complain, sentence_of_system
+from fovflow.errors import FORBIDDEN, IN_THE_WAY, FovflowError, complain, sentence_of_system
 from fovflow.events import (
     STOPPED,
     EventFile,
@@ -35,7 +35,7 @@ from fovflow.layout import LOGS
 from fovflow.records import read_json_object
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
-from fovflow.states import CONTENT
+from fovflow.states import CONTENT, differs_only_in
 from fovflow.terminal import printable
 
 if TYPE_CHECKING:
@@ -319,8 +319,12 @@ def sentence_of(error: BaseException) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether another attempt may succeed: memory, disk, network, file system."""
-    return isinstance(error, MemoryError | OSError)
+    """Tell whether another attempt may succeed: memory, disk, network, file system.
+
+    What is forbidden, or has something else in its place, stays so until a person changes it.
+    """
+    lasting = isinstance(error, OSError) and error.errno in (*FORBIDDEN, *IN_THE_WAY)
+    return isinstance(error, MemoryError | OSError) and not lasting
 
 
 class RetryRefusedError(Exception):
@@ -390,6 +394,7 @@ class Job:
         self.fov = wildcards.get("fov")
         self.channel = wildcards.get("channel")
         self.frame: int | None = None
+        self._read: dict[str, Digest] = {}
         self.threads = int(snakemake.threads)
         self.log = Path(snakemake.log[0])
         self.record = self.log.with_suffix(".json")
@@ -453,6 +458,17 @@ class Job:
     def note(self, message: str) -> None:
         """Write a line to the log."""
         self._logger.info(message)
+
+    def was_done_but_for(self, keys: Collection[str]) -> bool:
+        """Tell whether these options alone differ from those that its outputs were made with.
+
+        The outputs are read and compared with what was recorded of them.
+        """
+        if not differs_only_in(keys, read_record(self.record), self.options):
+            return False
+        outputs = map(os.path.abspath, map(str, self.output))
+        self._read = {name: digest_of(name) for name in outputs if os.path.isfile(name)}  # noqa: PTH113
+        return self.outputs({}) == read_json_object(self.record).get("outputs")
 
     def start(self) -> None:
         """Record that the job began, with its options and inputs."""
@@ -566,7 +582,7 @@ class Job:
             absolute = os.path.abspath(name)  # noqa: PTH100  (links are kept)
             if not os.path.isfile(absolute):  # noqa: PTH113
                 continue
-            digest = digests.get(absolute) or digest_of(absolute)
+            digest = digests.get(absolute) or self._read.get(absolute) or digest_of(absolute)
             relative = os.path.relpath(absolute, self.folder.absolute())
             made[relative] = {"bytes": digest.bytes, "sha256": digest.sha256}
         return made

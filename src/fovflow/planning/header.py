@@ -110,12 +110,16 @@ class RawSource:
         return {"header": self.header.to_json(), "pin": self.pin}
 
     def write(self, layout: Layout, dataset: str) -> None:
-        """Write the plan and the stamp, where they say something else; raises OSError."""
+        """Write the plan and the stamp, where they say something else; raises OSError.
+
+        The stamp of a raw file that is not there now stays: it is the hint when it is back.
+        """
         plan, mark = Path(layout.plan(dataset)), Path(layout.stamp(dataset))
         now = {**raw_place(self), "files": self.files}
         if _known_header(plan) != self.header:
             write_json(plan, self.header.to_json())
-        if read_json_object(mark) != now:
+        known = read_json_object(mark)
+        if known != now and (self.files is not None or not known):
             write_json(mark, now)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
 from fovflow.config.usersteps import StepConfig
+from fovflow.copying import OF_TIMES
 from fovflow.errors import FovflowError
 from fovflow.layout import LOGS, Layout, fov_name, inspected
 from fovflow.planning.analysis import AnalysisPlan
@@ -32,6 +33,7 @@ from fovflow.states import (
     Folder,
     Wanted,
     WantedJob,
+    differs_only_in,
     state_of,
     to_run,
     write_wanted,
@@ -131,13 +133,26 @@ class Pipeline:
 
     def needs_raw(self, dataset: str, fov: int) -> list[tuple[WantedJob, str]]:
         """Return the jobs that would read the raw file to make an FOV again, and why they run."""
-        jobs = self.jobs(dataset, fov)
-        found = to_run(jobs, self.look(dataset))
+        jobs, folder = self.jobs(dataset, fov), self.look(dataset)
+        found = to_run(jobs, folder)
         return [
             (job, found[job.record])
             for job in jobs
-            if job.record in found and self.stages[job.step].reads_raw
+            if job.record in found
+            and self.stages[job.step].reads_raw
+            and not (job.step == "copy" and self._only_retimes(job, dataset, folder))
         ]
+
+    def _only_retimes(self, job: WantedJob, dataset: str, folder: Folder) -> bool:
+        """Tell whether a copy job has its pixels already, and is told the frames' times."""
+        options, record = self.parameters("copy", dataset), folder.record(job.record)
+        return (
+            options["interval_s"] is not None
+            and differs_only_in(OF_TIMES, record, options)
+            and record is not None
+            and {*record.outputs} == {*job.makes}
+            and all(folder.has(n) and folder.holds(n, d) for n, d in record.outputs.items())
+        )
 
     def find_occupied(self) -> None:
         """Find folders that lie where files of FOVs belong."""

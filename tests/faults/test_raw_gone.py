@@ -1,0 +1,147 @@
+"""Raw data that are away, or go while they are copied: what was copied stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from forking import ForkedProject, import_all
+
+from fovflow.errors import FovflowError
+from fovflow.results import load_results
+from fovflow.runs.verify import verify
+from fovflow.tables import read_csv
+from workflow_project import Project, make_project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+GAPS = frozenset({(0, 2)})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> ForkedProject:
+    """A tiny project after an undisturbed run; not to be changed."""
+    import_all()
+    folder = tmp_path_factory.mktemp("done")
+    movie = {"positions": 2, "frames": 4, "height": 48, "width": 56, "cells": 2, "missing": GAPS}
+    project = ForkedProject(folder, **make_project(folder, **movie).config)
+    made = project.run()
+    assert made.status == 0, made.text
+    return project
+
+
+@pytest.fixture
+def project(done: ForkedProject, tmp_path: Path) -> ForkedProject:
+    """A copy of it."""
+    return ForkedProject(tmp_path / "project", **done.copy_to(tmp_path / "project").config)
+
+
+def states(project: Project) -> dict[Path, tuple[int, bytes]]:
+    """Return inode and content of the stacks that were copied."""
+    files = [*project.results.rglob("*_pc_ch_*.npy"), *project.results.rglob("*_fl_ch_*.npy")]
+    return {p: (p.stat().st_ino, p.read_bytes()) for p in files}
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_another_time_between_frames_needs_no_pixels(project, tmp_path, away):
+    before, raw = states(project), project.folder / "raw" / "sim.nd2"
+    assert len(before) == 4
+    fresh = ForkedProject(tmp_path / "fresh", **project.config)
+    fresh.config["datasets"]["sim"]["interval_s"] = 60
+    (fresh.folder / "raw").mkdir(parents=True)
+    (fresh.folder / "raw" / "sim.nd2").write_bytes(raw.read_bytes())
+    assert fresh.run().status == 0
+    if away:
+        raw = raw.rename(raw.with_name("away"))
+    project.config["datasets"]["sim"]["interval_s"] = 60
+    made = project.run()
+    assert made.status == 0, made.text
+    assert made.jobs["copy"] == 2
+    assert states(project) == before
+    times = read_csv(project.file(0, "times.csv"))
+    assert times["time_s"].tolist() == [0, 60, 120, 180]
+    assert times["missing"].tolist() == [False, False, True, False]
+    assert project.outputs() == fresh.outputs()
+    assert verify(project.folder / "results").findings == []
+    if not away:  # back to the file's own times, which it tells without its pixels
+        del project.config["datasets"]["sim"]["interval_s"]
+        assert project.run().status == 0
+        assert states(project) == before
+        assert read_csv(project.file(0, "times.csv"))["time_source"].tolist()[0] == "measured"
+
+
+def test_a_stack_that_is_damaged_needs_its_pixels(project):
+    raw, stack = project.folder / "raw" / "sim.nd2", project.file(1, "pc_ch_0.npy")
+    whole = stack.read_bytes()
+    stack.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    damaged, away = states(project), raw.rename(raw.with_name("away"))
+    project.config["datasets"]["sim"]["interval_s"] = 60
+    made = project.run()
+    assert made.status == 1
+    assert "FOV 1 cannot be made again without it" in made.text
+    assert states(project) == damaged
+    assert {f: s.status for f, s in load_results(project.results).fovs.items()} == {
+        0: "complete", 1: "outdated"
+    }  # fmt: skip
+    away.rename(raw)
+    made = project.run()
+    assert made.status == 0, made.text
+    assert made.jobs["copy"] == 1
+    assert stack.read_bytes() == whole
+
+
+def test_other_pixels_are_refused_and_nothing_is_removed(project):
+    before, raw = states(project), project.folder / "raw" / "sim.nd2"
+    raw.rename(raw.with_name("away"))
+    project.config["frames"] = "0-1"
+    project.config["datasets"]["sim"]["interval_s"] = 60
+    made = project.run()
+    assert made.status == 1
+    assert "is not there, and FOVs 0-1 cannot be made again without it" in made.text
+    assert states(project) == before
+
+
+def test_raw_data_that_go_while_a_run_is_at_work_cost_nothing_that_was_copied(project):
+    before = states(project)
+    project.config["frames"] = "0-1"
+
+    def gone(*_):
+        raise FovflowError("the raw file is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fovflow.processing._open_raw", gone)
+        made = project.run()
+    assert made.status == 1
+    assert states(project) == before
+    told = load_results(project.results).fovs
+    assert {each.status for each in told.values()} == {"failed"}
+    assert "the raw file is gone" in told[1].error
+    made = project.run()
+    assert made.status == 0, made.text
+    assert np.load(project.file(0, "pc_ch_0.npy")).shape[0] == 2
+    assert verify(project.folder / "results").findings == []
+
+
+def test_an_input_that_is_dated_ahead_is_as_good_as_any(project, tmp_path):
+    dark = project.folder / "raw" / "dark.npy"
+    np.save(dark, np.full((48, 56), 10, np.float32))
+    os.utime(dark, (4e9, 4e9))
+    os.utime(project.file(0, "seg_ch_0.npy"), (4e9, 4e9))
+    project.config["correct"] = {"dark": "raw/dark.npy"}
+    made = project.run()
+    assert made.status == 0, made.text
+    assert made.jobs["correct"] == 2
+    assert project.run().jobs == {}
+
+
+def test_a_copy_by_force_reads_all_pixels(project):
+    before = states(project)
+    made = project.run("--forcerun", "copy")
+    assert made.status == 0, made.text
+    after = states(project)
+    assert {path: content for path, (_, content) in after.items()} == {
+        path: content for path, (_, content) in before.items()
+    }
+    assert all(after[path][0] != before[path][0] for path in before)
