@@ -12,6 +12,7 @@ from runs.recorded import DATASET, Recorded
 
 from fovflow.cli import main
 from fovflow.errors import FovflowError
+from fovflow.layout import RESULTS_NAME, WANTED_NAME
 from fovflow.runs.manifest import file_id
 from fovflow.runs.verify import verify
 
@@ -288,3 +289,13 @@ def test_the_command_prints_one_line_per_finding_and_exits_with_1(recorded, caps
     assert told["ok"] is False
     assert told["findings"][0]["file"] == f"{DATASET}/{file}"
     assert main(["verify", str(recorded.outdir / "absent")]) == 1
+
+
+def test_fovs_that_are_not_made_are_noted_without_a_results_file_too(recorded):
+    job = ["track", "a", "b", "fov_001/absent.csv"]
+    wanted = {"fovs": {"1": {"logs/fov_001/absent.json": job}}}
+    (recorded.folder / WANTED_NAME).write_text(json.dumps(wanted))
+    for _ in range(2):
+        notes = [str(note) for note in verify(recorded.outdir).notes]
+        assert f"{DATASET}/{RESULTS_NAME}: FOV 1 is incomplete" in notes
+        (recorded.folder / RESULTS_NAME).unlink(missing_ok=True)

@@ -224,7 +224,9 @@ class _Place:
     def check(self) -> None:
         """Check the records; find out what the files should be, and which nothing speaks of."""
         self._check_records()
-        kept = self._check_results().get("kept")
+        results = self._check_results()
+        fovs, kept = results.get("fovs"), results.get("kept")
+        self._check_fovs(fovs if isinstance(fovs, dict) else {})
         described = self._check_manifest()
         for path, digest in described.items():
             self._expect(path, FILE_NAME, digest)
@@ -346,20 +348,19 @@ class _Place:
                 self._find(RESULTS_NAME, f"names {path!r}, which {problem}")
             elif not (self.folder / path).exists():
                 self._find(RESULTS_NAME, f"names {path}, which is not there")
-        fovs = content.get("fovs")
-        self._check_fovs(fovs if isinstance(fovs, dict) else {})
         return content
 
     def _check_fovs(self, entries: Mapping[str, Any]) -> None:
         """Check each FOV's status against the records of its jobs."""
         failures = {job.key.fov: job for job in reversed(self.records) if job.status == "failed"}
         states = states_of_folder(self.folder)
-        for fov, entry in entries.items():
+        told = {str(fov): entry for fov, entry in [*states.items(), *entries.items()]}
+        for fov, entry in told.items():
             status = entry.get("status") if isinstance(entry, dict) else None
             if status not in FOV_STATUSES:
                 self._find(RESULTS_NAME, f"wrong status {status!r} of FOV {fov}")
                 continue
-            if not str(fov).isdecimal():
+            if not fov.isdecimal():
                 self._find(RESULTS_NAME, f"the FOV {fov!r} is no number")
                 continue
             failed = failures.get(f"{int(fov):03d}")
