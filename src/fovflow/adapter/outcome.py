@@ -106,6 +106,8 @@ def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
         file = pipeline.layout.results(name)
         stale = plan.fovs and not any(found.values()) and not says(file, pipeline, name)
         reasons[file] = "it does not say what there is" if stale else ""
+        if plan.problems:
+            reasons[pipeline.layout.problem(name)] = "; ".join(plan.problems)
         for fov in plan.held:
             sentence = f"{name}: {'; '.join(plan.problems)}"
             jobs = (job for job, _ in pipeline.needs_raw(name, fov))
