@@ -14,6 +14,7 @@ import fovflow
 from fovflow.adapter.engine import (
     Engine,
     block_interrupts_at_start,
+    hear_of_ended_jobs,
     keep_what_was_copied,
     leave_obstacles_to_jobs,
     limit_scheduler_rounds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,13 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
     }
 
 
-def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
-    """Write a dataset's results file and manifest from what exists now; safe to repeat."""
-    write_text(pipeline.layout.results(dataset), results_text(results_content(pipeline, dataset)))
+def write_dataset_results(pipeline: Pipeline, dataset: str, text: str = "") -> None:
+    """Write a dataset's results file and manifest from what exists now; safe to repeat.
+
+    `text`: content of the results file, where it is known.
+    """
+    text = text or results_text(results_content(pipeline, dataset))
+    write_text(pipeline.layout.results(dataset), text)
     update_manifest(pipeline, dataset)
 
 
@@ -109,8 +114,10 @@ def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
         outdir.know(folder, name)
         reasons |= found
         file = pipeline.layout.results(name)
-        stale = plan.fovs and not any(found.values()) and not says(file, pipeline, name)
+        stale = plan.fovs and not any(found.values()) and news(pipeline, name)
         reasons[file] = "it does not say what there is" if stale else ""
+        if plan.problems:
+            reasons[pipeline.layout.problem(name)] = "; ".join(plan.problems)
         for fov in plan.held:
             sentence = f"{name}: {'; '.join(plan.problems)}"
             jobs = (job for job, _ in pipeline.needs_raw(name, fov))
@@ -124,13 +131,13 @@ def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
     return reasons, refused
 
 
-def says(file: str, pipeline: Pipeline, dataset: str) -> bool:
-    """Tell whether a results file says what there is now."""
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return False
-    return text == results_text(results_content(pipeline, dataset))
+def news(pipeline: Pipeline, dataset: str) -> str:
+    """Return what a dataset's results file should say now; empty where it says so."""
+    text = results_text(results_content(pipeline, dataset))
+    with suppress(OSError, ValueError):
+        if Path(pipeline.layout.results(dataset)).read_text(encoding="utf-8") == text:
+            return ""
+    return text
 
 
 def _reason_of_report(pipeline: Pipeline) -> str:
@@ -160,8 +167,8 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
         file = pipeline.layout.results(name)
         try:
             pipeline.note_state(name)
-            if plan.fovs and not says(file, pipeline, name):
-                write_dataset_results(pipeline, name)
+            if plan.fovs and (text := news(pipeline, name)):
+                write_dataset_results(pipeline, name, text)
                 changed = True
         except Exception as error:  # the run has ended already: say so, and go on
             complain(f"{name}: cannot write {file}: {error}")

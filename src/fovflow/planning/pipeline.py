@@ -174,6 +174,8 @@ class Pipeline:
                 Path(place, LOGS).mkdir(parents=True, exist_ok=True)
                 source.write(self.layout, name)
                 self.note_state(name)
+                if not self.datasets[name].problems:  # what an earlier run could not do is done
+                    Path(self.layout.record("problem", name)).unlink(missing_ok=True)
         except OSError as error:
             raise FovflowError(
                 f"cannot write into the output folder {place}",
