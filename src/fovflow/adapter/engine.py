@@ -62,6 +62,9 @@ PRIVATE = {
     "snakemake.iocontainers.Snakemake.__init__": "what the script of one job by itself is given",
     "snakemake.jobs.Job.__init__": "files and parameters of one job by itself",
     "snakemake.scheduling.job_scheduler.JobScheduler._open_jobs": "begins a round",
+    "snakemake.scheduling.job_scheduler.JobScheduler.print_progress": (
+        "whether the recorder hears of jobs that ended"
+    ),
     "snakemake.jobs.Job.dag": "resources that a cluster's job asked for",
     "snakemake.logging.LoggerManager.plugin_handlers": "finds the handler of --logger fovflow",
     "snakemake.logging.LoggerManager.queue_listener": (
@@ -330,6 +333,18 @@ def limit_scheduler_rounds(workflow: Any) -> None:
         settings.max_jobs_per_timespan = None
     if hasattr(JobScheduler, "_schedule_reevalutation"):
         JobScheduler._schedule_reevalutation = _begin_round_later
+
+
+def hear_of_ended_jobs() -> None:
+    """Let the engine say to its loggers that a job ended, also with ``--quiet``.
+
+    The screen's own handler keeps it back then, as it does with other progress.
+    """
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    JobScheduler.print_progress = property(  # the engine sets it; what it sets is left aside
+        lambda scheduler: not scheduler.dryrun, lambda _scheduler, _value: None
+    )
 
 
 def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:

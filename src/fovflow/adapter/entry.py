@@ -73,6 +73,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         engine.decide(partial(decide, pipeline))
         record_run(pipeline, workflow)
         block_interrupts_at_start()
+        hear_of_ended_jobs()
         limit_scheduler_rounds(workflow)
         if engine.is_dry_run:
             say(pipeline.summary(problems=True))

@@ -196,7 +196,9 @@ def short_config(
 
 
 def _quote(value: str | int) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """Return a value as YAML has it; letters that cannot be printed are escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
 SNAKEFILE = """\
