@@ -20,6 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,10 @@ SETTINGS: tuple[tuple[str, dict[str, float]], ...] = (
     ("maturation_blocked", {}),
 )
 FREE = {"t0": (0.0, 30.0)}
+LOW, HIGH = (
+    np.array([getattr(each, end) for each in MODELS["trivial"].parameters])
+    for end in ("low", "high")
+)
 
 
 def simulate(
@@ -105,15 +110,18 @@ def speed(count: int) -> Iterator[str]:
     yield ""
     yield "| SciPy | CPU (s) | values alone | all of it | cells at the least sum of squares |"
     yield "| --- | --- | --- | --- | --- |"
-    for name, given in (
-        ("one start", many[:, -1:]),
-        (f"the same {many.shape[1]} starts", many),
+    (_, one), _, single = timed(lambda: scipy_only(t, own, many[:, -1:]))
+    (best, left), _, several = timed(lambda: scipy_only(t, own, many))
+    _, _, ends = timed(lambda: scipy_ends(t, own[::5], best[::5]))
+    for name, cpu, rss in (
+        ("one start", single, one),
+        (f"the same {many.shape[1]} starts", several, left),
+        ("and ends of three intervals", several + 5 * ends, left),
     ):
-        left, _, each = timed(lambda given=given: scipy_only(t, own, given))
-        each *= count / len(own)
-        found = np.mean(left <= right * (1 + 1e-4))
+        scaled, found = cpu * count / len(own), np.mean(rss <= right * (1 + 1e-4))
         yield (
-            f"| {name} | {each:.0f} | {each / values:.0f} × | {each / whole:.0f} × | {found:.0%} |"
+            f"| {name} | {scaled:.0f} | {scaled / values:.0f} × | {scaled / whole:.0f} × |"
+            f" {found:.0%} |"
         )
     yield ""
     yield f"CPU of fovflow: {values:.1f} s for values alone, {whole:.1f} s for all of it"
@@ -123,25 +131,55 @@ def alike(t: Array, y: Array) -> Traces:
     return Traces(np.broadcast_to(t, y.shape), y, np.ones_like(y))
 
 
-def scipy_only(t: Array, y: Array, given: Array) -> Array:
-    """Fit cell by cell from its starts (cells, starts, P); return the least sums of squares."""
+def residual(x: Array, t: Array, row: Array) -> Array:
+    _, ktl, delta, beta, offset = x
+    dt = np.maximum(t - x[0], 0)
+    apart = delta - beta
+    curve = ktl / apart * (1 - np.exp(-apart * dt)) * np.exp(-beta * dt)
+    return np.asarray(offset + np.where(t < x[0], 0, curve) - row)
+
+
+def scipy_only(t: Array, y: Array, given: Array) -> tuple[Array, Array]:
+    """Fit cell by cell from starts (cells, starts, P); return the best and their squares' sums."""
     from scipy.optimize import least_squares
 
-    parts = MODELS["trivial"].parameters
-    low, high = (np.array([getattr(p, key) for p in parts]) for key in ("low", "high"))
-
-    def residual(x: Array, row: Array) -> Array:
-        _, ktl, delta, beta, offset = x
-        dt = np.maximum(t - x[0], 0)
-        apart = delta - beta
-        curve = ktl / apart * (1 - np.exp(-apart * dt)) * np.exp(-beta * dt)
-        return np.asarray(offset + np.where(t < x[0], 0, curve) - row)
-
     found = []
-    for row, several in zip(y, np.clip(given, low + 1e-9, high - 1e-9), strict=True):
-        ends = [least_squares(residual, x, bounds=(low, high), args=(row,)) for x in several]
-        found.append(min(2 * end.cost for end in ends))
-    return np.array(found)
+    for row, several in zip(y, np.clip(given, LOW + 1e-9, HIGH - 1e-9), strict=True):
+        ends = [least_squares(residual, x, bounds=(LOW, HIGH), args=(t, row)) for x in several]
+        found.append(min(ends, key=lambda end: end.cost))
+    return np.array([end.x for end in found]), np.array([2 * end.cost for end in found])
+
+
+def scipy_ends(t: Array, y: Array, best: Array) -> None:
+    """Find the ends of the profile likelihoods of t0, ktl and offset by root search over fits."""
+    from scipy.optimize import brentq
+
+    for row, x in zip(y, best, strict=True):
+        threshold = np.square(residual(x, t, row)).sum() * (1 + 3.9 / (len(t) - 5))
+        for i in (0, 1, 4):
+            over = partial(above, i, x, t, row, threshold=threshold)
+            for side in (-1, 1):
+                far = x[i] + side * 0.05 * abs(x[i])
+                while LOW[i] < far < HIGH[i] and over(far) < 0:
+                    far += far - x[i]
+                if LOW[i] < far < HIGH[i]:
+                    brentq(over, x[i], far, xtol=abs(far - x[i]) / 50)
+
+
+def above(i: int, x: Array, t: Array, row: Array, value: float, *, threshold: float) -> float:
+    """Return how far the best fit with one parameter held is above the threshold."""
+    from scipy.optimize import least_squares
+
+    rest = [j for j in range(len(x)) if j != i]
+    whole = x.copy()
+    whole[i] = value
+
+    def left(others: Array) -> Array:
+        whole[rest] = others
+        return residual(whole, t, row)
+
+    end = least_squares(left, x[rest], bounds=(LOW[rest], HIGH[rest]))
+    return float(2 * end.cost - threshold)
 
 
 def judged(fits: Fits, theta: Array, fixed: dict[str, float]) -> tuple[str, str, str, str]:

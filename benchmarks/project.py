@@ -21,7 +21,8 @@ _COST = re.compile(r"CPU (?P<cpu>[\d.]+) s, peak memory (?P<mib>\d+) MiB")
 _LAUNCH = (
     "import sys, runpy; import fovflow.adapter.recording as recording; "
     "recorded = sys.argv.pop(1) == 'True'; "
-    "recording.record_run = recording.record_run if recorded else lambda *_: None; "
+    "listener = recording.EngineListener; "
+    "listener._begin = listener._begin if recorded else lambda *_: None; "
     "runpy.run_module('snakemake', run_name='__main__', alter_sys=True)"
 )
 """Start Snakemake with or without records: the same program but for that."""

@@ -1,6 +1,6 @@
-# Samples: their tables, one table of everything, and fits. Nothing is asked for without `samples`.
-# Where FOVs of a sample failed its rules cannot run, and the same functions are called when the
-# run ends. A changed condition or column of the table of samples makes only the table of all anew.
+# Samples: their tables, one table of everything, fits, and comparisons. Nothing is asked for without
+# `samples`. Where FOVs of a sample failed its rules cannot run, and the same functions are called
+# when the run ends. A changed condition or column of the table of samples makes only the table of all anew.
 
 ANALYSIS = PIPELINE.analysis
 
@@ -88,3 +88,28 @@ if any(ANALYSIS.fits.values()):
             "sample {wildcards.sample}: fit {wildcards.feature} of channel {wildcards.channel}"
         script:
             "../scripts/fit.py"
+
+
+if ANALYSIS.answer():
+
+    rule statistics:
+        input:
+            [str(table.path) for table in ANALYSIS.compared()],
+        output:
+            ANALYSIS.answer(),
+        log:
+            LAYOUT.log("analysis/statistics"),
+        benchmark:
+            LAYOUT.benchmark("analysis/statistics")
+        priority: 7
+        conda:
+            "../envs/fovflow.yaml"
+        resources:
+            mem_mb=memory(1000),
+            runtime=growing(60),
+        params:
+            options=ANALYSIS.statistics_options(),
+        message:
+            "all samples: compare the conditions"
+        script:
+            "../scripts/compare.py"

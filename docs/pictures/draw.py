@@ -202,6 +202,10 @@ def main(demo: str, folder: str) -> None:
     save(steps_picture(fov), Path(folder) / "steps.png")
     save(cells_picture(fov), Path(folder) / "cells.png")
     save(report_picture(Path(demo) / "results" / "report.html"), Path(folder) / "report.png")
+    drawn = Path(demo) / "results" / "analysis" / "pictures"
+    for name, source in (("superplot", "superplot_intensity_total_ch_1_trivial_ktl"),
+                         ("fits", "fits_drug_1_intensity_total_ch_1_trivial")):  # fmt: skip
+        shutil.copyfile(drawn / f"{source}.svg", Path(folder) / f"{name}.svg")
 
 
 if __name__ == "__main__":

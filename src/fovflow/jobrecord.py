@@ -30,22 +30,26 @@ MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 
 class JobKey(NamedTuple):
-    """Which job of a dataset: its step and, where it has them, its FOV and channel."""
+    """Which job of a dataset: its step and, where it has them, its FOV and channel.
+
+    `of`: sample and feature of a job of the analysis.
+    """
 
     step: str
     fov: str = ""
     channel: str = ""
+    of: str = ""
 
     @property
     def name(self) -> str:
         """The job as one word: ``segment.fov_003.ch_0``."""
-        parts = [self.step, self.fov and f"fov_{self.fov}", self.channel and f"ch_{self.channel}"]
-        return ".".join(filter(None, parts))
+        place = (self.fov and f"fov_{self.fov}", self.channel and f"ch_{self.channel}")
+        return ".".join(filter(None, (self.step, self.of, *place)))
 
     @property
     def words(self) -> str:
         """The job in words: ``segment, FOV 3, channel 0``."""
-        place = {"fov": self.fov, "channel": self.channel}
+        place = {"of": self.of, "fov": self.fov, "channel": self.channel}
         words = in_words({key: value for key, value in place.items() if value})
         return f"{self.step}, {words}" if words else self.step
 
@@ -105,8 +109,10 @@ class JobRecord:
     @property
     def key(self) -> JobKey:
         """Which job of its dataset it is."""
-        fov, channel = self.wildcards.get("fov", ""), self.wildcards.get("channel", "")
-        return JobKey(self.step, fov, channel)
+        fov, channel, *of = (
+            self.wildcards.get(name, "") for name in ("fov", "channel", "sample", "feature")
+        )
+        return JobKey(self.step, fov, channel, ".".join(filter(None, of)))
 
     @property
     def where(self) -> str:

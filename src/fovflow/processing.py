@@ -159,7 +159,7 @@ def track(job: Job) -> None:
 def extract(job: Job) -> None:
     """Measure the cells of one FOV over time, and judge them.
 
-    What a channel lacks in a frame is NaN in the table, and not 0.
+    What a channel lacks in a frame is empty in the table, and no reason to reject the cell.
     """
     from fovflow.copying import missing_frames
     from fovflow.features import get_extractor, measure_frames
@@ -188,14 +188,13 @@ def extract(job: Job) -> None:
         unlabeled = missing_frames(times, _channel_of(given.seg_labeled))
         no_phase = missing_frames(times, arguments["pc"])
         lacking = {c: missing_frames(times, c) for c in pairs}
-        partly = no_phase.any() or any(each.any() for each in lacking.values())
-        nothing = np.full(labeled.shape[1:] if partly else (), np.nan, np.float32)
+        nothing = np.full(labeled.shape[1:] if no_phase.any() else (), np.nan, np.float32)
         frames = (
             (
                 labeled.frame(t),
                 nothing if no_phase[t] else phase.frame(t),
                 {
-                    c: (nothing, nothing) if lacking[c][t] else (raw.frame(t), corrected.frame(t))
+                    c: None if lacking[c][t] else (raw.frame(t), corrected.frame(t))
                     for c, (raw, corrected) in pairs.items()
                 },
             )
@@ -206,6 +205,7 @@ def extract(job: Job) -> None:
             shape=labeled.shape,
             pixel_um=arguments["pixel_um"],
             missing=np.flatnonzero(unlabeled).tolist(),
+            unrecorded={c: np.flatnonzero(each).tolist() for c, each in lacking.items()},
             links=read_csv(
                 given.tracks, columns={"cell", "frame", "parent", "merged"}.__contains__
             ),

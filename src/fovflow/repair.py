@@ -30,6 +30,7 @@ HOLD = ".repair.part"
 """Folder in the output folder that holds files meanwhile. A repair that was killed leaves it."""
 
 _NO_DATASET = "its dataset is not in the configuration"
+_OF_SAMPLES = "it is made of the samples: remove it, and fovflow run makes it"
 
 
 @dataclass(slots=True)
@@ -196,7 +197,7 @@ class _Jobs:
     def _raw_refusal(self, dataset: str) -> str:
         """Return why the raw data are of no use: gone, or changed since they were copied."""
         if dataset not in self.pipeline.datasets:
-            return _NO_DATASET
+            return _NO_DATASET if dataset else _OF_SAMPLES
         if dataset not in self._raw:
             raw = self.pipeline.config.dataset(dataset)
             plan = read_json_object(self.pipeline.layout.plan(dataset))

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -221,6 +221,8 @@ class Results:
     """Files that the results file names and that are not there."""
     content: dict[str, Any]
     """The whole results file."""
+    skipped: tuple[str, ...] = ()
+    """What another program's results file lists and cannot be read, a sentence each."""
 
     def traces(self) -> Any:
         """Return the traces of all FOVs that have any, as one pandas.DataFrame."""
@@ -265,6 +267,11 @@ class Results:
                 tables.append(table)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
+    @property
+    def comparisons(self) -> Any:
+        """The comparisons of the conditions of all samples, as a pandas.DataFrame."""
+        return self._analysed("comparisons.csv", {"condition": str, "reference": str})
+
     def _analysed(self, name: str, kinds: dict[str, type]) -> Any:
         import pandas as pd
 
@@ -272,6 +279,8 @@ class Results:
         if not path.exists():
             return pd.DataFrame()
         table = pd.read_csv(path, dtype=kinds)
+        if "dataset" not in table:
+            return table
         return table[table["dataset"].astype(str) == self.dataset].reset_index(drop=True)
 
 
@@ -324,7 +333,12 @@ def load_datasets(folder: str | os.PathLike[str]) -> dict[str, Results]:
 def _load_dataset(place: Path) -> Results:
     file = place / RESULTS_NAME
     there = file.exists()
-    content = _checked(_in_our_form(read_yaml(file)), file) if there else discover(place)
+    skipped: list[str] = []
+    content = (
+        _checked(_in_our_form(read_yaml(file), file, skipped), file) if there else discover(place)
+    )
+    for text in skipped:
+        warnings.warn(f"{file}: {text}", stacklevel=3)
     missing: list[Path] = []
     metadata = {"dataset": place.name}
     metadata |= {key: value for key, value in content.items() if key not in _NOT_METADATA}
@@ -340,22 +354,42 @@ def _load_dataset(place: Path) -> Results:
         fovs={int(key): _fov_result(place, key, content, metadata, missing) for key in keys},
         missing=tuple(missing),
         content=content,
+        skipped=tuple(skipped),
     )
 
 
-def _in_our_form(content: Any) -> Any:
-    """Return a results file in which another program lists files by FOV alone in our form."""
+def _in_our_form(content: Any, file: Path, skipped: list[str]) -> Any:
+    """Return a results file in which another program lists files by FOV alone in our form.
+
+    It is read as far as it goes; sentences about the rest are added to `skipped`.
+    """
     files = content.get("results") if isinstance(content, dict) else None
     if not isinstance(files, dict) or "results_paths" in content:
         return content
-    with explained("this is no results file", AttributeError, IndexError, KeyError, TypeError):
-        pc, fl = content["channels"]["pc"], [entry[0] for entry in content["channels"]["fl"]]
-        paths = {
-            str(fov): {k: v for k, v in found.items() if k != "traces"}
-            | {"traces_csv": [[channel, found["traces"]] for channel in fl or [pc[0]]]}
-            for fov, found in files.items()
-        }
-        return {**content, "channels": {"pc": pc[0], "fl": fl}, "results_paths": paths}
+    with explained(f"{file} is no results file", AttributeError, IndexError, KeyError, TypeError):
+        given = content["channels"]
+        pc, fl = (given.get("pc") or [0])[0], [entry[0] for entry in given.get("fl") or ()]
+    paths: dict[str, dict[str, Any]] = {}
+    for fov, found in files.items():
+        if _no_number(fov) or not isinstance(found, dict):
+            what = "it is no number of an FOV" if _no_number(fov) else "it lists no files"
+            skipped.append(f"FOV {str(fov)[:40]!r} is skipped: {what}")
+            continue
+        own = paths[str(fov)] = {k: v for k, v in found.items() if k != "traces"}
+        own["traces_csv"] = [[channel, found.get("traces")] for channel in fl or [pc]]
+        for kind in (*STACKS, "traces"):
+            try:
+                _entries(own, kind, file, str(fov))
+            except (FovflowError, KeyError, TypeError):
+                del own[FILES[kind].listed]
+                skipped.append(f"FOV {fov}: {kind} is skipped: it is no name of a file")
+    if files and not paths:
+        raise FovflowError(f"{file} is no results file", found=skipped[0], remedy=REMAKE)
+    return {**content, "channels": {"pc": pc, "fl": fl}, "results_paths": paths}
+
+
+def _no_number(fov: Any) -> bool:
+    return not (str(fov).isascii() and str(fov).isdecimal() and len(str(fov)) < 10)
 
 
 _FORM: dict[str, tuple[type, ...]] = {
@@ -419,7 +453,7 @@ def _wrong_place(content: dict[str, Any]) -> str:
                 return f"{place} is {_WORDS.get(type(value), type(value).__name__)}, not {wanted}"
     for key in ("results_paths", "fovs"):
         for fov in content.get(key) or {}:
-            if not (str(fov).isascii() and str(fov).isdecimal() and len(str(fov)) < 10):
+            if _no_number(fov):
                 return f"{key} has {str(fov)[:40]!r}, which is no number of an FOV"
     name = content.get("dataset") or "."
     problem = leads_out(".", name) or ("/" in name and "is no name of a folder")
@@ -603,7 +637,7 @@ def _entries(paths: Mapping[str, Any], kind: str, file: Path, fov: str) -> list[
 
 def _locate(place: Path, name: str, missing: list[Path]) -> Path | None:
     """Find a file by its last two parts below the folder; note it where it is missing."""
-    last = "/".join(PurePath(name).parts[-2:])
+    last = "/".join(PureWindowsPath(name).parts[-2:])  # both kinds of separators
     path = place / last
     if not leads_out(place, last) and path.exists():
         return path

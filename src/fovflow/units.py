@@ -15,6 +15,10 @@ Axes = str | Mapping[str, str]
 """Letters of all axes that are longer than one, outermost first, such as ``"TCYX"``; or names of
 axes and what they are, such as ``{"z": "time"}``."""
 
+Pattern = str | Sequence[str]
+"""How the names of a series are made up: one pattern, or several of which the first that fits
+counts."""
+
 _AXES = {"position": "P", "time": "T", "channel": "C", "z": "Z"}
 
 TimeUnit = Literal["s", "min", "h"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,7 +12,13 @@ import pandas as pd
 import pytest
 
 from fovflow.analysis import pictures
-from fovflow.analysis.answer import write_statistics
+from fovflow.analysis.answer import (
+    model_curves,
+    picture_names,
+    tables_in,
+    write_statistics,
+)
+from fovflow.analysis.fits import write_fits
 from fovflow.errors import FovflowError
 from fovflow.simulation import MovieParams, simulate_traces, write_samples
 from fovflow.simulation.experiment import samples
@@ -139,3 +147,78 @@ def test_names_are_escaped_in_pictures() -> None:
     svg = pictures.superplot(cells, pd.DataFrame([row]), pd.DataFrame(), title="<i>", label="<u>")
     texts = {node.text for node in ElementTree.fromstring(svg).iter() if node.text}
     assert {"<b>", "<i>", "<u>", "&"} <= texts
+
+
+KINDS = {"cell": "int", "success": "bool", "ktl": "float", "verdict": "str"}
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of fits, as `fovflow fit` writes it."""
+    folder = tmp_path_factory.mktemp("fitted")
+    table = pd.DataFrame(simulate_traces(PARAMS, noise=0.02)).query("fov == 0")
+    path = folder / "a_intensity_total_ch_1.csv"
+    table.to_csv(path, index=False, columns=["time", "fov", "cell", "value"])
+    settings = {"model": "trivial", "fixed": {"beta": 0.05}, "time_units": "h"}
+    write_fits(path, folder / "fits.csv", settings)
+    return folder / "fits.csv"
+
+
+def test_fits_have_the_columns_of_other_programs_first(fitted: Path) -> None:
+    names = fitted.read_text().partition("\n")[0].split(",")
+    assert names[:5] == ["fov", "cell", "model_type", "success", "r_squared"]
+    assert names[5:10] == ["t0", "ktl", "delta", "beta", "offset"]
+    assert names[-1] == "verdict"
+
+
+def test_fits_open_in_pandas_polars_and_duckdb(fitted: Path) -> None:
+    table = pd.read_csv(fitted)
+    assert table["success"].dtype == bool
+    polars = pytest.importorskip("polars")
+    kinds = {"int": polars.Int64, "bool": polars.Boolean, "float": polars.Float64,
+             "str": polars.String}  # fmt: skip
+    read = polars.read_csv(fitted)
+    assert {name: read.schema[name] for name in KINDS} == {n: kinds[k] for n, k in KINDS.items()}
+    assert read.filter("success").height == table["success"].sum() > 10
+    duckdb = pytest.importorskip("duckdb")
+    found = duckdb.sql(f"select * from '{fitted}'")
+    names = {"int": "BIGINT", "bool": "BOOLEAN", "float": "DOUBLE", "str": "VARCHAR"}
+    types = dict(zip(found.columns, map(str, found.types), strict=True))
+    assert {name: types[name] for name in KINDS} == {n: names[k] for n, k in KINDS.items()}
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="needs R (Debian's r-base)")
+def test_fits_open_in_r(fitted: Path) -> None:
+    script = (
+        "d <- read.csv(commandArgs(TRUE)); "
+        "cat(class(d$success), class(d$ktl), class(d$cell), sum(d$success))"
+    )
+    command = ["Rscript", "-e", script, str(fitted)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    good = pd.read_csv(fitted)["success"].sum()
+    assert done.stdout == f"logical numeric integer {good}"
+
+
+def test_curves_come_from_the_models_also_of_rates_that_are_not_told_apart() -> None:
+    times = np.linspace(0, 10, 50)
+    true = {"t0": 1.0, "ktl": 30.0, "delta": 0.3, "beta": 0.1, "offset": 2.0}
+    rows = pd.DataFrame([true, {**true, "delta": np.nan, "beta": np.nan}]).assign(
+        sum=0.4, product=0.03
+    )
+    known, alike = model_curves("trivial", times, rows)
+    expected = 2 + amount("trivial", times, t0_h=1.0, ktl=30.0, delta=0.3, beta=0.1, km=1.0)
+    np.testing.assert_allclose(known, expected, rtol=1e-9)
+    np.testing.assert_allclose(alike, expected, rtol=1e-9)
+    assert np.isnan(model_curves("unheard of", times, rows)).all()
+
+
+def test_pictures_that_are_announced_are_made(tmp_path: Path) -> None:
+    folder = analysis(tmp_path)
+    found = list(tables_in(folder, [row["sample"] for row in samples(PARAMS)]))
+    names = picture_names(found, PARAMS.conditions)
+    made = write_statistics(folder, folder / "samples.tsv", {"draws": 100}, names=names)
+    assert sorted(path.stem for path in made[2:]) == sorted(names)
+    assert "superplot_intensity_total_ch_1_trivial_sum" in names
+    assert "superplot_intensity_total_ch_1_trivial_sum" not in picture_names(
+        found, PARAMS.conditions, ["beta"]
+    )

@@ -172,7 +172,9 @@ def kinetics(monkeypatch, tmp_path) -> types.SimpleNamespace:
 
 def test_many_files_in_one_call(kinetics, capsys):
     arguments = ["--model", "line", "--fix", "km=1.28", "--bounds", "t0=0:8", "--start", "t0=1"]
-    assert main(["fit", "a/one.csv", "a/two.csv", *arguments, "--population"]) == 1
+    assert (
+        main(["fit", "a/one.csv", "a/two.csv", *arguments, "--population", "--share", "beta"]) == 1
+    )
     told = capsys.readouterr()
     assert "a/one_fitted_line.csv: 2 cells, 1 of them ok" in told.out
     assert "fovflow: a model that raises" in told.err
@@ -180,7 +182,7 @@ def test_many_files_in_one_call(kinetics, capsys):
     assert fitted.ktl.to_list() == [2, 4]
     assert kinetics.calls[0] == {
         "model": "line", "fixed": {"km": 1.28}, "bounds": {"t0": (0, 8)}, "start": {"t0": 1},
-        "settings": "default", "population": True,
+        "shared": ["beta"], "settings": "default", "population": True,
     }  # fmt: skip
     assert not Path("a/two_fitted_line.csv").exists()
 

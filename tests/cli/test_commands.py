@@ -279,3 +279,26 @@ def test_init_makes_names_that_are_taken(file):
 def test_init_keeps_good_names():
     assert dataset_name("raw/plate-1.nd2") == "plate-1"
     assert dataset_name("a.ome.tif", ["A"]) == "a_2"
+
+
+def test_a_file_behind_config_is_told_the_option_that_takes_it(capsys):
+    for words in (["--config", "other.yaml"], ["-n", "-C", "outdir=x", "--config", "other.yaml"]):
+        assert main(["run", *words]) == 2
+        assert "--configfile other.yaml" in capsys.readouterr().err
+
+
+def test_a_series_that_is_not_clear_is_asked_about_when_a_project_is_made(tmp_path, capsys):
+    import tifffile
+
+    names = [str(tmp_path / f"A01f{field}d0.tif") for field in range(3)]
+    for name in names:
+        tifffile.imwrite(name, np.ones((8, 9), np.uint16))
+    assert main(["init", str(tmp_path / "p"), "--raw", *names]) == 1
+    assert "--pattern" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+    pattern = "{well}f{field}d0.tif"
+    assert main(["init", str(tmp_path / "p"), "--raw", *names, "--pattern", pattern]) == 0
+    config = yaml.safe_load((tmp_path / "p/config/config.yaml").read_text())
+    (dataset,) = config["datasets"].values()
+    assert dataset["pattern"] == pattern
+    assert dataset["path"].endswith("*.tif")

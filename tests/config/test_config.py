@@ -419,3 +419,24 @@ def test_names_that_yaml_takes_for_something_else_are_told_as_written(name, tmp_
     assert f'found: {name}; to do: put them into quotes: "{name}"' in str(caught.value)
     file.write_text(f'datasets:\n  "{name}x": {{path: a.nd2}}\n')
     assert list(load_config(file).datasets) == [f"{name}x"]
+
+
+def test_the_text_null_of_the_command_line_is_null():
+    """Inside of braces, --config gives text only."""
+    content = {
+        "datasets": {"a": {"path": "x", "channels": {"pc": "null", "fl": "GFP"}}},
+        "channels": {"pc": "null", "fl": ["null"]},
+        "fit": "null",
+        "correct": {"method": "tiles", "tile_um": "null"},
+        "run": {"description": "null"},
+    }
+    config = parse_config(content)
+    assert config.channels.pc is config.fit is config.correct.tile_um is None
+    assert config.dataset("a").channels.pc is None
+    assert config.channels.fl == ("null",), "a name in a list is no null"
+    assert config.run.description == "null", "a text that cannot be null stays"
+
+
+def test_a_dataset_takes_several_patterns():
+    config = parse_config({"datasets": {"a": {"path": "x", "pattern": ["a{time}", "b{time}"]}}})
+    assert config.dataset("a").pattern == ("a{time}", "b{time}")

@@ -90,6 +90,24 @@ def test_what_is_written_in_order_is_not_read_again(tmp_path: Path, monkeypatch)
     assert digests[str(tmp_path / "a")].sha256.startswith("bef57ec7")
 
 
+def test_what_is_written_out_of_order_has_the_digest_of_the_file(tmp_path: Path):
+    with collect_digests() as digests, atomic.atomic_open(tmp_path / "a", "wb") as file:
+        for place, data in ((0, b"abcde"), (10, b"klmno"), (0, b"ABCDE")):  # as many as in the file
+            file.seek(place)
+            file.write(data)
+    assert (tmp_path / "a").read_bytes() == b"ABCDE\0\0\0\0\0klmno"
+    assert digests[str(tmp_path / "a")] == atomic.digest_of(tmp_path / "a")
+
+
+def test_what_dead_writers_of_several_files_left_is_removed(tmp_path: Path):
+    left = tmp_path / ".label.0123.part"
+    left.mkdir()
+    os.utime(left, (1, 1))
+    with atomic_files({"a": tmp_path / "a"}, "label") as work:
+        work.paths["a"].touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_text_does_not_depend_on_the_language_of_the_machine(tmp_path: Path):
     code = f"from fovflow.atomic import write_text; write_text({str(tmp_path / 'x')!r}, 'µ\\n')"
     words = [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning"]

@@ -119,8 +119,10 @@ def test_names_of_channels_and_files_are_printed_safely(tmp_path, monkeypatch, c
     assert raw(said) == []
     assert json.loads(said)["channels"][0]["name"] == "pc\u202e"
     assert main(["init", ".", "--raw", f"{NAME}.ome.tif"]) == 0
-    assert main(["status"]) == 1
-    assert raw("".join(capsys.readouterr())) == []
+    assert main(["status"]) == 2
+    told = "".join(capsys.readouterr())
+    assert "pixel_um: 'FILL_IN' is not allowed" in told  # what init wrote can be read
+    assert raw(told) == []
 
 
 @pytest.mark.workflow

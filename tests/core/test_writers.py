@@ -24,6 +24,7 @@ from fovflow.atomic import (
     is_temporary,
     remove_leftovers,
     unnamed_file,
+    was_left,
     write_text,
 )
 from fovflow.layout import parse
@@ -174,8 +175,13 @@ def test_only_what_is_dead_for_certain_is_removed(tmp_path):
     folder = tmp_path / f".a.csv.{machine}-{dead.pid}-{began}-11111111.part"
     folder.mkdir()
     (folder / "x").touch()
+    link = folder.with_name(folder.name.replace("11111111", "22222222"))
+    link.symlink_to("nowhere")
+    assert was_left(goes[0].name, time.time())
+    assert not was_left(stays[0].name, 0)
+    assert not was_left(stays[3].name, 0), "it may be anybody's"
     remove_leftovers(path)
-    assert [file for file in [*goes, folder] if file.exists()] == []
+    assert [file for file in [*goes, folder, link] if os.path.lexists(file)] == []
     assert [file for file in stays if not file.exists()] == []
 
 

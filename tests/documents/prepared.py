@@ -64,7 +64,7 @@ def empty(folder: Path, demo: Path) -> Path:
 PREPARED: dict[str, Callable[[Path, Path], Path]] = {
     "README.md": with_raw_data,
     "docs/tutorial.md": beside_the_demo,
-    "docs/analysis.md": in_the_demo,
+    "docs/analysis.md": empty,
     "docs/algorithms/features.md": empty,
     "docs/algorithms/segmentation.md": empty,
     "docs/extending.md": in_the_demo,

@@ -104,7 +104,7 @@ def series(kind: str) -> str:
     if kind == "link":
         other.symlink_to(other.name)
     else:
-        image(other, (9, 9))
+        image(other, (7, 7))
     return plan("raw/series")
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forking import ForkedProject, import_all
+from forking import ForkedProject, import_all, snakemake
 
+from fovflow.cli.run import read_dry_run
 from fovflow.errors import FovflowError
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
@@ -99,8 +100,18 @@ def test_other_pixels_are_refused_and_nothing_is_removed(project):
     project.config["datasets"]["sim"]["interval_s"] = 60
     made = project.run()
     assert made.status == 1
-    assert "is not there, and FOVs 0-1 cannot be made again without it" in made.text
+    sentence = "is not there, and FOVs 0-1 cannot be made again without it"
+    assert sentence in made.text
     assert states(project) == before
+    dry = snakemake(project.folder, "--cores", "1", "--dry-run", "--quiet", "host")
+    why = dict(read_dry_run(dry.text.splitlines()))
+    assert sentence in why.pop("sim: checking the dataset")
+    assert not [job for job in why if "FOV" in job]
+    project.config["frames"] = "all"
+    del project.config["datasets"]["sim"]["interval_s"]
+    assert project.run().status == 0
+    report = verify(project.folder / "results")
+    assert (report.findings, report.notes) == ([], [])
 
 
 def test_raw_data_that_go_while_a_run_is_at_work_cost_nothing_that_was_copied(project):

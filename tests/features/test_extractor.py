@@ -252,3 +252,18 @@ def test_importing_features_brings_no_heavy_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_channel_that_was_not_recorded_in_a_frame_has_empty_features():
+    labels = np.zeros((20, 20), np.uint16)
+    labels[5:12, 5:12] = 3
+    light = np.full((20, 20), 7.0, np.float32)
+    extractor = get_extractor(fov=0, pc=0, fl=[1], pixel_um=None, time=[0.0, 1.0])
+    for t, pair in enumerate([(light, light), None]):
+        extractor.add(t, labels, light, {1: pair})
+    table = extractor.finish()
+    for name in (n for n in table if n.endswith("_ch_1")):
+        second = table[name][1]
+        assert np.isnan(second) or second == 0, name
+    assert table["intensity_total_ch_1"][0] == 49 * 7
+    assert table["area_ch_0"].tolist() == [49, 49]

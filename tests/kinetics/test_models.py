@@ -172,6 +172,35 @@ def test_a_model_of_ones_own_needs_no_slopes():
     assert get_model(bump) is bump
 
 
+def two_decays(t, theta):
+    return [np.exp(-theta[:, :1] * t), np.exp(-theta[:, 1:] * t)], None
+
+
+def test_rates_of_any_name_may_be_exchangeable():
+    parts = [
+        *(
+            Parameter(name, "1/h", start, 1e-3, 5.0, log=True)
+            for name, start in (("a", 1), ("b", 0.1))
+        ),
+        *(Parameter(name, "a.u.", 1.0, 0.0, 1e6, linear=True) for name in ("A", "B")),
+    ]
+    model = Model(
+        "two decays",
+        "A·exp(−a·t) + B·exp(−b·t)",
+        tuple(parts),
+        two_decays,
+        exponents=lambda theta: theta,
+        exchanged=lambda theta: [theta[:, [1, 0, 3, 2]]],
+    )
+    t = np.linspace(0, 20, 120)
+    y = 100 * np.exp(-0.9 * t) + 50 * np.exp(-0.05 * t) + np.random.default_rng(0).normal(size=120)
+    fits = fit_cells(t, y, model)
+    assert "rates exchangeable" in fits.verdict[0]
+    assert np.isnan(fits.value["a"][0])
+    assert fits.value["sum"][0] == pytest.approx(0.95, rel=0.1)
+    assert fits.low["sum"][0] < 0.95 < fits.high["sum"][0]
+
+
 def test_an_unknown_model_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"no 'trivia' among the models; found: .*maturation"):
         get_model("trivia")

@@ -141,7 +141,7 @@ def test_missing_column():
 
 def test_config_agrees_with_the_function():
     parameters = inspect.signature(judge).parameters
-    data = {"columns", "shape", "pixel_um", "missing", "links"}
+    data = {"columns", "shape", "pixel_um", "missing", "unrecorded", "links"}
     assert set(QcConfig.model_fields) - {"preset"} == set(parameters) - data
     for name, field in QcConfig.model_fields.items():
         if name != "preset":
@@ -174,3 +174,17 @@ def test_config_presets():
     with pytest.raises(ValueError, match="min_frame"):
         QcConfig(min_frame=3)
     assert judge(random_table(), shape=SHAPE, **CLASSIC)["good"].any()
+
+
+@pytest.mark.parametrize("verdict", ["row", "cell"])
+def test_a_channel_that_was_recorded_in_some_frames_rejects_no_cell(verdict):
+    table = random_table()
+    sparse = np.where(table["frame"] % 3 == 0, 0.0, np.nan)
+    whole = judge(table, shape=SHAPE, verdict=verdict)
+    unrecorded = {1: [t for t in range(60) if t % 3]}
+    part = table | {"invalid_fraction_ch_1": sparse}
+    judged = judge(part, shape=SHAPE, verdict=verdict, unrecorded=unrecorded)
+    assert judged["flags"].tolist() == whole["flags"].tolist()
+    other = judge(part, shape=SHAPE, verdict=verdict, unrecorded={2: unrecorded[1]})
+    assert "invalid" in ";".join(other["flags"])
+    assert judged["good"].tolist() == whole["good"].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -192,3 +193,23 @@ def test_names_that_the_shell_expanded_are_a_series(tmp_path: Path, capsys: Any)
     assert "a_t{time}.tif" in said
     assert main(["inspect", *names[:2]]) == 1
     assert "quotes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kept", "pattern"),
+    [
+        ("a_Phase_B2_t*.tif", "a_Phase_B2_t*.tif"),
+        ("a_*_B2_t*.tif", "a_*_B2_t*.tif"),
+        ("a_GFP_*.tif", "a_GFP_B*_t*.tif"),
+        ("*.tif", "*.tif"),
+    ],
+)
+def test_names_that_a_shell_expanded_give_the_pattern_back(
+    kept: str, pattern: str, tmp_path: Path
+) -> None:
+    from fovflow.readers.locate import one_path
+
+    for channel, well, t in itertools.product(("Phase", "GFP"), (2, 13), range(11)):
+        tifffile.imwrite(tmp_path / f"a_{channel}_B{well}_t{t}.tif", np.ones((8, 9), np.uint16))
+    names = sorted(map(str, tmp_path.glob(kept)))
+    assert one_path(names) == str(tmp_path / pattern)

@@ -134,9 +134,18 @@ def test_two_files_of_the_same_place(tmp_path: Path) -> None:
 def test_files_of_different_shapes(tmp_path: Path) -> None:
     save(tmp_path, ["t1.tif", "t2.tif"])
     save(tmp_path, ["t3.tif"], shape=(8, 16))
-    with pytest.raises(FovflowError, match=r"t3\.tif is not like the other files") as caught:
-        fovflow.open_raw(tmp_path)
+    with fovflow.open_raw(tmp_path) as raw:  # one of three costs itself, and is told
+        assert any("t3.tif is not like the other files" in text for text in raw.info.warnings)
+        raw.read(0, 1, 0)
+        with pytest.raises(FovflowError, match=r"t3\.tif is not like the other files") as caught:
+            raw.read(0, 2, 0)
     assert "8 x 16" in str(caught.value)
+    save(tmp_path, ["t2.tif"], shape=(8, 16))
+    (tmp_path / "t1.tif").unlink()
+    save(tmp_path, ["t1.tif"], shape=(4, 4))
+    with pytest.raises(FovflowError, match="not like the other files"):  # a choice
+        save(tmp_path, ["t4.tif"], shape=(4, 4))
+        fovflow.open_raw(tmp_path)
 
 
 def test_files_of_equal_size_and_different_shape(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -189,3 +190,53 @@ def test_traces_of_several_fovs_are_one_table_with_one_index(folder):
     traces = load_results(folder).traces()
     assert traces["fov"].tolist() == [0, 0, 3, 3]
     assert traces.index.tolist() == [0, 1, 2, 3]
+
+
+def foreign(folder, **changes):
+    """Rewrite a results file as another program lists files: by FOV, with the paths of Windows."""
+    file = folder / "processing_results.yaml"
+    own = read_yaml(file)["results_paths"]
+    table = sorted((folder / "fov_000").glob("*traces.csv"))[0]
+    stack = sorted((folder / "fov_000").glob("*_pc_ch_0.npy"))[0]
+    listed = {
+        0: {
+            "traces": f"C:\\runs\\plate\\fov_000\\{table.name}",
+            "pc": [0, f"C:\\runs\\plate\\fov_000\\{stack.name}"],
+        },
+        **changes.pop("results", {}),
+    }
+    assert own
+    content = {"channels": {"pc": [0, "Phase"], "fl": [[1, "GFP"]]}, "results": listed, **changes}
+    write_yaml(file, content)
+    return load_results(folder)
+
+
+def test_paths_of_windows_in_a_results_file_of_another_program(folder):
+    results = foreign(folder)
+    assert results.missing == results.skipped == ()
+    assert results.fovs[0].stack("pc").shape == (2, 3, 4)
+    assert results.fovs[0].traces_path.parent == folder / "fov_000"
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({1: None}, "FOV '1' is skipped: it lists no files"),
+        ({"summary": {"traces": "x.csv"}}, "FOV 'summary' is skipped: it is no number of an FOV"),
+        ({1: {"traces": 7}}, "FOV 1: traces is skipped: it is no name of a file"),
+        ({1: {"traces": "fov_001\\t.csv", "pc": "fov_001\\a.npy"}}, "FOV 1: pc is skipped"),
+        ({1: ["a", "b"]}, "FOV '1' is skipped"),
+    ],
+)
+def test_what_cannot_be_read_of_another_program_is_told_and_the_rest_read(folder, odd, said):
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        results = foreign(folder, results=odd)
+    assert len(results.skipped) == 1
+    assert results.fovs[0].stack("pc").shape == (2, 3, 4)
+    assert results.fovs[0].traces_path is not None
+
+
+def test_another_program_may_leave_channels_out(folder):
+    results = foreign(folder, channels={"pc": None, "fl": None})
+    assert results.channels == {"pc": 0, "fl": []}
+    assert results.fovs[0].traces_path is not None

@@ -184,3 +184,19 @@ def test_an_event_of_other_values_changes_nothing(tmp_path):
     assert job == JobRecord(
         "copy", 1, "copy", {}, "copy", run.id, "running", "2026-01-01T00:00:00+00:00"
     )
+
+
+def test_jobs_of_samples_are_told_apart() -> None:
+    def key(step: str, **wildcards: str) -> JobKey:
+        return JobRecord(job="x", step=step, wildcards=wildcards).key
+
+    keys = [
+        key("merge", sample="a"),
+        key("merge", sample="b"),
+        key("fit", sample="a", feature="area", channel="0"),
+        key("fit", sample="a", feature="area", channel="1"),
+        key("fit", sample="a", feature="intensity_total", channel="1"),
+    ]
+    assert len({*keys}) == len({each.name for each in keys}) == 5
+    assert keys[2].name == "fit.a.area.ch_0"
+    assert keys[0].words == "merge, of a"

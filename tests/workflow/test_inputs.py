@@ -261,6 +261,8 @@ def test_a_channel_that_was_recorded_in_every_third_frame(tmp_path):
         for name in ("intensity_total_ch_1", "intensity_mean_ch_1"):
             assert traces.loc[recorded, name].notna().all()
             assert traces.loc[~recorded, name].isna().all()
+        assert traces.loc[~recorded, "invalid_fraction_ch_1"].isna().all()
+        assert not traces["flags"].fillna("").str.contains("invalid").any()
         assert traces["area_ch_0"].notna().all()
         flags = fov.table("correct_frames")["flag"].fillna("")
         assert [flag == "missing" for flag in flags] == [t % 3 > 0 for t in range(9)]
@@ -308,3 +310,95 @@ def test_fovs_that_the_file_does_not_have_are_told_and_the_others_done(tmp_path)
     assert done.text.index(sentence) < done.text.index("Finished jobid")
     results = fovflow.load_results(tmp_path / "results" / "sim")
     assert {fov.status for fov in results.fovs.values()} == {"complete"}
+
+
+def test_wells_clock_times_and_a_plate_export_give_right_tables(tmp_path):
+    """One movie per well, the second stopped early; clock times past midnight with a hole; a plate.
+
+    The same cells give the same traces in each.
+    """
+    project = Project(tmp_path)
+    raw = tmp_path / "raw"
+    for name in ("wells", "incucyte", "plate"):
+        (raw / name).mkdir(parents=True)
+    movie = simulate(MovieParams(seed=3, positions=2, frames=7, height=128, width=128, cells=5))
+    for p in range(2):
+        n_frames = 7 - 3 * p
+        frames = np.stack([movie.frame(p, t)[:2] for t in range(n_frames)])
+        tags = {"axes": "TCYX", "unit": "um", "finterval": 600, "Labels": ["Phase", "GFP"] * 7}
+        tags["Labels"] = tags["Labels"][: 2 * n_frames]
+        resolution = (1 / 0.65, 1 / 0.65)
+        path = raw / "wells" / f"B0{p + 2}.tif"
+        tifffile.imwrite(path, frames, imagej=True, metadata=tags, resolution=resolution)
+        for t, c in np.ndindex(7, 2):
+            minutes = 22 * 60 + 20 * t
+            clock = (
+                f"2024y05m{9 + minutes // 1440:02d}d_{minutes // 60 % 24:02d}h{minutes % 60:02d}m"
+            )
+            plane, channel = movie.frame(p, t)[c], ("Phase", "Green")[c]
+            if (p, t) != (1, 3):
+                name = f"{channel}_B{p + 2}_1_{clock}.tif"
+                tifffile.imwrite(raw / "incucyte" / name, plane, metadata=None)
+            name = f"r02c{p + 3:02d}f01p01-ch{c + 1}sk{t + 1}fk1fl1.tiff"
+            tifffile.imwrite(raw / "plate" / name, plane, metadata=None)
+    tifffile.imwrite(raw / "plate" / "dark.tif", np.zeros((128, 128), np.uint16), metadata=None)
+    clock = {"path": "raw/incucyte", "pixel_um": 0.65}
+    plate = {"path": "raw/plate", "pixel_um": 0.65, "interval_s": 1200}
+    project.config |= {
+        "channels": {"pc": "Phase", "fl": "all"},
+        "datasets": {
+            "wells": {"path": "raw/wells"},
+            "incucyte": clock,
+            "plate": {**plate, "channels": {"pc": "ch1", "fl": "ch2"}},
+        },
+    }
+    done = project.run()
+    assert done.status == 0, done.text
+    warned = "plate: warning: 1 files are no images of the series, such as 'dark.tif': left out."
+    assert done.text.index(warned) < done.text.index("Finished jobid")
+    found = {name: fovflow.load_results(tmp_path / "results" / name) for name in ("wells", "plate")}
+    found["incucyte"] = fovflow.load_results(tmp_path / "results" / "incucyte")
+    times = {name: [fov.times() for fov in each.fovs.values()] for name, each in found.items()}
+    assert times["wells"][1]["missing"].tolist() == [False] * 4 + [True] * 3
+    assert times["incucyte"][1]["missing"].tolist() == [t == 3 for t in range(7)]
+    assert not any(table["missing"].any() for table in (*times["plate"], times["wells"][0]))
+    assert times["incucyte"][0]["time_s"].tolist() == [1200 * t for t in range(7)]
+    assert times["incucyte"][0]["time_source"].unique().tolist() == ["measured"]
+    assert times["wells"][0]["time_s"].tolist() == [600 * t for t in range(7)]
+    columns = ["cell", "frame", "position_x", "position_y"]
+    whole = found["plate"].fovs[0].traces()
+    assert set(whole["frame"]) == set(range(7))
+    for name in ("wells", "incucyte"):
+        traces = found[name].fovs[0].traces()
+        np.testing.assert_array_equal(traces[columns], whole[columns])
+    short = found["wells"].fovs[1].traces()
+    assert set(short["frame"]) == set(range(4))
+    assert set(found["incucyte"].fovs[1].traces()["frame"]) == {0, 1, 2, 4, 5, 6}
+    assert (tmp_path / "results" / "report.html").stat().st_size > 10_000
+
+
+def test_a_scene_of_another_size_is_told_with_the_fovs_that_work(tmp_path):
+    pytest.importorskip("pylibCZIrw")
+    from pylibCZIrw import czi
+
+    project = Project(tmp_path)
+    (tmp_path / "raw").mkdir()
+    movie = simulate(MovieParams(seed=2, positions=2, frames=3, height=96, width=96, cells=3))
+    with czi.create_czi(str(tmp_path / "raw" / "a.czi")) as out:
+        for p, t, c in np.ndindex(3, 3, 2):
+            plane = movie.frame(min(p, 1), t)[c]
+            plane = plane[:64] if p == 1 else plane
+            at = {"T": t, "C": c}
+            out.write(data=plane[..., None].copy(), location=(0, 300 * p), plane=at, scene=p)
+        out.write_metadata(document_name="a", channel_names={0: "Phase", 1: "GFP"}, scale_x=6.5e-7)
+    dataset = {"path": "raw/a.czi", "interval_s": 600}
+    project.config["datasets"] = {"sim": dataset}
+    failed = project.run()
+    assert failed.status != 0
+    remedy = 'Take the others alone with fovs: "0, 2".'
+    assert failed.text.index(remedy) < failed.text.index("Finished jobid")
+    dataset["fovs"] = "0, 2"
+    done = project.run()
+    assert done.status == 0, done.text
+    results = fovflow.load_results(tmp_path / "results" / "sim")
+    assert sorted(results.fovs) == [0, 2]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import fovflow
+from fovflow.runs.state import RunReader
 from workflow_project import Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -46,6 +47,16 @@ def test_failures_and_problems_are_told(project: Project, monkeypatch):
     assert outcome.results["sim"].fovs[0].status == "complete"
     assert list(outcome.problems) == ["lost"]
     assert "raw/absent.nd2" in outcome.problems["lost"][0]
+
+
+@pytest.mark.parametrize("quiet", [["--quiet"], ["--quiet", "progress"], ["--quiet", "all"]])
+def test_a_quiet_run_is_recorded_as_any_other(project: Project, quiet):
+    done = project.run(*quiet)
+    assert done.status == 0, done.text
+    run = project.only_run()
+    jobs = RunReader(run).poll().jobs.values()
+    assert {job.status for job in jobs} | {run.status()} == {"completed"}
+    assert "Finished jobid" not in done.text
 
 
 def test_ctrl_c_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(project: Project):

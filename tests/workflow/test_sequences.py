@@ -135,7 +135,8 @@ class Machine:
 
     def copy_project(self) -> None:
         folder = self.project.folder.with_name(f"{self.project.folder.name}-copy")
-        shutil.copytree(self.project.folder, folder, copy_function=shutil.copyfile)
+        links = shutil.ignore_patterns("elsewhere")
+        shutil.copytree(self.project.folder, folder, copy_function=shutil.copyfile, ignore=links)
         self.project = ForkedProject(folder, **self.project.config)
 
     def run_without_raw(self) -> None:

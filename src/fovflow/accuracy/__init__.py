@@ -1,13 +1,15 @@
 """How good a result is, measured against the truth.
 
 Segmentation: `seg_score`, `detection_counts`. Tracking: `complete_tracks`, `tra_score`,
-`division_f1`. Traces: `intensity_errors`. A whole result: `compare`, `format_comparison`.
+`division_f1`. Traces: `intensity_errors`. A whole result: `compare`, `format_comparison`. Fits and
+comparisons of an experiment: `fit_errors`, `describe_answers`.
 Functions that take ``truth, found`` also take the `Matches` of `match_frames` in place of
 `truth`, so that several scores share one pass over the pixels.
 """
 
 from __future__ import annotations
 
+from fovflow.accuracy.answers import describe_answers, fit_errors
 from fovflow.accuracy.comparison import compare, format_comparison
 from fovflow.accuracy.matching import Matches, match_frames
 from fovflow.accuracy.scores import (
@@ -27,8 +29,10 @@ __all__ = [
     "Matches",
     "compare",
     "complete_tracks",
+    "describe_answers",
     "detection_counts",
     "division_f1",
+    "fit_errors",
     "format_comparison",
     "intensity_errors",
     "match_divisions",

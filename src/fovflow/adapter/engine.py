@@ -13,11 +13,12 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.interrupts import interrupts_blocked
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.runs.slurm import GENERIC, SLURM, ClusterJob
 from fovflow.stages import STAGES
 from fovflow.terminal import SafeStream, printable, safe
@@ -61,6 +62,9 @@ PRIVATE = {
     "snakemake.iocontainers.Snakemake.__init__": "what the script of one job by itself is given",
     "snakemake.jobs.Job.__init__": "files and parameters of one job by itself",
     "snakemake.scheduling.job_scheduler.JobScheduler._open_jobs": "begins a round",
+    "snakemake.scheduling.job_scheduler.JobScheduler.print_progress": (
+        "whether the recorder hears of jobs that ended"
+    ),
     "snakemake.jobs.Job.dag": "resources that a cluster's job asked for",
     "snakemake.logging.LoggerManager.plugin_handlers": "finds the handler of --logger fovflow",
     "snakemake.logging.LoggerManager.queue_listener": (
@@ -121,6 +125,13 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
     if not os.access(there, os.W_OK):
         os.environ["XDG_CACHE_HOME"] = os.path.abspath(".snakemake/cache")  # noqa: PTH100
     given = list(arguments)
+    for option, word in pairwise(given):
+        if option in ("--config", "-C") and "=" not in word:
+            raise ConfigError(
+                "--config takes key=value",
+                found=word,
+                remedy=f"give a file with --configfile {word}, a key as --config outdir=elsewhere",
+            )
     chooses = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--unlock")
     if not any(item.split("=")[0] in chooses or item[:2] in ("-c", "-j") for item in given):
         given = ["--cores", "all", *given]
@@ -322,6 +333,18 @@ def limit_scheduler_rounds(workflow: Any) -> None:
         settings.max_jobs_per_timespan = None
     if hasattr(JobScheduler, "_schedule_reevalutation"):
         JobScheduler._schedule_reevalutation = _begin_round_later
+
+
+def hear_of_ended_jobs() -> None:
+    """Let the engine say to its loggers that a job ended, also with ``--quiet``.
+
+    The screen's own handler keeps it back then, as it does with other progress.
+    """
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    JobScheduler.print_progress = property(  # the engine sets it; what it sets is left aside
+        lambda scheduler: not scheduler.dryrun, lambda _scheduler, _value: None
+    )
 
 
 def leave_obstacles_to_jobs(occupied: Collection[str]) -> None:

@@ -14,6 +14,7 @@ import fovflow
 from fovflow.adapter.engine import (
     Engine,
     block_interrupts_at_start,
+    hear_of_ended_jobs,
     keep_what_was_copied,
     leave_obstacles_to_jobs,
     limit_scheduler_rounds,
@@ -72,6 +73,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         engine.decide(partial(decide, pipeline))
         record_run(pipeline, workflow)
         block_interrupts_at_start()
+        hear_of_ended_jobs()
         limit_scheduler_rounds(workflow)
         if engine.is_dry_run:
             say(pipeline.summary(problems=True))

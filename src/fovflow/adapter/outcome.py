@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,13 @@ def make_everything(job: Job) -> None:
 
 def make_fits(job: Job) -> None:
     """Write the fits to one table: the work of a script."""
-    of = job.wildcards
-    pipeline_of_job(job.config).analysis.fit(of.sample, f"{of.feature}_ch_{of.channel}")
+    of, analysis = job.wildcards, pipeline_of_job(job.config).analysis
+    analysis.fit(of.sample, f"{of.feature}_ch_{of.channel}", job.threads)
+
+
+def make_statistics(job: Job) -> None:
+    """Write statistics, comparisons and pictures of all samples: the work of a script."""
+    pipeline_of_job(job.config).analysis.compare()
 
 
 def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
@@ -87,9 +93,13 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
     }
 
 
-def write_dataset_results(pipeline: Pipeline, dataset: str) -> None:
-    """Write a dataset's results file and manifest from what exists now; safe to repeat."""
-    write_text(pipeline.layout.results(dataset), results_text(results_content(pipeline, dataset)))
+def write_dataset_results(pipeline: Pipeline, dataset: str, text: str = "") -> None:
+    """Write a dataset's results file and manifest from what exists now; safe to repeat.
+
+    `text`: content of the results file, where it is known.
+    """
+    text = text or results_text(results_content(pipeline, dataset))
+    write_text(pipeline.layout.results(dataset), text)
     update_manifest(pipeline, dataset)
 
 
@@ -104,8 +114,10 @@ def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
         outdir.know(folder, name)
         reasons |= found
         file = pipeline.layout.results(name)
-        stale = plan.fovs and not any(found.values()) and not says(file, pipeline, name)
+        stale = plan.fovs and not any(found.values()) and news(pipeline, name)
         reasons[file] = "it does not say what there is" if stale else ""
+        if plan.problems:
+            reasons[pipeline.layout.problem(name)] = "; ".join(plan.problems)
         for fov in plan.held:
             sentence = f"{name}: {'; '.join(plan.problems)}"
             jobs = (job for job, _ in pipeline.needs_raw(name, fov))
@@ -119,13 +131,13 @@ def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
     return reasons, refused
 
 
-def says(file: str, pipeline: Pipeline, dataset: str) -> bool:
-    """Tell whether a results file says what there is now."""
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return False
-    return text == results_text(results_content(pipeline, dataset))
+def news(pipeline: Pipeline, dataset: str) -> str:
+    """Return what a dataset's results file should say now; empty where it says so."""
+    text = results_text(results_content(pipeline, dataset))
+    with suppress(OSError, ValueError):
+        if Path(pipeline.layout.results(dataset)).read_text(encoding="utf-8") == text:
+            return ""
+    return text
 
 
 def _reason_of_report(pipeline: Pipeline) -> str:
@@ -155,8 +167,8 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
         file = pipeline.layout.results(name)
         try:
             pipeline.note_state(name)
-            if plan.fovs and not says(file, pipeline, name):
-                write_dataset_results(pipeline, name)
+            if plan.fovs and (text := news(pipeline, name)):
+                write_dataset_results(pipeline, name, text)
                 changed = True
         except Exception as error:  # the run has ended already: say so, and go on
             complain(f"{name}: cannot write {file}: {error}")
@@ -164,7 +176,8 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
         record_analysis(pipeline)
     page, options = Path(pipeline.layout.report()), report_options(pipeline)
     try:
-        if changed or (page.exists() and _reason_of_report(pipeline)):
+        wanted = page.exists() or (failed and pipeline.analysis.answer())
+        if changed or (wanted and _reason_of_report(pipeline)):
             write_report(page, pipeline.layout.outdir, options["datasets"], options["problems"])
     except Exception as error:
         complain(f"cannot write {page}: {error}")
@@ -195,6 +208,7 @@ def describe_outcome(pipeline: Pipeline) -> str:
             lines.append(f"  results: {pipeline.layout.results(name)}")
     if pipeline.analysis.measures:
         lines.append(f"{len(pipeline.analysis.measures)} samples: {pipeline.layout.analysis('')}")
+        lines += [f"  comparisons: {name}" for name in pipeline.analysis.answer()[1:2]]
     return "\n".join(lines)
 
 
@@ -237,10 +251,10 @@ def report_options(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def record_analysis(pipeline: Pipeline) -> None:
-    """Make the tables of samples with failed FOVs: their rules cannot run without all of these.
+    """Make the tables of samples with failed FOVs, and the statistics of the tables that there are.
 
-    Samples that are not done yet, since the run was stopped, are left alone. The next run makes
-    these files again in any case: no record says what they were made from.
+    Their rules cannot run without all of these. What is not done yet, since the run was stopped, is
+    left alone. The next run makes these files again: no record says what they were made from.
     """
     plan = pipeline.analysis
     states = {name: pipeline.statuses(name) for name in {s.dataset for s in plan.samples.values()}}
@@ -252,18 +266,27 @@ def record_analysis(pipeline: Pipeline) -> None:
             waits = True
         elif failed := {f: _in_words(s) for f, s in mine.items() if s["status"] == "failed"}:
             lost[name] = failed
+    made: set[str] = set()
 
     def make(job: str, work: Callable[..., object], *arguments: Any) -> None:
         try:
             work(*arguments)
             record = Path(pipeline.layout.log(f"analysis/{job}")).with_suffix(".json")
             record.unlink(missing_ok=True)  # they are no longer what a job has recorded
+            made.add(job)
         except Exception as error:  # the run has failed already: say so, and go on
             complain(f"{job}: {error}")
 
     for name in lost:
         make(f"{name}/merge", plan.merge, name, lost)
-        for each in plan.fits[name]:
+        for each in plan.fits[name] if made.issuperset({f"{name}/merge"}) else ():
             make(f"{name}/fit_{each.name}", plan.fit, name, each.name)
     if lost and not waits:
         make("merge_everything", plan.merge_everything, lost)
+    of_jobs, tables = plan.states(), plan.compared()
+    made |= {job for job, state in of_jobs.items() if state["status"] == "complete"}
+    there = [table for table in tables if plan.maker(table) in made]
+    missing = {table.sample for table in tables if table not in there}
+    gone = {job.rpartition("/")[0] for job, state in of_jobs.items() if state["status"] == "failed"}
+    if there and (lost or missing) and not waits and missing <= gone | {*lost}:
+        make("statistics", plan.compare, there)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,20 +20,36 @@ from fovflow.analysis.statistics import (
     describe,
     is_number,
     ordered,
+    sentence,
     usable,
 )
 from fovflow.analysis.summaries import UNITS, summaries
 from fovflow.atomic import atomic_open, write_text
-from fovflow.errors import FovflowError, explained, reading
+from fovflow.config.features import FEATURES
+from fovflow.errors import ConfigError, FovflowError, explained, reading
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fovflow.kinetics import Model
+
     Curves = Callable[[str, np.ndarray, pd.DataFrame], np.ndarray]
 
-_TABLE = re.compile(r"(?P<feature>.+_ch_\d+)(?:_fitted_(?P<model>\w+))?")
+_TABLE = re.compile(r"(?P<measure>.+_ch_\d+)(?:_fitted_(?P<model>\w+))?")
 _FITS = 12
 """Cells of a sample whose fits are drawn."""
+ANSWER_REVISION = 1
+"""Raised whenever the same tables would give other statistics or pictures."""
+
+
+class Table(NamedTuple):
+    """A table of a sample: the traces of a measure, or with a model the fits to them."""
+
+    sample: str
+    measure: str
+    """Feature and channel: ``intensity_total_ch_1``."""
+    model: str
+    path: Path
 
 
 def write_statistics(
@@ -42,6 +59,8 @@ def write_statistics(
     *,
     places: pd.DataFrame | None = None,
     curves: Curves | None = None,
+    tables: Sequence[Table] | None = None,
+    names: Iterable[str] = (),
 ) -> list[Path]:
     """Write ``statistics.csv``, ``comparisons.csv`` and the folder ``pictures``.
 
@@ -59,7 +78,11 @@ def write_statistics(
         Places of the FOVs on the plate: ``sample``, ``fov``, ``x``, ``y``.
     curves : callable, optional
         ``curves(model, times, fits)`` returns the curves of the rows of a table of fits, (cells,
-        points); without it no fits are drawn.
+        points); by default those of the models that `fovflow.kinetics` knows.
+    tables : sequence of Table, optional
+        The tables, in place of all that the folder has.
+    names : iterable of str
+        Pictures that there should be in any case, see `picture_names`.
 
     Returns
     -------
@@ -76,7 +99,7 @@ def write_statistics(
 
     chosen, place = Settings(**(settings or {})), Path(folder)
     about = samples_table(samples)
-    found = list(tables(place, list(about["sample"])))
+    found = list(tables_in(place, list(about["sample"])) if tables is None else tables)
     if not found:
         raise FovflowError(
             f"{place} has no tables of the samples {', '.join(about['sample'])}",
@@ -84,22 +107,116 @@ def write_statistics(
             or "no CSV files",
             remedy="merge the traces first, and fit them",
         )
-    parts = [_values(path, feature, model).assign(sample=sample)
-             for sample, feature, model, path in found]  # fmt: skip
-    cells = with_samples(pd.concat(parts, ignore_index=True), about)
+    values = pd.concat([_values(table) for table in found], ignore_index=True)
+    cells = with_samples(_told(values), about)
     if places is not None:
         cells = cells.merge(places[["sample", "fov", "x", "y"]], on=["sample", "fov"], how="left")
     described, compared = describe(cells, chosen), compare(cells, chosen)
+    drawn = dict(_plots(cells, described, compared))
+    drawn |= dict(_fits(found, curves or model_curves))
+    drawn |= {name: pictures.blank(name) for name in names if name not in drawn}
     made = [place / "statistics.csv", place / "comparisons.csv"]
     for path, table in zip(made, (described, compared), strict=True):
         with atomic_open(path) as file:
             table.to_csv(file, index=False, lineterminator="\n")
-    drawn = dict(_plots(cells, described, compared))
-    drawn |= {} if curves is None else dict(_fits(found, curves))
     for name, svg in drawn.items():
-        made.append(place / "pictures" / f"{name}.svg")
+        made.append(place / picture_file(name))
         write_text(made[-1], svg)
     return made
+
+
+def comparisons_in(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
+    """Return the comparisons that a folder has, in words with their pictures, fits first."""
+    import pandas as pd
+
+    path = Path(folder, "comparisons.csv")
+    with reading(path), explained(f"{path} is no table of comparisons", KeyError, ValueError):
+        table = pd.read_csv(path, keep_default_na=False, na_values={"p": ""})
+        numbers = [
+            n for n in map(str, table) if n.partition("_")[0] in ("difference", "ratio", "p")
+        ]
+        table[numbers] = table[numbers].apply(pd.to_numeric)
+        rows = table.sort_values("model", ascending=False, kind="stable").to_dict("records")
+        return [_told_of(row, Path(folder)) for row in rows]
+
+
+def _told_of(row: Mapping[Any, Any], folder: Path) -> tuple[str, Path]:
+    measure, model, quantity = (str(row[name]) for name in KEY[:3])
+    words = f"{quantity}, model {model}," if model else quantity.replace("_", " ")
+    picture = folder / picture_file(f"superplot_{_picture(measure, model, quantity)}")
+    return f"{words} of {measure}: {sentence(row)}", picture
+
+
+def picture_file(name: str) -> str:
+    """Return the file of a picture, relative to the folder of the analysis."""
+    return f"pictures/{name}.svg"
+
+
+def picture_names(
+    tables: Iterable[Table], conditions: Iterable[str], fixed: Collection[str] = ()
+) -> list[str]:
+    """Return the pictures that `write_statistics` makes of tables; `fixed` are not fitted."""
+    tables, kinds = list(tables), ["superplot", *["dose"] * _are_doses({*conditions})]
+    of_quantities = [
+        f"{kind}_{_picture(table.measure, table.model, quantity)}"
+        for table in tables
+        for quantity in quantities(table.measure, table.model, fixed)
+        for kind in kinds
+    ]
+    of_fits = [f"fits_{_picture(*table[:3])}" for table in tables if table.model]
+    return list(dict.fromkeys([*of_quantities, *of_fits]))
+
+
+def _picture(*words: str) -> str:
+    return "_".join(filter(None, words))
+
+
+def _are_doses(conditions: Collection[str]) -> bool:
+    return len(conditions) > 2 and all(map(is_number, conditions))
+
+
+def quantities(measure: str, model: str, fixed: Collection[str] = ()) -> list[str]:
+    """Return what is told of a table of traces, or of fits of a model that is known."""
+    if not model:
+        return list(UNITS) if measure.startswith("intensity") else ["mean"]
+    if (known := _model(model)) is None:
+        return []
+    names, rates = [name for name in known.names if name not in fixed], _exchangeable(known)
+    return names + ["sum", "product"] * (bool(rates) and {*rates}.isdisjoint(fixed))
+
+
+def _model(name: str) -> Model | None:
+    """Return a kinetic model; None where there is none of that name."""
+    from fovflow.kinetics import get_model
+
+    with suppress(ConfigError):
+        return get_model(name)
+    return None
+
+
+def _exchangeable(model: Model) -> list[str]:
+    """Return the parameters whose rates can be exchanged without any change of the curve."""
+    if model.exponents is None:
+        return []
+    depends = np.asarray(model.exponents(np.eye(len(model.nonlinear))).any(axis=1))
+    return [model.names[i] for i, on in zip(model.nonlinear, depends, strict=True) if on]
+
+
+def model_curves(model: str, times: np.ndarray, fits: pd.DataFrame) -> np.ndarray:
+    """Return the curves of fits, (cells, points); NaN where the model or a value is not known.
+
+    Of two rates that are not told apart, sum and product tell the curve.
+    """
+    if (known := _model(model)) is None:
+        return np.full((len(fits), len(times)), np.nan)
+    theta = fits.reindex(columns=known.names).astype(float)
+    rates = _exchangeable(known)
+    if len(rates) == 2 and {"sum", "product"} <= {*fits}:
+        half = fits["sum"] / 2
+        apart = np.sqrt(np.maximum(half**2 - fits["product"], 0))
+        for name, rate in zip(rates, (half + apart, half - apart), strict=True):
+            theta[name] = theta[name].fillna(rate)
+    return known.evaluate(times, theta.to_numpy())
 
 
 def samples_table(samples: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
@@ -120,14 +237,14 @@ def samples_table(samples: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFram
     return kept.fillna("").astype(str)
 
 
-def tables(folder: Path, samples: list[str]) -> Iterator[tuple[str, str, str, Path]]:
-    """Yield sample, feature and model of each table; the model is empty for traces."""
+def tables_in(folder: Path, samples: list[str]) -> Iterator[Table]:
+    """Yield the tables of samples that a folder has."""
     for path in sorted(folder.glob("*.csv")):
         owners = [name for name in samples if path.stem.startswith(f"{name}_")]
         sample = max(owners, key=len, default=None)
         match = _TABLE.fullmatch(path.stem[len(sample) + 1 :]) if sample else None
         if sample and match:
-            yield sample, match["feature"], match["model"] or "", path
+            yield Table(sample, match["measure"], match["model"] or "", path)
 
 
 def read_fits(path: Path) -> pd.DataFrame:
@@ -138,49 +255,62 @@ def read_fits(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, comment="#", skipinitialspace=True)
 
 
-def _values(path: Path, feature: str, model: str) -> pd.DataFrame:
+def _values(table: Table) -> pd.DataFrame:
     """Return one row per cell and quantity of a table of traces or fits."""
     import pandas as pd
 
+    sample, measure, model, path = table
+    about = {"feature": measure, "model": model, "sample": sample}
     if not model:
-        names = list(UNITS) if feature.startswith("intensity") else ["mean"]
-        found = summaries(read_analysis(path), names)
-        unit = "a.u." if feature.startswith("intensity") else ""
+        found = summaries(read_analysis(path), quantities(measure, ""))
+        feature = measure.rpartition("_ch_")[0]
+        unit = "µm²" if feature == "area_um2" else "a.u."
+        if feature in FEATURES and not feature.startswith("intensity"):
+            unit = FEATURES[feature].unit
         found["unit"] = [UNITS[name].format(unit) for name in found["quantity"]]
-        good = found["verdict"] == "ok"
-        return found.assign(feature=feature, model="", good=good)
-    table = read_fits(path)
-    if lacking := {"fov", "cell"} - set(table.columns):
+        return found.assign(good=found["verdict"] == "ok", **about)
+    fits = read_fits(path)
+    if lacking := {"fov", "cell"} - {*fits}:
         raise FovflowError(
-            f"the table of fits {feature}, {model} lacks {', '.join(sorted(lacking))}",
-            found=", ".join(map(str, table.columns)),
+            f"the table of fits {measure}, {model} lacks {', '.join(sorted(lacking))}",
+            found=", ".join(map(str, fits)),
         )
-    rows = table.reindex(columns=["fov", "cell"])
-    success = table["success"] if "success" in table.columns else pd.Series(True, table.index)
-    good = success.astype(str).str.lower().isin(["true", "1"])
-    if "verdict" in table.columns:
-        verdict = table["verdict"].fillna("ok").astype(str)
+    if "success" in fits:
+        good = fits["success"].astype(str).str.lower().isin(["true", "1"])
     else:
-        verdict = good.map({True: "ok", False: "no success"})
+        good = pd.Series(True, fits.index)
+    verdict = good.map({True: "ok", False: "no success"})
+    if "verdict" in fits:
+        verdict = fits["verdict"].fillna("ok").astype(str)
+    units = _units(model)
     parts = [
-        rows.assign(
-            quantity=name, unit=_unit(name), verdict=verdict, good=good,
-            value=pd.to_numeric(table[name], errors="coerce"),
+        fits[["fov", "cell"]].assign(
+            quantity=name, unit=units.get(name, ""), verdict=verdict, good=good,
+            value=pd.to_numeric(fits[name], errors="coerce"),
         )
-        for name in table.columns
-        if f"{name}_se" in table.columns
+        for name in map(str, fits)
+        if f"{name}_se" in fits and fits[f"{name}_se"].max() != 0  # 0: held
+    ] or [
+        fits[["fov", "cell"]].iloc[:0].assign(
+            quantity="", unit="", verdict="", good=False, value=np.nan
+        )
     ]  # fmt: skip
-    if not parts:
-        return rows.iloc[:0].assign(quantity="", unit="", verdict="", good=False, value=np.nan,
-                                    feature=feature, model=model)  # fmt: skip
-    return pd.concat(parts, ignore_index=True).assign(feature=feature, model=model)
+    return pd.concat(parts, ignore_index=True).assign(**about)
 
 
-def _unit(parameter: str) -> str:
-    """Return the unit of a parameter of the models that come along."""
-    known = dict.fromkeys(("delta", "beta", "km", "mu"), "1/h")
-    known |= {"t0": "h", "t_half": "h", "ktl": "a.u./h"}
-    return known.get(parameter, "a.u." if parameter in ("G0", "Gu0", "offset") else "")
+def _told(values: pd.DataFrame) -> pd.DataFrame:
+    """Leave out sums and products of rates that no cell has: its rates are told apart."""
+    known = values["value"].notna().groupby([values[name] for name in KEY]).transform("any")
+    return values[known | ~values["quantity"].isin(["sum", "product"])]
+
+
+def _units(model: str) -> dict[str, str]:
+    """Return the units of the parameters of a model; none where it is not known."""
+    if (known := _model(model)) is None:
+        return {}
+    power = "²" if len(_exchangeable(known)) == 2 else "³"
+    own = {each.name: each.unit for each in known.parameters}
+    return {**own, "sum": "1/h", "product": f"1/h{power}"}
 
 
 def with_samples(cells: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
@@ -210,38 +340,35 @@ def _plots(
         words = quantity.replace("_", " ") if not model else quantity
         title = f"{words}: {feature}" + (f", model {model}" if model else "")
         label = f"{words} ({unit})" if unit else words
-        name = "_".join(filter(None, (feature, model, quantity)))
+        name = _picture(feature, model, quantity)
         order = ordered(list(rows.index))
         groups, good = rows.loc[order].reset_index(), usable(own)
+        if good.empty:  # `names` asks for a picture that says so
+            continue
         yield f"superplot_{name}", pictures.superplot(good, groups, told, title=title, label=label)
-        if len(order) > 2 and len(good) and all(map(is_number, order)):
+        if _are_doses(order):
             yield f"dose_{name}", pictures.dose_curve(groups, good, title=title, label=label)
 
 
-def _fits(found: list[tuple[str, str, str, Path]], curves: Curves) -> Iterator[tuple[str, str]]:
+def _fits(found: Sequence[Table], curves: Curves) -> Iterator[tuple[str, str]]:
     """Yield name and SVG of some fits over traces of each sample and model."""
-    import pandas as pd
-
-    paths = {(sample, feature): path for sample, feature, model, path in found if not model}
-    for sample, feature, model, path in found:
-        fits = read_fits(path) if model else pd.DataFrame()
-        if not len(fits) or (sample, feature) not in paths:
+    paths = {table[:2]: table.path for table in found if not table.model}
+    for sample, measure, model, path in found:
+        if not model or (sample, measure) not in paths:
+            continue
+        fits = read_fits(path)
+        if fits.empty:
             continue
         chosen = fits.iloc[np.unique(np.linspace(0, len(fits) - 1, _FITS).round().astype(int))]
-        traces = read_analysis(paths[sample, feature])
+        traces = read_analysis(paths[sample, measure])
         times = np.linspace(traces["time"].min(), traces["time"].max(), 200)
-        verdict = chosen.get("verdict", pd.Series("ok", chosen.index)).fillna("ok")
-        drawn = pd.DataFrame(
-            {
-                "time": np.tile(times, len(chosen)),
-                "value": curves(model, times, chosen).ravel(),
-                **{
-                    name: np.repeat(values.to_numpy(), times.size)
-                    for name, values in (("fov", chosen["fov"]), ("cell", chosen["cell"]),
-                                         ("verdict", verdict))
-                },
-            }
-        )  # fmt: skip
-        title = f"{sample}: {feature}, model {model}"
-        name = f"fits_{sample}_{feature}_{model}"
-        yield name, pictures.fits_over_traces(traces, drawn, title=title, label=feature)
+        drawn = chosen.reindex(columns=["fov", "cell", "verdict"]).fillna({"verdict": "ok"})
+        drawn = drawn.loc[drawn.index.repeat(times.size)].assign(
+            time=np.tile(times, len(chosen)), value=curves(model, times, chosen).ravel()
+        )
+        yield (
+            f"fits_{_picture(sample, measure, model)}",
+            pictures.fits_over_traces(
+                traces, drawn, title=f"{sample}: {measure}, model {model}", label=measure
+            ),
+        )

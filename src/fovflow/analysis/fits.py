@@ -32,8 +32,9 @@ def write_fits(tidy: str | Path, fitted: str | Path, settings: Mapping[str, Any]
     arguments = {key: value for key, value in settings.items() if key != "time_units"}
     traces = read_analysis(tidy, time_units=settings.get("time_units"))
     table = fit_traces(traces, **arguments)
+    words = table["success"].map({True: "TRUE", False: "FALSE"})  # what R takes for logical
     with atomic_open(fitted) as file:
-        table.to_csv(file, index=False, lineterminator="\n")
+        table.assign(success=words).to_csv(file, index=False, lineterminator="\n")
     return table
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.analysis.statistics import sentence
 from fovflow.units import number, ticks
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def superplot(
         for line, words in enumerate(counts):
             at = base + 46 + 17 * line
             parts.append(_text(words, middle, at, size=13, fill=_SOFT, anchor="middle"))
-    lines = [_sentence(row) for row in compared.to_dict("records")][:6]
+    lines = [sentence(row) for row in compared.to_dict("records")][:6]
     for k, words in enumerate(lines):
         parts.append(_text(words, 16, base + 96 + 20 * k, size=14))
     outside = int(((values < y.low) | (values > y.high)).sum())
@@ -206,24 +207,6 @@ def _legend(replicates: Sequence[str], width: float) -> list[str]:
     return drawn
 
 
-def _sentence(row: Mapping[Any, Any]) -> str:
-    """Return a comparison in words."""
-    pair = f"{row['condition']} against {row['reference']}"
-    size = f"{pair}: difference {_with_interval(row, 'difference')}"
-    if math.isfinite(row["ratio"]):
-        size = f"{pair}: ratio {_with_interval(row, 'ratio')}"
-    if math.isfinite(row["p"]):
-        p = f"p = {row['p']:.2g}" if row["p"] >= 1e-4 else "p < 0.0001"
-        corrected = f", corrected {row['p_adjusted']:.2g}" if row["p_adjusted"] > row["p"] else ""
-        return f"{size}, {p} ({row['test']} over replicates{corrected})"
-    return f"{size}; {row['note'].split(';')[0]}" if math.isfinite(row["difference"]) else pair
-
-
-def _with_interval(row: Mapping[Any, Any], name: str) -> str:
-    value, low, high = (number(float(f"{row[name + end]:.3g}")) for end in ("", "_low", "_high"))
-    return f"{value} [{low}, {high}]"
-
-
 def dose_curve(described: pd.DataFrame, cells: pd.DataFrame, *, title: str, label: str) -> str:
     """Return a quantity over conditions that are numbers; for the parameters see `superplot`.
 
@@ -285,8 +268,7 @@ def fits_over_traces(
         ox, oy = left + column * (wide + gap), top + row * pitch
         own = shown[(shown["fov"] == fov) & (shown["cell"] == cell)]
         curve = curves[(curves["fov"] == fov) & (curves["cell"] == cell)]
-        both = np.concatenate([own["value"].to_numpy(float), curve["value"].to_numpy(float)])
-        y = axis_of(both, oy + high, oy, log=False)
+        y = axis_of(own["value"].to_numpy(float), oy + high, oy, log=False)
         good = verdict == "ok"
         parts.append(
             f'<rect x="{ox}" y="{oy}" width="{wide}" height="{high}" fill="none" stroke="{_GRID}"/>'
@@ -296,19 +278,19 @@ def fits_over_traces(
             parts.append(_line((ox, ox + wide), (at, at), _GRID))
             words = number(value)
             parts.append(_text(words, ox - 6, at + 4, size=12, fill=_SOFT, anchor="end"))
-        places = zip(ox + x(own["time"]), y(own["value"]), strict=True)
-        parts += [
-            f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2" fill="{COLOURS[0]}" fill-opacity=".55"/>'
-            for a, b in places
-            if math.isfinite(b)
-        ]
+        colour = _INK if good else COLOURS[5]
+        reach = curve["time"].between(own["time"].min(), own["time"].max())
         line = " ".join(
             f"{ox + a:.1f},{b:.1f}"
-            for a, b in zip(x(curve["time"]), y(curve["value"]), strict=True)
+            for a, b in zip(x(curve["time"]), y(curve["value"].where(reach)), strict=True)
             if math.isfinite(b)
         )
-        colour = _INK if good else COLOURS[5]
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [
+            f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.4" fill="{COLOURS[4]}" fill-opacity=".75"/>'
+            for a, b in zip(ox + x(own["time"]), y(own["value"]), strict=True)
+            if math.isfinite(b)
+        ]
         parts.append(_text(f"FOV {fov}, cell {cell}", ox, oy - 22, size=13))
         if not good:
             words = _short(str(verdict).replace(";", ", "), 1.3 * wide)
@@ -324,6 +306,12 @@ def fits_over_traces(
     tall = top + rows * pitch - 20
     parts.append(_text(words, left, tall + 12, size=13, fill=_SOFT))
     return _svg(parts, left + across * (wide + gap) - gap + 24, tall + 26)
+
+
+def blank(title: str) -> str:
+    """Return a picture that says that there is nothing to see."""
+    parts = [_text(title, 16, 30, size=19, bold=True), _text("no usable value", 16, 64, size=15)]
+    return _svg(parts, 560, 84)
 
 
 def _line(x: tuple[float, float], y: tuple[float, float], colour: str, width: float = 1) -> str:

@@ -72,6 +72,10 @@ def read_analysis(path: str | os.PathLike[str], *, time_units: str | None = None
     tidy = pd.DataFrame(found)
     seconds = _seconds(name, unit or time_units)
     tidy["time"] *= seconds / 3600
+    back = tidy[tidy.groupby(["fov", "cell"])["time"].diff() < 0]
+    if len(back):
+        cells = len(back.drop_duplicates(["fov", "cell"]))
+        complain(f"{name}: times of {cells} cells do not ascend: their rows are put in order")
     tidy = tidy.sort_values(["fov", "cell", "time"], kind="stable", ignore_index=True)
     again = tidy[tidy.duplicated(["fov", "cell", "time"]) & tidy["time"].notna()]
     if len(again):

@@ -8,9 +8,10 @@ one number per quantity, the median of its cells, and conditions are compared by
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import ConfigError, FovflowError, did_you_mean
+from fovflow.units import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -387,6 +389,25 @@ def _comparison_note(a: Group, b: Group, found: Difference, ratio: Estimate) -> 
 
 def _named(replicates: Sequence[str]) -> str:
     return f"replicate {', '.join(name or '(no name)' for name in replicates)}"
+
+
+def sentence(row: Mapping[Any, Any]) -> str:
+    """Return a row of `compare` in words."""
+    pair = f"{row['condition']} against {row['reference']}"
+    size = f"{pair}: difference {_with_interval(row, 'difference')}"
+    if math.isfinite(row["ratio"]):
+        size = f"{pair}: ratio {_with_interval(row, 'ratio')}"
+    if math.isfinite(row["p"]):
+        p = f"p = {row['p']:.2g}" if row["p"] >= 1e-4 else "p < 0.0001"
+        corrected = f", corrected {row['p_adjusted']:.2g}" if row["p_adjusted"] > row["p"] else ""
+        return f"{size}, {p} ({row['test']} over replicates{corrected})"
+    why = row["note"].split(";")[0]
+    return f"{size}; {why}" if math.isfinite(row["difference"]) else f"{pair}: {why}"
+
+
+def _with_interval(row: Mapping[Any, Any], name: str) -> str:
+    value, low, high = (number(float(f"{row[name + end]:.3g}")) for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]"
 
 
 def adjusted(p: Array, correction: str = "holm") -> Array:

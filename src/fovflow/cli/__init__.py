@@ -38,6 +38,7 @@ COMMANDS = {
     "overlay": ("show", "draw the cells that were found over the images"),
     "merge": ("analysis", "merge results in several folders into tables of samples"),
     "fit": ("analysis", "fit a kinetic model to each cell of analysis CSVs"),
+    "statistics": ("analysis", "compare the conditions of samples, replicate by replicate"),
     "simulate": ("data", "write a simulated movie with known truth"),
     "bench": ("run", "measure speed and memory of the steps and of whole runs on this machine"),
 }

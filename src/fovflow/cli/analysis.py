@@ -1,9 +1,10 @@
-"""Commands of the analysis: merge, fit."""
+"""Commands of the analysis: merge, fit, statistics."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +153,7 @@ def _values(items: Iterable[str] | None, option: str, form: str) -> dict[str, An
             numbers = tuple(map(float, text.split(":")))
         except ValueError:
             numbers = ()
-        if not name or len(numbers) != form.count(":") + 1:
+        if not name or len(numbers) != form.count(":") + 1 or not all(map(isfinite, numbers)):
             raise ConfigError(f"--{option} {item} is not of the form {form}")
         found[name] = numbers if ":" in form else numbers[0]
     return found
@@ -206,3 +207,26 @@ def fit(files: list[str], model: str, models: bool, out: str | None, **options: 
             continue
         print(f"{path}: {len(table)} cells, {int((table['verdict'] == 'ok').sum())} of them ok")
     return 1 if failed else 0
+
+
+@command(
+    "fovflow statistics analysis --samples samples.tsv --reference control",
+    argument("folder", nargs="?", default="analysis", help="folder of the tables of the samples "
+             "and of the fits to them (default: analysis)"),
+    argument("--samples", metavar="FILE", help="table with the columns sample, condition and "
+             "replicate (default: samples.csv in the folder)"),
+    argument("--reference", metavar="CONDITION", help="condition that all others are compared "
+             "with (default: each with each)"),
+    argument("--correction", choices=("holm", "bh", "none"), default="holm",
+             help="for many comparisons (default: holm)"),
+    description="Compare the conditions of samples, replicate by replicate: tables and pictures.",
+)  # fmt: skip
+def statistics(folder: str, samples: str | None, reference: str | None, correction: str) -> int:
+    """Write the statistics of a folder; print the comparisons."""
+    from fovflow.analysis.answer import comparisons_in, write_statistics
+
+    settings = {"reference": reference, "correction": correction}
+    made = write_statistics(folder, samples or Path(folder, "samples.csv"), settings)
+    print("\n".join(words for words, _ in comparisons_in(folder)))
+    print(f"{made[0]}, {made[1]}, and {len(made) - 2} pictures in {Path(folder, 'pictures')}")
+    return 0

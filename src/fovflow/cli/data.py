@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 @command(
     "fovflow inspect data/plate1.nd2",
     argument("file", nargs="+", help="raw file, OME-Zarr folder, or files of a TIFF series"),
-    argument("--pattern", help="for a series: such as '{position}/{channel}_{time}.tif'"),
+    argument(
+        "--pattern",
+        action="append",
+        help="for a series: such as '{position}/{channel}_{time}.tif'; several, if repeated",
+    ),
     argument("--axes", help="what the axes of the file are, such as TCYX or z=time"),
     flag("--estimate", help="tell the memory, disk and files of a whole run"),
     JSON,
 )
 def inspect(
-    file: list[str], pattern: str | None, axes: str | None, estimate: bool, json: bool
+    file: list[str], pattern: list[str] | None, axes: str | None, estimate: bool, json: bool
 ) -> int:
     """Print what a raw file holds, and how the names of a series were read."""
     from fovflow.planning import resources
@@ -32,9 +36,10 @@ def inspect(
     from fovflow.readers.locate import one_path
 
     path = one_path(file)
+    patterns = pattern[0] if pattern and len(pattern) == 1 else pattern
     named = dict(each.split("=", 1) for each in axes.split(",")) if axes and "=" in axes else axes
-    with open_raw(path, pattern=pattern, axes=named) as raw:
-        description = describe(raw, path, pattern)
+    with open_raw(path, pattern=patterns, axes=named) as raw:
+        description = describe(raw, path, patterns)
         info = raw.info
     found = resources.estimate(
         len(info.positions), info.n_frames, info.height, info.width, len(info.channels)

@@ -12,7 +12,6 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -37,9 +36,10 @@ _LONGEST = MOST_NAME_BYTES - 20
     "fovflow init my_project --raw data/plate1.nd2",
     argument("folder", nargs="?", default=".", help="project folder (default: this one)"),
     argument("--raw", nargs="+", default=[], metavar="FILE", help="raw files: one dataset each"),
+    argument("--pattern", help="for a TIFF series: such as '{position}/{channel}_{time}.tif'"),
     argument("--paper", action="store_true", help="add what others need to do the analysis again"),
 )
-def init(folder: str, raw: list[str], paper: bool) -> int:
+def init(folder: str, raw: list[str], paper: bool, pattern: str | None = None) -> int:
     """Lay out the folder; files that are there already are left alone."""
     from fovflow.adapter.engine import workflow_folder
 
@@ -50,11 +50,11 @@ def init(folder: str, raw: list[str], paper: bool) -> int:
             f"{config} exists already",
             remedy="edit it, or choose another folder; nothing was changed",
         )
-    found = look_at(raw)
+    found = look_at(raw, pattern)
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
         full = (template / "config" / "config.yaml").read_text(encoding="utf-8")
-        text = short_config(found, place) if found else full
+        text = short_config(found, place, pattern) if found else full
         config.write_text(text, encoding="utf-8")
         if not (place / "Snakefile").exists() and place.resolve() != template.resolve():
             (place / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")
@@ -124,27 +124,41 @@ class Channels:
         return ["channels:", f"  pc: {_quote(self.phase)}", f"  fl: [{others}]"]
 
 
-def look_at(files: Sequence[str]) -> list[tuple[str, RawInfo]]:
+def look_at(files: Sequence[str], pattern: str | None = None) -> list[tuple[str, RawInfo]]:
     """Open raw files; return the path of each dataset and what it holds.
 
-    TIFF files of one folder whose names make them one series are one dataset.
+    TIFF files of one folder whose names make them one series are one dataset; several files of one
+    image each that are no series are refused.
     """
     from fovflow.readers import open_raw
     from fovflow.readers.locate import one_path
 
+    refused: FovflowError | None = None
     if len(files) > 1 and all(file.lower().endswith((".tif", ".tiff")) for file in files):
-        with suppress(FovflowError):
+        try:
             path = one_path(files)
-            with open_raw(path) as raw:
+            with open_raw(path, pattern=pattern) as raw:
                 return [(path, raw.info)]
+        except FovflowError as error:
+            refused = error
+            if pattern is not None:
+                raise
     found = []
     for file in files:
-        with open_raw(file) as raw:
+        with open_raw(file, pattern=pattern) as raw:
             found.append((file, raw.info))
+    if refused is not None and all(info.n_frames == 1 for _, info in found):
+        raise FovflowError(
+            f"{len(files)} files of one image each, and how they belong together is not clear",
+            found=f"{refused.message}: {refused.found}",
+            remedy="say it with --pattern, such as '{position}_{time}.tif'",
+        )
     return found
 
 
-def short_config(found: Sequence[tuple[str, RawInfo]], folder: Path) -> str:
+def short_config(
+    found: Sequence[tuple[str, RawInfo]], folder: Path, pattern: str | None = None
+) -> str:
     """Return a configuration of what differs from the defaults, with the rest in comments."""
     lines = [
         "# Configuration of fovflow. What does not stand here has its default; config/README.md",
@@ -157,12 +171,14 @@ def short_config(found: Sequence[tuple[str, RawInfo]], folder: Path) -> str:
         names.append(dataset_name(file, names))
         path = file if Path(file).is_absolute() else os.path.relpath(file, folder)
         keys = [f"path: {_quote(path)}"]
+        keys += [f"pattern: {_quote(pattern)}"] if pattern is not None else []
         keys += ["pixel_um: FILL_IN"] * (info.pixel_um is None)
         keys += ["interval_s: FILL_IN"] * (info.time_source == "unknown" and info.n_frames > 1)
         if own != channels[0] and own.phase is not None:
             listed = ", ".join(_quote(name) for name in own.names if name != own.phase)
             keys.append(f"channels: {{pc: {_quote(own.phase)}, fl: [{listed}]}}")
-        sizes = f"{len(info.positions)} positions, {info.n_frames} frames"
+        counts = {"position": len(info.positions), "frame": info.n_frames}
+        sizes = ", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in counts.items())
         lines += [f"  # {info.format}: {sizes}", f"  {_quote(names[-1])}: {{{', '.join(keys)}}}"]
     lines += ["", *channels[0].lines(), ""]
     defaults = Config(datasets={"any": {"path": "any"}})
@@ -173,13 +189,16 @@ def short_config(found: Sequence[tuple[str, RawInfo]], folder: Path) -> str:
         lines.append(f"{section}: {{method: {method}}}  # or {others}")
     lines += [
         *("", '# fovs: "0-5, 7"', '# frames: "0-99"', "# time_units: min", "# keep: [seg_labeled]"),
-        "# samples: config/samples.tsv" if "samples" in Config.model_fields else "",
+        *("# samples: config/samples.tsv", "# fit: {model: trivial}"),
+        "# statistics: {reference: control}",
     ]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _quote(value: str | int) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """Return a value as YAML has it; letters that cannot be printed are escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
 SNAKEFILE = """\
@@ -238,6 +257,14 @@ def pinned_versions(package: str = "fovflow") -> list[str]:
     return [f"{name}=={number}" for name, number in sorted(found.items())]
 
 
+_ANSWERS = """\
+samples: config/samples.tsv
+fit: {model: trivial, fixed: {beta: 0.05}}
+statistics: {reference: control}
+"""
+"""What the demo's configuration has in place of its last comments."""
+
+
 @command(
     "fovflow demo demo",
     argument("folder", nargs="?", default="demo", help="folder to work in (default: demo)"),
@@ -245,32 +272,38 @@ def pinned_versions(package: str = "fovflow") -> list[str]:
 )
 def demo(folder: str, cores: str) -> int:
     """Simulate, run, compare; return 1 if the run failed or found nothing."""
-    from fovflow.accuracy import compare, format_comparison
+    from fovflow.accuracy import compare, describe_answers, format_comparison
     from fovflow.adapter.engine import snakemake_command
     from fovflow.cli.data import write_simulation
     from fovflow.results import load_results
-    from fovflow.simulation import MovieParams
+    from fovflow.simulation import MovieParams, write_samples
 
     start = time.perf_counter()
     place = Path(folder)
     movie, truth = place / "raw" / "demo.nd2", place / "truth"
     results = place / "results" / "demo"
-    _say("simulating a movie of three fields of view")
+    params = MovieParams(
+        seed=7, positions=6, frames=36, cells=24, touching=0.2, divisions=3, births=2, deaths=2,
+        conditions=("control", "drug"), replicates=3, effects={"drug": {"ktl": 0.3}},
+    )  # fmt: skip
+    _say("simulating a movie of six fields of view, two conditions in three replicates")
     if not (movie.exists() and truth.exists()):
         movie.parent.mkdir(parents=True, exist_ok=True)
-        params = MovieParams(
-            seed=7, positions=3, frames=36, cells=24, touching=0.2, divisions=3, births=2, deaths=2
-        )
         write_simulation(params, movie, truth)
-    if not (place / "config" / "config.yaml").exists():
+    config = place / "config" / "config.yaml"
+    if not config.exists():
         init.run(folder, [str(movie)], paper=False)
+        write_samples(params, config.with_name("samples.tsv"))
+        text = config.read_text(encoding="utf-8").partition("# samples:")[0]
+        config.write_text(text + _ANSWERS, encoding="utf-8")
     _say("running the pipeline")
     status = subprocess.run(snakemake_command(["--cores", cores]), cwd=place, check=False)
     if status.returncode:
         _say(f"the run failed with exit status {status.returncode}; see the messages above")
         return 1
     comparison = compare(load_results(results), truth)
-    print(f"\n{format_comparison(comparison)}\n")
+    print(f"\n{format_comparison(comparison)}")
+    print("\n".join(describe_answers(load_results(results), truth)), end="\n\n")
     print(f"results: {results / 'processing_results.yaml'}")
     print(f"traces:  {results / 'fov_000' / 'demo_fov_000_traces.csv'}, and so on")
     print(f"report:  {place / 'results' / 'report.html'}")

@@ -37,7 +37,8 @@ def status(outdir: str | None, configfile: str, json: bool) -> int:
     """Print the status; return 1 if anything is not complete."""
     found = _statuses(outdir, configfile)
     print_result(json, found, lambda: format_status(found))
-    fine = all(fov["status"] == "complete" for dataset in found for fov in dataset["fovs"].values())
+    parts = [dataset.get(part, {}) for dataset in found for part in ("fovs", "samples")]
+    fine = all(state["status"] == "complete" for part in parts for state in part.values())
     return 0 if fine and not any(dataset["problems"] for dataset in found) else 1
 
 
@@ -54,7 +55,8 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
                     "dataset": name,
                     "fovs": {str(k): v for k, v in pipeline.statuses(name).items()},
                     "problems": list(plan.problems),
-                    **_stale(pipeline.stale_verdicts(name)),
+                    **_some("stale_verdicts", pipeline.stale_verdicts(name)),
+                    **_some("samples", pipeline.analysis.statuses(name)),
                 }
                 for name, plan in pipeline.datasets.items()
             ]
@@ -86,14 +88,25 @@ def _statuses_of_results(outdir: Path) -> list[dict[str, Any]]:
         problems = list(results.content.get("problems") or [])
         stale = {k: v.stale_verdicts for k, v in results.fovs.items() if v.stale_verdicts}
         found.append(
-            {"dataset": results.dataset, "fovs": fovs, "problems": problems, **_stale(stale)}
+            {
+                "dataset": results.dataset,
+                "fovs": fovs,
+                "problems": problems,
+                **_some("stale_verdicts", stale),
+            }
         )
     return found
 
 
-def _stale(reasons: Mapping[int, str]) -> dict[str, Any]:
-    """Return the entry of verdicts that are not used; none where there are no such ones."""
-    return {"stale_verdicts": {str(k): v for k, v in reasons.items()}} if reasons else {}
+def _some(key: str, found: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return an entry of a dataset; none where there is nothing of that kind."""
+    return {key: {str(name): value for name, value in found.items()}} if found else {}
+
+
+def _state(state: Mapping[str, Any]) -> str:
+    step = f" at {state['step']}" if state.get("step") else ""
+    error = f": {state['error']}" if state.get("error") else ""
+    return "complete" if state["status"] == "complete" else f"{state['status']}{step}{error}"
 
 
 def format_status(found: list[dict[str, Any]]) -> str:
@@ -103,9 +116,7 @@ def format_status(found: list[dict[str, Any]]) -> str:
         fovs = dataset["fovs"]
         groups: dict[str, list[int]] = {}
         for index, fov in fovs.items():
-            step = f" at {fov['step']}" if fov.get("step") else ""
-            error = f": {fov['error']}" if fov.get("error") else ""
-            text = "complete" if fov["status"] == "complete" else f"{fov['status']}{step}{error}"
+            text = _state(fov)
             groups.setdefault(text, []).append(int(index))
         complete = len(groups.pop("complete", []))
         lines.append(f"{dataset['dataset']}: {complete} of {len(fovs)} FOVs complete")
@@ -115,6 +126,11 @@ def format_status(found: list[dict[str, Any]]) -> str:
             for index, reason in dataset.get("stale_verdicts", {}).items()
         ]
         lines += [f"  {problem}" for problem in dataset["problems"]]
+        states = {name: _state(state) for name, state in dataset.get("samples", {}).items()}
+        if states:
+            whole = [*states.values()].count("complete")
+            lines.append(f"  {whole} of {len(states)} samples complete")
+        lines += [f"  sample {n}: {state}" for n, state in states.items() if state != "complete"]
     return "\n".join(lines)
 
 

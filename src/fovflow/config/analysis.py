@@ -156,3 +156,22 @@ class FitConfig(Section):
         if wrong:
             raise ValueError(f"bounds [low, high] with low below high ({', '.join(wrong)})")
         return value
+
+
+class StatisticsConfig(Section):
+    """How the conditions of the samples are compared, replicate by replicate."""
+
+    reference: Word | None = Field(
+        None,
+        description="Condition that all others are compared with; null compares each with each.",
+    )
+    paired: bool | None = Field(
+        None,
+        description="Whether replicates of one name belong together, as conditions of one day do; "
+        "null: where two conditions have at least three names in common.",
+    )
+    correction: Literal["holm", "bh", "none"] = Field(
+        "holm", description="Correction for many comparisons: holm, bh (Benjamini-Hochberg), none."
+    )
+    draws: int = Field(2000, ge=100, le=100_000, description="Draws of the bootstrap.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")

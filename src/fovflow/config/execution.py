@@ -23,7 +23,9 @@ class InputConfig(Section):
     path: Annotated[str, AfterValidator(user_path)] = Field(
         min_length=1, description="File, folder, or glob pattern of a series."
     )
-    pattern: str | None = Field(None, description="File-name pattern of a TIFF series.")
+    pattern: str | tuple[str, ...] | None = Field(
+        None, description="File-name pattern of a TIFF series, or several."
+    )
     name: str | None = Field(None, description="Name of the input.")
     version: str | None = Field(None, description="Version or identifier of the input.")
     type: str | None = Field(None, description="What kind of input it is.")

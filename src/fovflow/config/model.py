@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from fovflow.config.analysis import FitConfig, MergeConfig, Samples
+from fovflow.config.analysis import FitConfig, MergeConfig, Samples, StatisticsConfig
 from fovflow.config.extract import ExtractConfig, QcConfig
 from fovflow.config.methods import IouTrack, LogStdSegment, TilesCorrect
 from fovflow.config.run import RunConfig
@@ -109,10 +109,11 @@ class DatasetConfig(Section):
         description="Raw file, OME-Zarr folder, or a glob pattern of a TIFF series; relative to "
         "the working directory.",
     )
-    pattern: str | None = Field(
+    pattern: str | tuple[str, ...] | None = Field(
         None,
-        description="For a TIFF series: file-name pattern with {position}, {time}, {channel}, {z}; "
-        "null recognises common names.",
+        description="For a TIFF series: file-name pattern with {position}, {well}, {site}, {time}, "
+        "{channel}, {z}, or a list of patterns, of which each name takes the first that fits; null "
+        "recognises common names.",
     )
     axes: Annotated[str | dict[str, str] | None, AfterValidator(check_axes)] = Field(
         None,
@@ -236,6 +237,11 @@ class Config(Section):
         description="Kinetic model that is fitted to each cell of the samples, such as "
         "{model: trivial}; null fits none.",
     )
+    statistics: StatisticsConfig | None = Field(
+        None,
+        description="How the conditions of the samples are compared, such as "
+        "{reference: control}, or {}; null compares none.",
+    )
     steps: Annotated[tuple[StepConfig, ...], AfterValidator(check_steps)] = Field(
         (), description="Steps of your own, one rule each: {name, script, function, outputs, …}."
     )
@@ -263,6 +269,22 @@ class Config(Section):
     def _check_fit(cls, value: FitConfig | None, info: ValidationInfo) -> FitConfig | None:
         if value is not None and info.data.get("samples") == ():
             raise ValueError("a model only together with samples, whose cells it is fitted to")
+        return value
+
+    @field_validator("statistics")
+    @classmethod
+    def _check_statistics(
+        cls, value: StatisticsConfig | None, info: ValidationInfo
+    ) -> StatisticsConfig | None:
+        if value is None or "samples" not in info.data:
+            return value
+        conditions = list(dict.fromkeys(sample.condition for sample in info.data["samples"]))
+        if value.reference is not None and value.reference not in conditions:
+            raise ValueError(
+                f"one of the samples' conditions as reference ({', '.join(conditions) or 'none'})"
+            )
+        if not conditions:
+            raise ValueError("statistics only together with samples, which they compare")
         return value
 
     def dataset(self, name: str) -> DatasetConfig:

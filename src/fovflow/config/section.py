@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from collections.abc import Mapping
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from fovflow.config import methods
@@ -50,6 +59,27 @@ class Section(BaseModel):
     """A part of the configuration: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_null(cls, value: Any) -> Any:
+        """Take the text null for null: inside of braces ``--config`` gives text only."""
+        return null_of_text(value, cls)
+
+
+def null_of_text(value: Any, kind: type) -> Any:
+    """Return a mapping in which the text ``null`` is null where a key of `kind` may be null."""
+    if not isinstance(value, Mapping) or not any(item == "null" for item in value.values()):
+        return value
+    named = {field.alias or name: field.annotation for name, field in fields_of(kind).items()}
+    return {
+        key: None if item == "null" and _may_be_null(named.get(key)) else item
+        for key, item in value.items()
+    }
+
+
+def _may_be_null(annotation: Any) -> bool:
+    return annotation is types.NoneType or any(map(_may_be_null, typing.get_args(annotation)))
 
 
 class Plugin(Section):
@@ -121,7 +151,10 @@ def _choice(plugin: type[Plugin], default: str) -> Any:
 
     kinds = {name: method.settings for name, method in registry.items()}
     kinds[plugin.__name__] = plugin
-    tagged = [Annotated[kind, Tag(name)] for name, kind in kinds.items()]
+    tagged = [
+        Annotated[kind, BeforeValidator(partial(null_of_text, kind=kind)), Tag(name)]
+        for name, kind in kinds.items()
+    ]
     return Annotated[reduce(or_, tagged), Discriminator(tag)]
 
 

@@ -60,8 +60,8 @@ def _joined(parts: list[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
 
 
 Saturation = float | Mapping[int, float] | None
-Channels = Mapping[int, tuple[NDArray[Any], NDArray[Any] | None]]
-"""The raw and the corrected frame of each fluorescence channel."""
+Channels = Mapping[int, tuple[NDArray[Any], NDArray[Any] | None] | None]
+"""The raw and the corrected frame of each fluorescence channel; None where it was not recorded."""
 
 _LEADING: dict[str, type] = {
     "fov": np.int64, "cell": np.int64, "frame": np.int64, "time": np.float64, "good": np.bool_,
@@ -113,7 +113,8 @@ class Extractor:
             (Y, X) phase-contrast frame of any real dtype; only shapes without it.
         channels : mapping of int to (raw, corrected)
             For each fluorescence channel the raw frame, (Y, X) of any real dtype, and the
-            corrected one, (Y, X) of a float dtype, or None.
+            corrected one, (Y, X) of a float dtype, or None; None for both if the channel was not
+            recorded in this frame: its features are empty then (NaN, counts 0).
 
         Raises
         ------
@@ -179,9 +180,8 @@ class Extractor:
             )
         frames = {"phase": phase}
         for channel in self.fl:
-            frames[f"channel {channel}, raw"], frames[f"channel {channel}, corrected"] = channels[
-                channel
-            ]
+            pair = channels[channel] or (None, None)
+            frames[f"channel {channel}, raw"], frames[f"channel {channel}, corrected"] = pair
         for name, frame in frames.items():
             if frame is None:
                 continue
@@ -207,13 +207,19 @@ class Extractor:
         region = Region(cells, self.erosion_px) if self.fl else None
         for kind, channel in self._channels():
             view: PhaseCells | FluorescenceCells
+            pair = channels[channel] if kind == "fl" else None
             if region is None or kind == "pc":
                 view = PhaseCells(cells, phase)
+            elif pair is None:
+                for feature in self.features[kind]:
+                    empty = np.nan if feature.dtype is np.float64 else 0
+                    rows[f"{feature.name}_ch_{channel}"] = np.full(n, empty, feature.dtype)
+                continue
             else:
                 level = self.saturation
                 if isinstance(level, Mapping):
                     level = level.get(channel)
-                view = FluorescenceCells(region, *channels[channel], self.background_weight, level)
+                view = FluorescenceCells(region, *pair, self.background_weight, level)
             for feature in self.features[kind]:
                 rows[f"{feature.name}_ch_{channel}"] = evaluate(feature, view)
         return rows

@@ -20,7 +20,6 @@ from fovflow.kinetics.intervals import (
     measured,
     over_frames,
     standard_errors,
-    targets,
 )
 from fovflow.kinetics.models import Model, ModelError, get_model
 from fovflow.kinetics.noise import student, variances
@@ -31,7 +30,7 @@ from fovflow.kinetics.search import descend, merge, search
 _ROUNDS = 4
 """Times that noise and fit are estimated in turn."""
 _CHUNK = 1024
-"""Cells fitted together; about 100 MB."""
+"""Most cells fitted together; about 100 MB."""
 Settings = Literal["default", "classic"]
 Loss = Literal["linear", "soft_l1"]
 Noise = Literal["estimated", "constant"]
@@ -132,7 +131,7 @@ def fit_cells(
     order = sorted(
         range(len(y)), key=lambda i: (y[i].tobytes(), t[i].tobytes(), counts[i].tobytes())
     )
-    fit = np.array([i for i in order if not reasons[i].hopeless], int)
+    fit = np.array([i for i in order if reasons[i].success], int)
     traces = Traces(t, y, counts.astype(float)).take(fit)
     work = _Work(problem, traces, loss, settings, threads or os.cpu_count() or 1)
     together: tuple[Array, ...] = ()
@@ -143,12 +142,14 @@ def fit_cells(
     if noise == "estimated" and settings == "default" and not problem.logarithmic:
         traces = work.weighted(traces)
     table, likelihood, curve = work.finish(traces, fit, reasons, y.shape)
+    if not np.isfinite(together).all():
+        for i in fit:
+            reasons[i].add(verdicts.Reasons(["interval not found"]))
     for j, name in enumerate(shared if together else ()):
         place = chosen.names.index(name)
         table[1:, fit, place] = [[numbers[j]] for numbers in together[1:]]
     table[:, np.isnan(curve).all(axis=1)] = np.nan
-    names = [*chosen.names, *(each.name for each in targets(problem) if each.place < 0)]
-    value, se, low, high = (dict(zip(names, part.T, strict=True)) for part in table)
+    value, se, low, high = (dict(zip(problem.columns, part.T, strict=True)) for part in table)
     used, k = counts.sum(axis=1), problem.count + 1
     fits = Fits(
         chosen,
@@ -161,7 +162,7 @@ def fit_cells(
         likelihood + k * np.log(np.maximum(used, 1)),
         used,
         np.array([each.success for each in reasons]),
-        [each.text for each in reasons],
+        [";".join(each.said) or "ok" for each in reasons],
         curve,
     )
     if population:
@@ -187,21 +188,17 @@ def _times(times_h: ArrayLike, y: Array) -> Array:
             found=f"times of shape {t.shape}, values of shape {y.shape}",
             remedy="give one time for each column of the values, in hours",
         )
-    if not np.isfinite(t).all() or (np.diff(t, axis=-1) <= 0).any():
+    t = np.atleast_2d(t)
+    found = "" if np.isfinite(t).all() else "a time that is no number"
+    for row, column in np.argwhere(np.diff(t, axis=1) <= 0)[:1]:
+        found = found or f"{t[row, column + 1]:g} h after {t[row, column]:g} h"
+    if found:
         raise FovflowError(
             "the times do not ascend",
-            found=f"{_offence(np.atleast_2d(t))}",
+            found=found,
             remedy="sort the points by time, and keep one point for each time",
         )
-    same = t.ndim == 1 or (len(t) > 0 and bool((t == t[0]).all()))
-    return np.broadcast_to(np.atleast_2d(t)[:1] if same else t, y.shape)
-
-
-def _offence(t: Array) -> str:
-    if not np.isfinite(t).all():
-        return "a time that is no number"
-    row, column = np.argwhere(np.diff(t, axis=1) <= 0)[0]
-    return f"{t[row, column + 1]:g} h after {t[row, column]:g} h"
+    return np.broadcast_to(t[:1] if (t == t[:1]).all() else t, y.shape)
 
 
 class _Work:
@@ -229,7 +226,8 @@ class _Work:
                 for half in np.array_split(rows, 2):
                     guarded(half)
 
-        chunks = [np.arange(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
+        size = min(_CHUNK, max(-(-n // self.threads), 64))
+        chunks = [np.arange(i, min(i + size, n)) for i in range(0, n, size)]
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(guarded, chunks))
 
@@ -297,30 +295,27 @@ class _Work:
         `fit`: which of the cells the traces are; the rest is NaN. Columns are all parameters, and
         sum and product where rates can be exchanged.
         """
-        problem, wanted = self.problem, targets(self.problem)
-        count = len(problem.low)
-        more = [count + k for k in range(sum(each.place < 0 for each in wanted))]
-        columns = [each.place for each in wanted if each.place >= 0] + more
-        table = np.full((4, shape[0], count + len(more)), np.nan)
-        table[:, :, :count] = problem.fixed
-        table[1, :, :count] *= 0
+        problem = self.problem
+        table = np.full((4, shape[0], len(problem.columns)), np.nan)
+        table[:, :, : len(problem.fixed)] = problem.fixed
+        table[1] *= 0
         likelihood, curve = np.full(shape[0], np.nan), np.full(shape, np.nan)
 
         def work(rows: np.ndarray) -> None:
             rows = rows[~self.failed[rows]]
             own, said, best, some = self._finished(traces.take(rows), rows)
             cells, weight = fit[rows], own.root**2
-            table[np.ix_(range(4), cells, columns)] = some
+            table[np.ix_(np.arange(4), cells, problem.targets)] = some
             used = (weight > 0).sum(axis=1)
             likelihood[cells] = used * (np.log(2 * np.pi * best.rss / used) + 1)
             likelihood[cells] -= np.log(np.where(weight > 0, weight, 1.0)).sum(axis=1)
             curve[cells] = problem.curves(own, best)
             for i, each in zip(cells, said, strict=True):
-                reasons[i] = verdicts.joined(reasons[i], each)
+                reasons[i].add(each)
 
         self.chunks(len(traces), work)
         for i in fit[self.failed]:
-            reasons[i] = verdicts.joined(reasons[i], verdicts.Reasons(["model failed"], True))
+            reasons[i].add(verdicts.Reasons(["model failed"], success=False))
         return table, likelihood, curve
 
     def _finished(
@@ -335,9 +330,12 @@ class _Work:
         counts = own.root > 0
         used = counts.sum(axis=1)
         freedom = np.maximum(self.counted[rows] - problem.count, 1)
-        places = np.array([each.place for each in targets(problem)])
         for attempt in range(2):
-            lag = autocorrelation(self._residuals(own, best), counts)
+            curve = problem.curves(own, best)
+            residual = (own.y - curve) * own.root
+            if problem.logarithmic:
+                residual = np.where(counts, np.log(own.y / np.maximum(curve, 1e-12)), 0.0)
+            lag = autocorrelation(residual, counts)
             exact = best.rss <= 1e-12 * np.square(own.y * own.root).sum(axis=1)
             correlated = (lag * np.sqrt(used) > verdicts.CORRELATED) & ~exact
             inflation = np.where(correlated, (1 + lag) / np.maximum(1 - lag, 0.05), 1.0)
@@ -348,28 +346,20 @@ class _Work:
             if problem.stepped:
                 ends = over_frames(problem, own, best, height)
                 break
-            asked = np.where(places >= 0, ~alike[:, places], alike.any(axis=1, keepdims=True))
-            ends = intervals(problem, own, best, height, asked)
+            ends = intervals(problem, own, best, height, verdicts.shown(problem, alike))
             better = np.flatnonzero(ends.deeper)
             if attempt or not better.size or self.settings == "classic":
                 break
             best = merge(best, descend(problem, own.take(better), ends.z[better]), better)
         errors, weakest = standard_errors(problem, best, variance)
         if problem.stepped:
-            onset = places == problem.onset
+            onset = problem.targets == problem.onset
             errors[:, onset] = (ends.high - ends.low)[:, onset] / 12**0.5
         table = np.stack([measured(problem, best)[0], errors, *ends[:2]])
         cases = verdicts.Cases(
             problem, own, best, others, height, theta, alike, weakest, correlated
         )
         return own, verdicts.after(cases, table), best, table
-
-    def _residuals(self, traces: Traces, best: Point) -> Array:
-        curve = self.problem.curves(traces, best)
-        if self.problem.logarithmic:
-            ratio = np.log(traces.y / np.maximum(curve, 1e-12))
-            return np.where(traces.root > 0, ratio, 0.0)
-        return np.asarray((traces.y - curve) * traces.root)
 
 
 def autocorrelation(residual: Array, counts: np.ndarray) -> Array:

@@ -27,13 +27,6 @@ _LAST = 0.15
 more step is the last; it is taken without looking at the curve again."""
 
 
-class Target(NamedTuple):
-    """What an interval is asked of: a parameter, or ``sum`` or ``product`` of rates."""
-
-    name: str
-    place: int = -1
-
-
 class Interval(NamedTuple):
     """The ends of intervals, (cells, targets); NaN where none was asked for or none was found.
 
@@ -47,14 +40,6 @@ class Interval(NamedTuple):
     z: Array
 
 
-def targets(problem: Problem) -> list[Target]:
-    """Return the free parameters, and sum and product where rates can be exchanged."""
-    names = problem.model.names
-    free = [*problem.free_linear, *problem.free]
-    found = [Target(names[i], int(i)) for i in sorted(free)]
-    return [*found, Target("sum"), Target("product")] if problem.model.exponents else found
-
-
 def measured(problem: Problem, point: Point) -> tuple[Array, Array]:
     """Return the targets' values, and their gradients in (free amplitudes, steps)."""
     theta, turn = point.theta, point.turn
@@ -63,7 +48,7 @@ def measured(problem: Problem, point: Point) -> tuple[Array, Array]:
     slopes = np.zeros((n, len(problem.low), first + turn.shape[2]))
     slopes[:, problem.free_linear, np.arange(first)] = 1.0
     slopes[:, problem.nonlinear, first:] = turn
-    places = sorted([*problem.free_linear, *problem.free])
+    places = problem.targets[problem.targets < len(problem.low)]
     values, slopes = values[:, places], slopes[:, places]
     if problem.model.exponents is None:
         return values, slopes
@@ -95,9 +80,9 @@ def intervals(
         np.zeros(n, bool),
         np.full_like(best.z, np.nan),
     )
-    linear = [each.place in problem.free_linear for each in targets(problem)]
+    linear = np.isin(problem.targets, problem.free_linear)
     for group in (True, False):
-        cells, which = np.nonzero(asked & (np.array(linear) == group))
+        cells, which = np.nonzero(asked & (linear == group))
         half = len(cells)
         cells, which = np.tile(cells, 2), np.tile(which, 2)
         value, deeper, z = _ends(
@@ -121,10 +106,9 @@ def over_frames(problem: Problem, traces: Traces, best: Point, height: Array) ->
     Between two frames the onset changes nothing but the amplitudes. The intervals are those at
     both ends (2.5 % inside) of every frame whose sum of squares stays below the threshold.
     """
-    wanted = targets(problem)
     column = problem.column(problem.onset)
-    onset = [each.place for each in wanted].index(problem.onset)
-    low = np.full((len(traces), len(wanted)), np.nan)
+    onset = problem.targets == problem.onset
+    low = np.full((len(traces), len(onset)), np.nan)
     high = low.copy()
     for offset in range(-_FRAMES, _FRAMES + 1):
         before, after = frame(traces.t, best.z[:, column], offset)
@@ -136,10 +120,9 @@ def over_frames(problem: Problem, traces: Traces, best: Point, height: Array) ->
             room = height[some] - (there.rss - best.rss[some])
             rows, inside = some[room > 0], there.take(np.flatnonzero(room > 0))
             own = traces.take(rows)
-            asked = np.ones((len(rows), len(wanted)), bool)
-            asked[:, onset] = False
+            asked = np.tile(~onset, (len(rows), 1))
             ends = intervals(problem, own, inside, room[room > 0], asked)
-            ends.low[:, onset] = ends.high[:, onset] = inside.z[:, column]
+            ends.low[:, onset] = ends.high[:, onset] = inside.z[:, [column]]
             low[rows], high[rows] = np.fmin(low[rows], ends.low), np.fmax(high[rows], ends.high)
     return Interval(low, high, np.zeros(len(traces), bool), best.z)
 
@@ -157,29 +140,29 @@ def _ends(
     cells, which, side = ends
     n, height = len(cells), height[cells]
     now = best.take(cells)
-    amplitudes, z = now.amplitudes.copy(), now.z.copy()
-    last_amplitudes, last_z = amplitudes.copy(), z.copy()
-    first = len(problem.free_linear)
+    first, count = len(problem.free_linear), now.amplitudes.shape[1]
+    x = np.concatenate([now.amplitudes, now.z], axis=1)
     most = np.where(problem.logs[problem.free], 1.0, 0.1 * problem.span)
     center = measured(problem, best)[0][cells, which]
     outer = np.full(n, np.nan)
-    found, lower, reach = np.zeros(n, bool), z.copy(), np.ones(n)
-    least = best.rss[cells] - 1e-3 * height
+    before, lower, reach = x.copy(), now.z.copy(), np.ones(n)
+    low, high = (np.append(each, [np.nan] * 2) for each in (problem.low, problem.high))
+    bound = np.where(side < 0, low[problem.targets[which]], high[problem.targets[which]])
+    little = now.rss - 1e-3 * height
+    least = little.copy()
     threshold = best.rss[cells] + height
     rows = np.arange(n)
     for turn in range(_ITERATIONS):
         if not rows.size:
             break
         if turn:
-            given = amplitudes[rows] if joint else None
-            now = problem.assess(traces, z[rows], given, cells[rows])
-        rss, amplitudes[rows] = now.rss, now.amplitudes
-        values, gradients = measured(problem, now)
+            given = x[rows, :count] if joint else None
+            now = problem.assess(traces, x[rows, count:], given, cells[rows])
+        rss, x[rows, :count] = now.rss, now.amplitudes
         index = np.arange(len(rows)), which[rows]
-        value, gradient = values[index], gradients[index]
+        value, gradient = (part[index] for part in measured(problem, now))
         deeper = rss < least[rows]
-        lower[rows[deeper]], least[rows[deeper]] = z[rows[deeper]], rss[deeper]
-        found[rows[deeper]] = True
+        lower[rows[deeper]], least[rows[deeper]] = now.z[deeper], rss[deeper]
         step = _outward(
             problem, now, gradient=gradient, side=side[rows], room=threshold[rows] - rss
         )
@@ -194,22 +177,19 @@ def _ends(
         # An onset that passes a frame meets a kink, at which steps may go to and fro.
         patience = 1 if turn < _PATIENCE else 5
         done = (np.abs(over) <= _LEVEL) & (ahead <= patience * _LAST * np.abs(value - center[rows]))
-        new_amplitudes = problem_amplitudes(problem, amplitudes[rows], step[:, :first])
-        new_z = problem.moved(z[rows], step[:, first:])
-        back = far[:, None]
-        new_z = np.where(back, last_z[rows], new_z)
-        new_amplitudes = np.where(back, last_amplitudes[rows], new_amplitudes)
-        stays = (np.abs(new_z - z[rows]).max(axis=1, initial=0.0) < 1e-9) & (
-            np.abs(new_amplitudes - amplitudes[rows]) <= 1e-9 * (1 + np.abs(amplitudes[rows]))
-        ).all(axis=1)
-        last_amplitudes[rows[~far]], last_z[rows[~far]] = amplitudes[rows[~far]], z[rows[~far]]
-        amplitudes[rows], z[rows] = new_amplitudes, new_z
+        done |= (np.abs(value - bound[rows]) <= 1e-9 * np.abs(bound[rows])) & (over <= 0)
+        further = problem_amplitudes(problem, now.amplitudes, step[:, :first])
+        new = np.concatenate([further, problem.moved(now.z, step[:, first:])], axis=1)
+        new = np.where(far[:, None], before[rows], new)
+        stays = (np.abs(new - x[rows]) <= 1e-9 * (1 + np.abs(x[rows]))).all(axis=1)
+        before[rows[~far]] = x[rows[~far]]
+        x[rows] = new
         rows = rows[~done & ~stays]
     last = best.take(cells)
-    last.z, last.amplitudes, (last.theta, last.turn) = z, amplitudes, problem.outward(z)
+    last.amplitudes, (last.theta, last.turn) = x[:, :count], problem.outward(x[:, count:])
     value = measured(problem, last)[0][np.arange(n), which]
     value[rows] = side[rows] * outer[rows]
-    return value, found, lower
+    return value, least < little, lower
 
 
 def _outward(problem: Problem, point: Point, *, gradient: Array, side: Array, room: Array) -> Array:

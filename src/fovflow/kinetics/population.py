@@ -73,7 +73,7 @@ def common(
     """Return values of greatest likelihood of parameters that all cells share, errors and ends.
 
     Each cell has a height of noise of its own. The ends are those of the 95 % interval in the
-    parabola of the likelihood.
+    parabola of the likelihood; NaN where it is none.
 
     `holding`: returns the problem in which some parameters are held. `chunks`: calls a function
     with the indices of the cells of each chunk.
@@ -114,11 +114,13 @@ def common(
     starts = [np.where(logs, np.log(np.maximum(each, 1e-300)), each) for each in middles]
     first = min(starts, key=lambda u: cost(u, anew=True))
     cost(first, anew=True)
-    best = minimize(cost, first, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-4}).x
-    spread = np.full(len(best), 1e-3)
+    best, spread = first, np.full(len(first), 1e-3)
+    for _ in range(2):  # begun anew, as its simplex may have become flat
+        best = minimize(cost, best, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-4}).x
     for _ in range(3):  # differences over about one standard error
-        inverse = np.linalg.pinv(_curvature(cost, best, spread) / 2)
-        spread = np.clip(np.sqrt(np.maximum(np.diag(inverse), 0)), 1e-6, 1.0)
+        half = _curvature(cost, best, np.nan_to_num(np.clip(spread, 1e-6, 1.0), nan=1e-3)) / 2
+        sharp = bool((np.linalg.eigvalsh(half) > 0).all())
+        spread = np.sqrt(np.diag(np.linalg.inv(half))) if sharp else np.full(len(best), np.nan)
     value = outward(best)
     error = spread * np.where(logs, value, 1.0)
     return value, error, outward(best - 1.96 * spread), outward(best + 1.96 * spread)

@@ -121,6 +121,11 @@ class Problem:
             self.nonlinear[~held[self.nonlinear]],
         )
         self.count = len(self.free_linear) + len(self.free)
+        # What intervals are asked of: free parameters, and sum and product of exchangeable rates.
+        more = ["sum", "product"] if model.exponents else []
+        self.columns = [*model.names, *more]
+        extra = np.arange(len(every), len(self.columns))
+        self.targets = np.concatenate([np.flatnonzero(~held), extra])
         # Places of the free ones among the linear and among the nonlinear parameters.
         self._own = np.flatnonzero(~held[self.linear])
         self._moving = np.flatnonzero(~held[self.nonlinear])
@@ -154,9 +159,9 @@ class Problem:
         """
         names = self.model.names
         self.alike = False
-        if self.model.exponents is None:
-            return []
         chain = [names.index(name) for name in ("km", "delta", "beta") if name in names]
+        if self.model.exponents is None or not {"delta", "beta"} <= set(names):
+            return []
         low, high = np.maximum(self.low[chain], 1e-300), np.maximum(self.high[chain], 1e-300)
         a, b = chain[-2:]
         apart = abs(np.log(low[-2] / low[-1])) + abs(np.log(high[-2] / high[-1]))

@@ -241,36 +241,29 @@ def _eliminated(gram: dict[tuple[int, int], Array], right: list[Array]) -> list[
     return found
 
 
-def refine_onset(problem: Problem, traces: Traces, best: Point) -> tuple[Array, np.ndarray]:
-    """Return coordinates with a better onset near the present one, and of which cells.
+def _refined(problem: Problem, traces: Traces, best: Point) -> Point:
+    """Return the deepest points at onsets near the present ones.
 
     The sum of squares has a kink wherever the onset passes a frame, and so small minima between
     frames; one of a step has a flat floor between them.
     """
-    if problem.onset not in problem.free:
-        return best.z[:0], np.empty(0, int)
-    column = problem.column(problem.onset)
-    t, z, least = traces.t, best.z.copy(), best.rss.copy()
+    column, t, found = problem.column(problem.onset), traces.t, best
     apart = (t[:, -1] - t[:, 0]) / max(t.shape[1] - 1, 1)
-    offsets = range(-6, 7) if problem.stepped else (-1, -0.5, 0.5, 1)
-    for offset in offsets:
+    for offset in range(-6, 7) if problem.stepped else (-1, -0.5, 0.5, 1):
         trial = best.z.copy()
         if problem.stepped:
             before, after = frame(t, best.z[:, column], int(offset))
             trial[:, column] = (before + after) / 2
         else:
             trial[:, column] += offset * apart
-        trial = problem.moved(trial)
         # Where logarithms are compared, the amplitudes have to follow first.
-        found = descend(problem, traces, trial, 8 if problem.logarithmic else 0, 1e-5)
-        better = found.rss < least * (1 - 1e-9)
-        z[better], least[better] = found.z[better], found.rss[better]
-    rows = np.flatnonzero(least < best.rss)
-    return z[rows], rows
+        steps = 8 if problem.logarithmic else 0
+        found = merge(found, descend(problem, traces, trial, steps, 1e-5))
+    return found
 
 
-def frame(t: Array, onset: Array, offset: int = 0) -> tuple[Array, Array]:
-    """Return the times of the points before and after the onset, or of `offset` points later."""
+def frame(t: Array, onset: Array, offset: int) -> tuple[Array, Array]:
+    """Return the times of the points before and after the onset, `offset` points later."""
     after = (t < onset[:, None]).sum(axis=1) + offset
     cells, last = np.arange(len(t)), t.shape[1] - 1
     before = t[cells, np.clip(after - 1, 0, last)]
@@ -306,11 +299,10 @@ def search(problem: Problem, traces: Traces) -> tuple[Point, list[Point]]:
         other.rss[:] = np.inf
         other.put(rows, descend(problem, traces.take(rows), other.z[rows], 12, 1e-5))
         best = merge(best, other)
-    for _ in range(2):
-        z, rows = refine_onset(problem, traces, best)
-        if not rows.size:
-            break
-        best = merge(best, descend(problem, traces.take(rows), z, 12, 1e-5), rows)
+    for _ in range(2 if problem.onset in problem.free else 0):
+        near_by = _refined(problem, traces, best)
+        rows = np.flatnonzero(near_by.rss < best.rss * (1 - 1e-9))
+        best = merge(best, descend(problem, traces.take(rows), near_by.z[rows], 12, 1e-5), rows)
     best = merge(best, descend(problem, traces, best.z))
     for other in found:
         other.rss[(np.abs(other.z - best.z) <= near).all(axis=1)] = np.inf

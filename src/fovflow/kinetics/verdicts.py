@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fovflow.kinetics.exponentials import Array
-from fovflow.kinetics.intervals import measured, targets
+from fovflow.kinetics.intervals import measured
 from fovflow.kinetics.problem import Point, Problem, Traces
 
 CORRELATED = 3.3
@@ -29,21 +29,15 @@ _SIGNAL = 12.0
 
 @dataclass
 class Reasons:
-    """The reasons of one cell. `hopeless`: nothing can be fitted; `spoilt`: `success` is false."""
+    """The reasons of one cell; `success`: whether its values may be used, with them in mind."""
 
     said: list[str] = field(default_factory=list)
-    hopeless: bool = False
-    spoilt: bool = False
+    success: bool = True
 
-    @property
-    def success(self) -> bool:
-        """Whether the values may be used, with the reasons in mind."""
-        return not (self.hopeless or self.spoilt)
-
-    @property
-    def text(self) -> str:
-        """The verdict as it is written."""
-        return ";".join(self.said) or "ok"
+    def add(self, other: Reasons) -> None:
+        """Add the reasons of a later stage."""
+        self.said += other.said
+        self.success &= other.success
 
 
 class Cases(NamedTuple):
@@ -60,31 +54,22 @@ class Cases(NamedTuple):
     correlated: np.ndarray
 
 
-def joined(first: Reasons, second: Reasons) -> Reasons:
-    """Return the reasons of both."""
-    return Reasons(
-        [*first.said, *second.said],
-        first.hopeless or second.hopeless,
-        first.spoilt or second.spoilt,
-    )
-
-
 def before(problem: Problem, y: Array, counts: np.ndarray) -> list[Reasons]:
-    """Judge traces before they are fitted; `y` is 0 where a point does not count."""
+    """Judge which traces can be fitted; `y` is 0 where a point does not count."""
     used, top = counts.sum(axis=1), np.abs(y).max(axis=1, initial=0.0)
     least, most = (np.where(counts, y, end) for end in (np.inf, -np.inf))
     range_ = most.max(axis=1, initial=-np.inf) - least.min(axis=1, initial=np.inf)
     found = [Reasons() for _ in used]
-    for said, where, hopeless in (
-        ("no valid values", used == 0, True),
-        ("too few points", used < problem.count + _SPARE, True),
-        ("values out of range", (top > 0) & ~((top > _SMALLEST) & (top < _GREATEST)), True),
-        ("constant values", range_ <= 1e-12 * top, True),
-        ("negative values", y.sum(axis=1) < 0, False),
+    for said, where, success in (
+        ("no valid values", used == 0, False),
+        ("too few points", used < problem.count + _SPARE, False),
+        ("values out of range", (top > 0) & ~((top > _SMALLEST) & (top < _GREATEST)), False),
+        ("constant values", range_ <= 1e-12 * top, False),
+        ("negative values", y.sum(axis=1) < 0, True),
     ):
         for i in np.flatnonzero(where):
             if not found[i].said:
-                found[i] = Reasons([said], hopeless)
+                found[i] = Reasons([said], success)
     return found
 
 
@@ -98,15 +83,13 @@ def after(cases: Cases, table: Array) -> list[Reasons]:
 
     def say(where: np.ndarray, text: str, *, spoils: bool = False) -> None:
         for i in np.flatnonzero(where):
-            reasons[i].said.append(text)
-            reasons[i].spoilt |= spoils
+            reasons[i].add(Reasons([text], not spoils))
 
     say(~cases.best.settled, "not converged", spoils=True)
     hit = _at_bounds(cases)
     for i in np.flatnonzero(hit.any(axis=1)):
         names = [name for name, at in zip(problem.model.names, hit[i], strict=True) if at]
-        reasons[i].said.append(f"bound hit: {' '.join(names)}")
-        reasons[i].spoilt = True
+        reasons[i].add(Reasons([f"bound hit: {' '.join(names)}"], success=False))
     say(_unseen(cases), "onset not seen" if problem.onset >= 0 else "no signal", spoils=True)
     say(cases.weakest < _WEAK, "ill-conditioned", spoils=True)
     swapped, second, deeper = _other_minima(cases, table[2], table[3])
@@ -114,13 +97,11 @@ def after(cases: Cases, table: Array) -> list[Reasons]:
     say(alike.any(axis=1), "rates exchangeable")
     say(deeper, "deeper minimum elsewhere", spoils=True)
     say(second & ~alike.any(axis=1), "two minima of equal depth")
-    for j, each in enumerate(targets(problem)):
-        hidden = alike[:, each.place] if each.place >= 0 else ~alike.any(axis=1)
-        table[:, hidden, j] = np.nan
+    table[:, ~shown(problem, alike)] = np.nan
     say(cases.correlated, "residuals autocorrelated")
     value, _, low, high = table
     lost = (np.isfinite(value) & ~np.isfinite(low + high)).any(axis=1)
-    scaled = [each.name not in ("offset", "t0", "t_half") for each in targets(problem)]
+    scaled = [problem.columns[i] not in ("offset", "t0", "t_half") for i in problem.targets]
     wide = (high > _WIDE * np.maximum(low, 0))[:, scaled].any(axis=1)
     farthest = np.maximum(high - value, value - low)
     imprecise = (farthest > _IMPRECISE * np.abs(value))[:, scaled].any(axis=1)
@@ -174,6 +155,12 @@ def exchangeable(problem: Problem, theta: Array) -> np.ndarray:
         possible = (inside & held).all(axis=1)
         alike |= possible[:, None] & (np.abs(other - theta) > 0)
     return alike
+
+
+def shown(problem: Problem, alike: np.ndarray) -> np.ndarray:
+    """Return (cells, targets) which are given where parameters `alike` can be exchanged."""
+    both = alike.any(axis=1, keepdims=True)
+    return np.concatenate([~alike, both, both], axis=1)[:, problem.targets]
 
 
 def _other_minima(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fovflow.analysis.fits import FIT_REVISION, check_settings, fitted_name, write_fits
 from fovflow.analysis.merge import Measure, Source, everything_in, merge_all, merge_sample
@@ -14,7 +14,10 @@ from fovflow.errors import ConfigError
 from fovflow.layout import ANALYSIS, LOGS, Layout, inspected
 from fovflow.planning.dataset import DatasetPlan
 from fovflow.results import traces_or_verdicts
-from fovflow.states import Wanted, WantedJob
+from fovflow.states import Folder, Wanted, WantedJob, state_of
+
+if TYPE_CHECKING:
+    from fovflow.analysis.answer import Table
 
 MERGE_REVISION = 1
 """Raised whenever the same traces would give other tables."""
@@ -85,20 +88,64 @@ class AnalysisPlan:
 
     def everything(self) -> dict[str, str]:
         """Return the tables of all samples."""
-        return everything_in(Path(self._layout.analysis("-")).parent)
+        return everything_in(self._folder)
+
+    @property
+    def _folder(self) -> str:
+        return self._layout.analysis("").rstrip("/")
+
+    def compared(self) -> list[Table]:
+        """Return the tables that the statistics are made of; none where they are not asked for."""
+        if self._config.statistics is None:
+            return []
+        from fovflow.analysis.answer import Table
+
+        fit = self._config.fit
+        tidy = [
+            Table(name, each.name, "", Path(self.tables(name, each.name)[0]))
+            for name, measures in self.measures.items()
+            for each in measures
+        ]
+        return tidy + [
+            Table(name, each.name, fit.model, Path(self.fitted(name, each.name)))
+            for name, measures in self.fits.items()
+            for each in measures
+            if fit
+        ]
+
+    def answer(self) -> list[str]:
+        """Return the files of the statistics; none where they are not asked for."""
+        if not (tables := self.compared()):
+            return []
+        from fovflow.analysis.answer import picture_file
+
+        pictures = map(picture_file, self._pictures(tables))
+        names = ("statistics.csv", "comparisons.csv", *pictures)
+        return [self._layout.analysis(name) for name in names]
+
+    def _pictures(self, tables: list[Table]) -> list[str]:
+        from fovflow.analysis.answer import picture_names
+
+        conditions = [sample.condition for sample in self.samples.values()]
+        fixed = self._config.fit.fixed if self._config.fit else ()
+        return picture_names(tables, conditions, fixed)
 
     def targets(self) -> list[str]:
         """Return all files of the analysis."""
-        ready = [name for name in self.measures if not self._is_held(name)]
+        ready = [name for name in self.measures if self._can_make(name)]
         made = [file for name in ready for file in self.merged(name)]
         fits = [self.fitted(name, each.name) for name in ready for each in self.fits[name]]
-        everything = self.everything().values() if len(ready) == len(self.measures) else ()
-        return [*made, *fits, *everything] if made else []
+        everything = self.everything().values() if made and self._can_make() else ()
+        return [*made, *fits, *everything, *self.ready_answer()]
 
-    def _is_held(self, sample: str) -> bool:
-        """Tell whether FOVs of a sample are outdated and cannot be made again now."""
-        held = self._datasets[self.samples[sample].dataset].held
-        return any(fov in held for fov in self.samples[sample].fovs)
+    def ready_answer(self) -> list[str]:
+        """Return the files of the statistics where they can be made now."""
+        return self.answer() if self._can_make() else []
+
+    def _can_make(self, *names: str) -> bool:
+        """Tell whether no FOV of samples, by default all, is outdated and held as it is."""
+        samples = [self.samples[name] for name in names or self.measures]
+        return all(self._datasets[each.dataset].held.isdisjoint(each.fovs) for each in samples)
 
     def traces(self, *samples: str) -> list[str]:
         """Return the traces of samples, by default of all, and people's verdicts on them."""
@@ -130,6 +177,14 @@ class AnalysisPlan:
         settings = self._config.fit.model_dump(exclude={"features"}) if self._config.fit else {}
         return {"settings": settings, "revision": FIT_REVISION}
 
+    def statistics_options(self) -> dict[str, Any]:
+        """Return what the statistics depend on besides the tables."""
+        from fovflow.analysis.answer import ANSWER_REVISION
+
+        settings = self._config.statistics.model_dump() if self._config.statistics else {}
+        shown = [(s.name, s.condition, s.replicate) for s in self.samples.values()]
+        return {"settings": settings, "samples": shown, "revision": ANSWER_REVISION}
+
     def jobs(self) -> list[WantedJob]:
         """Return the jobs that make the files of the analysis, for `fovflow.states`.
 
@@ -145,7 +200,30 @@ class AnalysisPlan:
         if found:
             made = [*self.everything().values()]
             found.append(self._job("merge_everything", self.all_options(), self.traces(), made))
+        if answer := self.answer():
+            reads = [str(table.path) for table in self.compared()]
+            found.append(self._job("statistics", self.statistics_options(), reads, answer))
         return found
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Return the state of each job by its name; see `fovflow.states.state_of`."""
+        folder = Folder(self._layout.outdir)
+        return {job.step: state_of([job], folder) for job in self.jobs()}
+
+    def statuses(self, dataset: str) -> dict[str, dict[str, Any]]:
+        """Return the state of each sample of a dataset, by its name."""
+        found: dict[str, dict[str, Any]] = {}
+        for job, state in self.states().items():
+            name, _, step = job.rpartition("/")
+            if name and self.samples[name].dataset == dataset:
+                of_job = {**state, "step": step} if "step" in state else state
+                if found.get(name, {"status": "complete"})["status"] == "complete":
+                    found[name] = of_job
+        return found
+
+    def maker(self, table: Table) -> str:
+        """Return the name of the job that makes a table."""
+        return f"{table.sample}/{f'fit_{table.measure}' if table.model else 'merge'}"
 
     def _job(self, name: str, options: Any, reads: list[str], makes: list[str]) -> WantedJob:
         start = len(self._layout.outdir) + 1
@@ -159,18 +237,34 @@ class AnalysisPlan:
     def merge(self, sample: str, lost: Lost | None = None) -> str:
         """Write the tables of one sample; return in words what was left out."""
         source = self._source(self.samples[sample], lost or {})
-        merge_sample(source, self.measures[sample], Path(self.merged(sample)[0]).parent)
+        merge_sample(source, self.measures[sample], Path(self._folder))
         return source.left_out_words()
 
     def merge_everything(self, lost: Lost | None = None) -> None:
         """Write the tables of all samples."""
         sources = [self._source(sample, lost or {}) for sample in self.samples.values()]
-        merge_all(sources, Path(self.everything()["csv"]).parent)
+        merge_all(sources, self._folder)
 
-    def fit(self, sample: str, name: str) -> None:
+    def fit(self, sample: str, name: str, threads: int | None = None) -> None:
         """Write the table of fits to a measure."""
         tidy, _ = self.tables(sample, name)
-        write_fits(tidy, self.fitted(sample, name), self.fit_options()["settings"])
+        settings = {**self.fit_options()["settings"], "threads": threads}
+        write_fits(tidy, self.fitted(sample, name), settings)
+
+    def compare(self, tables: list[Table] | None = None) -> None:
+        """Write the statistics, by default of all tables."""
+        import pandas as pd
+
+        from fovflow.analysis.answer import write_statistics
+
+        options, tables = self.statistics_options(), tables or self.compared()
+        about = pd.DataFrame(options["samples"], columns=["sample", "condition", "replicate"])
+        names = self._pictures(tables)
+        made = write_statistics(
+            self._folder, about, options["settings"], tables=tables, names=names
+        )
+        for picture in {*map(Path, self.answer())}.difference(made):  # of tables that are gone
+            picture.unlink(missing_ok=True)
 
     def _source(self, sample: Sample, lost: Lost) -> Source:
         failed = dict(lost.get(sample.name, {}))

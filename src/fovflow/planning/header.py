@@ -16,7 +16,7 @@ from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.readers.fingerprint import stamp, stamp_digest
 from fovflow.records import read_json, read_json_object, write_json
-from fovflow.units import Axes
+from fovflow.units import Axes, Pattern
 
 if TYPE_CHECKING:
     from fovflow.config.model import DatasetConfig
@@ -50,7 +50,7 @@ class RawHeader:
     fingerprint: str
 
     @classmethod
-    def read(cls, path: str, pattern: str | None = None, axes: Axes | None = None) -> Self:
+    def read(cls, path: str, pattern: Pattern | None = None, axes: Axes | None = None) -> Self:
         """Read a raw file's header."""
         from fovflow.readers import open_raw
         from fovflow.readers.fingerprint import fingerprint, raw_files
@@ -94,7 +94,7 @@ class RawSource:
     """A raw file as it is now: what its jobs are to read, and nothing else."""
 
     path: str
-    pattern: str | None
+    pattern: Pattern | None
     header: RawHeader
     files: dict[str, Any] | None
     """Its `fovflow.readers.fingerprint.stamp`; None where it is not there now."""
@@ -125,7 +125,8 @@ class RawSource:
 
 def raw_place(raw: RawSource | DatasetConfig) -> dict[str, Any]:
     """Return where a raw file lies and how it is read, as records have it: see `open_raw`."""
-    place: dict[str, Any] = {"path": raw.path, "pattern": raw.pattern}
+    pattern = [*raw.pattern] if isinstance(raw.pattern, tuple) else raw.pattern  # as JSON has it
+    place: dict[str, Any] = {"path": raw.path, "pattern": pattern}
     return place if raw.axes is None else {**place, "axes": raw.axes}
 
 

@@ -174,6 +174,8 @@ class Pipeline:
                 Path(place, LOGS).mkdir(parents=True, exist_ok=True)
                 source.write(self.layout, name)
                 self.note_state(name)
+                if not self.datasets[name].problems:  # what an earlier run could not do is done
+                    Path(self.layout.record("problem", name)).unlink(missing_ok=True)
         except OSError as error:
             raise FovflowError(
                 f"cannot write into the output folder {place}",
@@ -507,6 +509,7 @@ def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
 
 
 def report_inputs(pipeline: Pipeline) -> list[str]:
-    """Return the results of all datasets: they are made again whenever traces are."""
+    """Return what the report tells of: results, made again whenever traces are, and answers."""
     datasets = pipeline.datasets.items()
-    return [pipeline.layout.results(name) for name, plan in datasets if plan.ready]
+    results = [pipeline.layout.results(name) for name, plan in datasets if plan.ready]
+    return [*results, *pipeline.analysis.ready_answer()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -53,9 +53,9 @@ class Rows:
         """Return one column, in sorted order."""
         return np.asarray(self._columns[name])[self.order]
 
-    def of_feature(self, feature: str) -> list[NDArray[Any]]:
-        """Return the columns of a feature, one per channel that has it."""
-        return [self.column(n) for n in self._columns if n.startswith(f"{feature}_ch_")]
+    def of_feature(self, feature: str) -> dict[str, NDArray[Any]]:
+        """Return the columns of a feature by name, one per channel that has it."""
+        return {n: self.column(n) for n in self._columns if n.startswith(f"{feature}_ch_")}
 
     @cached_property
     def step(self) -> IntArray:
@@ -134,23 +134,29 @@ def near_border(rows: Rows, distance_px: float, measure: BorderMeasure) -> BoolA
 def saturated(rows: Rows, max_fraction: float) -> BoolArray:
     """Flag rows with more than a share of saturated pixels in any channel."""
     flags = np.zeros(len(rows), bool)
-    for fraction in rows.of_feature("saturated_fraction"):
+    for fraction in rows.of_feature("saturated_fraction").values():
         flags |= fraction > max_fraction
     return flags
 
 
-def invalid(rows: Rows, max_fraction: float) -> BoolArray:
-    """Flag rows with more than a share of invalid pixels, or none left to measure."""
+def invalid(
+    rows: Rows, max_fraction: float, unrecorded: Mapping[int, Collection[int]]
+) -> BoolArray:
+    """Flag rows with more than a share of invalid pixels, or none left to measure.
+
+    Frames in which a channel was not recorded (`unrecorded`) count not.
+    """
     flags = np.zeros(len(rows), bool)
-    for fraction in rows.of_feature("invalid_fraction"):
-        flags |= ~(fraction <= max_fraction)
+    for name, fraction in rows.of_feature("invalid_fraction").items():
+        empty = list(unrecorded.get(int(name.rpartition("_")[2]), ()))
+        flags |= ~(fraction <= max_fraction) & ~np.isin(rows.frame, empty)
     return flags
 
 
 def area_jump(rows: Rows, ratio: float, window: int) -> BoolArray:
     """Flag rows whose area differs by more than a ratio from the median of the rows around."""
     flags = np.zeros(len(rows), bool)
-    for area in rows.of_feature("area"):
+    for area in rows.of_feature("area").values():
         values = area.astype(np.float64)
         usual = running_median(values, rows.cells, window)
         flags |= (values > ratio * usual) | (values * ratio < usual)
@@ -164,7 +170,7 @@ def out_of_focus(rows: Rows, ratio: float, window: int) -> BoolArray:
         return flags
     by_frame = np.argsort(rows.frame, kind="stable")
     frames, size = np.unique(rows.frame, return_counts=True)
-    for sharpness in rows.of_feature("sharpness"):
+    for sharpness in rows.of_feature("sharpness").values():
         typical = _medians(sharpness[by_frame], Groups(size))
         usual = running_median(typical, Groups(np.array([frames.size])), window)
         flags |= (typical < ratio * usual)[np.searchsorted(frames, rows.frame)]
@@ -200,7 +206,7 @@ def merged(rows: Rows, gain: float) -> BoolArray:
     flagged from there on, as long as its area stays so great and B stays away.
     """
     flags = np.zeros(len(rows), bool)
-    areas = rows.of_feature("area")
+    areas = list(rows.of_feature("area").values())
     if not areas:
         return flags
     area = areas[0].astype(np.float64)

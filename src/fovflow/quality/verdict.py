@@ -44,6 +44,7 @@ def judge(
     shape: tuple[int, int, int],
     pixel_um: float | None = None,
     missing: Collection[int] = (),
+    unrecorded: Mapping[int, Collection[int]] | None = None,
     links: Mapping[str, ArrayLike] | None = None,
     reject: Sequence[str] = REJECT,
     note: Sequence[str] = NOTE,
@@ -73,6 +74,8 @@ def judge(
         Edge length of a pixel in µm, for `border_um`.
     missing : collection of int
         Frames that were not acquired.
+    unrecorded : mapping of int to collection of int, optional
+        Frames in which a channel was not recorded: that its values are empty flags no row.
     links : mapping of str to array-like, optional
         The tracker's table of links: `cell`, `frame`, and where there are such columns `parent`
         for the rule ``lineage`` and `merged` for the rule ``merge``.
@@ -117,7 +120,7 @@ def judge(
             rows, _border_px(border_px, border_um, pixel_um), border_measure
         ),
         "saturation": lambda: rules.saturated(rows, max_saturated_fraction),
-        "invalid": lambda: rules.invalid(rows, max_invalid_fraction),
+        "invalid": lambda: rules.invalid(rows, max_invalid_fraction, unrecorded or {}),
         "area_jump": lambda: rules.area_jump(rows, area_jump_ratio, area_jump_window),
         "merge": lambda: merged(rows, merge_gain) | swallowed(rows, links or {}),
         "focus": lambda: rules.out_of_focus(rows, focus_ratio, focus_window),

@@ -21,6 +21,7 @@ from fovflow.readers.base import (
     RawReader,
 )
 from fovflow.readers.locate import TIFF_MAGIC, Location, locate
+from fovflow.units import Pattern
 from fovflow.userfiles import open_regular
 
 __all__ = ["Channel", "FrameTimes", "Position", "RawInfo", "RawReader", "open_raw"]
@@ -41,6 +42,8 @@ _FOREIGN = (
     (b"PK\x03\x04", "a zip archive"),
     (b"\x93NUMPY", "an npy file"),
     (b"\x70\x00\x00\x00", "perhaps a Leica LIF file"),
+    (b"\xd0\xcf\x11\xe0", "perhaps an Olympus OIB or a Zeiss ZVI file"),
+    (b'"NDInfoFile"', "MetaMorph's list of the files of a series: name their folder"),
 )
 _HEAD_BYTES = 16
 
@@ -50,7 +53,7 @@ def open_raw(
     *,
     pixel_um: float | None = None,
     interval_s: float | None = None,
-    pattern: str | None = None,
+    pattern: Pattern | None = None,
     format: str | None = None,
     axes: str | Mapping[str, str] | None = None,
 ) -> RawReader:
@@ -65,10 +68,11 @@ def open_raw(
         Edge length of a pixel in µm, in place of what the files say.
     interval_s : float, optional
         Time between frames in seconds, in place of what the files say.
-    pattern : str, optional
-        How the names of a TIFF series are made up, such as ``"{position}/{channel}_{time}.tif"``.
-        Fields are ``position``, ``time``, ``channel`` and ``z``; ``*`` matches anything within a
-        name. Without it, the fields are told from the names themselves.
+    pattern : str or sequence of str, optional
+        How the names of a TIFF series are made up, such as ``"{position}/{channel}_{time}.tif"``;
+        of several, each name takes the first that fits. Fields are ``position``, ``well``,
+        ``site``, ``field``, ``time``, ``channel``, ``z`` and ``ignore``; ``*`` matches anything
+        within a name, ``[…]`` may be absent. Without it, the names themselves tell the fields.
     format : str, optional
         Name of the reader to use whatever the content: ``nd2``, ``tiff``, ``tiff-series``,
         ``ome-zarr``, ``czi``, or that of a plug-in.
@@ -121,7 +125,7 @@ def open_raw(
             raise
 
 
-def _by_content(location: Location, pattern: str | None) -> Any:
+def _by_content(location: Location, pattern: Pattern | None) -> Any:
     """Return the reader for what is there: by its first bytes, else the plug-in that accepts it."""
     if location.root.is_dir() and not location.files:
         return _BUILTIN["ome-zarr"]
@@ -154,7 +158,7 @@ def _by_content(location: Location, pattern: str | None) -> Any:
     )
 
 
-def _single_file(location: Location, pattern: str | None) -> tuple[Path]:
+def _single_file(location: Location, pattern: Pattern | None) -> tuple[Path]:
     if len(location.files) == 1:
         return (location.files[0],)
     if location.files or location.root.is_dir():
@@ -172,9 +176,9 @@ class _Builtin:
 
     module: str
     opener: str
-    arguments: Callable[[Location, str | None], tuple[Any, ...]] = _single_file
+    arguments: Callable[[Location, Pattern | None], tuple[Any, ...]] = _single_file
 
-    def __call__(self, location: Location, given: Overrides, pattern: str | None) -> Any:
+    def __call__(self, location: Location, given: Overrides, pattern: Pattern | None) -> Any:
         opener = getattr(import_module(f"fovflow.readers.{self.module}"), self.opener)
         return opener(*self.arguments(location, pattern), given)
 

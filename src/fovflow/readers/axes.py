@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,12 @@ from fovflow.readers.base import (
     Channel,
     FrameTimes,
     Overrides,
+    PlaneReader,
     Position,
     RawInfo,
     RawReader,
     held_frames,
-    regular_times,
+    open_questions,
 )
 from fovflow.units import Axes, parse_axes
 
@@ -54,7 +55,7 @@ def rename_axes(reader: RawReader, axes: str | dict[str, str], given: Overrides)
     return _Renamed(reader, table, given) if table else reader
 
 
-class _Renamed:
+class _Renamed(PlaneReader):
     """A reader whose axes are called otherwise: `table` has the old letter and the new one."""
 
     def __init__(self, reader: RawReader, table: dict[str, str], given: Overrides):
@@ -68,64 +69,54 @@ class _Renamed:
                 remedy="say what each of them is, such as {z: time, time: z}",
             )
         to_new = dict(zip(_ORDER, _ORDER, strict=True)) | table | dict(zip(gone, free, strict=True))
-        self._reader, self._given = reader, given
+        self._reader = reader
         self._old = {new: was for was, new in to_new.items()}
         p, t, c, z = (sizes[self._old[axis]] for axis in _ORDER)
-        self._n_frames = t
         kept = {axis for axis in _ORDER if self._old[axis] == axis}
-        order = "".join(to_new[axis] for axis in old.axes if axis in _ORDER)
-        gone_planes: dict[str, Any] = {"missing": (), "missing_planes": ()}
-        if old.missing or old.missing_planes:
-            held = np.ones([sizes[axis] for axis in _ORDER], bool)
-            for lacking in (old.missing, old.missing_planes):
-                held[tuple(np.transpose(lacking))] = not lacking
-            held = held.transpose([_ORDER.index(self._old[axis]) for axis in _ORDER])
-            frames = held_frames(Path(old.format), held)
-            gone_planes = {"missing": frames.missing, "missing_planes": frames.missing_planes}
-        self._info = replace(
+        held = np.ones([sizes[axis] for axis in _ORDER], bool)
+        for lacking in (old.missing, old.missing_planes):
+            held[tuple(np.transpose(lacking))] = not lacking
+        held = held.transpose([_ORDER.index(self._old[axis]) for axis in _ORDER])
+        frames = held_frames(Path(old.format), held)
+        info = replace(
             old,
-            axes=f"{order}YX",
+            axes="".join(to_new[axis] for axis in old.axes if axis in _ORDER) + "YX",
             n_frames=t,
             n_z=z,
             positions=old.positions if "P" in kept else tuple(map(Position, range(p))),
             channels=old.channels if "C" in kept else tuple(map(Channel, range(c))),
             z_um=old.z_um if "Z" in kept else None,
-            time_source=self._times(0).source,
-            **gone_planes,
-            warnings=(*old.warnings, "Its axes are called as the configuration says."),
+            axes_from=tuple(
+                "your configuration" if to_new[axis] != axis else how
+                for axis, how in zip(old.axes, old.axes_from, strict=False)
+            ),
+            missing=frames.missing,
+            missing_planes=frames.missing_planes,
+            warnings=(
+                *(text for text in old.warnings if text not in open_questions(old)),
+                "Its axes are called as the configuration says.",
+            ),
         )
+        seconds = np.full(t, 0.0 if t == 1 else np.nan)
+        times = FrameTimes(seconds, "nominal" if t == 1 else "unknown")
+        if "T" in kept:
+            times = FrameTimes(seconds, old.time_source)
+        super().__init__(Path(old.format), info, [times] * p, given)
 
-    @property
-    def info(self) -> RawInfo:
-        return self._info
-
-    def read(self, p: int, t: int, c: int, z: int = 0) -> NDArray[Any]:
+    def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         index = dict(zip(_ORDER, (p, t, c, z), strict=True))
         was = {self._old[axis]: value for axis, value in index.items()}
         return self._reader.read(was["P"], was["T"], was["C"], was["Z"])
 
     def times(self, p: int) -> FrameTimes:
-        if not 0 <= p < len(self._info.positions):
-            raise IndexError(f"position {p} of {len(self._info.positions)}")
-        return self._times(p)
-
-    def _times(self, p: int) -> FrameTimes:
-        if self._old["T"] == "T":
-            return self._reader.times(p if self._old["P"] == "P" else 0)
-        if self._given.interval_s is not None:
-            return regular_times(self._n_frames, self._given.interval_s, "config")
-        if self._n_frames == 1:
-            return FrameTimes(np.zeros(1), "nominal")
-        return FrameTimes(np.full(self._n_frames, np.nan), "unknown")
+        times = super().times(p)
+        if self._old["T"] != "T":
+            return times
+        return self._reader.times(p if self._old["P"] == "P" else 0)
 
     def close(self) -> None:
+        super().close()
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def _sizes(info: RawInfo) -> dict[str, int]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fovflow.errors import ConfigError, FovflowError, explained
+from fovflow.units import format_ranges
 
 TimeSource = Literal["measured", "nominal", "config", "unknown"]
 """Where times come from: time stamps of the frames, the period that the file announces, the
@@ -69,6 +70,8 @@ class RawInfo:
         that was recorded in every third frame only.
     warnings : tuple of str
         Anything about the file that a person should know, one sentence each.
+    axes_from : tuple of str
+        How each of `axes` before YX is known: ``"OME-XML"``, ``"names of the files"``, …
     """
 
     format: str
@@ -86,6 +89,7 @@ class RawInfo:
     missing: tuple[tuple[int, int], ...] = ()
     missing_planes: tuple[tuple[int, int, int, int], ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    axes_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,7 +268,7 @@ class PlaneReader(ABC):
             pixel_um=info.pixel_um if given.pixel_um is None else float(given.pixel_um),
             time_source=worst_source([each.source for each in times]),
         )
-        self._info = replace(self._info, warnings=(*info.warnings, *_open_questions(self._info)))
+        self._info = replace(self._info, warnings=(*info.warnings, *open_questions(self._info)))
 
     @property
     def info(self) -> RawInfo:
@@ -366,23 +370,31 @@ def _index(what: str, value: int, size: int) -> int:
 
 
 def common_shape(
-    shapes: Sequence[tuple[int, int]],
+    shapes: Sequence[tuple[int, int] | None],
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Return the most frequent (height, width), and a sentence for each position of another one.
 
-    Of shapes that are as frequent as each other, it is the largest.
+    Of shapes that are as frequent as each other, it is the largest. Positions that are left out
+    have none. If any is odd, the last sentence says how the others are chosen.
     """
-    counts = Counter(shapes)
+    counts = Counter(shape for shape in shapes if shape is not None)
     common = max(counts, key=lambda shape: (counts[shape], shape[0] * shape[1]))
-    return common, tuple(
+    notes = tuple(
         f"Position {p} has {shape[0]} x {shape[1]} pixels, others {common[0]} x {common[1]}: it "
         "cannot be read with them."
         for p, shape in enumerate(shapes)
-        if shape != common
+        if shape not in (common, None)
     )
+    return common, notes + without_odd([shape == common for shape in shapes])
 
 
-def _open_questions(info: RawInfo) -> list[str]:
+def without_odd(alike: Sequence[bool]) -> tuple[str, ...]:
+    """Return a sentence that says how the positions that are alike are chosen, if some are not."""
+    kept = format_ranges([p for p, same in enumerate(alike) if same])
+    return () if all(alike) else (f'Take the others alone with fovs: "{kept}".',)
+
+
+def open_questions(info: RawInfo) -> list[str]:
     """Return sentences about what the file leaves open."""
     questions = []
     if info.missing:
@@ -435,6 +447,7 @@ def raw_info(
     sizes: Mapping[str, int],
     plane: tuple[int, int, str],
     *,
+    axes_from: str,
     positions: Iterable[tuple[str | None, float | None, float | None]],
     channels: Sequence[str],
     **further: Any,
@@ -442,8 +455,9 @@ def raw_info(
     """Return the description of a dataset in which all positions are alike.
 
     `axes` are the file's loops, outermost first; `sizes` the lengths of P, T, C and Z; `plane` is
-    height, width and pixel type. A position is a name and x and y in µm. Channels beyond the names
-    in `channels` have none. Further fields are those of `RawInfo`.
+    height, width and pixel type; `axes_from` is how all axes are known. A position is a name and x
+    and y in µm. Channels beyond the names in `channels` have none. Further fields are those of
+    `RawInfo`.
     """
     names = [*channels, *[""] * sizes["C"]][: sizes["C"]]
     return RawInfo(
@@ -454,6 +468,7 @@ def raw_info(
         *plane,
         tuple(Position(p, *position) for p, position in enumerate(positions)),
         tuple(Channel(c, name) for c, name in enumerate(names)),
+        axes_from=(axes_from,) * len(axes),
         **further,
     )
 

@@ -35,6 +35,12 @@ class NamedTimes:
     note: str = ""
 
 
+def is_elapsed(text: str) -> bool:
+    """Tell whether a text is a duration with its units, such as ``01d02h30m``."""
+    match = _ELAPSED.fullmatch(text)
+    return match is not None and any(match.groups())
+
+
 def frames_of(texts: Sequence[str], form: str | None = None) -> NamedTimes:
     """Return the frames to which the times in names belong.
 

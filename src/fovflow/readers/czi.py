@@ -70,6 +70,7 @@ class CziReader(FileReader[Any]):
                 long_axes("PTCZ", sizes),
                 sizes,
                 (height, width, dtype),
+                axes_from="indices of the images",
                 positions=[metadata.position(scene) for scene, _ in self._scenes],
                 channels=[metadata.channel(self._start["C"] + c) for c in range(sizes["C"])],
                 pixel_um=metadata.spacing("X"),

@@ -11,14 +11,14 @@ import numpy as np
 
 from fovflow.readers.base import RawInfo, RawReader
 from fovflow.readers.fingerprint import raw_files
-from fovflow.units import format_ranges
+from fovflow.units import Pattern, format_ranges
 
 _SHOWN = 12
 _UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
 def describe(
-    reader: RawReader, path: str | os.PathLike[str], pattern: str | None = None
+    reader: RawReader, path: str | os.PathLike[str], pattern: Pattern | None = None
 ) -> dict[str, Any]:
     """Return what a dataset, opened from `path`, holds as plain values that JSON can carry.
 
@@ -28,9 +28,10 @@ def describe(
         ``path, format, axes, dtype, pixel_um, z_um, warnings`` as in `RawInfo`; ``sizes`` with
         ``positions, frames, channels, z, height, width``; ``channels`` and ``positions`` as lists
         of dicts; ``files`` and ``bytes`` on disk, ``pixel_bytes`` decoded; ``missing`` as
-        [position, frame] pairs, and, where there are any, ``missing_planes``; ``pattern`` of a
-        series, as it was found; ``times`` with ``source``, and of the first position
-        ``first_s, last_s, interval_s`` (median) ``, shortest_s, longest_s``, None where unknown.
+        [position, frame] pairs, and, where there are any, ``missing_planes``; ``axes_from``, how
+        each axis is known; ``pattern`` of a series, as it was found; ``times`` with ``source``, and
+        of the first position ``first_s, last_s, interval_s`` (median) ``, shortest_s, longest_s``,
+        None where unknown.
     """
     info = reader.info
     files = raw_files(path, pattern)
@@ -47,6 +48,7 @@ def describe(
         "path": os.fspath(path),
         "format": info.format,
         "axes": info.axes,
+        "axes_from": dict(zip(info.axes, info.axes_from, strict=False)),
         "dtype": info.dtype,
         "sizes": sizes,
         "pixel_um": info.pixel_um,
@@ -102,7 +104,8 @@ def format_description(description: dict[str, Any]) -> str:
         ("times", [_times(description["times"])]),
         ("channels", [f"{c['index']}  {c['name']}" for c in description["channels"]]),
         ("positions", _shorten(_positions(description["positions"]))),
-        ("pattern", [description["pattern"]] if "pattern" in description else []),
+        ("axes", [f"{axes} from {how}" for axes, how in _known(description["axes_from"])]),
+        ("pattern", _listed(description.get("pattern", []))),
         ("missing", _shorten(_missing(description["missing"]))),
         ("warnings", description["warnings"]),
     ]
@@ -111,6 +114,18 @@ def format_description(description: dict[str, Any]) -> str:
         for i, text in enumerate(texts):
             lines.append(f"{title if i == 0 else '':<10} {_printable(text)}".rstrip())
     return "\n".join(lines)
+
+
+def _known(axes_from: dict[str, str]) -> list[tuple[str, str]]:
+    """Return axes in one text where they are known in the same way, and how."""
+    by_source: dict[str, str] = {}
+    for axis, how in axes_from.items():
+        by_source[how] = by_source.get(how, "") + axis
+    return [(axes, how) for how, axes in by_source.items()]
+
+
+def _listed(pattern: Pattern) -> list[str]:
+    return [pattern] if isinstance(pattern, str) else list(pattern)
 
 
 def _size(sizes: dict[str, int]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from fovflow.errors import FovflowError, reading
 from fovflow.readers.locate import TIFF_MAGIC, locate
 from fovflow.readers.names import match_pattern
+from fovflow.units import Pattern
 from fovflow.userfiles import is_left_by_system, open_regular
 
 _MIB = 1 << 20
@@ -24,7 +25,7 @@ SAMPLES = 64
 SAMPLE_BYTES = 64 << 10
 
 
-def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[Path]:
+def raw_files(path: str | os.PathLike[str], pattern: Pattern | None = None) -> list[Path]:
     """Return all files of a raw dataset, sorted by name.
 
     Parameters
@@ -32,7 +33,7 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
     path : path-like
         As for `open_raw`: a file, an OME-Zarr folder, a folder of TIFF files, or a glob pattern.
         Of a multi-file OME-TIFF, all files of the set that are there.
-    pattern : str, optional
+    pattern : str or sequence of str, optional
         As for `open_raw`: only files that match belong to the dataset.
 
     Raises
@@ -57,13 +58,13 @@ def raw_files(path: str | os.PathLike[str], pattern: str | None = None) -> list[
             fields = match_pattern(names, pattern).fields
             files = [file for file, each in zip(files, fields, strict=True) if each is not None]
         elif _may_be_of_a_set(files[0]):
-            from fovflow.readers.ome_tiff import set_files
+            from fovflow.readers.tiff import files_of_set
 
-            files = list({*files, *set_files(files[0])})
+            files = list({*files, *files_of_set(files)})
         return sorted(files, key=os.fspath)
 
 
-def stamp(path: str | os.PathLike[str], pattern: str | None = None) -> dict[str, Any]:
+def stamp(path: str | os.PathLike[str], pattern: Pattern | None = None) -> dict[str, Any]:
     """Return names, sizes, times and inodes of the `raw_files`, without reading them.
 
     It is ``{"files": {name: [bytes, mtime in ns, ctime in ns, inode]}}``; names are relative to the
@@ -94,7 +95,7 @@ def stamp_digest(known: dict[str, Any] | None) -> str:
     return hashlib.sha256(json.dumps(sorted(states)).encode()).hexdigest()
 
 
-def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str:
+def fingerprint(path: str | os.PathLike[str], pattern: Pattern | None = None) -> str:
     """Return a digest of the content of `raw_files`, in little time whatever their size.
 
     The same content gives the same digest in any folder, at any time, on any machine.
@@ -125,12 +126,11 @@ def fingerprint(path: str | os.PathLike[str], pattern: str | None = None) -> str
 def check_unchanged(pin: Mapping[str, Any], digest: str, begun: str) -> str:
     """Return the `stamp_digest` of a raw dataset now; raise an error if its content changed.
 
-    Where the stamp is not that of the plan, the `fingerprint` decides; where it changed since the
-    job began, the file was written to, and nothing that was read of it can be trusted. Datasets of
-    more than `MAX_CHECKED` files are believed: to look at all files costs too much.
-
-    `pin`: ``path``, ``pattern`` and ``stamp`` of the plan. `digest`: the fingerprint of then.
-    `begun`: stamp of when the job began; empty at its beginning.
+    `pin` has ``path``, ``pattern`` and ``stamp`` of the plan, `digest` is the fingerprint of then,
+    `begun` the stamp of when the job began, empty at its beginning. Where the stamp is not that of
+    the plan, the `fingerprint` decides; where it changed since the job began, the file was written
+    to, and nothing that was read of it can be trusted. Datasets of more than `MAX_CHECKED` files
+    are believed: to look at all files costs too much.
     """
     if not pin["stamp"]:
         return ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import glob
+import itertools
 import os
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +17,7 @@ from fovflow.errors import FovflowError, reading
 from fovflow.userfiles import broken_link, check_regular, is_left_by_system
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_TIFF_SUFFIXES = (".tif", ".tiff")
+_TIFF_SUFFIXES = (".tif", ".tiff", ".stk", ".btf", ".tf8")
 _MAX_DEPTH = 4
 _ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
@@ -82,19 +84,35 @@ def one_path(paths: Sequence[str]) -> str:
     """Return the path or pattern that names of files, as a shell expands a pattern, stand for."""
     if len(paths) == 1:
         return paths[0]
-    folder = os.path.commonpath([os.path.dirname(path) or "." for path in paths])  # noqa: PTH120
-    for ending in {os.path.splitext(path)[1] for path in paths}:  # noqa: PTH122
-        pattern = os.path.join(folder, f"*{ending}")  # noqa: PTH118
-        if {os.path.normpath(path) for path in paths} == {
-            os.path.normpath(path)
-            for path in glob.glob(pattern)  # noqa: PTH207
-        }:
-            return pattern
+    parts = [Path(path).parts for path in paths]
+    if len({len(each) for each in parts}) == 1 and len({*parts}) == len(parts):
+        narrow = Path(*map(_glob_of, zip(*parts, strict=True)))
+        for pattern in (narrow.with_name(f"*{narrow.suffix}"), narrow):
+            with suppress(FovflowError):
+                if {*locate(pattern).files} == {*map(Path, paths)}:
+                    return str(pattern)
     raise FovflowError(
         f"{len(paths)} paths are given where one is needed",
         found=f"{paths[0]} … {paths[-1]}",
         remedy='name the folder, or put a pattern of the files into quotes, such as "data/*.tif"',
     )
+
+
+def _glob_of(names: Sequence[str]) -> str:
+    """Return a pattern for names: what their parts begin and end with, and ``*`` between."""
+    if len({*names}) == 1:
+        return names[0]
+    rows = [re.split(r"([\W_])", name) for name in names]
+    if len({len(row) for row in rows}) == 1 < len(rows[0]):
+        return "".join(map(_glob_of, zip(*rows, strict=True)))
+    start = _common_start(names)
+    rest = [name[len(start) :][::-1] for name in names]
+    return f"{start}*{_common_start(rest)[::-1]}"
+
+
+def _common_start(names: Sequence[str]) -> str:
+    letters = itertools.takewhile(lambda each: len({*each}) == 1, zip(*names, strict=False))
+    return "".join(each[0] for each in letters)
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

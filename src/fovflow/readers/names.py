@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.readers.clocks import is_elapsed
+from fovflow.units import Pattern
 
 FIELDS = ("position", "time", "channel", "z")
 
@@ -24,9 +27,17 @@ _CHANNEL_WORDS = re.compile(
     r"tomato|ruby|scarlet|citrine|dapi|hoechst|fitc|tritc|texas|cy\d|alexa|fluo|sytox|^(red|green|"
     r"blue|far.?red)$"
 )
+_ROW_C = re.compile(r"^C\d{2}$")
+_MOMENT = re.compile(
+    r"(?<!\d)(19|20)\d{2}(-?)\d{2}\2\d{2}[T_ -]\d{2}([-.h]?)\d{2}(\3\d{2}|m\d{2}s?)?(?!\d)"
+)
+"""Date and time of day, with separators, that are one part of a name."""
 _WELL = re.compile(r"^[A-P]\d{1,2}$")
+_NO_TIME = re.compile(r"f|fld|tile|m|r|row|col|column|[xylabdkn]|day|roi|rep|plate")
+"""Words and letters before numbers that are no frames: they are asked about."""
 _SEPARATORS = re.compile(r"[/\\_\-.\s=,]+")
 _LABEL = re.compile(r"[A-Za-z]+_?(?=\d+$)")
+_WORD_BEFORE = re.compile(r"(?:^|[^\W\d_]*[^\w])([^\W\d_]+)$")
 _RUNS = re.compile(r"\d+|\D+")
 _FIELD = re.compile(r"\{(\w*)(?::([^{}]*))?\}|[*\[\]]")
 _JOINED = {
@@ -65,17 +76,33 @@ class Names:
     scheme: str = ""
 
 
-def match_pattern(names: Sequence[str], pattern: str) -> Names:
-    """Read names by an explicit pattern; those that do not match have no fields.
+def match_pattern(names: Sequence[str], pattern: Pattern) -> Names:
+    """Read names by explicit patterns, each by the first that fits; others have no fields.
 
-    `names`: paths below the root of the series, with ``/``. `pattern`: plain text with
+    `names`: paths below the root of the series, with ``/``. A pattern: plain text with
     ``{position}``, ``{well}``, ``{site}``, ``{field}`` (these four are joined to the position),
     ``{time}``, ``{channel}``, ``{z}``, ``{ignore}``, ``*`` for anything within one name, and
     ``[…]`` around what may be absent. ``{time:d}`` takes digits, ``{time:elapsed}`` durations such
     as ``01d02h30m``, and ``{time:%Y%m%d%H%M}`` a clock. It must match from some folder down to the
     end of the path. The texts of a field that stands several times are joined. A pattern without
-    any field, or with one of another name, is a `ConfigError`.
+    any field, or with one of another name, is a `ConfigError`, and so are different forms of times.
     """
+    if isinstance(pattern, str):
+        return _match_one(names, pattern)
+    found = [_match_one(names, each) for each in pattern]
+    forms = {each.time_form for each in found}
+    if len(forms) != 1:
+        raise ConfigError(
+            "pattern: all of several patterns need one form of the times",
+            found=", ".join(str(form) for form in forms) or "no pattern",
+            remedy="write {time}, {time:d}, {time:elapsed} or the same clock in each",
+        )
+    rows = zip(*(each.fields for each in found), strict=True)
+    fields = [next((each for each in row if each is not None), None) for row in rows]
+    return Names(fields, forms.pop())
+
+
+def _match_one(names: Sequence[str], pattern: str) -> Names:
     expression, position, depth = "", 0, 0
     forms: list[str] = []
     joined: dict[str, str] = {}
@@ -163,6 +190,8 @@ class _Scheme:
     name: str
     text: str
     time_form: str | None = None
+    alone: bool = False
+    """Whether all files must fit, and not only most."""
 
     @cached_property
     def expression(self) -> re.Pattern[str]:
@@ -210,19 +239,32 @@ _SCHEMES = (
         "Micro-Manager",
         r"(?:(?P<position>[^/]*)/)?img_(?P<time>\d{9})_(?P<channel>[^/]+)_(?P<z>\d{3})",
     ),
+    _Scheme(
+        "Olympus scanR",
+        r"[^/]*--(?P<position>W\d+)--(?P<position2>P\d+)--Z(?P<z>\d+)--T(?P<time>\d+)--"
+        r"(?P<channel>[^/.]+)",
+    ),
+    _Scheme(
+        "MetaMorph",
+        r"[^/]*_(?P<channel>w\d+[^_/.\d][^_/.]*)(?:_(?P<position>s\d+))?(?:_t(?P<time>\d+))?",
+        alone=True,
+    ),
 )
 _THUMBNAIL = re.compile(r"(?i)_thumb[0-9A-F-]*$")
 
 
 def _by_scheme(names: Sequence[str]) -> Names | None:
-    """Read names by the naming rule of a microscope; None unless one fits all names."""
+    """Read names by the naming rule of a microscope; None unless one fits most names.
+
+    Others, such as a camera's dark image in the same folder, have no fields.
+    """
     for scheme in _SCHEMES:
         matches = [scheme.expression.fullmatch(name) for name in names]
-        if all(matches):
+        if 2 * matches.count(None) < (1 if scheme.alone else len(matches)):
             groups = {group: group.rstrip("23") for group in scheme.expression.groupindex}
             timed = scheme.time_form is not None
-            found = [_join(match.groupdict(), groups, timed) for match in matches if match]
-            return Names([*found], scheme.time_form, scheme=scheme.name)
+            found = [match and _join(match.groupdict(), groups, timed) for match in matches]
+            return Names(found, scheme.time_form, scheme=scheme.name)
     return None
 
 
@@ -246,42 +288,66 @@ def pattern_of(names: Sequence[str], read: Names) -> str:
 
     It is made from the first name, and given only if it divides all names in the same way.
     """
-    fields, text = read.fields, names[0]
-    known = [each for each in fields if each is not None]
+    for labelled in (("position", "time", "z"), FIELDS, ()):
+        pattern = _pattern_from_one(names, read, labelled)
+        with suppress(ConfigError):
+            again = match_pattern(names, pattern).fields
+            if all(_alike(read.fields, again, field) for field in FIELDS):
+                return pattern
+    return ""
+
+
+def _pattern_from_one(names: Sequence[str], read: Names, labelled: Sequence[str]) -> str:
+    """Return the first name with its fields in place of their texts.
+
+    Letters before the number of a `labelled` field stay as they are.
+    """
+    known = [each for each in read.fields if each is not None]
+    text = names[read.fields.index(known[0])]
+    varying = [field for field in FIELDS if len({getattr(each, field) for each in known}) > 1]
+
+    def field_of(part: str, field: str, form: str = "") -> str:
+        plain = field not in labelled or _WELL.match(part)
+        label = None if plain else _LABEL.match(part)
+        return f"{label[0] if label else ''}{{{field}{form and f':{form}'}}}"
+
     rule = next((each for each in _SCHEMES if each.name == read.scheme), None)
-    match = rule.expression.match(text) if rule else None
-    if match is not None:
+    if rule is not None and (match := rule.expression.match(text)):
+        forms = dict(
+            zip(("time", "time2", "time3"), (rule.time_form or "").split("_"), strict=False)
+        )
         for group in sorted(match.re.groupindex, key=match.start, reverse=True):
             field = group.rstrip("23")
-            if match[group] and len({getattr(each, field) for each in known}) > 1:
+            if match[group] and field in varying:
+                form = forms.get(group, "")
                 start, end = match.span(group)
-                text = f"{text[:start]}{_labelled(match[group], field)}{text[end:]}"
-        text = re.sub(r"(?<=L\d\d)A\d\d", "*", text)  # the action of a CV8000 goes with its channel
-    for field in ("z", "channel", "time", "position") if match is None else ():
+                text = f"{text[:start]}{field_of(match[group], field, form)}{text[end:]}"
+        return re.sub(r"(?<=L\d\d)A\d\d", "*", text)  # a CV8000's action goes with its channel
+    for field in reversed(varying):
         value = getattr(known[0], field)
-        if len({getattr(each, field) for each in known}) > 1:
-            for part in [value] if value in text else value.split("_"):
-                head, found, tail = text.rpartition(part or text)
-                text = f"{head}{_labelled(part, field)}{tail}" if found and part else text
-    try:
-        again = match_pattern(names, text).fields
-    except ConfigError:
-        return ""
-    for field in FIELDS:
-        pairs = {
-            (getattr(a, field), getattr(b, field) if b else None)
-            for a, b in zip(fields, again, strict=True)
-            if a is not None
-        }
-        if len(pairs) != len({a for a, _ in pairs}) or any(b is None for _, b in pairs):
-            return ""
+        moment = _MOMENT.search(text) if field == "time" else None
+        if moment is not None and _digits_of(moment) == value:
+            text = text.replace(moment[0], f"{{time:{_form_of(moment[0])}}}")
+            continue
+        for part in [value] if value in text else value.split("_"):
+            head, found, tail = text.rpartition(part or text)
+            text = f"{head}{field_of(part, field)}{tail}" if found and part else text
     return text
 
 
-def _labelled(part: str, field: str) -> str:
-    """Return a field in a pattern; letters before a number stay as they are."""
-    label = _LABEL.match(part)
-    return f"{label[0] if label else ''}{{{field}}}"
+def _form_of(moment: str) -> str:
+    """Return the form of a date and time of day, for a pattern."""
+    units = iter(["%Y", "%m", "%d", "%H", "%M", "%S"])
+    return re.sub(r"^\d{4}|\d\d", lambda _: next(units), moment)
+
+
+def _alike(
+    fields: Sequence[NameFields | None], others: Sequence[NameFields | None], field: str
+) -> bool:
+    """Tell whether two readings of names divide them in the same way."""
+    both = [(a, b) for a, b in zip(fields, others, strict=True) if a is not None]
+    pairs = {(getattr(a, field), getattr(b, field) if b else None) for a, b in both}
+    return len(pairs) == len({a for a, _ in pairs}) and all(b is not None for _, b in pairs)
 
 
 @dataclass(slots=True)
@@ -293,6 +359,8 @@ class _Column:
     label: str
     folder: bool
     kind: str | None = None
+    joined: bool = False
+    """Whether the label stands right before the number."""
 
 
 def detect_fields(names: Sequence[str]) -> Names:
@@ -305,6 +373,11 @@ def detect_fields(names: Sequence[str]) -> Names:
     made up differently or leave a choice are refused; the remedy is a pattern.
     """
     parts = _columns(names)
+    rows_of_a_plate = [
+        each for each in parts if {*each.texts} and all(map(_ROW_C.match, each.texts))
+    ]
+    if rows_of_a_plate and min(int(value) for value in rows_of_a_plate[0].values) > 1:
+        raise _ambiguous("these could be channels, or wells of row C", rows_of_a_plate)
     for column in parts:
         column.kind = column.kind or _kind(column)
     _decide_letters(parts)
@@ -325,7 +398,12 @@ def detect_fields(names: Sequence[str]) -> Names:
     return Names([NameFields(**each) for each in fields], time_left_over=left_over)
 
 
+def _digits_of(match: re.Match[str]) -> str:
+    return "".join(filter(str.isdecimal, match[0]))
+
+
 def _columns(names: Sequence[str]) -> list[_Column]:
+    names = [_MOMENT.sub(_digits_of, name) for name in names]
     rows = [_SEPARATORS.split(name.strip("/")) for name in names]
     length = len(rows[0])
     odd = next((i for i, row in enumerate(rows) if len(row) != length), None)
@@ -352,6 +430,8 @@ def _split(values: list[str], before: set[str], *, folder: bool) -> list[_Column
     letters = {value[:1].lower() for value in values}
     if all(map(_WELL.match, values)) and not (len(letters) == 1 and letters <= {*_KEYWORDS}):
         return whole
+    if len(set(values)) > 1 and all(map(is_elapsed, values)):
+        return [_Column(values, values, "", folder, "time")]
     runs = [_RUNS.findall(value) for value in values]
     shapes = {tuple(run.isdecimal() for run in row) for row in runs}
     if len(shapes) != 1:
@@ -370,10 +450,12 @@ def _split(values: list[str], before: set[str], *, folder: bool) -> list[_Column
         if i and len({row[i - 1] for row in runs}) > 1:  # behind words of channels
             label = ""
         texts = [label + text for text in column]
-        if not i and len(before) == 1 and next(iter(before)).isalpha():
-            label = next(iter(before))
+        joined = bool(label)
+        word = _WORD_BEFORE.search(next(iter(before))) if len(before) == 1 and not i else None
+        if word is not None:
+            label = word[1]
             texts = [f"{label}_{text}" for text in column]
-        columns.append(_Column(column, texts, label.lower(), folder))
+        columns.append(_Column(column, texts, label.lower(), folder, joined=joined))
     return columns
 
 
@@ -437,6 +519,9 @@ def _assign_rest(columns: list[_Column], names: Sequence[str], *, time_is_told: 
         return False
     has_time = time_is_told or any(column.kind == "time" for column in columns)
     number = all(value.isdecimal() for value in rest[0].values) and not rest[0].folder
+    number = number and not (
+        (rest[0].joined or len(rest[0].label) > 1) and _NO_TIME.fullmatch(rest[0].label)
+    )
     if len(rest) > 1 or has_time or not number:
         raise _ambiguous("it is not clear what some parts of the names mean", rest)
     rest[0].kind = "time"

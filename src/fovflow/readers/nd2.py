@@ -165,20 +165,11 @@ _METADATA = (
 class Nd2Header:
     """What the metadata say, before it is compared with what the file holds.
 
-    Attributes
-    ----------
-    loops : tuple of (str, int)
-        Axes P, T, Z with their lengths in the file's own order, outermost first.
-    has_loops : bool
-        Whether the file describes them; without, its images are taken as frames.
-    n_channels, samples : int
-        Channels, and values stored per pixel; they differ for RGB.
-    row_bytes : int
-        Bytes from one row of pixels to the next.
-    points : tuple of (name, x_um, y_um) or None
-        One per position.
-    nominal : (T,) float64 or None
-        Times from the announced periods, in seconds.
+    `loops` are the axes P, T, Z with their lengths in the file's own order, outermost first;
+    without any (`has_loops`) the images are taken as frames. `samples` are the values stored per
+    pixel, which differ from `n_channels` for RGB; `row_bytes` lie from one row to the next.
+    `points` are name and x and y (µm) of each position, `nominal` (T,) times from the announced
+    periods in seconds.
     """
 
     loops: tuple[tuple[str, int], ...]
@@ -373,6 +364,7 @@ class Nd2Reader(FileReader[ChunkFile]):
             "".join(axis for axis, _ in header.loops) + ("C" if header.n_channels > 1 else ""),
             self._sizes,
             (header.height, header.width, self._dtype.name),
+            axes_from="loops of the acquisition" if header.has_loops else "order of the images",
             positions=header.points or ((None, None, None),) * self._sizes["P"],
             channels=header.names,
             pixel_um=header.pixel_um,

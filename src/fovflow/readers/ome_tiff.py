@@ -64,6 +64,7 @@ class Image:
     name: str | None
     order: str
     sizes: dict[str, int]
+    type: str
     channels: tuple[str, ...]
     samples: int
     pixel_um: float | None
@@ -159,6 +160,13 @@ def describe_set(path: Path, open_pages: Callable[[Path], TiffPages]) -> Descrip
             )
         seen.append(path)
         path = following
+    for inner in root.iter():
+        if _local(inner).startswith("ModuloAlong"):
+            raise FovflowError(
+                f"{path} has an axis within another one, which is not read",
+                found=f"{_local(inner)} of type {inner.get('Type') or 'unknown'} in its OME-XML",
+                remedy="export it with each of these as a file or a channel of its own",
+            )
     own = root.get("UUID")
     images = tuple(_parse_image(path, child, own) for child in root if _local(child) == "Image")
     if not images:
@@ -216,6 +224,7 @@ def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> I
         name=_name(element),
         order=order,
         sizes=sizes,
+        type=pixels.get("Type", ""),
         channels=tuple(child.get("Name") or "" for child in channels),
         samples=samples,
         pixel_um=positive(_length(pixels, "PhysicalSizeX", "µm")),
@@ -346,16 +355,13 @@ class _PlaneIndex:
         grey = [image for image in images if image.samples == 1]
         if not grey:
             refuse_rgb(path, images[0].samples)
-        kinds = Counter((image.sizes["C"], image.sizes["Z"]) for image in grey)
-        channels, n_z = max(kinds, key=lambda kind: kinds[kind])
-        alike = [
-            image.samples == 1 and (image.sizes["C"], image.sizes["Z"]) == (channels, n_z)
-            for image in images
-        ]
+        kinds = Counter(map(_kind, grey))
+        common = max(kinds, key=lambda kind: kinds[kind])
+        alike = [image.samples == 1 and _kind(image) == common for image in images]
         for i, image in enumerate(images):
             if not alike[i]:
                 colour, name = image.samples > 1, image.name or "no name"
-                what = "a colour image" if colour else f"of other sizes ({_sizes(image)})"
+                what = "a colour image" if colour else f"of another kind ({_sizes(image)})"
                 self.notes.append(f"Image {i} ({name}) is {what}: left out.")
             if image.beside:
                 self.notes.append(
@@ -365,7 +371,7 @@ class _PlaneIndex:
         while not alike[-1]:
             alike.pop()
             images.pop()
-        self.images = images
+        self.images, self.alike = images, alike
         self.main = images[alike.index(True)]
         n_frames = max(image.sizes["T"] for image, same in zip(images, alike, strict=True) if same)
         self.sizes = self.main.sizes | {"P": len(images), "T": n_frames}
@@ -394,6 +400,12 @@ class _PlaneIndex:
                 "renamed, or copy the missing ones",
             )
         self._check_claims()
+        claimed = np.unique(self._page[self._file == 0]).size
+        if all(alike) and own_pages > claimed:
+            self.notes.append(
+                f"{own_pages - claimed} of its {own_pages} pages are in no image of its OME-XML: "
+                "left out."
+            )
 
     def _fill(self, p: int, image: Image, *, alone: bool) -> None:
         lengths = [image.sizes[axis] for axis in image.order]
@@ -522,7 +534,10 @@ def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str
     notes = [f"The file {name!r} of the set is not there." for name in index.absent[:5]]
     notes += index.notes
     shape, dtype = plane[:2], plane[2]
-    shapes = [(image.sizes["Y"], image.sizes["X"]) for image in index.images]
+    shapes = [
+        (image.sizes["Y"], image.sizes["X"]) if same else None
+        for image, same in zip(index.images, index.alike, strict=True)
+    ]
     if (index.main.sizes["Y"], index.main.sizes["X"]) == shape:  # else the page counts
         shape, odd = common_shape(shapes)
         notes += odd
@@ -531,6 +546,7 @@ def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str
         long_axes(f"P{index.main.order}", index.sizes),
         index.sizes,
         (*shape, dtype),
+        axes_from="OME-XML",
         positions=[(image.name, image.x_um, image.y_um) for image in index.images],
         channels=index.main.channels,
         pixel_um=index.main.pixel_um,
@@ -541,5 +557,10 @@ def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str
     )
 
 
+def _kind(image: Image) -> tuple[int, int, str]:
+    return image.sizes["C"], image.sizes["Z"], image.type
+
+
 def _sizes(image: Image) -> str:
-    return ", ".join(f"{axis} {image.sizes[axis]}" for axis in "TCZ")
+    lengths = [f"{axis} {image.sizes[axis]}" for axis in "TCZ"]
+    return ", ".join([*lengths, image.type] if image.type else lengths)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ from fovflow.readers.base import (
     choose_times,
     held_frames,
     long_axes,
+    open_questions,
+    without_odd,
     worst_source,
 )
 from fovflow.readers.clocks import frames_of
 from fovflow.readers.locate import Location, natural_key
 from fovflow.readers.names import NameFields, match_pattern, pattern_of, read_names
-from fovflow.readers.ome_tiff import OmeTiffReader, set_files
-from fovflow.readers.tiff import TiffReader, open_tiff
+from fovflow.readers.tiff import AnyTiff, files_of_set, open_tiff
+from fovflow.units import Pattern
 
 _ABSENT = -1
 _PATTERNS = (
@@ -49,11 +52,12 @@ class NamedFiles:
     time_form: str | None = None
     time_left_over: bool = False
     notes: tuple[str, ...] = ()
-    pattern: str = ""
+    pattern: Pattern = ""
+    how: str = "names of the files"
 
 
-def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> NamedFiles:
-    """Interpret the names of files, by an explicit pattern or by themselves."""
+def interpret_names(root: Path, files: Sequence[Path], pattern: Pattern | None) -> NamedFiles:
+    """Interpret the names of files, by explicit patterns or by themselves."""
     if len(files) == 1 and pattern is None:
         return NamedFiles(root, tuple(files), (NameFields(),))
     names = [path.relative_to(root).as_posix() if path != root else path.name for path in files]
@@ -67,42 +71,33 @@ def interpret_names(root: Path, files: Sequence[Path], pattern: str | None) -> N
             remedy="compare the pattern with these names",
         )
     notes: tuple[str, ...] = ()
+    how = "your pattern" if pattern else "names of the files"
     if read.scheme:
         notes = (f"The names are read as those of {read.scheme}.",)
+        how += f", as {read.scheme} gives them"
     if len(pairs) < len(names):
         skipped = next(name for name, each in zip(names, found, strict=True) if each is None)
         count = len(names) - len(pairs)
-        what = "do not match the pattern" if pattern else "are small pictures for the screen"
-        notes += (f"{count} files {what}, such as {skipped!r}.",)
+        what = "do not match the pattern" if pattern else "are no images of the series"
+        notes += (f"{count} files {what}, such as {skipped!r}: left out.",)
     paths, fields = zip(*pairs, strict=True)
     shown = pattern or pattern_of(names, read)
-    return NamedFiles(root, paths, fields, read.time_form, read.time_left_over, notes, shown)
+    return NamedFiles(root, paths, fields, read.time_form, read.time_left_over, notes, shown, how)
 
 
 class SeriesGrid:
     """Which file holds which position, frame, channel and z plane.
 
-    The pages of the files, of which `inner` describes the first one, may run over an axis that the
-    names leave out.
-
-    Attributes
-    ----------
-    positions, channels : tuple of str
-        Their names, as far as known.
-    sizes : dict
-        Lengths of P, T, C and Z.
-    held : (P, T, C, Z) bool
-        Which planes there are.
-    seconds : dict
-        Times in seconds of the frames that are there, where the names tell them.
-    notes : tuple of str
-        Sentences for the warnings.
+    The pages of the files, of which `inner` describes one of full length, may run over an axis that
+    the names leave out; `held` tells which planes (T, C, Z) there are of files that lack some.
+    `sizes` has the lengths of P, T, C and Z, `held` (P, T, C, Z) which planes there are, `seconds`
+    the times of frames where the names tell them, `notes` sentences for the warnings.
 
     Two files of the same place are refused, and so are frames that lack channels or z planes where
     no channel is there in all frames: then the names were misread, or files got lost.
     """
 
-    def __init__(self, named: NamedFiles, inner: RawInfo):
+    def __init__(self, named: NamedFiles, inner: RawInfo, held: Mapping[Path, NDArray[np.bool_]]):
         root, known, notes = named.root, named.fields, list(named.notes)
         named_times = frames_of([each.time for each in known], named.time_form)
         times, self.seconds = named_times.frames, named_times.seconds
@@ -146,6 +141,11 @@ class SeriesGrid:
                 )
             self._at[key] = i
         self.held = self._held_planes(root)
+        for path, planes in held.items():
+            place = np.argwhere(self._at == named.files.index(path))[0]
+            inside = planes.transpose(2, 1, 0) if self._pages["swapped"] else planes
+            by_name = [n > 1 for n in outer]
+            self.held[(place[0], *_where(by_name, place[1:]))] = inside[_where(by_name, (0, 0, 0))]
         self.notes = tuple(notes)
 
     def _held_planes(self, root: Path) -> NDArray[np.bool_]:
@@ -169,6 +169,12 @@ class SeriesGrid:
                 there = np.repeat(there, self.sizes[name], axis=axis)
         return np.asarray(there)
 
+    def axes_from(self, named: NamedFiles, inner: RawInfo) -> tuple[str, ...]:
+        """Return how each axis is known."""
+        names = {"P": True, **dict(zip("TCZ", (n > 1 for n in self._at.shape[1:]), strict=True))}
+        pages = f"pages of the files: {inner.axes_from[0]}" if inner.axes_from else ""
+        return tuple(named.how if names[axis] else pages for axis in long_axes("PTCZ", self.sizes))
+
     def first_file(self, p: int, t: int) -> Path:
         """Return the file of the first plane that is there of a frame."""
         at = self._at[p, min(t, self._at.shape[1] - 1)].ravel()
@@ -185,6 +191,11 @@ class SeriesGrid:
         pages = self._pages
         inside = (min(t, pages["T"] - 1), min(c, pages["C"] - 1), min(z, pages["Z"] - 1))
         return (inside[2], inside[1], 0) if pages["swapped"] else inside
+
+
+def _where(by_name: Sequence[bool], at: Sequence[int]) -> tuple[int | slice, ...]:
+    """Return an index of (T, C, Z): a number for axes of the names, all for those of the pages."""
+    return tuple(int(i) if named else slice(None) for named, i in zip(by_name, at, strict=True))
 
 
 def _page_axes(
@@ -214,12 +225,12 @@ _MAX_CHECKED = 50
 
 
 def open_series(
-    location: Location, pattern: str | None = None, given: Overrides | None = None
-) -> OmeTiffReader | SeriesReader:
+    location: Location, pattern: Pattern | None = None, given: Overrides | None = None
+) -> AnyTiff | SeriesReader:
     """Open the TIFF files of a folder or pattern as one dataset.
 
-    Files that are together one OME-TIFF set are read as that. Names are read by the pattern (see
-    `match_pattern`), without one by `detect_fields`.
+    Files that are together one OME-TIFF set, or of Micro-Manager, are read as that. Names are read
+    by the pattern (see `match_pattern`), without one by `read_names`.
     """
     files = location.files or (location.root,)
     for path in files:
@@ -229,28 +240,33 @@ def open_series(
                 found="0 bytes",
                 remedy="copy it again, or remove it: a file that is absent is a missing frame",
             )
-    if pattern is None and len(files) > 1:
-        of_set = set_files(files[0])
-        if len(of_set) > 1:
-            others = sorted({*files} - {*of_set})
-            if others and len(set_files(others[0])) > 1:
-                raise FovflowError(
-                    f"{location.root} holds several OME-TIFF sets",
-                    found=f"{files[0].name} and {others[0].name} belong to different ones",
-                    remedy="name a file of one set; several sets are several datasets",
-                )
-            return OmeTiffReader(files[0], given)
+    if pattern is None:
+        of_set = files_of_set(files)
+        others = sorted({*files} - {*of_set})
+        if len(of_set) > 1 and others and len(files_of_set(others)) > 1:
+            raise FovflowError(
+                f"{location.root} holds several OME-TIFF sets",
+                found=f"{files[0].name} and {others[0].name} belong to different ones",
+                remedy="name a file of one set; several sets are several datasets",
+            )
+        if len(of_set) > 1 or (of_set and not others):
+            return open_tiff(files[0], given)
     return SeriesReader(interpret_names(location.root, files, pattern), given)
 
 
-class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
+class SeriesReader(FileReader[AnyTiff]):
     """An open TIFF series; `pattern` reads the names as they were read, empty where none does."""
 
     def __init__(self, named: NamedFiles, given: Overrides | None):
-        with self._opening(named.files[0], open_tiff) as first:
+        sizes = [path.stat().st_size for path in named.files]
+        counts = Counter(sizes)
+        usual = max(counts, key=lambda size: (counts[size], size))
+        self._longest = named.files[sizes.index(usual)]
+        with self._opening(self._longest, open_tiff) as first:
             self._inner = first.info
-            self._grid = grid = SeriesGrid(named, self._inner)
-            self._check_some(named.files)
+            self._odd: dict[Path, FovflowError] = {}
+            inside = self._look_at_some(named, sizes)
+            self._grid = grid = SeriesGrid(named, self._inner, inside)
             self.pattern = named.pattern
             self._stage: dict[int, Position] = {}
             source = self._time_source()
@@ -278,43 +294,94 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
                     for p, name in enumerate(grid.positions)
                 ),
                 channels=tuple(Channel(c, name) for c, name in enumerate(grid.channels)),
+                axes_from=grid.axes_from(named, self._inner),
                 missing=frames.missing,
                 missing_planes=frames.missing_planes,
-                warnings=grid.notes,
+                warnings=(*grid.notes, *self._told_notes(named)),
             )
             super().__init__(named.root, info, times, given)
 
-    def _check_some(self, files: Sequence[Path]) -> None:
-        """Compare the images of files whose sizes on disk differ; all are compared when read."""
-        sizes = [path.stat().st_size for path in files]
-        odd = [path for path, size in zip(files, sizes, strict=True) if size != sizes[0]]
-        for path in odd[:_MAX_CHECKED]:
-            self._reader(path)
+    def _look_at_some(
+        self, named: NamedFiles, sizes: Sequence[int]
+    ) -> dict[Path, NDArray[np.bool_]]:
+        """Look at files whose sizes on disk differ from most; all are compared when they are read.
 
-    def _reader(self, path: Path) -> OmeTiffReader | TiffReader:
-        """Return the reader of one file after comparing it with the first one."""
+        Return which planes (T, C, Z) there are in files that lack some. The others' frames are the
+        most that a file has; files of another kind are noted.
+        """
+        usual = self._longest.stat().st_size
+        odd = [path for path, size in zip(named.files, sizes, strict=True) if size != usual]
+        stack = self._inner.n_frames * self._inner.n_z * len(self._inner.channels) > 1
+        found = {self._longest: self._inner}
+        for path in odd[: _MAX_CHECKED * (100 if stack else 1)]:
+            try:
+                found[path] = self._reader(path).info
+            except FovflowError as error:
+                self._odd[path] = error
+        self._refuse_mixed(named)
+        self._longest = max(found, key=lambda path: found[path].n_frames)
+        self._inner = found[self._longest]
+        return {
+            path: planes
+            for path, info in found.items()
+            if not (planes := _held_inside(info, self._inner.n_frames)).all()
+        }
+
+    def _refuse_mixed(self, named: NamedFiles) -> None:
+        """Refuse files of other kinds where they are not a few: half of all, or a whole channel."""
+        odd = [
+            each for path, each in zip(named.files, named.fields, strict=True) if path in self._odd
+        ]
+        rest = [
+            each
+            for path, each in zip(named.files, named.fields, strict=True)
+            if path not in self._odd
+        ]
+        lost = {each.channel for each in odd} - {each.channel for each in rest}
+        lost |= {each.z for each in odd} - {each.z for each in rest}
+        if lost or len(odd) >= len(rest):
+            for error in self._odd.values():
+                raise error
+
+    def _told_notes(self, named: NamedFiles) -> list[str]:
+        """Return what is to be said of the files themselves."""
+        notes = [text for text in self._inner.warnings if text not in open_questions(self._inner)]
+        notes += [f"{error}." for error in [*self._odd.values()][:5]]
+        notes += [f"{len(self._odd) - 5} more files are like that."] * (len(self._odd) > 5)
+        pairs = zip(named.files, named.fields, strict=True)
+        good = {each.position for path, each in pairs if path not in self._odd}
+        return [*notes, *without_odd([name in good for name in self._grid.positions])]
+
+    def _reader(self, path: Path) -> AnyTiff:
+        """Return the reader of one file after comparing it with the others."""
         reader = self._file(path, open_tiff)
         found, first = reader.info, self._inner
         here, there = _shape(found), _shape(first)
-        if here != there:
+        alike = here == there or (
+            found.n_frames != first.n_frames > 1
+            and _shape(replace(found, n_frames=first.n_frames)) == there
+        )
+        if not alike:
             raise FovflowError(
                 f"{path} is not like the other files of the series",
-                found=f"{here} where the first file has {there}",
+                found=f"{here} where others have {there}",
                 remedy="move it away, or narrow the pattern of the files",
             )
         return reader
 
     def _time_source(self) -> TimeSource:
         """Tell where times come from, and note stage positions, from a few files' headers."""
-        assert self._open_file is not None
-        grid, source = self._grid, self._open_file[1].times(0).source
+        grid, source = self._grid, self._reader(self._longest).times(0).source
         one_each = grid.sizes["T"] > 1 == self._inner.n_frames
         if one_each and source != "measured":
             return "unknown"
         for p in range(len(grid.positions)):
             held = np.flatnonzero(grid.held[p].any(axis=(1, 2)))
             for t in {int(held[-1]), int(held[0])} if held.size else ():
-                reader = self._reader(grid.first_file(p, t))
+                path = grid.first_file(p, t)
+                if path in self._odd:
+                    continue
+                reader = self._reader(path)
                 self._stage[p] = reader.info.positions[0]
                 source = worst_source([source, reader.times(0).source])
         return "unknown" if one_each and source != "measured" else source
@@ -322,20 +389,38 @@ class SeriesReader(FileReader[OmeTiffReader | TiffReader]):
     def times(self, p: int) -> FrameTimes:
         """Return the times of position `p`; time stamps are read from its files' headers."""
         times = super().times(p)
-        held = self._there[p : p + 1]
+        held = self._there[p : p + 1].copy()
         if not self._in_files or not held.any():
             return times
-        if self._inner.n_frames > 1:
-            return self._reader(self._grid.first_file(p, 0)).times(0)
         recorded = np.full((1, self.info.n_frames), np.nan)
+        if self._inner.n_frames > 1:
+            path = self._grid.first_file(p, 0)
+            found = self._reader(self._longest if path in self._odd else path).times(0)
+            if found.source != "measured":
+                found = self._reader(self._longest).times(0)
+            recorded[0, : len(found.seconds)] = found.seconds
+            return FrameTimes(recorded[0], found.source)
         for t in np.flatnonzero(held[0]):
-            reader = self._reader(self._grid.first_file(p, int(t)))
-            recorded[0, t] = reader.times(0).seconds[0]
+            path = self._grid.first_file(p, int(t))
+            held[0, t] = path not in self._odd
+            if held[0, t]:
+                recorded[0, t] = self._reader(path).times(0).seconds[0]
         return choose_times(recorded, held, None)[0]
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         inner = self._grid.inner(t, c, z)
         return self._reader(self._grid.file(p, t, c, z)).read(0, *inner)
+
+
+def _held_inside(info: RawInfo, n_frames: int) -> NDArray[np.bool_]:
+    """Return which planes a file holds, (T, C, Z), where `n_frames` are the most that one has."""
+    held = np.zeros((n_frames, len(info.channels), info.n_z), bool)
+    held[: info.n_frames] = True
+    for _, t in info.missing:
+        held[t] = False
+    for _, t, c, z in info.missing_planes:
+        held[t, c, z] = False
+    return held
 
 
 def _shape(info: RawInfo) -> str:

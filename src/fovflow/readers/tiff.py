@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from fovflow.readers.base import (
     nominal_times,
     raw_info,
 )
-from fovflow.readers.ome_tiff import OmeTiffReader, ome_text
+from fovflow.readers.micromanager import MicroManagerReader, files_of, layout_of
+from fovflow.readers.ome_tiff import OmeTiffReader, ome_text, set_files
 from fovflow.readers.tiff_pages import NisTags, TiffPages, damaged_tiff, read_nis_tags
 from fovflow.units import positive, to_s, to_um
 
@@ -48,14 +50,32 @@ _VENDORS = {
 
 _UNEXPLAINED_BYTES = 64 << 10
 """Headers and private tags are smaller."""
+_WHITE_IS_ZERO = 0
 _STEP = re.compile(r"^[ctz]:\d+/\d+\s*(?:-\s*)?")
 
 
-def open_tiff(path: Path, given: Overrides | None = None) -> OmeTiffReader | TiffReader:
+def open_tiff(path: Path, given: Overrides | None = None) -> AnyTiff:
     """Open a TIFF file of any of the kinds that are known."""
     with closing(TiffPages(path)) as pages:
-        ome = ome_text(str(pages.tif.pages[0].description or ""))
-    return OmeTiffReader(path, given) if ome else TiffReader(path, given)
+        if ome_text(str(pages.tif.pages[0].description or "")):
+            return OmeTiffReader(path, given)
+    if layout_of(path) and not (given and given.axes):
+        return MicroManagerReader(path, given)
+    return TiffReader(path, given)
+
+
+def files_of_set(files: Sequence[Path]) -> list[Path]:
+    """Return the files of the set that the first of some TIFF or companion files describes.
+
+    It is empty for files of other kinds; a damaged one of several describes none.
+    """
+    path = files[0]
+    try:
+        return set_files(path) or (files_of(path, layout) if (layout := layout_of(path)) else [])
+    except FovflowError:
+        if len(files) == 1:
+            raise
+        return []
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,8 @@ class _Layout:
 
     axes: str
     shape: tuple[int, ...]
+    source: str
+    """How the axes are known."""
     first: int | None = None
     """Offset of the first plane where only that one has a page."""
 
@@ -77,16 +99,11 @@ class TiffReader(FileReader[TiffPages]):
     def __init__(self, path: Path, given: Overrides | None = None):
         with self._opening(path, TiffPages) as self._pages:
             height, width, dtype = self._pages.describe()
-            if self._pages.describe(self._pages.count - 1) != (height, width, dtype):
-                raise FovflowError(
-                    f"the pages of {path} are not all alike",
-                    found=f"the first has {height} x {width} pixels of {dtype}, the last differs",
-                    remedy="save each kind of image in a file of its own",
-                )
+            count = _count_alike(self._pages, (height, width, dtype))
             self._dtype = np.dtype(dtype)
             tif: Any = self._pages.tif
             plane_bytes = height * width * self._dtype.itemsize
-            self._layout = _layout(self._pages, plane_bytes, given.axes if given else None)
+            self._layout = _layout(self._pages, count, plane_bytes, given.axes if given else None)
             axes, shape = self._layout.axes, self._layout.shape
             sizes = dict.fromkeys("PTCZ", 1) | dict(zip(axes, shape, strict=True))
             check_sizes(path, sizes)
@@ -98,11 +115,15 @@ class TiffReader(FileReader[TiffPages]):
                 long_axes(axes, sizes),
                 sizes,
                 (height, width, dtype),
+                axes_from=self._layout.source,
                 positions=[(None, tags.x_um, tags.y_um)] * sizes["P"],
                 channels=header.channels,
                 pixel_um=tags.pixel_um or header.pixel_um,
                 z_um=header.z_um,
-                warnings=header.notes if tags.pixel_um is None else (),
+                warnings=(
+                    *(header.notes if tags.pixel_um is None else ()),
+                    *_page_notes(self._pages, count),
+                ),
             )
             nominal = nominal_times(sizes["T"], header.period_s)
             recorded = header.recorded
@@ -123,21 +144,66 @@ class TiffReader(FileReader[TiffPages]):
         return self._pages.read_at(offset, shape, stored)
 
 
-def _layout(pages: TiffPages, plane_bytes: int, given: str | None) -> _Layout:
+def _count_alike(pages: TiffPages, first: tuple[int, int, str]) -> int:
+    """Return the number of pages up to the last one that is like the `first`.
+
+    A few others behind them are left out: a thumbnail, a colour snapshot, a map of the plate.
+    """
+
+    def kind(index: int) -> tuple[int, int, str] | None:
+        try:
+            return pages.describe(index)
+        except FovflowError:
+            return None
+
+    last = pages.count - 1
+    while kind(last) != first:
+        last -= 1
+    tail: list[Any] = [pages.tif.pages[i] for i in range(last + 1, pages.count)]
+    if sum(not page.is_reduced for page in tail) > last:
+        raise FovflowError(
+            f"the pages of {pages.path} are not all alike",
+            found=f"the first has {first[0]} x {first[1]} pixels of {first[2]}, the last differs",
+            remedy="save each kind of image in a file of its own",
+        )
+    return last + 1
+
+
+def _page_notes(pages: TiffPages, count: int) -> list[str]:
+    """Return what is to be said of the pages, of which the first `count` are read."""
+    notes, page = [], cast("Any", pages.tif.pages[0])
+    if count < pages.count:
+        notes.append(f"The last {pages.count - count} of its pages are of another kind: left out.")
+    if page.photometric == _WHITE_IS_ZERO:
+        notes.append("The file says that 0 is white; its values are read as they are stored.")
+    return notes
+
+
+def _layout(pages: TiffPages, count: int, plane_bytes: int, given: str | None) -> _Layout:
     """Return how the planes are laid out in the file; `given` are axes that the user names."""
     page: Any = pages.tif.pages[0]
     if given is None:
         _refuse_unread(pages, plane_bytes)
-    axes, shape = _announced(pages)
-    layout = _Layout(*_named(pages.path, axes, shape, given))
+    axes, shape, source = _announced(pages, count)
+    if given is not None and len(given) == 1 and math.prod(shape) != count:
+        axes, shape = "?", (count,)
+    layout = _Layout(
+        *_named(pages.path, axes, shape, given), "your configuration" if given else source
+    )
     planes = math.prod(layout.shape)
-    if planes == pages.count:
+    if planes == count:
         return layout
     start = int(page.dataoffsets[0]) if page.is_contiguous else 0
-    if pages.count < planes and start and start + planes * plane_bytes <= pages.size:
+    if count == 1 and start:
+        if start + planes * plane_bytes > pages.size:
+            with damaged_tiff(pages.path):
+                raise ValueError(f"it announces {planes} planes and holds {count}")
         return replace(layout, first=start)
-    with damaged_tiff(pages.path):
-        raise ValueError(f"it announces {planes} planes and holds {pages.count}")
+    raise FovflowError(
+        f"{pages.path} is not understood: its header does not fit its pages",
+        found=f"{planes} images announced by the {source}, and {count} pages",
+        remedy='name the axis that all pages follow, such as axes: "TYX", or save it as OME-TIFF',
+    )
 
 
 def _refuse_unread(pages: TiffPages, plane_bytes: int) -> None:
@@ -163,8 +229,8 @@ def _refuse_unread(pages: TiffPages, plane_bytes: int) -> None:
     )
 
 
-def _announced(pages: TiffPages) -> tuple[str, tuple[int, ...]]:
-    """Return axes and lengths of the planes as the file announces them; ``?`` has no name."""
+def _announced(pages: TiffPages, count: int) -> tuple[str, tuple[int, ...], str]:
+    """Return axes and lengths of the planes as announced, and by what; ``?`` has no name."""
     tif: Any = pages.tif
     if tif.is_imagej:
         meta = tif.imagej_metadata or {}
@@ -177,22 +243,23 @@ def _announced(pages: TiffPages) -> tuple[str, tuple[int, ...]]:
             counts |= {"T": counts["Z"], "Z": 1}
         order = str(meta.get("order", "czt"))[::-1].upper()  # outermost first
         axes = order if sorted(order) == sorted(keys) else "TZC"
-        return axes, tuple(counts[axis] for axis in axes)
+        return axes, tuple(counts[axis] for axis in axes), "header of ImageJ"
     if tif.is_stk:
         meta = tif.stk_metadata
         planes = int(meta["NumberPlanes"])
         distances = np.ravel(meta.get("ZDistance", 0))
         timed = _stk_seconds(meta) is not None
         axis = "T" if timed and not distances.any() else "Z" if distances.any() else "?"
-        return axis, (planes,)
+        return axis, (planes,), "tags of MetaMorph"
     if tif.is_shaped and tif.shaped_metadata:
         shapes = {_shaped(meta) for meta in tif.shaped_metadata}
         if len(shapes) == 1:
             names, shape = shapes.pop()
-            count = len(tif.shaped_metadata)
-            return (names, shape) if count == 1 else (f"T{names}", (count, *shape))
-        return "?", (pages.count,)
-    return "T", (pages.count,)
+            times = len(tif.shaped_metadata)
+            if times > 1:
+                names, shape = f"T{names}", (times, *shape)
+            return names, shape, "shape that tifffile wrote"
+    return "T", (count,), "order of the pages"
 
 
 def _shaped(meta: dict[str, Any]) -> tuple[str, tuple[int, ...]]:
@@ -334,3 +401,6 @@ def _label(text: str) -> str:
     while match := _STEP.match(text):
         text = text[match.end() :]
     return text
+
+
+AnyTiff = OmeTiffReader | MicroManagerReader | TiffReader

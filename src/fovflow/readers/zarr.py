@@ -10,6 +10,7 @@ import os
 import re
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -197,18 +198,32 @@ class ZarrReader(PlaneReader):
     def __init__(self, path: Path, folders: tuple[Path, ...] = (), given: Overrides | None = None):
         notes: list[str] = []
         self._images: list[Image | None] = []
+        self._broken: dict[int, FovflowError] = {}
         names: list[str | None] = []
         for folder, prefix in zip(folders or (path,), _names_of(folders), strict=True):
-            for image, name in _find_images(folder, notes):
-                own = image.name if image is not None else name
+            for image, name in _find_images(folder, notes, alone=len(folders) < 2):
+                if isinstance(image, FovflowError):
+                    self._broken[len(names)] = image
+                    notes.append(f"Position {len(names)} cannot be read: {image}.")
+                found = image if isinstance(image, Image) else None
+                own = found.name if found is not None else name
                 names.append(f"{prefix}/{own}" if prefix and own else own or prefix)
-                self._images.append(image)
+                self._images.append(found)
         there = [image for image in self._images if image is not None]
         if not there:
-            raise FovflowError(f"no image of {path} can be read", found=" ".join(notes[:3]))
+            raise FovflowError(
+                f"no image of {path} can be read",
+                found=" ".join(notes[:3]),
+                remedy="copy the dataset again from its source",
+            )
         self._last: tuple[int, Any] | None = None
+        common = _common_kind(path, there)
+        for p, image in enumerate(self._images):
+            if image is not None and _kind(image) != common:
+                notes.append(f"Position {p} ({names[p]}) is of another kind ({_sizes(image)}).")
+                self._images[p] = None
+        there = [image for image in there if _kind(image) == common]
         first = there[0]
-        _check_alike(path, there)
         sizes = {axis: first.size(axis) for axis in "CZ"} | {"P": len(self._images)}
         sizes["T"] = max(image.size("T") for image in there)
         check_sizes(path, sizes)
@@ -216,11 +231,12 @@ class ZarrReader(PlaneReader):
         for p, image in enumerate(self._images):
             if image is not None:
                 held[p, : image.size("T")] = _held_planes(image)[:, :, np.newaxis]
+        held[[*self._broken]] = True  # reading them tells why
         frames = held_frames(path, held)
         shape, odd = common_shape(
             [
-                (each.size("Y"), each.size("X"))
-                for each in (image or first for image in self._images)
+                None if image is None else (image.size("Y"), image.size("X"))
+                for image in self._images
             ]
         )
         info = raw_info(
@@ -228,6 +244,7 @@ class ZarrReader(PlaneReader):
             long_axes(f"P{first.axes[:-2]}", sizes),
             sizes,
             (*shape, first.dtype),
+            axes_from="metadata of OME-Zarr",
             positions=[
                 (name, None, None) if image is None else (name, image.x_um, image.y_um)
                 for name, image in zip(names, self._images, strict=True)
@@ -246,7 +263,8 @@ class ZarrReader(PlaneReader):
         import zarr
 
         image = self._images[p]
-        assert image is not None
+        if image is None:
+            raise self._broken[p]
         if self._last is None or self._last[0] != p:
             for name in ("zarr.json", ".zarray", ".zattrs"):
                 with suppress(FileNotFoundError):
@@ -259,24 +277,46 @@ class ZarrReader(PlaneReader):
         return np.asarray(self._last[1][(*key, slice(None), slice(None))])
 
 
-def _find_images(path: Path, notes: list[str]) -> list[tuple[Image | None, str | None]]:
+def _find_images(
+    path: Path, notes: list[str], *, alone: bool
+) -> list[tuple[Image | FovflowError | None, str | None]]:
     """Return the images of a folder by position, with their names.
 
-    One that is listed and not there is None, and told in `notes`.
+    One that is listed and not there is None, and told in `notes`; of several, one that cannot be
+    read is the error.
     """
+    try:
+        group = _root(path)
+        is_image = "multiscales" in group.attributes
+        listed = [("", None)] if is_image else _listed(path, group)
+    except FovflowError as error:
+        if alone:
+            raise
+        return [(error, None)]
+    found: list[tuple[Image | FovflowError | None, str | None]] = []
+    for relative, name in listed:
+        image: Image | FovflowError | None = None
+        try:
+            child = read_group(path, relative)
+            if child is None:
+                notes.append(
+                    f"The image {relative!r} that the folder lists is not there: left out."
+                )
+            else:
+                image = read_image(path, child, name)
+        except FovflowError as error:
+            if alone and is_image:
+                raise
+            image = error
+        found.append((image, name or relative or None))
+    return found
+
+
+def _root(path: Path) -> Group:
     group = read_group(path)
     if group is None:
         raise FovflowError(f"{path} is no Zarr group", remedy="name the OME-Zarr folder itself")
-    if "multiscales" in group.attributes:
-        return [(read_image(path, group, None), None)]
-    found: list[tuple[Image | None, str | None]] = []
-    for relative, name in _listed(path, group):
-        child = read_group(path, relative)
-        if child is None:
-            notes.append(f"The image {relative!r} that the folder lists is not there: left out.")
-        image = None if child is None else read_image(path, child, name)
-        found.append((image, name or relative))
-    return found
+    return group
 
 
 def _names_of(folders: tuple[Path, ...]) -> tuple[str | None, ...]:
@@ -284,16 +324,22 @@ def _names_of(folders: tuple[Path, ...]) -> tuple[str | None, ...]:
     return tuple(re.sub(r"(\.ome)?\.zarr$", "", path.name) for path in folders) or (None,)
 
 
-def _check_alike(path: Path, images: list[Image]) -> None:
-    first = images[0]
-    for image in images:
-        same = all(image.size(axis) == first.size(axis) for axis in "CZ")
-        if not same or image.dtype != first.dtype:
-            raise FovflowError(
-                f"the images of {path} differ in channels, z planes or pixel type",
-                found=f"{_sizes(first)} and {_sizes(image)}",
-                remedy="store each kind in a folder of its own",
-            )
+def _kind(image: Image) -> tuple[int, int, str]:
+    return image.size("C"), image.size("Z"), image.dtype
+
+
+def _common_kind(path: Path, images: list[Image]) -> tuple[int, int, str]:
+    """Return the kind of most images; refuse them where that leaves a choice."""
+    kinds = Counter(map(_kind, images))
+    common, count = kinds.most_common(1)[0]
+    if 2 * count <= len(images):
+        odd = next(image for image in images if _kind(image) != _kind(images[0]))
+        raise FovflowError(
+            f"the images of {path} differ in channels, z planes or pixel type",
+            found=f"{_sizes(images[0])} and {_sizes(odd)}",
+            remedy="store each kind in a folder of its own",
+        )
+    return common
 
 
 def _listed(path: Path, group: Group) -> list[tuple[str, str | None]]:

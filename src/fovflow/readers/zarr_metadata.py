@@ -175,10 +175,11 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
         name_kind=True,
     ):
         scales = group.attributes["multiscales"][0]
+        version = _version(group, scales)
         dataset = scales["datasets"][0]
         array = below(root, (group.path.relative_to(root) / str(dataset["path"])).as_posix())
         shape, chunks, dtype, key_start, packed = _array(array)
-        axes, units = _axes(group, scales, len(shape))
+        axes, units = _axes(scales, version, len(shape))
     scale, shift = _transforms(scales, dataset, len(axes))
 
     def spaced(axis: str, convert: Any, values: list[float]) -> float | None:
@@ -222,17 +223,21 @@ def below(root: Path, relative: str) -> Path:
     return path
 
 
-def _axes(group: Group, scales: dict[str, Any], n: int) -> tuple[str, list[str | None]]:
-    """Return the letters of `n` axes and their units; an axis is told by its type, then its name.
-
-    Version 0.1 and 0.2 have five axes of fixed order, 0.3 has names only.
-    """
+def _version(group: Group, scales: dict[str, Any]) -> str:
     version = str(scales.get("version") or group.attributes.get("version") or "0.4")
     if version not in _VERSIONS:
         raise FovflowError(
             f"{group.path} is OME-Zarr of version {version}, which is not read",
             remedy=f"write it as one of the versions {', '.join(_VERSIONS)}",
         )
+    return version
+
+
+def _axes(scales: dict[str, Any], version: str, n: int) -> tuple[str, list[str | None]]:
+    """Return the letters of `n` axes and their units; an axis is told by its type, then its name.
+
+    Version 0.1 and 0.2 have five axes of fixed order, 0.3 has names only.
+    """
     given = scales["axes"] if version > "0.2" or "axes" in scales else list("tczyx")
     listed = [axis if isinstance(axis, dict) else {"name": axis} for axis in given]
     if len(listed) != n:

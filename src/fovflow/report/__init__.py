@@ -37,7 +37,7 @@ def write_report(
     from fovflow.atomic import write_text
     from fovflow.errors import FovflowError
     from fovflow.layout import Layout
-    from fovflow.report.gather import find_datasets, gather
+    from fovflow.report.gather import answer_in, find_datasets, gather
     from fovflow.report.page import page
 
     folder = Path(outdir)
@@ -48,7 +48,7 @@ def write_report(
             found="no folder with a processing_results.yaml",
             remedy="give the output folder of a run, or run the pipeline first",
         )
-    write_text(path, page(gather(folder, chosen, problems or {})))
+    write_text(path, page(gather(folder, chosen, problems or {}), answer_in(folder)))
     # It is no longer the page that a job has recorded; a job writes its record after it.
     Path(Layout(Path(path).parent).log("report")).with_suffix(".json").unlink(missing_ok=True)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.analysis.answer import comparisons_in
 from fovflow.errors import FovflowError
-from fovflow.layout import RESULTS_NAME, Layout
+from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
 from fovflow.records import read_json
 from fovflow.report.pictures import Picture, PictureBudget
@@ -110,6 +112,33 @@ class DatasetSummary:
     def number_of(self, status: str) -> int:
         """Return how many FOVs have this status."""
         return sum(fov.status == status for fov in self.fovs)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of the samples."""
+
+    comparisons: Sequence[str] = ()
+    """Each in words."""
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """SuperPlots and dose curves by name, as base64 of the SVG."""
+
+
+_MOST_PICTURES = 8
+
+
+def answer_in(outdir: Path) -> Answer:
+    """Return the comparisons of an output folder, and the pictures of the first of them."""
+    folder = outdir / ANALYSIS
+    if not (folder / "comparisons.csv").is_file():
+        return Answer()
+    try:
+        told = comparisons_in(folder)
+        files = list(dict.fromkeys(path for _, path in told if path.is_file()))[:_MOST_PICTURES]
+        pictures = {path.stem: b64encode(path.read_bytes()).decode() for path in files}
+    except (FovflowError, OSError) as error:
+        return Answer([without_folders(str(error))])
+    return Answer([words for words, _ in told], pictures)
 
 
 def find_datasets(outdir: Path) -> list[str]:

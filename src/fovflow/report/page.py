@@ -18,7 +18,7 @@ from markupsafe import Markup
 import fovflow
 from fovflow.quality import RULES
 from fovflow.report.charts import LINES, frame_chart, trace_chart
-from fovflow.report.gather import DatasetSummary, FovSummary, without_folders
+from fovflow.report.gather import Answer, DatasetSummary, FovSummary, without_folders
 from fovflow.report.traces import spread
 from fovflow.stages import STAGES
 from fovflow.units import format_ranges, number, ticks
@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BETWEEN_TAGS = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
 
 
-def page(datasets: Sequence[DatasetSummary]) -> str:
+def page(datasets: Sequence[DatasetSummary], answer: Answer | None = None) -> str:
     """Return the whole report; the same datasets, in this order, give the same bytes."""
     fovs = [fov for dataset in datasets for fov in dataset.fovs]
     complete = sum(fov.status == "complete" for fov in fovs)
@@ -42,6 +42,7 @@ def page(datasets: Sequence[DatasetSummary]) -> str:
         version=fovflow.__version__,
         policy=_POLICY,
         datasets=datasets,
+        answer=answer or Answer(),
         headline=_headline(len(fovs), complete, failed, problems),
         fovs=len(fovs),
         complete=complete,

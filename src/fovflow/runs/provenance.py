@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from fovflow.atomic import digest_of, sha256_or_none
 from fovflow.errors import FovflowError
+from fovflow.units import Pattern
 
 TIMEOUT_S = 30.0
 MOST_FILES = 1000
@@ -238,7 +239,8 @@ def capture_inputs(
         path = str(os.fspath(given["path"]))
         pattern = given.get("pattern")
         try:
-            content = _digest(path, None if pattern is None else str(pattern))
+            several = pattern if pattern is None or isinstance(pattern, list) else str(pattern)
+            content = _digest(path, several)
         except (FovflowError, OSError) as error:
             content = {"bytes": None, "files": None, "problem": str(error)}
         found.append({**given, "path": path, **content})
@@ -256,7 +258,7 @@ def package_versions() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _digest(path: str, pattern: str | None = None) -> dict[str, Any]:
+def _digest(path: str, pattern: Pattern | None = None) -> dict[str, Any]:
     from fovflow.readers.fingerprint import fingerprint, raw_files
 
     place = Path(path).expanduser()

@@ -17,6 +17,7 @@ from fovflow.errors import FovflowError
 from fovflow.events import FINAL, RUN_STATUSES, Status, moment, read_events, upgrade
 from fovflow.jobrecord import ENDS, JobRecord, read_records, record_text
 from fovflow.layout import (
+    ANALYSIS,
     LOGS,
     PLAN_NAME,
     REPORT_NAME,
@@ -471,8 +472,11 @@ def _record_of(begun: Mapping[str, Any]) -> tuple[str, str]:
     named = begun.get("wildcards") or {}
     channel = f"_ch_{named['channel']}" if "channel" in named else ""
     step = str(begun.get("step") or step_of_rule(str(begun.get("rule"))))
+    feature = f"_{named['feature']}" if "feature" in named else ""
     folder = f"{LOGS}/fov_{named['fov']}" if "fov" in named else LOGS
-    return f"{folder}/{step}{channel}.json", str(named.get("dataset", ""))
+    if "sample" in named:
+        folder = f"{LOGS}/{ANALYSIS}/{named['sample']}"
+    return f"{folder}/{step}{feature}{channel}.json", str(named.get("dataset", ""))
 
 
 def _check_run(run: RunFolder, base: Path, report: Report) -> None:

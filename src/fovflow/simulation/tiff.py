@@ -27,20 +27,11 @@ def write_ome_tiff(
     split: bool = False,
     **about: Unpack[About],
 ) -> list[Path]:
-    """Write an OME-TIFF, one image (series) per position, planes ordered T, C.
+    """Write an OME-TIFF, one image (series) per position, planes ordered T, C; return the files.
 
     It carries names and stage coordinates of positions, channel names and colours, pixel size,
-    `TimeIncrement` and each plane's `DeltaT`. Parameters as in `source.describe`, and:
-
-    Parameters
-    ----------
-    split : bool
-        One file per position, ``{stem}_s{p:02d}.ome.tif``, each complete in itself.
-
-    Returns
-    -------
-    list of Path
-        The files written.
+    `TimeIncrement` and each plane's `DeltaT`. With `split` there is one file per position,
+    ``{stem}_s{p:02d}.ome.tif``, each complete in itself. Parameters as in `source.describe`.
     """
     import tifffile
 
@@ -146,16 +137,11 @@ def _ome_plane(source: Source, p: int, t: int, c: int) -> str:
 def write_imagej_tiff(
     path: str | os.PathLike[str], frames: Frames, **about: Unpack[About]
 ) -> list[Path]:
-    """Write ImageJ hyperstacks (axes T, C, Y, X).
+    """Write ImageJ hyperstacks (axes T, C, Y, X); return the files.
 
     The format holds a single position: several make one file each, ``{stem}_s{p:02d}.tif``. It
     carries pixel size, period and channel names (as slice labels), but neither the times of
     frames nor the stage. Parameters as in `source.describe`.
-
-    Returns
-    -------
-    list of Path
-        The files written.
     """
     import tifffile
 
@@ -197,22 +183,10 @@ def write_tiff_series(
     name: str | None = None,
     **about: Unpack[About],
 ) -> list[Path]:
-    """Write a folder of single planes, ``{name}_s{p:02d}_t{t:03d}_c{c}.tif``.
+    """Write single planes, ``{name}_s{p:02d}_t{t:03d}_c{c}.tif``, into a folder; return the files.
 
-    The files carry the pixel size (as resolution) and nothing else of the description.
-    Parameters as in `source.describe`, and:
-
-    Parameters
-    ----------
-    path : path-like
-        The folder; made if need be.
-    name : str, optional
-        Start of the file names; by default the folder's name.
-
-    Returns
-    -------
-    list of Path
-        The files written.
+    They carry the pixel size (as resolution) and nothing else. `path` is the folder, made if need
+    be; `name` its own name by default. Parameters as in `source.describe`.
     """
     import tifffile
 

@@ -23,29 +23,13 @@ def write_ome_zarr(
     version: str = "0.5",
     **about: Unpack[About],
 ) -> list[Path]:
-    """Write an OME-Zarr: axes t, c, y, x, one resolution, a chunk per plane.
+    """Write an OME-Zarr: axes t, c, y, x, one resolution, a chunk per plane; return the folder.
 
     A single position is the image itself; several lie in groups ``0``, ``1``, … with an ``OME``
     group that lists them (the bioformats2raw layout). It carries pixel size and period (scale),
     stage coordinates (translation), names of positions and channels, but not the times of frames.
-    Parameters as in `source.describe`, and:
-
-    Parameters
-    ----------
-    path : path-like
-        The folder; must not exist yet.
-    version : {"0.4", "0.5"}
-        0.4 is stored as Zarr 2, 0.5 as Zarr 3.
-
-    Returns
-    -------
-    list of Path
-        The folder.
-
-    Raises
-    ------
-    ConfigError
-        If the folder exists, or for another version.
+    Version 0.4 is stored as Zarr 2, 0.5 as Zarr 3. Parameters as in `source.describe`. A folder
+    that exists, or another version, is a ConfigError.
     """
     import zarr
 
@@ -128,21 +112,11 @@ _BETWEEN_PX = 64
 
 
 def write_czi(path: str | os.PathLike[str], frames: Frames, **about: Unpack[About]) -> list[Path]:
-    """Write a CZI, one scene per position.
+    """Write a CZI, one scene per position; return the file.
 
     It carries channel names and pixel size; the library writes neither the times of frames nor
     the stage. A CZI holds random identifiers and its date, so two are never the same bytes.
-    Parameters as in `source.describe`.
-
-    Returns
-    -------
-    list of Path
-        The file written.
-
-    Raises
-    ------
-    FovflowError
-        Where pylibCZIrw is not installed.
+    Parameters as in `source.describe`. FovflowError where pylibCZIrw is not installed.
     """
     source = describe(frames, **about)
     try:
