@@ -4,6 +4,7 @@
 # make check  format, lint, types, layers, workflow; the same before each commit: pre-commit install
 # make test-slurm   a run on a SLURM cluster that it starts itself (Debian's packages, root)
 # make bench  measure speed and memory (QUICK=1: in about two minutes); make performance: the page
+# make train  train the network of segment.method unet (PyTorch; 20 minutes; QUICK=1: one minute)
 # make docs   the documentation as a site, in docs/_build; make pictures: the pictures in it
 # All make .venv with pinned versions first.
 
@@ -11,9 +12,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTHON_CODE := src tests scripts benchmarks docs/conf.py docs/extensions docs/pictures
+PYTHON_CODE := src tests scripts benchmarks training docs/conf.py docs/extensions docs/pictures
 
-.PHONY: help install demo test test-fast test-slurm check format bench performance documents docs pictures clean
+.PHONY: help install demo test test-fast test-slurm check format bench performance train documents docs pictures clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -56,6 +57,11 @@ bench: $(READY)
 
 performance: $(READY)
 	$(BIN)/python -m benchmarks.page
+
+train: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
+	$(BIN)/python training/train.py $(if $(QUICK),.venv/unet.onnx --steps 60,src/fovflow/segmentation/unet.onnx) \
+		--data $(or $(DATA),../shared/data/t98g_manual)
 
 documents: $(READY)
 	$(BIN)/python -m fovflow.config.documents config

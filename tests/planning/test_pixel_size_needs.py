@@ -14,7 +14,7 @@ from fovflow.planning import RawHeader, plan_dataset
 from fovflow.planning.parameters import needs_pixel_size
 from fovflow.simulation import MovieParams, simulate, write_movie
 
-SEGMENT = {"classic": False, "logstd": True, "threshold": True, "cellpose": True}
+SEGMENT = {"classic": False, "logstd": True, "threshold": True, "unet": True, "cellpose": True}
 TRACK = {"classic": False, "iou": True, "laptrack": True}
 CORRECT = {"tiles": False, "classic": False, "constant": False, "none": False}
 """Whether a method with its default parameters needs the size of a pixel."""

@@ -45,6 +45,7 @@ METHODS = {
     "threshold": {"dark": True},
     "threshold-li": {"dark": True, "rule": "li"},
     "threshold-fixed": {"dark": True, "rule": "fixed", "level": 900.0},
+    "unet": {},
     "cellpose": {"network": StubNetwork()},
     "plugged-in": {},
 }

@@ -24,7 +24,7 @@ BUILT_IN = Path(__file__).with_name("unet.onnx")
 TILE = 1024
 """Side of the tiles in which a frame is given to the network, in pixels of the network."""
 
-MARGIN = 96
+MARGIN = 112
 """What is seen around a tile, in pixels of the network; its answers there are not used."""
 
 STEP = 16
