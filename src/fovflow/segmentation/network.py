@@ -60,11 +60,11 @@ class Network:
     def __call__(self, contrast: NDArray[np.float32]) -> Said:
         """Return what the network says of a normalised frame.
 
-        `contrast`: (Y, X) with the network's pixel size. Returns (4, Y, X): the logit of a cell,
-        the logit of a contact with another cell, and the direction to the middle (y, x).
+        `contrast`: (Y, X) with the network's pixel size. Returns (3, Y, X): the logit of a cell,
+        and the direction to its middle, y and x.
         """
         height, width = contrast.shape
-        said = np.empty((4, height, width), np.float32)
+        said = np.empty((3, height, width), np.float32)
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
                 bottom, right = min(top + TILE, height), min(left + TILE, width)
@@ -86,8 +86,8 @@ class Network:
         answer = self._net.forward()
         if answer.shape != (1, 16, rows // 2, columns // 2):
             raise ValueError(f"answers of the shape {answer.shape}")
-        parts = answer.reshape(4, 2, 2, rows // 2, columns // 2)
-        whole = parts.transpose(0, 3, 1, 4, 2).reshape(4, rows, columns)
+        parts = answer.reshape(4, 2, 2, rows // 2, columns // 2)[[0, 2, 3]]  # without contacts
+        whole = parts.transpose(0, 3, 1, 4, 2).reshape(3, rows, columns)
         return np.asarray(np.rint(whole[:, :height, :width] * 256) / 256, np.float32)
 
 
@@ -135,26 +135,21 @@ def normalise(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return np.asarray(np.clip(contrast / (2 * scale), -3, 3), np.float32)
 
 
-def follow(flow: NDArray[np.float32], cell: NDArray[np.bool_], doublings: int = 7) -> Said:
-    """Return (2, Y, X), where each pixel's way along the flow ends: 2**doublings steps.
+def follow(flow: NDArray[np.float32], doublings: int = 7) -> Said:
+    """Return (Y, X, 2), the x and y at which each pixel's way ends: 2**doublings steps.
 
-    Where a way of n steps leads is known from each pixel; so a way of 2 n steps is that of its end.
+    `flow`: (Y, X, 2), the first step of each pixel, in x and y. Where n steps lead is known of each
+    pixel; a way of 2 n steps is that of n steps from there.
     """
-    height, width = cell.shape
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    columns = np.arange(width, dtype=np.float32)[None, :]
-    moved = np.stack([flow[0] * cell, flow[1] * cell])
+    height, width = flow.shape[:2]
+    here = np.empty(flow.shape, np.float32)
+    here[..., 0], here[..., 1] = np.arange(width), np.arange(height)[:, None]
+    moved = flow
     for _ in range(doublings):
-        y, x = rows + moved[0], columns + moved[1]
-        moved = moved + np.stack(
-            [
-                cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-                for part in moved
-            ]
+        moved = moved + cv2.remap(
+            moved, here + moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-    ends = np.stack([rows + moved[0], columns + moved[1]])
-    last = np.array([height - 1, width - 1], np.float32)[:, None, None]
-    return np.asarray(np.clip(ends, 0, last))
+    return np.asarray(np.clip(here + moved, 0, np.array([width - 1, height - 1], np.float32)))
 
 
 def find_instances(said: Said, level: float, blur: float = 1.5) -> NDArray[np.int32]:
@@ -164,19 +159,21 @@ def find_instances(said: Said, level: float, blur: float = 1.5) -> NDArray[np.in
     are heaped up; each heap's surroundings that flow to the same top are one cell.
     """
     cell = said[0] > level
-    strength = np.maximum(np.hypot(said[2], said[3]), 1e-6)
-    flow = said[2:4] * np.minimum(0.2, 1 / strength)
-    ends = np.rint(follow(flow, cell)).astype(np.int32)
-    places, back = np.unique((ends[0] * cell.shape[1] + ends[1])[cell], return_inverse=True)
-    heaps = np.zeros(cell.size, np.float32)
-    heaps[places] = np.bincount(back)
-    smooth = cv2.GaussianBlur(heaps.reshape(cell.shape), (0, 0), blur)
+    strength = np.maximum(cv2.magnitude(said[1], said[2]), 1e-6)
+    step = np.minimum(0.2, 1 / strength) * cell
+    ends = np.rint(follow(np.dstack([said[2] * step, said[1] * step]))[cell]).astype(np.int64)
+    reached = ends[:, 1] * cell.shape[1] + ends[:, 0]
+    heaps = np.bincount(reached, minlength=cell.size)
+    places = np.flatnonzero(heaps)
+    smooth = cv2.GaussianBlur(heaps.reshape(cell.shape).astype(np.float32), (0, 0), blur)
     tops = climb(smooth, places)
     marked = np.zeros(cell.size, np.uint8)
     marked[tops] = 1
     _, names = cv2.connectedComponents(cv2.dilate(marked.reshape(cell.shape), NEAR))
+    name_of = np.zeros(cell.size, np.int32)
+    name_of[places] = names.ravel()[tops]
     found = np.zeros(cell.shape, np.int32)
-    found[cell] = names.ravel()[tops][back]
+    found[cell] = name_of[reached]
     return found
 
 
