@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from planning.test_dataset_plan import HEADER
+from readers.nd2_files import STAGE as NAMED
+from readers.nd2_files import save
 
 from fovflow.analysis.merge import Measure
 from fovflow.analysis.samples import place_of_well
@@ -69,6 +72,13 @@ def test_the_stage_tells_before_the_wells_do():
 )
 def test_places_that_the_file_does_not_tell_are_none(places, expected):
     assert _stage(places) == expected
+
+
+def test_the_header_of_a_raw_file_tells_the_stage(tmp_path):
+    path = save(tmp_path, np.zeros((2, 3, 2, 12, 10), np.uint16), positions=NAMED)
+    assert RawHeader.read(str(path)).stage_um == ((10.0, 5.0), (20.0, 5.0), (30.0, 5.0))
+    path = save(tmp_path, np.zeros((2, 3, 2, 12, 10), np.uint16))
+    assert RawHeader.read(str(path)).stage_um == ()
 
 
 @pytest.mark.parametrize(
