@@ -1,12 +1,15 @@
-"""The engine and its jobs in forks of this process, which has everything imported already.
+"""The engine and its jobs in forks of a process that has everything imported already.
 
 A run costs a tenth of the time. What happens on files is the same: the engine is a process of its
-own, and so is each job. Jobs are forks of a server that was forked before the engine began, so that
-they inherit neither its threads nor its locks, as they do not where they are programs of their own.
+own, and so is each job. All are forks of this file as a program, which has no threads and holds no
+locks (those of the tests have), and jobs are forks of a server that was forked before the engine
+began: they inherit nothing that they would not have as programs of their own.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import logging
 import os
@@ -102,6 +105,7 @@ def _engine(folder: Path, screen: int, arguments: Sequence[str]) -> None:
 
     os.setsid()
     os.chdir(folder)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(screen, 1)
     os.dup2(screen, 2)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
@@ -122,29 +126,60 @@ def _engine(folder: Path, screen: int, arguments: Sequence[str]) -> None:
         _status(server)
 
 
-def snakemake(folder: Path, *arguments: str) -> Finished:
-    """Run ``snakemake`` on the package's workflow in a folder."""
+def _run(
+    folder: str, screen: str, words: list[str], environment: dict[str, str], before: str
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    exec(before, {})
+    _engine(Path(folder), os.open(screen, os.O_WRONLY), words)
+
+
+@functools.cache
+def _program() -> subprocess.Popen[str]:
+    """Start this file as a program; it ends when nobody can ask it any more."""
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    program = subprocess.Popen(
+        [sys.executable, __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    atexit.register(program.communicate)
+    return program
+
+
+def snakemake(folder: Path, *arguments: str, before: str = "") -> Finished:
+    """Run ``snakemake`` on the package's workflow in a folder.
+
+    `before`: Python that is run first, to change what the engine and all its jobs do.
+    """
     words = ["--snakefile", str(ROOT / "Snakefile"), "--nocolor", *arguments]
-    with tempfile.TemporaryFile("w+") as screen:
-        status = _status(_in_fork(lambda: _engine(folder, screen.fileno(), words)))
-        screen.seek(0)
-        return Finished(status, screen.read())
+    program = _program()
+    assert program.stdin is not None
+    assert program.stdout is not None
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as screen:
+        asked = json.dumps([str(folder), screen.name, words, dict(os.environ), before])
+        program.stdin.write(asked + "\n")
+        program.stdin.flush()
+        return Finished(int(program.stdout.readline()), screen.read())
 
 
 class ForkedProject(Project):
-    """A project whose runs are forks of this process."""
+    """A project whose runs are forks."""
+
+    before = ""
+    """See `snakemake`."""
 
     def run(self, *options: str, cores: int = 2, timeout: float = HANGS_S) -> Finished:
         """Run ``snakemake --cores N`` in the folder."""
         self.write_config()
-        return snakemake(self.folder, "--cores", str(cores), *options)
+        return snakemake(self.folder, "--cores", str(cores), *options, before=self.before)
 
 
-def import_all() -> None:
-    """Import what the engine and jobs import, so that forks need not.
-
-    To be called before what uses OpenCV: forks would wait for threads that they do not have.
-    """
+def _import_all() -> None:
+    """Import what the engine and jobs import, so that forks need not."""
     import cv2
     import scipy.ndimage  # noqa: F401
     import snakemake.cli
@@ -163,3 +198,10 @@ def import_all() -> None:
     import fovflow.tracking  # noqa: F401
 
     cv2.setNumThreads(0)
+
+
+if __name__ == "__main__":
+    _import_all()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(_status(_in_fork(lambda: _run(*asked))), flush=True)  # noqa: B023

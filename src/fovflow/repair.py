@@ -341,7 +341,8 @@ def _remake_records(
     """Write results files, manifests and the report again, from the records."""
     for damage in sorted(damaged, key=lambda one: one.path.name != RESULTS_NAME):
         words = f"{_in_words(damage)}; written again from the records"
-        known = damage.dataset in pipeline.datasets
+        of_all = Path(pipeline.layout.analysis("")) in damage.path.parents
+        known = of_all or damage.dataset in pipeline.datasets
         if not known and damage.path.name != REPORT_NAME:
             done.refused[damage.name] = _NO_DATASET
             continue

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forking import ForkedProject, import_all, snakemake
+from forking import ForkedProject, snakemake
 
 from fovflow.cli.run import read_dry_run
-from fovflow.errors import FovflowError
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
 from fovflow.tables import read_csv
@@ -18,13 +17,25 @@ from workflow_project import Project, make_project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
+GONE = """
+import fovflow.processing
+from fovflow.errors import FovflowError
+
+
+def gone(*_):
+    raise FovflowError("the raw file is gone")
+
+
+fovflow.processing._open_raw = gone
+"""
+"""Makes the raw file go while the run is at work."""
+
 GAPS = frozenset({(0, 2)})
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> ForkedProject:
     """A tiny project after an undisturbed run; not to be changed."""
-    import_all()
     folder = tmp_path_factory.mktemp("done")
     movie = {"positions": 2, "frames": 4, "height": 48, "width": 56, "cells": 2, "missing": GAPS}
     project = ForkedProject(folder, **make_project(folder, **movie).config)
@@ -117,18 +128,14 @@ def test_other_pixels_are_refused_and_nothing_is_removed(project):
 def test_raw_data_that_go_while_a_run_is_at_work_cost_nothing_that_was_copied(project):
     before = states(project)
     project.config["frames"] = "0-1"
-
-    def gone(*_):
-        raise FovflowError("the raw file is gone")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fovflow.processing._open_raw", gone)
-        made = project.run()
+    project.before = GONE
+    made = project.run()
     assert made.status == 1
     assert states(project) == before
     told = load_results(project.results).fovs
     assert {each.status for each in told.values()} == {"failed"}
     assert "the raw file is gone" in told[1].error
+    project.before = ""
     made = project.run()
     assert made.status == 0, made.text
     assert np.load(project.file(0, "pc_ch_0.npy")).shape[0] == 2

@@ -122,13 +122,42 @@ class Recorded:
         outputs: list[str] | None = None,
         error: str = "",
     ) -> None:
-        """Make outputs, and record the job as it does itself."""
+        """Make outputs of a dataset, and record the job as it does itself."""
         for number, name in enumerate(outputs or []):
             self._write_output(name, seed=10 * fov + number)
         made = {name: digest(self.folder / name) for name in outputs or []}
         wildcards = {"dataset": DATASET, "fov": f"{fov:03d}"}
         if channel is not None:
             wildcards["channel"] = str(channel)
+        rest = "" if channel is None else f"_ch_{channel}"
+        self._record(self.record(rule, fov, rest), rule, wildcards, inputs, made, error)
+
+    def analyse(self, error: str = "") -> None:
+        """Merge a sample, fit it unless there is an `error`, and write the manifest of that."""
+        traces = f"{DATASET}/{self.name(0, 'tracks.csv')}"
+        tidy, fitted = (f"analysis/s 1_area_ch_0{end}.csv" for end in ("", "_fitted_decay"))
+        for name in (tidy, *[fitted] * (not error)):
+            (self.outdir / name).parent.mkdir(exist_ok=True)
+            (self.outdir / name).write_text(f"# {name}\n", encoding="utf-8")
+        logs, sample = self.outdir / "logs" / "analysis" / "s 1", {"sample": "s 1"}
+        made = {tidy: digest(self.outdir / tidy)}
+        self._record(logs / "merge.json", "merge", sample, [traces], made, "")
+        of = {**sample, "feature": "area", "channel": "0"}
+        made = {} if error else {fitted: digest(self.outdir / fitted)}
+        self._record(logs / "fit_area_ch_0.json", "fit", of, [tidy], made, error)
+        if error:
+            self.end("failed")
+        write_manifest(self.outdir, "", CONFIG, ROOT, ENGINE)
+
+    def _record(
+        self,
+        record: Path,
+        rule: str,
+        wildcards: dict[str, str],
+        inputs: list[str],
+        made: dict[str, Any],
+        error: str,
+    ) -> None:
         about = {"job": job_name(rule, wildcards), "rule": rule, "wildcards": wildcards}
         attempt, path = self.run.new_attempt(about["job"])
         events = EventFile(path)
@@ -146,8 +175,7 @@ class Recorded:
         kind = "job_failed" if error else "job_finished"
         ended = events.write(kind, time=at(self.clock), **about, **keys)
         events.close()
-        rest = "" if channel is None else f"_ch_{channel}"
-        write_json(self.record(rule, fov, rest), job_record(begun, ended))
+        write_json(record, job_record(begun, ended))
 
     def record(self, rule: str, fov: int, rest: str = "") -> Path:
         """Return the name of a job's status record."""

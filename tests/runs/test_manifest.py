@@ -8,12 +8,14 @@ import re
 
 import pytest
 from runs.crate_validator import fill_cache, issues
-from runs.recorded import Recorded, at, digest
+from runs.recorded import CONFIG, ENGINE, Recorded, at, digest
 
 from fovflow.jobrecord import JobKey, JobRecord
 from fovflow.runs.manifest import file_path
+from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.state import join_attempts
 from fovflow.runs.verify import verify
+from paths import ROOT
 
 COMPLETED = "http://schema.org/CompletedActionStatus"
 FAILED = "http://schema.org/FailedActionStatus"
@@ -191,3 +193,61 @@ def test_two_runs_that_made_what_is_there_are_both_told(recorded, cache):
     assert "#control/track.fov_001" not in controls
     later = [item["@id"] for item in entities[f"#engine/{recorded.run.id}"]["object"]]
     assert "#control/track.fov_001" in later
+
+
+# ---- the folder of the analysis
+
+
+def of_analysis(recorded: Recorded) -> dict:
+    text = (recorded.outdir / "analysis" / "ro-crate-metadata.json").read_text(encoding="utf-8")
+    return {entity["@id"]: entity for entity in json.loads(text)["@graph"]}
+
+
+@pytest.mark.parametrize("error", ["", "no bound is right"])
+def test_the_analysis_has_a_valid_manifest_of_its_own(recorded, cache, error):
+    recorded.analyse(error)
+    folder = recorded.outdir / "analysis"
+    assert issues(folder, cache) == []
+    entities = of_analysis(recorded)
+    merge, fit = entities["#job/merge.s%201"], entities["#job/fit.s%201.area.ch_0"]
+    tidy = entities["s%201_area_ch_0.csv"]
+    assert tidy["sha256"] == digest(folder / "s 1_area_ch_0.csv")["sha256"]
+    assert tidy["@id"] in [part["@id"] for part in entities["./"]["hasPart"]]
+    assert merge["result"] == fit["object"][0] == {"@id": tidy["@id"]}
+    traces = entities[merge["object"][0]["@id"]]
+    assert traces["@type"] == "CreativeWork"
+    assert traces["@id"].startswith("#elsewhere/plate")
+    assert fit["actionStatus"] == (FAILED if error else COMPLETED)
+    assert fit.get("error") == (error or None)
+    assert "#raw" not in entities
+    assert verify(recorded.outdir).findings == []
+    assert verify(folder).findings == []
+
+
+def test_the_manifest_of_the_analysis_is_held_to(recorded):
+    recorded.analyse()
+    fitted = recorded.outdir / "analysis" / "s 1_area_ch_0_fitted_decay.csv"
+    fitted.write_text("# analysis/s 1_area_ch_0_fitted_decoy.csv\n", encoding="utf-8")
+    (found,) = verify(recorded.outdir).findings
+    assert found.file == "analysis/s 1_area_ch_0_fitted_decay.csv"
+    assert "its content was changed" in found.problem
+    assert len(verify(fitted.parent).findings) == 1  # also of the folder alone
+    recorded.analyse()
+    fitted.unlink()
+    (found,) = verify(recorded.outdir).findings
+    assert "missing" in found.problem
+    recorded.analyse()
+    manifest = fitted.parent / "ro-crate-metadata.json"
+    manifest.write_text(manifest.read_text().replace("Analysis of samples", "Anything"))
+    assert "analysis/ro-crate-metadata.json" in {f.file for f in verify(recorded.outdir).findings}
+
+
+def test_what_was_made_when_the_run_had_ended_is_no_jobs_output(recorded):
+    recorded.analyse()
+    record = recorded.outdir / "logs" / "analysis" / "s 1" / "fit_area_ch_0.json"
+    record.unlink()
+    fitted = recorded.outdir / "analysis" / "s 1_area_ch_0_fitted_decay.csv"
+    fitted.write_text("of the FOVs that there were\n", encoding="utf-8")
+    write_manifest(recorded.outdir, "", CONFIG, ROOT, ENGINE)
+    assert "#job/fit.s%201.area.ch_0" not in of_analysis(recorded)
+    assert verify(recorded.outdir).findings == []

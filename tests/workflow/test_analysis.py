@@ -6,10 +6,12 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -47,9 +49,13 @@ def test_what_is_made_and_what_is_made_again(sampled):
     measures = ("area_um2_ch_0", "area_um2_ch_0_wide", "intensity_total_ch_1",
                 "intensity_total_ch_1_wide")  # fmt: skip
     expected = [f"{name}_{end}.csv" for name in ("first", "last 1") for end in measures]
-    assert sorted(path.name for path in folder.iterdir()) == [
-        *expected, "samples.csv", "traces.csv.gz", "traces.parquet",
-    ]  # fmt: skip
+    tables = [*expected, "samples.csv", "traces.csv.gz", "traces.parquet"]
+    about = ["provenance", "ro-crate-metadata.json"]
+    assert {path.name for path in folder.iterdir()} == {*tables, *about}
+    manifest = json.loads((folder / about[1]).read_text())
+    files = {unquote(e["@id"]): e for e in manifest["@graph"] if e["@type"] == "File"}
+    assert {*tables} < {*files}
+    assert all(re.fullmatch("[0-9a-f]{64}", files[name]["sha256"]) for name in tables)
     results = fovflow.load_results(sampled.results)
     assert results.samples["condition"].to_list() == ["control", "drug"]
     assert len(results.merged()) == len(results.traces())
@@ -150,10 +156,15 @@ def compared(sampled: Project) -> Project:
 
 
 def answers(project: Project) -> dict[str, bytes]:
-    """Return all files of the analysis, by name."""
+    """Return all files of the analysis, by name, but those that tell of runs."""
     folder = project.results.parent / "analysis"
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    records = ("provenance/", "ro-crate-metadata.json")
+    return {name: content for name, content in files.items() if not name.startswith(records)}
 
 
 def test_conditions_are_compared_and_what_changes_them_compares_again(compared):
@@ -179,6 +190,12 @@ def test_conditions_are_compared_and_what_changes_them_compares_again(compared):
     assert "mean of area_um2_ch_0: drug against control: ratio" in page
     assert page.count("data:image/svg+xml;base64,") == 8
     assert compared.run().jobs == {}
+
+    manifest = outdir / "analysis" / "ro-crate-metadata.json"
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[:-1])
+    assert "written again from the records" in fovflow_says(compared, "repair")
+    assert manifest.read_bytes() == whole
 
     lost = outdir / "analysis" / "pictures" / "superplot_area_um2_ch_0_mean.svg"
     lost.unlink()

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from faults.killing import Running
-from forking import ForkedProject, import_all, snakemake
+from forking import ForkedProject, snakemake
 
 from fovflow.cli.run import read_dry_run
 from fovflow.config.load import read_config
@@ -38,7 +38,6 @@ SHAPE = (64, 72)
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Raw files and dark frames, and results of fresh runs by configuration."""
-    import_all()
     folder = tmp_path_factory.mktemp("store")
     for number in range(2):
         params = MovieParams(

@@ -222,14 +222,16 @@ def _in_words(status: dict[str, Any]) -> str:
 
 
 def update_manifests(pipeline: Pipeline) -> None:
-    """Write the manifest of each dataset of which there is anything; see `update_manifest`."""
+    """Write the manifests of datasets and analysis, where there is anything of them."""
     for name, plan in pipeline.datasets.items():
         if plan.fovs and Path(pipeline.layout.dataset(name)).is_dir():
             update_manifest(pipeline, name)
+    if pipeline.analysis.measures and Path(pipeline.layout.analysis("")).is_dir():
+        update_manifest(pipeline, "")
 
 
 def update_manifest(pipeline: Pipeline, dataset: str) -> None:
-    """Write a dataset's manifest from what is recorded now; safe to repeat.
+    """Write a dataset's manifest from what is recorded now; that of the analysis without a name.
 
     It is called with the results file, and when the run ends. A failure is said on the error
     stream and disturbs nothing.
@@ -239,7 +241,7 @@ def update_manifest(pipeline: Pipeline, dataset: str) -> None:
         engine = ("Snakemake", version("snakemake"))
         write_manifest(pipeline.layout.outdir, dataset, config, workflow_folder(), engine)
     except Exception as error:  # records are no reason for results to fail
-        complain(f"{dataset}: cannot write the manifest: {error}")
+        complain(f"{dataset or 'analysis'}: cannot write the manifest: {error}")
 
 
 def report_options(pipeline: Pipeline) -> dict[str, Any]:

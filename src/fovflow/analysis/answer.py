@@ -203,20 +203,25 @@ def _exchangeable(model: Model) -> list[str]:
 
 
 def model_curves(model: str, times: np.ndarray, fits: pd.DataFrame) -> np.ndarray:
-    """Return the curves of fits, (cells, points); NaN where the model or a value is not known.
-
-    Of two rates that are not told apart, sum and product tell the curve.
-    """
+    """Return the curves of fits, (cells, points); NaN where the model or a value is not known."""
     if (known := _model(model)) is None:
         return np.full((len(fits), len(times)), np.nan)
-    theta = fits.reindex(columns=known.names).astype(float)
-    rates = _exchangeable(known)
+    return known.evaluate(times, fitted_parameters(known, fits).to_numpy())
+
+
+def fitted_parameters(model: Model, fits: pd.DataFrame) -> pd.DataFrame:
+    """Return the parameters of fits in the model's order; NaN where they are not known.
+
+    Of two rates that are not told apart, sum and product tell them in either order.
+    """
+    theta = fits.reindex(columns=model.names).astype(float)
+    rates = _exchangeable(model)
     if len(rates) == 2 and {"sum", "product"} <= {*fits}:
         half = fits["sum"] / 2
         apart = np.sqrt(np.maximum(half**2 - fits["product"], 0))
         for name, rate in zip(rates, (half + apart, half - apart), strict=True):
             theta[name] = theta[name].fillna(rate)
-    return known.evaluate(times, theta.to_numpy())
+    return theta
 
 
 def samples_table(samples: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:

@@ -13,7 +13,12 @@ FIT_REVISION = 2
 """Raised whenever the same table would give other fits."""
 
 
-def write_fits(tidy: str | Path, fitted: str | Path, settings: Mapping[str, Any]) -> Any:
+def write_fits(
+    tidy: str | Path,
+    fitted: str | Path,
+    settings: Mapping[str, Any],
+    petab: str | Path | None = None,
+) -> Any:
     """Fit each cell of an analysis CSV; write and return the table, one row per cell.
 
     Parameters
@@ -22,6 +27,8 @@ def write_fits(tidy: str | Path, fitted: str | Path, settings: Mapping[str, Any]
         The table to fit, see `fovflow.read_analysis`, and the CSV to write.
     settings : mapping of str to object
         Arguments of `fovflow.fit_traces`; ``time_units`` is that of a file that tells none.
+    petab : path-like, optional
+        Folder that gets the fits as a PEtab problem, see `fovflow.analysis.petab`.
 
     Returns
     -------
@@ -35,6 +42,10 @@ def write_fits(tidy: str | Path, fitted: str | Path, settings: Mapping[str, Any]
     words = table["success"].map({True: "TRUE", False: "FALSE"})  # what R takes for logical
     with atomic_open(fitted) as file:
         table.assign(success=words).to_csv(file, index=False, lineterminator="\n")
+    if petab is not None:
+        from fovflow.analysis.petab import write_petab
+
+        write_petab(petab, traces, table, arguments)
     return table
 
 

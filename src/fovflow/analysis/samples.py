@@ -125,6 +125,21 @@ def well_of(position: str) -> str:
     return f"{match[1].upper()}{match[2]}" if match else position.casefold()
 
 
+def place_of_well(position: str) -> tuple[float, float] | None:
+    """Return column and row of the well that a position's name begins with; None without one.
+
+    Examples
+    --------
+    >>> place_of_well("B03_0001"), place_of_well("AA1"), place_of_well("left")
+    ((3.0, 2.0), (1.0, 27.0), None)
+    """
+    match = _WELL.match(position)
+    if match is None:
+        return None
+    letters = enumerate(reversed(match[1].upper()))
+    return float(match[2]), float(sum(26**i * (ord(letter) - 64) for i, letter in letters))
+
+
 def _listed(names: Iterable[str], most: int = 12) -> str:
     names = list(names)
     return ", ".join(names[:most]) + (f", and {len(names) - most} more" * (len(names) > most))

@@ -174,6 +174,8 @@ def _values(items: Iterable[str] | None, option: str, form: str) -> dict[str, An
              help="classic reproduces an older program's fits"),
     argument("--population", action="store_true",
              help="shrink cells towards the distribution of their file"),
+    argument("--petab", metavar="DIR", help="also write each file's fits as a PEtab problem, in a "
+             "folder of its own in DIR"),
     _TIME_UNITS,
     description="Fit a kinetic model to each cell of analysis CSVs, this program's or another's.",
 )  # fmt: skip
@@ -197,8 +199,9 @@ def fit(files: list[str], model: str, models: bool, out: str | None, **options: 
     failed = 0
     for file in files:
         path = Path(out or Path(file).parent, fitted_name(file, model))
+        petab = Path(options["petab"], path.stem) if options["petab"] else None
         try:
-            table = write_fits(file, path, settings)
+            table = write_fits(file, path, settings, petab)
         except ConfigError:
             raise
         except FovflowError as error:

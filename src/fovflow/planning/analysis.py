@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovflow.analysis.fits import FIT_REVISION, check_settings, fitted_name, write_fits
 from fovflow.analysis.merge import Measure, Source, everything_in, merge_all, merge_sample
-from fovflow.analysis.samples import Places, Sample, resolve_samples
+from fovflow.analysis.samples import Places, Sample, place_of_well, resolve_samples
 from fovflow.config import Config
 from fovflow.errors import ConfigError
 from fovflow.layout import ANALYSIS, LOGS, Layout, inspected
@@ -183,7 +183,24 @@ class AnalysisPlan:
 
         settings = self._config.statistics.model_dump() if self._config.statistics else {}
         shown = [(s.name, s.condition, s.replicate) for s in self.samples.values()]
-        return {"settings": settings, "samples": shown, "revision": ANSWER_REVISION}
+        options = {"settings": settings, "samples": shown, "revision": ANSWER_REVISION}
+        return {**options, "places": places} if (places := self.places()) else options
+
+    def places(self) -> list[tuple[str, int, float, float]]:
+        """Return sample, FOV, x and y of the FOVs whose places on the plate are known.
+
+        They are where the stage stood, or else columns and rows of wells: one of the two for all,
+        whichever is known of more FOVs.
+        """
+        stage, wells = [], []
+        for name, sample in self.samples.items():
+            header = self._datasets[sample.dataset].header
+            for fov, position in sample.fovs.items():
+                if header is not None and fov < len(header.stage_um):
+                    stage.append((name, fov, *header.stage_um[fov]))
+                if well := place_of_well(position):
+                    wells.append((name, fov, *well))
+        return max(stage, wells, key=len)
 
     def jobs(self) -> list[WantedJob]:
         """Return the jobs that make the files of the analysis, for `fovflow.states`.
@@ -259,9 +276,11 @@ class AnalysisPlan:
 
         options, tables = self.statistics_options(), tables or self.compared()
         about = pd.DataFrame(options["samples"], columns=["sample", "condition", "replicate"])
+        columns = ["sample", "fov", "x", "y"]
+        places = pd.DataFrame(options["places"], columns=columns) if "places" in options else None
         names = self._pictures(tables)
         made = write_statistics(
-            self._folder, about, options["settings"], tables=tables, names=names
+            self._folder, about, options["settings"], places=places, tables=tables, names=names
         )
         for picture in {*map(Path, self.answer())}.difference(made):  # of tables that are gone
             picture.unlink(missing_ok=True)

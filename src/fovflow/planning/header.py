@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -48,6 +49,9 @@ class RawHeader:
     warnings: tuple[str, ...]
     n_bytes: int
     fingerprint: str
+    stage_um: tuple[tuple[float, float], ...] = ()
+    """Where the stage stood, (x, y), of each position; empty where not all are known, or all
+    are the same, as of positions that the file does not tell apart."""
 
     @classmethod
     def read(cls, path: str, pattern: Pattern | None = None, axes: Axes | None = None) -> Self:
@@ -60,6 +64,7 @@ class RawHeader:
         names = [field.name for field in dataclasses.fields(cls)]
         values: dict[str, Any] = {name: getattr(info, name, None) for name in names}
         values["positions"] = tuple(position.name for position in info.positions)
+        values["stage_um"] = _stage([(p.x_um, p.y_um) for p in info.positions])
         values["channels"] = tuple(channel.name for channel in info.channels)
         values["missing"] = tuple((int(p), int(t)) for p, t in info.missing)
         values["n_bytes"] = sum(file.stat().st_size for file in raw_files(path, pattern))
@@ -72,10 +77,12 @@ class RawHeader:
         try:
             if content["schema_version"] != SCHEMA_VERSION:
                 raise ValueError(f"schema version {content['schema_version']}")  # noqa: TRY301
-            values = {field.name: content[field.name] for field in dataclasses.fields(cls)}
+            values = {"stage_um": (), **content}  # an older plan does not have them
+            values = {field.name: values[field.name] for field in dataclasses.fields(cls)}
             for key in ("positions", "channels", "warnings"):
                 values[key] = tuple(values[key])
             values["missing"] = tuple((int(p), int(t)) for p, t in values["missing"])
+            values["stage_um"] = tuple((float(x), float(y)) for x, y in values["stage_um"])
         except (KeyError, TypeError, ValueError) as error:
             raise FovflowError(
                 f"{name} is no plan of this version",
@@ -86,7 +93,10 @@ class RawHeader:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the plan file."""
-        return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        content = dataclasses.asdict(self)
+        if not self.stage_um:
+            del content["stage_um"]
+        return {"schema_version": SCHEMA_VERSION, **content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +172,12 @@ def planned_header(layout: Layout, dataset: str) -> RawHeader:
     """
     plan = Path(layout.plan(dataset))
     return RawHeader.from_json(read_json(plan), str(plan))
+
+
+def _stage(places: list[tuple[float | None, float | None]]) -> tuple[tuple[float, float], ...]:
+    known = [(x, y) for x, y in places if x is not None and y is not None]
+    finite = len(known) == len(places) and all(isfinite(x) and isfinite(y) for x, y in known)
+    return tuple(known) if finite and (len({*known}) > 1 or len(known) == 1) else ()
 
 
 def _known_header(plan: Path) -> RawHeader | None:

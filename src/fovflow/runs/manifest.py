@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from fovflow.atomic import Digest
 from fovflow.events import moment
-from fovflow.jobrecord import JobRecord
+from fovflow.jobrecord import JobKey, JobRecord
 from fovflow.layout import PLAN_NAME, parse
 from fovflow.stages import FILES, STACKS, STAGES, position
 
@@ -82,12 +82,14 @@ class ManifestFacts:
     """All that a manifest is made from."""
 
     dataset: str
+    """Its name; empty for the folder of the analysis, which is of all datasets together."""
     published: str
     """When the manifest was made, ISO 8601."""
     version: str
     """Version of fovflow."""
     raw: Mapping[str, Any]
-    """``name``, ``format``, ``bytes``, ``digest`` and perhaps ``sha256`` of the raw data."""
+    """``name``, ``format``, ``bytes``, ``digest`` and perhaps ``sha256`` of the raw data; empty
+    where no job reads any."""
     runs: tuple[Mapping[str, Any], ...]
     """Contents of ``run.json`` of the runs that made what is there, oldest first: the last one is
     the manifest's own."""
@@ -136,6 +138,7 @@ class _Manifest:
         self.graph: dict[str, dict[str, Any]] = {}
         self.engine = f"https://github.com/snakemake/snakemake/tree/v{facts.engine[1]}"
         self.main = next(iter(facts.workflow))
+        self.raw = ["#raw"] if facts.raw else []
 
     def add(self, ident: str, kind: Any, **keys: Any) -> str:
         """Add an entity without its empty values; return its id. A known one stays as it is."""
@@ -147,8 +150,12 @@ class _Manifest:
         """Return the whole manifest."""
         facts = self.facts
         files = [*self._add_documents(), *self._add_outputs(), *facts.workflow]
-        self._add_raw()
-        steps = ["plan", *sorted({job.step for job in facts.jobs}, key=position)]
+        if self.raw:
+            self._add_raw()
+        steps = [
+            *["plan"] * bool(self.raw),
+            *sorted({job.step for job in facts.jobs}, key=position),
+        ]
         for number, step in enumerate(steps):
             keys = {"name": step, "position": str(number), "workExample": _ref(self._tool(step))}
             self.add(f"#step/{step}", "HowToStep", **keys)
@@ -162,9 +169,8 @@ class _Manifest:
         root = {
             "@id": "./",
             "@type": "Dataset",
-            "name": f"Results of {facts.dataset}",
-            "description": f"What fovflow {facts.version} made of the time-lapse microscopy "
-            f"dataset {facts.dataset}: {jobs}.",
+            "name": f"Results of {facts.dataset}" if facts.dataset else "Analysis of samples",
+            "description": f"What fovflow {facts.version} made of the {self._subject()}: {jobs}.",
             "datePublished": timestamp(facts.published),
             "license": facts.license,
             "conformsTo": _refs(_PROFILES),
@@ -179,6 +185,11 @@ class _Manifest:
             "about": _ref("./"),
         }
         return {"@context": _CONTEXT, "@graph": [descriptor, _tidy(root), *self.graph.values()]}
+
+    def _subject(self) -> str:
+        if self.facts.dataset:
+            return f"time-lapse microscopy dataset {self.facts.dataset}"
+        return "samples of time-lapse microscopy datasets, which have manifests of their own"
 
     # ---- files
 
@@ -211,7 +222,7 @@ class _Manifest:
         """
         if path in self.facts.present or path in self.facts.documents:
             return file_id(path)
-        where = "not of this dataset" if path.startswith("..") else "no longer in this folder"
+        where = "not of this folder" if path.startswith("..") else "no longer in this folder"
         return self.add(
             f"#elsewhere/{file_id(path.removeprefix('../'))}",
             "CreativeWork",
@@ -306,7 +317,7 @@ class _Manifest:
             jobs[job.run if job.run in runs else last].append(job)
         actions = []
         for ident, run in runs.items():
-            of_jobs = self._add_plan(ident) if ident == last else []
+            of_jobs = self._add_plan(ident) if ident == last and self.raw else []
             if len(facts.jobs) <= JOB_LIMIT:
                 alone, grouped = jobs[ident], []
             else:
@@ -350,7 +361,7 @@ class _Manifest:
             name=f"Run {name}",
             description=str(run.get("description") or self._code_in_words(run)),
             instrument=_ref(file_id(self.main)),
-            object=_refs(["#raw", *self._add_parameters(jobs)]),
+            object=_refs([*self.raw, *self._add_parameters(jobs)]),
             result=_refs(map(file_id, [*self._results(jobs), *sorted(documents)])),
             **ending,
             environment=_refs(variables),
@@ -387,7 +398,7 @@ class _Manifest:
         inputs += self._add_parameters([job])
         error = (job.error or "stopped before its end") if _is_failed(job.status) else None
         return self._add_actions(
-            job.key.name,
+            quote(job.key.name),
             job.step,
             name=job.key.words,
             description=" ".join(["job of run", run, *where]),
@@ -404,7 +415,7 @@ class _Manifest:
         known = {key: words for key, words in _USAGE.items() if key in job.usage}
         return [
             self.add(
-                f"#job/{job.key.name}/{key}", "PropertyValue", name=name, propertyID=key,
+    f"{job_id(job.key)}/{key}", "PropertyValue", name=name, propertyID=key,
                 unitCode=unit, value=job.usage[key],
             )
             for key, (name, unit) in known.items()
@@ -419,7 +430,7 @@ class _Manifest:
             step,
             name=f"{step}, {len(jobs)} jobs",
             description=f"{len(jobs)} jobs of run {run}; {self.facts.table[0]} has each",
-            object=_refs(self._add_parameters(jobs) or ["#raw"]),
+            object=_refs(self._add_parameters(jobs) or self.raw),
             result=_refs(map(file_id, self._results(jobs))),
             startTime=min(filter(None, (timestamp(job.started) for job in jobs)), default=None),
             endTime=max(filter(None, (timestamp(job.ended) for job in jobs)), default=None),
@@ -492,6 +503,11 @@ def file_id(path: str) -> str:
     'fov_000/plate%201_pc.npy'
     """
     return quote(path)
+
+
+def job_id(key: JobKey) -> str:
+    """Return the id of the action of a job; names of samples may hold spaces."""
+    return f"#job/{quote(key.name)}"
 
 
 def file_path(ident: str) -> str:

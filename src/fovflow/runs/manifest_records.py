@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fovflow.atomic import Digest, remove_leftovers, write_text
 from fovflow.errors import FovflowError
 from fovflow.events import now, writable
 from fovflow.jobrecord import JobRecord
-from fovflow.layout import PLAN_NAME, RESULTS_NAME, STAMP_NAME
+from fovflow.layout import ANALYSIS, PLAN_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.records import leads_out, public, read_json_object
 from fovflow.runs.manifest import (
     FILE_NAME,
@@ -108,6 +109,9 @@ def write_manifest(
 ) -> Path:
     """Write a dataset's ``ro-crate-metadata.json`` from what is recorded now; safe to repeat.
 
+    Without a name of a dataset it is that of the folder of the analysis: its files may be made of
+    several datasets, whose folders can be moved without it.
+
     Beside it, in ``provenance/``, stand copies of the workflow's files, the resolved configuration
     and the environment. A file whose content would stay the same is not written again.
 
@@ -119,8 +123,12 @@ def write_manifest(
     pathlib.Path
         The manifest.
     """
-    folder = Path(outdir) / dataset
+    folder = Path(outdir) / (dataset or ANALYSIS)
     jobs = read_jobs(outdir, dataset)
+    if not dataset:
+        # What is made when a run has ended replaces the outputs of jobs, whose records are removed.
+        told = (job for job in jobs if job.file or job.status != "completed")
+        jobs = [_in_analysis(job) for job in told if job.step != "report"]
     made_by = {job.run for job in jobs}
     found = list_runs(outdir)
     chosen = [run for run in found if run.id in made_by] or found[-1:]
@@ -147,7 +155,7 @@ def write_manifest(
         dataset=dataset,
         published=max(times, default="") or now(),
         version=fovflow.__version__,
-        raw=_raw(folder, last),
+        raw=_raw(folder, last) if dataset else {},
         runs=tuple(runs),
         jobs=tuple(jobs),
         present=frozenset(
@@ -167,6 +175,18 @@ def write_manifest(
     line = f"# {digest.bytes} bytes\n{digest.sha256}  ../{FILE_NAME}\n"
     write_if_changed(folder / MANIFEST_DIGEST, line)
     return folder / FILE_NAME
+
+
+def _in_analysis(job: JobRecord) -> JobRecord:
+    """Return a job of the output folder with names of files relative to that of the analysis."""
+    inputs = tuple(map(_from_analysis, job.inputs))
+    outputs = {_from_analysis(path): digest for path, digest in job.outputs.items()}
+    return replace(job, inputs=inputs, outputs=outputs)
+
+
+def _from_analysis(path: str) -> str:
+    inner = path.removeprefix(f"{ANALYSIS}/")
+    return f"../{path}" if inner == path else inner
 
 
 def _raw(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:

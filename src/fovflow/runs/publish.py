@@ -15,7 +15,7 @@ from fovflow.atomic import Digest, digest_of, is_temporary, temporary_name, was_
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, lines_of
 from fovflow.jobrecord import read_record
-from fovflow.layout import LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
+from fovflow.layout import ANALYSIS, LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.records import leads_out, read_json, read_yaml
 from fovflow.runs.manifest import FILE_NAME
 from fovflow.runs.manifest_records import FOLDER
@@ -159,7 +159,7 @@ def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]
     datasets = [dataset for dataset in datasets if not leads_out(outdir, dataset)]
     if REPORT_NAME in found and not (outdir / LOGS / "report.json").exists():
         found[REPORT_NAME] = Item(REPORT_NAME)  # made again by no job
-    for folder in [outdir, *(outdir / dataset for dataset in datasets)]:
+    for folder in [outdir, outdir / ANALYSIS, *(outdir / dataset for dataset in datasets)]:
         for path in _companions(folder):
             name = path.relative_to(outdir).as_posix()
             # Files that are brought up to date after their job have no digest that stays.

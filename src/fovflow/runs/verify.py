@@ -33,6 +33,7 @@ from fovflow.runs.manifest import (
     FILE_NAME,
     STATUS,
     file_path,
+    job_id,
     kept_kind,
     references_of,
     types_of,
@@ -148,7 +149,7 @@ def verify(
     folders = [base] if holds_records(base) or (base / REPORT_NAME).exists() else []
     runs: list[RunFolder] = []
     if not is_dataset(base):
-        inside = [path for path in base.iterdir() if path.name not in ("runs", LOGS)]
+        inside = [path for path in base.iterdir() if path.name not in ("runs", LOGS, ANALYSIS)]
         folders += sorted(path for path in inside if path.is_dir() and holds_records(path))
         runs = list_runs(base)
     if not folders and not runs:
@@ -174,26 +175,31 @@ def verify(
 
 
 def is_dataset(folder: Path) -> bool:
-    """Tell whether a folder is one of a dataset."""
+    """Tell whether a folder is one of a dataset, or has a manifest as they do."""
     names = (PLAN_NAME, RESULTS_NAME, FILE_NAME)
     return any((folder / name).exists() for name in names) or any(folder.glob("fov_*"))
 
 
 def holds_records(folder: Path) -> bool:
     """Tell whether a folder is one of a dataset, or another with records of jobs."""
-    return is_dataset(folder) or any(folder.glob(f"{LOGS}/**/*.json"))
+    about = is_dataset(folder) or (folder / ANALYSIS / FILE_NAME).exists()
+    return about or any(folder.glob(f"{LOGS}/**/*.json"))
 
 
 class _Place:
     """A dataset's folder, or the output folder with what is of no dataset.
 
-    `prefix` is what its files' names begin with in the report. `expected` holds the files that
-    should be there, each with the digests and the records that say so; those in `optional` need
-    not be.
+    `prefix` is what its files' names begin with in the report, `about` what those do that the
+    manifest is about: that of an output folder lies in the folder of the analysis. `expected` holds
+    the files that should be there, each with the digests and the records that say so; those in
+    `optional` need not be.
     """
 
     def __init__(self, folder: Path, prefix: str, report: Report):
         self.folder, self.prefix, self.report = folder, prefix, report
+        self.about = "" if is_dataset(folder) else f"{ANALYSIS}/"
+        self.manifest = f"{self.about}{FILE_NAME}"
+        self.manifest_digest = f"{self.about}{MANIFEST_DIGEST}"
         self.records = read_records(folder)
         self.expected: dict[str, list[tuple[str, Digest]]] = {}
         self.optional: set[str] = set()
@@ -207,7 +213,7 @@ class _Place:
         self._check_fovs(fovs if isinstance(fovs, dict) else {})
         described = self._check_manifest()
         for path, digest in described.items():
-            self._expect(path, FILE_NAME, digest)
+            self._expect(path, self.manifest, digest)
         for record in self.records:
             for path, digest in record.outputs.items():
                 if path == RESULTS_NAME and path in described:
@@ -224,14 +230,14 @@ class _Place:
     def _expect_manifest(self) -> None:
         """Take the digest of the manifest, which stands in a file of its own."""
         try:
-            listed = read_list(self.folder / MANIFEST_DIGEST)
+            listed = read_list(self.folder / self.manifest_digest)
         except FovflowError as error:
-            if (self.folder / MANIFEST_DIGEST).exists():
-                self._find(MANIFEST_DIGEST, f"cannot be read: {error.found or error}")
-                self._broken.add(MANIFEST_DIGEST)
+            if (self.folder / self.manifest_digest).exists():
+                self._find(self.manifest_digest, f"cannot be read: {error.found or error}")
+                self._broken.add(self.manifest_digest)
             return
         for item in listed:
-            self._expect(FILE_NAME, MANIFEST_DIGEST, Digest(item.bytes or 0, item.sha256))
+            self._expect(self.manifest, self.manifest_digest, Digest(item.bytes or 0, item.sha256))
 
     def _find(self, file: str, problem: str) -> None:
         self.report.find(f"{self.prefix}{file}", problem)
@@ -352,63 +358,67 @@ class _Place:
 
     def _check_manifest(self) -> dict[str, Digest | None]:
         """Check ``ro-crate-metadata.json``; return the digests of the files that it describes."""
-        if not (self.folder / FILE_NAME).exists():
+        if not (self.folder / self.manifest).exists():
             if (self.folder / PLAN_NAME).exists():
-                self._note(FILE_NAME, "there is no manifest")
+                self._note(self.manifest, "there is no manifest")
             return {}
-        name = f"{self.prefix}{FILE_NAME}"
-        content = read_object(self.folder / FILE_NAME, name, self.report)
+        name = f"{self.prefix}{self.manifest}"
+        content = read_object(self.folder / self.manifest, name, self.report)
         if content is None:
-            self._broken.add(FILE_NAME)
+            self._broken.add(self.manifest)
             return {}
         graph = content.get("@graph")
         if not isinstance(graph, list):
-            self._find(FILE_NAME, "has no @graph")
-            self._broken.add(FILE_NAME)
+            self._find(self.manifest, "has no @graph")
+            self._broken.add(self.manifest)
             return {}
         entities = [entity for entity in graph if isinstance(entity, Mapping) and "@id" in entity]
         if len(entities) != len(graph):
-            self._find(FILE_NAME, f"{len(graph) - len(entities)} entities have no @id")
+            self._find(self.manifest, f"{len(graph) - len(entities)} entities have no @id")
         counts = Counter(str(entity["@id"]) for entity in entities)
         for ident, count in counts.items():
             if count > 1:
-                self._find(FILE_NAME, f"duplicate id {ident!r}")
+                self._find(self.manifest, f"duplicate id {ident!r}")
         described: dict[str, Digest | None] = {}
         for entity in entities:
             ident, types = str(entity["@id"]), types_of(entity)
             for key, target in references_of(entity):
                 if target not in counts and "://" not in target:
-                    self._find(FILE_NAME, f"dangling reference {target!r} in {key} of {ident!r}")
+                    self._find(
+                        self.manifest, f"dangling reference {target!r} in {key} of {ident!r}"
+                    )
             if ACTIONS & set(types):
                 self._check_action(entity)
             if "File" in types and not ident.startswith("#") and "://" not in ident:
                 size, sha256 = str(entity.get("contentSize")), entity.get("sha256")
                 whole = isinstance(sha256, str) and size.isdecimal()
-                described[file_path(ident)] = Digest(int(size), str(sha256)) if whole else None
+                described[f"{self.about}{file_path(ident)}"] = (
+                    Digest(int(size), str(sha256)) if whole else None
+                )
         self._check_actions_of_jobs({str(entity["@id"]): entity for entity in entities})
         return described
 
     def _check_action(self, entity: Mapping[str, Any]) -> None:
         ident, status = entity["@id"], entity.get("actionStatus")
         if status not in STATUS.values():
-            self._find(FILE_NAME, f"wrong status {status!r} of {ident!r}")
+            self._find(self.manifest, f"wrong status {status!r} of {ident!r}")
         if entity.get("error") and status == STATUS["completed"]:
-            self._find(FILE_NAME, f"{ident!r} is completed and has an error")
+            self._find(self.manifest, f"{ident!r} is completed and has an error")
         if _out_of_order(entity.get("startTime"), entity.get("endTime")):
-            self._find(FILE_NAME, f"times out of order: {ident!r} ends before it starts")
+            self._find(self.manifest, f"times out of order: {ident!r} ends before it starts")
 
     def _check_actions_of_jobs(self, entities: Mapping[str, Mapping[str, Any]]) -> None:
         """Compare the status of each job's action with the job's own record."""
         for record in self.records:
-            action = entities.get(f"#job/{record.key.name}")
+            action = entities.get(job_id(record.key))
             if action is None or record.step == "results":  # recorded after the manifest
                 continue
             failed = action.get("actionStatus") == STATUS["failed"]
             job, file = record.key.name, record.file
             if not failed and record.status == "failed":
-                self._find(FILE_NAME, f"{job} is not failed, but {file} says so")
+                self._find(self.manifest, f"{job} is not failed, but {file} says so")
             if failed and record.status == "completed" and action.get("result"):
-                self._find(FILE_NAME, f"{job} is failed, but {file} says completed")
+                self._find(self.manifest, f"{job} is failed, but {file} says completed")
 
     def _find_orphans(self) -> None:
         own = is_dataset(self.folder)
