@@ -39,7 +39,7 @@ def main() -> None:
             found.append(segmenter(frame.image)[0])
         spent = (time.process_time() - begun) / len(frames)
         counts = detection_counts(truth, found)
-        words = ", ".join(f"{key} {value:.3g}" for key, value in counts.items())
+        words = ", ".join(f"{key} {value}" for key, value in counts.items())
         print(f"{method}: SEG {seg_score(truth, found):.3f}, {words}, {spent:.2f} s per frame")
 
 

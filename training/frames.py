@@ -10,13 +10,16 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from fovflow.segmentation.masks import odd_side
 from fovflow.segmentation.network import normalise
 
 PIXEL_UM = 1.3
 """Edge length of a pixel in what the network sees (µm)."""
 
-SIDE = 103
-"""Side of the box over which the surroundings are averaged (px)."""
+SURROUNDINGS_UM = 133.0
+"""Side of the box over which the surroundings are averaged (µm)."""
+
+SIDE = odd_side(SURROUNDINGS_UM / PIXEL_UM)
 
 
 @dataclass(frozen=True)

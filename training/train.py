@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cv2
 import torch
-from frames import PIXEL_UM, SIDE, Crops, lessons, read_outlined
+from frames import PIXEL_UM, SURROUNDINGS_UM, Crops, lessons, read_outlined
 from network import OUTPUTS, Network, loss_of
 from torch.nn import functional
 
@@ -73,7 +73,7 @@ def export(net: Network, out: Path, about: dict[str, object]) -> None:
         output_names=["said"],
         dynamic_axes={"frame": axes, "said": axes},
     )
-    text = json.dumps({"pixel_um": PIXEL_UM, "surroundings_um": SIDE * PIXEL_UM, **about}, indent=1)
+    text = json.dumps({"pixel_um": PIXEL_UM, "surroundings_um": SURROUNDINGS_UM, **about}, indent=1)
     out.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
 
 
