@@ -21,7 +21,7 @@ from fovflow.runs.store import BEAT_S, CURRENT, ENVIRONMENT, RunFolder
 GRACE_S = 10.0
 """Seconds that a job's own last words may take to arrive over a network file system."""
 
-INTERRUPT_S = 1.0
+INTERRUPT_S = 3.0
 """Seconds after which a job that ended without a word was not stopped with the run."""
 
 SILENT = "it ended without a word: killed, out of memory, or it could not start"
