@@ -1,5 +1,8 @@
 """Files that a user gives to a step are known by their content."""
 
+import pytest
+
+from fovflow.errors import ConfigError
 from fovflow.planning.pipeline import Pipeline
 from fovflow.simulation import MovieParams, simulate, write_movie
 
@@ -18,6 +21,8 @@ def test_other_weights_of_a_network_are_noticed(tmp_path, monkeypatch):
         return Pipeline(config).parameters("segment", "a").get("content")
 
     assert content() is None  # the name of a model that the package knows
+    with pytest.raises(ConfigError, match="the network weights is not there"):
+        Pipeline({**config, "segment": {"method": "unet", "model": "weights"}})
     (tmp_path / "weights").write_bytes(b"one")
     first = content()
     assert first is not None

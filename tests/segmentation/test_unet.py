@@ -102,6 +102,11 @@ def test_the_size_of_cells_is_limited():
     assert np.sort(small) == pytest.approx(np.sort(free[free <= 1500]))
 
 
+def test_pixels_in_which_no_cell_can_be_seen_are_refused():
+    with pytest.raises(ConfigError, match="too large for the network"):
+        get_segmenter("unet", pixel_um=50.0)
+
+
 # ---- files that are no networks
 
 
@@ -151,7 +156,9 @@ def test_weights_in_another_file_are_refused(tmp_path):
 def test_a_network_without_its_description_is_refused(tmp_path):
     network = copied(tmp_path)
     description = network.with_suffix(".json")
-    for text in ("", "[]", "{}", '{"pixel_um": 0, "surroundings_um": 1}', '{"pixel_um": "x"}'):
+    sizes = [f'{{"pixel_um": {px}, "surroundings_um": {side}}}' for px, side in
+             ((0, 1), (1e-6, 1), (1, -1), (1, 1e9), ("NaN", 1))]  # fmt: skip
+    for text in ("", "[]", "{}", '{"pixel_um": "x"}', *sizes):
         description.write_text(text)
         refused(network)
     description.unlink()

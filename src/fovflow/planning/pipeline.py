@@ -14,7 +14,7 @@ from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
 from fovflow.config.usersteps import StepConfig
 from fovflow.copying import OF_TIMES
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.layout import LOGS, Layout, fov_name, inspected
 from fovflow.planning.analysis import AnalysisPlan
 from fovflow.planning.dataset import DatasetPlan, plan_dataset
@@ -82,6 +82,7 @@ class Pipeline:
     ):
         self.is_main = is_main
         self.config: Config = parse_config(config)
+        _check_model(self.config.segment)
         self.layout = Layout(self.config.outdir)
         self.kept = self.config.kept()
         self.occupied: set[str] = set()
@@ -492,6 +493,17 @@ def problem_targets(pipeline: Pipeline) -> list[str]:
     """Return the targets that stand for datasets, or FOVs, that cannot be processed."""
     datasets = pipeline.datasets.items()
     return [pipeline.layout.problem(name) for name, plan in datasets if plan.problems]
+
+
+def _check_model(segment: Any) -> None:
+    """Refuse a network that is not there before anything is done; of others names are known."""
+    model = getattr(segment, "model", None)
+    if segment.method == "unet" and model is not None and not os.path.isfile(model):  # noqa: PTH113
+        raise ConfigError(
+            f"segment: unet: the network {model} is not there",
+            found=broken_link(model) or "no such file",
+            remedy="correct its path, or leave model out for the package's own",
+        )
 
 
 def last_files(pipeline: Pipeline, dataset: str) -> list[str]:

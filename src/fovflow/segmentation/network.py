@@ -27,6 +27,9 @@ TILE = 1024
 MARGIN = 112
 """What is seen around a tile, in pixels of the network; its answers there are not used."""
 
+PIXELS_UM = (0.1, 20.0)
+"""Least and greatest pixel size for which a network may be made (µm)."""
+
 STEP = 16
 """Sides of what the network is given are multiples of this."""
 
@@ -55,7 +58,7 @@ class Network:
             self._net = cv2.dnn.readNetFromONNX(np.frombuffer(_read(path), np.uint8))
             self._answer(np.zeros((STEP, STEP), np.float32))
         except (OSError, ValueError, cv2.error) as error:
-            raise _refused(path, str(error)) from error
+            raise _refused(path, error) from error
 
     def __call__(self, contrast: NDArray[np.float32]) -> Said:
         """Return what the network says of a normalised frame.
@@ -105,18 +108,20 @@ def read_description(path: Path) -> Description:
     """Read the description of a network; raises ConfigError if it is not there or not one."""
     try:
         found = json.loads(read_regular(path))
-        lengths = [float(found[key]) for key in ("pixel_um", "surroundings_um")]
+        about = Description(*(float(found[key]) for key in ("pixel_um", "surroundings_um")))
+        if not (PIXELS_UM[0] <= about.pixel_um <= PIXELS_UM[1] and 0 < about.surroundings_um < 1e4):
+            raise ValueError(f"lengths that no frame has: {about}")  # noqa: TRY301
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _refused(path, f"{type(error).__name__}: {error}") from error
-    if not all(0 < value < 1e4 for value in lengths):
-        raise _refused(path, f"the lengths {lengths} µm")
-    return Description(*lengths)
+        raise _refused(path, error) from error
+    return about
 
 
-def _refused(path: Path, found: str) -> ConfigError:
+def _refused(path: Path, error: Exception) -> ConfigError:
+    told = error.strerror if isinstance(error, OSError) else None
+    found = told or f"{type(error).__name__}: {error}".splitlines()[0][:200]
     return ConfigError(
-        f"segment: unet: {path.name} is not a network that fovflow can use",
-        found=found.splitlines()[0][:200] if found else "an empty message",
+        f"segment: unet: {path} is not a network that fovflow can use",
+        found=found,
         remedy="give an ONNX file made by training/train.py, with its JSON file beside it",
     )
 

@@ -10,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import UnetSegment
+from fovflow.errors import ConfigError
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.masks import Labels, check_pixel_um, number_objects, odd_side
 from fovflow.segmentation.network import BUILT_IN, Network, find_instances, normalise
+
+COARSEST = 8.0
+"""Pixels of a frame may be so many times as large as those of the network."""
 
 
 class UnetSegmenter(FrameSegmenter):
@@ -27,6 +31,12 @@ class UnetSegmenter(FrameSegmenter):
         self._settings = settings
         about = self._network.description
         self._factor = self._px / about.pixel_um
+        if self._factor > COARSEST:
+            raise ConfigError(
+                "segment: unet: the pixels are too large for the network to see cells in them",
+                found=f"{self._px:g} µm, where it was trained with {about.pixel_um:g} µm",
+                remedy="correct pixel_um of the dataset, or choose another method",
+            )
         self._side = odd_side(about.surroundings_um / about.pixel_um)
 
     def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
