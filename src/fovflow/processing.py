@@ -217,6 +217,55 @@ def extract(job: Job) -> None:
         write_csv(job.output.traces, traces)
 
 
+def browse(job: Job) -> None:
+    """Write what the report loads of one FOV: numbers of the cells, pictures, outlines."""
+    from fovflow.atomic import write_text
+    from fovflow.browsing import (
+        Channel,
+        numbers_script,
+        picture_size,
+        pictures_script,
+        shown_frames,
+    )
+    from fovflow.copying import missing_frames
+    from fovflow.units import SECONDS_PER
+
+    options, given, times = job.options, job.input, read_csv(job.input.times)
+    arguments, place = options["arguments"], (job.wildcards.dataset, int(job.wildcards.fov))
+    missing = missing_frames(times, _channel_of(given.seg_labeled))
+    with ExitStack() as stack:
+        labels = stack.enter_context(StackReader(given.seg_labeled))
+        channels = [
+            Channel(
+                (index := _channel_of(path)),
+                str(options["channels"][index]),
+                "fl" if path in given.fl else "pc",
+                stack.enter_context(StackReader(path)),
+            )
+            for path in dict.fromkeys([given.phase, *given.fl])
+        ]
+        frames = shown_frames(np.flatnonzero(~missing).tolist(), arguments["pictures"])
+        size = arguments["size_px"]
+        height, width = labels.shape[1:]
+        pixels = picture_size((height, width), size)
+        write_text(
+            job.output.pictures,
+            pictures_script(*place, channels, labels, frames, size),
+        )
+        about = {
+            "time": np.round(times["time_s"] / SECONDS_PER[options["time_units"]], 4).tolist(),
+            "unit": options["time_units"],
+            "missing": np.flatnonzero(missing).tolist(),
+            "width": width,
+            "height": height,
+            "scale": pixels[1] / width,
+            "pixel_um": options["pixel_um"],
+        }
+    traces = read_csv(given.traces)
+    links = read_csv(given.tracks, columns={"cell", "frame", "parent", "confidence"}.__contains__)
+    write_text(job.output.numbers, numbers_script(*place, traces, links, options["columns"], about))
+
+
 def user_step(job: Job) -> None:
     """Call a function of the user's own with one FOV."""
     from fovflow.usersteps import run_step, step_fov

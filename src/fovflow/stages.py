@@ -176,6 +176,19 @@ _TABLE = (
         frames_in_memory=10,
         all_channels=True,
     ),
+    Stage(
+        name="browse",
+        words="drawing the cells for the report",
+        files=(
+            StageFile("browse_numbers", of_fov("browse.js"), "cells, as the report loads them"),
+            StageFile(
+                "browse_pictures", of_fov("pictures.js"), "pictures, as the report loads them"
+            ),
+        ),
+        settings=("browse",),
+        frames_in_memory=8,
+        all_channels=True,
+    ),
 )
 
 STAGES = {stage.name: stage for stage in _TABLE}
@@ -188,7 +201,7 @@ STACKS = tuple(kind for kind, file in FILES.items() if file.pixel_bytes)
 """Kinds of npy stacks, in the order in which they are made."""
 
 TABLES = tuple(
-    kind for kind, file in reversed(FILES.items()) if not (file.pixel_bytes or file.role)
+    kind for kind, file in reversed(FILES.items()) if file.path.endswith(".csv") and not file.role
 )
 """Kinds of tables of which an FOV has one, the last first."""
 

@@ -7,9 +7,11 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Literal
+from typing import Literal, TypeVar
 
 from fovflow.errors import ConfigError
+
+T = TypeVar("T")
 
 Axes = str | Mapping[str, str]
 """Letters of all axes that are longer than one, outermost first, such as ``"TCYX"``; or names of
@@ -242,3 +244,15 @@ def parse_axes(axes: Axes) -> str | dict[str, str]:
         'the letters of the axes, outermost first, such as "TCYX" (P position, T time, C channel, '
         "Z z plane), or which axis is what, such as {z: time}"
     )
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """Return at most so many items, spread evenly over all.
+
+    Examples
+    --------
+    >>> spread("abcdef", 3)
+    ['a', 'c', 'e']
+    """
+    count = min(most, len(items))
+    return [items[i * len(items) // count] for i in range(count)]

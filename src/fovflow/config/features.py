@@ -134,6 +134,18 @@ DEFAULT_FEATURES: dict[str, tuple[str, ...]] = {
 """Features that are computed unless others are named."""
 
 
+NO_INTENSITY = frozenset(
+    {"background_mean", "saturated_fraction", "invalid_fraction", "intensity_px"}
+)
+
+
+def plotted_intensity(features: Sequence[str]) -> str | None:
+    """Return the feature to plot: the total intensity, else the first that is an intensity."""
+    if "intensity_total" in features:
+        return "intensity_total"
+    return next((name for name in features if name not in NO_INTENSITY), None)
+
+
 def find_features(kind: Kind, names: Sequence[str]) -> tuple[Feature, ...]:
     """Return the features of these names, built-in or of plug-ins.
 

@@ -156,6 +156,21 @@ class CropConfig(Section):
         return self
 
 
+class BrowseConfig(Section):
+    """Step 6: what the report holds of each FOV, so that one can look at single cells."""
+
+    pictures: int = Field(
+        20,
+        ge=0,
+        le=10_000,
+        description="Frames, spread evenly over the movie, that the report has pictures of; each "
+        "takes about 0.1 MB per FOV and channel. 0: none.",
+    )
+    size_px: int = Field(
+        768, ge=64, le=4096, description="Greatest width or height of a picture, in pixels."
+    )
+
+
 class CopyConfig(Section):
     """Step 1: raw file to npy stacks."""
 
@@ -225,6 +240,9 @@ class Config(Section):
     track: TrackConfig = Field(IouTrack(), description="Step 4: cells over time.")
     extract: ExtractConfig = Field(ExtractConfig(), description="Step 5: traces.")
     qc: QcConfig = Field(QcConfig(), description="Rules that decide which cells are good.")
+    browse: BrowseConfig = Field(
+        BrowseConfig(), description="Step 6: cells, for looking at them in the report."
+    )
     samples: Samples = Field(
         (),
         description="Samples that are merged into analysis/: the path of a TSV with the columns "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fovflow.config.features import plotted_intensity
 from fovflow.config.methods import (
     CORRECTORS,
     EXTRACT_REVISION,
@@ -47,6 +48,7 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
         "flat_field": _flat_field,
         "correct": _correct,
         "extract": _extract,
+        "browse": _browse,
     }
     return special[step](config, plan) if step in special else _section(config, step, plan)
 
@@ -118,4 +120,20 @@ def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
         "qc": config.qc.arguments(),
         "time_units": config.time_units,
         "revision": [EXTRACT_REVISION, QC_REVISION],
+    }
+
+
+def _browse(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    features = config.extract.features
+    intensity = plotted_intensity(features.fl)
+    area = [] if "area" not in features.pc else ["area_um2" if plan.pixel_um else "area"]
+    columns = [name if name == "area_um2" else f"{name}_ch_{plan.phase}" for name in area]
+    columns += [f"{intensity}_ch_{channel}" for channel in plan.fl] if intensity else []
+    return {
+        "arguments": config.browse.model_dump(),
+        "columns": columns,
+        "channels": plan.metadata(config.time_units)["channel_names"],
+        "pixel_um": plan.pixel_um,
+        "time_units": config.time_units,
+        "revision": STAGES["browse"].revision,
     }

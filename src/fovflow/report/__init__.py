@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-REPORT_REVISION = 1
+REPORT_REVISION = 2
 """Raised whenever the same results would give another page."""
 
 
@@ -48,7 +48,7 @@ def write_report(
             found="no folder with a processing_results.yaml",
             remedy="give the output folder of a run, or run the pipeline first",
         )
-    write_text(path, page(gather(folder, chosen, problems or {}), answer_in(folder)))
+    write_text(path, page(gather(folder, chosen, problems or {}, Path(path)), answer_in(folder)))
     # It is no longer the page that a job has recorded; a job writes its record after it.
     Path(Layout(Path(path).parent).log("report")).with_suffix(".json").unlink(missing_ok=True)
 

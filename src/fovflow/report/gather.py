@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64encode
 from collections import Counter
@@ -9,15 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.analysis.answer import comparisons_in
+from fovflow.config.features import FEATURES
 from fovflow.errors import FovflowError
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
-from fovflow.records import read_json
+from fovflow.records import read_json, read_json_object
 from fovflow.report.pictures import Picture, PictureBudget
 from fovflow.report.traces import TracePlot, plots_of
 from fovflow.results import FovResult, load_results
@@ -49,6 +52,10 @@ class FovSummary:
 
     index: int
     status: str
+    name: str = ""
+    """Name of its position, such as that of a well."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Addresses, relative to the page, of what the page loads of it: ``numbers``, ``pictures``."""
     step: str = ""
     error: str = ""
     at_frame: int | None = None
@@ -103,6 +110,8 @@ class DatasetSummary:
     content: dict[str, Any] = field(default_factory=dict)
     """Its ``processing_results.yaml``; empty where there is none."""
     problems: list[str] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
+    """Columns of the traces that can be looked at, with their words and units."""
     fovs: list[FovSummary] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     plots: list[TracePlot] = field(default_factory=list)
@@ -153,12 +162,18 @@ def find_datasets(outdir: Path) -> list[str]:
 
 
 def gather(
-    outdir: Path, names: Iterable[str], problems: Mapping[str, Iterable[str]]
+    outdir: Path, names: Iterable[str], problems: Mapping[str, Iterable[str]], page: Path
 ) -> list[DatasetSummary]:
-    """Return all that the report tells of the datasets named, in the order of their names."""
+    """Return all that the report tells of the datasets named, in the order of their names.
+
+    `page`: where the report will lie.
+    """
     chosen = sorted(names)
     budget = PictureBudget(len(chosen))
-    return [_dataset(outdir, name, problems.get(name, ()), budget) for name in chosen]
+    made = [_dataset(outdir, name, problems.get(name, ()), budget) for name in chosen]
+    for dataset in made:
+        _to_look_at(Layout(outdir), dataset, page.absolute().parent)
+    return made
 
 
 def _dataset(
@@ -183,6 +198,48 @@ def _dataset(
         found = [_recorded_problem(folder / "logs" / "problem.json")]
     summary.problems = [without_folders(text) for text in found]
     return summary
+
+
+def _to_look_at(layout: Layout, dataset: DatasetSummary, folder: Path) -> None:
+    """Fill in names of positions, and what the page can load of complete FOVs."""
+    made = (dataset.content.get("params") or {}).get("browse") or {}
+    channels = {str(index): name for index, name in (made.get("channels") or {}).items()}
+    dataset.columns = {name: column_words(name, channels) for name in made.get("columns") or ()}
+    names = read_json_object(layout.plan(dataset.name)).get("positions") or []
+    for fov in dataset.fovs:
+        if fov.index < len(names) and isinstance(names[fov.index], str):
+            fov.name = names[fov.index]
+        if fov.status != "complete":
+            continue
+        paths = {
+            kind: Path(layout.file(f"browse_{kind}", dataset.name, fov.index)).absolute()
+            for kind in ("numbers", "pictures")
+        }
+        if all(path.is_file() for path in paths.values()):
+            fov.files = {
+                kind: quote(os.path.relpath(path, folder).replace(os.sep, "/"))
+                for kind, path in paths.items()
+            }
+
+
+def column_words(column: str, channels: Mapping[Any, Any]) -> str:
+    """Return what a column of the traces holds, with its unit.
+
+    `channels`: their names by index, as text.
+
+    Examples
+    --------
+    >>> column_words("intensity_total_ch_1", {"1": "GFP"}), column_words("area_um2", {})
+    ('GFP: intensity total (counts)', 'area (µm²)')
+    """
+    feature, _, channel = column.rpartition("_ch_")
+    if not feature:
+        return {"area_um2": "area (µm²)"}.get(column, column.replace("_", " "))
+    unit = FEATURES[feature].unit if feature in FEATURES else "1"
+    words = feature.replace("_", " ") + ("" if unit == "1" else f" ({unit})")
+    if feature in FEATURES and FEATURES[feature].kind == "pc":
+        return words
+    return f"{channels.get(channel) or f'channel {channel}'}: {words}"
 
 
 def _recorded_problem(path: Path) -> str:

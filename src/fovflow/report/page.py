@@ -5,9 +5,13 @@ Its markup stands in ``templates/``, its words here.
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -19,14 +23,14 @@ import fovflow
 from fovflow.quality import RULES
 from fovflow.report.charts import LINES, frame_chart, trace_chart
 from fovflow.report.gather import Answer, DatasetSummary, FovSummary, without_folders
-from fovflow.report.traces import spread
 from fovflow.stages import STAGES
-from fovflow.units import format_ranges, number, ticks
+from fovflow.units import format_ranges, number, spread, ticks
 
 MOST_ROWS = 2000
 """FOVs of a dataset in the table, at most: a page of more rows is slow to open."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_BROWSER = "browser.js"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BETWEEN_TAGS = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
 
@@ -38,9 +42,17 @@ def page(datasets: Sequence[DatasetSummary], answer: Answer | None = None) -> st
     failed = sum(fov.status == "failed" for fov in fovs)
     problems = sum(bool(dataset.problems) for dataset in datasets)
     template = templates().get_template("page.html.j2")
+    browser, policy = "", _POLICY
+    if any(fov.files for fov in fovs):
+        browser = _text(_BROWSER)
+        digest = b64encode(sha256(browser.encode()).digest()).decode()
+        # The script of the page, and files beside it; nothing from elsewhere.
+        policy += f" blob:; script-src 'sha256-{digest}' 'self'"
     return template.render(
         version=fovflow.__version__,
-        policy=_POLICY,
+        policy=policy,
+        browser=Markup(browser),
+        index=Markup(_index(datasets)) if browser else "",
         datasets=datasets,
         answer=answer or Answer(),
         headline=_headline(len(fovs), complete, failed, problems),
@@ -71,7 +83,45 @@ def templates() -> jinja2.Environment:
 
 def _source(name: str) -> str:
     """Return a template without the line breaks between its tags: they are not in the page."""
-    return _BETWEEN_TAGS.sub("", (files("fovflow.report") / "templates" / name).read_text("utf-8"))
+    return _BETWEEN_TAGS.sub("", _text(name))
+
+
+def _text(name: str) -> str:
+    return (files("fovflow.report") / "templates" / name).read_text("utf-8")
+
+
+def _index(datasets: Sequence[DatasetSummary]) -> str:
+    """Return what the browser is told at the start, as JSON that cannot end its element."""
+    told = {
+        "datasets": [
+            {
+                "name": dataset.name,
+                "columns": dataset.columns,
+                "shown": list(dataset.columns),
+                "fovs": [_index_of(fov) for fov in dataset.fovs],
+            }
+            for dataset in datasets
+            if dataset.fovs
+        ],
+        "rules": {rule: rule_words(rule) for rule in RULES},
+    }
+    text = json.dumps(told, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _index_of(fov: FovSummary) -> dict[str, Any]:
+    objects = [] if fov.objects is None else fov.objects.values.tolist()
+    return {
+        "index": fov.index,
+        "name": fov.name,
+        "status": fov.status,
+        "cells": fov.cells,
+        "good": fov.good_cells,
+        "median_frames": fov.median_frames,
+        "flagged": sum(fov.frame_flags.values()) if fov.series else None,
+        "objects": [value if math.isfinite(value) else None for value in objects],
+        **fov.files,
+    }
 
 
 def _shown(value: object) -> Markup:

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.overlay import colour_of, draw_overlay, first_middle_last
-from fovflow.report.traces import spread
 from fovflow.results import FovResult
 from fovflow.stacks import StackReader
-from fovflow.units import format_ranges
+from fovflow.units import format_ranges, spread
 
 FOVS_PER_DATASET = 12
 FOVS_PER_REPORT = 48

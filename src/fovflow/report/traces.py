@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fovflow.config.features import DEFAULT_FEATURES, FEATURES
-
-T = TypeVar("T")
+from fovflow.config.features import DEFAULT_FEATURES, FEATURES, plotted_intensity
+from fovflow.units import spread
 
 CAPACITY_ROWS = 2_000_000
 """Rows that are held at once for one plot; beyond this, every second cell is let go."""
-
-
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """Return at most so many items, spread evenly over all."""
-    count = min(most, len(items))
-    return [items[i * len(items) // count] for i in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +107,6 @@ class TracePlot:
     sample: TraceSample
 
 
-_NO_INTENSITY = frozenset(
-    {"background_mean", "saturated_fraction", "invalid_fraction", "intensity_px"}
-)
 _TITLES = {"intensity_total": "total intensity", "intensity_mean": "mean intensity"}
 
 
@@ -131,7 +121,7 @@ def plots_of(content: Mapping[str, Any]) -> list[TracePlot]:
     chosen = (extract.get("arguments") or {}).get("features") or {}
     plots = []
     for channel in channels.get("fl") or ():
-        feature = _intensity(chosen.get("fl") or DEFAULT_FEATURES["fl"])
+        feature = plotted_intensity(chosen.get("fl") or DEFAULT_FEATURES["fl"])
         if feature is not None:
             name = names.get(channel, f"channel {channel}")
             plots.append(_plot(f"{feature}_ch_{channel}", feature, str(name)))
@@ -141,13 +131,6 @@ def plots_of(content: Mapping[str, Any]) -> list[TracePlot]:
         elif channels.get("pc") is not None:
             plots.append(_plot(f"area_ch_{channels['pc']}", "area", "cells"))
     return plots
-
-
-def _intensity(features: Sequence[str]) -> str | None:
-    """Return the feature to plot: the total intensity, else the first that is an intensity."""
-    if "intensity_total" in features:
-        return "intensity_total"
-    return next((name for name in features if name not in _NO_INTENSITY), None)
 
 
 def _plot(column: str, feature: str, name: str) -> TracePlot:

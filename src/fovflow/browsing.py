@@ -1,0 +1,288 @@
+"""What the report loads of one FOV when somebody looks at it: numbers, pictures and outlines.
+
+Each is a script that hands plain data to the page, since a page that is opened from disk may load
+scripts and nothing else. ``docs/report.md`` describes the form.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.labels import find_runs, padded_size
+from fovflow.stacks import StackReader
+from fovflow.units import spread
+
+LEVELS = 1023
+"""Steps in which a cell's lowest to highest value are told; 0 stands for no value."""
+_QUALITY = 72
+_SAMPLED = 5
+"""Frames that the range of grey levels is taken from."""
+_TOLERANCE_PX = 0.6
+"""How far an outline may lie beside the cell's, in pixels of the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel to show; `stack` is open."""
+
+    index: int
+    name: str
+    kind: str
+    stack: StackReader
+
+
+def numbers_script(
+    dataset: str,
+    fov: int,
+    traces: Mapping[str, NDArray[Any]],
+    links: Mapping[str, NDArray[Any]],
+    columns: Sequence[str],
+    about: Mapping[str, Any],
+) -> str:
+    """Return the script with the numbers of one FOV's cells.
+
+    Parameters
+    ----------
+    dataset, fov
+        Which FOV.
+    traces : mapping of str to (n,) arrays
+        The FOV's table of traces.
+    links : mapping of str to (m,) arrays
+        ``cell``, ``frame``, ``parent`` and ``confidence`` of its table of tracks.
+    columns : sequence of str
+        The traces' columns to hand over; one that the table lacks is left out.
+    about : mapping
+        What else the page is told: times, sizes, names.
+    """
+    shown = [name for name in columns if name in traces]
+    cell, frame = (np.asarray(traces[name], np.int64) for name in ("cell", "frame"))
+    order = np.lexsort((frame, cell))
+    cell, frame = cell[order], frame[order]
+    ids, first, counts = np.unique(cell, return_index=True, return_counts=True)
+    flags = np.asarray(traces["flags"], object)[order]
+    good = np.asarray(traces["good"], bool)[order]
+    verdicts, code = np.unique(
+        [f"{int(g)}{text}" for g, text in zip(good.tolist(), flags.tolist(), strict=True)],
+        return_inverse=True,
+    )
+    parts = [
+        ids.astype("<u4").tobytes(),
+        counts.astype("<u2").tobytes(),
+        _parents(ids, links).astype("<u4").tobytes(),
+        _packed(np.diff(frame, prepend=0), first, frame),
+    ]
+    for axis in "xy":
+        place = np.rint(np.asarray(traces[f"position_{axis}"], np.float64)[order] * about["scale"])
+        whole = place.astype(np.int64)
+        parts.append(_packed(np.diff(whole, prepend=0), first, whole))
+    parts += [
+        _packed(np.diff(code, prepend=0), first, code),
+        _confidences(cell, frame, links).tobytes(),
+    ]
+    for name in shown:
+        values = np.asarray(traces[name], np.float64)[order]
+        low, high, steps = _levels(values, first, counts)
+        parts += [low.astype("<f4").tobytes(), high.astype("<f4").tobytes()]
+        parts.append(_packed(np.diff(steps, prepend=0), first, steps))
+    told = {
+        **about,
+        "columns": shown,
+        "verdicts": [[text[0] == "1", text[1:]] for text in verdicts.tolist()],
+        "cells": len(ids),
+        "rows": len(cell),
+        "data": b64encode(zlib.compress(b"".join(parts), 9)).decode("ascii"),
+    }
+    return _script("numbers", dataset, fov, told)
+
+
+def pictures_script(
+    dataset: str,
+    fov: int,
+    channels: Sequence[Channel],
+    labels: StackReader,
+    frames: Sequence[int],
+    size_px: int,
+) -> str:
+    """Return the script with pictures of frames, and the outlines of the cells in them.
+
+    `labels`: (T, Y, X), ids over time. `frames`: those to show. `size_px`: greatest width or height
+    of a picture. One frame of each stack is in memory at a time.
+    """
+    height, width = picture_size(labels.shape[1:], size_px)
+    told = {
+        "frames": list(frames),
+        "width": width,
+        "height": height,
+        "channels": [
+            {"index": each.index, "name": each.name, "kind": each.kind} for each in channels
+        ],
+        "images": [_jpegs(each, frames, (height, width)) for each in channels],
+        "outlines": [_outlines(_smaller(labels.frame(t), height, width)) for t in frames],
+    }
+    return _script("pictures", dataset, fov, told)
+
+
+def picture_size(shape: Sequence[int], size_px: int) -> tuple[int, int]:
+    """Return height and width of the pictures of frames of this shape."""
+    scale = min(1.0, size_px / max(shape))
+    height, width = (max(1, round(n * scale)) for n in shape)
+    return height, width
+
+
+def shown_frames(acquired: Sequence[int], most: int) -> list[int]:
+    """Return at most so many frames, spread evenly, the last one among them."""
+    chosen = spread(acquired, most)
+    return [*chosen[:-1], acquired[-1]] if chosen else []
+
+
+def _script(kind: str, dataset: str, fov: int, told: Mapping[str, Any]) -> str:
+    """Return ``fovflow.KIND(dataset, fov, {…});``: ASCII, so that no name can end the script."""
+    text = json.dumps(told, separators=(",", ":"), allow_nan=False)
+    return f"fovflow.{kind}({json.dumps(dataset)},{fov},{text});\n"
+
+
+def _parents(ids: NDArray[np.int64], links: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Return each cell's parent, 0 where it has none."""
+    found = np.zeros(len(ids), np.int64)
+    has = np.asarray(links["parent"], np.int64) > 0
+    cells, parents = (np.asarray(links[name], np.int64)[has] for name in ("cell", "parent"))
+    where = np.searchsorted(ids, cells).clip(0, max(len(ids) - 1, 0))
+    if len(ids):
+        known = ids[where] == cells
+        found[where[known]] = parents[known]
+    return found
+
+
+def _confidences(
+    cell: NDArray[np.int64], frame: NDArray[np.int64], links: Mapping[str, NDArray[Any]]
+) -> NDArray[np.uint8]:
+    """Return for each row the confidence of the link to the cell's frame before, in 254ths.
+
+    255 stands for none.
+    """
+    found = np.full(len(cell), 255, np.uint8)
+    value = np.asarray(links["confidence"], np.float64)
+    keys = np.asarray(links["cell"], np.int64) << 32 | np.asarray(links["frame"], np.int64)
+    order = np.argsort(keys, kind="stable")
+    where = np.searchsorted(keys[order], cell << 32 | frame).clip(0, max(len(keys) - 1, 0))
+    if len(keys):
+        rows = order[where]
+        known = (keys[rows] == (cell << 32 | frame)) & np.isfinite(value[rows])
+        found[known] = np.rint(value[rows[known]].clip(0, 1) * 254).astype(np.uint8)
+    return found
+
+
+def _packed(change: NDArray[np.int64], first: NDArray[np.int64], whole: NDArray[np.int64]) -> bytes:
+    """Return changes from row to row as bytes: at each cell's first row what it begins with.
+
+    Signs go into the lowest bit, and lower bytes stand before upper ones: both compress well.
+    """
+    change = change.copy()
+    change[first] = whole[first]
+    unsigned = np.where(change < 0, -2 * change - 1, 2 * change).astype("<u2")
+    return (unsigned & 255).astype(np.uint8).tobytes() + (unsigned >> 8).astype(np.uint8).tobytes()
+
+
+def _levels(
+    values: NDArray[np.float64], first: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return each cell's lowest and highest value, and each row's place between them."""
+    if not len(first):
+        return np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
+    finite = np.isfinite(values)
+    low = np.minimum.reduceat(np.where(finite, values, np.inf), first)
+    high = np.maximum.reduceat(np.where(finite, values, -np.inf), first)
+    none = ~np.isfinite(low)
+    low, high = np.where(none, 0, low), np.where(none, 0, high)
+    low, high = (each.astype(np.float32).astype(np.float64) for each in (low, high))
+    start, span = np.repeat(low, counts), np.repeat(high - low, counts)
+    part = np.divide(values - start, span, out=np.zeros_like(values), where=finite & (span > 0))
+    steps = 1 + np.rint(part.clip(0, 1) * (LEVELS - 1)).astype(np.int64)
+    return low, high, np.where(finite, steps, 0)
+
+
+def _smaller(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Return the pixels nearest to those of a picture of this size."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
+        for new, old in zip((height, width), image.shape, strict=True)
+    )
+    return np.ascontiguousarray(image[np.ix_(rows, columns)])
+
+
+def _jpegs(channel: Channel, frames: Sequence[int], size: tuple[int, int]) -> list[str]:
+    """Return grey JPEG pictures as base64: all of a channel with the same range of counts."""
+    some = [_resized(channel.stack.frame(t), size).ravel() for t in spread(frames, _SAMPLED)]
+    between = (0.3, 99.8) if channel.kind == "pc" else (50, 99.95)
+    low, high = np.percentile(np.concatenate(some), between) if some else (0.0, 1.0)
+    found = []
+    for t in frames:
+        image = _resized(channel.stack.frame(t), size)
+        part = ((image - low) / max(high - low, 1e-6)).clip(0, 1)
+        if channel.kind != "pc":
+            part **= 0.7  # dim cells keep steps enough to be made brighter on the page
+        grey = np.rint(part * 255).astype(np.uint8)
+        _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        found.append(b64encode(data.tobytes()).decode("ascii"))
+    return found
+
+
+def _resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    plain = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0, neginf=0.0)
+    if plain.shape == size:
+        return plain
+    made: NDArray[np.float32] = cv2.resize(plain, size[::-1], interpolation=cv2.INTER_AREA)
+    return made
+
+
+def _outlines(labels: NDArray[Any]) -> str:
+    """Return the cells' outlines in a picture, deflated and as base64.
+
+    For each outline five numbers of 16 bits: id (lower and upper half), number of points, x and y
+    of the first; then the steps to the others, two signed bytes each.
+    """
+    parts: list[bytes] = []
+    for label, points in _polygons(labels):
+        steps = np.diff(points, axis=0).clip(-127, 127).astype(np.int8)
+        head = [label & 0xFFFF, label >> 16, len(points), *points[0].tolist()]
+        parts += [np.array(head, "<u2").tobytes(), steps.tobytes()]
+    return b64encode(zlib.compress(b"".join(parts), 9)).decode("ascii")
+
+
+def _polygons(labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    """Yield id and corners, (n, 2) x and y, of each piece of each cell of a picture."""
+    at, length, value = find_runs(labels, np.empty(padded_size(labels), bool))
+    ids, of = np.unique(value, return_inverse=True)
+    y, x = np.divmod(at, labels.shape[1])
+    low = np.full((2, len(ids)), max(labels.shape))
+    high = np.zeros_like(low)
+    for axis, (start, stop) in enumerate(((y, y + 1), (x, x + length))):
+        np.minimum.at(low[axis], of, start)
+        np.maximum.at(high[axis], of, stop)
+    for label, (y0, x0), (y1, x1) in zip(ids.tolist(), low.T, high.T, strict=True):
+        mask = (labels[y0:y1, x0:x1] == label).astype(np.uint8)
+        found, _ = cv2.findContours(
+            mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(int(x0), int(y0))
+        )
+        for contour in found:
+            corners = cv2.approxPolyDP(contour, _TOLERANCE_PX, True).reshape(-1, 2)
+            yield label, _short_steps(np.asarray(corners, np.int32))
+
+
+def _short_steps(corners: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return corners with further ones between those that lie more than 127 pixels apart."""
+    pieces = [corners[:1]]
+    for a, b in zip(corners[:-1], corners[1:], strict=True):
+        many = int(np.abs(b - a).max() // 128) + 1
+        steps = np.arange(1, many + 1)[:, None] / many
+        pieces.append(np.rint(a + (b - a) * steps).astype(np.int32))
+    return np.concatenate(pieces)
