@@ -6,6 +6,7 @@ scripts and nothing else. ``docs/report.md`` describes the form.
 
 from __future__ import annotations
 
+import itertools
 import json
 import zlib
 from base64 import b64encode
@@ -45,6 +46,7 @@ def numbers_script(
     fov: int,
     traces: Mapping[str, NDArray[Any]],
     links: Mapping[str, NDArray[Any]],
+    *,
     columns: Sequence[str],
     about: Mapping[str, Any],
 ) -> str:
@@ -109,6 +111,7 @@ def pictures_script(
     fov: int,
     channels: Sequence[Channel],
     labels: StackReader,
+    *,
     frames: Sequence[int],
     size_px: int,
 ) -> str:
@@ -281,7 +284,7 @@ def _polygons(labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int32]]]:
 def _short_steps(corners: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return corners with further ones between those that lie more than 127 pixels apart."""
     pieces = [corners[:1]]
-    for a, b in zip(corners[:-1], corners[1:], strict=True):
+    for a, b in itertools.pairwise(corners):
         many = int(np.abs(b - a).max() // 128) + 1
         steps = np.arange(1, many + 1)[:, None] / many
         pieces.append(np.rint(a + (b - a) * steps).astype(np.int32))

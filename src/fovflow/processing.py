@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +22,7 @@ from fovflow.tables import read_csv, write_csv
 
 if TYPE_CHECKING:
     from fovflow.readers import RawReader
+    from fovflow.tracking.edits import Edit
 
 
 class Job(Protocol):
@@ -143,11 +144,15 @@ def correct(job: Job) -> None:
 def track(job: Job) -> None:
     """Give the cells of one FOV one id over time."""
     from fovflow.tracking import get_tracker, link_frames, relabel_frames
+    from fovflow.tracking.edits import edited
 
     missing = _missing(job, job.input.labels)
     with StackReader(job.input.labels) as seg:
         tracker = get_tracker(**job.options["arguments"])
         lineage = link_frames(tracker, _frames(job, seg, "link"), missing)
+        if said := job.options.get("corrections"):
+            lineage, told = edited(lineage, list(_edits(seg, said)))
+            job.note(f"corrections: {len(said) - len(told)} of {len(said)} followed {told or ''}")
         job.note(f"{lineage.n_cells} cells")
         job.measure(n_cells=lineage.n_cells)
         with StackWriter(job.output.labeled, seg.shape, lineage.dtype) as out:
@@ -156,12 +161,30 @@ def track(job: Job) -> None:
     write_csv(job.output.tracks, lineage.links)
 
 
+def _edits(seg: StackReader, said: Sequence[Mapping[str, Any]]) -> Iterator[Edit]:
+    """Yield people's corrections of tracks with the labels at their places, 0 where none is."""
+    from fovflow.corrections import Correction, label_near
+    from fovflow.tracking.edits import Edit
+
+    def label(t: int, x: float, y: float) -> int:
+        return label_near(seg.frame(t), x, y) if t < len(seg) else 0
+
+    for number, values in enumerate(said, 1):
+        each = Correction.from_json(values, number)
+        edit = Edit(each.action, each.frame, label(each.frame, each.x, each.y), each.place)
+        if each.target is not None:
+            frame = each.target[0]
+            edit = dataclasses.replace(edit, target_frame=frame, target_label=label(*each.target))
+        yield edit
+
+
 def extract(job: Job) -> None:
     """Measure the cells of one FOV over time, and judge them.
 
     What a channel lacks in a frame is empty in the table, and no reason to reject the cell.
     """
     from fovflow.copying import missing_frames
+    from fovflow.corrections import Correction, with_verdicts
     from fovflow.features import get_extractor, measure_frames
     from fovflow.quality import judge, ledger
     from fovflow.rowfile import RowFile
@@ -211,6 +234,10 @@ def extract(job: Job) -> None:
             ),
             **options["qc"],
         )
+        if said := options.get("corrections"):
+            read = [Correction.from_json(values, n) for n, values in enumerate(said, 1)]
+            traces, told = with_verdicts(traces, read)
+            job.note(f"corrections: {len(said) - len(told)} of {len(said)} followed {told or ''}")
         found = ledger(traces)
         job.note(f"detected and kept: {found}")
         job.measure(n_cells=found["cells"]["detected"], n_good_cells=found["cells"]["kept"])
@@ -250,7 +277,7 @@ def browse(job: Job) -> None:
         pixels = picture_size((height, width), size)
         write_text(
             job.output.pictures,
-            pictures_script(*place, channels, labels, frames, size),
+            pictures_script(*place, channels, labels, frames=frames, size_px=size),
         )
         about = {
             "time": np.round(times["time_s"] / SECONDS_PER[options["time_units"]], 4).tolist(),
@@ -263,7 +290,10 @@ def browse(job: Job) -> None:
         }
     traces = read_csv(given.traces)
     links = read_csv(given.tracks, columns={"cell", "frame", "parent", "confidence"}.__contains__)
-    write_text(job.output.numbers, numbers_script(*place, traces, links, options["columns"], about))
+    write_text(
+        job.output.numbers,
+        numbers_script(*place, traces, links, columns=options["columns"], about=about),
+    )
 
 
 def user_step(job: Job) -> None:

@@ -90,6 +90,11 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
             if (pixels := pixels_of(layout.record("copy", dataset, fov)))
         },
         "problems": list(plan.problems),
+        **(
+            {"corrections_not_followed": pipeline.unmet_corrections(dataset)}
+            if pipeline.corrections
+            else {}
+        ),
     }
 
 
@@ -200,6 +205,11 @@ def describe_outcome(pipeline: Pipeline) -> str:
         lines += [
             f"  {format_fovs([fov])}: a person's verdicts are not used: {reason}"
             for fov, reason in stale.items()
+        ]
+        lines += [
+            f"  {format_fovs([fov])}: a correction is not followed: {reason}"
+            for fov, reasons in pipeline.unmet_corrections(name).items()
+            for reason in reasons
         ]
         if stale:
             lines.append(f"  to do: fovflow verdicts {pipeline.layout.outdir} --carry-over")

@@ -66,7 +66,8 @@ def axis_of(values: Array, start: float, end: float, *, log: bool | None = None)
     if log is None:
         log = low > 0 and high > _SPREAD * low
     if log:
-        low, high = float(values.min()), float(values.max())
+        low = float(values.min()) if values.min() > 0 else low  # rare ones below go to the end
+        high = float(values.max())
         return Axis(low / (high / low) ** 0.05, high * (high / low) ** 0.05, start, end, log=True)
     reach = 0.5 * (high - low)
     low, high = max(float(values.min()), low - reach), min(float(values.max()), high + reach)

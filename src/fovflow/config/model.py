@@ -243,6 +243,12 @@ class Config(Section):
     browse: BrowseConfig = Field(
         BrowseConfig(), description="Step 6: cells, for looking at them in the report."
     )
+    corrections: Annotated[str, AfterValidator(user_path)] | None = Field(
+        None,
+        min_length=1,
+        description="What people say of cells: the corrections.csv that the report saves; null is "
+        "none. docs/report.md tells more.",
+    )
     samples: Samples = Field(
         (),
         description="Samples that are merged into analysis/: the path of a TSV with the columns "

@@ -14,6 +14,7 @@ from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
 from fovflow.config.usersteps import StepConfig
 from fovflow.copying import OF_TIMES
+from fovflow.corrections import of_step, read_corrections, unmet
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.layout import LOGS, Layout, fov_name, inspected
 from fovflow.planning.analysis import AnalysisPlan
@@ -38,6 +39,7 @@ from fovflow.states import (
     to_run,
     write_wanted,
 )
+from fovflow.tables import read_csv
 from fovflow.units import format_fovs
 from fovflow.userfiles import broken_link
 from fovflow.usersteps import FROM
@@ -93,6 +95,8 @@ class Pipeline:
         self._sha256: dict[str, str | None] = {}
         self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
         self._wanted: dict[tuple[str, str], Wanted] = {}
+        path = self.config.corrections
+        self.corrections = {} if path is None else read_corrections(path)
         self.datasets = {name: self._plan(name) for name in self.config.datasets}
         for name, source in self._sources.items():
             if source.files is None:
@@ -324,7 +328,7 @@ class Pipeline:
         return WantedJob(stage.name, record, wanted, tuple(kept), tuple(makes), tuple(inputs))
 
     def _wanted_of(self, step: str, dataset: str, fov: str) -> Wanted:
-        if step in self.user_steps:
+        if step in self.user_steps or self._corrections(step, dataset, fov):
             return Wanted.of(self.parameters(step, dataset, fov))
         if (step, dataset) not in self._wanted:
             self._wanted[step, dataset] = Wanted.of(self.parameters(step, dataset))
@@ -375,7 +379,13 @@ class Pipeline:
                 made = step_parameters(self.config, step, plan)
                 made |= self._content(step, Place(dataset, "000", "0"))
             self._parameters[step, dataset] = made
-        return self._parameters[step, dataset]
+        made, said = self._parameters[step, dataset], self._corrections(step, dataset, fov)
+        return made | {"corrections": said} if said else made
+
+    def _corrections(self, step: str, dataset: str, fov: int | str | None) -> list[dict[str, Any]]:
+        """Return what people say of an FOV's cells, as far as a step takes it into account."""
+        of_fov = self.corrections.get((dataset, int(fov)), []) if fov not in (None, "") else []
+        return [each.to_json() for each in of_step(step, of_fov)]
 
     def _content(self, step: str, place: Place) -> dict[str, Any]:
         """Return digests of what a user gives to a step, by name; see `fovflow.states.CONTENT`."""
@@ -421,6 +431,37 @@ class Pipeline:
         found = {fov: find_verdicts(self.layout.file("traces", dataset, fov))[1] for fov in fovs}
         return {fov: reason for fov, reason in found.items() if reason}
 
+    def unmet_corrections(self, dataset: str) -> dict[int, list[str]]:
+        """Return by FOV which of people's corrections its tables do not follow."""
+        found = {}
+        for fov in self.datasets[dataset].fovs:
+            names = (self.layout.file(kind, dataset, fov) for kind in ("traces", "tracks"))
+            traces, tracks = map(Path, names)
+            said = self.corrections.get((dataset, fov), [])
+            if said and traces.is_file() and tracks.is_file():
+                found[fov] = unmet(
+                    read_csv(traces, columns=lambda name: name.startswith(_PLACES)),
+                    read_csv(tracks, columns=_LINEAGE.__contains__),
+                    said,
+                )
+        return {fov: told for fov, told in found.items() if told}
+
+    def stray_corrections(self) -> str:
+        """Return which corrections are of no FOV that is processed; empty where all are."""
+        stray = {
+            place: len(said)
+            for place, said in self.corrections.items()
+            if place[0] not in self.datasets or place[1] not in self.datasets[place[0]].fovs
+        }
+        if not stray:
+            return ""
+        places = ", ".join(f"FOV {fov} of {name}" for name, fov in sorted(stray)[:10])
+        more = f" and {len(stray) - 10} others" if len(stray) > 10 else ""
+        return (
+            f"corrections: {sum(stray.values())} lines are of FOVs that are not processed: "
+            f"{places}{more}"
+        )
+
     def summary(self, *, problems: bool = True) -> str:
         """Return one line per dataset: what will be processed, and what cannot be."""
         lines = []
@@ -435,6 +476,7 @@ class Pipeline:
                 lines += [f"{name}: warning: {text}" for text in plan.header.warnings]
             if problems:
                 lines += [f"{name}: {text}" for text in plan.problems]
+        lines += [f"warning: {stray}"] if (stray := self.stray_corrections()) else []
         lines += [
             f"warning: step {name}: "
             + (broken_link(step.script) or f"there is no script {step.script}")
@@ -442,6 +484,10 @@ class Pipeline:
             if self._digest(step.script) is None
         ]
         return "\n".join(lines)
+
+
+_PLACES = ("position_", "bbox_", "cell", "frame", "good", "flags")
+_LINEAGE = frozenset({"cell", "frame", "parent"})
 
 
 def _stage_of(step: StepConfig) -> Stage:

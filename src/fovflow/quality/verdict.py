@@ -26,6 +26,12 @@ RULES: dict[str, str] = {
 }
 """All rules, in the order in which their names stand in `flags`."""
 
+PEOPLE: dict[str, str] = {
+    "accepted": "A person accepted the cell.",
+    "rejected": "A person rejected the cell.",
+}
+"""What stands in `flags` of cells that people have judged."""
+
 NEEDS: dict[str, str] = {
     "saturation": "saturated_fraction", "invalid": "invalid_fraction", "area_jump": "area",
     "merge": "area", "focus": "sharpness",
@@ -215,7 +221,7 @@ def ledger(columns: Mapping[str, ArrayLike]) -> dict[str, Any]:
     which = np.fromiter((known.setdefault(text, len(known)) for text in flags), np.int32, good.size)
     texts = np.array(list(known), object)
     reasons = {}
-    for name in RULES:
+    for name in (*RULES, *PEOPLE):
         carries = np.array([name in text.split(";") for text in texts.tolist()], bool)[which]
         if carries.any():
             reasons[name] = {

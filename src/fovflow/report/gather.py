@@ -262,6 +262,7 @@ def _fov(
     )
     notes: list[str] = []
     _frames(Layout(outdir), summary, dataset, notes)
+    notes += map(str, (dataset.content.get("corrections_not_followed") or {}).get(fov.index, ()))
     table = None
     if fov.status == "complete" and fov.traces_path is not None:
         if fov.stale_verdicts:

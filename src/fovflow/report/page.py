@@ -20,7 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 import fovflow
-from fovflow.quality import RULES
+from fovflow.quality import PEOPLE, RULES
 from fovflow.report.charts import LINES, frame_chart, trace_chart
 from fovflow.report.gather import Answer, DatasetSummary, FovSummary, without_folders
 from fovflow.stages import STAGES
@@ -103,7 +103,7 @@ def _index(datasets: Sequence[DatasetSummary]) -> str:
             for dataset in datasets
             if dataset.fovs
         ],
-        "rules": {rule: rule_words(rule) for rule in RULES},
+        "rules": {rule: rule_words(rule) for rule in (*RULES, *PEOPLE)},
     }
     text = json.dumps(told, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
@@ -168,7 +168,7 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 
 def rule_words(rule: str) -> str:
     """Return what a quality rule says of a cell."""
-    return RULES.get(rule, rule).rstrip(".")
+    return (RULES | PEOPLE).get(rule, rule).rstrip(".")
 
 
 def status_words(fov: FovSummary) -> str:

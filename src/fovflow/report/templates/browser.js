@@ -117,10 +117,11 @@ const fovflow = (() => {
       }
       values[column] = found;
     }
-    const place = new Map();
+    const place = new Map(), owner = new Uint32Array(n);
+    for (let i = 0; i < m; i++) owner.fill(i, first[i], first[i + 1]);
     id.forEach((each, i) => place.set(each, i));
     delete told.data;
-    return { ...told, id, parent, first, frame, x, y, verdict, confidence, values, place };
+    return { ...told, id, parent, first, frame, x, y, verdict, confidence, values, place, owner };
   }
   async function image(pictures, channel, i) {
     const key = `${channel} ${i}`;
@@ -182,19 +183,28 @@ const fovflow = (() => {
     });
     keep();
   }
+  function grouped(frames) {
+    const found = new Map();
+    frames.forEach((frame, row) => { if (found.has(frame)) found.get(frame).push(row); else found.set(frame, [row]); });
+    return found;
+  }
+  function cellOf(data, each) {
+    const seen = data.seen ??= new WeakMap();
+    if (!seen.has(each)) {
+      const rows = (data.byFrame ??= grouped(data.frame)).get(each.frame) ?? [];
+      const away = (row) => Math.hypot(data.x[row] / data.scale - each.x, data.y[row] / data.scale - each.y);
+      const row = rows.reduce((best, other) => (best < 0 || away(other) < away(best) ? other : best), -1);
+      seen.set(each, row >= 0 && away(row) < 15 ? data.owner[row] : -1);
+    }
+    return seen.get(each);
+  }
   function verdictOf(key, data, i) {
     const of = said(key, data, i).filter((each) => each.action === "accept" || each.action === "reject");
     return of.length ? of[of.length - 1].action : "";
   }
   function said(key, data, i) {
     const { dataset, index: fov } = files.get(key);
-    return kept.corrections.filter((each) => each.dataset === dataset && each.fov === fov && at(data, i, each));
-  }
-  function at(data, i, place) {
-    for (let row = data.first[i]; row < data.first[i + 1]; row++) {
-      if (data.frame[row] === place.frame) return Math.hypot(data.x[row] / data.scale - place.x, data.y[row] / data.scale - place.y) < 3;
-    }
-    return false;
+    return kept.corrections.filter((each) => each.dataset === dataset && each.fov === fov && cellOf(data, each) === i);
   }
   function csv() {
     const cell = (value) => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
