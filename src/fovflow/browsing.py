@@ -22,7 +22,7 @@ from fovflow.labels import find_runs, padded_size
 from fovflow.stacks import StackReader
 from fovflow.units import spread
 
-LEVELS = 1023
+LEVELS = 255
 """Steps in which a cell's lowest to highest value are told; 0 stands for no value."""
 _QUALITY = 72
 _SAMPLED = 5
@@ -63,7 +63,8 @@ def numbers_script(
     columns : sequence of str
         The traces' columns to hand over; one that the table lacks is left out.
     about : mapping
-        What else the page is told: times, sizes, names.
+        What else the page is told: ``scale`` (pixels of a picture per pixel of a frame), ``shown``
+        (frames that have pictures), times, sizes.
     """
     shown = [name for name in columns if name in traces]
     cell, frame = (np.asarray(traces[name], np.int64) for name in ("cell", "frame"))
@@ -82,10 +83,14 @@ def numbers_script(
         _parents(ids, links).astype("<u4").tobytes(),
         _packed(np.diff(frame, prepend=0), first, frame),
     ]
+    # Places in the frames that have pictures, and where each cell begins and ends.
+    placed = np.isin(frame, about["shown"])
+    placed[first] = placed[first + counts - 1] = True
+    of_cell = np.concatenate([[0], np.cumsum(placed)])[first]
     for axis in "xy":
-        place = np.rint(np.asarray(traces[f"position_{axis}"], np.float64)[order] * about["scale"])
-        whole = place.astype(np.int64)
-        parts.append(_packed(np.diff(whole, prepend=0), first, whole))
+        place = np.asarray(traces[f"position_{axis}"], np.float64)[order][placed]
+        whole = np.rint(place * about["scale"]).astype(np.int64)
+        parts.append(_packed(np.diff(whole, prepend=0), of_cell, whole))
     parts += [
         _packed(np.diff(code, prepend=0), first, code),
         _confidences(cell, frame, links).tobytes(),
@@ -149,8 +154,8 @@ def shown_frames(acquired: Sequence[int], most: int) -> list[int]:
 
 def _script(kind: str, dataset: str, fov: int, told: Mapping[str, Any]) -> str:
     """Return ``fovflow.KIND(dataset, fov, {…});``: ASCII, so that no name can end the script."""
-    text = json.dumps(told, separators=(",", ":"), allow_nan=False)
-    return f"fovflow.{kind}({json.dumps(dataset)},{fov},{text});\n"
+    text = json.dumps([dataset, fov, told], separators=(",", ":"), allow_nan=False)
+    return f"fovflow.{kind}({text[1:-1]});\n".replace("<", "\\u003c")
 
 
 def _parents(ids: NDArray[np.int64], links: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
@@ -168,7 +173,7 @@ def _parents(ids: NDArray[np.int64], links: Mapping[str, NDArray[Any]]) -> NDArr
 def _confidences(
     cell: NDArray[np.int64], frame: NDArray[np.int64], links: Mapping[str, NDArray[Any]]
 ) -> NDArray[np.uint8]:
-    """Return for each row the confidence of the link to the cell's frame before, in 254ths.
+    """Return for each row the confidence of the link to the cell's frame before, in 20ths.
 
     255 stands for none.
     """
@@ -180,7 +185,7 @@ def _confidences(
     if len(keys):
         rows = order[where]
         known = (keys[rows] == (cell << 32 | frame)) & np.isfinite(value[rows])
-        found[known] = np.rint(value[rows[known]].clip(0, 1) * 254).astype(np.uint8)
+        found[known] = np.rint(value[rows[known]].clip(0, 1) * 20).astype(np.uint8)
     return found
 
 

@@ -286,6 +286,7 @@ def browse(job: Job) -> None:
             "width": width,
             "height": height,
             "scale": pixels[1] / width,
+            "shown": frames,
             "pixel_um": options["pixel_um"],
         }
     traces = read_csv(given.traces)

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fovflow.browsing import Channel, numbers_script, pictures_script, shown_frames
 from fovflow.layout import Layout
 from fovflow.results import results_paths, write_results
-from fovflow.tables import write_csv
+from fovflow.stacks import StackReader
+from fovflow.tables import read_csv, write_csv
 
 PARAMS = {
     "copy": {"frames": [0, 5, 1], "crop": None},
     "segment": {"arguments": {"method": "logstd", "n_sigma": 4.0, "split": True}, "revision": 1},
     "extract": {"arguments": {}, "qc": {"reject": ["min_frames", "border"], "note": ["gap"]}},
+    "browse": {"columns": ["area_um2", "intensity_total_ch_1"], "channels": {1: "GFP"}},
 }
 
 
@@ -116,6 +119,32 @@ class Folder:
         for kind, stack in (("pc", image), ("seg_labeled", labels)):
             if kind in kept:
                 np.save(layout.file(kind, name, fov, 0), stack)
+
+    def let_browse(self, name: str = "plate", pictures: int = 3) -> None:
+        """Write what the report loads of each FOV, as rule ``browse`` does."""
+        for traces_of in sorted(Path(self.layout.dataset(name)).glob("fov_*/*_traces.csv")):
+            fov = int(traces_of.parent.name.removeprefix("fov_"))
+            table, times = read_csv(traces_of), read_csv(self.layout.file("times", name, fov))
+            links = {"cell": table["cell"], "frame": table["frame"]}
+            links |= {"parent": 0 * table["cell"], "confidence": 0.9 + 0.0 * table["cell"]}
+            write_csv(self.layout.file("tracks", name, fov), links)
+            with (
+                StackReader(self.layout.file("pc", name, fov, 0)) as images,
+                StackReader(self.layout.file("seg_labeled", name, fov, 0)) as labels,
+            ):
+                frames = shown_frames(range(len(labels)), pictures)
+                height, width = labels.shape[1:]
+                about = {
+                    "time": (times["time_s"] / 60).tolist(), "unit": "min", "missing": [],
+                    "width": width, "height": height, "scale": 1.0, "shown": frames,
+                    "pixel_um": 0.5,
+                }  # fmt: skip
+                columns = PARAMS["browse"]["columns"]
+                numbers = numbers_script(name, fov, table, links, columns=columns, about=about)
+                channels = [Channel(0, "Phase", "pc", images), Channel(1, "GFP", "fl", images)]
+                drawn = pictures_script(name, fov, channels, labels, frames=frames, size_px=768)
+            Path(self.layout.file("browse_numbers", name, fov)).write_text(numbers, "utf-8")
+            Path(self.layout.file("browse_pictures", name, fov)).write_text(drawn, "utf-8")
 
     def write(self, **options: Any) -> str:
         """Write the report; return its text."""

@@ -30,6 +30,7 @@ const fovflow = (() => {
   function set(element, attributes) {
     for (const [name, value] of Object.entries(attributes)) {
       if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (name.startsWith("aria-") && value !== null) element.setAttribute(name, String(value));
       else if (value === true) element.setAttribute(name, "");
       else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
     }
@@ -93,26 +94,40 @@ const fovflow = (() => {
     const id = new Uint32Array(take(m, 4)), count = new Uint16Array(take(m, 2)), parent = new Uint32Array(take(m, 4));
     const first = new Uint32Array(m + 1);
     count.forEach((each, i) => { first[i + 1] = first[i] + each; });
-    const changes = () => {
-      const low = new Uint8Array(take(n, 1)), high = new Uint8Array(take(n, 1)), whole = new Int32Array(n);
+    const changes = (total = n, begin = first) => {
+      const low = new Uint8Array(take(total, 1)), high = new Uint8Array(take(total, 1)), whole = new Int32Array(total);
       for (let i = 0; i < m; i++) {
         let sum = 0;
-        for (let row = first[i]; row < first[i + 1]; row++) {
+        for (let row = begin[i]; row < begin[i + 1]; row++) {
           const code = low[row] | (high[row] << 8);
           whole[row] = sum += code & 1 ? -(code + 1) / 2 : code / 2;
         }
       }
       return whole;
     };
-    const frame = changes(), x = changes(), y = changes(), verdict = changes();
-    const confidence = Float32Array.from(new Uint8Array(take(n, 1)), (code) => (code === 255 ? NaN : code / 254));
+    const frame = changes(), shown = new Set(told.shown), places = [], begin = new Uint32Array(m + 1);
+    for (let i = 0; i < m; i++) {
+      for (let row = first[i]; row < first[i + 1]; row++) if (row === first[i] || row === first[i + 1] - 1 || shown.has(frame[row])) places.push(row);
+      begin[i + 1] = places.length;
+    }
+    const between = (values) => { // straight lines through the places that are told
+      const whole = new Float32Array(n);
+      places.forEach((row, k) => {
+        whole[row] = values[k];
+        const before = places[k - 1];
+        for (let each = before + 1; k && each < row; each++) whole[each] = values[k - 1] + ((values[k] - values[k - 1]) * (each - before)) / (row - before);
+      });
+      return whole;
+    };
+    const x = between(changes(places.length, begin)), y = between(changes(places.length, begin)), verdict = changes();
+    const confidence = Float32Array.from(new Uint8Array(take(n, 1)), (code) => (code === 255 ? NaN : code / 20));
     const values = {};
     for (const column of told.columns) {
       const low = new Float32Array(take(m, 4)), high = new Float32Array(take(m, 4)), steps = changes();
       const found = new Float32Array(n);
       for (let i = 0; i < m; i++) {
         for (let row = first[i]; row < first[i + 1]; row++) {
-          found[row] = steps[row] ? low[i] + ((high[i] - low[i]) * (steps[row] - 1)) / 1022 : NaN;
+          found[row] = steps[row] ? low[i] + ((high[i] - low[i]) * (steps[row] - 1)) / 254 : NaN;
         }
       }
       values[column] = found;
@@ -121,7 +136,7 @@ const fovflow = (() => {
     for (let i = 0; i < m; i++) owner.fill(i, first[i], first[i + 1]);
     id.forEach((each, i) => place.set(each, i));
     delete told.data;
-    return { ...told, id, parent, first, frame, x, y, verdict, confidence, values, place, owner };
+    return { ...told, id, parent, first, frame, x, y, verdict, confidence, values, place, owner, shownFrames: shown };
   }
   async function image(pictures, channel, i) {
     const key = `${channel} ${i}`;
@@ -167,7 +182,8 @@ const fovflow = (() => {
     if (count) count.textContent = kept.corrections.length ? plural(kept.corrections.length, "correction") : "no corrections";
   }
   function anchor(data, i, row = -1) {
-    const at = row >= 0 ? row : (data.first[i] + data.first[i + 1] - 1) >> 1;
+    let at = row >= 0 ? row : (data.first[i] + data.first[i + 1] - 1) >> 1;
+    while (row < 0 && at > data.first[i] && !data.shownFrames.has(data.frame[at])) at--; // a place that is told exactly
     return { frame: data.frame[at], x: Number((data.x[at] / data.scale).toFixed(1)), y: Number((data.y[at] / data.scale).toFixed(1)) };
   }
   function correct(key, place, action, more = {}) {
@@ -240,8 +256,10 @@ const fovflow = (() => {
     return `${plural(fresh.length, "correction")} read, ${usable.length - fresh.length} known already${found.length > usable.length ? `, ${found.length - usable.length} of FOVs or actions that are not here left out` : ""}.`;
   }
   async function open(list) {
-    try { for (const file of list) say(read(await file.text())); } catch (error) { say(error.message); }
+    const told = [];
+    try { for (const file of list) told.push(read(await file.text())); } catch (error) { told.push(error.message); }
     route();
+    say(told.join(" "));
   }
   function save() {
     const link = h("a", { href: URL.createObjectURL(new Blob([csv()], { type: "text/csv" })), download: "corrections.csv" });
@@ -352,6 +370,7 @@ const fovflow = (() => {
     const data = await load("numbers", key);
     let pictures = null, trouble = "";
     try { pictures = await load("pictures", key); } catch (error) { trouble = error.message; }
+    if (!body.isConnected) return; // somebody went on meanwhile
     const all = [...files.values()].filter((each) => each.dataset === dataset && each.numbers), here = all.findIndex((each) => each.index === Number(fov));
     const go = (to) => (to ? h("a", { href: `#fov/${encodeURIComponent(dataset)}/${to.index}`, class: "step" }, to === all[here + 1] ? "next ›" : "‹ before") : null);
     const name = files.get(key).name;
@@ -620,7 +639,7 @@ const fovflow = (() => {
       if (action === "link" && begins(j) < begins(i)) [from, to] = [j, i];
       if (action === "link" && begins(to) <= ends(from)) { say("Both are there at the same time: cut one of them first, or merge them."); return; }
       if (action === "split" && begins(to) <= begins(from)) { say("A daughter begins after its mother."); return; }
-      const common = action === "merge" ? [...data.frame.subarray(data.first[i], data.first[i + 1])].find((frame) => rowAt(j, frame) >= 0) : undefined;
+      const common = action === "merge" ? [...pictures.frames, ...data.frame.subarray(data.first[i], data.first[i + 1])].find((frame) => rowAt(i, frame) >= 0 && rowAt(j, frame) >= 0) : undefined;
       if (action === "merge" && common === undefined) { say("They are never there together: link them instead."); return; }
       const own = anchor(data, from, action === "merge" ? rowAt(i, common) : action === "link" ? data.first[from + 1] - 1 : -1);
       const other = anchor(data, to, action === "merge" ? rowAt(j, common) : data.first[to]);
@@ -782,6 +801,7 @@ const fovflow = (() => {
     const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading cells" });
     body.append(h("p", { class: "hint" }, "Loading the cells of all fields …"), bar);
     const rows = await everything((part) => { bar.value = part; });
+    if (!body.isConnected) return;
     if (!rows.length) throw new Error("There are no cells.");
     const columns = [...new Set(rows.flatMap((row) => files.get(row.key).of.shown))];
     const numbers = { frames: (row) => row.n, "good frames": (row) => row.good, "first frame": (row) => row.first, "weakest link": (row) => row.confidence, x: (row) => row.x, y: (row) => row.y, ...Object.fromEntries(columns.map((column) => [columnWords(rows.find((row) => column in row)?.key, column), (row) => row[column]])) };
@@ -898,7 +918,9 @@ const fovflow = (() => {
   async function review(body) {
     const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading cells" });
     body.append(h("p", { class: "hint" }, "Looking through the cells of all fields …"), bar);
-    const rows = await doubtful((part) => { bar.value = part; }), first = rows.slice(0, 40), done = first.filter((row) => row.judged).length;
+    const rows = await doubtful((part) => { bar.value = part; }), first = rows.slice(0, 40);
+    if (!body.isConnected) return;
+    const done = first.filter((row) => row.judged).length;
     body.replaceChildren(
       h("h2", {}, first.length ? `Review these ${first.length} of ${rows.length} doubtful cells first` : "No cell is in doubt"),
       h("p", { class: "hint" }, "Ordered by doubt (weak links, broken tracks, flags in a part of the frames) times influence (long tracks, values far from the others'). Open the first, judge it with A or R, and go on with N."),

@@ -1,0 +1,369 @@
+"""The report in a real browser: every action by clicks and keys, from disk, without a network."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import Seen, chromium
+
+from fovflow.corrections import read_corrections, with_verdicts
+from fovflow.tables import read_csv, write_csv
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def seen(browser, folder) -> Iterator[Seen]:
+    """A report of two FOVs with four cells each, of which the last is not good."""
+    folder.add(fovs=2, cells=4, frames=6, size=64)
+    folder.let_browse()
+    folder.write()
+    with_page = Seen(browser, folder.path / "report.html", viewport={"width": 1400, "height": 900})
+    yield with_page
+    with_page.context.close()
+    assert with_page.wrong == []
+
+
+def centre(seen: Seen, cell: int, row: int = 6) -> dict[str, float]:
+    """Return where the middle of a cell of `conftest.Folder` is in the viewer, in its pixels."""
+    box = seen.page.locator(".stage").bounding_box()
+    assert box is not None
+    scale = box["width"] / 64
+    return {"x": (4.5 + 3 * cell) * scale, "y": (row + 0.5) * scale}
+
+
+def kept(seen: Seen) -> list[dict[str, object]]:
+    """Return the corrections that the page holds."""
+    store = seen.page.evaluate("Object.values(localStorage)[0]")
+    return json.loads(store)["corrections"] if store else []
+
+
+def saved(seen: Seen, path: Path) -> list[dict[str, str]]:
+    """Save the corrections by the button; return the lines of the file."""
+    with seen.page.expect_download() as waiting:
+        seen.page.get_by_role("button", name="Save", exact=True).click()
+    waiting.value.save_as(path)
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+
+
+def test_the_first_screen_is_the_report_and_leads_to_the_fields(seen):
+    assert seen.page.is_visible("h1")
+    seen.page.click("text=Look at the cells")
+    assert seen.page.is_hidden("h1")
+    tiles = seen.page.locator("#browser .grid a")
+    assert tiles.count() == 2
+    assert "4" in tiles.first.inner_text()
+    seen.page.select_option("#browser select", "good cells")
+    assert "3" in tiles.first.inner_text()
+    tiles.nth(1).click()
+    seen.page.wait_for_selector("text=plate · FOV 1")
+    seen.page.click("text=‹ Report")
+    assert seen.page.is_visible("h1")
+
+
+def test_a_click_on_a_cell_shows_its_traces_pictures_and_flags(seen):
+    seen.go("fov/plate/0", ".listed table")
+    seen.page.wait_for_timeout(300)
+    seen.page.locator(".stage").click(position=centre(seen, 4))
+    seen.page.wait_for_selector("h3:has-text('Cell 4')")
+    card = seen.page.locator(".card")
+    assert card.locator("svg.chart").count() == 2
+    assert "400 to 405" in card.locator("svg.chart title").nth(1).text_content()
+    assert card.locator("svg circle.bad").count() == 12  # six frames in two charts
+    seen.page.wait_for_selector(".thumbs button >> nth=2")
+    facts = card.locator(".facts").inner_text()
+    assert "min_frames" in facts
+    assert "The cell is at the border of the frame (6 frames)" in facts
+    assert "90 %, before frame" in facts
+    seen.page.locator(".stage").click(position={"x": 5, "y": 300})
+    seen.page.wait_for_selector(".card h3:has-text('4 cells')")
+
+
+def test_arrows_change_frame_and_cell_and_space_plays(seen):
+    seen.go("fov/plate/0", ".listed table")
+    assert seen.page.inner_text(".clock") == "frame 0 · 0 min"
+    seen.page.keyboard.press("ArrowRight")
+    assert seen.page.inner_text(".clock") == "frame 2 · 20 min"
+    seen.page.keyboard.press("ArrowDown")
+    seen.page.wait_for_selector("h3:has-text('Cell 1')")
+    seen.page.keyboard.press("ArrowUp")
+    seen.page.wait_for_selector("h3:has-text('Cell 4')")
+    seen.page.keyboard.press(" ")
+    seen.page.wait_for_selector(".clock:has-text('frame 5')")
+    seen.page.keyboard.press(" ")
+    seen.page.keyboard.press("Escape")
+    seen.page.wait_for_selector(".card h3:has-text('4 cells')")
+
+
+def test_outlines_change_what_is_drawn_and_nothing_else_does(seen):
+    seen.go("fov/plate/0", ".listed table")
+    seen.page.wait_for_timeout(400)
+
+    def inked() -> int:
+        return seen.page.evaluate(
+            "(() => { const c = document.querySelector('canvas.lines'); "
+            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height >> 1).data; "
+            "let n = 0; "
+            "for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })()"
+        )
+
+    with_outlines = inked()
+    seen.page.keyboard.press("o")
+    seen.page.wait_for_timeout(200)
+    assert with_outlines > 500
+    assert inked() == 0
+    seen.page.keyboard.press("i")
+    seen.page.wait_for_timeout(200)
+    assert inked() > 50
+
+
+@pytest.mark.parametrize(("key", "action"), [("a", "accept"), ("r", "reject")])
+def test_verdicts_are_kept_saved_and_taken_up(seen, folder, tmp_path, key, action):
+    seen.go("fov/plate/1/4", "h3:has-text('Cell 4')")
+    seen.page.keyboard.press(key)
+    assert seen.said() == f"Cell 4: {action}ed."
+    assert seen.page.get_attribute(f".judge .{action}", "aria-pressed") == "true"
+    seen.page.reload()
+    seen.page.wait_for_selector(f".judge .{action}[aria-pressed=true]")
+    (line,) = saved(seen, tmp_path / "corrections.csv")
+    assert (line["dataset"], line["fov"], line["action"]) == ("plate", "1", action)
+    lines = read_corrections(tmp_path / "corrections.csv")["plate", 1]
+    table = read_csv(folder.layout.file("traces", "plate", 1))
+    box = {f"bbox_{a}{k}": table[f"position_{a}"] + (2 * k - 1) * 1.5 for a in "xy" for k in (0, 1)}
+    judged, wrong = with_verdicts({**table, **box}, lines)
+    assert wrong == []
+    assert set(judged["good"][table["cell"] == 4].tolist()) == {action == "accept"}
+    assert (judged["good"] == table["good"])[table["cell"] != 4].all()
+
+
+def test_the_last_verdict_on_a_cell_counts_and_undo_takes_it_back(seen):
+    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
+    for key in "ara":
+        seen.page.keyboard.press(key)
+    assert [each["action"] for each in kept(seen)] == ["accept"]
+    seen.page.keyboard.press("u")
+    assert kept(seen) == []
+    assert seen.said() == "Undone: accepted."
+    seen.page.keyboard.press("u")
+    assert seen.said() == "There is nothing to undo in this FOV."
+
+
+def test_a_cut_is_made_in_the_frame_that_is_shown_and_not_in_the_first(seen):
+    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
+    seen.page.locator("input[type=range][aria-label=Frame]").fill("0")
+    seen.page.get_by_role("button", name="Cut").click()
+    assert seen.said().startswith("Go to the frame")
+    seen.page.keyboard.press("Escape")
+    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
+    seen.page.locator(".thumbs button").nth(1).click()
+    seen.page.keyboard.press("x")
+    (cut,) = kept(seen)
+    assert (cut["action"], cut["frame"], cut["x"], cut["y"]) == ("cut", 2, 10, 6)
+
+
+def test_two_cells_of_one_frame_are_merged_and_cannot_be_linked(seen):
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
+    seen.page.wait_for_timeout(300)
+    seen.page.keyboard.press("l")
+    assert "click the other cell" in seen.said()
+    seen.page.locator(".stage").click(position=centre(seen, 3))
+    seen.page.wait_for_selector("#said:has-text('Both are there')")
+    seen.page.keyboard.press("m")
+    seen.page.locator(".stage").click(position=centre(seen, 3))
+    seen.page.wait_for_selector("#said:has-text('one cell')")
+    (merge,) = kept(seen)
+    place = [merge[name] for name in ("frame", "x", "target_frame", "target_x")]
+    assert (merge["action"], *place) == ("merge", 0, 7, 0, 13)
+    seen.page.keyboard.press("s")
+    seen.page.keyboard.press("Escape")
+    assert seen.page.is_visible("h3:has-text('Cell 1')")
+
+
+def test_links_and_divisions_name_both_cells(browser, folder):
+    folder.add(fovs=1, cells=4, frames=6, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    table = read_csv(path)
+    early = (table["cell"] == 1) & (table["frame"] > 2)
+    late = (table["cell"] > 1) & (table["frame"] < 4)
+    write_csv(path, {name: column[~(early | late)] for name, column in table.items()})
+    labels = np.load(stack := folder.layout.file("seg_labeled", "plate", 0, 0))
+    labels[3:][labels[3:] == 1] = 0
+    labels[:4][labels[:4] > 1] = 0
+    np.save(stack, labels)
+    folder.let_browse(pictures=6)
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html", viewport={"width": 1400, "height": 900})
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
+    for key, cell in (("l", 2), ("s", 3)):
+        seen.page.locator("input[type=range][aria-label=Frame]").fill("4")
+        seen.page.wait_for_timeout(300)
+        seen.page.keyboard.press(key)
+        seen.page.locator(".stage").click(position=centre(seen, cell))
+        seen.page.wait_for_selector(f"#said:has-text('cell {cell}.')")
+    link, split = kept(seen)
+    assert [link[name] for name in ("action", "frame", "x", "target_frame", "target_x")] == [
+        "link", 2, 7, 4, 10,
+    ]  # fmt: skip
+    assert [split[name] for name in ("action", "target_frame", "target_x")] == ["split", 4, 13]
+    assert seen.wrong == []
+    seen.context.close()
+
+
+def test_comments_are_kept_and_hostile_ones_are_text(seen, tmp_path):
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
+    seen.page.keyboard.press("c")
+    seen.page.get_by_label("Comment").fill('<img src=x onerror=alert(1)>, "x"')
+    seen.page.keyboard.press("Enter")
+    seen.page.wait_for_selector(".told:has-text('<img src=x')")
+    assert seen.page.locator(".told img").count() == 0
+    (line,) = saved(seen, tmp_path / "corrections.csv")
+    assert line["reason"] == '<img src=x onerror=alert(1)>, "x"'
+
+
+def test_a_saved_file_is_loaded_again_once_and_strange_ones_are_told(seen, tmp_path):
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
+    seen.page.keyboard.press("r")
+    saved(seen, path := tmp_path / "corrections.csv")
+    seen.page.evaluate("localStorage.clear()")
+    seen.page.reload()
+    seen.go("corrections", "text=0 corrections")
+    seen.page.set_input_files("input[type=file]", path)
+    seen.page.wait_for_selector("h2:has-text('1 correction')")
+    assert seen.said().startswith("1 correction read")
+    seen.page.set_input_files("input[type=file]", path)
+    seen.page.wait_for_selector("#said:has-text('1 known')")
+    other = tmp_path / "other.csv"
+    other.write_text(path.read_text("utf-8").replace("plate,0", "other,7"), "utf-8")
+    seen.page.set_input_files("input[type=file]", other)
+    seen.page.wait_for_selector("#said:has-text('left out')")
+    other.write_text("a,b\n1,2\n", "utf-8")
+    seen.page.set_input_files("input[type=file]", other)
+    seen.page.wait_for_selector("#said:has-text('no column')")
+    seen.page.get_by_role("button", name="remove").click()
+    seen.page.wait_for_selector("text=0 corrections")
+
+
+def test_cells_are_filtered_sorted_and_caught_with_a_lasso(seen):
+    seen.go("cells", "canvas.scatter")
+    rows = seen.page.locator("#browser tbody tr")
+    assert rows.count() == 8
+    seen.page.select_option("label:has-text('show') select", "without a good frame")
+    assert rows.count() == 2
+    seen.page.select_option("label:has-text('show') select", "all cells")
+    seen.page.get_by_role("button", name="GFP: intensity total (counts)").click()
+    seen.page.get_by_role("button", name="GFP: intensity total (counts)").click()
+    assert rows.first.inner_text().split()[:2] == ["0", "4"]
+    seen.page.select_option("label:has-text('across') select", "x")
+    box = seen.page.locator("canvas.scatter").bounding_box()
+    width, height = box["width"], box["height"]
+    corners = [(0.1, 0.4), (0.5, 0.4), (0.5, 0.97), (0.1, 0.97), (0.1, 0.4)]
+    seen.page.mouse.move(box["x"] + corners[0][0] * width, box["y"] + corners[0][1] * height)
+    seen.page.mouse.down()
+    for x, y in corners[1:]:
+        seen.page.mouse.move(box["x"] + x * width, box["y"] + y * height, steps=4)
+    seen.page.mouse.up()
+    seen.page.wait_for_selector("text=in the lasso")
+    assert {row.split()[1] for row in rows.all_inner_texts()} == {"1", "2"}
+    rows.first.click()
+    seen.page.wait_for_selector(".judge")
+
+
+def test_the_review_list_begins_with_the_most_doubtful_and_shows_progress(browser, folder):
+    folder.add(fovs=1, cells=4, frames=6, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    table = read_csv(path)
+    half = (table["cell"] == 2) & (table["frame"] < 3)
+    table["good"] = np.where(half, False, table["good"])
+    write_csv(path, table)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("review", ".review li")
+    first = seen.page.locator(".review li").first.inner_text()
+    assert "cell 2" in first
+    assert "good in 50 % of its frames" in first
+    seen.page.keyboard.press("n")
+    seen.page.wait_for_selector("h3:has-text('Cell 2')")
+    seen.page.keyboard.press("a")
+    seen.go("review", ".review li.done")
+    assert "1 of" in seen.page.inner_text("#view")
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_a_page_without_its_files_says_what_to_do(seen, folder):
+    Path(folder.layout.file("browse_numbers", "plate", 0)).unlink()
+    seen.go("fov/plate/0", "[role=alert]")
+    assert "Copy the whole output folder" in seen.page.inner_text("[role=alert]")
+    seen.go("fov/plate/9", "[role=alert]")
+    assert "not in this report" in seen.page.inner_text("[role=alert]")
+    assert all("ERR_FILE_NOT_FOUND" in each for each in seen.wrong)
+    seen.wrong.clear()
+
+
+def test_names_of_all_kinds_are_text(browser, make_folder):
+    folder = make_folder("</script><b>ä & #1")
+    name = "plate é+1"
+    folder.add(name, fovs=1, names={0: "<img src=x onerror=alert(1)>", 1: "</script><b>&amp;"})
+    folder.let_browse(name)
+    plan = {"positions": ["<script>alert(1)</script>"]}
+    Path(folder.layout.plan(name)).write_text(json.dumps(plan), "utf-8")
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.page.click("text=Look at the cells")
+    seen.page.locator("#browser .grid a").first.click()
+    seen.page.wait_for_selector(f"text={name} · FOV 0")
+    assert "<script>alert(1)</script>" in seen.page.inner_text(".title")
+    assert seen.page.locator("#browser b", has_text="&").count() == 0
+    assert seen.page.locator("#browser img").count() == 0
+    seen.context.close()
+    assert seen.wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("place", ["", "fields", "fov/plate/0/2", "cells", "review", "corrections"])
+def test_nothing_keeps_people_out(browser, folder, place, scheme):
+    axe = os.environ.get("FOVFLOW_AXE", "")
+    if not Path(axe).is_file():
+        pytest.skip("there is no axe.min.js here: npm install axe-core, and name it in FOVFLOW_AXE")
+    folder.add(fovs=2, cells=4, frames=6, size=64)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html", color_scheme=scheme, bypass_csp=True)
+    seen.go(place, "#view > *" if place else "h1")
+    seen.page.wait_for_timeout(500)
+    seen.page.evaluate(Path(axe).read_text("utf-8"))
+    found = seen.page.evaluate("axe.run()")["violations"]
+    serious = [
+        (each["id"], each["nodes"][0]["html"][:200])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    seen.context.close()
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(browser, folder):
+    folder.add(fovs=2, cells=4, frames=6, size=64)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html", viewport={"width": 390, "height": 844})
+    for place in ("fields", "fov/plate/0/2", "cells", "review", "corrections"):
+        seen.go(place, "#view > *")
+        seen.page.wait_for_timeout(300)
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390, place
+    seen.context.close()
+    assert seen.wrong == []
