@@ -24,9 +24,13 @@ from fovflow.units import spread
 
 LEVELS = 255
 """Steps in which a cell's lowest to highest value are told; 0 stands for no value."""
-_QUALITY = 72
+_QUALITIES = ((80, 0.0), (65, 0.0), (50, 0.0), (40, 0.7), (30, 1.0))
+"""JPEG qualities, and widths in pixels of a blur, of which the first that fits is taken."""
+_BYTES_PER_PIXEL = 0.075
+"""Of a picture, at most: noise costs most."""
 _SAMPLED = 5
 """Frames that the range of grey levels is taken from."""
+_LONGEST_STEP = 127
 _TOLERANCE_PX = 0.6
 """How far an outline may lie beside the cell's, in pixels of the picture."""
 
@@ -232,24 +236,33 @@ def _jpegs(channel: Channel, frames: Sequence[int], size: tuple[int, int]) -> li
     some = [_resized(channel.stack.frame(t), size).ravel() for t in spread(frames, _SAMPLED)]
     between = (0.3, 99.8) if channel.kind == "pc" else (50, 99.95)
     low, high = np.percentile(np.concatenate(some), between) if some else (0.0, 1.0)
-    found = []
-    for t in frames:
-        image = _resized(channel.stack.frame(t), size)
+
+    def encoded(image: NDArray[np.float32], quality: int, blur: float) -> bytes:
         part = ((image - low) / max(high - low, 1e-6)).clip(0, 1)
         if channel.kind != "pc":
             part **= 0.7  # dim cells keep steps enough to be made brighter on the page
         grey = np.rint(part * 255).astype(np.uint8)
-        _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-        found.append(b64encode(data.tobytes()).decode("ascii"))
-    return found
+        if blur:
+            grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), blur))
+        _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        return bytes(data.tobytes())
+
+    most, kind = _BYTES_PER_PIXEL * size[0] * size[1] + 2000, _QUALITIES[-1]
+    if frames:
+        middle = _resized(channel.stack.frame(frames[len(frames) // 2]), size)
+        fits = (kind for kind in _QUALITIES if len(encoded(middle, *kind)) <= most)
+        kind = next(fits, kind)
+    shown = (_resized(channel.stack.frame(t), size) for t in frames)
+    return [b64encode(encoded(image, *kind)).decode("ascii") for image in shown]
 
 
 def _resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    plain = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0, neginf=0.0)
-    if plain.shape == size:
-        return plain
-    made: NDArray[np.float32] = cv2.resize(plain, size[::-1], interpolation=cv2.INTER_AREA)
-    return made
+    plain = np.asarray(image, None if image.dtype in (np.uint8, np.uint16) else np.float32)
+    if plain.dtype == np.float32:
+        plain = np.nan_to_num(plain, posinf=0.0, neginf=0.0)
+    if plain.shape != size:
+        plain = np.asarray(cv2.resize(plain, size[::-1], interpolation=cv2.INTER_AREA))
+    return plain.astype(np.float32)
 
 
 def _outlines(labels: NDArray[Any]) -> str:
@@ -260,7 +273,7 @@ def _outlines(labels: NDArray[Any]) -> str:
     """
     parts: list[bytes] = []
     for label, points in _polygons(labels):
-        steps = np.diff(points, axis=0).clip(-127, 127).astype(np.int8)
+        steps = np.diff(points, axis=0).astype(np.int8)
         head = [label & 0xFFFF, label >> 16, len(points), *points[0].tolist()]
         parts += [np.array(head, "<u2").tobytes(), steps.tobytes()]
     return b64encode(zlib.compress(b"".join(parts), 9)).decode("ascii")
@@ -287,10 +300,12 @@ def _polygons(labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int32]]]:
 
 
 def _short_steps(corners: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return corners with further ones between those that lie more than 127 pixels apart."""
+    """Return corners with further ones between those that lie farther apart."""
+    if corners.shape[0] < 2 or np.abs(np.diff(corners, axis=0)).max() <= _LONGEST_STEP:
+        return corners
     pieces = [corners[:1]]
     for a, b in itertools.pairwise(corners):
-        many = int(np.abs(b - a).max() // 128) + 1
+        many = int(np.abs(b - a).max() // (_LONGEST_STEP + 1)) + 1
         steps = np.arange(1, many + 1)[:, None] / many
         pieces.append(np.rint(a + (b - a) * steps).astype(np.int32))
     return np.concatenate(pieces)

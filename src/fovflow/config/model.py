@@ -164,7 +164,7 @@ class BrowseConfig(Section):
         ge=0,
         le=10_000,
         description="Frames, spread evenly over the movie, that the report has pictures of; each "
-        "takes about 0.1 MB per FOV and channel. 0: none.",
+        "takes up to 0.06 MB per FOV and channel. 0: none.",
     )
     size_px: int = Field(
         768, ge=64, le=4096, description="Greatest width or height of a picture, in pixels."

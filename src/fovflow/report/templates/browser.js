@@ -43,7 +43,7 @@ const fovflow = (() => {
     return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
   };
   const median = (values) => {
-    const sorted = Float64Array.from(values.filter(Number.isFinite)).sort();
+    const sorted = (Array.isArray(values) ? Float64Array.from(values) : values).filter(Number.isFinite).sort();
     return sorted.length ? (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2 : NaN;
   };
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -751,14 +751,15 @@ const fovflow = (() => {
   }
   function summary(key, data, i) {
     const from = data.first[i], to = data.first[i + 1], flags = new Map(), confidences = data.confidence.subarray(from, to);
+    const parsed = data.parsed ??= data.verdicts.map(([fine, text]) => [fine, text.split(";").filter(Boolean)]);
     let good = 0, weakest = -1;
     for (let row = from; row < to; row++) {
-      const [fine, text] = data.verdicts[data.verdict[row]];
+      const [fine, names] = parsed[data.verdict[row]];
       good += fine;
-      for (const flag of text.split(";").filter(Boolean)) flags.set(flag, (flags.get(flag) ?? 0) + 1);
+      for (const flag of names) flags.set(flag, (flags.get(flag) ?? 0) + 1);
       if (Number.isFinite(data.confidence[row]) && (weakest < 0 || data.confidence[row] < data.confidence[weakest])) weakest = row;
     }
-    const medians = Object.fromEntries(data.columns.map((column) => [column, median([...data.values[column].subarray(from, to)])]));
+    const medians = Object.fromEntries(data.columns.map((column) => [column, median(data.values[column].subarray(from, to))]));
     return {
       key, i, id: data.id[i], n: to - from, first: data.frame[from], last: data.frame[to - 1], good, flags: [...flags],
       confidence: weakest < 0 ? NaN : data.confidence[weakest], weakest: weakest < 0 ? -1 : data.frame[weakest], whole: data.time.length,

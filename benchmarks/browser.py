@@ -1,0 +1,199 @@
+"""The report in a browser: time to the first view, time to answer a click, and bytes.
+
+    python -m benchmarks.browser [--fovs 100 --cells 300 --frames 200] [--keep FOLDER]
+
+A result of that size is made up, opened from disk in headless Chromium (Debian's package, and
+`playwright` of the extra `dev`), and measured by the page's own clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.browsing import Channel, numbers_script, pictures_script, shown_frames
+from fovflow.layout import Layout
+from fovflow.report.gather import DatasetSummary, FovSummary, FrameSeries, Ledger, column_words
+from fovflow.report.page import page
+from fovflow.stacks import StackReader
+from tests.chromium import Seen, chromium
+
+COLUMNS = ["area_um2", "intensity_total_ch_1"]
+SIZE = 2048
+_CLICK = """() => new Promise((done) => {
+  const before = document.querySelector('.card h3')?.textContent, start = performance.now();
+  document.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true}));
+  const look = () => {
+    const now = document.querySelector('.card h3')?.textContent;
+    const drawn = document.querySelectorAll('.thumbs canvas').length;
+    if (now !== before && drawn >= 5 && document.querySelector('svg.chart .own'))
+      requestAnimationFrame(() => done(performance.now() - start));
+    else setTimeout(look, 1);
+  };
+  look();
+})"""
+_FIRST = """() => new Promise((done) => {
+  const look = () => document.querySelector('h1') && document.readyState === 'complete'
+    ? requestAnimationFrame(() => done(performance.now())) : setTimeout(look, 1);
+  look();
+})"""
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.browser")
+    for name, default in (("fovs", 100), ("cells", 300), ("frames", 200), ("pictures", 20)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--keep", type=Path, help="folder to leave the made-up result in")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = options.keep or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        found = _make(folder, options) | _open(folder / "report.html")
+    print(json.dumps(found, indent=1))
+    return 0
+
+
+def _make(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Write a report and the files that it loads; return their sizes and the CPU time per FOV."""
+    layout, rng = Layout(folder), np.random.default_rng(0)
+    frames = shown_frames(range(options.frames), options.pictures)
+    about = {
+        "time": (10.0 * np.arange(options.frames)).tolist(), "unit": "min", "missing": [],
+        "width": SIZE, "height": SIZE, "scale": 768 / SIZE, "shown": frames, "pixel_um": 0.65,
+    }  # fmt: skip
+    traces, links, pictures, spent = *_tables(rng, options.cells, options.frames), "", [0.0, 0.0]
+    summary = DatasetSummary("plate", content={}, ledger=Ledger())
+    summary.columns = {name: column_words(name, {"1": "GFP"}) for name in COLUMNS}
+    for fov in range(options.fovs):
+        begun = time.process_time()
+        numbers = numbers_script("plate", fov, traces, links, columns=COLUMNS, about=about)
+        spent[0] += time.process_time() - begun
+        if not pictures:
+            pictures, spent[1] = _pictures(folder, rng, traces, frames)
+        files = {}
+        own = pictures.replace('fovflow.pictures("plate",0', f'fovflow.pictures("plate",{fov}', 1)
+        for kind, text in (("numbers", numbers), ("pictures", own)):
+            path = Path(layout.file(f"browse_{kind}", "plate", fov))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+            files[kind] = path.relative_to(folder).as_posix()
+        series = [FrameSeries("cells per frame", np.full(options.frames, options.cells), {})]
+        summary.fovs.append(
+            FovSummary(fov, "complete", files=files, cells=options.cells, frames=options.frames,
+                       good_cells=options.cells - fov % 7, median_frames=1.0, series=series)
+        )  # fmt: skip
+    (folder / "report.html").write_text(page([summary]), "utf-8")
+
+    def megabytes(pattern: str) -> float:
+        return round(sum(path.stat().st_size for path in folder.glob(pattern)) / 1e6, 1)
+
+    return {
+        "fovs": options.fovs, "cells": options.cells, "frames": options.frames,
+        "pictures_per_fov": options.pictures,
+        "page_mb": megabytes("report.html"), "numbers_mb": megabytes("**/*_browse.js"),
+        "pictures_mb": megabytes("**/*_pictures.js"),
+        "numbers_cpu_s_per_fov": round(spent[0] / options.fovs, 3),
+        "pictures_cpu_s_per_fov": round(spent[1], 3),
+    }  # fmt: skip
+
+
+def _tables(
+    rng: np.random.Generator, cells: int, frames: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Return traces and links: cells that wander, with noise of some per cent in their values."""
+    shape = (cells, frames)
+    places = [
+        rng.uniform(60, SIZE - 60, cells)[:, None] + np.cumsum(rng.normal(0, 3, shape), axis=1)
+        for _ in "xy"
+    ]
+    rise = 1 - np.exp(-np.arange(frames) / 60)
+    cell, frame = np.repeat(np.arange(1, cells + 1), frames), np.tile(np.arange(frames), cells)
+    odd = rng.random(cell.size)
+    traces = {
+        "cell": cell, "frame": frame, "good": odd > 0.05,
+        "position_x": places[0].ravel().clip(0, SIZE - 1),
+        "position_y": places[1].ravel().clip(0, SIZE - 1),
+        "flags": np.where(odd < 0.05, "border", "").astype(object),
+        "area_um2": (
+            300 * np.exp(rng.normal(0, 0.3, (cells, 1)) + rng.normal(0, 0.05, shape))
+        ).ravel(),
+        "intensity_total_ch_1": (
+            rng.lognormal(9, 0.8, (cells, 1)) * rise * (1 + rng.normal(0, 0.03, shape))
+        ).ravel(),
+    }  # fmt: skip
+    links = {
+        "cell": cell,
+        "frame": frame,
+        "parent": 0 * cell,
+        "confidence": rng.beta(20, 1, cell.size),
+    }
+    return traces, links
+
+
+def _pictures(
+    folder: Path, rng: np.random.Generator, traces: dict[str, NDArray[Any]], frames: list[int]
+) -> tuple[str, float]:
+    """Return the script with pictures of one FOV, disks on a noisy ground, and its CPU time."""
+    rows, columns = np.mgrid[-18:19, -18:19]
+    disk = rows**2 + columns**2 <= 18**2
+    images = rng.normal(1000, 30, (len(frames), SIZE, SIZE)).astype(np.uint16)
+    labels = np.zeros(images.shape, np.uint16)
+    for k, t in enumerate(frames):
+        for row in np.flatnonzero(traces["frame"] == t).tolist():
+            y, x = (
+                int(np.clip(traces[f"position_{axis}"][row], 18, SIZE - 19)) - 18 for axis in "yx"
+            )
+            labels[k, y : y + 37, x : x + 37][disk] = traces["cell"][row]
+    images[labels > 0] -= 200
+    paths = [folder / name for name in (".images.npy", ".labels.npy")]
+    for path, stack in zip(paths, (images, labels), strict=True):
+        np.save(path, stack)
+    with StackReader(paths[0]) as shown, StackReader(paths[1]) as of_cells:
+        channels = [Channel(0, "Phase", "pc", shown), Channel(1, "GFP", "fl", shown)]
+        begun = time.process_time()
+        made = pictures_script(
+            "plate", 0, channels, of_cells, frames=list(range(len(frames))), size_px=768
+        )
+        spent = time.process_time() - begun
+    for path in paths:
+        path.unlink()
+    index = json.dumps(list(range(len(frames))), separators=(",", ":"))
+    return made.replace(index, json.dumps(frames, separators=(",", ":")), 1), spent
+
+
+def _open(path: Path) -> dict[str, Any]:
+    """Open the report; return milliseconds by the page's clock."""
+    with chromium() as browser:
+        seen = Seen(browser, path, viewport={"width": 1500, "height": 950})
+        first = seen.page.evaluate(_FIRST)
+        start = time.perf_counter()
+        seen.go("fov/plate/0", ".listed table")
+        field = time.perf_counter() - start
+        clicks = [seen.page.evaluate(_CLICK) for _ in range(15)]
+        start = time.perf_counter()
+        seen.go("cells", "canvas.scatter")
+        everything = time.perf_counter() - start
+        wrong = seen.wrong
+        seen.context.close()
+    return {
+        "first_view_ms": round(first),
+        "field_ms": round(1e3 * field),
+        "click_ms_median": round(median(clicks)),
+        "click_ms_most": round(max(clicks)),
+        "all_cells_ms": round(1e3 * everything),
+        "errors": wrong,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
