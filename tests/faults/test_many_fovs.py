@@ -31,7 +31,7 @@ def many(tmp_path: Path) -> Project:
 def test_all_of_them_are_planned_and_the_last_one_is_read(many: Project):
     planned = many.run("--dry-run", "--quiet", "rules")
     assert planned.status == 0, planned.text
-    steps = dict.fromkeys(("copy", "segment", "correct", "track", "extract"), FOVS)
+    steps = dict.fromkeys(("copy", "segment", "correct", "track", "extract", "browse"), FOVS)
     assert planned.jobs == steps | {"results": 1, "report": 1}
     many.config["fovs"] = "299"
     done = many.run("--until", "copy")

@@ -57,7 +57,7 @@ def finished_study(finished_project: Project, tmp_path_factory: pytest.TempPathF
     assert done.status == 0, done.text
     assert "sim: 3 FOVs, 8 frames of 160 × 176, channels pc 0, fl 1" in done.text
     assert "sim: 3 of 3 FOVs complete" in done.text
-    expected = ("copy", "segment", "correct", "track", "extract")
+    expected = ("copy", "segment", "correct", "track", "extract", "browse")
     assert done.jobs == {
         **{f"cells_{step}": POSITIONS for step in expected},
         "cells_results": 1,

@@ -29,7 +29,7 @@ def test_deleted_traces_are_made_again_for_that_fov_only(project: Project):
     before = project.outputs()
     project.file(1, "traces.csv").unlink()
     again = project.run()
-    assert (again.status, again.jobs) == (0, {"extract": 1, "results": 1, "report": 1})
+    assert (again.status, again.jobs) == (0, {"extract": 1, "browse": 1, "results": 1, "report": 1})
     assert project.outputs() == before
 
 
@@ -39,7 +39,7 @@ def test_a_deleted_intermediate_is_made_again_with_what_uses_it(project: Project
     again = project.run()
     assert (again.status, again.jobs) == (
         0,
-        {"correct": 1, "extract": 1, "results": 1, "report": 1},
+        {"correct": 1, "extract": 1, "browse": 1, "results": 1, "report": 1},
     )
     assert project.outputs() == before
 
@@ -49,11 +49,18 @@ def test_changed_parameters_of_correct_rerun_correct_and_what_follows(project: P
     project.config["correct"] = {"method": "constant"}
     again = project.run()
     assert again.status == 0
-    assert again.jobs == {"correct": POSITIONS, "extract": POSITIONS, "results": 1, "report": 1}
+    assert again.jobs == {
+        "correct": POSITIONS,
+        "extract": POSITIONS,
+        "browse": POSITIONS,
+        "results": 1,
+        "report": 1,
+    }
     after = project.outputs()
     changed = {name for name in after if after[name] != before.get(name)}
     assert all(
-        name.endswith(("_traces.csv", "processing_results.yaml")) or "fl_corrected" in name
+        name.endswith(("_traces.csv", "_browse.js", "processing_results.yaml"))
+        or "fl_corrected" in name
         for name in changed
     )
     assert len([name for name in changed if name.endswith(".npy")]) == POSITIONS
@@ -84,6 +91,7 @@ def test_changed_raw_content_reruns_everything(project: Project, tmp_path):
         "correct": POSITIONS,
         "track": POSITIONS,
         "extract": POSITIONS,
+        "browse": POSITIONS,
         "results": 1,
         "report": 1,
     }

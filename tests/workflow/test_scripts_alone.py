@@ -31,6 +31,7 @@ OUTPUTS = {
     ),
     "track": (OF_FOV, ["seg_labeled_ch_0.npy", "tracks.csv"]),
     "extract": (OF_FOV, ["traces.csv"]),
+    "browse": (OF_FOV, ["browse.js", "pictures.js"]),
     "count": (OF_FOV, ["cells.txt"]),
     "results": (["--dataset", "sim"], "processing_results.yaml"),
     "report": ([], "../report.html"),
