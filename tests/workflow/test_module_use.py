@@ -95,7 +95,13 @@ def test_a_module_runs_again_only_what_a_change_affects(study):
     assert study.make().jobs == {}
     study.config["qc"] = {"border_px": 4.0}
     jobs = study.make().jobs
-    expected = {"cells_extract": POSITIONS, "cells_results": 1, "cells_report": 1, "count": 1}
+    expected = {
+        "cells_extract": POSITIONS,
+        "cells_browse": POSITIONS,
+        "cells_results": 1,
+        "cells_report": 1,
+        "count": 1,
+    }
     assert jobs == expected
     assert len(list_runs(study.folder / "results")) == 2
 
