@@ -381,7 +381,7 @@ const fovflow = (() => {
     // The viewer: three canvases, so that light is changed without drawing anew.
     const layers = ["phase", "glow", "lines"].map((each) => h("canvas", { class: each, "aria-hidden": "true" }));
     const tip = h("div", { class: "tip", hidden: true });
-    const stage = h("div", { class: "stage", tabindex: "0", role: "application", "aria-label": "Frames of this field of view. Arrow keys change frame and cell.", style: pictures ? `aspect-ratio:${pictures.width}/${pictures.height}` : null }, layers, tip);
+    const stage = h("div", { class: "stage", tabindex: "0", role: "application", "aria-label": "Frames of this field of view. Arrow keys change frame and cell.", style: pictures ? `aspect-ratio:${pictures.width}/${pictures.height};max-width:calc(76vh * ${pictures.width / pictures.height})` : null }, layers, tip);
     const slider = h("input", { type: "range", min: 0, max: Math.max(count - 1, 0), value: 0, "aria-label": "Frame", oninput: () => show(Number(slider.value)) });
     const clock = h("output", { class: "clock" });
     const side = h("div", { class: "side" });
