@@ -302,3 +302,26 @@ def test_a_series_that_is_not_clear_is_asked_about_when_a_project_is_made(tmp_pa
     (dataset,) = config["datasets"].values()
     assert dataset["pattern"] == pattern
     assert dataset["path"].endswith("*.tif")
+
+
+@pytest.mark.parametrize("command", [["why"], ["run", "-n"], ["run", "--cores", "2"]])
+def test_a_folder_without_a_configuration_is_told_in_one_sentence(
+    command, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"no config/config.yaml in {tmp_path}" in told
+    assert "fovflow init" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_why_says_what_is_wrong_with_the_configuration(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("datasets: {a: {path: x.nd2}}\nkeeep: all\n")
+    assert main(["why"]) == 1
+    told = capfd.readouterr().err
+    assert "keeep" in told
+    assert "Using workflow" not in told

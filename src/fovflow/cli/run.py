@@ -93,7 +93,9 @@ def why(json: bool, rest: list[str]) -> int:
     words = snakemake_command(["--dry-run", "--nocolor", "--quiet", "host", *rest])
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        print((done.stderr or done.stdout).strip(), file=sys.stderr)
+        lines = f"{done.stderr}\n{done.stdout}".splitlines()
+        told = (line for line in lines if line and not line.startswith(("Using ", "Assuming ")))
+        print("\n".join(told), file=sys.stderr)
         return 1
     jobs = read_dry_run(f"{done.stdout}\n{done.stderr}".splitlines())
     content = [{"job": job, "reason": reason} for job, reason in jobs]
