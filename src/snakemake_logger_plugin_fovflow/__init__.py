@@ -27,7 +27,7 @@ class LogHandlerSettings(LogHandlerSettingsBase):
         default=None,
         metadata={
             "help": "How the run is shown: live (drawn on the terminal), plain (Snakemake's own "
-            "lines), or auto (live on a terminal).",
+            "lines), brief (a line for each job that is done), or auto (live on a terminal).",
             "env_var": False,
             "required": False,
         },

@@ -223,3 +223,28 @@ def test_a_person_may_ask_for_plain_lines(slow: Project, monkeypatch: pytest.Mon
     assert status == 0
     assert "\x1b[J" not in text
     assert "Select jobs to execute" in text
+
+
+def test_without_a_terminal_fovflow_run_prints_a_line_for_each_job(
+    finished_project: Project, tmp_path
+):
+    project = finished_project.copy_to(tmp_path / "copy")
+    project.file(1, "traces.csv").unlink()
+    command = [sys.executable, "-m", "fovflow", "run", "--cores", "2"]
+
+    def lines() -> list[str]:
+        done = subprocess.run(
+            command, cwd=project.folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stderr.splitlines() if line]
+
+    printed = lines()
+    told = [line for line in printed if re.match(r"\d+ of 5: ", line)]
+    assert told[0] == "1 of 5: sim, FOV 001: extract traces"
+    assert told[-1] == "5 of 5: all datasets: everything is there"
+    assert "sim: 2 of 2 FOVs complete" in printed
+    assert "to look at: results/report.html" in printed
+    assert len(printed) < 20
+    assert not {"Building DAG of jobs...", "Select jobs to execute..."} & {*printed}
+    assert any("Nothing to be done" in line for line in lines())

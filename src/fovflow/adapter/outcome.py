@@ -216,6 +216,8 @@ def describe_outcome(pipeline: Pipeline) -> str:
         lines += [f"{name}: {problem}" for problem in plan.problems]
         if complete:
             lines.append(f"  results: {pipeline.layout.results(name)}")
+    if Path(pipeline.layout.report()).is_file():
+        lines.append(f"to look at: {pipeline.layout.report()}")
     if pipeline.analysis.measures:
         lines.append(f"{len(pipeline.analysis.measures)} samples: {pipeline.layout.analysis('')}")
         lines += [f"  comparisons: {name}" for name in pipeline.analysis.answer()[1:2]]

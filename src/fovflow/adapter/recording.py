@@ -205,7 +205,9 @@ def stop_job(job: JobRecord) -> None:
 
 
 DISPLAY = "FOVFLOW_DISPLAY"
-"""Environment variable that chooses the display: ``live``, ``plain`` or ``auto``."""
+"""Environment variable that chooses the display: ``live``, ``plain``, ``brief`` or ``auto``."""
+BRIEF = "brief"
+"""Of the display: a line for each job that is done, and nothing else of the engine but errors."""
 
 _current: EngineListener | None = None
 
@@ -247,7 +249,7 @@ def say(text: str) -> None:
 class EngineListener:
     """Takes Snakemake's log records and tells the recorder.
 
-    `display`: ``live``, ``plain``, ``auto``; the environment's otherwise.
+    `display`: ``live``, ``plain``, ``brief``, ``auto``; the environment's otherwise.
     """
 
     def __init__(self, pipeline: Pipeline, workflow: Any, display: str | None):
@@ -258,6 +260,10 @@ class EngineListener:
         self.guard = FolderGuard(pipeline.config.outdir, errors_hidden=self._engine.is_quiet("ALL"))
         self._stream: Any = None
         self._filter = LiveFilter()
+        self._jobs: dict[int, str] = {}
+        self._counted = [0, 0]
+        if self._display == BRIEF and (handler := log_handlers()[1]) is not None:
+            handler.addFilter(self._filter)
         self._submissions, self._cluster_name = Submissions(), ""
         self.screen: Screen | None = None
 
@@ -278,12 +284,21 @@ class EngineListener:
                     key: str(value) for key, value in dict(about.get("wildcards") or {}).items()
                 }
                 log = str(next(iter(about.get("log") or ()), ""))
+                words = str(about.get("rule_msg") or about["rule_name"])
+                self._jobs[int(about["jobid"])] = words
                 recorder.job_started(int(about["jobid"]), str(about["rule_name"]), wildcards, log)
             case "job_finished" if recorder is not None:
                 recorder.job_ended(int(about["job_id"]), failed=False)
+                self._tell_finished(int(about["job_id"]))
             case "job_error" if recorder is not None:
                 refused = refusal(str(about.get("rule_msg") or ""))
                 recorder.job_ended(int(about["jobid"]), failed=True, refused=refused)
+
+    def _tell_finished(self, job: int) -> None:
+        """Tell of a job in one line, where that is the form of the display."""
+        self._counted[0] += 1
+        if self._display == BRIEF and job in self._jobs:
+            say(f"{self._counted[0]} of {self._counted[1]}: {self._jobs[job]}")
 
     def _take_sentence(self, sentence: str) -> None:
         """Take what the executor plugins say in words only."""
@@ -325,7 +340,7 @@ class EngineListener:
         return self._engine.is_module and self._engine.runs_hooks
 
     def _begin(self, stats: dict[str, int]) -> None:
-        stats.pop("total", None)
+        self._counted[1] = int(stats.pop("total", None) or sum(stats.values()))
         remote = not self._engine.runs_jobs_here
         self._take_screen()
         if self._replaces_hooks():
@@ -401,7 +416,7 @@ class LiveFilter:
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is shown."""
         if record.levelno < logging.WARNING:
-            return False
+            return str(record.msg).startswith("Nothing to be done")
         event = str(getattr(record, "event", "") or "")
         if event in ("job_error", "group_error"):
             return False

@@ -41,8 +41,13 @@ def run(rest: list[str]) -> int:
     from fovflow.adapter.engine import snakemake_command
     from fovflow.adapter.interrupts import interrupts_blocked
 
+    environment = os.environ.copy()
+    if not {word.split("=")[0] for word in rest} & _ASK_FOR_LINES:
+        rest = ["--quiet", "host", *rest]
+        if not sys.stderr.isatty():
+            environment.setdefault("FOVFLOW_DISPLAY", "brief")
     with interrupts_blocked():  # until the workflow begins: `expect_interrupts`
-        process = subprocess.Popen(snakemake_command(rest), env=os.environ.copy())
+        process = subprocess.Popen(snakemake_command(rest), env=environment)
         previous = {
             signal.SIGTERM: signal.signal(signal.SIGTERM, lambda n, _: process.send_signal(n)),
             # Ctrl-C reaches Snakemake from the terminal itself
@@ -55,6 +60,9 @@ def run(rest: list[str]) -> int:
             signal.signal(number, handler)
 
 
+_ASK_FOR_LINES = frozenset(
+    {"--quiet", "-q", "--verbose", "--printshellcmds", "-p", "--dry-run", "-n", "--debug-dag"}
+)
 _JOB = re.compile(r"^(?:Job \d+: (?P<message>.+)|(?:local)?(?:rule|checkpoint) (?P<rule>\S+):)$")
 _REASON = re.compile(r"^\s*[Rr]eason: (?P<reason>.+)$")
 _FOV = re.compile(r"^(?P<dataset>.+), FOV (?P<fov>\d+): (?P<step>.+)$")
