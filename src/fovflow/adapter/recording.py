@@ -340,7 +340,7 @@ class EngineListener:
         return self._engine.is_module and self._engine.runs_hooks
 
     def _begin(self, stats: dict[str, int]) -> None:
-        self._counted[1] = int(stats.pop("total", None) or sum(stats.values()))
+        self._counted[1] = stats.pop("total", 0) or sum(stats.values())
         remote = not self._engine.runs_jobs_here
         self._take_screen()
         if self._replaces_hooks():
