@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -67,17 +66,6 @@ def draw_overlay(
                 font = cv2.FONT_HERSHEY_SIMPLEX
                 cv2.putText(canvas, str(label), where, font, size, shade, width, cv2.LINE_AA)
     return canvas
-
-
-def first_middle_last(frames: Sequence[int]) -> list[int]:
-    """Return the first, the middle and the last of ascending frames, each once.
-
-    Examples
-    --------
-    >>> first_middle_last(range(36))
-    [0, 18, 35]
-    """
-    return sorted({frames[i] for i in (0, len(frames) // 2, -1)}) if frames else []
 
 
 def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:

@@ -87,6 +87,17 @@ def format_fovs(indices: Sequence[int]) -> str:
     return f"{'FOV' if len(indices) == 1 else 'FOVs'} {format_ranges(indices)}"
 
 
+def first_middle_last(frames: Sequence[int]) -> list[int]:
+    """Return the first, the middle and the last of ascending frames, each once.
+
+    Examples
+    --------
+    >>> first_middle_last(range(36))
+    [0, 18, 35]
+    """
+    return sorted({frames[i] for i in (0, len(frames) // 2, -1)}) if frames else []
+
+
 def megabytes(size: int) -> str:
     """Return a number of bytes in MB, such as ``2.3 MB``."""
     return f"{size / 1e6:.1f} MB"

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from fovflow import __version__
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "init": ("project", "lay out a project folder with a commented configuration"),
+    "try": ("trying", "show what settings of segmentation find, side by side, in a page"),
     "run": ("run", "run the pipeline; everything after `run` is passed on to snakemake"),
     "demo": ("project", "simulate a small movie, run the pipeline on it, compare with the truth"),
     "inspect": ("data", "show what a raw file holds: axes, channels, positions, times, warnings"),
@@ -42,7 +44,7 @@ COMMANDS = {
     "simulate": ("data", "write a simulated movie with known truth"),
     "bench": ("run", "measure speed and memory of the steps and of whole runs on this machine"),
 }
-"""The module of each command, where it is a `Command` of the same name, and what it does."""
+"""The module of each command, where it is a `Command` of its name (`try_`), and what it does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +93,8 @@ def command_parser(name: str) -> argparse.ArgumentParser:
 
 
 def _command(name: str) -> Command:
-    found: Command = getattr(importlib.import_module(f"fovflow.cli.{COMMANDS[name][0]}"), name)
+    module = importlib.import_module(f"fovflow.cli.{COMMANDS[name][0]}")
+    found: Command = getattr(module, f"{name}_" if iskeyword(name) else name)
     return found
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from fovflow.errors import FovflowError
 from fovflow.layout import MOST_NAME_BYTES, dataset_name_problem
 from fovflow.readers.base import RawInfo
 from fovflow.readers.names import PHASE_WORDS
+from fovflow.records import parse_yaml
 
 PAPER = Path(fovflow.__file__).resolve().parent / "paper"
 """Makefile, figures and README of a paper's folder; ``gitignore`` gets its dot there."""
@@ -73,9 +75,17 @@ def init(folder: str, raw: list[str], paper: bool, pattern: str | None = None) -
     for file, info in found:
         for warning in info.warnings:
             print(f"{file}: {warning}", file=sys.stderr)
-    step = "" if folder == "." else f"cd {folder} && "
+    step = "" if folder == "." else f"cd {shlex.quote(folder)} && "
     print(f"then: {step}{'make record' if paper else 'fovflow run --cores all'}")
+    if found:
+        print(f"see first which cells are found: {step}{_try_command(text)}")
     return 0
+
+
+def _try_command(text: str) -> str:
+    """Return the command that shows what settings find in the configuration's first dataset."""
+    first, *others = parse_yaml(text)["datasets"]
+    return f"fovflow try --dataset {shlex.quote(first)}" if others else "fovflow try"
 
 
 def _what_to_do(text: str) -> str:

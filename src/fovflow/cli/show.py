@@ -23,7 +23,7 @@ from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import FINAL
 from fovflow.layout import OVERLAYS, REPORT_NAME, RESULTS_NAME
 from fovflow.layout import overlay as overlay_name
-from fovflow.units import format_fovs, parse_ranges
+from fovflow.units import first_middle_last, format_fovs, parse_ranges
 
 if TYPE_CHECKING:
     from fovflow.jobrecord import JobRecord
@@ -261,7 +261,7 @@ def overlay(
     folder: str, fovs: str, frames: str | None, channel: int | None, out: str | None
 ) -> int:
     """Write one PNG per FOV and frame."""
-    from fovflow.overlay import draw_overlay, first_middle_last, write_png
+    from fovflow.overlay import draw_overlay, write_png
     from fovflow.results import load_results
 
     results = load_results(folder)

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.overlay import colour_of, draw_overlay, first_middle_last
+from fovflow.overlay import colour_of, draw_overlay
 from fovflow.results import FovResult
 from fovflow.stacks import StackReader
-from fovflow.units import format_ranges, spread
+from fovflow.units import first_middle_last, format_ranges, spread
 
 FOVS_PER_DATASET = 12
 FOVS_PER_REPORT = 48

@@ -1,0 +1,161 @@
+"""A page that shows settings of segmentation side by side, on the same frames.
+
+It needs no network. Its one script, which its policy names by its digest, enlarges a picture.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+import fovflow
+from fovflow.overlay import stretch
+from fovflow.report.page import templates
+
+if TYPE_CHECKING:
+    from fovflow.planning.trials import Attempt, Setting, Subject
+
+MOST_SIDE = 2048
+"""Longest side of a picture in the page, in pixels."""
+
+_QUALITY = 88
+_SAME = 0.5
+"""Two cells are the same where the intersection is a greater part of the union than this."""
+
+_CLOSE_UP = 0.3
+"""Side of the close-up, as a part of the frame's."""
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Cells of a frame as SVG paths."""
+
+    same: Markup
+    other: Markup
+    lost: Markup
+    n_other: int
+    n_lost: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting, what it found in each frame, and how that differs from the first setting."""
+
+    setting: Setting
+    line: str
+    attempts: Sequence[Attempt]
+    outlines: Sequence[Outlines]
+
+    @property
+    def seconds(self) -> float:
+        """Mean time for a frame, in seconds of a core."""
+        return sum(a.seconds for a in self.attempts) / len(self.attempts)
+
+
+def trial_page(
+    settings: Sequence[Setting],
+    lines: Sequence[str],
+    subject: Subject,
+    attempts: Sequence[Sequence[Attempt]],
+) -> str:
+    """Return the page; `lines` is what each setting is in a configuration."""
+    paths = [[_paths(a.labels) for a in row] for row in attempts]
+    rows = []
+    for setting, line, found, drawn in zip(settings, lines, attempts, paths, strict=True):
+        compared = zip(attempts[0], paths[0], found, drawn, strict=True)
+        outlines = [_compared(a.labels, p, b.labels, q) for a, p, b, q in compared]
+        rows.append(Row(setting, line, found, outlines))
+    script = (files("fovflow.report") / "templates" / "trial.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        templates()
+        .get_template("trial.html.j2")
+        .render(
+            version=fovflow.__version__,
+            policy="default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+            f"script-src 'sha256-{digest}'",
+            script=Markup(script),
+            subject=subject,
+            pictures=[_picture(image) for image in subject.images],
+            close_ups=_close_ups([[a.labels for a in row] for row in attempts]),
+            height=subject.images[0].shape[0],
+            width=subject.images[0].shape[1],
+            rows=rows,
+        )
+    )
+
+
+def _picture(image: NDArray[Any]) -> str:
+    """Return a frame in grey as a ``data:`` address."""
+    grey, most = stretch(image), max(image.shape)
+    if most > MOST_SIDE:
+        scale = MOST_SIDE / most
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def _paths(labels: NDArray[np.uint16]) -> dict[int, str]:
+    """Return the outline of each cell as an SVG path, through the middles of its border pixels."""
+    from scipy.ndimage import find_objects
+
+    found = {}
+    for label, box in enumerate(find_objects(labels), 1):
+        if box is None:
+            continue
+        mask = (labels[box] == label).astype(np.uint8)
+        contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        corner = np.array([box[1].start, box[0].start])
+        found[label] = "".join(
+            _path(cv2.approxPolyDP(contour, 0.5, closed=True)[:, 0] + corner)
+            for contour in contours
+        )
+    return found
+
+
+def _path(points: NDArray[np.int32]) -> str:
+    steps = " ".join(f"{x},{y}" for x, y in np.diff(points, axis=0).tolist())
+    return f"M{points[0, 0]}.5,{points[0, 1]}.5l{steps or '0,0'}z"
+
+
+def _compared(
+    first: NDArray[np.uint16],
+    paths: dict[int, str],
+    second: NDArray[np.uint16],
+    own: dict[int, str],
+) -> Outlines:
+    """Return the cells of `second`: those that are cells of `first`, others, and lost ones."""
+    codes = first.astype(np.int64) * 65536 + second
+    pairs, shared = np.unique(codes[(first > 0) & (second > 0)], return_counts=True)
+    ours, theirs = pairs // 65536, pairs % 65536
+    sizes = [np.bincount(each.ravel(), minlength=65536) for each in (first, second)]
+    same = shared > _SAME * (sizes[0][ours] + sizes[1][theirs] - shared)
+    kept, matched = set(theirs[same].tolist()), set(ours[same].tolist())
+    other = [path for label, path in own.items() if label not in kept]
+    lost = [path for label, path in paths.items() if label not in matched]
+    agreed = Markup("".join(path for label, path in own.items() if label in kept))
+    return Outlines(agreed, Markup("".join(other)), Markup("".join(lost)), len(other), len(lost))
+
+
+def _close_ups(found: Sequence[Sequence[NDArray[np.uint16]]]) -> list[str]:
+    """Return for each frame the square in which settings differ most, as the view of a picture."""
+    views = []
+    for masks in zip(*found, strict=True):
+        cells = [(labels > 0).astype(np.float32) for labels in masks]
+        share = np.mean(cells, axis=0)
+        height, width = share.shape
+        side = max(1, min(height, width, max(round(_CLOSE_UP * min(height, width)), 200)))
+        doubt = cv2.boxFilter(share * (1 - share), -1, (side, side), borderType=cv2.BORDER_CONSTANT)
+        inner = doubt[side // 2 : height - (side - 1) // 2, side // 2 : width - (side - 1) // 2]
+        y, x = np.unravel_index(int(inner.argmax()), inner.shape)
+        views.append(f"{x} {y} {side} {side}")
+    return views
