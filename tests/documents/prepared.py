@@ -75,6 +75,7 @@ PREPARED: dict[str, Callable[[Path, Path], Path]] = {
     "docs/scaling.md": with_raw_data,
     "docs/simulation.md": empty,
     "docs/statistics.md": empty,
+    "docs/tuning.md": with_raw_data,
 }
 """Pages whose blocks `test_pages` runs, in order, each in such a folder."""
 
