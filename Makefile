@@ -4,7 +4,7 @@
 # make check  format, lint, types, layers, workflow; the same before each commit: pre-commit install
 # make test-slurm   a run on a SLURM cluster that it starts itself (Debian's packages, root)
 # make bench  measure speed and memory (QUICK=1: in about two minutes); make performance: the page
-# make train  train the network of segment.method unet (PyTorch; 20 minutes; QUICK=1: one minute)
+# make train  train the network of segment.method unet (PyTorch; 20 minutes; QUICK=1: a minute)
 # make docs   the documentation as a site, in docs/_build; make pictures: the pictures in it
 # All make .venv with pinned versions first.
 
@@ -59,9 +59,10 @@ performance: $(READY)
 	$(BIN)/python -m benchmarks.page
 
 train: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
-	$(BIN)/python training/train.py $(if $(QUICK),.venv/unet.onnx --steps 60,src/fovflow/segmentation/unet.onnx) \
-		--data $(or $(DATA),../shared/data/t98g_manual)
+	@$(BIN)/python -c "import torch, onnx" 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
+	$(BIN)/python -m fovflow train $(or $(DATA),../shared/data/t98g_manual) --pixel-um 0.8708 --from-scratch \
+		$(if $(QUICK),--steps 200 --crop 160 --out $(or $(OUT),.venv/unet.onnx),--steps 4500 --all --out src/fovflow/segmentation/unet.onnx)
 
 documents: $(READY)
 	$(BIN)/python -m fovflow.config.documents config

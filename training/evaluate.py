@@ -2,7 +2,7 @@
 
     python training/evaluate.py FOLDER [--model FILE.onnx] [--leave-out K] [--methods unet,logstd]
 
-With `--leave-out K` only the frames that `train.py --leave-out K` has not seen.
+With `--leave-out K` only the frames that `fovflow train --leave-out K` has not seen.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import cv2
-from frames import read_outlined
 
 from fovflow.accuracy.scores import detection_counts, seg_score
 from fovflow.segmentation import get_segmenter
+from fovflow.training.frames import read_outlined, split
 
 
 def main() -> None:
@@ -28,8 +28,9 @@ def main() -> None:
     parser.add_argument("--methods", default="unet,logstd,classic")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    frames = read_outlined(given.folder)
-    frames = [f for n, f in enumerate(frames) if given.leave_out in (None, n % 5)]
+    frames = read_outlined(given.folder, given.pixel_um)
+    if given.leave_out is not None:
+        frames = split(frames, given.leave_out)[1]
     truth = [frame.labels for frame in frames]
     for method in given.methods.split(","):
         params = {"model": given.model} if method == "unet" and given.model else {}

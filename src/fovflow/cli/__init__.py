@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": ("project", "lay out a project folder with a commented configuration"),
     "try": ("trying", "show what settings of segmentation find, side by side, in a page"),
+    "train": ("training", "train the network of segment.method unet on cells that you outlined"),
     "run": ("run", "run the pipeline; everything after `run` is passed on to snakemake"),
     "demo": ("project", "simulate a small movie, run the pipeline on it, compare with the truth"),
     "inspect": ("data", "show what a raw file holds: axes, channels, positions, times, warnings"),

@@ -122,7 +122,7 @@ def _refused(path: Path, error: Exception) -> ConfigError:
     return ConfigError(
         f"segment: unet: {path} is not a network that fovflow can use",
         found=found,
-        remedy="give an ONNX file made by training/train.py, with its JSON file beside it",
+        remedy="give an ONNX file made by fovflow train, with its JSON file beside it",
     )
 
 
