@@ -302,6 +302,8 @@ def temporary_name(name: str) -> str:
 
 
 def _temporary(target: Path) -> Path:
+    if not target.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(target))
     return target.with_name(temporary_name(target.name))
 
 

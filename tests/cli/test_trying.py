@@ -212,6 +212,18 @@ def test_frames_are_counted_as_the_configuration_takes_them(project, capsys):
     assert "found: 2 frames" in capsys.readouterr().err or main(["try", "--frames", "2"]) == 2
 
 
+@pytest.mark.parametrize("out", [".", "taken", "/proc/fovflow/try.html"])
+def test_a_page_that_cannot_be_written_is_told(project, capsys, out):
+    Path("taken").mkdir()
+    assert "fovflow: " in refused(capsys, "--frames", "0", "--methods", "logstd", "--out", out)
+    assert [*Path("taken").iterdir()] == []
+
+
+def test_where_there_is_nothing_to_try_on_it_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "name a configuration or a raw file" in refused(capsys)
+
+
 def test_the_table_tells_settings_counts_and_lines(project, capsys):
     capsys.readouterr()
     assert main(["try", "--set", "segment.n_sigma=3,4", "--frames", "0,4"]) == 0

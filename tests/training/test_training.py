@@ -303,6 +303,8 @@ def test_training_further_writes_a_network_that_can_be_used(torch, folder, tmp_p
         for given in ({}, {"model": str(out)})
     )
     assert (before != after).mean() < 0.2
+    assert main(["train", *arguments, "--out", "/proc/fovflow/own.onnx"]) == 1
+    assert "/proc/fovflow" in capsys.readouterr().err
     for wrong in (["--steps", "0"], ["--out", "own.pt"], ["--crop", "100"]):
         assert main(["train", *arguments, *wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1

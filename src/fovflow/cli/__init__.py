@@ -11,7 +11,7 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from fovflow import __version__
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import ConfigError, FovflowError, sentence_of_system
 from fovflow.terminal import safe_output
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2 if isinstance(error, ConfigError) else 1
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except OSError as error:
+            print(f"fovflow: {sentence_of_system(error)}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("fovflow: stopped", file=sys.stderr)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from fovflow.cli.common import argument, command, flag
@@ -69,6 +70,9 @@ def train(
     begun = Path(model) if model else BUILT_IN
     start = None if from_scratch else read_network(begun)
     about = Network(begun).description
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=path.parent):
+        pass  # it can be written there: told before the work, not after it
     used, scored = split(read_outlined(Path(folder), pixel_um), None if whole else leave_out)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

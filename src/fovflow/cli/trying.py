@@ -118,6 +118,11 @@ def _configuration(files: Sequence[str]) -> Path | None:
         raise ConfigError(
             "try takes one configuration, or raw files of one dataset", found=", ".join(files)
         )
+    if not files and not Path(CONFIG).exists():
+        raise ConfigError(
+            f"there is nothing to try on: no {CONFIG} here",
+            remedy="name a configuration or a raw file, as in: fovflow try data/plate1.nd2",
+        )
     return Path(named[0] if named else CONFIG) if named or not files else None
 
 
