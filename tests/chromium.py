@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,3 +59,17 @@ class Seen:
     def said(self) -> str:
         """Return what the page said last."""
         return self.page.inner_text("#said")
+
+    def barriers(self) -> list[tuple[str, str]]:
+        """Return what axe-core finds that keeps people out; the policy must be bypassed."""
+        axe = os.environ.get("FOVFLOW_AXE", "")
+        if not Path(axe).is_file():
+            pytest.skip(
+                "there is no axe.min.js here: npm install axe-core, and name it in FOVFLOW_AXE"
+            )
+        self.page.evaluate(Path(axe).read_text("utf-8"))
+        return [
+            (each["id"], each["nodes"][0]["html"][:200])
+            for each in self.page.evaluate("axe.run()")["violations"]
+            if each["impact"] in ("serious", "critical")
+        ]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from chromium import Seen, chromium
 
-from browser import browser
 from fovflow.cli import main
 from fovflow.config import load_config, parse_config
 from fovflow.config.edit import replace_section, section_line
@@ -380,51 +380,65 @@ def test_names_are_shown_and_not_believed(project, capsys):
     assert page.count("<script>") == 1
 
 
-def test_the_page_in_a_browser(project, tmp_path_factory, capsys):
-    profile = tmp_path_factory.mktemp("profile")
-    with browser(profile) as shown:
-        found = tried(capsys, "--set", "segment.n_sigma=3,30")
-        for width in (1400, 390):
-            shown.open(Path("try.html"), width=width, dark=width < 600)
-            assert shown.run("document.documentElement.scrollWidth") <= width
-            is_open = "document.querySelector('dialog').open"
-            title = "document.querySelector('dialog p').textContent"
-            shown.click(".frame", 1)
-            assert shown.run(is_open)
-            assert "n_sigma 3 " in shown.run(title)
-            assert "frame 2" in shown.run(title)
-            paths = "document.querySelectorAll('dialog path').length"
-            assert shown.run(paths) == 3
-            shown.press("ArrowDown")
-            shown.press("ArrowRight")
-            shown.press("ArrowRight")
-            assert "n_sigma 30" in shown.run(title)
-            assert "frame 4" in shown.run(title)
-            shown.press("o")
-            visible = "getComputedStyle(document.querySelector('dialog g')).visibility"
-            assert shown.run(visible) == "hidden"
-            shown.press("o")
-            assert shown.run(visible) == "visible"
-            shown.press("c")
-            view = "document.querySelector('dialog svg').getAttribute('viewBox')"
-            assert shown.run(view) != "0 0 160 128"
-            shown.press("c")
-            assert shown.run(view) == "0 0 160 128"
-            shown.press("Escape")
-            assert not shown.run(is_open)
-            focus = "document.activeElement.dataset.setting + document.activeElement.dataset.frame"
-            assert shown.run(focus) == "12"
-            shown.press("ArrowUp")
-            assert shown.run(focus) == "02"
-            shown.press("Enter")
-            assert shown.run(is_open)
-            shown.click("dialog button")
-            assert not shown.run(is_open)
-            outside = [url for url in shown.requests if not url.startswith(("file:", "data:"))]
-            assert not outside
-        counts = shown.run("document.querySelector('.setting dd').textContent")
-        assert counts == " · ".join(str(f["cells"]) for f in found["settings"][0]["frames"])
-        assert not shown.complaints
+@pytest.fixture(scope="module")
+def started():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+def test_pictures_are_enlarged_by_clicks_and_keys(started, project, capsys, width, scheme):
+    found = tried(capsys, "--set", "segment.n_sigma=3,30")
+    size = {"width": width, "height": 900}
+    seen = Seen(started, Path("try.html"), viewport=size, color_scheme=scheme)
+    page = seen.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    counts = " · ".join(str(frame["cells"]) for frame in found["settings"][0]["frames"])
+    assert page.locator(".setting dd").first.inner_text() == counts
+    title = page.locator("dialog p")
+    page.locator(".frame").nth(1).click()
+    assert "n_sigma 3" in title.inner_text().splitlines()[0]
+    assert "frame 2" in title.text_content()
+    assert page.locator("dialog path").count() == 3
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    assert "n_sigma 30" in title.inner_text()
+    assert "frame 4" in title.text_content()
+    outlines = page.locator("dialog g")
+    page.keyboard.press("o")
+    assert outlines.evaluate("each => getComputedStyle(each).visibility") == "hidden"
+    page.keyboard.press("o")
+    assert outlines.evaluate("each => getComputedStyle(each).visibility") == "visible"
+    whole = "0 0 160 128"
+    picture = page.locator("dialog svg")
+    page.keyboard.press("c")
+    assert picture.get_attribute("viewBox") != whole
+    page.keyboard.press("c")
+    assert picture.get_attribute("viewBox") == whole
+    page.keyboard.press("Escape")
+    assert page.locator("dialog").is_hidden()
+    focus = "document.activeElement.dataset.setting + document.activeElement.dataset.frame"
+    assert page.evaluate(focus) == "12"
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(focus) == "02"
+    page.keyboard.press("Enter")
+    assert page.locator("dialog").is_visible()
+    page.locator("dialog button").click()
+    assert page.locator("dialog").is_hidden()
+    page.locator(".tools button").nth(1).click()
+    assert page.locator(".frame svg").nth(2).get_attribute("viewBox") != whole
+    seen.context.close()
+    assert seen.wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_keeps_people_out(started, project, capsys, scheme):
+    tried(capsys, "--set", "segment.n_sigma=3,30")
+    seen = Seen(started, Path("try.html"), color_scheme=scheme, bypass_csp=True)
+    assert seen.barriers() == []
+    seen.page.locator(".frame").first.click()
+    assert seen.barriers() == []
+    seen.context.close()
 
 
 def test_init_names_the_command_ready_to_paste(movie, tmp_path, monkeypatch, capsys):
