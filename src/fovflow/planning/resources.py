@@ -69,7 +69,7 @@ def estimate(fovs: int, frames: int, height: int, width: int, channels: int) -> 
         "steps": steps,
         "jobs": sum(step["jobs"] for step in steps.values()) + 2,
         "disk_mb": sum(step["disk_mb"] for step in steps.values()),
-        "files": fovs * (30 + 10 * len(plan.fl)),
+        "files": fovs * (36 + 10 * len(plan.fl)),
     }
 
 
