@@ -107,9 +107,7 @@ def test_without_pixel_size_there_is_no_bar(layout):
         return max(map(len, "".join("x" if white else " " for white in line).split()), default=0)
 
     assert longest_white(write(layout)) > 100
-    (folder := write(layout, pixel_um=None)).joinpath(
-        "fov_000", "plate_fov_000_times.csv"
-    ).unlink()
+    (folder := write(layout, pixel_um=None)).joinpath("fov_000", "plate_fov_000_times.csv").unlink()
     assert longest_white(folder) < 50
 
 

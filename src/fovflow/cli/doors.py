@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from fovflow.cli.common import FOLDER, argument, command, flag
@@ -44,9 +45,8 @@ def export(
         return 0
     find_format(format)
     chosen = parse_ranges(fovs, "--fovs") if fovs not in (None, "all") else None
-    failed = False
-    for results in load_datasets(folder).values():
-        done = write(
+    begun = [
+        write(
             results,
             format,
             fovs=chosen,
@@ -56,12 +56,15 @@ def export(
             pixel_um=pixel_um,
             form=form,
         )
-        for each in done:
-            if isinstance(each, Path):
-                print(each, flush=True)
-            else:
-                complain(f"fovflow: {each}")
-                failed |= isinstance(each, FovflowError)
+        for results in load_datasets(folder).values()
+    ]
+    failed = False
+    for each in chain.from_iterable(begun):
+        if isinstance(each, Path):
+            print(each, flush=True)
+        else:
+            complain(f"fovflow: {each}")
+            failed |= isinstance(each, FovflowError)
     return 1 if failed else 0
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from fovflow.atomic import atomic_entries
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import ConfigError, FovflowError, sentence_of_system
 from fovflow.export import formats as _formats
 from fovflow.export.fov import ExportedFov, Format
 from fovflow.layout import EXPORTS
@@ -88,10 +88,11 @@ def export(
     form : str, optional
         Which form of the format, where it has several.
 
-    Yields
-    ------
-    pathlib.Path or str or FovflowError
-        What was written; what is less in it than could be; why an FOV is left out: others go on.
+    Returns
+    -------
+    iterator of pathlib.Path, str or FovflowError
+        Work is done as it goes on. What was written; what is less in it than could be; why an FOV
+        is left out: others go on.
 
     Raises
     ------
@@ -128,8 +129,17 @@ def export(
             f"{there[0]}{more} is there already",
             remedy="write it again with --force, or elsewhere with --out",
         )
+    return _written(how, place, dict(zip(names, groups, strict=True)), left_out)
+
+
+def _written(
+    how: Format,
+    place: Path,
+    groups: Mapping[str, Sequence[ExportedFov]],
+    left_out: Sequence[FovflowError],
+) -> Iterator[Path | str | FovflowError]:
     yield from left_out
-    for group, base in zip(groups, names, strict=True):
+    for base, group in groups.items():
         try:
             for fov in group:
                 yield from fov.notes(how)
@@ -137,6 +147,8 @@ def export(
                 how.write(group, folder)
                 written = sorted(path.name for path in folder.iterdir())
             yield from (place / entry for entry in written)
+        except OSError as error:
+            yield FovflowError(sentence_of_system(error))
         except FovflowError as error:
             yield error
 

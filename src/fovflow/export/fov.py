@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from fovflow.config.features import FEATURES
 from fovflow.errors import FovflowError
 from fovflow.layout import fov_name
-from fovflow.results import FovResult
+from fovflow.results import FovResult, read_traces
 from fovflow.stacks import StackReader
-from fovflow.tables import KINDS
 from fovflow.units import SECONDS_PER
 
 Part = Literal["images", "labels", "traces", "tracks", "pixel_um"]
@@ -133,29 +132,33 @@ class ExportedFov:
         return found
 
     @property
-    def images(self) -> dict[str, tuple[str, int]]:
-        """Kind and index of each channel of images by its name; phase contrast first."""
+    def images(self) -> list[Image]:
+        """The channels of images that were kept, phase contrast first."""
         return self._channels("pc", "fl")
 
     @property
-    def corrected(self) -> dict[str, tuple[str, int]]:
-        """The same of background-corrected channels."""
+    def corrected(self) -> list[Image]:
+        """The background-corrected channels that were kept."""
         return self._channels("fl_corrected")
 
-    def _channels(self, *kinds: str) -> dict[str, tuple[str, int]]:
-        names = self.fov.metadata.get("channel_names") or {}
-        return {
-            str(names.get(c, names.get(str(c), f"channel {c}"))): (kind, c)
+    def _channels(self, *kinds: str) -> list[Image]:
+        return [
+            Image(self._name(channel) or f"channel {channel}", kind, channel, path)
             for kind in kinds
-            for c in self.fov.stacks.get(kind, {})
-        }
+            for channel, path in self.fov.stacks.get(kind, {}).items()
+        ]
+
+    def _name(self, channel: int) -> str:
+        """Return a channel's name, what cannot be printed replaced; empty where it has none."""
+        names = self.fov.metadata.get("channel_names") or {}
+        name = str(names.get(channel, names.get(str(channel), "")))
+        return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
     @contextmanager
-    def reader(self, channels: dict[str, tuple[str, int]]) -> Iterator[Frames]:
+    def reader(self, images: Sequence[Image]) -> Iterator[Frames]:
         """Open stacks of images; see `Frames`."""
         with ExitStack() as opened:
-            paths = [self.fov.stacks[kind][channel] for kind, channel in channels.values()]
-            yield Frames([opened.enter_context(StackReader(path)) for path in paths])
+            yield Frames([opened.enter_context(StackReader(image.path)) for image in images])
 
     @contextmanager
     def labels(self) -> Iterator[Labels]:
@@ -174,24 +177,35 @@ class ExportedFov:
 
         ``time_s`` is the time in seconds.
         """
-        import warnings
+        import pandas as pd
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # stale verdicts are among the notes
-            found = self.fov.traces()
-        if found.empty:
-            found = found.astype({name: KINDS.get(name, float) for name in found})
-        if "good" not in found:
-            found["good"] = True
-        found["good"] = found["good"].astype(bool)
-        if "flags" in found:
-            found["flags"] = found["flags"].astype(object).where(found["flags"].notna(), "")
+        assert self.fov.traces_path is not None
+        table = read_traces(self.fov.channel_traces or self.fov.traces_path)
+        if lacking := {"cell", "frame", "time", "position_x", "position_y"} - {*table}:
+            raise FovflowError(
+                f"{self.fov.name} is left out: its traces have no column {sorted(lacking)[0]}",
+                found=", ".join(table),
+            )
+        found = pd.DataFrame({"fov": self.fov.index, **table})
+        found["good"] = found["good"].astype(bool) if "good" in found else True
         if self.good_only:
             found = found[found["good"]]
-        unit = str(self.fov.metadata.get("time_units") or "s")
         found = found.sort_values(["cell", "frame"], kind="stable", ignore_index=True)
         parent = found["cell"].map(self.mothers).fillna(0).astype(np.int64)
-        return found.assign(parent=parent, time_s=found["time"] * SECONDS_PER[unit])
+        return found.assign(parent=parent, time_s=self._seconds(found))
+
+    def _seconds(self, rows: Any) -> Any:
+        """Return the time of each row (s): that of its frame, or else that of the traces."""
+        times, unit = self.times_s, self.fov.metadata.get("time_units")
+        if times is not None and rows["frame"].max() < len(times):
+            return times[rows["frame"]]
+        if unit not in SECONDS_PER:
+            raise FovflowError(
+                f"{self.fov.name} is left out: the unit of its times is not known",
+                found=f"time_units {unit!r}",
+                remedy=f"let processing_results.yaml name one of {', '.join(SECONDS_PER)}",
+            )
+        return rows["time"] * SECONDS_PER[unit]
 
     @cached_property
     def mothers(self) -> dict[int, int]:
@@ -247,14 +261,13 @@ class ExportedFov:
 
     def features(self) -> list[Column]:
         """Return the columns of the `rows` that hold features, with what is known of each."""
-        names = self.fov.metadata.get("channel_names") or {}
         found = []
         for column in self.rows.columns:
             if match := re.fullmatch(r"(.+)_ch_(\d+)", column):
                 feature, channel = match[1], int(match[2])
                 known = FEATURES.get(feature)
                 about = (known.unit, known.description) if known else ("", "")
-                found.append(Column(column, feature, channel, str(names.get(channel, "")), *about))
+                found.append(Column(column, feature, channel, self._name(channel), *about))
         return found
 
     @cached_property
@@ -283,6 +296,15 @@ class ExportedFov:
             "times_s": times[:, None] if times is not None and times.size == t else None,
             "period_s": max(self.interval_s, 0.0),
         }
+
+
+class Image(NamedTuple):
+    """A channel of images, and its stack."""
+
+    name: str
+    kind: str
+    channel: int
+    path: Path
 
 
 class Column(NamedTuple):

@@ -14,11 +14,13 @@ from fovflow.simulation.zarr_czi import write_image, write_ome_zarr
 
 def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
     for fov in fovs:
-        for channels, end in ((fov.images, ""), (fov.corrected, "_corrected")):
-            if channels:
+        for images, end in ((fov.images, ""), (fov.corrected, "_corrected")):
+            if images:
                 path = folder / f"{fov.base}{end}.ome.zarr"
-                with fov.reader(channels) as frames:
-                    write_ome_zarr(path, frames, **fov.ome([*channels], frames))
+                with fov.reader(images) as frames:
+                    write_ome_zarr(
+                        path, frames, **fov.ome([image.name for image in images], frames)
+                    )
                 if "seg_labeled" in fov.fov.stacks:
                     _write_labels(fov, path)
 

@@ -30,12 +30,17 @@ def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
     place.mkdir()
     files = {str(fov.fov.index): _write_fov(fov, place, new) for fov in fovs}
     if new:
-        features: dict[int, list[str]] = {c: [] for c in (channels["pc"], *channels["fl"])}
-        for each in fovs[0].features():
-            features.setdefault(each.channel, []).append(each.feature)
-        pc, *fl = ([c, names] for c, names in features.items())
-        channels = {"pc": pc, "fl": fl}
-    content = {"output_dir": ".", "channels": channels, "time_units": about["time_units"]}
+        columns = fovs[0].features()
+        pc, *fl = (
+            [c, [each.feature for each in columns if each.channel == c]]
+            for c in (channels.get("pc"), *channels["fl"])
+        )
+        channels = {"pc": pc, "fl": fl} if pc[0] is not None else {"fl": fl}
+    content = {
+        "output_dir": ".",
+        "channels": channels,
+        "time_units": about.get("time_units") or "min",
+    }
     write_yaml(place / RESULTS_NAME, content | {"results" if new else "results_paths": files})
 
 
@@ -66,8 +71,8 @@ def _write_fov(fov: ExportedFov, place: Path, new: bool) -> dict[str, Any]:
         write_csv(place / files["traces"], table)
         return files
     channels = fov.fov.metadata["channels"]
-    for channel in channels["fl"]:
-        own = (f for f in fov.features() if f.channel in (channel, channels["pc"]))
+    for channel in channels["fl"] or [channels["pc"]]:
+        own = (f for f in fov.features() if f.channel in (channel, channels.get("pc")))
         plain = {n: table[n] for n in _BASE} | {f.feature: table[f.name] for f in own}
         write_csv(place / name("traces", channel, "csv"), plain)
     files["traces_csv"] = files.pop("traces", [])

@@ -184,6 +184,12 @@ def _settings(xml: _Xml, fov: ExportedFov) -> None:
             voxeldepth=1.0,
             timeinterval=fov.interval_s or 1.0,
         )
+        ends = {"xend": "width", "yend": "height", "tend": "count"}
+        known = {**size, **frames}
+        xml.leaf("BasicSettings", xstart=0, ystart=0, zstart=0, zend=0, tstart=0,
+                 **{end: max(known.get(name, 1) - 1, 0) for end, name in ends.items()})  # fmt: skip
+        xml.leaf("DetectorSettings", DETECTOR_NAME="MANUAL_DETECTOR", RADIUS=fov.pixel_um)
+        xml.leaf("TrackerSettings", TRACKER_NAME="MANUAL_TRACKER")
         xml.leaf("InitialSpotFilter", feature="QUALITY", value=0.0, above=True)
         for empty in ("SpotFilterCollection", "TrackFilterCollection", "AnalyzerCollection"):
             xml.leaf(empty)
