@@ -260,6 +260,88 @@ class TestAnnData:
         assert set(found.obs["fov"]) == {0, 1}
 
 
+class TestCtc:
+    def test_ids_frames_and_mothers(self, folder):
+        import tifffile
+
+        made = export(folder, "ctc") / "plate"
+        assert sorted(path.name for path in made.iterdir()) == ["01", "01_RES"]
+        rows = (made / "01_RES" / "res_track.txt").read_text().splitlines()
+        tracks = {n: rest for n, *rest in (map(int, row.split()) for row in rows)}
+        places = labels_of(0)
+        for t in range(FRAMES):
+            mask = tifffile.imread(made / "01_RES" / f"mask{t:03d}.tif")
+            assert mask.dtype == np.uint16
+            assert np.array_equal(mask > 0, places[t] > 0)
+            frame = tifffile.imread(made / "01" / f"t{t:03d}.tif")
+            assert np.array_equal(frame, stack(folder, "pc", 0)[t])
+            here = {n for n, (begin, end, _) in tracks.items() if begin <= t <= end}
+            assert here == set(np.unique(mask).tolist()) - {0}
+        spans = sorted((begin, end, parent > 0) for begin, end, parent in tracks.values())
+        # Cell 2 has a gap, so that it goes on under a new id; 3 and 4 are daughters of 1.
+        assert spans == [(0, 1, False), (0, 2, False), (3, 5, True), (3, 5, True), (3, 5, True)]
+        by_span = {(begin, end): n for n, (begin, end, _) in tracks.items()}
+        mothers = sorted(parent for _, _, parent in tracks.values() if parent)
+        assert mothers == sorted([by_span[0, 1], by_span[0, 2], by_span[0, 2]])
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_geff_reads_it(self, folder, tmp_path):
+        geff = pytest.importorskip("geff")
+        from geff.convert import from_ctc_to_geff
+
+        made = export(folder, "ctc", "--good-only") / "plate" / "01_RES"
+        from_ctc_to_geff(made, tmp_path / "ctc.geff")
+        graph, _ = geff.read(tmp_path / "ctc.geff")
+        assert len(graph.nodes) == 13
+        assert len(graph.edges) == len(EDGES) - 1
+
+    def test_ctcmetrics_reads_it(self, folder, tmp_path):
+        metrics = pytest.importorskip(
+            "ctc_metrics.scripts.evaluate", reason="py-ctcmetrics is absent: pip install it"
+        )
+        made = export(folder, "ctc") / "plate"
+        (truth := tmp_path / "01_GT" / "TRA").mkdir(parents=True)
+        for path in (made / "01_RES").iterdir():
+            name = path.name.replace("mask", "man_track").replace("res_track", "man_track")
+            truth.joinpath(name).write_bytes(path.read_bytes())
+        found = metrics.evaluate_sequence(
+            str(made / "01_RES"), str(tmp_path / "01_GT"), ["TRA", "DET"]
+        )
+        assert (found["TRA"], found["DET"]) == (1, 1)
+
+
+class TestOthersResults:
+    @pytest.mark.parametrize("form", ["2025-10", "2025-11"])
+    def test_results_of_pyama_are_exported(self, folder, table, form, tmp_path):
+        parquet = pytest.importorskip("pyarrow.parquet")
+        there = export(folder, "pyama", "--form", form) / "plate"
+        assert main(["export", "parquet", str(there), "--out", str(tmp_path)]) == 0
+        found = parquet.read_table(tmp_path / "plate_traces.parquet").to_pandas()
+        for name in ("cell", "frame", "time", "intensity_total_ch_1", "intensity_total_ch_2"):
+            assert np.array_equal(found[name], table[name]), name
+
+    def test_a_folder_without_a_results_file(self, folder, tmp_path):
+        geff = pytest.importorskip("geff")
+        (folder / "processing_results.yaml").unlink()
+        made = export(folder, "geff", "--pixel-um", "0.5")
+        graph, _ = geff.read(made / "plate_fov_000.geff")
+        nodes, edges = nodes_and_edges(graph)
+        assert edges == EDGES
+        assert nodes[3, 5]["t"] == 5 * INTERVAL_S
+
+    def test_channels_of_one_name_with_odd_letters(self, layout):
+        import tifffile
+        from ome_types import from_tiff
+
+        from export.made_results import write
+
+        names = {0: "Phase", 1: "<GFP>\x07&", 2: "<GFP>\x07&"}
+        made = export(write(layout, channel_names=names), "ome-tiff") / "plate_fov_000.ome.tif"
+        assert tifffile.imread(made).shape == (FRAMES, 3, *SIZE)
+        channels = from_tiff(made).images[0].pixels.channels
+        assert [channel.name for channel in channels] == ["Phase", *["<GFP>\ufffd&"] * 2]
+
+
 class TestPyama:
     """Loaded as the two versions do it: files by their last two parts below the folder."""
 

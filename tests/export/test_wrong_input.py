@@ -124,7 +124,7 @@ def test_stacks_of_different_shapes(folder, capsys):
     assert "differ in shape" in err
 
 
-@pytest.mark.parametrize("name", ["geff", "trackmate", "parquet", "anndata", "pyama"])
+@pytest.mark.parametrize("name", ["geff", "trackmate", "parquet", "anndata", "pyama", "ctc"])
 def test_an_fov_without_cells(folder, name, capsys):
     module = {"parquet": "pyarrow"}.get(name, name)
     if name in ("geff", "parquet", "anndata"):
@@ -144,6 +144,27 @@ def test_an_export_is_no_orphan_and_no_output(folder, tmp_path):
     names = [path.relative_to(folder).as_posix() for path in files]
     assert names
     assert all(made_by_hand().fullmatch(name) for name in names)
+
+
+def test_nothing_is_written_before_all_datasets_hold(folder, capsys):
+    shutil.copytree(folder, folder.with_name("other"))
+    text = (folder / "processing_results.yaml").read_text().replace("dataset: plate", "dataset: b")
+    other = folder.with_name("other")
+    (other / "processing_results.yaml").write_text(text)
+    shutil.rmtree(other / "fov_001")
+    (other / "exports" / "trackmate").mkdir(parents=True)
+    (other / "exports" / "trackmate" / "b_fov_000.xml").write_text("mine")
+    status, out, err = told(capsys, "trackmate", folder.parent, "--fovs", "0")
+    assert (status, out) == (1, "")
+    assert "b_fov_000.xml is there already" in err
+    assert not (folder / "exports").exists()
+
+
+def test_a_place_that_cannot_be_written_to(folder, capsys):
+    (folder / "exports").write_text("a file")
+    status, out, err = told(capsys, "trackmate", folder, "--fovs", "0")
+    assert (status, out) == (1, "")
+    assert "to do: move away what is in the way" in err
 
 
 def test_several_datasets_and_a_moved_folder(folder, tmp_path, capsys):

@@ -46,6 +46,9 @@ _TOLERANCE_PX = 0.3
 """Distance (px) that an outline may lie off the edges of the pixels."""
 
 
+_NO_NUMBERS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
 class _Xml:
     """Elements whose values are written as TrackMate reads them."""
 
@@ -72,7 +75,7 @@ class _Xml:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return "NaN" if isinstance(value, float) and math.isnan(value) else str(value)
+    return _NO_NUMBERS.get(str(value), str(value))
 
 
 def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
@@ -191,8 +194,11 @@ def _settings(xml: _Xml, fov: ExportedFov) -> None:
         xml.leaf("DetectorSettings", DETECTOR_NAME="MANUAL_DETECTOR", RADIUS=fov.pixel_um)
         xml.leaf("TrackerSettings", TRACKER_NAME="MANUAL_TRACKER")
         xml.leaf("InitialSpotFilter", feature="QUALITY", value=0.0, above=True)
-        for empty in ("SpotFilterCollection", "TrackFilterCollection", "AnalyzerCollection"):
+        for empty in ("SpotFilterCollection", "TrackFilterCollection"):
             xml.leaf(empty)
+        with xml.element("AnalyzerCollection"):
+            for kind in ("SpotAnalyzers", "EdgeAnalyzers", "TrackAnalyzers"):
+                xml.leaf(kind)
 
 
 FORMAT = Format(
