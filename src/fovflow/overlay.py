@@ -192,12 +192,15 @@ class Overlays:
         pen, size = ImageDraw.Draw(picture), max(9, min(width, height) // 42)
         for label, (above, aside) in _boxes(outlined):
             colour = _REJECTED if (t, label) in self._rejected else "white"
-            half = 0.35 * size * len(str(label)), 0.6 * size  # so that it lies inside
-            middle = (
-                min(max((part.start + part.stop) / 2, least), most - least)
-                for part, least, most in zip((aside, above), half, (width, height), strict=True)
+            half = 0.35 * size * len(str(label)), 0.6 * size
+            x, y = (aside.start + aside.stop) / 2, (above.start + above.stop) / 2
+            if aside.stop - aside.start < 2 * half[0] or above.stop - above.start < size:
+                y = above.start - half[1]  # above a cell that it would cover
+            x, y = (
+                min(max(at, least), most - least)
+                for at, least, most in zip((x, y), half, (width, height), strict=True)
             )
-            _write(pen, (*middle,), str(label), size, anchor="mm", fill=colour)
+            _write(pen, (x, y), str(label), size, anchor="mm", fill=colour)
         margin = max(6, size // 2)
         told = f"{self._times[t]}   " if t < len(self._times) and self._times[t] else ""
         _write(pen, (margin, margin), f"{told}frame {t}", 3 * size // 2, anchor="la")

@@ -17,6 +17,10 @@ def draw(folder, *arguments: str) -> int:
     return main(["overlay", str(folder), *arguments])
 
 
+def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    return bool((picture == colour).all(axis=2).any())
+
+
 def names(folder) -> list[str]:
     return sorted(path.name for path in (folder / "overlays").iterdir())
 
@@ -42,9 +46,9 @@ def test_all_frames_of_all_fovs(folder, capsys):
     picture = cv2.imread(str(folder / "overlays" / "plate_fov_000_frame_0000.png"))
     scale = round(1000 / max(SIZE))
     assert picture.shape == (SIZE[0] * scale, SIZE[1] * scale, 3)
-    colours = {tuple(map(int, c)) for c in picture.reshape(-1, 3)}
-    assert {colour_of(1), colour_of(2)} <= colours
-    assert colour_of(3) not in colours
+    assert has(picture, colour_of(1))
+    assert has(picture, colour_of(2))
+    assert not has(picture, colour_of(3))
 
 
 def test_a_channel_by_name_is_that_of_its_index(folder):
@@ -119,8 +123,8 @@ def test_a_gif_has_every_frame(folder):
         assert movie.info["duration"] == 200
         assert max(movie.size) == 640
         movie.seek(0)
-        found = {tuple(c) for c in np.asarray(movie.convert("RGB")).reshape(-1, 3).tolist()}
-    assert {colour_of(cell)[::-1] for cell in (1, 2)} <= found
+        found = np.asarray(movie.convert("RGB"))
+    assert all(has(found, colour_of(cell)[::-1]) for cell in (1, 2))
 
 
 def test_an_mp4_has_every_frame(folder):

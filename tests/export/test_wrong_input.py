@@ -116,6 +116,22 @@ def test_an_export_that_fails_leaves_nothing(folder, capsys, monkeypatch):
     assert [name[:13] for name in names] == ["plate_fov_001"] * 3
 
 
+@pytest.mark.parametrize("name", ["parquet", "pyama", "ctc"])
+@pytest.mark.parametrize("what", ["stack", "table"])
+def test_a_damaged_fov_does_not_cost_the_file_of_all(folder, capsys, name, what):
+    inside = folder / "fov_000"
+    if what == "stack":
+        broken = inside / "plate_fov_000_seg_labeled_ch_0.npy"
+        broken.write_bytes(broken.read_bytes()[:-5])
+    else:
+        kind = "tracks" if name == "ctc" else "traces"
+        (inside / f"plate_fov_000_{kind}.csv").write_text("fov,cell\n0,1,2\n")
+    status, out, err = told(capsys, name, folder, "--fovs", "0,1")
+    assert status == 1
+    assert "plate_fov_000_" in err
+    assert out
+
+
 def test_stacks_of_different_shapes(folder, capsys):
     path = folder / "fov_000" / "plate_fov_000_fl_ch_1.npy"
     np.save(path, np.load(path)[:, 1:])

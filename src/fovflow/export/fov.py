@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from fovflow.config.features import FEATURES
 from fovflow.errors import FovflowError
 from fovflow.layout import fov_name
+from fovflow.records import REMAKE
 from fovflow.results import FovResult, read_traces
 from fovflow.stacks import StackReader
+from fovflow.tables import read_csv
 from fovflow.units import SECONDS_PER
 
 Part = Literal["images", "labels", "traces", "tracks", "pixel_um"]
@@ -92,6 +94,18 @@ class ExportedFov:
                 raise FovflowError(
                     f"{self.fov.name} is left out: {_WORDS[part]}", remedy=_REMEDY[part]
                 )
+        if not how.per_fov:
+            self._read_once(how)
+
+    def _read_once(self, how: Format) -> None:
+        """Read the tables, and the stacks' headers: one bad FOV must not cost the file of all."""
+        if "traces" in how.needs:
+            _ = replace(self).links  # nothing stays in memory
+        elif "tracks" in how.needs:
+            _ = self.mothers
+        for paths in self.fov.stacks.values():
+            for path in paths.values():
+                StackReader(path).close()
 
     def notes(self, how: Format) -> Iterator[str]:
         """Yield what the export of this FOV lacks."""
@@ -110,8 +124,28 @@ class ExportedFov:
         if part == "traces":
             return self.fov.traces_path is not None
         if part == "tracks":
-            return any(self.fov.path.glob(f"*_fov_{fov_name(self.fov.index)}_tracks.csv"))
+            return self._file("tracks") is not None
         return self.known_pixel_um is not None
+
+    def _file(self, kind: str) -> Path | None:
+        """Return the FOV's one table of a kind."""
+        found = self.fov.path.glob(f"*_fov_{fov_name(self.fov.index)}_{kind}.csv")
+        return next(iter(sorted(found)), None)
+
+    def _table(self, kind: str, *columns: str) -> Any:
+        """Read that table as a pandas.DataFrame; an empty one where there is none.
+
+        Raises FovflowError where it cannot be read, or lacks one of the columns.
+        """
+        import pandas as pd
+
+        path = self._file(kind)
+        if path is None:
+            return pd.DataFrame(columns=columns)
+        found = read_csv(path)
+        if lacking := [name for name in columns if name not in found]:
+            raise FovflowError(f"{path} has no column {lacking[0]}", remedy=REMAKE)
+        return pd.DataFrame(found)
 
     @property
     def base(self) -> str:
@@ -210,9 +244,7 @@ class ExportedFov:
     @cached_property
     def mothers(self) -> dict[int, int]:
         """The mother of each daughter; empty without a table of tracks."""
-        if not self._has("tracks"):
-            return {}
-        table = self.fov.tracks()
+        table = self._table("tracks", "cell", "parent")
         born = table[table["parent"] > 0]
         return dict(zip(born["cell"].tolist(), born["parent"].tolist(), strict=True))
 
@@ -242,7 +274,11 @@ class ExportedFov:
         if not self._has("tracks"):
             return found.sort_values(["target", "source"], ignore_index=True)
         target = rows[["cell", "frame"]].iloc[found["target"]].reset_index(drop=True)
-        told = target.merge(self.fov.tracks(), on=["cell", "frame"], how="left")
+        told = target.merge(
+            self._table("tracks", "cell", "frame", "previous_frame"),
+            on=["cell", "frame"],
+            how="left",
+        )
         same = told["previous_frame"].to_numpy() == frames[found["source"]]
         for name in ("iou", "confidence", "distance_px"):
             if name in told:
@@ -273,10 +309,7 @@ class ExportedFov:
     @cached_property
     def times_s(self) -> NDArray[np.float64] | None:
         """Times of the frames (s); None where they are not known."""
-        try:
-            times = self.fov.times()["time_s"].to_numpy(np.float64)
-        except FovflowError:
-            return None
+        times = self._table("times", "time_s")["time_s"].to_numpy(np.float64)
         return times if times.size and np.isfinite(times).all() else None
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
 
     target = folder / f"{fovs[0].fov.dataset}.h5ad"
     with _text_as_objects():
-        fovs = [fov for fov in fovs if len(fov.rows)] or fovs[:1]
+        fovs = [fov for fov in fovs if len(replace(fov).rows)] or fovs[:1]
         parts = [folder / f"{fov.base}.h5ad" for fov in fovs] if len(fovs) > 1 else [target]
         for fov, part in zip(fovs, parts, strict=True):
-            _table(fov).write_h5ad(part)
+            _table(replace(fov)).write_h5ad(part)
         if len(parts) > 1:
             concat_on_disk(parts, target, merge="same", uns_merge="same")
             for part in parts:

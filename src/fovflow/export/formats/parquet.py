@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def _write_table(
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
-    filled = next((rows for fov in fovs if len(rows := table(fov))), table(fovs[0]))
+    filled = next((rows for fov in map(replace, fovs) if len(rows := table(fov))), table(fovs[0]))
     schema = pa.Schema.from_pandas(filled, preserve_index=False).remove_metadata()
     for each in fovs[0].features():
         where = schema.get_field_index(each.name)
@@ -52,7 +53,7 @@ def _write_table(
     }
     schema = schema.with_metadata(facts)
     with ParquetWriter(path, schema, compression="zstd") as writer:
-        for fov in fovs:
+        for fov in map(replace, fovs):  # whose tables go, one after the other
             writer.write_table(pa.Table.from_pandas(table(fov), schema, preserve_index=False))
 
 

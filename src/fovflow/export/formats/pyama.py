@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
     about, new = fovs[0].fov.metadata, fovs[0].form == _NEW
     place, channels = folder / fovs[0].fov.dataset, about["channels"]
     place.mkdir()
-    files = {str(fov.fov.index): _write_fov(fov, place, new) for fov in fovs}
+    files = {str(fov.fov.index): _write_fov(fov, place, new) for fov in map(replace, fovs)}
     if new:
         columns = fovs[0].features()
         pc, *fl = (
