@@ -10,6 +10,7 @@ import pytest
 
 from export.made_results import write
 from fovflow.cli import main
+from fovflow.errors import FovflowError
 from fovflow.export import formats
 from fovflow.export.fov import ExportedFov
 from fovflow.results import load_results
@@ -78,6 +79,21 @@ def test_a_library_that_is_not_installed(folder, capsys, monkeypatch):
     status, _, err = told(capsys, "geff", folder)
     assert status == 2
     assert 'needs the package geff, which is not installed; to do: install it: pip install "' in err
+
+
+def test_napari_that_is_not_installed(folder, capsys, monkeypatch):
+    monkeypatch.setattr("fovflow.cli.doors.find_spec", lambda name: None)
+    assert main(["napari", str(folder)]) == 2
+    assert (
+        'napari is not installed; to do: pip install "fovflow[napari]"' in capsys.readouterr().err
+    )
+
+
+def test_nothing_to_show_in_napari(layout):
+    from fovflow.export.napari import layers
+
+    with pytest.raises(FovflowError, match="there is nothing to show; found: no stacks"):
+        layers(write(layout), [3])
 
 
 def test_what_is_there_stays_unless_forced(folder, capsys):

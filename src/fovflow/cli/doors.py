@@ -82,7 +82,12 @@ def napari(folder: str, fovs: str | None) -> int:
     found = layers(folder, parse_ranges(fovs, "--fovs") if fovs else None)
     import napari as program
 
-    viewer = program.Viewer()
+    try:
+        viewer = program.Viewer()
+    except ImportError as error:
+        raise ConfigError(
+            "napari cannot open a window", found="no Qt", remedy='pip install "fovflow[napari]"'
+        ) from error
     for data, about, kind in found:
         getattr(viewer, f"add_{kind}")(data, **about)
     program.run()
