@@ -84,11 +84,11 @@ def napari(folder: str, fovs: str | None) -> int:
 
     try:
         viewer = program.Viewer()
+        for data, about, kind in found:
+            getattr(viewer, f"add_{kind}")(data, **about)
+        program.run()
     except ImportError as error:
         raise ConfigError(
             "napari cannot open a window", found="no Qt", remedy='pip install "fovflow[napari]"'
         ) from error
-    for data, about, kind in found:
-        getattr(viewer, f"add_{kind}")(data, **about)
-    program.run()
     return 0
