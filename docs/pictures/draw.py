@@ -59,7 +59,7 @@ def cells_picture(fov) -> Image.Image:
         image, labels = fov.stack("pc")[frame][CUT], fov.stack("seg_labeled")[frame][CUT]
         large = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
         ids = cv2.resize(labels, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
-        panel = panel_of(draw_overlay(large, ids, ids=False, thickness=4))
+        panel = panel_of(draw_overlay(large, ids, thickness=4))
         write_ids(panel, ids)
         x = number * (PANEL + GAP)
         pen.text((x, 4), f"frame {frame}, {minutes[frame]:.0f} min", INK, font(20))
@@ -85,7 +85,7 @@ def grey(image: np.ndarray) -> Image.Image:
 
 def outlined(image: np.ndarray, labels: np.ndarray) -> Image.Image:
     """Return an image with the outlines of the cells."""
-    return panel_of(draw_overlay(image, labels, ids=False, thickness=2))
+    return panel_of(draw_overlay(image, labels, thickness=2))
 
 
 def panel_of(picture: np.ndarray, size: int = PANEL) -> Image.Image:

@@ -219,25 +219,62 @@ def atomic_files(paths: Mapping[str, str | os.PathLike[str]], label: str) -> Ite
     """
     targets = {key: Path(path) for key, path in paths.items()}
     (folder,) = {target.parent for target in targets.values()}
-    temporary = _temporary(folder / label)
-    with blaming(folder / label):
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder / label)
-        temporary.mkdir()
-    work = Work({key: temporary / target.name for key, target in targets.items()}, temporary)
-    try:
+    with _work_folder(folder / label) as temporary:
+        work = Work({key: temporary / target.name for key, target in targets.items()}, temporary)
         yield work
         for key, path in work.paths.items():
             if not path.is_file():
                 raise FileNotFoundError(errno.ENOENT, "not written", key)
-            with blaming(targets[key]), path.open("rb") as file:
-                os.fsync(file.fileno())
+            _sync_file(path, targets[key])
         for key, path in work.paths.items():
             with blaming(targets[key]):
                 path.replace(targets[key])
                 _sync_folder(folder)
+
+
+@contextmanager
+def atomic_entries(folder: str | os.PathLike[str], label: str) -> Iterator[Path]:
+    """Let code write files and folders that appear in `folder`, made if need be, when all is well.
+
+    Yields a hidden folder in it, whose name has `label` in it, to write to. When the block ends
+    well, what lies there takes its place, and that of what had its name before. Leftovers of dead
+    writers with the same label are removed.
+    """
+    place = Path(folder)
+    with _work_folder(place / label) as temporary:
+        inside, before = temporary / "new", temporary / "before"
+        inside.mkdir()
+        before.mkdir()
+        yield inside
+        for path in sorted(inside.rglob("*")):
+            if path.is_file():
+                _sync_file(path, place / path.relative_to(inside))
+        for path in sorted(inside.iterdir()):
+            target = place / path.name
+            with blaming(target):
+                if target.is_dir():
+                    target.rename(before / path.name)
+                path.replace(target)
+        _sync_folder(place)
+
+
+@contextmanager
+def _work_folder(target: Path) -> Iterator[Path]:
+    """Make a hidden folder beside `target`, which is removed at the end."""
+    temporary = _temporary(target)
+    with blaming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target)
+        temporary.mkdir()
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync_file(path: Path, target: Path) -> None:
+    with blaming(target), path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @dataclass(frozen=True, slots=True)

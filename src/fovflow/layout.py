@@ -24,6 +24,8 @@ LOGS = "logs"
 ANALYSIS = "analysis"
 OVERLAYS = "overlays"
 """Folder, in the dataset's, of the pictures that ``fovflow overlay`` draws."""
+EXPORTS = "exports"
+"""Folder, in the dataset's, of what ``fovflow export`` writes."""
 WANTED_NAME = f"{LOGS}/.wanted"
 """In a dataset's folder: what its files should have been made with; see `fovflow.states`."""
 
@@ -95,14 +97,25 @@ def inspected(traces: str) -> str:
     return f"{traces.removesuffix('.csv')}_inspected.csv"
 
 
-def overlay(dataset: str, fov: str, frame: int) -> str:
-    """Return the name of a picture of the cells of an FOV (``fov_003``) in a frame."""
-    return f"{dataset}_{fov}_frame_{frame:04d}.png"
+def overlay(
+    dataset: str, fov: int, channel: int | None, kind: str, frame: int | None = None
+) -> str:
+    """Return the name of a picture of the cells of an FOV in a frame, or of a movie of them.
+
+    Examples
+    --------
+    >>> overlay("plate1", 3, None, "png", 7), overlay("plate1", 3, 1, "mp4")
+    ('plate1_fov_003_frame_0007.png', 'plate1_fov_003_ch_1.mp4')
+    """
+    of_channel = "" if channel is None else f"_ch_{channel}"
+    in_frame = "" if frame is None else f"_frame_{frame:04d}"
+    return f"{dataset}_fov_{fov_name(fov)}{of_channel}{in_frame}.{kind}"
 
 
-def overlay_file() -> re.Pattern[str]:
-    """Return what matches the pictures in a dataset's folder, relative to it."""
-    return re.compile(rf"{OVERLAYS}/[^/]+_fov_\d{{3,}}_frame_\d{{4,}}\.png")
+def made_by_hand() -> re.Pattern[str]:
+    """Return what matches pictures and exports in a dataset's folder, relative to it."""
+    picture = r"[^/]+_fov_\d{3,}(_ch_\d+)?(_frame_\d{4,}\.png|\.(mp4|gif))"
+    return re.compile(rf"{OVERLAYS}/{picture}|{EXPORTS}/[a-z0-9-]+/.+")
 
 
 @cache

@@ -67,6 +67,7 @@ PREPARED: dict[str, Callable[[Path, Path], Path]] = {
     "docs/analysis.md": empty,
     "docs/algorithms/features.md": empty,
     "docs/algorithms/segmentation.md": empty,
+    "docs/exports.md": in_the_demo,
     "docs/extending.md": in_the_demo,
     "docs/live.md": in_an_unfinished_demo,
     "docs/provenance.md": in_the_demo,

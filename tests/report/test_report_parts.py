@@ -189,7 +189,7 @@ def test_an_indexed_png_has_the_outlines_colours_and_the_greys():
     for i in range(6):
         labels[4 + 5 * i : 8 + 5 * i, 10:30] = 7 + 90 * i
     image = np.random.default_rng(1).normal(100, 5, labels.shape).astype(np.float32)
-    drawn = draw_overlay(image, labels, ids=False)
+    drawn = draw_overlay(image, labels)
     data = indexed_png(drawn, np.unique(labels))
     back = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     coloured = (drawn[..., 0] != drawn[..., 1]) | (drawn[..., 1] != drawn[..., 2])
@@ -204,7 +204,7 @@ def test_an_indexed_png_has_the_outlines_colours_and_the_greys():
 
 def test_any_number_of_labels_fits_the_palette():
     labels = np.arange(1, 1601, dtype=np.uint16).reshape(40, 40)
-    drawn = draw_overlay(np.zeros((40, 40), np.uint16), labels, ids=False)
+    drawn = draw_overlay(np.zeros((40, 40), np.uint16), labels)
     data = indexed_png(drawn, np.unique(labels))
     back = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(back, drawn)

@@ -39,6 +39,8 @@ COMMANDS = {
     "publish": ("checks", "copy what a run left behind to another place, checked and resumable"),
     "report": ("show", "make the page that shows what came out of a run: report.html"),
     "overlay": ("show", "draw the cells that were found over the images"),
+    "export": ("doors", "write results in the forms of other programs: OME-TIFF, geff, h5ad, …"),
+    "napari": ("doors", "open results in napari: images, cells and tracks"),
     "merge": ("analysis", "merge results in several folders into tables of samples"),
     "fit": ("analysis", "fit a kinetic model to each cell of analysis CSVs"),
     "statistics": ("analysis", "compare the conditions of samples, replicate by replicate"),

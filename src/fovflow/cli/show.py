@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from fovflow.units import first_middle_last, format_fovs, parse_ranges
 
 if TYPE_CHECKING:
     from fovflow.jobrecord import JobRecord
-    from fovflow.results import FovResult
+    from fovflow.results import Results
     from fovflow.runs.state import RunState
     from fovflow.runs.store import RunFolder
 
@@ -250,48 +250,69 @@ def report(outdir: str | None, configfile: str, out: str | None) -> int:
 
 
 @command(
-    "fovflow overlay results/plate1 --fovs 0,3 --frames 0,10,20",
+    "fovflow overlay results/plate1 --fovs 0,3 --frames all --channel GFP --movie mp4",
     argument("folder", help="result folder of a dataset"),
-    argument("--fovs", default="0", help='FOVs, such as "0-3" (default: 0)'),
-    argument("--frames", help='frames, such as "0,10" (default: first, middle, last)'),
-    argument("--channel", type=int, help="channel to draw on (default: phase contrast)"),
+    argument("--fovs", default="0", help='FOVs, such as "0-3", or all (default: 0)'),
+    argument(
+        "--frames",
+        help='frames, such as "0,10", or all (default: first, middle, last; of a movie all)',
+    ),
+    argument("--channel", help="channel to draw on, by name or index (default: phase contrast)"),
     argument("--out", help="folder for the pictures (default: FOLDER/overlays)"),
+    argument("--movie", choices=("mp4", "gif"), help="write a movie in place of pictures"),
+    argument("--fps", type=float, default=8.0, help="frames of a movie per second (default: 8)"),
 )
 def overlay(
-    folder: str, fovs: str, frames: str | None, channel: int | None, out: str | None
+    folder: str,
+    *,
+    fovs: str,
+    frames: str | None,
+    channel: str | None,
+    out: str | None,
+    movie: str | None,
+    fps: float,
 ) -> int:
-    """Write one PNG per FOV and frame."""
-    from fovflow.overlay import draw_overlay, write_png
+    """Write one PNG per FOV and frame, or one movie per FOV."""
+    from fovflow.overlay import MOVIES, Overlays, write_movie, write_png
     from fovflow.results import load_results
 
+    if not 0.1 <= fps <= 120:
+        raise ConfigError(f"--fps {fps:g}: a movie has 0.1 to 120 frames per second")
     results = load_results(folder)
     place = Path(out) if out else results.folder / OVERLAYS
-    for index in parse_ranges(fovs, "--fovs"):
-        fov = results.fovs.get(index)
-        if fov is None:
+    index = None if channel is None else _channel(results, channel)
+    for fov in results.fovs if fovs == "all" else parse_ranges(fovs, "--fovs"):
+        if fov not in results.fovs:
             raise ConfigError(
-                f"--fovs: there is no FOV {index}", found=", ".join(map(str, results.fovs))
+                f"--fovs: there is no FOV {fov}", found=", ".join(map(str, results.fovs))
             )
-        labels = fov.stack("seg_labeled" if "seg_labeled" in fov.stacks else "seg")
-        images = _images(fov, channel)
-        some = first_middle_last(range(len(labels)))
-        for t in parse_ranges(frames, "--frames") if frames else some:
-            if t >= len(labels):
-                raise ConfigError(f"--frames: no frame {t}", found=f"{len(labels)} frames")
-            path = place / overlay_name(results.dataset, fov.path.name, t)
-            write_png(path, draw_overlay(images[t], labels[t]))
+        drawn = Overlays(results.fovs[fov], index)
+        count = len(drawn.labels)
+        every = range(count)
+        some: Sequence[int] = every if movie else first_middle_last(every)
+        if frames:
+            some = every if frames == "all" else parse_ranges(frames, "--frames")
+        if wrong := next((t for t in some if t >= count), None):
+            raise ConfigError(f"--frames: no frame {wrong}", found=f"{count} frames")
+        name = partial(overlay_name, results.dataset, fov, index)
+        if movie:
+            path = place / name(movie)
+            write_movie(path, (drawn.draw(t, MOVIES[movie]) for t in some), fps)
+            print(path)
+            continue
+        for t in some:
+            write_png(path := place / name("png", t), drawn.draw(t))
             print(path)
     return 0
 
 
-def _images(fov: FovResult, channel: int | None) -> Any:
-    """Return the stack to draw on: the phase contrast, or the channel that was asked for."""
-    for kind in ("pc", "fl"):
-        found = fov.stacks.get(kind, {})
-        chosen = next(iter(found), None) if channel is None else channel
-        if chosen in found:
-            return fov.stack(kind, chosen)
-    raise FovflowError(
-        f"FOV {fov.index} has no image stack{'' if channel is None else f' of channel {channel}'}",
-        remedy="keep the pc or fl stacks (config: keep), or choose another --channel",
-    )
+def _channel(results: Results, given: str) -> int:
+    """Return the index of a channel that is named, or given by its index."""
+    indices = [results.channels.get("pc"), *(results.channels.get("fl") or ())]
+    names = {str(c): int(c) for c in indices if c is not None}
+    told = results.content.get("channel_names") or {}
+    known = {str(name): int(c) for c, name in told.items()} | names
+    if given not in known:
+        listed = ", ".join(f"{c} {told.get(int(c), told.get(c, ''))}".strip() for c in names)
+        raise ConfigError(f"--channel: there is no channel {given!r}", found=listed)
+    return known[given]

@@ -160,7 +160,7 @@ def picture(
         for new, old in zip((height, width), image.shape, strict=True)
     )
     outlined = np.ascontiguousarray(labels[np.ix_(rows, columns)])
-    drawn = draw_overlay(small, outlined, ids=False)
+    drawn = draw_overlay(small, outlined)
     return Picture(
         frame=frame,
         png=indexed_png(drawn, np.unique(outlined)),

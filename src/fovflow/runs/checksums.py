@@ -16,7 +16,7 @@ from typing import Any
 from fovflow.atomic import atomic_open, digest_of
 from fovflow.config import Config
 from fovflow.errors import FovflowError, reading
-from fovflow.layout import LOGS, OVERLAYS
+from fovflow.layout import EXPORTS, LOGS, OVERLAYS
 from fovflow.readers.fingerprint import raw_files
 from fovflow.runs.manifest import FILE_NAME as MANIFEST
 from fovflow.tables import read_csv
@@ -24,9 +24,9 @@ from fovflow.userfiles import is_left_by_system
 
 RAW_LIST = "raw_data.sha256"
 OUTPUT_LIST = "outputs.sha256"
-_RECORDS = frozenset({"runs", LOGS, "provenance", OVERLAYS})
-"""Folders of records, which tell of one run and differ between runs, and of pictures made by
-hand."""
+_RECORDS = frozenset({"runs", LOGS, "provenance", OVERLAYS, EXPORTS})
+"""Folders of records, which tell of one run and differ between runs, and of pictures and exports
+made by hand."""
 _ABOUT = re.compile(
     r"# (?P<bytes>\d+) bytes(?:; used by: (?P<used_by>.*?); source: ?(?P<source>.*))?"
 )

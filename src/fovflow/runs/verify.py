@@ -24,7 +24,7 @@ from fovflow.layout import (
     RESULTS_NAME,
     STAMP_NAME,
     WANTED_NAME,
-    overlay_file,
+    made_by_hand,
 )
 from fovflow.records import leads_out, read_yaml
 from fovflow.runs.checksums import read_list
@@ -432,7 +432,7 @@ class _Place:
                 or is_left_by_system(path.name)
             ):
                 continue
-            if own and overlay_file().fullmatch(name):
+            if own and made_by_hand().fullmatch(name):
                 continue
             judged = _INSPECTED.fullmatch(name)
             if judged and f"{judged[1]}.csv" in self.expected:

@@ -19,7 +19,7 @@ Shape = tuple[int, int, int, int, int]
 """(T, P, C, Y, X)."""
 
 _COLORS = (0xFFFFFF, 0x00FF00, 0xFF0000, 0x0000FF, 0xFFFF00, 0x00FFFF, 0xFF00FF)
-DTYPES = ("uint8", "uint16", "float32")
+DTYPES = ("uint8", "uint16", "uint32", "float32")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,8 @@ def describe(frames: Frames, **about: Unpack[About]) -> Source:
     Parameters
     ----------
     frames : callable or numpy.ndarray
-        ``frames(p, t) -> (C, Y, X)``, or an array (T, P, C, Y, X); uint8, uint16 or float32.
+        ``frames(p, t) -> (C, Y, X)``, or an array (T, P, C, Y, X); uint8, uint16, uint32 or
+        float32.
     channels : sequence of str
         Names of the channels.
     pixel_um : float

@@ -15,7 +15,7 @@ from fovflow.errors import ConfigError
 from fovflow.simulation.source import About, Frames, Source, describe
 
 _OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
-_OME_TYPES = {"uint8": "uint8", "uint16": "uint16", "float32": "float"}
+_OME_TYPES = {"uint8": "uint8", "uint16": "uint16", "uint32": "uint32", "float32": "float"}
 _UM_PER_CM = 10_000.0
 _SOFTWARE = "fovflow"
 

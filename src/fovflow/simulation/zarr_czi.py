@@ -42,12 +42,12 @@ def write_ome_zarr(
     count = source.shape[1]
     root = zarr.open_group(str(folder), mode="w-", zarr_format=_ZARR_FORMAT[version])
     if count == 1:
-        _write_image(root, source, 0, version)
+        write_image(root, source, 0, version)
         return [folder]
     _describe(root, {"bioformats2raw.layout": _LAYOUT}, version)
     _describe(root.create_group("OME"), {"series": [str(p) for p in range(count)]}, version)
     for p in range(count):
-        _write_image(root.create_group(str(p)), source, p, version)
+        write_image(root.create_group(str(p)), source, p, version)
     return [folder]
 
 
@@ -59,7 +59,8 @@ def _describe(group: Any, attributes: dict[str, Any], version: str) -> None:
         group.attrs["ome"] = {"version": version, **attributes}
 
 
-def _write_image(group: Any, source: Source, p: int, version: str) -> None:
+def write_image(group: Any, source: Source, p: int, version: str) -> None:
+    """Write a position as the image of a group of Zarr."""
     n_frames, _, n_channels, height, width = source.shape
     named: dict[str, Any] = {"dimension_names": ["t", "c", "y", "x"]} if version != "0.4" else {}
     array = group.create_array(

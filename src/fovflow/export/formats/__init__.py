@@ -1,0 +1,1 @@
+"""The formats that results can be exported to, a module each."""

@@ -1,0 +1,69 @@
+"""Parquet: the traces of all FOVs as one table, and the links between rows as another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fovflow.export.fov import ExportedFov, Format
+
+
+def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
+    dataset = fovs[0].fov.dataset
+    _write_table(folder / f"{dataset}_traces.parquet", fovs, _traces)
+    _write_table(folder / f"{dataset}_links.parquet", fovs, _links)
+
+
+def _traces(fov: ExportedFov) -> Any:
+    rows = fov.rows.drop(columns="time_s")
+    rows.insert(0, "dataset", fov.fov.dataset)
+    return rows
+
+
+def _links(fov: ExportedFov) -> Any:
+    """Return the links by cells and frames; those of a division have two cells."""
+    links = fov.links.copy()
+    for end in ("target", "source"):
+        for key in ("frame", "cell"):
+            links.insert(0, f"{end}_{key}", fov.rows[key].to_numpy()[links[end]])
+    links.insert(0, "fov", fov.fov.index)
+    links.insert(0, "dataset", fov.fov.dataset)
+    return links.drop(columns=["source", "target"])
+
+
+def _write_table(
+    path: Path, fovs: Sequence[ExportedFov], table: Callable[[ExportedFov], Any]
+) -> None:
+    """Write a row group per FOV; units and descriptions stand with the columns of features."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    filled = next((rows for fov in map(replace, fovs) if len(rows := table(fov))), table(fovs[0]))
+    schema = pa.Schema.from_pandas(filled, preserve_index=False).remove_metadata()
+    for each in fovs[0].features():
+        where = schema.get_field_index(each.name)
+        if where >= 0:
+            about = {key: getattr(each, key) for key in ("unit", "description", "channel_name")}
+            schema = schema.set(where, schema.field(where).with_metadata(about))
+    facts = {
+        "time_units": str(fovs[0].fov.metadata.get("time_units") or ""),
+        "pixel_um": str(fovs[0].known_pixel_um or ""),
+    }
+    schema = schema.with_metadata(facts)
+    with ParquetWriter(path, schema, compression="zstd") as writer:
+        for fov in map(replace, fovs):  # whose tables go, one after the other
+            writer.write_table(pa.Table.from_pandas(table(fov), schema, preserve_index=False))
+
+
+FORMAT = Format(
+    "Parquet tables of traces and links (pandas, polars, DuckDB, R)",
+    _write,
+    ("_traces.parquet", "_links.parquet"),
+    needs=("traces",),
+    wants=("tracks",),
+    per_fov=False,
+    package="pyarrow",
+    extra="parquet",
+)

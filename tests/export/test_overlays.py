@@ -1,0 +1,150 @@
+"""Pictures and movies of the cells: colours, contrast, time and scale bar."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from export.made_results import FRAMES, SIZE, labels_of, write
+from fovflow.cli import main
+from fovflow.layout import made_by_hand
+from fovflow.overlay import Overlays, colour_of, draw_overlay, stretch
+from fovflow.results import load_results
+
+
+def draw(folder, *arguments: str) -> int:
+    return main(["overlay", str(folder), *arguments])
+
+
+def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    return bool((picture == colour).all(axis=2).any())
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in (folder / "overlays").iterdir())
+
+
+def test_outlines_are_those_of_whole_masks():
+    labels = labels_of(0)[1].astype(np.int32)
+    labels[30:, 40:] = 70_001
+    labels[0, 0] = 5
+    image = np.arange(labels.size, dtype=np.uint16).reshape(labels.shape)
+    expected = cv2.cvtColor(stretch(image), cv2.COLOR_GRAY2BGR)
+    for label in np.unique(labels)[1:].tolist():
+        mask = (labels == label).astype(np.uint8)
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(expected, contours, -1, colour_of(label), 1)
+    assert np.array_equal(draw_overlay(image, labels), expected)
+
+
+def test_all_frames_of_all_fovs(folder, capsys):
+    assert draw(folder, "--frames", "all", "--fovs", "0-1") == 0
+    assert names(folder) == [
+        f"plate_fov_{fov:03d}_frame_{t:04d}.png" for fov in (0, 1) for t in range(FRAMES)
+    ]
+    picture = cv2.imread(str(folder / "overlays" / "plate_fov_000_frame_0000.png"))
+    scale = round(1000 / max(SIZE))
+    assert picture.shape == (SIZE[0] * scale, SIZE[1] * scale, 3)
+    assert has(picture, colour_of(1))
+    assert has(picture, colour_of(2))
+    assert not has(picture, colour_of(3))
+
+
+def test_a_channel_by_name_is_that_of_its_index(folder):
+    assert draw(folder, "--frames", "0", "--channel", "GFP") == 0
+    by_name = (folder / "overlays" / "plate_fov_000_ch_1_frame_0000.png").read_bytes()
+    assert draw(folder, "--frames", "0", "--channel", "1", "--out", str(folder / "x")) == 0
+    assert (folder / "x" / "plate_fov_000_ch_1_frame_0000.png").read_bytes() == by_name
+    assert draw(folder, "--frames", "0") == 0
+    assert (folder / "overlays" / "plate_fov_000_frame_0000.png").read_bytes() != by_name
+    files = [f"overlays/{name}" for name in names(folder)]
+    assert all(made_by_hand().fullmatch(name) for name in files)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "status"),
+    [
+        (("--channel", "YFP"), "there is no channel 'YFP'; found: 0 Phase, 1 GFP, 2 mCh", 2),
+        (("--channel", "7"), "there is no channel '7'", 2),
+        (("--frames", "6"), "no frame 6; found: 6 frames", 2),
+        (("--fovs", "2"), "there is no FOV 2; found: 0, 1, 3", 2),
+        (("--movie", "gif", "--fps", "0"), "a movie has 0.1 to 120 frames per second", 2),
+        (("--fovs", "3"), "FOV 3 has no stack", 1),
+    ],
+)
+def test_wrong_arguments(folder, capsys, arguments, words, status):
+    assert draw(folder, *arguments) == status
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert words in said.err
+    assert not (folder / "overlays").exists()
+
+
+def test_frames_have_one_contrast(layout):
+    path = layout.file("fl", "plate", 0, 1)
+    stack = np.full((FRAMES, *SIZE), 1000, np.uint16)
+    stack[:, :, 24:] = (np.arange(FRAMES) * 1000 + 2000).reshape(-1, 1, 1)
+    np.save(path, stack)
+    np.save(layout.file("seg_labeled", "plate", 0, 0), np.zeros_like(stack))
+    drawn = Overlays(load_results(write(layout)).fovs[0], 1)
+    first, last = (drawn.draw(t) for t in (0, FRAMES - 1))
+    row, left, right = first.shape[0] // 2, 10, first.shape[1] - 10
+    assert first[row, left].tolist() == last[row, left].tolist() == [0, 0, 0]
+    assert last[row, right].tolist() == [255, 255, 255]
+    assert 30 < first[row, right][0] < 120
+
+
+def test_the_scale_bar_has_a_round_length(folder):
+    drawn = Overlays(load_results(folder).fovs[0]).draw(0)
+    scale = round(1000 / max(SIZE))
+    width = 5 / 0.65 * scale  # 5 µm: a fifth of the width is 6.2 µm
+    margin = max(6, min(drawn.shape[:2]) // 42 // 2)
+    line = (drawn[-margin - 1] == 255).all(axis=1)
+    assert int(line[-int(width) - 2 * margin :].sum()) == pytest.approx(width, abs=2)
+
+
+def test_without_pixel_size_there_is_no_bar(layout):
+    def longest_white(folder) -> int:
+        drawn = Overlays(load_results(folder).fovs[0]).draw(0)
+        line = (drawn[-max(6, min(drawn.shape[:2]) // 42 // 2) - 1] == 255).all(axis=1)
+        return max(map(len, "".join("x" if white else " " for white in line).split()), default=0)
+
+    assert longest_white(write(layout)) > 100
+    (folder := write(layout, pixel_um=None)).joinpath("fov_000", "plate_fov_000_times.csv").unlink()
+    assert longest_white(folder) < 50
+
+
+def test_a_gif_has_every_frame(folder):
+    image = pytest.importorskip("PIL.Image")
+    assert draw(folder, "--movie", "gif", "--fps", "5") == 0
+    with image.open(folder / "overlays" / "plate_fov_000.gif") as movie:
+        assert movie.n_frames == FRAMES
+        assert movie.info["duration"] == 200
+        assert max(movie.size) == 640
+        movie.seek(0)
+        found = np.asarray(movie.convert("RGB"))
+    assert all(has(found, colour_of(cell)[::-1]) for cell in (1, 2))
+
+
+def test_an_mp4_has_every_frame(folder):
+    av = pytest.importorskip("av", reason='av is absent: pip install "fovflow[movies]"')
+    assert draw(folder, "--movie", "mp4", "--fps", "5", "--channel", "GFP") == 0
+    with av.open(str(folder / "overlays" / "plate_fov_000_ch_1.mp4")) as movie:
+        (stream,) = movie.streams.video
+        assert stream.codec_context.name == "h264"
+        assert stream.average_rate == 5
+        frames = [frame.to_ndarray(format="rgb24") for frame in movie.decode(stream)]
+    assert len(frames) == FRAMES
+    expected = Overlays(load_results(folder).fovs[0], 1).draw(3, 1080)
+    difference = np.abs(frames[3].astype(int) - expected[: len(frames[3])])
+    assert difference.mean() < 12
+
+
+def test_an_mp4_needs_its_library(folder, monkeypatch, capsys):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert draw(folder, "--movie", "mp4") == 1
+    assert "an MP4 needs the package av, which is not installed" in capsys.readouterr().err
+    assert names(folder) == []
