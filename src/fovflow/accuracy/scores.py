@@ -329,6 +329,19 @@ def seg_score(truth: LabelFrames | Matches, found: LabelFrames | None = None) ->
     return float(matches.jaccard.mean()) if matches.jaccard.size else float("nan")
 
 
+def f1_score(
+    truth: LabelFrames | Matches, found: LabelFrames | None = None, *, least: float = 0.5
+) -> float:
+    """Return the harmonic mean of precision and recall of the found objects.
+
+    A true object is found where the intersection over union with its match is above `least`
+    (0.5 or more); F1 = 2 · found / (true objects + found objects), NaN without any.
+    """
+    matches = match_frames(truth, found)
+    total = matches.truth_id.size + matches.found_id.size
+    return 2.0 * int((matches.jaccard > least).sum()) / total if total else float("nan")
+
+
 def detection_counts(
     truth: LabelFrames | Matches, found: LabelFrames | None = None
 ) -> DetectionCounts:

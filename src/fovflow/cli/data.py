@@ -66,6 +66,13 @@ _OPTIONS = {
     "births": "cells per field of view that appear",
     "deaths": "cells per field of view that disappear",
     "divisions": "divisions per field of view",
+    "flat": "share of the cells that are thin and faint, 0 to 1",
+    "rounded": "share of the cells that are round and bright, 0 to 1",
+    "dirt": "flakes and rings of dirt per 100 µm × 100 µm",
+    "scratches": "scratches per 100 µm × 100 µm",
+    "focus_drift_px": "blur that each frame adds, in pixels",
+    "phase_bits": "bits that are kept of phase frames; 0: all",
+    "phase_jpeg": "quality of the JPEG compression of phase frames, 1 to 100; 0: none",
     "shading": "fall of the illumination towards the corners, 0 to 1",
     "bleaching": "share of the cells' light lost with each frame, 0 to 1",
     "replicates": "days on which each condition is seen",
@@ -75,15 +82,16 @@ _OPTIONS = {
 
 
 def _movie_options(parser: argparse.ArgumentParser) -> None:
-    from fovflow.simulation import MovieParams
+    from fovflow.simulation import PRESETS, MovieParams
 
+    parser.add_argument("--preset", choices=PRESETS, help="settings in place of the defaults")
     defaults = MovieParams()
     for name, text in _OPTIONS.items():
         default = getattr(defaults, name)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=type(default),
-            default=default,
+            default=argparse.SUPPRESS,
             help=f"{text} (default: {default})",
         )
 
@@ -119,11 +127,13 @@ def simulate(
     truth: str | None,
     samples: str | None,
     effects: list[str],
+    preset: str | None,
     **settings: Any,
 ) -> int:
     """Write a simulated movie and its truth."""
-    from fovflow.simulation import MovieParams, write_samples
+    from fovflow.simulation import PRESETS, MovieParams, write_samples
 
+    settings = PRESETS.get(preset or "", {}) | settings
     params = MovieParams(**settings, effects=_effects(effects))
     written = write_simulation(params, Path(file), Path(truth) if truth else None, format)
     if samples:
