@@ -470,7 +470,7 @@ def stored(params: MovieParams, image: NDArray[np.uint16]) -> NDArray[np.uint16]
     if params.phase_jpeg:
         quality = [cv2.IMWRITE_JPEG_QUALITY, params.phase_jpeg]
         _, file = cv2.imencode(".jpg", image.astype(np.uint8), quality)
-        image = cv2.imdecode(file, cv2.IMREAD_UNCHANGED).astype(np.uint16)
+        image = np.asarray(cv2.imdecode(file, cv2.IMREAD_UNCHANGED)).astype(np.uint16)
     return image
 
 

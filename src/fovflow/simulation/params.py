@@ -191,8 +191,10 @@ class MovieParams:
         least = dict.fromkeys(("positions", "frames", "replicates", "electrons_per_count"), 1)
         least |= dict.fromkeys(("height", "width"), 8)
         positive = ("pixel_um", "interval_s", "cell_radius_um", "brightness")
-        shares = ("touching", "expressing", "shading", "vignetting", "bleaching", "rounded")
-        shares += ("rounding", "flat")
+        shares = [
+            *("touching", "expressing", "shading", "vignetting", "bleaching"),
+            *("flat", "rounded", "rounding"),
+        ]
         given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         numbers = {name: value for name, value in given.items() if isinstance(value, int | float)}
         return [
@@ -315,8 +317,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "size_spread": 0.35, "elongation": 2.4, "roughness": 0.2, "processes": 2.0, "flat": 0.3,
         "rounded": 0.06, "rounding": 0.45, "touching": 0.7, "colonies": 3, "gap_um": 2.0,
         "speed_um_h": 15.0, "divisions": 3, "thickness": 0.46, "halo_um": 1.6, "shade_off": 1.03,
-        "phase_contrast": 1.55, "electrons_per_count": 8.0, "vignetting": 0.05, "unevenness": 0.01, "debris": 8.0, "dirt": 12.0,
+        "phase_contrast": 1.55, "vignetting": 0.05, "unevenness": 0.01, "debris": 8.0, "dirt": 12.0,
         "scratches": 0.1, "grain": 0.008, "defocus_px": 0.5, "brightness": 600_000.0,
+        "electrons_per_count": 8.0,
     },
 }  # fmt: skip
 """Settings by name: ``realistic`` was set beside real frames of T98G cells."""
