@@ -40,6 +40,7 @@ COMMANDS = {
     "fit": ("analysis", "fit a kinetic model to each cell of analysis CSVs"),
     "statistics": ("analysis", "compare the conditions of samples, replicate by replicate"),
     "simulate": ("data", "write a simulated movie with known truth"),
+    "export": ("data", "write ids over time in a form that other programs read"),
     "bench": ("run", "measure speed and memory of the steps and of whole runs on this machine"),
 }
 """The module of each command, where it is a `Command` of the same name, and what it does."""

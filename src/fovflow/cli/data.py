@@ -1,4 +1,4 @@
-"""Commands on raw data: inspect, simulate."""
+"""Commands on raw data and on results for other programs: inspect, simulate, export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fovflow.cli.common import JSON, argument, command, flag, print_result
-from fovflow.errors import ConfigError
+from fovflow.errors import ConfigError, FovflowError
 
 if TYPE_CHECKING:
     from fovflow.simulation import MovieParams
@@ -143,6 +143,33 @@ def simulate(
     print(f"movie: {written[0]}{more}")
     if truth:
         print(f"truth: {Path(truth)}")
+    return 0
+
+
+@command(
+    "fovflow export ctc results/plate1 --to plate1_ctc",
+    argument("form", choices=["ctc"], help="ctc: the Cell Tracking Challenge's"),
+    argument("folder", metavar="FOLDER", help="a dataset's folder"),
+    argument("--to", required=True, metavar="FOLDER", help="folder to write to"),
+)
+def export(form: str, folder: str, to: str) -> int:
+    """Write ids over time and lineage of each FOV: ``01_RES`` is the first."""
+    from fovflow.accuracy.ctc import write_sequence
+    from fovflow.accuracy.measuring import parents_of
+    from fovflow.results import load_results
+
+    fovs = load_results(folder).fovs
+    tracked = {p: fov for p, fov in fovs.items() if "seg_labeled" in fov.stacks}
+    if not tracked:
+        raise FovflowError(
+            f"{folder} holds no ids over time",
+            found=f"{len(fovs)} FOVs without a stack seg_labeled",
+            remedy="name seg_labeled under `keep` in the configuration, and run again",
+        )
+    for p, fov in tracked.items():
+        name = f"{p + 1:02d}"
+        write_sequence(to, name, fov.stack("seg_labeled"), parents_of(fov.tracks()))
+        print(f"fov {p}: {Path(to) / name}_RES")
     return 0
 
 
