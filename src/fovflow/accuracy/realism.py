@@ -41,7 +41,8 @@ def looks(images: Iterable[Image], labels: Iterable[Image], pixel_um: float) -> 
         its mean), ``noise`` (of single pixels, after Immerkær 1996,
         doi:10.1006/cviu.1996.0060).
     """
-    inside, texture, halo, frames = [], [], [], []
+    inside, texture, halo = list[float](), list[float](), list[float]()
+    frames = list[tuple[float, float, float]]()
     for image, cells in zip(images, labels, strict=True):
         grey = np.asarray(image, np.float32)
         masks = np.asarray(cells, np.int32)
@@ -59,22 +60,20 @@ def looks(images: Iterable[Image], labels: Iterable[Image], pixel_um: float) -> 
                 inside.append(float(flat[box][mine].mean()))
                 texture.append(float(flat[box][mine].std()))
                 halo.append(float(np.percentile(flat[box][ring], 95)))
-        rough = np.abs(cv2.filter2D(flat, -1, _LAPLACE))[away]
-        noise = float(np.median(rough)) / 0.6745 / 6
-        frames.append((float(flat[away].std()), float(local.std() / local.mean()), noise))
-    columns = zip(*frames, strict=True) if frames else ([], [], [])
-    spread, uneven, noise_of = (np.array(each) for each in columns)
+        uneven = float(local.std() / local.mean())
+        frames.append((float(flat[away].std()), uneven, pixel_noise(flat, away)))
+    of_frames = np.array(frames).reshape(-1, 3).T
+    names = ("inside", "texture", "halo", "background SD", "unevenness", "noise")
     return {
         name: float(np.median(values)) if len(values) else float("nan")
-        for name, values in (
-            ("inside", inside),
-            ("texture", texture),
-            ("halo", halo),
-            ("background SD", spread),
-            ("unevenness", uneven),
-            ("noise", noise_of),
-        )
+        for name, values in zip(names, (inside, texture, halo, *of_frames), strict=True)
     }
+
+
+def pixel_noise(image: Image, used: NDArray[np.bool_]) -> float:
+    """Return the standard deviation of single pixels about a smooth (Y, X) image."""
+    rough = np.abs(cv2.filter2D(np.asarray(image, np.float32), -1, _LAPLACE))[used]
+    return float(np.median(rough)) / 0.6745 / 6
 
 
 def _beyond(clear: NDArray[np.bool_], distance: float) -> NDArray[np.bool_]:
