@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 
 from fovflow.accuracy import (
+    Matches,
     complete_tracks,
     detection_counts,
     division_f1,
@@ -38,9 +39,10 @@ from fovflow.accuracy import (
     tra_score,
 )
 from fovflow.accuracy.ctc import Sequence, find_sequences, read_frame
-from fovflow.accuracy.measuring import Known, follow, measure, parents_of, summed
+from fovflow.accuracy.measuring import Followed, Known, follow, measure, parents_of, summed
 from fovflow.accuracy.realism import looks
 from fovflow.atomic import write_text
+from fovflow.background import get_corrector
 from fovflow.errors import FovflowError
 from fovflow.segmentation import get_segmenter
 from fovflow.simulation import PRESETS, MovieParams, simulate
@@ -70,6 +72,14 @@ METHODS: dict[str, Options] = {
 DEFAULT = [MovieParams(seed=seed, cells=30, births=2, deaths=2, divisions=3) for seed in range(3)]
 TOUCHING = [MovieParams(seed=seed, cells=30, frames=16, touching=1.0) for seed in (3, 4)]
 REALISTIC = [MovieParams(**PRESETS["realistic"], seed=seed, frames=16) for seed in (3, 4)]
+LIT = {
+    "single cells": MovieParams(seed=2, frames=21, height=1024, width=1024, cells=200),
+    "touching cells": MovieParams(
+        seed=2, frames=21, height=1024, width=1024, cells=300, touching=0.6
+    ),
+}
+BRIGHT = 20_000.0
+"""Dimmer cells drown in the noise (counts)."""
 CROWDED = MovieParams(
     seed=6, frames=36, height=480, width=480, cells=26, divisions=8, births=4, deaths=3,
     touching=0.3, drift_px=(2.0, -1.0), drift_jitter_px=1.0,
@@ -200,6 +210,47 @@ def realism() -> Columns:
     return columns
 
 
+def bias(params: MovieParams, segment: dict[str, Any]) -> Figures:
+    """Return where the light of cells goes: median errors of their totals, step by step."""
+    movie = simulate(params)
+    segmenter = get_segmenter(pixel_um=params.pixel_um, **segment)
+    corrector = get_corrector("tiles", shape=(params.height, params.width))
+    errors: dict[str, list[np.ndarray]] = {}
+    for t in (12, 16, 20):
+        (phase, light), truth = movie.frame(0, t), movie.masks(0, t)
+        found = segmenter(phase)[0]
+        rows, matches = movie.cell_rows(0, t), match_frames(truth, found)
+        totals = dict(zip(rows["cell"].tolist(), rows["total_ch_1"].tolist(), strict=True))
+        bright = np.array([totals[cell] > BRIGHT for cell in matches.truth_id.tolist()])
+        alone = np.append(matches.times_matched, 0)[matches.match] == 1
+        held = np.flatnonzero((matches.match >= 0) & alone & bright)
+        mine = matches.truth_id[held]
+        theirs = matches.found_id[matches.match[held]]
+        total = np.array([totals[cell] for cell in mine.tolist()])
+        signal = movie.signal(0, t, 1)
+        area = np.bincount(found.ravel())[theirs] / np.bincount(truth.ravel())[mine]
+        steps = {
+            "area of the outline": area,
+            "light within the true outline": _light(signal, truth)[mine] / total,
+            "light within the outline found": _light(signal, found)[theirs] / total,
+            "the same, background corrected": _light(corrector(light, found)[0], found)[theirs]
+            / total,
+        }
+        for pixels in (1, 2):
+            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1,) * 2)
+            grown = np.where(found > 0, found, cv2.dilate(found, kernel))
+            name = f"light within the outline grown by {pixels} px"
+            steps[name] = _light(signal, grown)[theirs] / total
+        for name, ratio in steps.items():
+            errors.setdefault(f"{name} %", []).append(100 * (ratio - 1))
+    return {name: float(np.median(np.concatenate(parts))) for name, parts in errors.items()}
+
+
+def _light(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the sum of an image over each label."""
+    return np.bincount(labels.ravel(), image.ravel().astype(float))
+
+
 def dropped() -> Columns:
     """Track the true masks of a crowded movie with detections missing at random."""
     movie = simulate(CROWDED)
@@ -224,11 +275,11 @@ def dropped() -> Columns:
     return columns
 
 
-def followed(phase: np.ndarray, pixel_um: float, options: Options) -> tuple[np.ndarray, Figures]:
-    """Segment and track a real movie; return its ids and how steadily cells are followed."""
+def followed(phase: np.ndarray, pixel_um: float, options: Options) -> tuple[Followed, Figures]:
+    """Segment and track a real movie; tell how steadily cells are followed."""
     found = follow(phase[:, None], pixel_um, options)
     length = np.bincount(found.links["cell"])[1:]
-    return found.labeled, {
+    return found, {
         "ids": length.size,
         "objects per frame": length.sum() / len(phase),
         "long tracks": int(np.count_nonzero(length >= LONG * len(phase))),
@@ -277,8 +328,8 @@ def glioma_frames() -> np.ndarray:
 def glioma(options: Options) -> Figures:
     """Follow the glioma cells and look for the published tracks."""
     phase = glioma_frames()
-    labeled, figures = followed(phase, T98G_UM, options)
-    matches = match_frames(published_tracks(), labeled)
+    result, figures = followed(phase, T98G_UM, options)
+    matches = match_frames(published_tracks(), result.labeled)
     table = match_tracks(matches)
     ids, length = np.unique(matches.truth_id, return_counts=True)
     found = [table["frames"][table["truth"] == one] for one in ids.tolist()]
@@ -289,7 +340,23 @@ def glioma(options: Options) -> Figures:
         "ids per published track": float(np.mean([frames.size for frames in found])),
         "covered by any id %": 100 * sum(frames.sum() for frames in found) / length.sum(),
         "covered by best id %": 100 * best.sum() / length.sum(),
+        "good rows on a published cell %": 100 * _on_cells(matches, result),
     }
+
+
+def _on_cells(matches: Matches, result: Followed) -> float:
+    """Return the share of good rows whose object lies by more than half in a published cell."""
+    rows, good = result.rows, result.rows["good"]
+    pairs = zip(rows["frame"][good].tolist(), rows["cell"][good].tolist(), strict=True)
+    inside = dict(
+        zip(
+            zip(matches.found_frame.tolist(), matches.found_id.tolist(), strict=True),
+            (matches.owned > 0.5).tolist(),
+            strict=True,
+        )
+    )
+    found = [inside[pair] for pair in pairs]
+    return float(np.mean(found)) if found else float("nan")
 
 
 def each_method(
@@ -308,6 +375,12 @@ CASES: dict[str, tuple[str | None, Callable[[Path, dict[str, Options]], Columns]
     "touching": (None, lambda _, methods: simulated(TOUCHING, methods)),
     "realistic": (None, lambda _, methods: simulated(REALISTIC, methods)),
     "dropped": (None, lambda *_: dropped()),
+    "bias": (
+        None,
+        lambda *_: {
+            name: bias(params, METHODS["logstd"]["segment"]) for name, params in LIT.items()
+        },
+    ),
     "realism": (None, lambda *_: realism()),
 }
 """Which example file each needs, and what measures it."""

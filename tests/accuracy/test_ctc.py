@@ -13,8 +13,11 @@ import tifffile
 from fovflow.accuracy import seg_score, tra_score
 from fovflow.accuracy.ctc import find_sequences, write_sequence
 from fovflow.accuracy.measuring import follow, parents_of
+from fovflow.cli import main
 from fovflow.errors import FovflowError
+from fovflow.layout import Layout
 from fovflow.simulation import MovieParams, simulate
+from fovflow.tables import write_csv
 from paths import ROOT
 
 PARAMS = MovieParams(
@@ -163,3 +166,23 @@ def test_a_damaged_truth_is_named(tmp_path):
     (tmp_path / "01_GT" / "TRA" / "man_track.txt").write_text("1 0 1\n")
     with pytest.raises(FovflowError, match="is no table of tracks"):
         sequence.truth()
+
+
+def test_results_are_exported(tmp_path, capsys):
+    layout, labeled = Layout(tmp_path / "results"), np.zeros((3, 8, 8), np.uint16)
+    labeled[:, 1:3, 1:3] = 5
+    links = {"cell": np.full(3, 5), "frame": np.arange(3), "parent": np.zeros(3, np.int64)}
+    for p in (0, 2):
+        write_csv(layout.file("tracks", "plate", p), links)
+        np.save(layout.file("seg_labeled", "plate", p, 0), labeled)
+    folder, to = str(tmp_path / "results" / "plate"), tmp_path / "ctc"
+    assert main(["export", "ctc", folder, "--to", str(to)]) == 0
+    assert capsys.readouterr().out == f"fov 0: {to}/01_RES\nfov 2: {to}/03_RES\n"
+    assert (to / "03_RES" / "res_track.txt").read_text() == "1 0 2 0\n"
+    np.testing.assert_array_equal(tifffile.imread(to / "03_RES" / "mask001.tif"), labeled[1] > 0)
+
+
+def test_results_without_ids_are_told(tmp_path, capsys):
+    write_csv(Layout(tmp_path).file("traces", "plate", 0), {"cell": np.ones(1)})
+    assert main(["export", "ctc", str(tmp_path / "plate"), "--to", str(tmp_path / "ctc")]) == 1
+    assert "keep" in capsys.readouterr().err
