@@ -35,11 +35,12 @@ from fovflow.accuracy import (
     f1_score,
     match_frames,
     match_tracks,
+    parents_of,
     seg_score,
     tra_score,
 )
 from fovflow.accuracy.ctc import Sequence, find_sequences, read_frame
-from fovflow.accuracy.measuring import Followed, Known, follow, measure, parents_of, summed
+from fovflow.accuracy.measuring import Followed, Known, follow, measure, summed
 from fovflow.accuracy.realism import looks
 from fovflow.atomic import write_text
 from fovflow.background import get_corrector
@@ -518,7 +519,7 @@ def main() -> int:
     methods = {
         name: {step: METHODS[name][step] | more[step] for step in more} for name in given.methods
     }
-    results, tables = {}, {}
+    results: dict[str, Columns] = {}
     try:
         made = (
             challenge(given.folder, given.pixel_um, methods)
@@ -527,15 +528,15 @@ def main() -> int:
         )
         for name, figures in made:
             results[name] = figures
-            tables[name] = table(figures)
-            print(f"\n{name}\n{tables[name]}", flush=True)
+            print(f"\n{name}\n{table(figures)}", flush=True)
+            if given.page:  # at once: what is done stays if it is stopped
+                page = given.page.read_text(encoding="utf-8")
+                write_text(given.page, fill(page, {name: table(figures)}))
+            if given.json:
+                write_text(given.json, json.dumps(results, indent=2) + "\n")
     except FovflowError as error:
         print(f"fovflow: {error}", file=sys.stderr)
         return 1
-    if given.page:
-        write_text(given.page, fill(given.page.read_text(encoding="utf-8"), tables))
-    if given.json:
-        given.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from fovflow.accuracy import seg_score, tra_score
+from fovflow.accuracy import parents_of, seg_score, tra_score
 from fovflow.accuracy.ctc import find_sequences, write_sequence
-from fovflow.accuracy.measuring import follow, parents_of
+from fovflow.accuracy.measuring import follow
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout

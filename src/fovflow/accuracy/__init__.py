@@ -21,6 +21,7 @@ from fovflow.accuracy.scores import (
     intensity_errors,
     match_divisions,
     match_tracks,
+    parents_of,
     seg_score,
     tra_score,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "match_divisions",
     "match_frames",
     "match_tracks",
+    "parents_of",
     "seg_score",
     "tra_score",
 ]

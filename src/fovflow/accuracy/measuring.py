@@ -16,6 +16,7 @@ from fovflow.accuracy.scores import (
     f1_score,
     intensity_errors,
     match_divisions,
+    parents_of,
     seg_score,
     tra_score,
 )
@@ -53,12 +54,6 @@ class Followed:
         """Which rows are good and in a frame without a flag."""
         good = np.asarray(self.rows["good"], bool) & ~self.flagged[self.rows["frame"]]
         return np.asarray(good, bool)
-
-
-def parents_of(table: Mapping[str, NDArray[Any]]) -> dict[int, int]:
-    """Return the mother of each daughter in a table of cells or links."""
-    held = np.flatnonzero(np.asarray(table["parent"]) > 0)
-    return {int(table["cell"][k]): int(table["parent"][k]) for k in held}
 
 
 def follow(frames: Sequence[NDArray[Any]], pixel_um: float, options: Options) -> Followed:

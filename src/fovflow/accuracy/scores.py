@@ -34,6 +34,14 @@ class CompleteTracks:
         return self.complete / self.total if self.total else float("nan")
 
 
+def parents_of(table: Mapping[str, ArrayLike]) -> dict[int, int]:
+    """Return the mother of each daughter in a table of cells or links."""
+    rows = zip(
+        np.asarray(table["cell"]).tolist(), np.asarray(table["parent"]).tolist(), strict=True
+    )
+    return {int(cell): int(parent) for cell, parent in rows if parent > 0}
+
+
 def match_tracks(
     truth: LabelFrames | Matches, labeled: LabelFrames | None = None
 ) -> dict[str, Ints]:

@@ -198,7 +198,7 @@ def _certified(
 def export(form: str, folder: str, to: str) -> int:
     """Write ids over time and lineage of each FOV: ``01_RES`` is the first."""
     from fovflow.accuracy.ctc import write_sequence
-    from fovflow.accuracy.measuring import parents_of
+    from fovflow.accuracy.scores import parents_of
     from fovflow.results import load_results
 
     fovs = load_results(folder).fovs
