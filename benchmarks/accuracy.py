@@ -514,6 +514,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.folder and not (given.pixel_um and given.pixel_um > 0):
         parser.error("the form holds no size of pixels: give --pixel-um")
+    if given.page and not given.page.is_file():
+        parser.error(f"there is no page {given.page}")
     cv2.setNumThreads(1)
     more = read_options(given.set)
     methods = {

@@ -137,12 +137,13 @@ def certify(sample: Sample, options: Options, movies: int = 2) -> dict[str, Any]
 def format_certificate(found: Mapping[str, Any]) -> list[str]:
     """Return what `certify` found as lines of text."""
     f, q = found["figures"], found["settings"]
-    lines = ["measured of the cells that were found:"]
+    where = "{of}, FOV {fov}: cells found by {method}:"
+    lines = [where.format_map(found) if "of" in found else "cells found:"]
     lines += [f"  {name:<22}{value:8.3g}" for name, value in found["cells"].items()]
     lines += ["", f"  {'what frames look like':<22}{'measured':>10}{'simulated':>11}"]
     mine, theirs = found["looks"]["measured"], found["looks"]["simulated"]
     lines += [f"  {name:<22}{value:10.3f}{theirs[name]:11.3f}" for name, value in mine.items()]
-    each = f"{f['frames'] // q['frames']:.0f} movies of {q['frames']} frames"
+    each = f"{f['frames']:.0f} frames in movies of {q['frames']}"
     lines += ["", f"how right results are on simulated movies like this one ({each}):"]
     told = {
         "SEG": f"{f['SEG']:.3f}",

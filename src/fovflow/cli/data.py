@@ -180,13 +180,13 @@ def _certified(
     from fovflow.records import write_json
 
     sample = read_sample(like, **about)
-    found = certify(sample, {"segment": {"method": method}})
-    about = {"of": Path(like).name, "fov": about["fov"], "method": method}
+    found = {"of": Path(like).name, "fov": about["fov"], "method": method}
+    found |= certify(sample, {"segment": {"method": method}})
     print("\n".join(format_certificate(found)))
     if certificate:
-        write_json(certificate, about | found)
+        write_json(certificate, found)
         print(f"\nwritten: {certificate}")
-    return about | found
+    return found
 
 
 @command(
