@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 
-from fovflow.accuracy.scores import detection_counts, seg_score
+from fovflow.accuracy.scores import detection_counts, f1_score, seg_score
 from fovflow.segmentation import get_segmenter
 from fovflow.training.frames import read_outlined, split
 
@@ -41,7 +41,8 @@ def main() -> None:
         spent = (time.process_time() - begun) / len(frames)
         counts = detection_counts(truth, found)
         words = ", ".join(f"{key} {value}" for key, value in counts.items())
-        print(f"{method}: SEG {seg_score(truth, found):.3f}, {words}, {spent:.2f} s per frame")
+        scores = f"SEG {seg_score(truth, found):.3f}, F1 {f1_score(truth, found):.3f}"
+        print(f"{method}: {scores}, {words}, {spent:.2f} s per frame")
 
 
 if __name__ == "__main__":

@@ -224,6 +224,24 @@ def test_frames_with_flags_are_marked_and_missing_ones_counted(folder):
     assert [f"plate, FOV 0, frame {t}" in text for t in (0, 2, 4, 5)] == [False, True, True, True]
 
 
+def test_what_was_found_of_movies_like_this_one_is_shown(folder):
+    folder.add("plate1")
+    file = folder.path / "plate1" / "accuracy.json"
+    assert "movies like this one" not in folder.write()
+    figures = dict.fromkeys(
+        ("SEG", "F1", "TRA", "tracks complete", "tracks", "divisions", "divisions found",
+         "divisions matched", "good rows %", "frames", "frames flagged"), 2.0
+    )  # fmt: skip
+    looks = {"measured": {"halo": 1.5}, "simulated": {"halo": 1.4}}
+    content = {"cells": {"<b>radius": 9.0}, "looks": looks, "settings": {"frames": 2}}
+    write_text(file, json.dumps(content | {"figures": figures}))
+    words = "".join(Reader(folder.write()).words)
+    assert "<b>radius" in words
+    assert "complete tracks           2 of 2" in words
+    write_text(file, "[1]")
+    assert "accuracy.json is not what" in folder.write()
+
+
 def test_damaged_files_cost_their_part_only(folder):
     folder.add(fovs=2)
     write_text(folder.layout.file("traces", "plate", 0), "fov,cell\n1\n")

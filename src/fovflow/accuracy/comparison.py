@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fovflow.accuracy.matching import Matches, match_frames
 from fovflow.accuracy.scores import (
@@ -16,6 +15,7 @@ from fovflow.accuracy.scores import (
     detection_counts,
     intensity_errors,
     match_divisions,
+    parents_of,
     seg_score,
     tra_score,
 )
@@ -85,9 +85,9 @@ def _compare_fov(results: Any, truth: Truth, p: int) -> dict[str, Any]:
                 remedy="run the pipeline on all frames, without a crop",
             )
         matches = match_frames(iter(masks), iter(labeled))
-    true_parents = _parents(truth.lineage(p))
+    true_parents = parents_of(truth.lineage(p))
     tracks = Path(fov.traces_path).parent / f"{results.dataset}_fov_{fov_name(p)}_tracks.csv"
-    found_parents = _parents(read_csv(tracks)) if tracks.exists() else {}
+    found_parents = parents_of(read_csv(tracks)) if tracks.exists() else {}
     complete = complete_tracks(matches)
     divisions = match_divisions(matches, truth_parents=true_parents, found_parents=found_parents)
     return {
@@ -99,12 +99,6 @@ def _compare_fov(results: Any, truth: Truth, p: int) -> dict[str, Any]:
         "tracks_complete": complete.complete,
         "divisions": divisions,
     }
-
-
-def _parents(table: dict[str, NDArray[Any]]) -> dict[int, int]:
-    """Return the mother of each daughter in a table of cells or links."""
-    rows = zip(table["cell"].tolist(), table["parent"].tolist(), strict=True)
-    return {int(cell): int(parent) for cell, parent in rows if parent > 0}
 
 
 def _cells_found(matches: Matches) -> int:

@@ -35,6 +35,12 @@ class Matches:
         (N,) number of found objects that cover at least a tenth of it.
     found_frame, found_id : numpy.ndarray
         (M,) the same of the found objects.
+    owner : numpy.ndarray
+        (M,) index of the true object that a found object shares most pixels with, or -1.
+    owned : numpy.ndarray
+        (M,) share of the found object's pixels that lie in its owner.
+    truth_area, found_area : numpy.ndarray
+        (N,) and (M,) sizes (px).
     """
 
     truth_frame: Ints
@@ -44,6 +50,10 @@ class Matches:
     parts: Ints
     found_frame: Ints
     found_id: Ints
+    owner: Ints
+    owned: Floats
+    truth_area: Ints
+    found_area: Ints
 
     @property
     def times_matched(self) -> Ints:
@@ -75,10 +85,11 @@ def match_frames(truth: LabelFrames | Matches, found: LabelFrames | None = None)
     ]
     if not frames:
         return _match(0, np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64))
-    offset = 0
+    truths = founds = 0
     for part in frames:
-        part.match[part.match >= 0] += offset
-        offset += part.found_id.size
+        part.match[part.match >= 0] += founds
+        part.owner[part.owner >= 0] += truths
+        truths, founds = truths + part.truth_id.size, founds + part.found_id.size
     names = [field.name for field in fields(Matches)]
     return Matches(*(np.concatenate([getattr(part, name) for part in frames]) for name in names))
 
@@ -100,7 +111,11 @@ def _match(t: int, truth: Labels, found: Labels) -> Matches:
     overlap = joint.reshape(truth_ids.size + 1, width)[1:, 1:]
     best = np.full(truth_ids.size, -1, np.int64)
     jaccard = np.zeros(truth_ids.size)
+    owner, owned = np.full(found_ids.size, -1, np.int64), np.zeros(found_ids.size)
     if overlap.size:
+        shared = overlap.max(0)
+        owner[shared > 0] = overlap.argmax(0)[shared > 0]
+        owned = shared / found_area
         largest = overlap.argmax(1)
         common = overlap[np.arange(truth_ids.size), largest]
         covered = 2 * common > truth_area
@@ -116,6 +131,10 @@ def _match(t: int, truth: Labels, found: Labels) -> Matches:
         parts.astype(np.int64),
         np.full(found_ids.size, t, np.int64),
         found_ids,
+        owner,
+        owned,
+        truth_area,
+        found_area,
     )
 
 

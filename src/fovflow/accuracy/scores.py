@@ -34,6 +34,14 @@ class CompleteTracks:
         return self.complete / self.total if self.total else float("nan")
 
 
+def parents_of(table: Mapping[str, ArrayLike]) -> dict[int, int]:
+    """Return the mother of each daughter in a table of cells or links."""
+    rows = zip(
+        np.asarray(table["cell"]).tolist(), np.asarray(table["parent"]).tolist(), strict=True
+    )
+    return {int(cell): int(parent) for cell, parent in rows if parent > 0}
+
+
 def match_tracks(
     truth: LabelFrames | Matches, labeled: LabelFrames | None = None
 ) -> dict[str, Ints]:
@@ -327,6 +335,19 @@ def seg_score(truth: LabelFrames | Matches, found: LabelFrames | None = None) ->
     """
     matches = match_frames(truth, found)
     return float(matches.jaccard.mean()) if matches.jaccard.size else float("nan")
+
+
+def f1_score(
+    truth: LabelFrames | Matches, found: LabelFrames | None = None, *, least: float = 0.5
+) -> float:
+    """Return the harmonic mean of precision and recall of the found objects.
+
+    A true object is found where the intersection over union with its match is above `least`
+    (0.5 or more); F1 = 2 · found / (true objects + found objects), NaN without any.
+    """
+    matches = match_frames(truth, found)
+    total = matches.truth_id.size + matches.found_id.size
+    return 2.0 * int((matches.jaccard > least).sum()) / total if total else float("nan")
 
 
 def detection_counts(

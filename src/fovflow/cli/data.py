@@ -1,4 +1,4 @@
-"""Commands on raw data: inspect, simulate."""
+"""Commands on raw data and on results for other programs: inspect, simulate, export."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def inspect(
 
 
 _OPTIONS = {
+    "pixel_um": "edge length of a pixel, in µm",
     "seed": "seed: the same seed gives the same file",
     "positions": "number of fields of view",
     "frames": "number of frames",
@@ -66,6 +67,13 @@ _OPTIONS = {
     "births": "cells per field of view that appear",
     "deaths": "cells per field of view that disappear",
     "divisions": "divisions per field of view",
+    "flat": "share of the cells that are thin and faint, 0 to 1",
+    "rounded": "share of the cells that are round and bright, 0 to 1",
+    "dirt": "flakes and rings of dirt per 100 µm × 100 µm",
+    "scratches": "scratches per 100 µm × 100 µm",
+    "focus_drift_px": "blur that each frame adds, in pixels",
+    "phase_bits": "bits that are kept of phase frames; 0: all",
+    "phase_jpeg": "quality of the JPEG compression of phase frames, 1 to 100; 0: none",
     "shading": "fall of the illumination towards the corners, 0 to 1",
     "bleaching": "share of the cells' light lost with each frame, 0 to 1",
     "replicates": "days on which each condition is seen",
@@ -75,15 +83,16 @@ _OPTIONS = {
 
 
 def _movie_options(parser: argparse.ArgumentParser) -> None:
-    from fovflow.simulation import MovieParams
+    from fovflow.simulation import PRESETS, MovieParams
 
+    parser.add_argument("--preset", choices=PRESETS, help="settings in place of the defaults")
     defaults = MovieParams()
     for name, text in _OPTIONS.items():
         default = getattr(defaults, name)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=type(default),
-            default=default,
+            default=argparse.SUPPRESS,
             help=f"{text} (default: {default})",
         )
 
@@ -92,6 +101,7 @@ def _movie_options(parser: argparse.ArgumentParser) -> None:
     "fovflow simulate movie.nd2 --positions 3 --frames 24 --cells 30",
     argument(
         "file",
+        nargs="?",
         help="file to write: .nd2, .ome.tif, .tif, .ome.zarr or .czi; without a suffix a series",
     ),
     argument("--format", help="format, where the name does not tell it"),
@@ -111,19 +121,45 @@ def _movie_options(parser: argparse.ArgumentParser) -> None:
         "--samples", metavar="FILE", help="table of the samples to write, such as samples.tsv"
     ),
     argument("--truth", help="folder for masks, tracks and kinetics as simulated"),
+    argument("--like", metavar="RAW", help="measure this movie, and simulate movies like it"),
+    argument("--fov", type=int, default=0, help="with --like: its FOV (default: 0)"),
+    argument("--channel", default="0", help="with --like: its phase-contrast channel (default: 0)"),
+    argument("--interval-s", type=float, help="with --like: seconds between frames, if unknown"),
+    argument("--method", default="unet", help="with --like: of segmentation (default: unet)"),
+    argument("--certificate", metavar="FILE", help="with --like: JSON file of what it found"),
+    description="Write a simulated movie and its truth. With --like, frames of a movie of your own "
+    "are measured, and how right results are is told from simulated movies that look like it.",
 )
 def simulate(
-    file: str,
+    file: str | None,
     *,
+    like: str | None,
+    fov: int,
+    channel: str,
+    interval_s: float | None,
+    method: str,
+    certificate: str | None,
     format: str | None,
     truth: str | None,
     samples: str | None,
     effects: list[str],
+    preset: str | None,
     **settings: Any,
 ) -> int:
     """Write a simulated movie and its truth."""
-    from fovflow.simulation import MovieParams, write_samples
+    from fovflow.simulation import PRESETS, MovieParams, write_samples
 
+    if like is not None:
+        about = {"fov": fov, "channel": channel, "interval_s": interval_s}
+        found = _certified(
+            like, method, certificate, about | {"pixel_um": settings.get("pixel_um")}
+        )
+        settings = found["settings"] | settings
+        if file is None:
+            return 0
+    elif file is None:
+        raise ConfigError("which file to write is not told", remedy="fovflow simulate movie.nd2")
+    settings = PRESETS.get(preset or "", {}) | settings
     params = MovieParams(**settings, effects=_effects(effects))
     written = write_simulation(params, Path(file), Path(truth) if truth else None, format)
     if samples:
@@ -134,6 +170,23 @@ def simulate(
     if truth:
         print(f"truth: {Path(truth)}")
     return 0
+
+
+def _certified(
+    like: str, method: str, certificate: str | None, about: dict[str, Any]
+) -> dict[str, Any]:
+    """Measure a movie and movies simulated like it, print what was found, and write it."""
+    from fovflow.accuracy.certificate import certify, format_certificate, read_sample
+    from fovflow.records import write_json
+
+    sample = read_sample(like, **about)
+    found = {"of": Path(like).name, "fov": about["fov"], "method": method}
+    found |= certify(sample, {"segment": {"method": method}})
+    print("\n".join(format_certificate(found)))
+    if certificate:
+        write_json(certificate, found)
+        print(f"\nwritten: {certificate}")
+    return found
 
 
 def _effects(given: list[str]) -> dict[str, dict[str, float]]:

@@ -232,7 +232,9 @@ def _run_again(recorded: RunFolder, found: Restoration) -> int:
     description="Measure time and memory of every step and of whole runs, and compare them with "
     "copying the same bytes; in a clone also with plain versions of the same algorithms. Other "
     "options are those of `python -m benchmarks`. `fovflow bench statistics` tells how often "
-    "comparisons of conditions find differences, where there are none and where there are.",
+    "comparisons of conditions find differences, where there are none and where there are; "
+    "`fovflow bench accuracy` how right segmentation and tracking are, with a folder on sequences "
+    "in the form of the Cell Tracking Challenge.",
     passes_on=True,
 )
 def bench(quick: bool, json: str | None, folder: str | None, rest: list[str]) -> int:
@@ -240,8 +242,9 @@ def bench(quick: bool, json: str | None, folder: str | None, rest: list[str]) ->
     from fovflow.adapter.engine import workflow_folder
 
     module = "benchmarks"
-    if rest[:1] == ["statistics"]:
-        module, rest = "benchmarks.comparisons", rest[1:]
+    for name, where in (("statistics", "comparisons"), ("accuracy", "accuracy")):
+        if rest[:1] == [name]:
+            module, rest = f"benchmarks.{where}", rest[1:]
     words = [sys.executable, "-P", "-m", module, *rest, *["--quick"] * quick]
     for option, value in (("--json", json), ("--folder", folder)):
         words += [option, value] if value else []

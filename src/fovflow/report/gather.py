@@ -117,6 +117,8 @@ class DatasetSummary:
     plots: list[TracePlot] = field(default_factory=list)
     picture_note: str = ""
     """Why there are no pictures, or not of all FOVs."""
+    certificate: list[str] = field(default_factory=list)
+    """What `fovflow simulate --like` found, as lines of text."""
 
     def number_of(self, status: str) -> int:
         """Return how many FOVs have this status."""
@@ -197,6 +199,7 @@ def _dataset(
     elif not found:
         found = [_recorded_problem(folder / "logs" / "problem.json")]
     summary.problems = [without_folders(text) for text in found]
+    summary.certificate = _certificate(folder / "accuracy.json")
     return summary
 
 
@@ -240,6 +243,17 @@ def column_words(column: str, channels: Mapping[Any, Any]) -> str:
     if feature in FEATURES and FEATURES[feature].kind == "pc":
         return words
     return f"{channels.get(channel) or f'channel {channel}'}: {words}"
+
+
+def _certificate(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    from fovflow.accuracy.certificate import format_certificate
+
+    try:
+        return format_certificate(read_json(path))
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, FovflowError):
+        return [f"{path.name} is not what `fovflow simulate --like` writes"]
 
 
 def _recorded_problem(path: Path) -> str:

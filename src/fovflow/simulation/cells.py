@@ -19,6 +19,8 @@ POINTS = 64
 _THETA = np.arange(ANGLES) * (2 * np.pi / ANGLES)
 _MODES = np.array([2, 3, 4, 5])
 _PROCESSES = 3
+_ROUNDED = 0.5
+"""Radius of a cell that never spreads over that of others."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Shape:
     rates: Float
     """(4,) their angular frequencies (1/h)."""
     processes: Float
-    """(3, 3) angle, amplitude and sharpness of processes."""
+    """(N, 3) angle, amplitude and sharpness of processes."""
     height: float
     """Optical thickness (rad)."""
     lean: Float
@@ -49,6 +51,10 @@ class Shape:
     """(5,) u, v of the nucleus and its semi-axes, in radii; its share of the light."""
     granules: Float
     """(G, 4) polar gauge, angle, radius (px) and strength of granules."""
+    rounded: bool
+    """Whether it never spreads."""
+    rounding: float
+    """Part of its radius that it loses before it divides."""
 
 
 def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
@@ -67,6 +73,11 @@ def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
         ],
         axis=1,
     )
+    kind = stream(params.seed, "kind", p, cell).random(2)
+    rounded = bool(kind[0] < params.rounded)
+    flat = bool(kind[1] < params.flat) and not rounded
+    if params.processes > 0:
+        processes = np.concatenate([processes, _long_processes(params, p, cell)])
     scale = params.cell_radius_px / 14.6
     count = int(rng.integers(8, 26) * scale**2) + 1
     granules = np.stack(
@@ -78,15 +89,18 @@ def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
         ],
         axis=1,
     )
+    granules[:, 3] *= 0.35 if flat else 1.0
     return Shape(
-        radius=float(params.cell_radius_px * np.exp(spread)),
+        radius=float(params.cell_radius_px * np.exp(spread))
+        * (_ROUNDED if rounded else 1.2 if flat else 1.0),
         aspect=aspect,
         bend=float(np.clip(rough * 1.6 * rng.standard_normal(), -0.3, 0.3)) / aspect,
         bulges=bulges,
         phases=rng.uniform(0, 2 * np.pi, 4),
         rates=rng.uniform(-1.2, 1.2, 4),
         processes=processes,
-        height=float(0.25 * np.exp(0.35 * rng.standard_normal())),
+        height=float(params.thickness * np.exp(0.35 * rng.standard_normal()))
+        * (0.4 if flat else 1.0),
         lean=np.array([rng.uniform(0, 2 * np.pi), rng.beta(2, 2)]),
         texture=rng.uniform(0, 256, 2),
         nucleus=np.array(
@@ -98,6 +112,23 @@ def draw_shape(params: MovieParams, p: int, cell: int) -> Shape:
             ]
         ),
         granules=granules,
+        rounded=rounded,
+        rounding=params.rounding,
+    )
+
+
+def _long_processes(params: MovieParams, p: int, cell: int) -> Float:
+    """Draw up to three long processes, most of them along the cell's long axis; see `Shape`."""
+    rng = stream(params.seed, "processes", p, cell)
+    count = int(rng.integers(0, 4))
+    ends = np.pi * np.arange(count)
+    return np.stack(
+        [
+            ends + rng.normal(0, 0.35, count),
+            params.processes * rng.uniform(0.3, 1.2, count),
+            rng.uniform(60, 200, count),
+        ],
+        axis=1,
     )
 
 
@@ -113,7 +144,7 @@ def radii(shape: Shape, time_h: float, size: float, roundness: float) -> Float:
     turn = shape.phases + shape.rates * time_h
     bulge = shape.bulges @ np.cos(_MODES[:, None] * _THETA + turn[:, None])
     angle, height, sharp = shape.processes.T[:, :, None]
-    wander = angle + 0.25 * np.sin(turn[:_PROCESSES, None])
+    wander = angle + 0.25 * np.sin(turn[np.arange(len(angle)) % len(turn), None])
     process = np.sum(height * np.exp(sharp * (np.cos(_THETA - wander) - 1.0)), axis=0)
     r = ellipse * np.maximum(1.0 + spread * (bulge + process), 0.4)
     return np.asarray(r * (size * shape.radius / np.sqrt(np.mean(r * r))))
@@ -187,6 +218,8 @@ class Cell:
 
     def roundness(self, t: int) -> float:
         """Return how round the cell is in frame `t`: 0 spread, towards 1 round."""
+        if self.shape.rounded:
+            return 0.92
         before = (self.last - t + 1) / ROUND_UP if self.fate != "end" else 1.0
         after = (t - self.first + 0.3) / SPREAD_OUT if self.origin in _FRESH else 1.0
         spread = min(max(min(before - 0.2, after), 0.0), 1.0)
@@ -200,7 +233,8 @@ class Cell:
             breath *= self.size + (0.92 - self.size) * (1 - np.exp(-age / 25.0))
         left = self.last - t
         if self.fate != "end" and left < ROUND_UP:
-            breath *= 1.0 - (0.12 if self.fate == "divided" else 0.25) * (1 - left / ROUND_UP)
+            lost = self.shape.rounding if self.fate == "divided" else 0.25
+            breath *= 1.0 - lost * (1 - left / ROUND_UP)
         return float(breath)
 
 
@@ -289,22 +323,29 @@ _TRIES = 40
 
 
 def place(
-    poses: Poses, size: tuple[int, int], touching: float, apart_px: float, rng: np.random.Generator
+    poses: Poses,
+    size: tuple[int, int],
+    touching: float,
+    apart_px: float,
+    rng: np.random.Generator,
+    *,
+    colonies: int = 0,
 ) -> list[tuple[int, int]]:
     """Place cells at random in the view, in place.
 
     Single cells take the first of some random spots where they keep their distance, or else the
-    spot with the most room. Groups of two to four are grown by pushing a cell, from a random
+    spot with the most room. Groups are grown by pushing a cell, from a random
     direction, against one that lies already. At last all are relaxed. Returns the pairs in contact.
 
     `size`: width and height of the view (px). `touching`: fraction of the cells in groups.
-    `apart_px`: least distance of cells that are not in contact.
+    `apart_px`: least distance of cells that are not in contact. `colonies`: mean size of the groups
+    beyond two, or 0 for groups of two to four.
     """
     count = len(poses.angle)
     area = np.array(size, float)
     placing = _Placing(poses, area, apart_px, rng)
     bonds: list[tuple[int, int]] = []
-    for group in _groups(count, touching, rng):
+    for group in _groups(count, touching, rng, colonies):
         placing.settle(group[0])
         for k, cell in enumerate(group[1:], 1):
             mate = group[int(rng.integers(k))]
@@ -320,13 +361,16 @@ def place(
     return bonds
 
 
-def _groups(count: int, touching: float, rng: np.random.Generator) -> list[list[int]]:
+def _groups(
+    count: int, touching: float, rng: np.random.Generator, colonies: int
+) -> list[list[int]]:
     """Split the cells into groups in contact and single ones."""
     together = round(touching * count)
     together = 0 if together < 2 else together
     groups, start = [], 0
     while start < together:
-        size = int(rng.choice([2, 3, 4], p=[0.6, 0.28, 0.12]))
+        few = int(rng.choice([2, 3, 4], p=[0.6, 0.28, 0.12]))
+        size = 2 + int(rng.poisson(colonies)) if colonies else few
         left = together - start
         size = left if left <= size or left - size == 1 else size
         groups.append(list(range(start, start + size)))

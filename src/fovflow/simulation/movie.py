@@ -19,7 +19,7 @@ class Movie:
 
     Every frame can be rendered on its own, in any order and in any process, with the same bytes.
     For every channel, the mean of a frame over the noise is ``background + signal`` (clipped to
-    the camera's range).
+    the camera's range), before the phase frames are stored with fewer bits or compressed.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ class Movie:
             expected = optics.background(q, p, t, c)
             expected += self.signal(p, t, c)
             image[c] = expose(q, expected, stream(q.seed, "noise", p, t, c))
+        image[0] = optics.stored(q, image[0])
         return image
 
     def masks(self, p: int, t: int) -> NDArray[np.uint16]:

@@ -234,25 +234,35 @@ def coordinates(params: MovieParams) -> tuple[Float, Float]:
 
 def defocus(params: MovieParams, p: int, t: int) -> float:
     """Return the additional blur of a frame (px)."""
+    lost = params.focus_drift_px * t
     if params.defocus_px == 0:
-        return 0.0
+        return lost
     phase = stream(params.seed, "focus", p).uniform(0, 2 * np.pi)
-    return float(params.defocus_px * np.sin(phase + 0.13 * t) ** 2)
+    return float(params.defocus_px * np.sin(phase + 0.13 * t) ** 2) + lost
 
 
 def illumination(params: MovieParams, c: int) -> Float:
     """Return the multiplicative illumination profile of a channel, (Y, X) float64.
 
     Phase: 1 in the middle, falling with the square of the distance by `vignetting` to the
-    corners. Fluorescence: a profile of the same kind whose brightest point lies off the middle,
+    corners, times a smooth random field where there is `unevenness`. Fluorescence: a profile of
+    the same kind as the former whose brightest point lies off the middle,
     falling by `shading` to the farthest corner.
     """
     x, y = coordinates(params)
     if c == 0:
-        return np.asarray(1.0 - params.vignetting * (x * x + y * y) / 2.0)
+        falling = np.asarray(1.0 - params.vignetting * (x * x + y * y) / 2.0)
+        return falling * _uneven(params) if params.unevenness else falling
     cx, cy = stream(params.seed, "shading", c).uniform(-0.35, 0.35, 2)
     far = (1 + abs(cx)) ** 2 + (1 + abs(cy)) ** 2
     return np.asarray(1.0 - params.shading * ((x - cx) ** 2 + (y - cy) ** 2) / far)
+
+
+def _uneven(params: MovieParams) -> Float:
+    """Return a smooth random factor about 1 over the view, (Y, X)."""
+    coarse = stream(params.seed, "unevenness").standard_normal((6, 6)).astype(np.float32)
+    field = cv2.resize(coarse, (params.width, params.height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.maximum(1.0 + params.unevenness * field / field.std(), 0.1), np.float64)
 
 
 def background(params: MovieParams, p: int, t: int, c: int) -> Float:
@@ -303,12 +313,16 @@ def phase_contrast(params: MovieParams, p: int, t: int, scene: Scene, origin: Fl
         corner = (int(origin[0]) - scene.margin, int(origin[1]) - scene.margin)
         phi = phi + _debris(params, p, phi.shape, corner)
     psi = phi.copy()
+    near = params.halo_um / params.pixel_um or _HALO[0][1] * params.cell_radius_px
+    strength = params.shade_off / 0.96
     for weight, width in _HALO:
-        psi -= weight * _blur(phi, width * params.cell_radius_px)
+        psi -= weight * strength * _blur(phi, width / _HALO[0][1] * near)
     psi = cv2.GaussianBlur(psi, (0, 0), float(np.hypot(0.7, defocus(params, p, t))))
     view = scene.view(psi) * np.float32(params.phase_contrast)
     view = np.clip(view, *_PHASES)
     image = 3.0 - 2.0 * np.cos(view) - 2.0 * np.sin(view)
+    if params.dirt > 0 or params.scratches > 0:
+        image += _on_view(_dirt_tile(params, p), params, origin)
     if params.grain > 0:
         image += np.float32(params.grain) * _dish(params, p, origin)
     return np.asarray(np.maximum(image, 0.02), np.float32)
@@ -388,10 +402,76 @@ def _dish_tile(seed: int, p: int) -> Image:
 
 def _dish(params: MovieParams, p: int, origin: Float) -> Image:
     """Return the dish's unevenness in the view; it stays put on the dish."""
-    tile = _dish_tile(params.seed, p)
+    return _on_view(_dish_tile(params.seed, p), params, origin)
+
+
+def _on_view(tile: Image, params: MovieParams, origin: Float) -> Image:
+    """Return what the view shows of a periodic tile of the dish."""
     rows = (np.arange(params.height) + int(origin[1])) % tile.shape[0]
     cols = (np.arange(params.width) + int(origin[0])) % tile.shape[1]
     return np.asarray(tile[rows[:, None], cols[None, :]], np.float32)
+
+
+_DIRT = 1024
+"""Edge of the tile of dirt and scratches (px)."""
+
+
+@lru_cache(maxsize=2)
+def _dirt_tile(params: MovieParams, p: int) -> Image:
+    """Return dirt and scratches as what they add to a relative phase image."""
+    rng = stream(params.seed, "dirt", p)
+    um = 1.0 / params.pixel_um
+    tile = np.zeros((_DIRT, _DIRT), np.float32)
+    squares = (_DIRT * params.pixel_um / 100.0) ** 2
+    for _ in range(int(rng.poisson(params.dirt * squares))):
+        if rng.random() < 0.25:
+            size = rng.uniform(4, 30) * um
+            ring = np.hypot(*_grid(int(3 * size))) / size
+            wave = np.cos(4.0 * ring) * np.exp(-(ring**2)) * rng.choice([-1, 1])
+            _add(tile, rng.uniform(0.02, 0.08) * wave, rng)
+        else:  # a flake: clotted grains under a soft cover
+            size = rng.uniform(1.5, 7.0) * um
+            y, x = _grid(int(2.5 * size))
+            cover = np.exp(
+                -0.5 * ((x / size) ** 2 + (y / (size * rng.uniform(0.5, 1.0))) ** 2) ** 2
+            )
+            clots = cv2.GaussianBlur(rng.standard_normal(cover.shape), (0, 0), 1.2 * um)
+            _add(tile, rng.uniform(0.06, 0.3) * cover * clots / max(clots.std(), 1e-6), rng)
+    for _ in range(int(rng.poisson(params.scratches * squares))):
+        length, turn = rng.uniform(30, 200) * um, rng.uniform(0, np.pi)
+        y, x = _grid(int(min(length, _DIRT / 2 - 1)))
+        along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        across = across - rng.uniform(-0.3, 0.3) * along**2 / length
+        line = (1.0 - (across / um) ** 2) * np.exp(-0.5 * (across / um) ** 2)
+        _add(tile, rng.uniform(-0.3, 0.3) * line * (np.abs(along) < length / 2), rng)
+    return tile
+
+
+def _grid(half: int) -> tuple[Image, Image]:
+    """Return y (N, 1) and x (1, N) from -half to half."""
+    steps = np.arange(-half, half + 1, dtype=np.float32)
+    return steps[:, None], steps[None, :]
+
+
+def _add(tile: Image, patch: NDArray[np.floating], rng: np.random.Generator) -> None:
+    """Add a patch at a random place of a periodic tile."""
+    rows, cols = (
+        (np.arange(count) + int(rng.integers(size))) % size
+        for count, size in zip(patch.shape, tile.shape, strict=True)
+    )
+    tile[rows[:, None], cols[None, :]] += patch.astype(np.float32)
+
+
+def stored(params: MovieParams, image: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return a phase frame as it is after fewer bits and compression; (Y, X) uint16."""
+    bits = 8 if params.phase_jpeg else params.phase_bits
+    if bits:
+        image = image >> np.uint16(params.bit_depth - bits)
+    if params.phase_jpeg:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, params.phase_jpeg]
+        _, file = cv2.imencode(".jpg", image.astype(np.uint8), quality)
+        image = np.asarray(cv2.imdecode(file, cv2.IMREAD_UNCHANGED)).astype(np.uint16)
+    return image
 
 
 _ROWS = 256

@@ -16,6 +16,12 @@ PARAMETERS = ("t0_h", "ktl", "delta", "beta", "km")
 """Onset (h), translation (counts/h), mRNA decay, protein decay and maturation rates (1/h)."""
 _MAX_IDS = 65_535
 _MAX_COVER = 0.75
+_EXPERIMENT = ("conditions", "replicates", "effects", "day_spread", "fov_spread")
+_LATER = (
+    "processes", "flat", "rounded", "rounding", "colonies", "focus_drift_px", "thickness",
+    "halo_um", "shade_off", "unevenness", "dirt", "scratches", "phase_bits", "phase_jpeg",
+)  # fmt: skip
+"""Settings that are written only where they differ from their defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +64,19 @@ class MovieParams:
     """Median ratio of a cell's long to its short axis (1 = round)."""
     roughness: float = 0.10
     """Relative amplitude of bulges and processes of the outline (1; 0 = smooth ellipses)."""
+    processes: float = 0.0
+    """Length of long thin processes, up to three a cell, in radii (1; 0 = none)."""
+    flat: float = 0.0
+    """Fraction of the cells that are wide and thin, with faint granules (0 to 1)."""
+    rounded: float = 0.0
+    """Fraction of the cells that stay round, small and bright (0 to 1)."""
+    rounding: float = 0.12
+    """Part of its radius that a cell loses while it rounds up to divide (0 to 1)."""
     touching: float = 0.0
     """Fraction of cells placed in contact with a neighbour, in groups of two to four that stay
     together (0 to 1)."""
+    colonies: int = 0
+    """Mean number of cells in such a group beyond two (0 = groups of two to four)."""
     gap_um: float = 4.0
     """Distance that cells keep that are not in contact, where there is room (µm); masks of such
     cells are never closer than three pixels. Daughters touch for three frames after a
@@ -82,6 +98,8 @@ class MovieParams:
     """Standard deviation of a random walk on top of the drift (px per frame and axis)."""
     defocus_px: float = 0.0
     """Largest additional blur as the focus comes and goes (standard deviation, px)."""
+    focus_drift_px: float = 0.0
+    """Blur that each frame adds as the focus is lost (standard deviation, px)."""
     missing: frozenset[tuple[int, int]] = frozenset()
     """(position, frame) pairs that were never acquired: their frames and masks are empty."""
 
@@ -123,10 +141,23 @@ class MovieParams:
     """Mean grey level of the phase-contrast background above the camera's offset (counts)."""
     phase_contrast: float = 1.0
     """Strength of the phase contrast of cells and debris (1 = as usual, 0 = invisible)."""
+    thickness: float = 0.25
+    """Median optical thickness of spread cells (rad)."""
+    halo_um: float = 0.0
+    """Width of the halo (µm; 0 = it grows with the cells)."""
+    shade_off: float = 0.96
+    """Part of its phase that the middle of a cell much larger than the halo loses to it: at 1 it is
+    as bright as the background (1)."""
     vignetting: float = 0.12
     """Fall-off of the phase illumination from the centre to the corners (0 to 1)."""
     debris: float = 0.8
     """Specks of debris on the dish per 100 µm × 100 µm."""
+    unevenness: float = 0.0
+    """Relative standard deviation of further unevenness of the phase illumination (1)."""
+    dirt: float = 0.0
+    """Flakes of dirt, and rings of dirt out of focus, per 100 µm × 100 µm of the dish."""
+    scratches: float = 0.0
+    """Scratches per 100 µm × 100 µm of the dish."""
     grain: float = 0.006
     """Relative unevenness of the dish under phase contrast, fixed to the specimen (1)."""
 
@@ -140,6 +171,10 @@ class MovieParams:
     """The camera's offset (counts)."""
     bit_depth: int = 12
     """Bits of the camera; counts are clipped at 2**bit_depth - 1 (8 to 16)."""
+    phase_bits: int = 0
+    """Bits that are kept of the phase frames, from the camera's highest on (0 = all)."""
+    phase_jpeg: int = 0
+    """Quality of the JPEG compression of the phase frames, of 8 bits then (1 to 100; 0 = none)."""
 
     def __post_init__(self) -> None:
         """Check the values; all faults are told at once."""
@@ -156,7 +191,10 @@ class MovieParams:
         least = dict.fromkeys(("positions", "frames", "replicates", "electrons_per_count"), 1)
         least |= dict.fromkeys(("height", "width"), 8)
         positive = ("pixel_um", "interval_s", "cell_radius_um", "brightness")
-        shares = ("touching", "expressing", "shading", "vignetting", "bleaching")
+        shares = [
+            *("touching", "expressing", "shading", "vignetting", "bleaching"),
+            *("flat", "rounded", "rounding"),
+        ]
         given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         numbers = {name: value for name, value in given.items() if isinstance(value, int | float)}
         return [
@@ -174,6 +212,10 @@ class MovieParams:
             f"kinetics {self.kinetics!r} is none of {', '.join(MODELS)}": self.kinetics
             not in MODELS,
             "bit_depth is not within 8 to 16": not 8 <= self.bit_depth <= 16,
+            "phase_bits is neither 0 nor within 4 to bit_depth": self.phase_bits != 0
+            and not 4 <= self.phase_bits <= self.bit_depth,
+            "phase_jpeg is not within 0 to 100": not 0 <= self.phase_jpeg <= 100,
+            "rounding is not below 1": not self.rounding < 1,
             "persistence is not below 1": not self.persistence < 1,
             "elongation is below 1": not self.elongation >= 1,
             "onset_h is reversed": self.onset_h[0] > self.onset_h[1],
@@ -215,6 +257,10 @@ class MovieParams:
         return (self.frames, self.positions, len(self.channels), self.height, self.width)
 
     @property
+    def _is_experiment(self) -> bool:
+        return bool(self.conditions or self.replicates > 1 or self.day_spread or self.fov_spread)
+
+    @property
     def cell_radius_px(self) -> float:
         """Mean cell radius in pixels."""
         return self.cell_radius_um / self.pixel_um
@@ -245,10 +291,12 @@ class MovieParams:
         """Return the settings as plain values that JSON can carry."""
         values = asdict(self)
         values["missing"] = [list(pair) for pair in sorted(self.missing)]
-        # Where there is no experiment, the settings are written as they always were.
-        if not (self.conditions or self.replicates > 1 or self.day_spread or self.fov_spread):
-            for name in ("conditions", "replicates", "effects", "day_spread", "fov_spread"):
-                del values[name]
+        # Without experiment and later effects, settings are written as they always were.
+        lasting = () if self._is_experiment else _EXPERIMENT
+        for entry in fields(self):
+            plain = entry.name in _LATER and values[entry.name] == entry.default
+            if plain or entry.name in lasting:
+                del values[entry.name]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
@@ -261,6 +309,20 @@ class MovieParams:
                 remedy="see MovieParams for the names",
             )
         return cls(**values)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "realistic": {
+        "pixel_um": 0.8708, "height": 768, "width": 768, "cells": 44, "cell_radius_um": 22.0,
+        "size_spread": 0.35, "elongation": 2.4, "roughness": 0.2, "processes": 2.0, "flat": 0.3,
+        "rounded": 0.06, "rounding": 0.45, "touching": 0.7, "colonies": 3, "gap_um": 2.0,
+        "speed_um_h": 15.0, "divisions": 3, "thickness": 0.46, "halo_um": 1.6, "shade_off": 1.03,
+        "phase_contrast": 1.55, "vignetting": 0.05, "unevenness": 0.01, "debris": 8.0, "dirt": 12.0,
+        "scratches": 0.1, "grain": 0.008, "defocus_px": 0.5, "brightness": 600_000.0,
+        "electrons_per_count": 8.0,
+    },
+}  # fmt: skip
+"""Settings by name: ``realistic`` was set beside real frames of T98G cells."""
 
 
 def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:

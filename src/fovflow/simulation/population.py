@@ -141,7 +141,8 @@ class Population:
             self._add(0, np.zeros(2), float(angle), origin="start")
         ids = list(self.cells)
         poses = self._poses(ids, 0)
-        bonds = place(poses, (q.width, q.height), q.touching, self._apart_px, rng)
+        view = q.width, q.height
+        bonds = place(poses, view, q.touching, self._apart_px, rng, colonies=q.colonies)
         for k, i in enumerate(ids):
             self._xy[i] = poses.xy[k].copy()
         self._bonds = {(ids[a], ids[b]): q.frames for a, b in bonds}
@@ -198,7 +199,7 @@ class Population:
             along = np.array([np.cos(axis), np.sin(axis)])
             born = []
             for part, sign in ((share, 1.0), (1.0 - share, -1.0)):
-                radius = mother.shape.radius * np.sqrt(part)
+                radius = mother.shape.radius * np.sqrt(part) * ((1.0 - q.rounding) / 0.88)
                 cell = self._add(
                     t,
                     self._xy[i] + sign * along * (radius - 0.5 * OVERLAP_PX),

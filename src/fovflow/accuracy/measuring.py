@@ -1,0 +1,172 @@
+"""Movies in memory through all steps, and how good the result is by their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.accuracy.matching import match_frames
+from fovflow.accuracy.scores import (
+    complete_tracks,
+    detection_counts,
+    f1_score,
+    intensity_errors,
+    match_divisions,
+    parents_of,
+    seg_score,
+    tra_score,
+)
+from fovflow.accuracy.trust import faults_of_rows
+from fovflow.background import get_corrector
+from fovflow.features import get_extractor
+from fovflow.quality import judge
+from fovflow.segmentation import get_segmenter
+from fovflow.simulation.movie import Movie, join_rows
+from fovflow.tracking import get_tracker, link_frames, relabel_frames
+
+Options = Mapping[str, Mapping[str, Any]]
+"""Parameters of the steps, with their method: ``segment``, ``track``."""
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A movie that went through the steps."""
+
+    labeled: NDArray[Any]
+    """(T, Y, X) ids over time."""
+    links: dict[str, NDArray[Any]]
+    rows: dict[str, NDArray[Any]]
+    """Traces with ``good`` and ``flags``."""
+    flagged: NDArray[np.bool_]
+    """(T,) whether the segmentation flagged the frame."""
+
+    @property
+    def parents(self) -> dict[int, int]:
+        """Mother of each daughter."""
+        return parents_of(self.links)
+
+    @property
+    def trusted(self) -> NDArray[np.bool_]:
+        """Which rows are good and in a frame without a flag."""
+        good = np.asarray(self.rows["good"], bool) & ~self.flagged[self.rows["frame"]]
+        return np.asarray(good, bool)
+
+
+def follow(frames: Sequence[NDArray[Any]], pixel_um: float, options: Options) -> Followed:
+    """Segment, track, correct, measure and judge a movie.
+
+    Parameters
+    ----------
+    frames : sequence of numpy.ndarray
+        (C, Y, X) of each time: phase contrast first, then fluorescence.
+    pixel_um : float
+        Edge length of a pixel (µm).
+    options : mapping
+        Methods and parameters by step; what is left out has its default.
+    """
+    segment = {"method": "logstd", **options.get("segment", {})}
+    segmenter = get_segmenter(pixel_um=pixel_um, **segment)
+    found = [segmenter(frame[0]) for frame in frames]
+    labels = [each for each, _ in found]
+    tracker = get_tracker(pixel_um=pixel_um, **options.get("track", {}))
+    lineage = link_frames(tracker, labels, [False] * len(labels))
+    labeled = np.stack(list(relabel_frames(lineage, labels)))
+    channels = range(1, len(frames[0]))
+    correctors = {
+        c: get_corrector("tiles", shape=labels[0].shape, pixel_um=pixel_um) for c in channels
+    }
+    extractor = get_extractor(
+        fov=0, pc=0, fl=list(channels), time=np.arange(len(frames), dtype=float), pixel_um=pixel_um
+    )
+    for t, frame in enumerate(frames):
+        corrected = {c: (frame[c], correctors[c](frame[c], labels[t])[0]) for c in channels}
+        extractor.add(t, labeled[t], frame[0], corrected)
+    rows = judge(extractor.finish(), shape=labeled.shape, pixel_um=pixel_um, links=lineage.links)
+    rows = {name: np.asarray(values) for name, values in rows.items()}
+    flags = np.array([bool(stats.flag) for _, stats in found])
+    return Followed(labeled, lineage.links, rows, flags)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A movie of one position and its truth, in memory."""
+
+    frames: list[NDArray[Any]]
+    """(C, Y, X) of each time."""
+    masks: list[NDArray[Any]]
+    """(Y, X) true ids of each time."""
+    parents: dict[int, int]
+    """Mother of each daughter."""
+    pixel_um: float
+    cells: dict[str, NDArray[Any]] | None = None
+    """`Movie.cells`, where there is fluorescence."""
+
+    @classmethod
+    def simulated(cls, movie: Movie, p: int = 0) -> Known:
+        """Render a position of a simulated movie."""
+        frames, masks, cells = [], [], []
+        for t in range(movie.params.frames):  # all of one frame: its scene is drawn once
+            frames.append(movie.frame(p, t))
+            masks.append(movie.masks(p, t))
+            cells.append(movie.cell_rows(p, t))
+        lit = join_rows(cells) if len(movie.channels) > 1 else None
+        return cls(frames, masks, parents_of(movie.lineage(p)), movie.params.pixel_um, lit)
+
+
+def measure(known: Known, options: Options) -> dict[str, float]:
+    """Send a movie through the steps; return counts and scores, which `summed` joins."""
+    followed = follow(known.frames, known.pixel_um, options)
+    matches = match_frames(known.masks, followed.labeled)
+    theirs, ours = known.parents, followed.parents
+    tracks = complete_tracks(matches)
+    divisions = match_divisions(matches, truth_parents=theirs, found_parents=ours, tolerance=3)
+    rows, good = followed.rows, followed.trusted
+    wrong = np.any(list(faults_of_rows(matches, rows, totals=known.cells).values()), axis=0)
+    counts = detection_counts(matches)
+    figures: dict[str, float] = {
+        "SEG": seg_score(matches),
+        "F1": f1_score(matches),
+        "cells": counts["true"],
+        "missed": counts["missed"],
+        "false": counts["extra"],
+        "over two cells": counts["merged"],
+        "in pieces": counts["split"],
+        "TRA": tra_score(matches, truth_parents=theirs, found_parents=ours),
+        "tracks": tracks.total,
+        "tracks complete": tracks.complete,
+        "divisions": divisions.true,
+        "divisions found": divisions.found,
+        "divisions matched": divisions.matched,
+        "rows": len(good),
+        "rows good": int(good.sum()),
+        "rows good and wrong": int((good & wrong).sum()),
+        "frames": len(known.frames),
+        "frames flagged": int(followed.flagged.sum()),
+    }
+    if known.cells is not None:
+        trusted = {name: values[good] for name, values in rows.items()}
+        height, width = known.masks[0].shape
+        errors = intensity_errors(known.cells, trusted, channel=1, height=height, width=width)
+        figures |= {"intensity error": errors["median"], "intensity bias": errors["bias"]}
+    return figures
+
+
+def summed(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Join the figures of several movies: counts are added, scores averaged; with shares in %."""
+    means = ("SEG", "F1", "TRA", "intensity error", "intensity bias")
+    found = dict[str, float]()
+    for name in parts[0]:
+        values = np.array([part[name] for part in parts])
+        if not np.isnan(values).all():
+            found[name] = float(np.nanmean(values) if name in means else values.sum())
+    events = found["divisions"] + found["divisions found"]
+    if events:
+        found["divisions F1"] = 2 * found["divisions matched"] / events
+    found["good rows %"] = 100 * found["rows good"] / max(found["rows"], 1)
+    if found["rows good"]:
+        found["wrong among good %"] = 100 * found["rows good and wrong"] / found["rows good"]
+    return found
