@@ -64,7 +64,9 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
     """Return what a dataset's results file should say now."""
     plan, layout = pipeline.datasets[dataset], pipeline.layout
     channels = {"pc": plan.pc, "fl": list(plan.fl), "seg": plan.seg}
-    statuses, made_with = pipeline.statuses(dataset), pipeline.parameters("results", dataset)
+    folder, start = pipeline.look(dataset), len(layout.dataset(dataset)) + 1
+    statuses = pipeline.statuses(dataset, folder)
+    made_with = pipeline.parameters("results", dataset)
     return {
         "dataset": dataset,
         "output_dir": ".",
@@ -87,7 +89,7 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
         "pixels": {
             str(fov): pixels
             for fov in plan.fovs
-            if (pixels := pixels_of(layout.record("copy", dataset, fov)))
+            if (pixels := pixels_of(folder.record(layout.record("copy", dataset, fov)[start:])))
         },
         "problems": list(plan.problems),
         **(

@@ -97,6 +97,7 @@ class Pipeline:
         self._wanted: dict[tuple[str, str], Wanted] = {}
         path = self.config.corrections
         self.corrections = {} if path is None else read_corrections(path)
+        self._records: dict[str, dict[str, Any]] = {}
         self.datasets = {name: self._plan(name) for name in self.config.datasets}
         for name, source in self._sources.items():
             if source.files is None:
@@ -336,7 +337,7 @@ class Pipeline:
 
     def look(self, dataset: str) -> Folder:
         """Return a dataset's folder as it is now, for `fovflow.states`."""
-        return Folder(self.layout.dataset(dataset))
+        return Folder(self.layout.dataset(dataset), self._records.setdefault(dataset, {}))
 
     def reasons(self, dataset: str, folder: Folder) -> dict[str, str]:
         """Return why each file of a dataset's FOVs has to be made again; empty where it has not."""
@@ -418,9 +419,9 @@ class Pipeline:
 
     # ---- what a person reads
 
-    def statuses(self, dataset: str) -> dict[int, dict[str, Any]]:
+    def statuses(self, dataset: str, folder: Folder | None = None) -> dict[int, dict[str, Any]]:
         """Return the state of each FOV of a dataset; see `fovflow.states.state_of`."""
-        folder = self.look(dataset)
+        folder = folder or self.look(dataset)
         return {
             fov: state_of(self.jobs(dataset, fov), folder) for fov in self.datasets[dataset].fovs
         }
