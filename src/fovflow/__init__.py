@@ -31,6 +31,8 @@ __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604  (strings all)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "runs":  # a package that can be called
+        return importlib.import_module("fovflow.runs")
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'fovflow' has no attribute {name!r}")

@@ -39,7 +39,7 @@ def test_executions_that_differ_are_told_apart_in_words(tmp_path):
     told = [str(difference) for difference in found.differences]
     assert "parameters: model.lr: 0.1 | 0.2" in told
     assert any(line.startswith("outputs: outputs/Table/rates.csv: SHA-256") for line in told)
-    assert format_comparison(found)[-1].endswith("1 in parameters, 2 in outputs differences; 3 "
+    assert format_comparison(found)[-1].endswith("1 in parameters, 1 in outputs differences; 4 "
                                                  "outputs have equal hashes.")  # fmt: skip
     third = execute(tmp_path / "c", parameters={"model": {"lr": 0.1}}, workflow_type="evaluation")
     (difference,) = [d for d in compare_runs(first, third).differences if d.section == "code"]
@@ -97,7 +97,6 @@ def test_a_changed_file_of_an_execution_is_found_and_not_published(tmp_path, nam
 def test_a_changed_member_of_a_dataset_is_found(tmp_path):
     run = execute(tmp_path / "out")
     (tmp_path / "fit-source.txt").write_text("other")
-    name = f"runs/{run.id}/datasets/fit-1.0.0.json"
     told = {f.file: f.problem for f in verify(tmp_path / "out").findings}
     assert (
         "fit-source.txt: its content was changed" in told[f"runs/{run.id}/datasets/fit-1.0.0.json"]
@@ -150,3 +149,101 @@ def test_crafted_assets_lead_nowhere(tmp_path):
     done = publish(run, str(tmp_path / "archive"))
     assert not list(tmp_path.glob("archive/**/hostname"))
     assert done.failed
+
+
+@pytest.fixture
+def logged(tmp_path):
+    """An output folder with a script's run and an execution that logged numbers."""
+    outdir = tmp_path / "out"
+    with fovflow.Run(outdir=outdir) as run:
+        run.config(disable_resources_metrics=True)
+        run.init("first", tags=["demo"], metadata={"dose": 2.5, "who": "me"})
+        for value in (3.0, float("inf"), float("nan"), 1.0):
+            run.log_metrics({"loss": value})
+        run.log_metrics({"step": 7, "accuracy": 0.5})
+    execute(outdir, tags=["demo", "late"], parameters={"lr": 0.1}, workflow_type="training")
+    return outdir
+
+
+def test_runs_are_found_by_what_is_recorded_of_them(logged, capsys):
+    def names(**wanted):
+        return [run.name for run in fovflow.runs(logged, **wanted)]
+
+    assert names() == ["first", "fit"]
+    assert names(tags="demo") == ["first", "fit"]
+    assert names(tags=["demo", "late"]) == names(type="training") == names(type="execution")
+    assert names(type="execution") == names(name="fi", status="completed")[1:] == ["fit"]
+    assert names(metadata={"dose": "2.5", "who": "me"}) == ["first"]
+    assert names(metadata={"dose": 3}) == names(status="failed") == names(tags="dem") == []
+    assert names(since="1h") == names(since="2026-01-01") == ["first", "fit"]
+    assert names(since="2999-01-01T10:00+02:00") == []
+    with pytest.raises(fovflow.ConfigError, match="'soon' is no time"):
+        names(since="soon")
+    given = ["runs", "list", str(logged), "--tag", "demo", "--metadata", "dose=2.5", "--json"]
+    assert main(given) == 0
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == ["first"]
+    assert main(["runs", "list", str(logged), "--metadata", "dose"]) == 2
+    assert "no KEY=VALUE" in capsys.readouterr().err
+
+
+def test_numbers_are_read_back_as_a_table(logged):
+    first, second = fovflow.runs(logged)
+    table = first.metrics()
+    assert list(table) == ["time", "step", "elapsed_s", "job", "accuracy", "loss", "step (metric)"]
+    assert table["step"].tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(table["loss"], [3, np.inf, np.nan, 1, np.nan])
+    assert table["step (metric)"].tolist()[-1] == 7
+    assert str(table["time"].dtype).endswith("UTC]")
+    assert len(second.metrics()) == 0
+    assert (second.parameters, second.type, second.kind) == ({"lr": 0.1}, "training", "execution")
+    assert set(second.outputs) == {f"runs/{second.id}/{name}" for name in (
+        "outputs/Table/rates.csv", "outputs/Model/weights", "outputs/Source/fit-source.txt",
+        "artifacts/output/parameters.npy", "datasets/fit-1.0.0.json")}  # fmt: skip
+    assert second.parents == []
+    assert "packages" not in repr(second)
+
+
+def test_show_tells_parameters_files_and_curves(logged, capsys):
+    assert main(["runs", "show", "fit", "--outdir", str(logged)]) == 0
+    text = capsys.readouterr().out
+    for words in ("lr: 0.1", "outputs/Table/rates.csv: Table, 7 bytes, ", "Source, link, 6 bytes"):
+        assert words in text
+    assert "jobs:" not in text
+    assert main(["runs", "show", "first", "--outdir", str(logged)]) == 0
+    text = capsys.readouterr().out
+    assert "loss      █??▁  last 1, least 1, largest inf, 4 values" in text
+    assert main(["runs", "show", "first", "--outdir", str(logged), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["metrics"]
+    assert [row["metrics"].get("loss") for row in rows] == [3.0, "inf", "nan", 1.0, None]
+
+
+def test_alerts_see_infinities_and_nan(tmp_path):
+    with fovflow.Run(outdir=tmp_path) as run:
+        run.config(disable_resources_metrics=True)
+        run.init("a")
+        run.add_alert("big", metric="m", rule="is above", threshold=5)
+        limits = {"range_low": 0, "range_high": 1}
+        run.add_alert("odd", metric="n", rule="is outside range", **limits)
+        run.add_alert("mean", metric="m", rule="is above", threshold=5, window_s=60)
+        run.log_metrics({"m": float("inf"), "n": float("nan")})
+        run.log_metrics({"m": float("-inf")})
+        path = RunFolder(run.path).path
+    alerts = [json.loads(line) for line in (path / "alerts.jsonl").read_text().splitlines()]
+    told = {alert["name"]: alert["message"] for alert in alerts if alert["type"] == "alert"}
+    assert told == {"big": "m = inf is above 5", "odd": "n = nan is outside range 0 to 1"}
+
+
+def test_saving_several_files_tells_those_that_are_not_kept(tmp_path, capsys):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name in ("a", "z"):
+        (folder / name).write_text(name)
+    (folder / "b").symlink_to(tmp_path / "nowhere")
+    with fovflow.Run(outdir=tmp_path) as run:
+        run.init("a")
+        assert not run.save_directory(folder)
+        assert not run.save_all([folder / "a", tmp_path / "nope"])
+        assert run.save_all([folder / "a"])
+        kept = sorted(path.name for path in RunFolder(run.path).path.glob("artifacts/output/*"))
+    assert kept == ["a", "z"]
+    assert "nope" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
 from fovflow.layout import REPORT_NAME, RESULTS_NAME
-from fovflow.records import write_yaml
+from fovflow.records import read_json_object, write_yaml
 from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.manifest import kept_kind
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
@@ -110,8 +111,20 @@ def _contents(run: RunFolder, record: Mapping[str, Any]) -> dict[str, str | None
     """Return the SHA-256 of what a run made: outputs of jobs, and what scripts made or kept."""
     made = {} if is_of_script(record) else outputs_of(run)
     found = {path: output.digest.sha256 if output.digest else None for path, output in made.items()}
-    assets = last_of(read_with_files(run).assets)
-    return found | {asset.key: asset.sha256 for asset in assets if asset.category == "output"}
+    for asset in last_of(read_with_files(run).assets):
+        if asset.category == "output":
+            dataset = asset.types == ("dataset",)
+            found[asset.key] = _members(run.path / asset.path) if dataset else asset.sha256
+    return found
+
+
+def _members(record: Path) -> str:
+    """Return a digest of the members of a dataset: its record names the run, too."""
+    members = read_json_object(record).get("members") or []
+    told = sorted(
+        f"{Path(str(m.get('path'))).name} {m.get('sha256')}" for m in map(_mapping, members)
+    )
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:

@@ -172,18 +172,23 @@ def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]
         if path.is_file() and path.name != "heartbeat" and not path.name.startswith("publish-"):
             name = f"runs/{run.id}/{path.relative_to(run.path).as_posix()}"
             found[name] = Item(name)
-    for asset in last_of(read_with_files(run).assets):
-        name = f"runs/{run.id}/{asset.path}"
-        if name in found:
-            found[name] = Item(name, asset.digest)
-        elif asset.mode != "reference" and not (run.path / asset.path).is_dir():
-            failed[name] = asset.problem(run.path)
+    _take_assets(run, found, failed)
     for place in sorted(found):
         if problem := leads_out(outdir, place):
             failed[place] = f"it {problem}"
             del found[place]
     failed |= _damages(run, outdir, found)
     return [found[place] for place in sorted(found)]
+
+
+def _take_assets(run: RunFolder, found: dict[str, Item], failed: dict[str, str]) -> None:
+    """Say what the files of scripts should be, and which of them are gone."""
+    for asset in last_of(read_with_files(run).assets):
+        name = f"runs/{run.id}/{asset.path}"
+        if name in found:
+            found[name] = Item(name, asset.digest)
+        elif asset.mode != "reference" and (problem := asset.problem(run.path)):
+            failed[name] = problem
 
 
 def _damages(run: RunFolder, outdir: Path, found: Iterable[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import FINAL, after_fork
+from fovflow.events import FINAL, after_fork, recorded_number
 from fovflow.runs.arguments import (
     check_choice,
     check_metadata,
@@ -282,7 +282,7 @@ class Run:
         Parameters
         ----------
         metrics : mapping of str to int or float
-            Infinities and NaN are recorded as null.
+            Infinities and NaN are numbers, too: ``inf``, ``-inf`` and ``nan`` in the records.
         step : int, optional
             By default the number of earlier calls: 0, 1, 2, ….
         time : float, optional
@@ -299,7 +299,11 @@ class Run:
         with self._lock:
             count, self._steps = self._steps, self._steps + 1
         self.session.write(
-            "metrics", time=at, metrics=numbers, step=given.get("step", count), elapsed_s=elapsed
+            "metrics",
+            time=at,
+            metrics={name: recorded_number(value) for name, value in numbers.items()},
+            step=given.get("step", count),
+            elapsed_s=elapsed,
         )
 
     @recorded
@@ -377,9 +381,15 @@ class Run:
         root = Path(directory)
         if not root.is_dir():
             raise FovflowError(f"there is no folder {root}", remedy="save a folder that is there")
+        bad = []
         for path in list(files_below(root, self.session.folder.path)):
             name = stored_name(path, preserve_path=preserve_path, root=root)
-            self._keep_file(check_file(path), category, filetype, name)
+            try:
+                self._keep_file(check_file(path), category, filetype, name)
+            except (FovflowError, OSError) as error:  # the others are kept
+                bad.append(str(error))
+        if bad:
+            raise FovflowError(f"{len(bad)} files of {root} are not kept", found="; ".join(bad[:3]))
 
     @recorded
     def save_all(
@@ -390,11 +400,14 @@ class Run:
         preserve_path: bool = False,
     ) -> None:
         """Keep files and folders; see `save` and `save_directory`."""
+        bad = []
         for item in [items] if isinstance(items, str | os.PathLike) else list(items):
-            if Path(item).is_dir():
-                self.save_directory(item, category, filetype, preserve_path)
-            else:
-                self.save(os.fspath(item), category, filetype, preserve_path)
+            path = Path(item)
+            keep = self.save_directory if path.is_dir() else self.save
+            if not keep(path, category, filetype, preserve_path):
+                bad.append(os.fspath(item))
+        if bad:
+            raise FovflowError("not all is kept", found=f"{', '.join(bad[:10])} are not")
 
     @recorded
     def set_folder_details(
