@@ -25,6 +25,9 @@ CONTENT = "content"
 """Among a job's options: digests of what a user gives, such as raw data, by name."""
 
 
+COMPLETE = {"status": "complete"}
+"""The state of what is all there, and as wanted; see `state_of`."""
+
 _GIVEN = {
     "raw": "the raw file",
     "dark": "the dark frame",
@@ -249,7 +252,7 @@ def state_of(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, Any]:
         if reason:
             bare = reason.startswith(("missing", "no record"))
             return {"status": "incomplete" if bare else "outdated", "step": job.step}
-    return {"status": "complete"}
+    return dict(COMPLETE)
 
 
 def to_run(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, str]:
