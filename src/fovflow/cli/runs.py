@@ -15,6 +15,7 @@ from fovflow.cli.common import (
     chosen_outdir,
     chosen_run,
     command,
+    flag,
     print_result,
 )
 from fovflow.errors import ConfigError, FovflowError, complain
@@ -400,14 +401,22 @@ def compare(first: str, second: str, outdir: str | None, json: bool) -> int:
 
 @command(
     "fovflow runs lineage results/plate1/fov_003/plate1_fov_003_traces.csv",
-    argument("file", metavar="FILE", help="a file in a dataset's folder"),
+    argument(
+        "file",
+        metavar="FILE",
+        help="an output of a job or of an execution; with its users also raw data, or a script",
+    ),
+    flag("--forward", help="only tell what was made from it"),
+    OUTDIR_OPTION,
     JSON,
 )
-def lineage(file: str, json: bool) -> int:
+def lineage(*, file: str, forward: bool, outdir: str | None, json: bool) -> int:
     """Print where a file comes from, and what was made from it."""
     from fovflow.runs.lineage import format_lineage, trace
 
-    found = trace(file)
+    found = trace(file, chosen_outdir(outdir))
+    if forward:
+        found.back.clear()
     print_result(json, found.to_json(), lambda: format_lineage(found))
     return 0
 

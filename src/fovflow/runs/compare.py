@@ -372,6 +372,17 @@ def _without_notification(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, **({"run": run} if run else {})}
 
 
+def recorded_config(run: RunFolder) -> dict[str, Any]:
+    """Return the configuration that a run of the pipeline was made with; FovflowError without."""
+    config = run.read_record().get("config")
+    if not isinstance(config, dict) or not config:
+        raise FovflowError(
+            f"the run {run.id} has no recorded configuration",
+            remedy="runs of the pipeline have one; parameters of scripts: fovflow runs show",
+        )
+    return config
+
+
 @dataclass(slots=True)
 class Reproduction:
     """How the outputs on disk compare with those that the run recorded."""

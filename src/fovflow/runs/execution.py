@@ -111,6 +111,7 @@ class Execution:
         self.run.content = {
             "kind": "execution",
             "workflow": self._workflow(),
+            "working_directory": os.getcwd(),  # noqa: PTH109  (as it is told to others)
             "workflow_type": config.workflow_type,
             "parameters": dict(config.parameters),
             "inputs": inputs,

@@ -39,12 +39,14 @@ from fovflow.runs.artifacts import (
 from fovflow.runs.session import (
     Session,
     Settings,
+    Terminated,
     Watch,
     claim,
     inside_job,
     join_job,
     join_run,
     open_session,
+    raise_terminated,
     take_over,
 )
 from fovflow.runs.store import RunFolder
@@ -130,6 +132,7 @@ class Run:
         self._tags: list[str] = []
         self._steps = 0
         self._closed = False
+        self._undo: Callable[[], None] = lambda: None
         self._said: set[str] = set()
         after_fork(self, Run._unlock)
         self.content: dict[str, Any] = {"kind": "script"}
@@ -574,6 +577,7 @@ class Run:
             self._report("close", error)
         finally:
             self._closed = True
+            self._undo()
             lost = session.journal.close()
         if lost:
             complain(f"fovflow.Run: {lost} events could not be written")
@@ -591,8 +595,10 @@ class Run:
         if ended_well:
             self.close()
             return
-        status = "terminated" if isinstance(error, KeyboardInterrupt) else "failed"
+        stopped = isinstance(error, KeyboardInterrupt | Terminated)
+        status = "terminated" if stopped else "failed"
         summary = f"{type(error).__name__}: {error}".removesuffix(": ")
+        summary = error.reason if isinstance(error, Terminated) else summary
         if self._is_active() and not self._closed:
             lines = "".join(traceback.format_exception(kind, error, trace)).splitlines()
             text = "\n".join([summary, *lines[-_TRACEBACK_LINES:]])
@@ -653,6 +659,7 @@ class Run:
         if running:
             session.folder.set_status("running")
             watch.begin()
+            self._undo = raise_terminated()
         atexit.register(self._close_at_exit)
         watch.watch_for(*self._alerts.values())
 
@@ -671,7 +678,9 @@ class Run:
     def _close_at_exit(self) -> None:
         """Close a run that nobody closed: as failed after an exception that ended the program."""
         kind = getattr(sys, "last_type", None)
-        if kind is None:
+        if kind is None and Terminated.last:
+            self.close("terminated", Terminated.last)
+        elif kind is None:
             self.close(message="closed when the program ended")
         elif issubclass(kind, KeyboardInterrupt):
             self.close("terminated", kind.__name__)
