@@ -24,6 +24,7 @@ _PUBLIC = {
     "map_fovs": "fovflow.mapping",
     "Run": "fovflow.runs.run",
     "execution": "fovflow.runs.execution",
+    "resume": "fovflow.runs.execution",
     "run": "fovflow.driver",
 }
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import FINAL, after_fork, recorded_number
+from fovflow.events import FINAL, after_fork, now, recorded_number
 from fovflow.runs.arguments import (
     check_choice,
     check_metadata,
@@ -271,6 +271,22 @@ class Run:
         self._steps = sum(event["type"] == "metrics" for event in events)
         self._begin(running=True)
         return True
+
+    def reopen(self, folder: RunFolder) -> None:
+        """Go on with a run that has ended; FovflowError where it is at work."""
+
+        def change(before: dict[str, Any]) -> dict[str, Any]:
+            if folder.status() not in FINAL:
+                raise FovflowError(f"the run {folder.id} is at work", remedy="wait for its end")
+            entry = {"status": "running", "time": now(), "message": "resumed"}
+            about = {"status": "running", "host": socket.gethostname(), "pid": os.getpid()}
+            return {**about, "ended": None, "history": [*before["history"], entry]}
+
+        record = folder.change(change)
+        self._open(open_session(folder, self._settings.queue()))
+        self._tags = list(record.get("tags") or [])
+        self._steps = sum(event["type"] == "metrics" for event in folder.events())
+        self._begin(running=True)
 
     @recorded
     def log_metrics(
@@ -541,10 +557,10 @@ class Run:
         if not session.owner:
             self.session.write("message", message=f"status: {status}", level="info")
             return
-        now = self.status
-        if now in FINAL and now != status:
-            raise FovflowError(f"the run has ended already: {now}")
-        if status == "running" and now == "created":
+        before = self.status
+        if before in FINAL and before != status:
+            raise FovflowError(f"the run has ended already: {before}")
+        if status == "running" and before == "created":
             if not claim(session.folder):
                 raise FovflowError("another process has taken this run over")
             session.folder.update(waiting=False)
