@@ -83,7 +83,7 @@ def run_entry(run: RunFolder) -> dict[str, Any]:
     record, status = run.read_record(), run.status()
     started, ended = record.get("started"), record.get("ended")
     found = record.get("counts")
-    if not found:  # the run has not written down how it ended
+    if not {"total", "completed"} <= {*(found or ())}:  # the run has not written down how it ended
         state = read_run(run)
         found = counts(state) if state.total else None
     return {

@@ -13,8 +13,8 @@ from typing import Any
 from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
 from fovflow.layout import REPORT_NAME, RESULTS_NAME
-from fovflow.records import read_json_object, write_yaml
-from fovflow.runs.assets import is_of_script, last_of
+from fovflow.records import write_yaml
+from fovflow.runs.assets import is_of_script, last_of, members_of
 from fovflow.runs.manifest import kept_kind
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
 from fovflow.runs.store import RunFolder
@@ -120,10 +120,7 @@ def _contents(run: RunFolder, record: Mapping[str, Any]) -> dict[str, str | None
 
 def _members(record: Path) -> str:
     """Return a digest of the members of a dataset: its record names the run, too."""
-    members = read_json_object(record).get("members") or []
-    told = sorted(
-        f"{Path(str(m.get('path'))).name} {m.get('sha256')}" for m in map(_mapping, members)
-    )
+    told = sorted(f"{Path(m['path']).name} {m.get('sha256')}" for m in members_of(record))
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 

@@ -18,7 +18,7 @@ from fovflow.errors import FovflowError, complain
 from fovflow.records import read_json_object
 from fovflow.runs.arguments import check_text
 from fovflow.runs.artifacts import Outputs, find_dataset, write_dataset
-from fovflow.runs.assets import changed
+from fovflow.runs.assets import changed, members_of
 from fovflow.runs.provenance import capture_environment, capture_inputs, capture_workflow
 from fovflow.runs.run import Run
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder, find_run
@@ -205,8 +205,8 @@ class Execution:
         """
         record = find_dataset(self._outdir, dataset, version)
         folder, found = record.parents[1], []
-        for member in read_json_object(record).get("members") or []:
-            path = folder / str(member.get("path"))
+        for member in members_of(record):
+            path = folder / member["path"]
             if problem := changed(path, member.get("bytes"), member.get("sha256")):
                 raise FovflowError(f"{path}, a member of the dataset {dataset}: {problem}")
             found.append(path)

@@ -152,8 +152,9 @@ class Scripts:
             for item in run.inputs
         }
         code = (run.record.get("workflow") or {}).get("files")
-        files = code.items() if isinstance(code, Mapping) else ()
-        return found | {self.name(worked / str(file)): digest for file, digest in files}
+        for file, digest in code.items() if isinstance(code, Mapping) else ():
+            found[self.name(worked / str(file))] = digest
+        return {name: sha if isinstance(sha, str) else None for name, sha in found.items()}
 
     def _outputs(self, run: RecordedRun) -> dict[str, str | None]:
         found = dict[str, str | None]()

@@ -349,12 +349,14 @@ class Run:
     @recorded
     def save(  # noqa: PLR0917  (the order that other trackers have)
         self,
-        thing: Any,
+        thing: Any = None,
         category: str = "output",
         filetype: str | None = None,
         preserve_path: bool = False,
         name: str | None = None,
         allow_pickle: bool = False,
+        *,
+        filename: str | os.PathLike[str] | None = None,
     ) -> None:
         """Keep a file or a Python object with the run.
 
@@ -374,7 +376,10 @@ class Run:
             a number: ``loss-2.json``.
         allow_pickle : bool
             Allow pickles to be written; they are never read.
+        filename : path-like, optional
+            In place of `thing`: the file, as other trackers call it.
         """
+        thing = filename if filename is not None else thing
         check_kind(category, filetype)
         if isinstance(thing, str | os.PathLike):
             path = check_file(thing)
@@ -413,13 +418,18 @@ class Run:
     @recorded
     def save_all(
         self,
-        items: Iterable[str | os.PathLike[str]],
+        items: Iterable[str | os.PathLike[str]] = (),
         category: str = "output",
         filetype: str | None = None,
         preserve_path: bool = False,
+        *,
+        directory: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
-        """Keep files and folders; see `save` and `save_directory`."""
-        bad = []
+        """Keep files and folders; see `save` and `save_directory`.
+
+        `directory`: in place of `items`, as other trackers call it.
+        """
+        items, bad = items or directory, []
         for item in [items] if isinstance(items, str | os.PathLike) else list(items):
             path = Path(item)
             keep = self.save_directory if path.is_dir() else self.save

@@ -537,7 +537,7 @@ def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
     for first, second in [*pairwise(times), (content.get("started"), content.get("ended"))]:
         if _out_of_order(first, second):
             report.find(name, f"times out of order: {second} stands after {first}")
-    if status in FINAL and not content.get("ended"):
+    if isinstance(status, str) and status in FINAL and not content.get("ended"):
         report.find(name, f"the run is {status} without an end")
 
 
