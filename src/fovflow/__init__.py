@@ -24,6 +24,7 @@ _PUBLIC = {
     "map_fovs": "fovflow.mapping",
     "Run": "fovflow.runs.run",
     "execution": "fovflow.runs.execution",
+    "resume": "fovflow.runs.execution",
     "run": "fovflow.driver",
 }
 
@@ -31,6 +32,8 @@ __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604  (strings all)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "runs":  # a package that can be called
+        return importlib.import_module("fovflow.runs")
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'fovflow' has no attribute {name!r}")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.engine import snakemake_command, workflow_folder
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.results import FovResult, Results, load_results
+from fovflow.runs.session import raise_terminated
 
 __all__ = ["RunOutcome", "run", "snakemake_command", "workflow_folder"]
 
@@ -62,7 +63,7 @@ def run(
         FOVs to process in every dataset, such as ``"0-5, 7"`` or ``[0, 7]``; the configuration's
         otherwise.
     cores : int or str
-        Number of cores, or ``"all"``.
+        Number of cores, at least 1, or ``"all"``.
     outdir : path-like, optional
         Output folder; the configuration's otherwise.
     targets : sequence of str
@@ -83,8 +84,9 @@ def run(
     ------
     ConfigError
         If the configuration is wrong.
-    KeyboardInterrupt
-        After Ctrl-C, when Snakemake and its jobs have ended; what is complete stays.
+    KeyboardInterrupt, SystemExit
+        After Ctrl-C, or a signal to end, when Snakemake and its jobs have ended; what is complete
+        stays.
 
     Examples
     --------
@@ -94,6 +96,8 @@ def run(
     from fovflow.config import parse_config
     from fovflow.records import write_yaml
 
+    if cores != "all" and not (str(cores).isdecimal() and int(cores) > 0):
+        raise ConfigError(f"cores is {cores!r}", remedy='give a whole number from 1 on, or "all"')
     content = _content(config)
     if fovs is not None:
         listed = fovs if isinstance(fovs, str | int) else ", ".join(map(str, fovs))
@@ -118,7 +122,11 @@ def run(
 
 
 def _wait_for(command: list[str], output: int | None) -> int:
-    """Run a command in a group of its own; an interruption ends the group, and is raised."""
+    """Run a command in a group of its own; an interruption ends the group, and is raised.
+
+    So does a signal that tells this process to end, such as that of a cluster at its time limit.
+    """
+    undo = raise_terminated()
     process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
         return process.wait()
@@ -130,6 +138,8 @@ def _wait_for(command: list[str], output: int | None) -> int:
                 process.wait(patience_s)
                 break
         raise
+    finally:
+        undo()
 
 
 def _content(config: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:

@@ -295,6 +295,30 @@ def as_float(value: int | float) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def recorded_number(value: int | float) -> int | float | str | None:
+    """Return a number as records hold it: infinities and NaN, which JSON lacks, are text.
+
+    Integers beyond all floats are None. `number_of` reads it.
+
+    Examples
+    --------
+    >>> recorded_number(2.5), recorded_number(float("-inf")), recorded_number(float("nan"))
+    (2.5, '-inf', 'nan')
+    """
+    try:
+        return value if math.isfinite(value) else str(float(value))
+    except OverflowError:
+        return None
+
+
+def number_of(value: Any) -> float | None:
+    """Return the number that a record holds; None where it holds none."""
+    if isinstance(value, str):
+        return float(value) if value in ("inf", "-inf", "nan") else None
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return as_float(value) if plain else None
+
+
 _Shared = TypeVar("_Shared")
 _shared: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
 

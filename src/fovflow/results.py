@@ -54,6 +54,8 @@ class FovResult:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the dataset: ``channels``, ``channel_names``, ``time_units``, ``pixel_um``,
     ``frames``, ``size``, …."""
+    selected: bool = True
+    """False of an FOV that the last run was not asked for, and that was complete already."""
     stale_verdicts: str = ""
     """Why a person's verdicts beside the traces are not used; empty where they are, or there are
     none."""
@@ -149,7 +151,9 @@ _LEADING = ("fov", "cell", "frame", "time", "good", "flags", "position_x", "posi
 """Columns of traces that belong to no channel."""
 
 SCHEMA_VERSION = 1
-_NOT_METADATA = frozenset({"results_paths", "fovs", "counts", "pixels", "problems", "output_dir"})
+_NOT_METADATA = frozenset(
+    {"results_paths", "fovs", "counts", "pixels", "problems", "not_selected", "output_dir"}
+)
 
 
 def results_paths(
@@ -412,6 +416,8 @@ _FORM: dict[str, tuple[type, ...]] = {
     "kept": (list,),
     "kept.*": (str,),
     "problems": (list,),
+    "not_selected": (list,),
+    "not_selected.*": (int,),
     "frames": (dict,),
     "size": (dict,),
     "raw": (dict,),
@@ -562,6 +568,7 @@ def _fov_result(
         path=place / f"fov_{fov_name(index)}",
         outputs=outputs,
         metadata=metadata,
+        selected=index not in (content.get("not_selected") or ()),
         stale_verdicts=stale,
     )
 

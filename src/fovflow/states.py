@@ -25,6 +25,9 @@ CONTENT = "content"
 """Among a job's options: digests of what a user gives, such as raw data, by name."""
 
 
+COMPLETE = {"status": "complete"}
+"""The state of what is all there, and as wanted; see `state_of`."""
+
 _GIVEN = {
     "raw": "the raw file",
     "dark": "the dark frame",
@@ -43,9 +46,15 @@ class Wanted(NamedTuple):
     @classmethod
     def of(cls, options: Any) -> Wanted:
         """Return it of a job's options."""
-        plain = plain_values(options)
-        content = plain.pop(CONTENT, None) if isinstance(plain, dict) else None
-        return cls(_short_digest(plain), _short_digest(content))
+        return cls.of_plain(plain_values(options))
+
+    @classmethod
+    def of_plain(cls, options: Any) -> Wanted:
+        """Return it of options as a record holds them."""
+        if not isinstance(options, dict):
+            return cls(_short_digest(options), _short_digest(None))
+        rest = {key: value for key, value in options.items() if key != CONTENT}
+        return cls(_short_digest(rest), _short_digest(options.get(CONTENT)))
 
 
 def _short_digest(value: Any) -> str:
@@ -68,23 +77,50 @@ class WantedJob:
     """Files of the folder that it reads, where its parameters do not imply them."""
 
 
+class _Read(NamedTuple):
+    """A record as it was read: of which file, and what the job was made with."""
+
+    file: tuple[int, ...] | None
+    record: JobRecord | None
+    wanted: Wanted | None
+
+
 @dataclass(slots=True)
 class Folder:
-    """A dataset's folder, looked at once: records, files, and times of files that were compared."""
+    """A dataset's folder, looked at once: records, files, and times of files that were compared.
+
+    `read`: records that were read when it was looked at before; they are read again where their
+    files are others now.
+    """
 
     path: str
+    read: dict[str, _Read] = field(default_factory=dict)
     _known: dict[str, list[Any]] | None = None
     _reasons: dict[WantedJob, str] = field(default_factory=dict)
-    _records: dict[str, JobRecord | None] = field(default_factory=dict)
+    _records: dict[str, _Read] = field(default_factory=dict)
     _listed: dict[str, dict[str, os.stat_result]] = field(default_factory=dict)
     _digests: dict[str, Digest | None] = field(default_factory=dict)
 
     def record(self, name: str) -> JobRecord | None:
         """Return the record of a job; None without."""
+        return self._read(name).record
+
+    def made_with(self, name: str) -> Wanted | None:
+        """Return what a job was made with, by its record; None where it is not complete."""
+        return self._read(name).wanted
+
+    def _read(self, name: str) -> _Read:
         if name not in self._records:
-            record = self._records[name] = read_record(f"{self.path}/{name}")
-            if record is not None and record.status == "completed":
-                self._digests.update(record.outputs)
+            state = self._stat(name)
+            file = state and (state.st_ino, state.st_mtime_ns, state.st_size)
+            if name not in self.read or self.read[name].file != file:
+                record, wanted = read_record(f"{self.path}/{name}") if file else None, None
+                if record is not None and record.status == "completed":
+                    wanted = Wanted.of_plain(record.options)
+                self.read[name] = _Read(file, record, wanted)
+            found = self._records[name] = self.read[name]
+            if found.record is not None and found.wanted is not None:
+                self._digests.update(found.record.outputs)
         return self._records[name]
 
     @property
@@ -162,10 +198,10 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
     if gone:
         more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
         yield f"missing: {', '.join(gone[:3])}{more}"
-    if record is None or record.status != "completed":
+    now = folder.made_with(job.record)
+    if record is None or now is None:
         yield "no record says what it was made with"
         return
-    now = Wanted.of(record.options)
     if now.parameters != job.wanted.parameters:
         yield "its parameters changed"
     if record.made_from is None:  # a record of an earlier version tells no more
@@ -216,7 +252,7 @@ def state_of(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, Any]:
         if reason:
             bare = reason.startswith(("missing", "no record"))
             return {"status": "incomplete" if bare else "outdated", "step": job.step}
-    return {"status": "complete"}
+    return dict(COMPLETE)
 
 
 def to_run(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, str]:

@@ -105,7 +105,7 @@ def test_time_limits_grow_with_pixels_that_are_read():
     # 100 frames of 2.1 megapixels, half a second each: 105 s; three times that for all channels.
     assert found == {
         "copy": 5 + 6, "flat_field": 5 + 6, "segment": 1 + 2, "correct": 1 + 2, "track": 1 + 2,
-        "extract": 1 + 6,
+        "extract": 1 + 6, "browse": 1 + 6,
     }  # fmt: skip
     longer = dataclasses.replace(PLAN, frames=(0, 9_999, 1))
     assert runtime_min(STAGES["flat_field"], longer) == found["flat_field"]

@@ -337,3 +337,15 @@ def test_one_name_and_names_of_different_parts():
     assert detect_fields(["xy01_t2"]).fields == [NameFields(position="xy01")]
     with pytest.raises(FovflowError, match="found: 'a_t1' and 't2'"):
         detect_fields(["a_t1", "t2"])
+
+
+@pytest.mark.parametrize("letter", ["a", "x", "r", "d"])
+def test_a_single_letter_before_a_number_is_asked_about(letter: str) -> None:
+    names = [f"img_{letter}1", f"img_{letter}2"]
+    with pytest.raises(FovflowError, match=f"'{letter}1', '{letter}2'"):
+        detect_fields(names)
+
+
+def test_an_elapsed_time_that_all_names_share_is_no_time() -> None:
+    names = [f"a_01d00h00m_s{site}" for site in (1, 2)]
+    assert fields(*names) == [("s1", "", "", ""), ("s2", "", "", "")]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from contextlib import suppress
 
 import pytest
 import yaml
 from runs.recorded import DATASET
 
+import fovflow
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.events import EventTail
@@ -230,3 +232,63 @@ def test_a_run_that_cannot_be_read_is_lost(tmp_path):
     folder.path.mkdir(parents=True)
     (folder.path / "run.json").write_text("")
     assert (folder.status(), folder.known()) == ("lost", {})
+
+
+DAMAGES = 40
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """Return a file with a cut, a value of another kind, a key that is gone, or junk in it."""
+    lines = data.split(b"\n")
+    at = chance.randrange(len(lines))
+    kind = chance.randrange(4)
+    if kind == 0:
+        lines[at] = lines[at][: chance.randrange(len(lines[at]) + 1)]
+    elif kind == 1:
+        lines[at] = chance.randbytes(40)
+    else:
+        with suppress(ValueError):
+            content = json.loads(lines[at])
+            key = chance.choice(list(content))
+            del content[key]
+            if kind == 3:
+                content[key] = chance.choice([None, 3, "x", [], {}, [[1]], 1e300, True, {"a": []}])
+            lines[at] = json.dumps(content).encode()
+    return b"\n".join(lines)
+
+
+def test_records_of_scripts_that_are_damaged_in_any_way_give_no_traceback(tmp_path, capsys):
+    outdir = tmp_path / "out"
+    (tmp_path / "in.csv").write_text("a")
+    with fovflow.execution(
+        outdir=outdir, name="fit", datasets=[tmp_path / "in.csv"], parameters={"lr": 1}
+    ) as exe:
+        table = exe.output_path("Table", "a.csv")
+        table.write_text("a")
+        exe.run.log_metrics({"m": 1.0, "n": float("nan")})
+        exe.run.log_event("half way")
+        exe.create_dataset([table], version="1.0.0")
+    place = RunFolder(exe.folder).path
+    files = [place / "events.jsonl", place / "run.json", place / "datasets" / "fit-1.0.0.json"]
+    (run_json,) = [json.loads(files[1].read_text())]
+    files[1].write_text(json.dumps(run_json))  # on one line, as the others are
+    files[2].write_text(json.dumps(json.loads(files[2].read_text())))
+    whole = {file: file.read_bytes() for file in files}
+    chance = random.Random(14)
+    commands = [["runs", "list", str(outdir)], ["runs", "show", "fit", "--outdir", str(outdir)],
+                ["runs", "show", str(place), "--json"], ["verify", str(outdir)],
+                ["watch", "--once", str(outdir)], ["runs", "lineage", str(table)],
+                ["runs", "compare", str(place), str(place)],
+                ["publish", str(place), str(tmp_path / "archive")]]  # fmt: skip
+    for _ in range(DAMAGES):
+        file = chance.choice(files)
+        file.write_bytes(damaged(whole[file], chance))
+        for command in commands:
+            main(command)
+            told = capsys.readouterr()
+            assert "Traceback" not in told.err + told.out, (command, file.read_bytes())
+            assert "unexpected" not in told.err, (command, file.read_bytes(), told.err)
+        for run in fovflow.runs(outdir):
+            run.metrics()
+            assert run.outputs is not None
+        file.write_bytes(whole[file])

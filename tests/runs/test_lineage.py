@@ -8,10 +8,13 @@ import shutil
 import pytest
 from runs.recorded import DATASET, Recorded, digest
 
+import fovflow
 from fovflow.cli import main
 from fovflow.cli.runs import lineage as runs_lineage
 from fovflow.errors import FovflowError
 from fovflow.jobrecord import read_records
+from fovflow.layout import STAMP_NAME
+from fovflow.records import write_json
 from fovflow.runs.lineage import format_lineage, trace
 from fovflow.runs.verify import verify
 
@@ -57,7 +60,7 @@ def test_the_plan_comes_from_the_raw_data_and_all_comes_from_the_plan(recorded):
 def test_files_of_unknown_origin_are_errors(recorded, tmp_path):
     with pytest.raises(FovflowError, match="no job made or used"):
         trace(recorded.folder / "fov_000" / "other.npy")
-    with pytest.raises(FovflowError, match="lies in no folder of results"):
+    with pytest.raises(FovflowError, match="no job and no script"):
         trace(tmp_path / "x.npy")
 
 
@@ -94,3 +97,77 @@ def test_a_folder_that_is_moved_alone_tells_its_status_its_jobs_and_their_runs(
     assert [step.to_json() for step in here.back] == [step.to_json() for step in there.back]
     (job,) = [job for job in read_records(moved) if job.key.name == "track.fov_001"]
     assert (job.run, job.host, job.usage["peak_mib"]) == (recorded.run.id, "here", 101.5)
+
+
+@pytest.fixture
+def chain(tmp_path, monkeypatch):
+    """Results; an execution that read traces of it; another that read what the first one made."""
+    recorded = Recorded(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    tracks = f"results/{DATASET}/{recorded.name(1, 'tracks.csv')}"
+    with fovflow.execution(outdir="results", name="count", datasets=[tracks]) as first:
+        table = first.output_path("Table", "counts.csv")
+        table.write_text("n\n1\n")
+    with fovflow.execution(outdir="results", name="plot", assets=[table], tags=["x"]) as second:
+        second.output_path("Figure", "counts.svg").write_text("<svg/>")
+    return recorded, tracks, table, second.folder / "outputs/Figure/counts.svg"
+
+
+def test_an_execution_is_traced_back_through_executions_and_jobs(chain):
+    _, _, _, figure = chain
+    lineage = trace(figure)
+    assert [(step.job, step.depth) for step in lineage.back] == [
+        ("execution plot", 0),
+        ("execution count", 1),
+        ("track, FOV 1", 2),
+        ("segment, FOV 1, channel 0", 3),
+        ("copy, FOV 1", 3),
+        ("raw data", 5),
+    ]
+    assert lineage.forward == []
+    assert lineage.sha256 == digest(figure)["sha256"]
+    lines = format_lineage(lineage)
+    assert any(line.startswith("  execution count: run ") for line in lines)
+    assert any(line.startswith("    from ") and "tracks.csv" in line for line in lines)
+
+
+def test_outputs_of_jobs_are_traced_forward_through_executions(chain, tmp_path, monkeypatch):
+    recorded, tracks, table, _ = chain
+    assert [step.job for step in trace(tracks).forward] == ["execution count", "execution plot"]
+    copied = recorded.folder / recorded.name(1, "pc_ch_0.npy")
+    assert [(step.job, step.depth) for step in trace(copied).forward] == [
+        ("segment, FOV 1, channel 0", 1),
+        ("track, FOV 1", 2),
+        ("execution count", 3),
+        ("execution plot", 4),
+    ]
+    other = recorded.folder / recorded.name(0, "tracks.csv")
+    assert trace(other).forward == []
+    assert [step.job for step in trace(table).forward] == ["execution plot"]
+    moved = tmp_path / "elsewhere"
+    shutil.move(tmp_path / "results", moved)
+    monkeypatch.chdir("/")
+    there = moved / table.relative_to("results") if not table.is_absolute() else table
+    assert [step.job for step in trace(there).forward] == ["execution plot"]
+
+
+def test_what_was_made_of_raw_data_and_of_a_script(chain, tmp_path, capsys):
+    recorded, *_ = chain
+    raw = tmp_path / "raw" / "plate.nd2"
+    write_json(recorded.folder / STAMP_NAME, {"path": str(raw)})
+    found = [step.job for step in trace(raw).forward]
+    assert found[:2] == [f"{DATASET}: copy, FOV 0", f"{DATASET}: copy, FOV 1"]
+    assert found[-2:] == ["execution count", "execution plot"]
+    assert len(found) == 8
+    assert main(["runs", "lineage", str(raw), "--forward", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["back"], len(told["forward"])) == ([], 8)
+    script = tmp_path / "own.py"
+    script.write_text("pass")
+    record = recorded.record("track", 0)
+    content = json.loads(record.read_text(encoding="utf-8"))
+    content["options"] = {"script": "own.py", "sha256": digest(script)["sha256"]}
+    record.write_text(json.dumps(content), encoding="utf-8")
+    assert [step.job for step in trace(script).forward] == [f"{DATASET}: track, FOV 0"]
+    with pytest.raises(FovflowError, match="no job and no script"):
+        trace(tmp_path / "nothing.csv")

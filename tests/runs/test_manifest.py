@@ -11,6 +11,7 @@ from runs.crate_validator import fill_cache, issues
 from runs.recorded import CONFIG, ENGINE, Recorded, at, digest
 
 from fovflow.jobrecord import JobKey, JobRecord
+from fovflow.runs import manifest_records
 from fovflow.runs.manifest import file_path
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.state import join_attempts
@@ -250,4 +251,18 @@ def test_what_was_made_when_the_run_had_ended_is_no_jobs_output(recorded):
     fitted.write_text("of the FOVs that there were\n", encoding="utf-8")
     write_manifest(recorded.outdir, "", CONFIG, ROOT, ENGINE)
     assert "#job/fit.s%201.area.ch_0" not in of_analysis(recorded)
+    assert verify(recorded.outdir).findings == []
+
+
+def test_a_digest_that_cannot_be_written_is_not_that_of_an_earlier_manifest(recorded, monkeypatch):
+    def fail(path, text):
+        if path.name.endswith(".sha256"):
+            raise OSError(5, "no more of this disk")
+        write(path, text)
+
+    write = manifest_records.write_text
+    recorded.edit_run(name="another-otter")
+    monkeypatch.setattr(manifest_records, "write_text", fail)
+    with pytest.raises(OSError, match="no more"):
+        recorded.write_manifest()
     assert verify(recorded.outdir).findings == []

@@ -90,7 +90,9 @@ def test_the_command_prints_and_runs(recorded, capfd, tmp_path):
     assert not (tmp_path / "ran").exists()
     assert main([*arguments, "--run"]) == 0
     assert (tmp_path / "ran").exists()
-    assert "10 of 10 outputs are byte for byte those of" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "10 of 10 outputs are byte for byte those of" in told
+    assert "0 were made again, 10 were found intact" in told
 
 
 def in_a_copy(recorded, tmp_path, name="results", **keys):
@@ -197,3 +199,20 @@ def runs_differ_only_in_circumstances(first, second):
     assert first.id != second.id
     found = compare_runs(first, second)
     return [d for d in found.differences if d.section != "code"] == [] and found.outputs > 5
+
+
+def test_the_configuration_of_a_run_is_given_back(recorded, tmp_path, capsys):
+    given = ["restore", str(recorded.outdir), "--config-only"]
+    assert main(given) == 0
+    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
+    file = tmp_path / "back.yaml"
+    assert main([*given, "--to", str(file)]) == 0
+    config = recorded.run.read_record()["config"]
+    assert read_yaml(file) == read_yaml(tmp_path / "printed.yaml") == config
+    assert main([*given, "--to", str(file)]) == 2
+    recorded.edit_run(config={**config, "api_key": "(secret)"})
+    assert main([*given, "--to", str(tmp_path / "other.yaml")]) == 0
+    assert "fill in what is (secret)" in capsys.readouterr().err
+    recorded.edit_run(config={})
+    assert main(given) == 1
+    assert not (tmp_path / "ran").exists()

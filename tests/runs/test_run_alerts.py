@@ -68,7 +68,7 @@ def test_it_fires_once_per_crossing_and_again_only_after_recovering(folder, even
     watcher.finish()
     recorded = read_events(folder.path / "alerts.jsonl")
     assert [event["value"] for event in recorded] == [11, 13, 20]
-    assert recorded[0]["message"] == "m is above: 11"
+    assert recorded[0]["message"] == "m = 11 is above 10"
     assert recorded[0]["action"] == "notify"
 
 
@@ -265,9 +265,9 @@ def test_a_storm_of_alerts_gives_few_commands(folder, events, tmp_path, monkeypa
     watcher = watch([alert])
     log(events, [11, 1] * 100)
     assert len(watcher.poll(NOW)) == 100
-    assert started == [["say", "m is above: 11"]]
+    assert started == [["say", "m = 11 is above 10"]]
     watcher.finish()
-    assert started[1:] == [["say", "m is above: 11 (and 98 more)"]]
+    assert started[1:] == [["say", "m = 11 is above 10 (and 98 more)"]]
 
 
 def test_a_command_that_is_absent_or_hangs_disturbs_nothing(

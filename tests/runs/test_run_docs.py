@@ -45,7 +45,11 @@ def test_run_class(reader, tmp_path):
 def test_executions(reader, tmp_path):
     told = "".join(reader.follow("docs/executions.md").values())
     (run,) = list_runs(tmp_path / "results")
-    assert told == f"completed {run.id}\n"
+    first, second, *shown = told.splitlines()
+    assert first == f"completed {run.id}"
+    assert second == "mean-area completed {'column': 'area'} 250.0"
+    assert any(line.startswith("  mean_area  ▁  last 250") for line in shown)
+    assert (run.path / "outputs" / "Table" / "median.csv").is_file()
     assert (run.path / "outputs" / "Table" / "mean.csv").read_text() == "mean\n250.0\n"
     assert (run.path / "outputs" / "Input copy" / "traces used.csv").is_file()
     dataset = json.loads((run.path / "datasets" / "mean-area-1.0.0.json").read_text())

@@ -90,7 +90,7 @@ def test_an_alert_is_sent(server, tmp_path):
     assert "Subject: fovflow: dim" in server.lines
     assert "From: run@example.org" in server.lines
     assert "To: a@example.org, b@example.org" in server.lines
-    assert "dim: m is below: -3" in server.lines
+    assert "dim: m = -3 is below 0" in server.lines
     assert f"run: {folder.id}" in server.lines
 
 
@@ -167,7 +167,7 @@ def test_an_alert_goes_to_the_services_that_apprise_knows(hook, tmp_path, monkey
     fire(folder, apprise_env="MY_SERVICES")
     assert sorted(path for path, _ in hook.taken) == ["/ok/1", "/ok/2"]
     assert {message["title"] for _, message in hook.taken} == {"fovflow: dim"}
-    assert "dim: m is below: -3" in hook.taken[0][1]["message"]
+    assert "dim: m = -3 is below 0" in hook.taken[0][1]["message"]
     assert f"run: {folder.id}" in hook.taken[0][1]["message"]
     assert capfd.readouterr().err == ""
     recorded = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -204,3 +205,67 @@ def test_odd_text_and_numbers_are_recorded(tmp_path):
             Run(outdir=tmp_path).config(resources_metrics_interval=wrong)
         with pytest.raises(ConfigError):
             run.add_alert("a", metric="x", rule="is above", threshold=1, frequency=wrong)
+
+
+TOLD_TO_END = """
+    import signal, sys, time
+    import fovflow
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it may be ignored where tests run
+    {begin}
+    run.log_event("begun")
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("form", ["with", "alone", "execution"])
+def test_a_script_that_is_told_to_end_is_terminated(tmp_path, number, form):
+    place = f"outdir={str(tmp_path)!r}"
+    begin = {
+        "with": f"with fovflow.Run({place}) as run:\n        run.init()",
+        "alone": f"run = fovflow.Run({place})\n    run.init()",
+        "execution": f"with fovflow.execution({place}) as exe:\n        run = exe.run",
+    }[form]
+    body = TOLD_TO_END.format(begin=begin)
+    if form != "alone":
+        head, tail = body.split("    run.log_event", 1)
+        body = head + "        run.log_event" + tail.replace("\n    ", "\n        ")
+    command = [sys.executable, "-c", textwrap.dedent(body)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        try:
+            assert process.wait(60) == 128 + number
+        finally:
+            process.kill()
+    (folder,) = list_runs(tmp_path)
+    told = {signal.SIGTERM: "stopped by SIGTERM", signal.SIGHUP: "stopped: the terminal was closed"}
+    assert folder.status() == "terminated"
+    assert folder.read_record()["history"][-1]["message"] == told[number]
+
+
+def test_children_and_handlers_of_others_are_left_alone(tmp_path):
+    mine = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        kept = signal.getsignal(signal.SIGTERM)
+        with Run(outdir=tmp_path) as run:
+            run.init()
+            assert signal.getsignal(signal.SIGTERM) is kept
+    finally:
+        signal.signal(signal.SIGTERM, mine)
+    with Run(outdir=tmp_path) as run:
+        run.init()
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, kept)
+        reads, writes = os.pipe()
+        if not (pid := os.fork()):
+            os.write(writes, b"x")  # Python forgets signals that come in while it forks
+            time.sleep(60)
+            os._exit(9)
+        assert os.read(reads, 1) == b"x"
+        os.kill(pid, signal.SIGTERM)
+        os.close(reads)
+        os.close(writes)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

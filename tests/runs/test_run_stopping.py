@@ -117,7 +117,7 @@ def test_an_alert_may_stop_the_run_cleanly(tmp_path):
     (folder,) = list_runs(tmp_path)
     record = folder.read_record()
     assert record["status"] == "terminated"
-    assert record["history"][-1]["message"] == "alert bad: m is above: 2"
+    assert record["history"][-1]["message"] == "alert bad: m = 2 is above 1"
     (alert,) = read_events(folder.path / "alerts.jsonl")
     assert alert["action"] == "stop_run"
     assert "never" not in [event.get("message") for event in folder.events()]

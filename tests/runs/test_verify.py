@@ -299,3 +299,13 @@ def test_fovs_that_are_not_made_are_noted_without_a_results_file_too(recorded):
         notes = [str(note) for note in verify(recorded.outdir).notes]
         assert f"{DATASET}/{RESULTS_NAME}: FOV 1 is incomplete" in notes
         (recorded.folder / RESULTS_NAME).unlink(missing_ok=True)
+
+
+def test_a_results_file_that_is_gone_is_damage_also_without_a_manifest(recorded):
+    for name in (
+        RESULTS_NAME,
+        "ro-crate-metadata.json",
+        "provenance/ro-crate-metadata.json.sha256",
+    ):
+        (recorded.folder / name).unlink()
+    assert f"{DATASET}/{RESULTS_NAME}" in {one.name for one in verify(recorded.outdir).damaged}

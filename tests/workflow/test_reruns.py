@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import pytest
+from forking import ForkedProject
 
 from fovflow.records import read_yaml
+from fovflow.results import load_results
+from fovflow.runs.verify import verify
 from fovflow.tables import read_csv
 from workflow_project import FRAMES, POSITIONS, Project
 
@@ -160,3 +165,56 @@ def test_a_parameter_and_its_missing_file_are_named_by_why(project: Project):
     assert done.returncode == 0, done.stderr
     assert "sim, FOVs 0-2: track: its parameters changed" in done.stdout
     assert "segment" not in done.stdout
+
+
+@pytest.fixture
+def quick(project: Project) -> ForkedProject:
+    """A copy of the finished project whose runs are forks."""
+    return ForkedProject(project.folder, **project.config)
+
+
+def test_a_later_range_of_fovs_leaves_the_others_in_the_results(quick: ForkedProject):
+    whole = load_results(quick.results).traces()
+    quick.config["fovs"] = "1"
+    again = quick.run()
+    assert (again.status, again.jobs) == (0, {"results": 1, "report": 1})
+    assert "1 of 1 FOVs complete; 2 that were not asked for are complete, too" in again.text
+    results = load_results(quick.results)
+    assert {fov: (r.status, r.selected) for fov, r in results.fovs.items()} == {
+        0: ("complete", False), 1: ("complete", True), 2: ("complete", False)
+    }  # fmt: skip
+    assert results.traces().equals(whole)
+    report = (quick.folder / "results" / "report.html").read_text(encoding="utf-8")
+    assert all(f">FOV {fov}<" in report for fov in range(POSITIONS))
+    assert quick.run().jobs == {}
+    quick.file(2, "tracks.csv").unlink()  # it is no longer complete, and was not asked for
+    assert load_results(quick.results).fovs[2].status == "incomplete"
+    assert quick.run().jobs == {"results": 1, "report": 1}
+    assert sorted(load_results(quick.results).fovs) == [0, 1]
+    del quick.config["fovs"]
+    assert quick.run().status == 0
+    assert load_results(quick.results).traces().equals(whole)
+
+
+def test_a_deleted_manifest_comes_back(quick: ForkedProject):
+    manifest = quick.results / "ro-crate-metadata.json"
+    manifest.unlink()
+    dry = quick.run("--dry-run", "--quiet", "host")
+    assert "there is no ro-crate-metadata.json" in dry.text
+    assert not manifest.exists()
+    again = quick.run()
+    assert (again.status, again.jobs) == (0, {"results": 1, "report": 1})
+    assert manifest.exists()
+    assert verify(quick.folder / "results").findings == []
+    assert quick.run().jobs == {}
+
+
+def test_what_a_dead_writer_left_beside_the_record_of_results_goes(quick: ForkedProject):
+    told = "from fovflow.atomic import temporary_name; print(temporary_name('results.json'))"
+    command = [sys.executable, "-c", told]
+    child = subprocess.run(command, capture_output=True, text=True, check=True)
+    left = quick.results / "logs" / child.stdout.strip()
+    left.touch()
+    quick.file(1, "traces.csv").unlink()
+    assert quick.run().status == 0
+    assert not left.exists()

@@ -59,7 +59,20 @@ def test_a_quiet_run_is_recorded_as_any_other(project: Project, quiet):
     assert "Finished jobid" not in done.text
 
 
-def test_ctrl_c_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(project: Project):
+@pytest.mark.parametrize("cores", [0, -1, "none", "0", 1.5])
+def test_wrong_cores_are_refused(project: Project, cores):
+    with pytest.raises(fovflow.ConfigError, match="cores is"):
+        fovflow.run(project.config, cores=cores)
+
+
+def test_no_cores_are_refused_in_the_terminal(project: Project):
+    done = project.run(cores=0)
+    assert done.status == 1
+    assert "no job can run with --cores 0" in done.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(project: Project, number):
     project.config |= {"fovs": "1", "steps": [STEP]}
     own = project.folder / "own.py"
     own.write_text(
@@ -79,9 +92,10 @@ def test_ctrl_c_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(project: Pr
     until = time.monotonic() + 600
     while not pid.exists() and time.monotonic() < until:
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     out, error = process.communicate(timeout=600)
-    assert out == "interrupted\n", error
+    assert out == ("interrupted\n" if number == signal.SIGINT else ""), error
+    assert process.returncode == (-number if number == signal.SIGINT else 128 + number)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert not list(Path(project.results).rglob("*.part"))

@@ -191,6 +191,11 @@ class Engine:
         return bool(self._workflow.local_exec)
 
     @property
+    def has_no_cores(self) -> bool:
+        """Whether jobs that run here would wait for ever: ``--cores 0``."""
+        return self.runs_jobs_here and self._workflow.resource_settings.cores == 0
+
+    @property
     def main_snakefile(self) -> str:
         """Path of the Snakefile that was started."""
         return str(self._workflow.main_snakefile)

@@ -52,6 +52,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     engine = Engine(workflow)
     try:
         check_interpreter(sys.executable)
+        _check_cores(engine)
         if engine.is_main and not engine.is_module:
             for name in engine.configfiles:
                 read_config(name)  # of keys that stand twice Snakemake takes the last one
@@ -92,6 +93,12 @@ def check_interpreter(executable: str) -> None:
             found=executable,
             remedy="make the environment in a folder without spaces; data folders may have them",
         )
+
+
+def _check_cores(engine: Engine) -> None:
+    """Refuse a run that would wait for ever."""
+    if engine.is_main and engine.has_no_cores:
+        raise FovflowError("no job can run with --cores 0", remedy="give 1 or more, or all")
 
 
 def _check_prefix(pipeline: Pipeline, engine: Engine) -> None:

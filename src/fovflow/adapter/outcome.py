@@ -11,14 +11,15 @@ from typing import Any
 
 from fovflow.adapter.engine import workflow_folder
 from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
-from fovflow.atomic import write_text
+from fovflow.atomic import remove_leftovers, write_text
 from fovflow.errors import complain
 from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
 from fovflow.results import results_paths, results_text
+from fovflow.runs.manifest import FILE_NAME
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.rawcheck import pixels_of
-from fovflow.states import Folder, Wanted, WantedJob, reason_to_run
+from fovflow.states import COMPLETE, Folder, Wanted, WantedJob, reason_to_run
 from fovflow.units import format_fovs
 
 _NO_PARAMETERS = frozenset({"problems", "fovs"})
@@ -64,7 +65,11 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
     """Return what a dataset's results file should say now."""
     plan, layout = pipeline.datasets[dataset], pipeline.layout
     channels = {"pc": plan.pc, "fl": list(plan.fl), "seg": plan.seg}
-    statuses, made_with = pipeline.statuses(dataset), pipeline.parameters("results", dataset)
+    folder, start = pipeline.look(dataset), len(layout.dataset(dataset)) + 1
+    statuses = dict.fromkeys(pipeline.listed(dataset, folder), COMPLETE)
+    statuses |= pipeline.statuses(dataset, folder)
+    others = sorted({*statuses} - {*plan.fovs})
+    made_with = pipeline.parameters("results", dataset)
     return {
         "dataset": dataset,
         "output_dir": ".",
@@ -81,13 +86,13 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
                 pipeline.kept,
                 steps={name: step.outputs for name, step in pipeline.user_steps.items()},
             )
-            for fov in plan.fovs
+            for fov in statuses
         },
         "fovs": {str(fov): status for fov, status in statuses.items()},
         "pixels": {
             str(fov): pixels
-            for fov in plan.fovs
-            if (pixels := pixels_of(layout.record("copy", dataset, fov)))
+            for fov in statuses
+            if (pixels := pixels_of(folder.record(layout.record("copy", dataset, fov)[start:])))
         },
         "problems": list(plan.problems),
         **(
@@ -95,6 +100,7 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
             if pipeline.corrections
             else {}
         ),
+        **({"not_selected": others} if others else {}),
     }
 
 
@@ -121,6 +127,8 @@ def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
         file = pipeline.layout.results(name)
         stale = plan.fovs and not any(found.values()) and news(pipeline, name)
         reasons[file] = "it does not say what there is" if stale else ""
+        if plan.fovs and not stale and not _has_manifest(pipeline, name):
+            reasons[file] = f"there is no {FILE_NAME}"
         if plan.problems:
             reasons[pipeline.layout.problem(name)] = "; ".join(plan.problems)
         for fov in plan.held:
@@ -134,6 +142,12 @@ def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
             reasons |= {f"{outdir.path}/{made}": reason for made in job.makes}
     reasons[pipeline.layout.report()] = _reason_of_report(pipeline)
     return reasons, refused
+
+
+def _has_manifest(pipeline: Pipeline, dataset: str) -> bool:
+    """Tell whether a dataset's manifest is there, or that of the analysis without a name."""
+    folder = pipeline.layout.dataset(dataset) if dataset else pipeline.layout.analysis("")
+    return Path(folder, FILE_NAME).exists()
 
 
 def news(pipeline: Pipeline, dataset: str) -> str:
@@ -156,7 +170,10 @@ def _reason_of_report(pipeline: Pipeline) -> str:
         outputs=(layout.report()[start:],),
         inputs=tuple(name[start:] for name in report_inputs(pipeline)),
     )
-    return reason_to_run(job, Folder(layout.outdir))
+    reason = reason_to_run(job, Folder(layout.outdir))
+    if not reason and pipeline.analysis.measures and not _has_manifest(pipeline, ""):
+        return f"there is no {FILE_NAME} of the analysis"
+    return reason
 
 
 def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
@@ -170,6 +187,7 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
     changed = False
     for name, plan in pipeline.datasets.items():
         file = pipeline.layout.results(name)
+        remove_leftovers(pipeline.layout.record("results", name))  # no job may write it again
         try:
             pipeline.note_state(name)
             if plan.fovs and (text := news(pipeline, name)):
@@ -195,7 +213,9 @@ def describe_outcome(pipeline: Pipeline) -> str:
         statuses = pipeline.statuses(name)
         complete = sum(status["status"] == "complete" for status in statuses.values())
         if statuses:
-            lines.append(f"{name}: {complete} of {len(statuses)} FOVs complete")
+            more = len(pipeline.listed(name, pipeline.look(name))) - len(statuses)
+            rest = f"; {more} that were not asked for are complete, too" if more else ""
+            lines.append(f"{name}: {complete} of {len(statuses)} FOVs complete{rest}")
         groups: dict[str, list[int]] = {}
         for fov, status in statuses.items():
             if status["status"] != "complete":

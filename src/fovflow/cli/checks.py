@@ -35,12 +35,12 @@ from fovflow.units import megabytes
     ),
     JSON,
 )
-def verify(folder: str, raw: bool, json: bool) -> int:
+def verify(folder: str | None, raw: bool, json: bool) -> int:
     """Print what does not hold, one line each; return 1 if there is anything."""
     from fovflow.runs.verify import format_report, verify
 
     with Progress(0, "verify", unit="B", leave=False) as progress:
-        report = verify(folder, advance=progress.advance, raw=raw)
+        report = verify(chosen_outdir(folder), advance=progress.advance, raw=raw)
     print_result(json, report.to_json(), lambda: format_report(report))
     return 0 if report.ok else 1
 
@@ -183,14 +183,14 @@ def repair(outdir: str | None, configfile: str, dry_run: bool, cores: str, json:
     ),
     JSON,
 )
-def verdicts(folder: str, carry_over: bool, json: bool) -> int:
+def verdicts(folder: str | None, carry_over: bool, json: bool) -> int:
     """Print one line per file of verdicts; return 1 if any is not used."""
     from fovflow.results import load_datasets
     from fovflow.verdicts import carry_over as carry
     from fovflow.verdicts import find_verdicts, traces_of
 
     found: list[dict[str, Any]] = []
-    for results in load_datasets(folder).values():
+    for results in load_datasets(chosen_outdir(folder)).values():
         for fov in results.fovs.values():
             if fov.traces_path is None:
                 continue

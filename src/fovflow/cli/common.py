@@ -69,8 +69,7 @@ RUN = argument("run", metavar="RUN", help="id, name, path of a run's folder, or 
 FOLDER = argument(
     "folder",
     nargs="?",
-    default="results",
-    help="a dataset's folder, or the output folder (default: results)",
+    help="a dataset's folder, or the output folder (default: the configuration's, else results)",
 )
 JSON = flag("--json", help="print JSON")
 

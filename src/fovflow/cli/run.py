@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fovflow.cli.common import (
@@ -20,6 +21,8 @@ from fovflow.cli.common import (
     flag,
     print_result,
 )
+from fovflow.errors import ConfigError, complain
+from fovflow.events import SECRET
 from fovflow.units import format_fovs
 
 if TYPE_CHECKING:
@@ -174,10 +177,14 @@ def _grouped(jobs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     "fovflow restore brave-otter",
     RUN,
     flag("--run", dest="execute", help="run the command"),
+    flag("--config-only", help="only write the recorded configuration"),
+    argument("--to", metavar="FILE", help="where it is written (default: it is printed)"),
     OUTDIR_OPTION,
     JSON,
 )
-def restore(run: str, execute: bool, outdir: str | None, json: bool) -> int:
+def restore(
+    *, run: str, execute: bool, config_only: bool, to: str | None, outdir: str | None, json: bool
+) -> int:
     """Print what changed since a run and the command that does it again; run it where asked.
 
     Returns 1 with ``--run`` if the command failed or an output came out otherwise than recorded.
@@ -186,6 +193,8 @@ def restore(run: str, execute: bool, outdir: str | None, json: bool) -> int:
     from fovflow.runs.compare import relocated, restoration
 
     recorded = chosen_run(outdir, run)
+    if config_only:
+        return _give_config(recorded, to)
     found = restoration(recorded, describe_now(relocated(recorded)))
     lines = [
         f"changed: {change.section}: {change.key}: then {change.first}, today {change.second}"
@@ -198,12 +207,32 @@ def restore(run: str, execute: bool, outdir: str | None, json: bool) -> int:
     return _run_again(recorded, found) if execute else 0
 
 
+def _give_config(recorded: RunFolder, to: str | None) -> int:
+    """Write or print the configuration of a run; a file that is there is not replaced."""
+    from fovflow.records import write_yaml, yaml_text
+    from fovflow.runs.compare import recorded_config
+
+    config = recorded_config(recorded)
+    if to is None:
+        print(yaml_text(config), end="")
+        return 0
+    if Path(to).exists():
+        raise ConfigError(f"{to} is there already", remedy="give another name, or move it away")
+    write_yaml(to, config)
+    print(f"written: {to}")
+    if SECRET in yaml_text(config):
+        complain(f"{to}: fill in what is {SECRET}: such values are in no record")
+    return 0
+
+
 def _run_again(recorded: RunFolder, found: Restoration) -> int:
     """Run the command; compare what it made with what the run recorded."""
     from fovflow.runs.compare import check_reproduction
-    from fovflow.runs.state import outputs_of
+    from fovflow.runs.state import outdir_of, outputs_of
 
     then = outputs_of(recorded)
+    files = {name: output.file(outdir_of(recorded)) for name, output in then.items()}
+    times = {name: file.stat().st_mtime_ns for name, file in files.items() if file.exists()}
     try:
         done = subprocess.run(found.command, cwd=found.directory, check=False)
     except OSError as error:
@@ -220,7 +249,11 @@ def _run_again(recorded: RunFolder, found: Restoration) -> int:
     for path in made.missing:
         print(f"{path}: was not made again", file=sys.stderr)
     total = len(made.equal) + len(made.different) + len(made.missing)
-    print(f"{len(made.equal)} of {total} outputs are byte for byte those of {recorded.id}")
+    intact = sum(files[name].stat().st_mtime_ns == times.get(name) for name in made.equal)
+    print(
+        f"{len(made.equal)} of {total} outputs are byte for byte those of {recorded.id}: "
+        f"{len(made.equal) - intact} were made again, {intact} were found intact"
+    )
     return 0 if done.returncode == 0 and made.ok else 1
 
 

@@ -15,34 +15,61 @@ from fovflow.cli.common import (
     chosen_outdir,
     chosen_run,
     command,
+    flag,
     print_result,
 )
-from fovflow.errors import FovflowError, complain
-from fovflow.events import ENDED, seconds_of
+from fovflow.errors import ConfigError, FovflowError, complain
+from fovflow.events import ENDED, RUN_STATUSES, recorded_number, seconds_of
+from fovflow.runs.assets import is_of_script, last_of
+from fovflow.runs.history import recorded_run
+from fovflow.runs.history import runs as runs_of
+from fovflow.runs.store import RunFolder
 from fovflow.units import megabytes
 
 if TYPE_CHECKING:
     from fovflow.jobrecord import JobRecord
     from fovflow.runs.state import RunState
-    from fovflow.runs.store import RunFolder
 
 SLOWEST = 10
 """Number of slowest jobs that are shown."""
+
+MOST_METRICS = 20
+"""Number of curves of metrics that are shown."""
 
 COSTLIEST = 20
 """Number of jobs of a cluster that are shown: those that took most."""
 
 
-@command("fovflow runs list results", OUTDIR, JSON)
-def list_runs(outdir: str | None, json: bool) -> int:
+@command(
+    "fovflow runs list results --tag demo --since 7d --metadata dose=2",
+    OUTDIR,
+    argument("--tag", action="append", help="with this tag; may be given several times"),
+    argument("--status", choices=RUN_STATUSES, help="with this status"),
+    argument("--type", help="of this workflow type, or pipeline, script, execution"),
+    argument("--since", metavar="TIME", help="made since 2026-03-01, 2026-03-01T10:00, or 7d, 12h"),
+    argument("--name", help="whose name or id begins so"),
+    argument(
+        "--metadata", action="append", metavar="KEY=VALUE", help="with this value; several times"
+    ),
+    JSON,
+)
+def list_runs(
+    outdir: str | None,
+    *,
+    tag: list[str] | None,
+    metadata: list[str] | None,
+    json: bool,
+    **wanted: str | None,
+) -> int:
     """Print the runs of an output folder, oldest first."""
-    from fovflow.runs import store
-
-    found = store.list_runs(chosen_outdir(outdir))
+    pairs = [pair.partition("=") for pair in metadata or ()]
+    if wrong := [key for key, equals, _ in pairs if not (key and equals)]:
+        raise ConfigError(f"--metadata {wrong[0]} is no KEY=VALUE")
+    values = {key: value for key, _, value in pairs}
     entries = []
-    for run in found:
+    for run in runs_of(chosen_outdir(outdir), tags=tag or (), metadata=values, **wanted):
         try:
-            entries.append(run_entry(run))
+            entries.append(run_entry(RunFolder(run.path)))
         except FovflowError as error:
             complain(f"fovflow: {error}")
     print_result(json, entries, lambda: format_runs(entries))
@@ -56,7 +83,7 @@ def run_entry(run: RunFolder) -> dict[str, Any]:
     record, status = run.read_record(), run.status()
     started, ended = record.get("started"), record.get("ended")
     found = record.get("counts")
-    if not found:  # the run has not written down how it ended
+    if not {"total", "completed"} <= {*(found or ())}:  # the run has not written down how it ended
         state = read_run(run)
         found = counts(state) if state.total else None
     return {
@@ -142,9 +169,18 @@ def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
         "attempts": [_job(job) for key, job in sorted(state.jobs.items()) if key[0] in again],
         "alerts": state.alerts,
         "messages": state.messages,
-        **({"malformed": dict(state.malformed)} if state.malformed else {}),
+        **{key: value for key, value in _of_scripts(run, state).items() if value},
         "cluster_jobs": cluster_costs(state),
     }
+
+
+def _of_scripts(run: RunFolder, state: RunState) -> dict[str, Any]:
+    """Return what scripts did in a run: files, and numbers of a run that is a script's own."""
+    rows = recorded_run(run).metric_rows() if is_of_script(state.record) else []
+    for row in rows:
+        row["metrics"] = {name: recorded_number(n) for name, n in row["metrics"].items()}
+    assets = [asset.to_json() for asset in last_of(state.assets)]
+    return {"malformed": dict(state.malformed), "assets": assets, "metrics": rows}
 
 
 def _job(job: JobRecord) -> dict[str, Any]:
@@ -188,8 +224,15 @@ def format_run(content: dict[str, Any]) -> str:
         known.append(f"commit {workflow['commit'][:12]}{' with changes' * bool(workflow['dirty'])}")
     lines += [f"  made with: {', '.join(known)}"] if known else []
     lines += _section("status", _history(content), always=True)
+    told = [f"{key}: {dumps(v, ensure_ascii=False)}" for key, v in _parameters(content).items()]
+    lines += _section("parameters", told)
     lines += _section("inputs", _inputs(content))
-    lines += _section(*_jobs(content), always=True)
+    for title, outputs in (("outputs", True), ("other files", False)):
+        files = [x for x in content.get("assets", ()) if (x["category"] == "output") == outputs]
+        lines += _section(title, [_asset(file) for file in files])
+    lines += _section("metrics", _metrics(content.get("metrics", [])))
+    script = is_of_script(content) and not content["counts"]["total"]
+    lines += [] if script else _section(*_jobs(content), always=True)
     lines += _section("errors", _failures(content))
     slowest = [f"{job['seconds']:9.2f} s  {_name(job)}" for job in content["slowest"]]
     lines += _section("slowest jobs", slowest)
@@ -229,13 +272,49 @@ def _history(content: dict[str, Any]) -> list[str]:
 def _inputs(content: dict[str, Any]) -> list[str]:
     lines = []
     for entry in content.get("inputs") or []:
-        text = f"{entry.get('dataset') or entry.get('name') or ''}: {entry.get('path')}"
+        name = entry.get("dataset") or entry.get("name") or entry.get("role") or ""
+        text = f"{name}: {entry.get('path')}"
         size = entry.get("bytes")
-        text += f", {megabytes(size)}" if isinstance(size, int) else ""
+        text += f", {_size(size)}" if isinstance(size, int) else ""
         digest = entry.get("fingerprint") or entry.get("sha256") or entry.get("digest")
         lines.append(f"{text}, {digest}" if digest else text)
         lines += [f"  {problem}" for problem in entry.get("problems") or []]
     return lines
+
+
+def _parameters(content: dict[str, Any]) -> dict[str, Any]:
+    return content.get("parameters") or {}
+
+
+def _asset(asset: dict[str, Any]) -> str:
+    """Return a file of a script in a line: path, kind, size, digest."""
+    kind = asset["types"] or [asset["category"]]
+    size = "" if asset["bytes"] is None else f", {_size(asset['bytes'])}"
+    how = "" if asset["mode"] == "copy" else f", {asset['mode']}"
+    digest = f"{asset['sha256'][:24]}…" if asset["sha256"] else "no checksum"
+    return f"{asset['path']}: {', '.join(kind)}{how}{size}, {digest}"
+
+
+def _size(number: int) -> str:
+    return f"{number} bytes" if number < 100_000 else megabytes(number)
+
+
+def _metrics(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a small curve of each metric of each job, with its last, least and largest value."""
+    from fovflow.runs.history import small_line
+
+    series: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        for name, value in row["metrics"].items():
+            series.setdefault((row["job"], name), []).append(float(value))
+    width = max((len(name) for _, name in series), default=0)
+    lines = [
+        f"{name:{width}}  {small_line(values)}  last {values[-1]:g}, least {min(values):g}, "
+        f"largest {max(values):g}, {len(values)} values{f', {job}' if job else ''}"
+        for (job, name), values in series.items()
+    ]
+    more = len(lines) - MOST_METRICS
+    return [*lines[:MOST_METRICS], *([f"and {more} more, in --json"] if more > 0 else [])]
 
 
 def _jobs(content: dict[str, Any]) -> tuple[str, list[str]]:
@@ -322,14 +401,22 @@ def compare(first: str, second: str, outdir: str | None, json: bool) -> int:
 
 @command(
     "fovflow runs lineage results/plate1/fov_003/plate1_fov_003_traces.csv",
-    argument("file", metavar="FILE", help="a file in a dataset's folder"),
+    argument(
+        "file",
+        metavar="FILE",
+        help="an output of a job or of an execution; with its users also raw data, or a script",
+    ),
+    flag("--forward", help="only tell what was made from it"),
+    OUTDIR_OPTION,
     JSON,
 )
-def lineage(file: str, json: bool) -> int:
+def lineage(*, file: str, forward: bool, outdir: str | None, json: bool) -> int:
     """Print where a file comes from, and what was made from it."""
     from fovflow.runs.lineage import format_lineage, trace
 
-    found = trace(file)
+    found = trace(file, chosen_outdir(outdir))
+    if forward:
+        found.back.clear()
     print_result(json, found.to_json(), lambda: format_lineage(found))
     return 0
 

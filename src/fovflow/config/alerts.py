@@ -127,7 +127,8 @@ class Alert(Section):
     def holds(self, value: float) -> bool:
         """Tell whether the rule holds for a value.
 
-        Limits themselves are neither above, below nor outside; they are inside.
+        Limits themselves are neither above, below nor outside; they are inside. NaN is outside of
+        every range, and neither above nor below anything.
         """
         if self.rule in RULES[:2]:
             assert self.threshold is not None
@@ -136,6 +137,19 @@ class Alert(Section):
         assert self.range_high is not None
         inside = self.range_low <= value <= self.range_high
         return inside if self.rule == "is inside range" else not inside
+
+    def words(self, value: float, how: str = "") -> str:
+        """Return in words that the rule holds for a value, with the limit.
+
+        Examples
+        --------
+        >>> Alert(name="a", metric="loss", rule="is above", threshold=5).words(9)
+        'loss = 9 is above 5'
+        """
+        limits = (
+            [self.threshold] if self.threshold is not None else [self.range_low, self.range_high]
+        )
+        return f"{self.metric} = {value:g} {how}{self.rule} {' to '.join(f'{x:g}' for x in limits)}"
 
     def found_in(self, text: str) -> bool:
         """Tell whether the pattern is found in the first `TEXT_LENGTH` characters of a text.

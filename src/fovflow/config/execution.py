@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fovflow.config.load import describe_errors, parse_config, read_config
 from fovflow.config.model import Config
@@ -20,8 +27,14 @@ from fovflow.userfiles import user_path
 class InputConfig(Section):
     """An input: a file, a folder, or a pattern, and what is known of it."""
 
-    path: Annotated[str, AfterValidator(user_path)] = Field(
-        min_length=1, description="File, folder, or glob pattern of a series."
+    path: Annotated[str, AfterValidator(user_path)] | None = Field(
+        None, min_length=1, description="File, folder, or glob pattern of a series."
+    )
+    dataset: str | None = Field(
+        None,
+        min_length=1,
+        description="In place of path: name of a dataset that an execution in the output folder "
+        "has made, with version, else the newest.",
     )
     pattern: str | tuple[str, ...] | None = Field(
         None, description="File-name pattern of a TIFF series, or several."
@@ -29,6 +42,12 @@ class InputConfig(Section):
     name: str | None = Field(None, description="Name of the input.")
     version: str | None = Field(None, description="Version or identifier of the input.")
     type: str | None = Field(None, description="What kind of input it is.")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError("an input has either path or dataset")
+        return self
 
 
 def _as_inputs(value: Any) -> Any:

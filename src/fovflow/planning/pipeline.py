@@ -30,6 +30,7 @@ from fovflow.planning.header import (
 from fovflow.planning.parameters import needs_pixel_size, step_parameters
 from fovflow.stages import FILES, STAGES, Stage, StageFile, of_fov
 from fovflow.states import (
+    COMPLETE,
     CONTENT,
     Folder,
     Wanted,
@@ -97,6 +98,7 @@ class Pipeline:
         self._wanted: dict[tuple[str, str], Wanted] = {}
         path = self.config.corrections
         self.corrections = {} if path is None else read_corrections(path)
+        self._records: dict[str, dict[str, Any]] = {}
         self.datasets = {name: self._plan(name) for name in self.config.datasets}
         for name, source in self._sources.items():
             if source.files is None:
@@ -191,7 +193,7 @@ class Pipeline:
     def note_state(self, name: str) -> None:
         """Write what is wanted of a dataset's FOVs, for readers of its folder; raises OSError."""
         folder = self.look(name)
-        jobs = {fov: self.jobs(name, fov) for fov in self.datasets[name].fovs}
+        jobs = {fov: self.jobs(name, fov) for fov in self.listed(name, folder)}
         for wanted in jobs.values():
             state_of(wanted, folder)  # compares files whose times are not known
         write_wanted(jobs, folder)
@@ -336,7 +338,7 @@ class Pipeline:
 
     def look(self, dataset: str) -> Folder:
         """Return a dataset's folder as it is now, for `fovflow.states`."""
-        return Folder(self.layout.dataset(dataset))
+        return Folder(self.layout.dataset(dataset), self._records.setdefault(dataset, {}))
 
     def reasons(self, dataset: str, folder: Folder) -> dict[str, str]:
         """Return why each file of a dataset's FOVs has to be made again; empty where it has not."""
@@ -418,9 +420,18 @@ class Pipeline:
 
     # ---- what a person reads
 
-    def statuses(self, dataset: str) -> dict[int, dict[str, Any]]:
+    def listed(self, dataset: str, folder: Folder) -> list[int]:
+        """Return the FOVs that results tell of: those of this run, and others that are complete."""
+        wanted, others = self.datasets[dataset].fovs, set[int]()
+        with suppress(OSError), os.scandir(folder.path) as entries:
+            numbers = (e.name.removeprefix("fov_") for e in entries if e.name.startswith("fov_"))
+            others = {int(number) for number in numbers if number.isdecimal()} - {*wanted}
+        states = {fov: state_of(self.jobs(dataset, fov), folder) for fov in others if wanted}
+        return sorted([*wanted, *(f for f, state in states.items() if state == COMPLETE)])
+
+    def statuses(self, dataset: str, folder: Folder | None = None) -> dict[int, dict[str, Any]]:
         """Return the state of each FOV of a dataset; see `fovflow.states.state_of`."""
-        folder = self.look(dataset)
+        folder = folder or self.look(dataset)
         return {
             fov: state_of(self.jobs(dataset, fov), folder) for fov in self.datasets[dataset].fovs
         }

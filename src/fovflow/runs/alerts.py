@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
-from math import fsum, inf
+from math import fsum, inf, nan
 from typing import Any
 
 from fovflow.config.alerts import Alert, SmtpConfig
 from fovflow.errors import ConfigError, complain
-from fovflow.events import EventFile, EventTail, as_float, moment
+from fovflow.events import EventFile, EventTail, moment, number_of
 from fovflow.events import now as utc_now
 from fovflow.jobrecord import ENDS
 from fovflow.runs.notify import Firing, Notifier
@@ -73,10 +73,11 @@ class AlertState:
         values = [value for _, value, _ in self._window]
         try:
             mean = fsum(values) / len(values)
+        except ValueError:  # of infinities of both signs
+            mean = nan
         except OverflowError:  # of the sum, not of the average
             mean = float(sum(map(Fraction, values)) / len(values))
-        text = f"{self.alert.metric} {self.alert.rule}, on average: {mean:g}"
-        return self._window[-1][0], mean, text
+        return self._window[-1][0], mean, self.alert.words(mean, "on average ")
 
     def _crosses(self, holds: bool) -> bool:
         before, self.firing = self.firing, holds
@@ -92,9 +93,8 @@ class AlertState:
             return None
         values = event.get("metrics") if kind == "metrics" else event
         value: Any = values.get(str(alert.metric)) if isinstance(values, Mapping) else None
-        plain = isinstance(value, int | float) and not isinstance(value, bool)
-        number = as_float(value) if plain else None
-        return None if number is None else (number, f"{alert.metric} {alert.rule}: {number:g}")
+        number = number_of(value)
+        return None if number is None else (number, alert.words(number))
 
 
 def event_text(event: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from fovflow.atomic import Digest, atomic_open, digest_of, sha256_or_none
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.records import json_text, not_json, write_json
+from fovflow.records import json_text, not_json, read_json_object, write_json
 from fovflow.runs.arguments import check_choice, safe_name
 
 CATEGORIES = ("input", "output", "code")
@@ -307,6 +307,21 @@ class Outputs:
 
 def _is_term(term: Any) -> bool:
     return isinstance(term, str) and bool(_TERM.fullmatch(term)) and ".." not in term
+
+
+def find_dataset(outdir: Path, name: str, version: str | None = None) -> Path:
+    """Return the record of a dataset: of that version, else of the newest that was made."""
+    runs = sorted((outdir / "runs").glob("*/datasets/*.json"))
+    found = [(path, read_json_object(path)) for path in runs]
+    known = [(path, content) for path, content in found if content.get("name") == name]
+    chosen = [path for path, content in known if version in (None, content.get("version"))]
+    if not chosen:
+        raise FovflowError(
+            f"there is no dataset {name} {version or ''}".rstrip() + f" in {outdir / 'runs'}",
+            found=", ".join(f"{c.get('name')} {c.get('version')}" for _, c in found) or "none",
+            remedy="name one that create_dataset() of an execution has made",
+        )
+    return chosen[-1]
 
 
 def write_dataset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,13 +14,14 @@ from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
 from fovflow.layout import REPORT_NAME, RESULTS_NAME
 from fovflow.records import write_yaml
+from fovflow.runs.assets import is_of_script, last_of, members_of
 from fovflow.runs.manifest import kept_kind
-from fovflow.runs.state import outdir_of, outputs_of
+from fovflow.runs.state import outdir_of, outputs_of, read_with_files
 from fovflow.runs.store import RunFolder
 
-SECTIONS = ("code", "config", "environment", "inputs", "outputs")
+SECTIONS = ("code", "config", "parameters", "environment", "inputs", "outputs")
 
-_CODE = ("version", "repository", "commit", "dirty", "diff_sha256")
+_CODE = ("name", "version", "repository", "commit", "dirty", "diff_sha256")
 _ENVIRONMENT = ("python", "implementation", "os", "machine")
 _CONTENT = ("bytes", "files", "sha256", "digest", "fingerprint", "format")
 _IDS = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST")
@@ -89,21 +91,37 @@ def compare_runs(first: RunFolder, second: RunFolder) -> Comparison:
     found.differences = compare_records(*records)
     one, other = map(_circumstances, records)
     found.circumstances = [word for word in one if one[word] != other[word]]
-    outputs = outputs_of(first), outputs_of(second)
+    outputs = _contents(first, records[0]), _contents(second, records[1])
     for path in sorted({*outputs[0], *outputs[1]}):
-        sides = [side.get(path) for side in outputs]
-        digests = [side.digest if side else None for side in sides]
-        if None in sides:
-            words = ["made" if side else _ABSENT for side in sides]
+        digests = [side.get(path) for side in outputs]
+        if not all(path in side for side in outputs):
+            words = ["made" if path in side else _ABSENT for side in outputs]
             found.differences.append(Difference("outputs", path, *words))
         elif None in digests:
             found.unknown.append(path)
         elif digests[0] != digests[1]:
-            words = [f"SHA-256 {digest.sha256[:16]}…" for digest in digests if digest]
+            words = [f"SHA-256 {digest[:16]}…" for digest in digests if digest]
             found.differences.append(Difference("outputs", path, *words))
         else:
             found.outputs += 1
     return found
+
+
+def _contents(run: RunFolder, record: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the SHA-256 of what a run made: outputs of jobs, and what scripts made or kept."""
+    made = {} if is_of_script(record) else outputs_of(run)
+    found = {path: output.digest.sha256 if output.digest else None for path, output in made.items()}
+    for asset in last_of(read_with_files(run).assets):
+        if asset.category == "output":
+            dataset = asset.types == ("dataset",)
+            found[asset.key] = _members(run.path / asset.path) if dataset else asset.sha256
+    return found
+
+
+def _members(record: Path) -> str:
+    """Return a digest of the members of a dataset: its record names the run, too."""
+    told = sorted(f"{Path(m['path']).name} {m.get('sha256')}" for m in members_of(record))
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
@@ -128,6 +146,7 @@ def _code(record: Mapping[str, Any]) -> dict[str, Any]:
     files = _mapping(workflow.get("files"))
     return {
         **{key: workflow.get(key) for key in _CODE},
+        "workflow_type": record.get("workflow_type"),
         **{f"file {name}": digest for name, digest in files.items()},
     }
 
@@ -173,7 +192,18 @@ def _input_records(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [_mapping(item) for item in record.get("inputs") or []]
 
 
-_VALUES = {"code": _code, "config": _config, "environment": _environment, "inputs": _inputs}
+def _parameters(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of an execution in single values."""
+    return dict(_flat("", _mapping(record.get("parameters"))))
+
+
+_VALUES = {
+    "code": _code,
+    "config": _config,
+    "parameters": _parameters,
+    "environment": _environment,
+    "inputs": _inputs,
+}
 """What of a record is compared in each section but ``outputs``, by key."""
 
 
@@ -337,6 +367,17 @@ def _without_notification(config: Mapping[str, Any]) -> dict[str, Any]:
             for alert in run["alerts"]
         ]
     return {**config, **({"run": run} if run else {})}
+
+
+def recorded_config(run: RunFolder) -> dict[str, Any]:
+    """Return the configuration that a run of the pipeline was made with; FovflowError without."""
+    config = run.read_record().get("config")
+    if not isinstance(config, dict) or not config:
+        raise FovflowError(
+            f"the run {run.id} has no recorded configuration",
+            remedy="runs of the pipeline have one; parameters of scripts: fovflow runs show",
+        )
+    return config
 
 
 @dataclass(slots=True)

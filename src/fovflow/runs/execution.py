@@ -8,19 +8,45 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import fovflow
 from fovflow.errors import FovflowError, complain
+from fovflow.records import read_json_object
 from fovflow.runs.arguments import check_text
-from fovflow.runs.artifacts import Outputs, write_dataset
+from fovflow.runs.artifacts import Outputs, find_dataset, write_dataset
+from fovflow.runs.assets import changed, members_of
 from fovflow.runs.provenance import capture_environment, capture_inputs, capture_workflow
 from fovflow.runs.run import Run
+from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder, find_run
 
 if TYPE_CHECKING:
     from fovflow.config.execution import ExecutionConfig
+
+
+_open_here: list[str] = []
+"""Ids of the executions that are open in this process."""
+
+
+def _parent() -> str | None:
+    """Return the id of the run that an execution is begun in; None alone."""
+    job, run = os.environ.get(JOB_EVENTS), os.environ.get(ENVIRONMENT)
+    if _open_here:
+        return _open_here[-1]
+    if job and len(Path(job).parents) > 2:
+        return Path(job).parents[2].name
+    return Path(run).name if run else None
+
+
+def _state(found: dict[str, Any]) -> tuple[int, ...]:
+    """Return size and time of an input, by which a change is noticed."""
+    with suppress(OSError):
+        state = Path(str(found["path"])).expanduser().stat()
+        return state.st_size, state.st_mtime_ns
+    return ()
 
 
 def execution(config: Any = None, *, dry_run: bool = False, **keys: Any) -> Execution:
@@ -55,6 +81,32 @@ def execution(config: Any = None, *, dry_run: bool = False, **keys: Any) -> Exec
     return Execution(parse_execution(config, keys), dry_run=dry_run)
 
 
+def resume(wanted: str, outdir: str | os.PathLike[str] = "results") -> Execution:
+    """Return an execution that has ended, to go on with it in a ``with`` statement.
+
+    It keeps its id and all that is recorded; its history tells that it was resumed, and it ends
+    again. Outputs are added; none that is there is replaced.
+
+    Parameters
+    ----------
+    wanted : str
+        Its id or name; see `fovflow.runs.store.find_run`.
+    outdir : path-like
+
+    Raises
+    ------
+    FovflowError
+        If there is no such execution. One that is at work is refused when it is entered.
+    """
+    from fovflow.config.execution import ExecutionConfig
+
+    folder = find_run(Path(outdir).expanduser(), wanted)
+    kind = folder.read_record().get("kind")
+    if kind != "execution":
+        raise FovflowError(f"the run {folder.id} is no execution", found=f"a run of kind {kind}")
+    return Execution(ExecutionConfig(outdir=os.fspath(folder.path.parents[1])), former=folder)
+
+
 class Execution:
     """A running execution.
 
@@ -65,8 +117,12 @@ class Execution:
     dry_run : bool
     """
 
-    def __init__(self, config: ExecutionConfig, *, dry_run: bool = False):
+    def __init__(
+        self, config: ExecutionConfig, *, dry_run: bool = False, former: RunFolder | None = None
+    ):
         self.dry_run = dry_run
+        self._former = former
+        self._inputs: list[tuple[dict[str, Any], tuple[int, ...]]] = []
         self._config = config
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._outdir = Path(config.outdir)
@@ -93,34 +149,68 @@ class Execution:
     def __enter__(self) -> Self:
         if self._outputs is not None:
             raise FovflowError("an execution is entered once", remedy="make another one")
-        config = self._config
-        inputs = capture_inputs(
-            [{**one.model_dump(exclude_none=True), "role": role}
-             for role, ones in (("dataset", config.datasets), ("asset", config.assets))
-             for one in ones]
-        )  # fmt: skip
-        for one in inputs:
-            if "problem" in one:
-                raise FovflowError(f"an input cannot be read: {one['problem']}")
+        inputs = self._capture_inputs()
         if self.dry_run:
             self._temporary = tempfile.TemporaryDirectory(prefix="fovflow-dry-run-")
         outdir = Path(self._temporary.name) if self._temporary else self._outdir
         self.run = Run(outdir=outdir)
         self.run.config(suppress_errors=False)
         self.run.joins = False  # a record of its own, also inside a job
-        self.run.content = {
-            "kind": "execution",
-            "workflow": self._workflow(),
-            "workflow_type": config.workflow_type,
-            "parameters": dict(config.parameters),
-            "inputs": inputs,
-            "environment": capture_environment(),
-        }
-        self.run.init(config.name, config.metadata, config.tags, config.description)
+        if self._former is None:
+            self._begin(inputs)
+        else:
+            self.run.reopen(self._former)
+        _open_here.append(self.id)
         self._started = time.monotonic()
         self._status = "running"
         self._outputs = Outputs(self.folder)
         return self
+
+    def _begin(self, inputs: list[dict[str, Any]]) -> None:
+        config = self._config
+        self.run.content = {
+            "kind": "execution",
+            "workflow": self._workflow(),
+            "working_directory": os.getcwd(),  # noqa: PTH109  (as it is told to others)
+            "workflow_type": config.workflow_type,
+            "parameters": dict(config.parameters),
+            "inputs": inputs,
+            "environment": capture_environment(),
+            "parent": _parent(),
+        }
+        self.run.init(config.name, config.metadata, config.tags, config.description)
+
+    def _capture_inputs(self) -> list[dict[str, Any]]:
+        """Return the inputs with their digests; remember how they are now."""
+        given = []
+        for role, ones in (("dataset", self._config.datasets), ("asset", self._config.assets)):
+            for one in ones:
+                about = one.model_dump(exclude_none=True)
+                if one.dataset:
+                    record = find_dataset(self._outdir, one.dataset, one.version)
+                    version = str(read_json_object(record).get("version"))
+                    about |= {"path": os.fspath(record), "version": version, "name": one.dataset}
+                given.append({**about, "role": role})
+        inputs = capture_inputs(given)
+        for found in inputs:
+            if "problem" in found:
+                raise FovflowError(f"an input cannot be read: {found['problem']}")
+        self._inputs = [(found, _state(found)) for found in inputs]
+        return inputs
+
+    def members(self, dataset: str, version: str | None = None) -> list[Path]:
+        """Return the files of a dataset that an execution in the output folder has made.
+
+        Raises FovflowError if there is no such dataset, or a member is not what was recorded.
+        """
+        record = find_dataset(self._outdir, dataset, version)
+        folder, found = record.parents[1], []
+        for member in members_of(record):
+            path = folder / member["path"]
+            if problem := changed(path, member.get("bytes"), member.get("sha256")):
+                raise FovflowError(f"{path}, a member of the dataset {dataset}: {problem}")
+            found.append(path)
+        return found
 
     def __exit__(
         self,
@@ -136,6 +226,7 @@ class Execution:
                 raise
         finally:
             self.run.__exit__(kind, error, trace)
+            _open_here.remove(self.id)
             self._status = self.run.status
             if self._temporary is not None:
                 self._temporary.cleanup()
@@ -234,7 +325,14 @@ class Execution:
             for name in absent:
                 text = f"the output {name} was announced and not made"
                 self.run.session.write("message", message=text, level="warning")
-            self.run.session.folder.update(duration_s=round(time.monotonic() - self._started, 3))
+            for found, state in self._inputs:
+                if _state(found) != state:
+                    text = f"the input {found['path']} was changed during the execution"
+                    self.run.session.write("message", message=text, level="warning")
+                    complain(f"fovflow: {text}")
+            folder = self.run.session.folder
+            before = folder.read_record().get("duration_s") or 0.0
+            folder.update(duration_s=round(before + time.monotonic() - self._started, 3))
         except (FovflowError, OSError) as error:
             if not quiet:
                 raise

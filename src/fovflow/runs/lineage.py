@@ -1,4 +1,4 @@
-"""Where a file comes from, and what was made from it."""
+"""Where a file comes from, and what was made from it: by jobs, scripts and executions."""
 
 from __future__ import annotations
 
@@ -9,29 +9,50 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fovflow.atomic import sha256_or_none
 from fovflow.errors import FovflowError
 from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, STAMP_NAME
 from fovflow.records import read_json_object
+from fovflow.runs.assets import is_of_script
+from fovflow.runs.history import RecordedRun, recorded_run
 from fovflow.runs.state import join_attempts, last_attempts
+from fovflow.runs.store import list_runs
+from fovflow.stages import STAGES
+from fovflow.states import CONTENT
 
 
 @dataclass(slots=True)
 class Step:
-    """One job on the way to or from a file."""
+    """One job, or a script's run, on the way to or from a file."""
 
     job: str
-    """Its step, FOV and channel in words; ``raw data`` for the start."""
+    """Its step, FOV and channel in words; kind and name of a script's run; ``raw data`` for the
+    start."""
     depth: int
     """Number of jobs between it and the file."""
     record: JobRecord | None = None
+    script: RecordedRun | None = None
     outputs: dict[str, str | None] = field(default_factory=dict)
     """SHA-256 by name relative to the dataset's folder, where it is known, as in `inputs`."""
     inputs: dict[str, str | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the step as plain values."""
-        record = self.record
+        record, script = self.record, self.script
+        if script is not None:
+            keys = ("host", "started", "ended")
+            return {
+                "job": self.job,
+                "depth": self.depth,
+                "status": script.status,
+                "parameters": script.parameters,
+                "run": script.id,
+                "attempt": None,
+                **{key: script.record.get(key) for key in keys},
+                "inputs": self.inputs,
+                "outputs": self.outputs,
+            }
         return {
             "job": self.job,
             "depth": self.depth,
@@ -106,39 +127,184 @@ class Records:
         return Step("raw data", depth, outputs={str(stamp.get("path")): plan.get("fingerprint")})
 
 
-def trace(file: str | os.PathLike[str]) -> Lineage:
-    """Return where a file of a dataset's folder comes from and what was made from it.
+class Scripts:
+    """The runs of scripts in an output folder, with the files that they read and made.
 
-    It need not exist any more. Raises FovflowError if it lies in no such folder, or no job made or
-    used it.
+    Files have names relative to that folder, others their absolute path.
     """
-    folder, path = _folder_of(Path(file))
-    known = Records(folder)
-    if path not in known.maker and path not in known.users and path != PLAN_NAME:
+
+    def __init__(self, outdir: Path):
+        self.outdir = outdir
+        runs = map(recorded_run, list_runs(outdir))
+        self.runs = {run.id: run for run in runs if is_of_script(run.record)}
+        self.reads = {ident: self._inputs(run) for ident, run in self.runs.items()}
+        self.makes = {ident: self._outputs(run) for ident, run in self.runs.items()}
+
+    def name(self, path: Path) -> str:
+        """Return the name of a file."""
+        real, base = path.resolve(), self.outdir.resolve()
+        return real.relative_to(base).as_posix() if real.is_relative_to(base) else os.fspath(real)
+
+    def _inputs(self, run: RecordedRun) -> dict[str, str | None]:
+        worked = Path(str(run.record.get("working_directory") or "."))
+        found = {
+            self.name(worked / str(item.get("path"))): item.get("sha256") or item.get("digest")
+            for item in run.inputs
+        }
+        code = (run.record.get("workflow") or {}).get("files")
+        for file, digest in code.items() if isinstance(code, Mapping) else ():
+            found[self.name(worked / str(file))] = digest
+        return {name: sha if isinstance(sha, str) else None for name, sha in found.items()}
+
+    def _outputs(self, run: RecordedRun) -> dict[str, str | None]:
+        found = dict[str, str | None]()
+        for asset in run.assets:
+            if asset.category == "output":
+                found[f"runs/{run.id}/{asset.path}"] = asset.sha256
+                if asset.mode == "link":
+                    found[self.name(run.path / asset.path)] = asset.sha256
+        return found
+
+    def makers(self, files: Mapping[str, str | None]) -> list[str]:
+        """Return the runs that made one of the files."""
+        return [ident for ident, made in self.makes.items() if _meet(made, files)]
+
+    def users(self, files: Mapping[str, str | None]) -> list[str]:
+        """Return the runs that read one of the files."""
+        return [ident for ident, read in self.reads.items() if _meet(read, files)]
+
+    def step(self, ident: str, depth: int) -> Step:
+        """Return a run as a step of a lineage."""
+        run = self.runs[ident]
+        inputs, outputs = self.reads[ident], self.makes[ident]
+        words = f"{run.kind} {run.name}"
+        return Step(words, depth, script=run, inputs=inputs, outputs=outputs)
+
+    def forward(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
+        """Yield the runs that read the files, or what was made of them by other runs."""
+        seen = set[str]()
+        while found := [ident for ident in self.users(files) if ident not in seen]:
+            seen.update(found)
+            files = {name: sha for ident in found for name, sha in self.makes[ident].items()}
+            yield from (self.step(ident, depth) for ident in found)
+            depth += 1
+
+    def back(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
+        """Yield the runs that made the files and what they read, and the jobs before them."""
+        seen = set[str]()
+        while found := [ident for ident in self.makers(files) if ident not in seen]:
+            seen.update(found)
+            yield from (self.step(ident, depth) for ident in found)
+            files = {name: sha for ident in found for name, sha in self.reads[ident].items()}
+            depth += 1
+            yield from self._jobs(files, depth)
+
+    def _jobs(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
+        """Yield the jobs of datasets that made the files, and those before them."""
+        for folder in _datasets(self.outdir):
+            known, place = Records(folder), f"{folder.name}/"
+            for name in files:
+                if name.startswith(place) and name.removeprefix(place) in known.maker:
+                    for step in _back(known, name.removeprefix(place)):
+                        step.depth += depth
+                        yield step
+
+
+def _meet(some: Mapping[str, str | None], others: Mapping[str, str | None]) -> bool:
+    """Tell whether a file is among others: by its name, or where it was moved by its content."""
+    moved = {(name.rpartition("/")[2], sha) for name, sha in others.items() if sha}
+    return not others.keys().isdisjoint(some) or any(
+        (name.rpartition("/")[2], sha) in moved for name, sha in some.items()
+    )
+
+
+def _datasets(outdir: Path) -> list[Path]:
+    """Return the folders of an output folder that have records of jobs."""
+    return [path.parent for path in sorted(outdir.glob(f"*/{LOGS}"))]
+
+
+def trace(file: str | os.PathLike[str], outdir: str | os.PathLike[str] = "results") -> Lineage:
+    """Return where a file comes from and what was made from it.
+
+    It is an output of a job, of an execution or of a script's run, or what they were given: raw
+    data, a dark frame, a script. It need not exist any more.
+
+    `outdir`: the output folder in which it is looked for, where it does not lie in one. Raises
+    FovflowError if no job and no script made or used it.
+    """
+    path = Path(os.path.abspath(file))  # noqa: PTH100  (links are kept)
+    found = (parent for parent in path.parents if _has_records(parent))
+    folder = next((at for at in found if path.relative_to(at).parts[0] != "runs"), None)
+    if folder is not None:
+        return _trace_output(folder, path.relative_to(folder).as_posix())
+    runs = [parent.parent for parent in path.parents if parent.name == "runs"]
+    scripts = Scripts(runs[0] if runs else Path(outdir))
+    files = {scripts.name(path): sha256_or_none(path)} | {os.fspath(path.resolve()): None}
+    back, forward = list(scripts.back(files, 0)), list(_users_of_given(path, files, scripts))
+    if not (back or forward):
         raise FovflowError(
-            f"no job made or used {file}",
+            f"no job and no script in {scripts.outdir} made or used {file}",
+            found="no records of it",
+            remedy="give a file of a dataset's folder, an output of an execution, raw data or a "
+            "script; and the output folder with --outdir",
+        )
+    sha256 = next((sha for sha in files.values() if sha), None)
+    return Lineage(os.fspath(file), "", sha256, back, forward)
+
+
+def _trace_output(folder: Path, path: str) -> Lineage:
+    """Return the lineage of a file in a dataset's folder."""
+    known, scripts = Records(folder), Scripts(folder.parent)
+    sha256 = known.sha256(path)
+    file = {f"{folder.name}/{path}": sha256}
+    users = list(_walk(known, path, 1, known.users, lambda record: record.outputs))
+    made = {f"{folder.name}/{n}": sha for step in users for n, sha in step.outputs.items()}
+    forward = [*users, *scripts.forward(file | made, 1 + max((s.depth for s in users), default=0))]
+    if path not in known.maker and not forward and path != PLAN_NAME:
+        raise FovflowError(
+            f"no job made or used {folder / path}",
             found=f"{len(known.maker)} files in the records of {folder}",
             remedy="name an output of the pipeline; outputs of old versions have no records",
         )
-    return Lineage(
-        file=path,
-        dataset=folder.name,
-        sha256=known.sha256(path),
-        back=list(_back(known, path)),
-        forward=list(_walk(known, path, 1, known.users, lambda record: record.outputs)),
+    return Lineage(path, folder.name, sha256, list(_back(known, path)), forward)
+
+
+def _users_of_given(
+    path: Path, files: Mapping[str, str | None], scripts: Scripts
+) -> Iterator[Step]:
+    """Yield what used a file that no job made: jobs that were given it, and scripts."""
+    digests, made = {sha for sha in files.values() if sha}, dict(files)
+    for folder in _datasets(scripts.outdir):
+        known = Records(folder)
+        stamp = read_json_object(folder / STAMP_NAME).get("path")
+        is_raw = isinstance(stamp, str) and Path(stamp).resolve() == path.resolve()
+        first = [r for r in known.records if _was_given(r, path, digests, is_raw=is_raw)]
+        users = {"": first, **known.users}
+        for step in _walk(known, "", 1, users, lambda record: record.outputs):
+            step.job = f"{folder.name}: {step.job}"
+            made |= {f"{folder.name}/{name}": sha for name, sha in step.outputs.items()}
+            yield step
+    yield from scripts.forward(made, 1)
+
+
+def _was_given(record: JobRecord, path: Path, digests: set[str], *, is_raw: bool) -> bool:
+    """Tell whether a job read a file of the user's: raw data, a script, or another by content."""
+    stage, options = STAGES.get(record.step), record.options
+    if is_raw and stage is not None and stage.reads_raw:
+        return True
+    if not isinstance(options, Mapping):
+        return False
+    content = options.get(CONTENT)
+    known = {options.get("sha256"), *(content.values() if isinstance(content, Mapping) else ())}
+    script = options.get("script")
+    return bool(digests & known) or (
+        isinstance(script, str) and Path(script).resolve() == path.resolve()
     )
 
 
-def _folder_of(file: Path) -> tuple[Path, str]:
-    absolute = Path(os.path.abspath(file))  # noqa: PTH100  (links are kept)
-    for parent in absolute.parents:
-        if (parent / LOGS).is_dir() and any((parent / LOGS).rglob("*.json")):
-            return parent, absolute.relative_to(parent).as_posix()
-    raise FovflowError(
-        f"{file} lies in no folder of results",
-        found="no records of jobs in the folders above it",
-        remedy="give a file of a dataset's folder",
-    )
+def _has_records(folder: Path) -> bool:
+    """Tell whether a folder is one of a dataset with records of jobs, or has such of its own."""
+    return (folder / LOGS).is_dir() and any((folder / LOGS).rglob("*.json"))
 
 
 def _back(known: Records, path: str) -> Iterator[Step]:
@@ -181,7 +347,8 @@ def _walk(
 
 def format_lineage(lineage: Lineage) -> list[str]:
     """Return the lineage as lines for people."""
-    lines = [f"{lineage.dataset}/{lineage.file}", f"  SHA-256 {lineage.sha256 or 'not recorded'}"]
+    name = f"{lineage.dataset}/{lineage.file}" if lineage.dataset else lineage.file
+    lines = [name, f"  SHA-256 {lineage.sha256 or 'not recorded'}"]
     lines += ["comes from:"] if lineage.back else ["comes from: nothing that is recorded"]
     for step in lineage.back:
         lines += _step_lines(step)
@@ -193,6 +360,14 @@ def format_lineage(lineage: Lineage) -> list[str]:
 
 
 def _step_lines(step: Step) -> Iterator[str]:
+    if step.script is not None:
+        run = step.script
+        yield f"  {step.job}: run {run.id}, {run.record.get('ended') or run.status}"
+        if run.parameters:
+            yield f"    parameters {json.dumps(run.parameters, ensure_ascii=False)}"
+        if step.inputs:
+            yield f"    from {', '.join(_names(step.inputs))}"
+        return
     if step.record is None:
         ((path, digest),) = step.outputs.items()
         yield f"  {step.job}: {path}"

@@ -96,6 +96,14 @@ def write_if_changed(path: Path, text: str) -> Digest:
     return _digest(data)
 
 
+def _text_of(path: Path) -> str:
+    """Return the text of a file; empty where there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
 def _digest(data: bytes) -> Digest:
     return Digest(len(data), hashlib.sha256(data).hexdigest())
 
@@ -171,7 +179,10 @@ def write_manifest(
         table=job_table(folder, jobs) if len(jobs) > JOB_LIMIT else None,
         license=str((settings.get("metadata") or {}).get("license") or NO_LICENSE),
     )
-    digest = write_if_changed(folder / FILE_NAME, to_text(make_manifest(facts)))
+    text = to_text(make_manifest(facts))
+    if _text_of(folder / FILE_NAME) != text:  # where the new digest cannot be written there is none
+        (folder / MANIFEST_DIGEST).unlink(missing_ok=True)
+    digest = write_if_changed(folder / FILE_NAME, text)
     line = f"# {digest.bytes} bytes\n{digest.sha256}  ../{FILE_NAME}\n"
     write_if_changed(folder / MANIFEST_DIGEST, line)
     return folder / FILE_NAME

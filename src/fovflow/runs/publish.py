@@ -17,6 +17,7 @@ from fovflow.events import FINAL, lines_of
 from fovflow.jobrecord import read_record
 from fovflow.layout import ANALYSIS, LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.records import leads_out, read_json, read_yaml
+from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.manifest import FILE_NAME
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
@@ -143,11 +144,13 @@ class Published:
 def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]:
     """Return what belongs to a run: outputs that exist, their records and manifests, the run.
 
-    A run that failed has the outputs that it made before it did. `failed` takes, by name, what
-    cannot be published: names that lead out of the folder, and damaged records.
+    A run that failed has the outputs that it made before it did. To a script's run belongs its own
+    folder only. `failed` takes, by name, what cannot be published: names that lead out of the
+    folder, and damaged records.
     """
     outdir, failed = outdir_of(run), {} if failed is None else failed
-    outputs = outputs_of(run, records=True)
+    alone = is_of_script(run.known())
+    outputs = {} if alone else outputs_of(run, records=True)
     found: dict[str, Item] = {}
     for told, output in outputs.items():
         try:
@@ -159,7 +162,8 @@ def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]
     datasets = [dataset for dataset in datasets if not leads_out(outdir, dataset)]
     if REPORT_NAME in found and not (outdir / LOGS / "report.json").exists():
         found[REPORT_NAME] = Item(REPORT_NAME)  # made again by no job
-    for folder in [outdir, outdir / ANALYSIS, *(outdir / dataset for dataset in datasets)]:
+    folders = [outdir, outdir / ANALYSIS, *(outdir / dataset for dataset in datasets)]
+    for folder in () if alone else folders:
         for path in _companions(folder):
             name = path.relative_to(outdir).as_posix()
             # Files that are brought up to date after their job have no digest that stays.
@@ -168,6 +172,7 @@ def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]
         if path.is_file() and path.name != "heartbeat" and not path.name.startswith("publish-"):
             name = f"runs/{run.id}/{path.relative_to(run.path).as_posix()}"
             found[name] = Item(name)
+    _take_assets(run, found, failed)
     for place in sorted(found):
         if problem := leads_out(outdir, place):
             failed[place] = f"it {problem}"
@@ -176,14 +181,25 @@ def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]
     return [found[place] for place in sorted(found)]
 
 
+def _take_assets(run: RunFolder, found: dict[str, Item], failed: dict[str, str]) -> None:
+    """Say what the files of scripts should be, and which of them are gone."""
+    for asset in last_of(read_with_files(run).assets):
+        name = f"runs/{run.id}/{asset.path}"
+        if name in found:
+            found[name] = Item(name, asset.digest)
+        elif asset.mode != "reference" and (problem := asset.problem(run.path)):
+            failed[name] = problem
+
+
 def _damages(run: RunFolder, outdir: Path, found: Iterable[str]) -> dict[str, str]:
     """Return which records are damaged and how, by name; they are published as they are.
 
     Events of earlier runs count, too: they tell which outputs there are.
     """
+    others = [run] if is_of_script(run.known()) else list_runs(outdir)
     damages = {
         f"runs/{other.id}/{file}": "1 line is no event" if n == 1 else f"{n} lines are no events"
-        for other in list_runs(outdir)
+        for other in others
         if other.id <= run.id
         for file, n in read_with_files(other).malformed.items()
     }

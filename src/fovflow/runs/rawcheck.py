@@ -16,7 +16,7 @@ import numpy as np
 from fovflow.atomic import Digest, digest_of
 from fovflow.copying import read_frame
 from fovflow.errors import FovflowError
-from fovflow.jobrecord import JobRecord, read_record, read_records
+from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import STAMP_NAME, parse
 from fovflow.readers import RawReader, open_raw
 from fovflow.records import read_json_object
@@ -47,12 +47,11 @@ def check_raw(folder: Path, find: Find) -> int:
         return 0
 
 
-def pixels_of(record: str | Path) -> dict[int, str]:
-    """Return by channel the SHA-256 of the stacks that a copy job's record tells of.
+def pixels_of(job: JobRecord | None) -> dict[int, str]:
+    """Return by channel the SHA-256 of the stacks that the record of a copy job tells of.
 
     It is the identity of what was read: of the npy file's header and all pixels, in order.
     """
-    job = read_record(record)
     if job is None or job.status != "completed":
         return {}
     return {channel: digest.sha256 for channel, _, digest in _stacks(job)}

@@ -14,6 +14,9 @@ from typing import Any
 from fovflow.errors import complain
 
 GPU_TIMEOUT_S = 5.0
+SHORTEST_S = 0.2
+"""Shortest time, in seconds, over which the use of the CPU is told: the system counts in steps."""
+
 _MIB = 1 << 20
 
 
@@ -41,7 +44,8 @@ class ResourceSampler:
     def sample(self) -> dict[str, Any] | None:
         """Return the keys of an event ``resources``; None when the process is gone.
 
-        ``cpu_percent`` is since the last call, 100 is one core; ``read_mib`` and ``written_mib``
+        ``cpu_percent`` is since the last call, or where that was just now since the process began;
+        100 is one core; ``read_mib`` and ``written_mib``
         are since the process began, and absent where the system does not tell; ``gpu_percent`` is
         the mean of all GPUs, ``gpu_mib`` the memory that these processes use.
         """
@@ -54,8 +58,10 @@ class ResourceSampler:
         at = time.perf_counter()
         seconds, self._since = at - self._since, at
         used = max(now["cpu"] - before["cpu"], 0.0)
+        if seconds < SHORTEST_S:
+            used, seconds = now["cpu"], max(now["age"], SHORTEST_S)
         found = {
-            "cpu_percent": round(100 * used / seconds, 1) if seconds > 0 else 0.0,
+            "cpu_percent": round(100 * used / seconds, 1),
             "rss_mib": round(now["rss"] / _MIB, 1),
             "pid": self.pid,
         }
@@ -72,6 +78,7 @@ class ResourceSampler:
             return None
         total: dict[str, Any] = {
             "cpu": 0.0, "rss": 0, "read": 0, "written": 0, "known_io": False, "pids": set(),
+            "age": time.time() - self._root.create_time(),
         }  # fmt: skip
         try:
             if self._root.status() == psutil.STATUS_ZOMBIE or not self._root.is_running():

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import FINAL, after_fork
+from fovflow.events import FINAL, after_fork, now, recorded_number
 from fovflow.runs.arguments import (
     check_choice,
     check_metadata,
@@ -39,12 +39,14 @@ from fovflow.runs.artifacts import (
 from fovflow.runs.session import (
     Session,
     Settings,
+    Terminated,
     Watch,
     claim,
     inside_job,
     join_job,
     join_run,
     open_session,
+    raise_terminated,
     take_over,
 )
 from fovflow.runs.store import RunFolder
@@ -130,6 +132,7 @@ class Run:
         self._tags: list[str] = []
         self._steps = 0
         self._closed = False
+        self._undo: Callable[[], None] = lambda: None
         self._said: set[str] = set()
         after_fork(self, Run._unlock)
         self.content: dict[str, Any] = {"kind": "script"}
@@ -269,6 +272,22 @@ class Run:
         self._begin(running=True)
         return True
 
+    def reopen(self, folder: RunFolder) -> None:
+        """Go on with a run that has ended; FovflowError where it is at work."""
+
+        def change(before: dict[str, Any]) -> dict[str, Any]:
+            if folder.status() not in FINAL:
+                raise FovflowError(f"the run {folder.id} is at work", remedy="wait for its end")
+            entry = {"status": "running", "time": now(), "message": "resumed"}
+            about = {"status": "running", "host": socket.gethostname(), "pid": os.getpid()}
+            return {**about, "ended": None, "history": [*before["history"], entry]}
+
+        record = folder.change(change)
+        self._open(open_session(folder, self._settings.queue()))
+        self._tags = list(record.get("tags") or [])
+        self._steps = sum(event["type"] == "metrics" for event in folder.events())
+        self._begin(running=True)
+
     @recorded
     def log_metrics(
         self,
@@ -282,7 +301,7 @@ class Run:
         Parameters
         ----------
         metrics : mapping of str to int or float
-            Infinities and NaN are recorded as null.
+            Infinities and NaN are numbers, too: ``inf``, ``-inf`` and ``nan`` in the records.
         step : int, optional
             By default the number of earlier calls: 0, 1, 2, ….
         time : float, optional
@@ -299,7 +318,11 @@ class Run:
         with self._lock:
             count, self._steps = self._steps, self._steps + 1
         self.session.write(
-            "metrics", time=at, metrics=numbers, step=given.get("step", count), elapsed_s=elapsed
+            "metrics",
+            time=at,
+            metrics={name: recorded_number(value) for name, value in numbers.items()},
+            step=given.get("step", count),
+            elapsed_s=elapsed,
         )
 
     @recorded
@@ -326,12 +349,14 @@ class Run:
     @recorded
     def save(  # noqa: PLR0917  (the order that other trackers have)
         self,
-        thing: Any,
+        thing: Any = None,
         category: str = "output",
         filetype: str | None = None,
         preserve_path: bool = False,
         name: str | None = None,
         allow_pickle: bool = False,
+        *,
+        filename: str | os.PathLike[str] | None = None,
     ) -> None:
         """Keep a file or a Python object with the run.
 
@@ -351,7 +376,10 @@ class Run:
             a number: ``loss-2.json``.
         allow_pickle : bool
             Allow pickles to be written; they are never read.
+        filename : path-like, optional
+            In place of `thing`: the file, as other trackers call it.
         """
+        thing = filename if filename is not None else thing
         check_kind(category, filetype)
         if isinstance(thing, str | os.PathLike):
             path = check_file(thing)
@@ -377,24 +405,38 @@ class Run:
         root = Path(directory)
         if not root.is_dir():
             raise FovflowError(f"there is no folder {root}", remedy="save a folder that is there")
+        bad = []
         for path in list(files_below(root, self.session.folder.path)):
             name = stored_name(path, preserve_path=preserve_path, root=root)
-            self._keep_file(check_file(path), category, filetype, name)
+            try:
+                self._keep_file(check_file(path), category, filetype, name)
+            except (FovflowError, OSError) as error:  # the others are kept
+                bad.append(str(error))
+        if bad:
+            raise FovflowError(f"{len(bad)} files of {root} are not kept", found="; ".join(bad[:3]))
 
     @recorded
     def save_all(
         self,
-        items: Iterable[str | os.PathLike[str]],
+        items: Iterable[str | os.PathLike[str]] = (),
         category: str = "output",
         filetype: str | None = None,
         preserve_path: bool = False,
+        *,
+        directory: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
-        """Keep files and folders; see `save` and `save_directory`."""
+        """Keep files and folders; see `save` and `save_directory`.
+
+        `directory`: in place of `items`, as other trackers call it.
+        """
+        items, bad = items or directory, []
         for item in [items] if isinstance(items, str | os.PathLike) else list(items):
-            if Path(item).is_dir():
-                self.save_directory(item, category, filetype, preserve_path)
-            else:
-                self.save(os.fspath(item), category, filetype, preserve_path)
+            path = Path(item)
+            keep = self.save_directory if path.is_dir() else self.save
+            if not keep(path, category, filetype, preserve_path):
+                bad.append(os.fspath(item))
+        if bad:
+            raise FovflowError("not all is kept", found=f"{', '.join(bad[:10])} are not")
 
     @recorded
     def set_folder_details(
@@ -525,10 +567,10 @@ class Run:
         if not session.owner:
             self.session.write("message", message=f"status: {status}", level="info")
             return
-        now = self.status
-        if now in FINAL and now != status:
-            raise FovflowError(f"the run has ended already: {now}")
-        if status == "running" and now == "created":
+        before = self.status
+        if before in FINAL and before != status:
+            raise FovflowError(f"the run has ended already: {before}")
+        if status == "running" and before == "created":
             if not claim(session.folder):
                 raise FovflowError("another process has taken this run over")
             session.folder.update(waiting=False)
@@ -561,6 +603,7 @@ class Run:
             self._report("close", error)
         finally:
             self._closed = True
+            self._undo()
             lost = session.journal.close()
         if lost:
             complain(f"fovflow.Run: {lost} events could not be written")
@@ -578,8 +621,10 @@ class Run:
         if ended_well:
             self.close()
             return
-        status = "terminated" if isinstance(error, KeyboardInterrupt) else "failed"
+        stopped = isinstance(error, KeyboardInterrupt | Terminated)
+        status = "terminated" if stopped else "failed"
         summary = f"{type(error).__name__}: {error}".removesuffix(": ")
+        summary = error.reason if isinstance(error, Terminated) else summary
         if self._is_active() and not self._closed:
             lines = "".join(traceback.format_exception(kind, error, trace)).splitlines()
             text = "\n".join([summary, *lines[-_TRACEBACK_LINES:]])
@@ -640,6 +685,7 @@ class Run:
         if running:
             session.folder.set_status("running")
             watch.begin()
+            self._undo = raise_terminated()
         atexit.register(self._close_at_exit)
         watch.watch_for(*self._alerts.values())
 
@@ -658,7 +704,9 @@ class Run:
     def _close_at_exit(self) -> None:
         """Close a run that nobody closed: as failed after an exception that ended the program."""
         kind = getattr(sys, "last_type", None)
-        if kind is None:
+        if kind is None and Terminated.last:
+            self.close("terminated", Terminated.last)
+        elif kind is None:
             self.close(message="closed when the program ended")
         elif issubclass(kind, KeyboardInterrupt):
             self.close("terminated", kind.__name__)

@@ -225,6 +225,49 @@ class Watch:
         stop_process(self._pid)
 
 
+_TOLD = {signal.SIGTERM: "stopped by SIGTERM", signal.SIGHUP: "stopped: the terminal was closed"}
+
+
+class Terminated(SystemExit):
+    """A signal told the process to end; its exit status is that of shells."""
+
+    last = ""
+    """What told it so; empty where nothing did."""
+
+    def __init__(self, number: int):
+        super().__init__(128 + number)
+        self.reason = Terminated.last = _TOLD[signal.Signals(number)]
+
+
+def raise_terminated() -> Callable[[], None]:
+    """Have SIGTERM, as of a cluster at its time limit, and SIGHUP raise `Terminated` from now on.
+
+    Where someone handles or ignores them already, or this is not the main thread, they are left
+    alone. Children that are forked end as they would. Returns what takes it back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    owner = os.getpid()
+
+    def handle(number: int, _: object) -> None:
+        if os.getpid() == owner:
+            raise Terminated(number)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    mine = [number for number in _TOLD if signal.getsignal(number) == signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, handle)
+
+    def undo() -> None:
+        with suppress(ValueError):  # in another thread
+            for number in mine:
+                if signal.getsignal(number) is handle:
+                    signal.signal(number, signal.SIG_DFL)
+
+    return undo
+
+
 def stop_process(pid: int) -> None:
     """Ask a process to end: this one as Ctrl-C would, another one, with its children, to terminate.
 

@@ -24,6 +24,7 @@ from fovflow.jobrecord import (
     whole,
 )
 from fovflow.records import inside, leads_out
+from fovflow.runs.assets import Asset
 from fovflow.runs.store import RunFolder, list_runs
 
 
@@ -34,8 +35,9 @@ class RunState:
     are kept; see `JobRecord.take`.
 
     `planned` has the number of jobs by rule, `jobs` the records by job and attempt, `alerts` those
-    that fired, `messages` those of the run itself, `cluster_jobs` what a cluster was given, and
-    `malformed`, by file in the run's folder, the number of lines that are no events.
+    that fired, `messages` those of the run itself, `assets` the files that scripts made or kept,
+    `cluster_jobs` what a cluster was given, and `malformed`, by file in the run's folder, the
+    number of lines that are no events.
     """
 
     def __init__(self, record: Mapping[str, Any] | None = None, *, files: bool = False):
@@ -46,6 +48,7 @@ class RunState:
         self.jobs: dict[tuple[str, int], JobRecord] = {}
         self.alerts: list[dict[str, Any]] = []
         self.messages: list[dict[str, Any]] = []
+        self.assets: list[Asset] = []
         self.cluster_jobs: list[dict[str, Any]] = []
         self.malformed: Counter[str] = Counter()
         self._files = files
@@ -91,6 +94,8 @@ class RunState:
                 self.alerts.append(dict(event))
             elif kind == "message" and job is None:
                 self.messages.append(dict(event))
+            elif kind == "artifact":
+                self.assets.append(Asset.of(event, job[0] if job else ""))
             elif kind == "cluster_job":
                 attempt, asked = whole(event["attempt"]), dict(event.get("asked") or {})
                 names = [check_place(name, attempt)[0] for name in event["jobs"]]

@@ -243,8 +243,21 @@ class RunFolder:
         return sorted(int(number) for number in numbers if number.isdecimal())
 
 
-_TEXTS = ("name", "created", "started", "ended", "host", "command", "working_directory")
-_OBJECTS = ("metadata", "jobs", "config", "workflow", "environment", "versions", "cluster")
+_TEXTS = (
+    "id", "name", "kind", "workflow_type", "description", "folder", "parent", "created", "started",
+    "ended", "host", "command", "working_directory",
+)  # fmt: skip
+_OBJECTS = (
+    "metadata",
+    "parameters",
+    "counts",
+    "jobs",
+    "config",
+    "workflow",
+    "environment",
+    "versions",
+    "cluster",
+)
 _PARTS: dict[str, type] = {
     **dict.fromkeys(_TEXTS, str),
     **dict.fromkeys(_OBJECTS, dict),
@@ -266,7 +279,8 @@ def _wrong_part(record: dict[str, Any]) -> str:
     for entry in record.get("history") or []:
         if not (isinstance(entry, dict) and moment(entry.get("time")) and "status" in entry):
             return "an entry of history without time or status"
-    return ""
+    wrong = [tag for tag in record.get("tags") or [] if not isinstance(tag, str)]
+    return f"the tag {wrong[0]!r}"[:200] if wrong else ""
 
 
 def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:

@@ -27,6 +27,7 @@ from fovflow.layout import (
     made_by_hand,
 )
 from fovflow.records import leads_out, read_yaml
+from fovflow.runs.assets import last_of, problems
 from fovflow.runs.checksums import read_list
 from fovflow.runs.manifest import (
     ACTIONS,
@@ -506,6 +507,11 @@ def _check_run(run: RunFolder, base: Path, report: Report) -> None:
         file = (run.path / place).relative_to(base).as_posix()
         lines = "line that is no event" if count == 1 else "lines that are no events"
         report.note(file, f"has {count} {lines}, as a crash or a full disk leaves them")
+    for asset, problem in problems(run.path, state.assets):
+        report.find((run.path / asset).relative_to(base).as_posix(), problem)
+    found = [asset for asset in last_of(state.assets) if asset.mode != "reference"]
+    report.files += len(found)
+    report.bytes += sum(asset.bytes or 0 for asset in found)
     for job in (job for _, job in sorted(state.jobs.items()) if job.rule):
         file = run.job_file(job.job, job.attempt).relative_to(base).as_posix()
         _check_attempt(job, content, file, report)
@@ -531,7 +537,7 @@ def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
     for first, second in [*pairwise(times), (content.get("started"), content.get("ended"))]:
         if _out_of_order(first, second):
             report.find(name, f"times out of order: {second} stands after {first}")
-    if status in FINAL and not content.get("ended"):
+    if isinstance(status, str) and status in FINAL and not content.get("ended"):
         report.find(name, f"the run is {status} without an end")
 
 
