@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fovflow.errors import ConfigError
-from fovflow.plugins import find
+from fovflow.plugins import find, load
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,9 +178,7 @@ def ratio_channel(name: str) -> int | None:
 
 def _ratio(channel: int) -> Feature:
     def function(view: Any) -> Any:
-        from fovflow.features.builtin import ratio
-
-        return ratio(view, channel)
+        return load("fovflow.features.builtin:ratio")(view, channel)
 
     description = f"Sum of the corrected intensity over that of channel {channel}."
     return Feature(ratio_name(channel), "fl", "1", description, function)
