@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fovflow.config.features import ratio_channel
+from fovflow.config.features import plotted_intensity, ratio_channel
 from fovflow.errors import ConfigError
 from fovflow.features import get_extractor
 
@@ -94,3 +94,8 @@ def test_a_ratio_to_a_channel_that_is_not_extracted_is_refused():
     assert [ratio_channel(n) for n in ("ratio_to_3", "ratio_to_", "ratio_to_03", "area")] == [
         3, None, None, None,
     ]  # fmt: skip
+
+
+def test_a_ratio_is_no_intensity_to_plot():
+    assert plotted_intensity(["ratio_to_1", "intensity_cv"]) is None
+    assert plotted_intensity(["ratio_to_1", "intensity_median"]) == "intensity_median"

@@ -159,7 +159,8 @@ def plotted_intensity(features: Sequence[str]) -> str | None:
     """Return the feature to plot: the total intensity, else the first that is an intensity."""
     if "intensity_total" in features:
         return "intensity_total"
-    return next((name for name in features if name not in NO_INTENSITY), None)
+    others = (name for name in features if ratio_channel(name) is None)
+    return next((name for name in others if name not in NO_INTENSITY), None)
 
 
 _RATIO = "ratio_to_"
@@ -174,6 +175,17 @@ def ratio_channel(name: str) -> int | None:
     """Return the channel that a feature is the ratio to; None for other features."""
     index = name.removeprefix(_RATIO)
     return int(index) if index != name and index.isdecimal() and str(int(index)) == index else None
+
+
+def check_ratios(names: Sequence[str], channels: Sequence[int]) -> None:
+    """Raise ConfigError if a ratio is to a channel other than the fluorescence channels given."""
+    for name in names:
+        if (other := ratio_channel(name)) is not None and other not in channels:
+            raise ConfigError(
+                f"extract.features.fl: {name} needs the fluorescence channel {other}",
+                found=", ".join(map(str, channels)) or "none",
+                remedy="name a channel that is extracted",
+            )
 
 
 def _ratio(channel: int) -> Feature:

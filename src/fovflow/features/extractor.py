@@ -13,8 +13,8 @@ from fovflow.config.features import (
     DEFAULT_FEATURES,
     Feature,
     Kind,
+    check_ratios,
     choose_features,
-    ratio_channel,
     ratio_name,
 )
 from fovflow.errors import ConfigError, FovflowError
@@ -315,13 +315,7 @@ def get_extractor(
         if not right:
             raise ConfigError(f"extract: {key} is out of its range", remedy=f"give {allowed}")
     chosen = choose_features(features)
-    for feature in chosen["fl"]:
-        if (other := ratio_channel(feature.name)) is not None and other not in channels:
-            raise ConfigError(
-                f"extract.features.fl: {feature.name} needs the fluorescence channel {other}",
-                found=", ".join(map(str, channels)) or "none",
-                remedy="name a channel that is extracted",
-            )
+    check_ratios([feature.name for feature in chosen["fl"]], channels)
     return Extractor(
         fov=int(fov),
         pc=pc,
