@@ -113,6 +113,30 @@ class FovResult:
         """Return the links between detections as a pandas.DataFrame."""
         return self.table("tracks")
 
+    def cells(self) -> Any:
+        """Return the cells as a pandas.DataFrame, one row each; see `fovflow.features.cell_table`.
+
+        It is made of the traces, with a person's verdicts where there are any, and of the links,
+        where there are any: without them no parents are known, and motion is not freed of drift.
+        """
+        import pandas as pd
+
+        from fovflow.features import cell_table
+
+        try:
+            links = self.tracks()
+        except FovflowError:  # results of another program
+            links = None
+        size = self.metadata.get("size")
+        table = cell_table(
+            self.traces(),
+            shape=(size["height"], size["width"]) if size else None,
+            pixel_um=self.metadata.get("pixel_um"),
+            time_units=self.metadata.get("time_units", "min"),
+            links=links,
+        )
+        return pd.DataFrame(table)
+
     def output(self, step: str, name: str | None = None) -> Path:
         """Return the path of a user step's output; `name` is needed where there are several."""
         file = _only(self.outputs.get(step, {}), name)
@@ -237,6 +261,13 @@ class Results:
         if not tables:
             return pd.DataFrame()
         return pd.concat(tables, ignore_index=True)
+
+    def cells(self) -> Any:
+        """Return the cells of all FOVs that have traces, as one pandas.DataFrame."""
+        import pandas as pd
+
+        tables = [fov.cells() for fov in self.fovs.values() if fov.traces_path is not None]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     @property
     def samples(self) -> Any:

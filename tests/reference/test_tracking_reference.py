@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from tracking.scenes import drawn
 
+from fovflow.tracking.confidence import TABLES
+from fovflow.tracking.divisions import COEFFICIENTS
 from reference import tracking
 from reference.assignment import assign
 from reference.detections import detections, overlaps
@@ -72,6 +74,10 @@ def test_an_empty_frame_ends_everything():
     assert not tracking.track_classic(seg)[0][1:].any()
 
 
+def likely(margin, kind="overlap"):
+    return float(np.interp(margin, *TABLES[kind]))
+
+
 def links(*frames, pixel_um=1.0, **params):
     return tracking.track_stack(np.stack(frames), pixel_um=pixel_um, **params)
 
@@ -86,7 +92,7 @@ def test_a_gap_is_closed_and_weighs_less():
     assert labeled[3].max() == 1
     assert columns(table, "cell", "frame", "previous_frame", "gap") == [(1, 0, -1, 0), (1, 3, 0, 2)]
     assert table["iou"][1] == pytest.approx(80 / 120)
-    assert table["confidence"][1] == pytest.approx(80 / 120 * 0.81)
+    assert table["confidence"][1] == pytest.approx(likely(80 / 120 * 0.81))
     assert table["distance_px"][1] == pytest.approx(2)
 
 
@@ -100,7 +106,7 @@ def test_a_jump_is_linked_by_distance():
     labeled, table = links(drawn((20, 10, 10, 10)), drawn((20, 22, 10, 10)), drift=False)
     assert labeled[1].max() == 1
     assert table["iou"][1] == 0
-    assert table["confidence"][1] == pytest.approx(0.1 * (1 - 12 / 20))
+    assert table["confidence"][1] == pytest.approx(likely(1 - 12 / 20, "distance"))
     labeled, _ = links(drawn((20, 10, 10, 10)), drawn((20, 30, 10, 10)), drift=False)
     assert labeled[1].max() == 2
 
@@ -128,8 +134,9 @@ def test_a_division_ends_the_parent_and_starts_two_cells():
         (3, 1, 1),
         (3, 2, 0),
     ]
-    # Common pixels 9 * 12 + 9 * 12 of 240 + 120 + 120 - 216.
-    assert table["confidence"][1] == pytest.approx(216 / 264)
+    # Both daughters have half of the parent's area, and their middle is where it is.
+    z = COEFFICIENTS["one"] + COEFFICIENTS["larger"] * np.log(0.5)
+    assert table["confidence"][1] == pytest.approx(1 / (1 + np.exp(-z)), abs=0.02)
     assert table["iou"][1] == pytest.approx(108 / 252)
     off, _ = links(drawn(parent), drawn(*daughters), drawn(*daughters), divisions=False)
     assert off.max() == 2

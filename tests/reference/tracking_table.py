@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import count
 
 from reference.detections import Detection
@@ -53,21 +52,18 @@ def row(
         ),
         "split": split(tracker, detection, born),
     }
-    previous, confidence = None, math.nan
+    link = tracker.before.get(detection)
     if detection in born:
-        previous, confidence = born[detection].parent, born[detection].score
+        previous, confidence = born[detection].parent, born[detection].probability
         row["parent"] = cell[previous]
-    elif detection in tracker.before:
-        previous, confidence = (
-            tracker.before[detection].source,
-            tracker.before[detection].confidence,
-        )
-    if previous is None:
+    elif link is not None:
+        previous, confidence = link.source, link.confidence
+    else:
         return row
     return row | {
         "previous_frame": previous.frame,
         "gap": detection.frame - previous.frame - 1,
-        "iou": tracker.iou(previous, detection),
+        "iou": link.iou if link is not None else tracker.iou(previous, detection),
         "confidence": confidence,
         "distance_px": tracker.apart(previous, detection),
     }

@@ -2,21 +2,28 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tracking.scenes import boxes, drop, ids_at, rows_of, walking_discs
+from tracking.scenes import boxes, disc, drop, ids_at, rows_of, walking_discs
 
 from fovflow.errors import ConfigError
 from fovflow.tracking import get_tracker, track_stack
+from fovflow.tracking.confidence import TABLES, probability
+from fovflow.tracking.motion import Motion
 
 
 def track(stack, **params):
     return track_stack(stack, method="iou", **{"pixel_um": 1.0, "max_distance_um": 12.0, **params})
 
 
+def likely(margin, kind="overlap"):
+    """Return the confidence of a link of this margin."""
+    return float(probability(np.array([margin]), kind)[0])
+
+
 def test_iou_confidence_and_distance_of_a_plain_link():
     stack = boxes({1: (10, 10, 10, 10)}, {1: (10, 15, 10, 10)})
     _, links = track(stack)
     assert links["iou"][1] == pytest.approx(50 / 150)
-    assert links["confidence"][1] == pytest.approx(50 / 150)
+    assert links["confidence"][1] == pytest.approx(likely(50 / 150))
     assert links["distance_px"][1] == 5
     assert links["previous_frame"].tolist() == [-1, 0]
     assert np.isnan([links[name][0] for name in ("iou", "confidence", "distance_px")]).all()
@@ -28,7 +35,7 @@ def test_the_best_sum_wins_over_the_best_pair():
     assert ids_at(labeled, (1, 5, 6), (1, 5, 20)) == [1, 2]
     # IoU 6/15 and 4/16; without either link: 2-1 alone, 5/16, or the other link alone.
     assert links["confidence"][links["frame"] == 1] == pytest.approx(
-        [6 / 15 + 4 / 16 - 5 / 16, 6 / 15 + 4 / 16 - 6 / 15]
+        [likely(6 / 15 + 4 / 16 - 5 / 16), likely(6 / 15 + 4 / 16 - 6 / 15)]
     )
 
 
@@ -59,7 +66,7 @@ def test_a_gap_is_closed_up_to_max_gap(missed):
         assert links["cell"].tolist() == ([1, 1] if missed <= max_gap else [1, 2])
     assert links["gap"].tolist() == [0, missed]
     assert links["previous_frame"].tolist() == [-1, 0]
-    assert links["confidence"][1] == pytest.approx(0.9**missed)
+    assert links["confidence"][1] == pytest.approx(likely(0.9**missed))
 
 
 def test_a_frame_that_was_not_acquired_is_no_gap():
@@ -99,7 +106,7 @@ def test_a_jump_without_overlap_is_linked_up_to_the_distance():
     _, links = track(stack)
     assert links["cell"].tolist() == [1, 1]
     assert links["iou"][1] == 0
-    assert links["confidence"][1] == pytest.approx(0.1 * (1 - 10 / 12))
+    assert links["confidence"][1] == pytest.approx(likely(1 - 10 / 12, "distance"))
     for wrong in ({"max_distance_um": 10.0}, {"max_distance_um": 0.0}, {"pixel_um": 2.0}):
         assert track(stack, **wrong)[1]["cell"].tolist() == [1, 2]
     smaller = boxes({1: (10, 10, 8, 8)}, {1: (10, 20, 4, 7)})
@@ -201,6 +208,77 @@ def test_cells_that_move_fast_are_looked_for_farther():
     cells = [track(movie(s), max_distance_um=60.0, drift=False)[1]["cell"].max() for s in (8, 0)]
     assert cells == [6, 7]
     assert track(movie(8), max_distance_um=29.0, drift=False)[1]["cell"].max() == 7
+
+
+def walkers(rng, keep, n=60, side=420, frames=24, step=18.0, radius=11):
+    """Return masks of fast cells, ids 1..n: each step keeps the share `keep` of the one before."""
+    place = rng.uniform(0, side, (n, 2))
+    velocity = rng.normal(0, step / np.sqrt(2), (n, 2))
+    stack = np.zeros((frames, side, side), np.uint16)
+    for frame in stack:
+        for label, (y, x) in enumerate(place, start=1):
+            disc(frame, y, x, radius * (0.75 + 0.25 * label / n), label)
+        fresh = rng.normal(0, step / np.sqrt(2), (n, 2))
+        velocity = keep * velocity + np.sqrt(1 - keep**2) * fresh
+        place = (place + velocity) % side
+    return stack
+
+
+def right_links(stack):
+    """Return the share of links, from frame 4 on, within one true cell."""
+    _, links = track(stack, max_distance_um=60.0, divisions=False)
+    known = (links["previous_frame"] >= 4) & (links["gap"] == 0)
+    before = np.flatnonzero(known) - 1
+    return (links["label"][known] == links["label"][before]).mean()
+
+
+def test_fast_cells_are_found_where_their_motion_leads():
+    keeping, jumping = (
+        np.mean([right_links(walkers(np.random.default_rng(seed), keep)) for seed in range(2)])
+        for keep in (0.9, 0.0)
+    )
+    assert keeping > 0.9  # by overlap and distance from where they were 0.81
+    assert jumping > 0.8  # no motion is made up: 0.79 likewise
+
+
+def test_motion_is_learned_from_the_movie():
+    rng = np.random.default_rng(1)
+    before = rng.normal(0, 10, (2, 400))
+    motion, still = Motion(), Motion()
+    motion.update(before, 0.7 * before + rng.normal(0, 3, before.shape), np.full(400, 20.0))
+    still.update(before, rng.normal(0, 3, before.shape), np.full(400, 20.0))
+    assert motion.kept == pytest.approx(0.7, abs=0.05)
+    assert still.kept == pytest.approx(0, abs=0.05)
+    slow, fast, unknown = (3.0, 3.0), (30.0, -20.0), (np.nan, np.nan)
+    ahead = motion.ahead(np.array([slow, fast, unknown]).T, np.full(3, 20.0), 0)
+    assert ahead.T.tolist() == [[0, 0], np.rint(motion.kept * np.array(fast)).tolist(), [0, 0]]
+    after_gap = motion.ahead(np.array([fast]).T, np.full(1, 20.0), 1)
+    share = motion.kept + motion.kept**2
+    assert after_gap.T.tolist() == [np.rint(share * np.array(fast)).tolist()]
+    assert Motion().kept == 0
+
+
+def test_confidence_rises_with_the_margin_and_is_a_probability():
+    for kind in TABLES:
+        said = probability(np.linspace(0, 1, 101), kind)
+        assert (np.diff(said) >= 0).all()
+        assert 0 < said[0] < said[-1] < 1
+
+
+def test_confidence_is_how_often_links_are_right():
+    """Over movies in which cells jump at random among each other."""
+    said, right = [], []
+    for seed in range(4):
+        stack = walkers(np.random.default_rng(10 + seed), 0.6, n=70, step=13.0)
+        _, links = track(stack, max_distance_um=60.0, divisions=False)
+        known = links["previous_frame"] >= 0
+        said.append(links["confidence"][known])
+        before = np.flatnonzero(known) - 1
+        right.append(links["label"][known] == links["label"][before])
+    said, right = np.concatenate(said), np.concatenate(right)
+    sure = said >= 0.9
+    assert abs(said[sure].mean() - right[sure].mean()) < 0.03
+    assert right[~sure].mean() < right[sure].mean()
 
 
 def test_a_vanished_cell_over_which_another_moves_is_no_merge():

@@ -64,7 +64,7 @@ def test_unknown_parameters_are_told(method):
 
 
 def test_a_method_that_needs_it_asks_for_the_pixel_size(method):
-    assert TRACKERS[method].revision == {"classic": 1, "iou": 2, "laptrack": 1}[method]
+    assert TRACKERS[method].revision == {"classic": 1, "iou": 3, "laptrack": 1}[method]
     if TRACKERS[method].needs_pixel_size:
         with pytest.raises(ConfigError, match="pixel size"):
             get_tracker(method)

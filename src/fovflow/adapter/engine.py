@@ -121,6 +121,17 @@ _ELSEWHERE = frozenset(
 )
 
 
+def check_configured(arguments: Sequence[str]) -> None:
+    """Raise ConfigError where neither this folder nor the arguments name a configuration."""
+    if not {word.split("=")[0] for word in arguments} & _ELSEWHERE and not CONFIG.is_file():
+        raise ConfigError(
+            "there is no configuration here",
+            found=f"no {CONFIG} in {Path.cwd()}",
+            remedy="go to the project's folder, name a file with --configfile, or make one with "
+            "fovflow init",
+        )
+
+
 def snakemake_command(arguments: Sequence[str]) -> list[str]:
     """Return the command line that runs Snakemake on this package's workflow.
 
@@ -140,13 +151,6 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
                 found=word,
                 remedy=f"give a file with --configfile {word}, a key as --config outdir=elsewhere",
             )
-    if not {word.split("=")[0] for word in given} & _ELSEWHERE and not CONFIG.is_file():
-        raise ConfigError(
-            "there is no configuration here",
-            found=f"no {CONFIG} in {Path.cwd()}",
-            remedy="go to the project's folder, name a file with --configfile, or make one with "
-            "fovflow init",
-        )
     chooses = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--unlock")
     if not any(item.split("=")[0] in chooses or item[:2] in ("-c", "-j") for item in given):
         given = ["--cores", "all", *given]

@@ -41,9 +41,10 @@ if TYPE_CHECKING:
 )
 def run(rest: list[str]) -> int:
     """Run Snakemake; return 0, or 1 if anything failed."""
-    from fovflow.adapter.engine import snakemake_command
+    from fovflow.adapter.engine import check_configured, snakemake_command
     from fovflow.adapter.interrupts import interrupts_blocked
 
+    check_configured(rest)
     environment = os.environ.copy()
     if not {word.split("=")[0] for word in rest} & _ASK_FOR_LINES:
         rest = ["--quiet", "host", *rest]
@@ -99,8 +100,9 @@ _REASONS = (
 )
 def why(json: bool, rest: list[str]) -> int:
     """Print what would run; return 1 if that cannot be told."""
-    from fovflow.adapter.engine import snakemake_command
+    from fovflow.adapter.engine import check_configured, snakemake_command
 
+    check_configured(rest)
     words = snakemake_command(["--dry-run", "--nocolor", "--quiet", "host", *rest])
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:

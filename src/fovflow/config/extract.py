@@ -20,14 +20,16 @@ class FeaturesConfig(Section):
         description="Features of the phase-contrast channel: area (px), aspect_ratio, circularity, "
         "perimeter (px), eccentricity, orientation (degrees), major_axis (px), minor_axis (px), "
         "equivalent_diameter (px), extent, convex_area (px), solidity, phase_mean (counts), "
-        "phase_std (counts), sharpness, or a plug-in's.",
+        "phase_std (counts), sharpness, edge_distance (px), phase_gradient (counts), "
+        "phase_entropy, or a plug-in's.",
     )
     fl: tuple[str, ...] = Field(
         DEFAULT_FEATURES["fl"],
         description="Features of each fluorescence channel: intensity_total, intensity_mean, "
         "intensity_median, intensity_min, intensity_max, intensity_std, raw_total, raw_mean, "
         "background_mean (all in counts), saturated_fraction, invalid_fraction, intensity_px "
-        "(px), or a plug-in's.",
+        "(px), intensity_cv, intensity_skewness, intensity_entropy, rim_ratio, ratio_to_2 (or "
+        "another channel: ratio of the sums, as for FRET), or a plug-in's.",
     )
 
     @field_validator("pc", "fl")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fovflow.errors import ConfigError
-from fovflow.plugins import find
+from fovflow.plugins import find, load
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,12 +102,19 @@ _BUILTIN = (
         "Mean squared difference of neighbouring phase pixels over the squared mean; falls out of "
         "focus.",
     ),
+    _builtin("pc", "edge_distance", "px", "Bounding box to the nearest edge.", integer=True),
+    _builtin("pc", "phase_gradient", "counts", "Mean length of the gradient of the phase frame."),
+    _builtin("pc", "phase_entropy", "1", "Entropy of the phase-contrast counts, in bits."),
     _builtin("fl", "intensity_total", "counts", "Sum of the background-corrected intensity."),
     _builtin("fl", "intensity_mean", "counts", "Mean of the background-corrected intensity."),
     _builtin("fl", "intensity_median", "counts", "Median of the background-corrected intensity."),
     _builtin("fl", "intensity_min", "counts", "Least background-corrected intensity."),
     _builtin("fl", "intensity_max", "counts", "Greatest background-corrected intensity."),
     _builtin("fl", "intensity_std", "counts", "Standard deviation of the corrected intensity."),
+    _builtin("fl", "intensity_cv", "1", "Standard deviation over the size of the mean."),
+    _builtin("fl", "intensity_skewness", "1", "Third standardized moment of the intensity."),
+    _builtin("fl", "intensity_entropy", "1", "Entropy of the corrected intensity, in bits."),
+    _builtin("fl", "rim_ratio", "1", "Mean of the outermost pixels over the cell's mean."),
     _builtin("fl", "raw_total", "counts", "Sum of the raw counts."),
     _builtin("fl", "raw_mean", "counts", "Mean of the raw counts."),
     _builtin("fl", "background_mean", "counts", "Mean of the background under the cell."),
@@ -135,7 +142,16 @@ DEFAULT_FEATURES: dict[str, tuple[str, ...]] = {
 
 
 NO_INTENSITY = frozenset(
-    {"background_mean", "saturated_fraction", "invalid_fraction", "intensity_px"}
+    {
+        "background_mean",
+        "saturated_fraction",
+        "invalid_fraction",
+        "intensity_px",
+        "intensity_cv",
+        "intensity_skewness",
+        "intensity_entropy",
+        "rim_ratio",
+    }
 )
 
 
@@ -143,7 +159,41 @@ def plotted_intensity(features: Sequence[str]) -> str | None:
     """Return the feature to plot: the total intensity, else the first that is an intensity."""
     if "intensity_total" in features:
         return "intensity_total"
-    return next((name for name in features if name not in NO_INTENSITY), None)
+    others = (name for name in features if ratio_channel(name) is None)
+    return next((name for name in others if name not in NO_INTENSITY), None)
+
+
+_RATIO = "ratio_to_"
+
+
+def ratio_name(channel: int) -> str:
+    """Return the name of the feature that is the ratio to another channel."""
+    return f"{_RATIO}{channel}"
+
+
+def ratio_channel(name: str) -> int | None:
+    """Return the channel that a feature is the ratio to; None for other features."""
+    index = name.removeprefix(_RATIO)
+    return int(index) if index != name and index.isdecimal() and str(int(index)) == index else None
+
+
+def check_ratios(names: Sequence[str], channels: Sequence[int]) -> None:
+    """Raise ConfigError if a ratio is to a channel other than the fluorescence channels given."""
+    for name in names:
+        if (other := ratio_channel(name)) is not None and other not in channels:
+            raise ConfigError(
+                f"extract.features.fl: {name} needs the fluorescence channel {other}",
+                found=", ".join(map(str, channels)) or "none",
+                remedy="name a channel that is extracted",
+            )
+
+
+def _ratio(channel: int) -> Feature:
+    def function(view: Any) -> Any:
+        return load("fovflow.features.builtin:ratio")(view, channel)
+
+    description = f"Sum of the corrected intensity over that of channel {channel}."
+    return Feature(ratio_name(channel), "fl", "1", description, function)
 
 
 def find_features(kind: Kind, names: Sequence[str]) -> tuple[Feature, ...]:
@@ -155,9 +205,10 @@ def find_features(kind: Kind, names: Sequence[str]) -> tuple[Feature, ...]:
         If there is no such feature, if it is of the other kind, stands twice, or if the plug-in
         does not bring a `Feature` of that name.
     """
-    found = []
+    found: list[Feature] = []
     for name in names:
-        feature = find("features", name, FEATURES)
+        other = ratio_channel(name)
+        feature = find("features", name, FEATURES) if other is None else _ratio(other)
         if not isinstance(feature, Feature) or feature.name != name:
             raise ConfigError(
                 f"the plug-in {name!r} brings no feature of that name",
@@ -169,7 +220,7 @@ def find_features(kind: Kind, names: Sequence[str]) -> tuple[Feature, ...]:
                 f"extract.features.{kind}: {name!r} is a feature of the other channel kind",
                 remedy=f"name it under extract.features.{feature.kind}",
             )
-        if feature in found:
+        if feature.name in [each.name for each in found]:
             raise ConfigError(
                 f"extract.features.{kind}: {name!r} stands twice", remedy="name it once"
             )

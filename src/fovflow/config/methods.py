@@ -331,7 +331,7 @@ TRACKERS = Registry(
     "trackers",
     {
         "classic": Method("fovflow.tracking.classic:ClassicTracker", ClassicTrack, False, 1),
-        "iou": Method("fovflow.tracking.iou:IouTracker", IouTrack, True, 2),
+        "iou": Method("fovflow.tracking.iou:IouTracker", IouTrack, True, 3),
         "laptrack": Method("fovflow.tracking.laptrack:LapTracker", LaptrackTrack, True, 1),
     },
     Sentences(

@@ -15,6 +15,7 @@ from fovflow.features.extractor import (
     get_extractor,
     measure_frames,
 )
+from fovflow.features.tracks import cell_table
 from fovflow.features.views import Cell
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Extractor",
     "FEATURES",
     "Feature",
+    "cell_table",
     "choose_features",
     "extract_traces",
     "find_features",

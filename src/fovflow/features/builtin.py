@@ -5,12 +5,15 @@ from __future__ import annotations
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fovflow.features.cells import Cells
-from fovflow.features.views import FluorescenceCells, PhaseCells
+from fovflow.features.cells import Cells, Groups
+from fovflow.features.tracks import edge_distance as distance_to_edge
+from fovflow.features.views import FluorescenceCells, PhaseCells, eroded
 from fovflow.labels import FloatArray
 
 _PIXEL = 1 / 12  # second moment of a unit square
+_BINS = 32
 
 
 area = attrgetter("cells.area")
@@ -114,6 +117,40 @@ def sharpness(view: PhaseCells) -> FloatArray:
     return np.asarray(squares / np.where(pairs > 0, pairs, np.nan) / mean**2)
 
 
+def edge_distance(view: PhaseCells) -> NDArray[np.int64]:
+    """Return the pixels between the bounding box and the nearest edge of the frame."""
+    return distance_to_edge(view.cells.box, view.cells.shape)
+
+
+def phase_gradient(view: PhaseCells) -> FloatArray:
+    """Return the mean length of the gradient, of differences to the right and below."""
+    if np.isnan(view.counts).all():
+        return np.full(len(view.cells), np.nan)
+    square = np.zeros(view.counts.size)
+    for step in (view.steps_right(), view.steps_down()):
+        square += np.where(np.isfinite(step), step, 0.0) ** 2
+    total = view.cells.pixels.sum(np.sqrt(square))
+    return total / np.where(view.groups.size > 0, view.groups.size, np.nan)
+
+
+def phase_entropy(view: PhaseCells) -> FloatArray:
+    """Return the entropy of the phase counts of each cell in bits."""
+    if np.isnan(view.counts).all():
+        return np.full(len(view.cells), np.nan)
+    return _entropy(view.values, view.groups)
+
+
+def _entropy(values: FloatArray, groups: Groups) -> FloatArray:
+    """Return the entropy of each group's histogram of 32 bins from its least to greatest value."""
+    low, high = groups.spread(groups.min(values)), groups.spread(groups.max(values))
+    width = np.where(high > low, high - low, 1.0)
+    step = np.minimum((values - low) / width * _BINS, _BINS - 1).astype(np.int64)
+    cell = groups.spread(np.arange(groups.size.size))
+    count = np.bincount(cell * _BINS + step, minlength=groups.size.size * _BINS)
+    share = count.reshape(-1, _BINS) / np.where(groups.size > 0, groups.size, np.nan)[:, None]
+    return np.asarray(-(share * np.log2(np.where(share == 0, 1.0, share))).sum(axis=1) + 0.0)
+
+
 intensity_total, intensity_mean = attrgetter("total"), attrgetter("mean")
 """Return sum and mean of the intensities."""
 
@@ -136,6 +173,51 @@ def intensity_max(view: FluorescenceCells) -> FloatArray:
 def intensity_std(view: FluorescenceCells) -> FloatArray:
     """Return the standard deviation of the intensities, ddof = 0."""
     return view.groups.std(view.values, view.mean)
+
+
+def intensity_cv(view: FluorescenceCells) -> FloatArray:
+    """Return the standard deviation over the size of the mean; 0 where all are equal."""
+    spread = intensity_std(view)
+    return np.where(spread == 0, 0.0, spread / np.abs(view.mean))
+
+
+def intensity_skewness(view: FluorescenceCells) -> FloatArray:
+    """Return the third standardized moment of the intensities; 0 where all are equal."""
+    spread = intensity_std(view)
+    third = view.groups.mean((view.values - view.groups.spread(view.mean)) ** 3)
+    return np.where(spread == 0, 0.0, third / spread**3)
+
+
+def intensity_entropy(view: FluorescenceCells) -> FloatArray:
+    """Return the entropy of the intensities of each cell in bits."""
+    return _entropy(view.values, view.groups)
+
+
+def rim_ratio(view: FluorescenceCells) -> FloatArray:
+    """Return the mean of the pixels with a neighbour outside the cell over that of all."""
+    inner = np.zeros(view.cells.shape, bool).reshape(-1)
+    inner[view.cells.flat[eroded(view.cells, 1)]] = True
+    rim = ~inner[view.flat]
+    mean = Groups(view.groups.count(rim)).mean(view.values[rim])
+    none = ~np.isfinite(mean) & (view.groups.size > 0)
+    return np.where(none, 1.0, mean / view.mean)
+
+
+def ratio(view: FluorescenceCells, channel: int) -> FloatArray:
+    """Return the sum of the intensities over that of another channel, of pixels valid in both.
+
+    NaN where the other one's sum is not above 0, as where all of it is background.
+    """
+    other = view.beside.get(channel)
+    if other is None:
+        return np.full(len(view.cells), np.nan)
+    sums = []
+    for one, another in ((view, other), (other, view)):
+        valid = np.zeros(one.cells.shape, bool).reshape(-1)
+        valid[another.flat] = True
+        held = valid[one.flat]
+        sums.append(Groups(one.groups.count(held)).sum(one.values[held]))
+    return np.where(sums[1] > 0, sums[0] / sums[1], np.nan)
 
 
 raw_total = attrgetter("raw_total")

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fovflow.config.features import DEFAULT_FEATURES, Feature, Kind, choose_features
+from fovflow.config.features import (
+    DEFAULT_FEATURES,
+    Feature,
+    Kind,
+    check_ratios,
+    choose_features,
+    ratio_name,
+)
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.features.cells import CellFinder, Cells
 from fovflow.features.views import FluorescenceCells, PhaseCells, Region, evaluate
@@ -157,13 +164,17 @@ class Extractor:
     def _dtypes(self) -> dict[str, type]:
         measured: dict[str, type] = {}
         for kind, channel in self._channels():
-            for feature in self.features[kind]:
+            for feature in self._of_channel(kind, channel):
                 measured[f"{feature.name}_ch_{channel}"] = feature.dtype
         return {**_LEADING, **measured, **_TRAILING}
 
     def _channels(self) -> list[tuple[Kind, int]]:
         phase: list[tuple[Kind, int]] = [] if self.pc is None else [("pc", self.pc)]
         return [*phase, *(("fl", channel) for channel in self.fl)]
+
+    def _of_channel(self, kind: Kind, channel: int) -> list[Feature]:
+        """Return the features of a channel: it has no ratio to itself."""
+        return [each for each in self.features[kind] if each.name != ratio_name(channel)]
 
     def _check(
         self,
@@ -204,24 +215,25 @@ class Extractor:
             "position_x_um": x * self.pixel_um, "position_y_um": y * self.pixel_um,
             "area_um2": cells.area * self.pixel_um**2,
         }  # fmt: skip
+        views: dict[int, FluorescenceCells] = {}
         region = Region(cells, self.erosion_px) if self.fl else None
-        for kind, channel in self._channels():
-            view: PhaseCells | FluorescenceCells
-            pair = channels[channel] if kind == "fl" else None
-            if region is None or kind == "pc":
-                view = PhaseCells(cells, phase)
-            elif pair is None:
-                for feature in self.features[kind]:
-                    empty = np.nan if feature.dtype is np.float64 else 0
-                    rows[f"{feature.name}_ch_{channel}"] = np.full(n, empty, feature.dtype)
-                continue
-            else:
-                level = self.saturation
-                if isinstance(level, Mapping):
-                    level = level.get(channel)
+        for channel in self.fl:
+            pair, level = channels[channel], self.saturation
+            if isinstance(level, Mapping):
+                level = level.get(channel)
+            if region is not None and pair is not None:
                 view = FluorescenceCells(region, *pair, self.background_weight, level)
-            for feature in self.features[kind]:
-                rows[f"{feature.name}_ch_{channel}"] = evaluate(feature, view)
+                views[channel], view.beside = view, views
+        for feature in self.features["pc"] if self.pc is not None else ():
+            rows[f"{feature.name}_ch_{self.pc}"] = evaluate(feature, PhaseCells(cells, phase))
+        for channel in self.fl:
+            for feature in self._of_channel("fl", channel):
+                name = f"{feature.name}_ch_{channel}"
+                if channel in views:
+                    rows[name] = evaluate(feature, views[channel])
+                else:
+                    empty = np.nan if feature.dtype is np.float64 else 0
+                    rows[name] = np.full(n, empty, feature.dtype)
         return rows
 
 
@@ -302,11 +314,13 @@ def get_extractor(
     ):  # fmt: skip
         if not right:
             raise ConfigError(f"extract: {key} is out of its range", remedy=f"give {allowed}")
+    chosen = choose_features(features)
+    check_ratios([feature.name for feature in chosen["fl"]], channels)
     return Extractor(
         fov=int(fov),
         pc=pc,
         fl=channels,
-        features=choose_features(features),
+        features=chosen,
         time=seconds,
         pixel_um=np.nan if pixel_um is None else pixel_um,
         erosion_px=int(erosion_px),

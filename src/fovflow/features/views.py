@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -98,7 +99,7 @@ class Region:
     def __init__(self, cells: Cells, erosion_px: int):
         self.cells = cells
         if erosion_px:
-            keep = _eroded(cells, erosion_px)
+            keep = eroded(cells, erosion_px)
             self.flat = cells.flat[keep]
             self.groups = Groups(cells.pixels.count(keep))
         else:
@@ -106,7 +107,7 @@ class Region:
             self.groups = cells.pixels
 
 
-def _eroded(cells: Cells, radius: int) -> BoolArray:
+def eroded(cells: Cells, radius: int) -> BoolArray:
     """Tell for each pixel, cell by cell, whether the disk around it lies in the cell."""
     import cv2
 
@@ -134,6 +135,7 @@ class FluorescenceCells:
 
     Kept are `flat`, the indices of the region's finite pixels in the flattened frame, cell by
     cell, their counts in `raw` and `corrected`, and in `groups` which of them belong to which cell.
+    `beside` holds the channels that were recorded in the same frame, by index.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class FluorescenceCells:
             saturation = float(np.iinfo(raw.dtype).max) if known else np.nan
         self.saturation = saturation
         self._weight = background_weight
+        self.beside: Mapping[int, FluorescenceCells] = {}
         self.flat, self.groups = region.flat, region.groups
         self.raw = gather(raw, self.flat, np.float64)
         self.corrected: FloatArray | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fovflow.config.features import plotted_intensity
+from fovflow.config.features import check_ratios, plotted_intensity
 from fovflow.config.methods import (
     CORRECTORS,
     EXTRACT_REVISION,
@@ -110,6 +110,7 @@ def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
 
 
 def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
+    check_ratios(config.extract.features.fl, plan.fl)
     return {
         "arguments": {
             **config.extract.model_dump(),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,32 +13,39 @@ from fovflow.labels import BoolArray, FloatArray, IntArray
 from fovflow.tracking.linking import COVERED, KeptFrame
 from fovflow.tracking.overlaps import FrameObjects, overlaps
 
-NEAR = 1.0
-"""Largest distance of a new object from a possible parent, in diameters of the parent."""
-AREA_SUM = (0.6, 1.6)
-"""Allowed ratio of the daughters' areas together to the parent's."""
-LARGEST = 0.85
-"""Largest ratio of a daughter's area to the parent's."""
-SYMMETRY = 0.4
-"""Least ratio of the smaller to the larger daughter."""
-MIDDLE = 0.25
-"""Largest distance of the middle between the daughters from the parent, in its diameters."""
+NEAR = 1.5
+"""Largest distance of a daughter from its parent, in the parent's diameters."""
 APART = 0.35
-"""Least distance between the daughters, in diameters of the parent; half discs have 0.42."""
+"""Least distance between the daughters, in the parent's diameters; half discs have 0.42."""
+MIDDLE = 0.5
+"""Largest distance of the middle between the daughters from the parent, in its diameters."""
+STAYS = 0.45
+"""Distance of the middle from the parent, in that of the daughters, from which one stays there."""
+RECENT = 5
+"""Detections of a cell whose median area is its usual one: it shrinks just before it divides."""
 LEAST_HISTORY = 3
 """Detections that a cell must have had for its merge into another to count."""
+COEFFICIENTS = {
+    "one": 2.26,
+    "sum": -5.46,
+    "symmetry": 5.16,
+    "middle": -5.16,
+    "larger": -2.93,
+    "late": -2.0,
+}
+"""Of the logistic model of a division, see `terms`; fitted by `benchmarks/calibrate.py`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A new object near, or in, the mask that a cell had before; both as detections."""
+class Origin:
+    """A new object in the mask that a cell had before; both as detections."""
 
-    parent: int
+    earlier: int
     newborn: int
     pixels: int
     """Common pixels of both masks."""
     visible: int
-    """Pixels of the parent's mask that the drift leaves in the newborn's frame."""
+    """Pixels of the earlier mask that the drift leaves in the newborn's frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +54,8 @@ class Division:
 
     parent: int
     daughters: tuple[int, int]
-    """The one linked to the parent, and the new one."""
-    newborn_iou: float
-    """IoU of the visible part of the parent's mask and the new daughter's."""
-    score: float
-    """IoU of the parent's mask with both daughters' masks together."""
+    """The one linked to the parent, if there is one, and the new one."""
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,77 +73,145 @@ class Chains:
     y: FloatArray
     x: FloatArray
     """Centroid freed of drift (px), as `y`."""
-    pixels: IntArray
-    """Common pixels with the linked detection before."""
 
 
-def candidates(
+def origins(
     kept: Sequence[KeptFrame],
     later: FrameObjects,
     first: int,
     drift: tuple[int, int],
     newborn: BoolArray,
-) -> list[Candidate]:
-    """Return the objects without a link that lie near or in masks of the frames before.
+) -> list[Origin]:
+    """Return the masks of the frames before in which the objects without a link lie.
 
     `first`, `drift`: the index of the later frame's first object among all detections, and the
     frame's cumulative drift (y, x). `newborn`: (n,) whether an object has no link.
     """
-    found: list[Candidate] = []
-    new = np.flatnonzero(newborn)
-    if not new.size:
+    found: list[Origin] = []
+    if not newborn.any():
         return found
     for k in kept:
         shift = (drift[0] - k.drift[0], drift[1] - k.drift[1])
-        distance = np.hypot(
-            k.objects.y[:, None] + shift[0] - later.y[new],
-            k.objects.x[:, None] + shift[1] - later.x[new],
-        )
-        wanted = distance <= NEAR * k.objects.diameter[:, None]
         common = overlaps(k.objects, later, shift, among=newborn)
-        pixels = np.zeros(wanted.shape, np.int64)
-        pixels[common.source, np.searchsorted(new, common.target)] = common.pixels
-        wanted |= pixels >= COVERED * later.area[new]
-        for i, j in np.argwhere(wanted).tolist():
-            visible = int(common.source_area[i])
-            found.append(Candidate(k.first + i, first + int(new[j]), int(pixels[i, j]), visible))
+        earlier, new = (k.first + common.source).tolist(), (first + common.target).tolist()
+        visible = common.source_area[common.source].tolist()
+        found += map(Origin, earlier, new, common.pixels.tolist(), visible)
     return found
 
 
 def decide(
     chains: Chains,
-    found: Sequence[Candidate],
     swallowed: Sequence[tuple[int, int]],
     owner: IntArray,
-    *,
-    accept: bool = True,
-) -> tuple[list[Division], IntArray]:
-    """Return the divisions, and per detection the number of other pieces that came off it.
+    max_gap: int,
+) -> list[Division]:
+    """Return the divisions, the likeliest first; a detection takes part in one at most.
 
     An object that holds a swallowed cell and falls in two is no dividing cell: such a split is
     counted against the merge instead. `swallowed`: (lost detection, detection of the object that
     swallowed it), each pair once, by time. `owner`: what `join_fragments` returned: pieces are
-    neither parents nor daughters. `accept`: whether there may be divisions at all.
+    neither parents nor daughters. `max_gap`: most frames in which a daughter may be missed.
     """
-    whole = owner[chains.head] == chains.head
-    found = [c for c in found if whole[c.parent] and whole[c.newborn]]
     merges = _merges(chains, swallowed)
     accepted: list[Division] = []
     settled: set[int] = set()
-    for candidate in sorted(found, key=lambda c: _order(chains, c)):
-        parent, newborn = candidate.parent, candidate.newborn
-        if newborn in settled or parent in settled or not _shape_fits(chains, candidate):
+    for division in _candidates(chains, owner[chains.head] == chains.head, max_gap):
+        parent, newborn = division.parent, division.daughters[1]
+        if {parent, *division.daughters} & settled:
             continue
-        heir = int(chains.following[parent])
-        earlier = [into for into in merges[int(chains.head[parent])] if into <= parent]
+        inside = merges[int(chains.head[parent])]
+        earlier = [into for into in inside if into <= parent]
         if earlier:
-            merges[int(chains.head[parent])].remove(earlier[0])
-        elif accept and _lasts(chains, heir) and _lasts(chains, newborn):
-            union = candidate.visible + int(chains.area[newborn]) - candidate.pixels
-            iou, score = candidate.pixels / union, _score(chains, candidate)
-            accepted.append(Division(parent, (heir, newborn), iou, score))
-            settled |= {parent, heir, newborn}
-    return accepted, _splits(chains, found, {d for a in accepted for d in a.daughters})
+            inside.remove(earlier[0])
+            settled.add(newborn)
+        else:
+            accepted.append(division)
+            settled |= {parent, *division.daughters}
+    return accepted
+
+
+def _candidates(chains: Chains, whole: BoolArray, max_gap: int) -> list[Division]:
+    """Return what is more likely a division than not, in the order in which it is decided.
+
+    Where a daughter stays in the parent's place this may be a daughter already, whose sister was
+    missed at first: such ones come last.
+    """
+    usual = usual_area(chains)
+    diameter = np.sqrt(4.0 / np.pi * usual)
+    found = []
+    for o, h, b in _triples(chains, whole, NEAR * diameter, max_gap):
+        d = float(diameter[o])
+        away, middle, apart = _distances(chains, o, h, b)
+        if away > NEAR * d or middle > MIDDLE * d or apart < APART * d:
+            continue
+        probability = _probability(terms(chains, float(usual[o]), o, h, b))
+        if probability >= 0.5:
+            found.append((middle > STAYS * apart, -probability, b, o, h))
+    return [Division(o, (h, b), -negative) for _, negative, b, o, h in sorted(found)]
+
+
+def _triples(
+    chains: Chains, whole: BoolArray, reach: FloatArray, max_gap: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yield detections of cells, what goes on from each, and a new cell near it.
+
+    Where nothing goes on from a cell both daughters may have lost the link to it.
+    """
+    lasts = (chains.following >= 0) | (chains.frame == chains.frame[-1:])
+    fresh = whole & lasts & (chains.previous < 0)
+    for b in np.flatnonzero(fresh & (chains.frame > 0)).tolist():
+        t = int(chains.frame[b])
+        span = slice(*np.searchsorted(chains.frame, [t - max_gap - 1, t + 1]))
+        away = np.hypot(chains.y[span] - chains.y[b], chains.x[span] - chains.x[b])
+        near = whole[span] & (away <= reach[span]) & (chains.frame[span] < t)
+        siblings = span.start + np.flatnonzero(fresh[span])
+        siblings = siblings[siblings < b]
+        for o in (span.start + np.flatnonzero(near)).tolist():
+            heir = int(chains.following[o])
+            later = siblings[chains.frame[siblings] > chains.frame[o]].tolist()
+            for h in later if heir < 0 else [heir]:
+                if lasts[h] and chains.frame[h] <= t:
+                    yield o, h, b
+
+
+def _distances(chains: Chains, o: int, h: int, b: int) -> tuple[float, float, float]:
+    """Return how far a daughter is from the parent, the daughters' middle, and they from another.
+
+    All in pixels.
+    """
+    (y0, x0), (y1, x1), (y2, x2) = ((float(chains.y[d]), float(chains.x[d])) for d in (o, h, b))
+    middle = math.hypot((y1 + y2) / 2 - y0, (x1 + x2) / 2 - x0)
+    return math.hypot(y1 - y0, x1 - x0), middle, math.hypot(y2 - y1, x2 - x1)
+
+
+def usual_area(chains: Chains) -> FloatArray:
+    """Return the median area of each detection and those of its cell just before it."""
+    recent, at = [chains.area.astype(np.float64)], np.arange(chains.area.size)
+    for _ in range(RECENT - 1):
+        at = np.where(at < 0, -1, chains.previous[at])
+        recent.append(np.where(at < 0, np.nan, chains.area[at]))
+    return np.asarray(np.nanmedian(recent, axis=0)) if at.size else recent[0]
+
+
+def terms(chains: Chains, usual: float, o: int, h: int, b: int) -> dict[str, float]:
+    """Return what tells a parent `o` and its daughters `h` and `b` from other detections.
+
+    `usual`: the parent's usual area (px).
+    """
+    small, large = sorted((float(chains.area[h]), float(chains.area[b])))
+    return {
+        "one": 1.0,
+        "sum": math.log((small + large) / usual) ** 2,
+        "symmetry": math.log(small / large),
+        "middle": _distances(chains, o, h, b)[1] / math.sqrt(4.0 / math.pi * usual),
+        "larger": math.log(large / usual),
+        "late": float(chains.frame[b] - chains.frame[o] > 1),
+    }
+
+
+def _probability(found: Mapping[str, float]) -> float:
+    """Return how likely three detections of these terms are a parent and its daughters."""
+    return 1.0 / (1.0 + math.exp(-sum(COEFFICIENTS[name] * found[name] for name in found)))
 
 
 def _merges(chains: Chains, swallowed: Sequence[tuple[int, int]]) -> dict[int, list[int]]:
@@ -150,59 +223,21 @@ def _merges(chains: Chains, swallowed: Sequence[tuple[int, int]]) -> dict[int, l
     return inside
 
 
-def _splits(chains: Chains, found: Sequence[Candidate], daughters: set[int]) -> IntArray:
-    """Count, per detection, the new objects of its frame that its cell's earlier mask covers."""
+def count_splits(chains: Chains, found: Sequence[Origin], others: BoolArray) -> IntArray:
+    """Count, per detection, the new objects of its frame that its cell's earlier mask covers.
+
+    `others`: (n,) which newborns count: no pieces, and no daughters.
+    """
     split = np.zeros(chains.area.size, np.int64)
     pairs = {
-        (int(chains.following[c.parent]), c.newborn)
+        (int(chains.following[c.earlier]), c.newborn)
         for c in found
-        if c.newborn not in daughters and c.pixels >= COVERED * chains.area[c.newborn]
+        if others[c.newborn] and c.pixels >= COVERED * chains.area[c.newborn]
     }
     for heir, newborn in pairs:
         if heir >= 0 and chains.frame[heir] == chains.frame[newborn]:
             split[heir] += 1
     return split
-
-
-def _order(chains: Chains, c: Candidate) -> tuple[int, int, float, int, int]:
-    """Earliest newborn first, then the latest parent, then the best score."""
-    born, seen = int(chains.frame[c.newborn]), int(chains.frame[c.parent])
-    return born, -seen, -_score(chains, c), c.newborn, c.parent
-
-
-def _score(chains: Chains, c: Candidate) -> float:
-    """IoU of the parent's mask with those of both daughters together, taken as disjoint."""
-    heir = int(chains.following[c.parent])
-    if heir < 0:
-        return 0.0
-    common = min(c.pixels + int(chains.pixels[heir]), int(chains.area[c.parent]))
-    total = int(chains.area[c.parent]) + int(chains.area[heir]) + int(chains.area[c.newborn])
-    return common / (total - common)
-
-
-def _shape_fits(chains: Chains, c: Candidate) -> bool:
-    """Whether areas and positions are those of a parent and its two daughters."""
-    heir = int(chains.following[c.parent])
-    if heir < 0 or chains.frame[heir] > chains.frame[c.newborn]:
-        return False
-    parent = float(chains.area[c.parent])
-    small, large = sorted((float(chains.area[heir]), float(chains.area[c.newborn])))
-    if not AREA_SUM[0] * parent <= small + large <= AREA_SUM[1] * parent:
-        return False
-    if small < SYMMETRY * large or large > LARGEST * parent:
-        return False
-    diameter = np.sqrt(4.0 / np.pi * parent)
-    one, other, origin = (np.array([chains.y[k], chains.x[k]]) for k in (heir, c.newborn, c.parent))
-    return bool(
-        np.hypot(*(other - origin)) <= NEAR * diameter
-        and np.hypot(*(0.5 * (one + other) - origin)) <= MIDDLE * diameter
-        and np.hypot(*(one - other)) >= APART * diameter
-    )
-
-
-def _lasts(chains: Chains, detection: int) -> bool:
-    """Whether a daughter is seen again, or appears in the last frame."""
-    return bool(chains.following[detection] >= 0 or chains.frame[detection] == chains.frame[-1])
 
 
 def _had(previous: IntArray, detection: int, count: int) -> bool:

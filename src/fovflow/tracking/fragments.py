@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fovflow.labels import IntArray
-from fovflow.tracking.divisions import Candidate, Chains
+from fovflow.tracking.divisions import Chains, Origin
 from fovflow.tracking.linking import COVERED
 from fovflow.tracking.tracks import roots
 
@@ -28,7 +28,7 @@ class _Life:
 
 def join_fragments(
     chains: Chains,
-    found: Sequence[Candidate],
+    found: Sequence[Origin],
     covered: Sequence[tuple[int, int]],
     max_detections: int,
 ) -> IntArray:
@@ -62,15 +62,15 @@ def join_fragments(
     return roots(owner)  # a piece of a piece belongs to the whole
 
 
-def _origins(chains: Chains, found: Sequence[Candidate]) -> dict[int, int]:
+def _origins(chains: Chains, found: Sequence[Origin]) -> dict[int, int]:
     """Return, per newborn, the chain whose mask covered its place most recently."""
     best: dict[int, tuple[tuple[int, int, int], int]] = {}
     for c in found:
-        if c.pixels < COVERED * chains.area[c.newborn] or chains.following[c.parent] < 0:
+        if c.pixels < COVERED * chains.area[c.newborn] or chains.following[c.earlier] < 0:
             continue
-        rank = (-int(chains.frame[c.parent]), -c.pixels, c.parent)
+        rank = (-int(chains.frame[c.earlier]), -c.pixels, c.earlier)
         if c.newborn not in best or rank < best[c.newborn][0]:
-            best[c.newborn] = rank, int(chains.head[c.parent])
+            best[c.newborn] = rank, int(chains.head[c.earlier])
     return {newborn: head for newborn, (_, head) in best.items()}
 
 

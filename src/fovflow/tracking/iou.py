@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from fovflow.config.methods import IouTrack
 from fovflow.errors import ConfigError
 from fovflow.labels import FloatArray, IntArray
-from fovflow.tracking.divisions import Candidate, Chains, candidates, decide
+from fovflow.tracking.divisions import Chains, Origin, count_splits, decide, origins
 from fovflow.tracking.fragments import join_fragments
-from fovflow.tracking.linking import Cover, KeptFrame, Reach, link
+from fovflow.tracking.linking import Cover, KeptFrame, link
+from fovflow.tracking.motion import Motion, Reach
 from fovflow.tracking.overlaps import FrameObjects
 from fovflow.tracking.tracks import AddedFrames, Column, Lineage, build, chain_heads, number_cells
 
@@ -88,7 +89,7 @@ def _box_sum(row: IntArray, column: IntArray, size: int) -> IntArray:
 
 
 _PER_OBJECT = {
-    "previous": np.int64, "pixels": np.int64, "iou": np.float64, "confidence": np.float64,
+    "previous": np.int64, "iou": np.float64, "confidence": np.float64,
     "area": np.int64, "y": np.float64, "x": np.float64,
 }  # fmt: skip
 
@@ -113,6 +114,7 @@ class IouTracker:
             )
         px = pixel_um or math.inf
         self._reach = Reach(settings.reach_um / px, settings.max_distance_um / px)
+        self._motion = Motion()
         self._max_drift_px = max_drift_um / px
         self._min_iou, self._max_gap = settings.min_iou, settings.max_gap
         self._divisions = settings.divisions
@@ -123,7 +125,7 @@ class IouTracker:
         self._columns = {name: array(np.dtype(kind).char) for name, kind in _PER_OBJECT.items()}
         self._kept: list[KeptFrame] = []
         self._last_seen: tuple[FrameObjects, tuple[int, int]] | None = None
-        self._candidates: list[Candidate] = []
+        self._origins: list[Origin] = []
         self._covers: list[Cover] = []
         self._count = 0
         self._lineage: Lineage | None = None
@@ -138,14 +140,14 @@ class IouTracker:
         objects = self._frames.add(t, labels)
         here = self._locate(objects)
         found = link(
-            self._kept, objects, here, first=self._count, min_iou=self._min_iou, reach=self._reach
-        )
+            self._kept, objects, here,
+            first=self._count, min_iou=self._min_iou, reach=self._reach, motion=self._motion,
+        )  # fmt: skip
         newborn = found.previous < 0
-        self._candidates += candidates(self._kept, objects, self._count, here, newborn)
+        self._origins += origins(self._kept, objects, self._count, here, newborn)
         self._covers += found.covers
         values = {
             "previous": found.previous,
-            "pixels": found.pixels,
             "iou": found.iou,
             "confidence": found.confidence,
             "area": objects.area,
@@ -155,7 +157,9 @@ class IouTracker:
         for name, column in values.items():
             self._columns[name].frombytes(column.astype(_PER_OBJECT[name]).tobytes())
         n = len(objects)
-        kept = KeptFrame(objects, self._count, here, np.ones(n, bool), np.zeros(n, bool))
+        kept = KeptFrame(
+            objects, self._count, here, found.velocity, np.ones(n, bool), np.zeros(n, bool)
+        )
         self._kept = [kept, *self._kept[: self._max_gap]]
         self._count += n
 
@@ -194,18 +198,23 @@ class IouTracker:
         self._columns = {}
         chains = _chains(columns, frame_index)
         covered = [(c.lost, c.into) for c in self._covers]
-        owner = join_fragments(chains, self._candidates, covered, self._max_piece)
+        owner = join_fragments(chains, self._origins, covered, self._max_piece)
         piece = owner[chains.head] != chains.head
         merged, swallowed = _merges(chains, owner, self._covers)
-        accepted, split = decide(chains, self._candidates, swallowed, owner, accept=self._divisions)
+        accepted = decide(chains, swallowed, owner, self._max_gap) if self._divisions else []
         previous = columns["previous"].copy()
         parent = np.full(previous.size, -1, np.int64)
         iou, confidence = columns["iou"], columns["confidence"]
+        shared = {(o.earlier, o.newborn): o for o in self._origins}
         for division in accepted:
             for daughter in division.daughters:
+                if previous[daughter] < 0:
+                    seen = shared.get((division.parent, daughter))
+                    union = seen.visible + chains.area[daughter] - seen.pixels if seen else 1
+                    iou[daughter] = seen.pixels / union if seen else 0.0
                 previous[daughter], parent[daughter] = -1, division.parent
-                confidence[daughter] = division.score
-            iou[division.daughters[1]] = division.newborn_iou
+                confidence[daughter] = division.probability
+        split = count_splits(chains, self._origins, ~piece & (parent < 0))
         cell, n_cells = number_cells(previous, ~piece)
         beside = _beside(chains, owner, np.flatnonzero(piece))
         cell[piece] = cell[beside]
@@ -254,5 +263,5 @@ def _chains(columns: dict[str, Column], frame_index: IntArray) -> Chains:
     following = np.full(previous.size, -1, np.int64)
     known = np.flatnonzero(previous >= 0)
     following[previous[known]] = known
-    others = (columns[name] for name in ("area", "y", "x", "pixels"))
+    others = (columns[name] for name in ("area", "y", "x"))
     return Chains(previous, following, chain_heads(previous), frame_index, *others)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,8 @@ import numpy as np
 
 from fovflow.labels import BoolArray, FloatArray, IntArray
 from fovflow.tracking.assignment import assign
+from fovflow.tracking.confidence import Kind, probability
+from fovflow.tracking.motion import FAST, Motion, Reach
 from fovflow.tracking.overlaps import FrameObjects, overlaps
 
 GAP_DISCOUNT = 0.9
@@ -29,6 +30,8 @@ class KeptFrame:
     """Index of its first object among all detections."""
     drift: tuple[int, int]
     """Cumulative drift (y, x) of the frame in pixels."""
+    velocity: FloatArray
+    """(2, n) step (y, x) in pixels per frame with which each object came; NaN where unknown."""
     open: BoolArray
     """(n,) whether an object has no later link yet."""
     absorbed: BoolArray
@@ -51,35 +54,47 @@ class FrameLinks:
 
     previous: IntArray
     """Index of the linked detection, -1 for none."""
-    pixels: IntArray
-    """Common pixels with its mask."""
+    velocity: FloatArray
+    """(2, n) see `KeptFrame`."""
     iou: FloatArray
     confidence: FloatArray
-    """NaN where there is no link, as in `iou`."""
+    """How likely the link is right; NaN where there is none, as in `iou`."""
     covers: list[Cover]
+
+
+Weighted = tuple[IntArray, IntArray, FloatArray]
+"""Candidates for links: sources, targets, weights."""
 
 
 class _Pairs:
     """All overlaps of open masks with a frame, the sources of all kept frames in one row."""
 
-    def __init__(self, kept: Sequence[KeptFrame], later: FrameObjects, drift: tuple[int, int]):
+    def __init__(
+        self,
+        kept: Sequence[KeptFrame],
+        later: FrameObjects,
+        drift: tuple[int, int],
+        motion: Motion,
+    ):
         self.starts = np.cumsum([0, *(len(k.objects) for k in kept)])
         self.later = later
-        self.y, self.x, area, self.lag, self.detection = (
-            np.zeros(int(self.starts[-1])) for _ in range(5)
-        )
+        n = int(self.starts[-1])
+        self.y, self.x, area, self.lag, self.detection = (np.zeros(n) for _ in range(5))
+        self.ahead, self.velocity = np.zeros((2, n)), np.zeros((2, n))
         self.open = np.zeros(self.y.size, bool)
         self.absorbed = np.zeros(self.y.size, bool)
         source, target, pixels = [], [], []
         for lag, (start, k) in enumerate(zip(self.starts, kept, strict=False)):
             here = slice(int(start), int(start) + len(k.objects))
             shift = (drift[0] - k.drift[0], drift[1] - k.drift[1])
-            found = overlaps(k.objects, later, shift, k.open)
+            ahead = motion.ahead(k.velocity, k.objects.diameter, lag)
+            found = overlaps(k.objects, later, (shift[0] + ahead[0], shift[1] + ahead[1]), k.open)
             source.append(found.source + start)
             target.append(found.target)
             pixels.append(found.pixels)
             area[here] = found.source_area
             self.y[here], self.x[here] = k.objects.y + shift[0], k.objects.x + shift[1]
+            self.ahead[:, here], self.velocity[:, here] = ahead, k.velocity
             self.lag[here] = lag
             self.detection[here] = k.first + np.arange(len(k.objects))
             self.open[here], self.absorbed[here] = k.open, k.absorbed
@@ -95,11 +110,9 @@ class _Pairs:
         self.of_source = self.pixels >= COVERED * area[self.source]
         self.of_target = self.pixels >= COVERED * later.area[self.target]
 
-    def distance(self, pair: IntArray) -> FloatArray:
-        """Return the distances of the centroids of pairs."""
-        i, j = self.source[pair], self.target[pair]
-        distance: FloatArray = np.hypot(self.y[i] - self.later.y[j], self.x[i] - self.later.x[j])
-        return distance
+    def steps(self, i: IntArray, j: IntArray) -> FloatArray:
+        """Return (2, k) by how much the centroids of targets lie off those of sources."""
+        return np.stack([self.later.y[j] - self.y[i], self.later.x[j] - self.x[i]])
 
 
 def link(
@@ -110,46 +123,71 @@ def link(
     first: int,
     min_iou: float,
     reach: Reach,
+    motion: Motion,
 ) -> FrameLinks:
     """Link the open masks of earlier frames to the objects of a frame, and close those linked.
 
     `kept`: the frames before, newest first; their `open` and `absorbed` are changed. `drift`,
     `first`: the later frame's cumulative drift (y, x), and the index of its first object among all
-    detections. `reach` tells how far a cell is looked for.
+    detections. `reach` tells how far a cell is looked for, `motion` how its motion goes on.
     """
-    pairs = _Pairs(kept, later, drift)
+    pairs = _Pairs(kept, later, drift, motion)
     n = len(later)
     partner = np.full(n, -1, np.int64)
     iou, confidence = np.full(n, np.nan), np.full(n, np.nan)
 
-    ripe = np.flatnonzero(pairs.iou >= min_iou)
-    weight = pairs.iou[ripe] * pairs.discount[pairs.source[ripe]]
-    chosen, margin = assign(pairs.source[ripe], pairs.target[ripe], weight)
-    best = ripe[chosen]
-    partner[pairs.target[best]] = pairs.source[best]
-    confidence[pairs.target[best]] = margin[chosen]
+    kind: Kind = "overlap"
+    if n and reach.typical >= FAST * float(np.median(later.diameter)):
+        kind = "near"
+        source, target, weight = _overlapping_or_near(pairs, min_iou, reach.limit)
+    else:
+        source, target, weight = _overlapping(pairs, min_iou)
+    chosen, margin = assign(source, target, weight)
+    partner[target[chosen]] = source[chosen]
+    confidence[target[chosen]] = probability(margin[chosen], kind)
 
-    steps = pairs.distance(best[pairs.lag[pairs.source[best]] == 0])
+    fresh = chosen & (pairs.lag[source] == 0)
+    steps = np.hypot(*pairs.steps(source[fresh], target[fresh]))
     source, target, nearness = _near(pairs, partner, reach.update(steps))
     chosen, margin = assign(source, target, nearness)
     partner[target[chosen]] = source[chosen]
-    confidence[target[chosen]] = min_iou * margin[chosen]
+    confidence[target[chosen]] = probability(margin[chosen], "distance")
 
     linked = partner >= 0
     iou[linked] = 0.0
-    pixels = np.zeros(n, np.int64)
     own = partner[pairs.target] == pairs.source
     iou[pairs.target[own]] = pairs.iou[own]
-    pixels[pairs.target[own]] = pairs.pixels[own]
     covers = _covers(pairs, partner, first)
     _write_back(pairs, partner, kept)
     previous = np.where(
         linked, pairs.detection[partner] if partner.size and pairs.y.size else -1, -1
     )
-    return FrameLinks(previous.astype(np.int64), pixels, iou, confidence, covers)
+    velocity = np.full((2, n), np.nan)
+    j, i = np.flatnonzero(linked), partner[linked]
+    velocity[:, j] = pairs.steps(i, j) / (pairs.lag[i] + 1)
+    motion.update(pairs.velocity[:, i], velocity[:, j], later.diameter[j])
+    return FrameLinks(previous.astype(np.int64), velocity, iou, confidence, covers)
 
 
-def _near(pairs: _Pairs, partner: IntArray, limit: float) -> tuple[IntArray, IntArray, FloatArray]:
+def _overlapping(pairs: _Pairs, min_iou: float) -> Weighted:
+    """Return the candidates by overlap."""
+    ripe = np.flatnonzero(pairs.iou >= min_iou)
+    source, target = pairs.source[ripe], pairs.target[ripe]
+    return source, target, pairs.iou[ripe] * pairs.discount[source]
+
+
+def _overlapping_or_near(pairs: _Pairs, min_iou: float, limit: float) -> Weighted:
+    """Return all candidates, each with the mean of both weights."""
+    m = len(pairs.later)
+    near = _close(pairs, np.flatnonzero(pairs.open), np.arange(m), limit)
+    source, target, weight = map(
+        np.concatenate, zip(_overlapping(pairs, min_iou), near, strict=True)
+    )
+    pair, place = np.unique(source * m + target, return_inverse=True)
+    return pair // m, pair % m, np.bincount(place, weight, pair.size) / 2
+
+
+def _near(pairs: _Pairs, partner: IntArray, limit: float) -> Weighted:
     """Return the candidates by distance: cells and objects that no overlap has linked.
 
     A mask that a linked object covers is a merge, and an object that lies in the mask of a
@@ -161,15 +199,22 @@ def _near(pairs: _Pairs, partner: IntArray, limit: float) -> tuple[IntArray, Int
     vacant = partner < 0
     free[pairs.source[pairs.of_source & ~vacant[pairs.target]]] = False
     vacant[pairs.target[pairs.of_target & used[pairs.source]]] = False
-    i, j = np.flatnonzero(free), np.flatnonzero(vacant)
-    distance = np.hypot(
-        pairs.y[i][:, None] - pairs.later.y[j], pairs.x[i][:, None] - pairs.later.x[j]
-    )
-    a, b = pairs.full_area[i][:, None], pairs.later.area[j]
-    similar = np.minimum(a, b) >= SIMILAR_AREA * np.maximum(a, b)
-    p, q = np.nonzero(similar & (distance < limit))
-    nearness = (1.0 - distance[p, q] / limit) * pairs.discount[i[p]] if p.size else np.zeros(0)
-    return i[p], j[q], nearness
+    return _close(pairs, np.flatnonzero(free), np.flatnonzero(vacant), limit)
+
+
+def _close(pairs: _Pairs, i: IntArray, j: IntArray, limit: float) -> Weighted:
+    """Return the pairs of these cells and objects that are near and of similar area."""
+    y, x = pairs.y + pairs.ahead[0], pairs.x + pairs.ahead[1]
+    distance = np.hypot(y[i][:, None] - pairs.later.y[j], x[i][:, None] - pairs.later.x[j])
+    p, q = np.nonzero(distance < limit)
+    source, target = i[p], j[q]
+    # A cell that leaves over the border has what is visible of it.
+    areas = np.stack([pairs.full_area[source], pairs.area[source]])
+    ratio = areas / pairs.later.area[target]
+    similarity = np.minimum(ratio, 1 / np.maximum(ratio, 1e-9)).max(axis=0)
+    weight = (1.0 - distance[p, q] / limit) * similarity**2 * pairs.discount[source]
+    similar = similarity >= SIMILAR_AREA
+    return source[similar], target[similar], weight[similar]
 
 
 def _covers(pairs: _Pairs, partner: IntArray, first: int) -> list[Cover]:
@@ -199,30 +244,3 @@ def _write_back(pairs: _Pairs, partner: IntArray, kept: Sequence[KeptFrame]) -> 
         here = slice(int(start), int(start) + len(k.objects))
         k.open[:] = pairs.open[here]
         k.absorbed[:] = pairs.absorbed[here]
-
-
-MEMORY = 5
-"""Frames whose links tell how far cells move."""
-STEPS = 4.0
-"""Reach in typical steps; the steps of a random walk exceed it in one of ten thousand cases."""
-
-
-class Reach:
-    """The largest distance of a link without enough overlap, steadied over time.
-
-    It lies between `least_px` and `most_px`; if the former is greater, the latter holds.
-    """
-
-    def __init__(self, least_px: float, most_px: float):
-        self._least, self._most = least_px, most_px
-        self._steps: deque[FloatArray] = deque(maxlen=MEMORY)
-
-    def update(self, steps: FloatArray) -> float:
-        """Take the distances of a frame's links by overlap; return the reach in pixels.
-
-        `steps`: (k,) distances of cells that were seen in the frame before, in pixels.
-        """
-        self._steps.append(steps)
-        known = np.concatenate(self._steps)
-        typical = float(np.median(known)) if known.size else 0.0
-        return min(self._most, max(self._least, STEPS * typical))

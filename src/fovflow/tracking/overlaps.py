@@ -13,6 +13,8 @@ from fovflow.labels import BoolArray, FloatArray, IntArray, find_runs, padded_si
 
 LABEL_LIMIT = 1 << 24
 
+Shift = tuple[int | IntArray, int | IntArray]
+
 
 @dataclass(frozen=True, slots=True)
 class FrameObjects:
@@ -103,15 +105,15 @@ class Overlaps:
 def overlaps(
     earlier: FrameObjects,
     later: FrameObjects,
-    shift: tuple[int, int] = (0, 0),
+    shift: Shift = (0, 0),
     keep: BoolArray | None = None,
     among: BoolArray | None = None,
 ) -> Overlaps:
     """Count the common pixels of each pair of objects: the joint histogram, without zeros.
 
     `earlier`, `later`: two frames of the same shape. `shift`: (dy, dx) in pixels by which the
-    earlier masks are moved first. `keep`, `among`: boolean per object: which earlier and which
-    later objects count.
+    earlier masks are moved first; each one number, or (n_source,) one for each mask. `keep`,
+    `among`: boolean per object: which earlier and which later objects count.
     """
     n, m = len(earlier), len(later)
     width = later.shape[1]
@@ -134,7 +136,7 @@ def overlaps(
 
 
 def _moved(
-    objects: FrameObjects, shift: tuple[int, int], keep: BoolArray | None
+    objects: FrameObjects, shift: Shift, keep: BoolArray | None
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Return the moved runs that still lie in the frame: flat begin, flat end, owner."""
     height, width = objects.shape
@@ -142,8 +144,8 @@ def _moved(
     if keep is not None:
         chosen = keep[owner]
         row, start, stop, owner = row[chosen], start[chosen], stop[chosen], owner[chosen]
-    dy, dx = shift
-    if dy or dx:
+    if any(np.any(step) for step in shift):
+        dy, dx = (np.broadcast_to(step, len(objects))[owner] for step in shift)
         row = row + dy
         start, stop = np.clip(start + dx, 0, width), np.clip(stop + dx, 0, width)
         inside = (row >= 0) & (row < height) & (stop > start)
