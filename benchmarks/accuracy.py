@@ -6,7 +6,7 @@
 Without a folder the tables of the page are made. Real frames are taken from the folder of the
 tests' example files (``FOVFLOW_TEST_DATA``, or ``../shared/data`` beside the checkout) and left
 out where absent. ``--networks`` holds ``fold0.onnx`` to ``fold4.onnx``, each trained without a
-fifth of the outlined frames (``training/train.py --leave-out K``): the network of the package has
+fifth of the outlined frames (``fovflow train --leave-out K``): the network of the package has
 seen all of them. With a folder, its sequences in the form of the Cell Tracking Challenge are
 segmented, tracked and scored, and so are results that stand beside them (``01_RES``).
 """
@@ -155,7 +155,8 @@ def unseen(networks: Path) -> dict[int, list[tuple[np.ndarray, np.ndarray, np.nd
         if not model.exists():
             print(f"outlined: fifth {k} is left out, there is no {model}")
             continue
-        trained = set(json.loads(model.with_suffix(".json").read_text("utf-8"))["frames"])
+        about = json.loads(model.with_suffix(".json").read_text("utf-8"))
+        trained = {Path(name).stem for name in about["frames"]}
         held = frames[k::FOLDS]
         if trained & {name for name, *_ in held}:
             raise SystemExit(f"{model} has seen frames of fifth {k}: {sorted(trained)}")

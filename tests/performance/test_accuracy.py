@@ -58,7 +58,7 @@ def test_a_network_is_not_scored_on_what_it_has_seen(tmp_path, monkeypatch):
         accuracy, "outlined_frames", lambda: [(str(n), frame, frame) for n in range(10)]
     )
     (tmp_path / "fold0.onnx").write_bytes(b"")
-    (tmp_path / "fold0.json").write_text('{"frames": ["1", "5"]}')
+    (tmp_path / "fold0.json").write_text('{"frames": ["1", "phase/5.tif"]}')
     with pytest.raises(SystemExit, match="has seen frames of fifth 0"):
         accuracy.unseen(tmp_path)
     accuracy.unseen.cache_clear()
