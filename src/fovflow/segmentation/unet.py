@@ -85,15 +85,15 @@ class UnetSegmenter(FrameSegmenter):
         logit: NDArray[np.float32],
         level: float,
         shape: tuple[int, ...],
-    ) -> NDArray[np.int64]:
+    ) -> NDArray[np.int32]:
         """Return the cells in the frame's own pixels, with the outline of the enlarged logit."""
         names = found.astype(np.float32)
         wide = np.where(found > 0, names, cv2.dilate(names, np.ones((3, 3), np.uint8)))
         large = cv2.resize(wide, shape[::-1], interpolation=cv2.INTER_NEAREST)
         cell = cv2.resize(logit, shape[::-1], interpolation=cv2.INTER_LINEAR) > level
-        return np.where(cell, large, 0).astype(np.int64)
+        return np.where(cell, large, 0).astype(np.int32)
 
-    def _kept(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _kept(self, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Tell of each number whether its object is of an allowed size."""
         area = np.bincount(labels.ravel()) * self._px**2
         edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
