@@ -1,16 +1,20 @@
 """Wrong rows among those called good, in simulated settings from easy to hopeless.
 
 ``python -m benchmarks.good [NAME ...] [--method logstd] [--seed 101] [--quick]`` simulates movies,
-makes traces of them, and prints the tables of docs/algorithms/quality.md.
+makes traces of them, and prints the tables of docs/algorithms/quality.md. ``--movie FOLDER
+--pixel-um 0.87 [--masks FOLDER]`` does so with TIFF files, and tells which rows lie on masks.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from fovflow.background import get_corrector
@@ -67,28 +71,53 @@ Flags = NDArray[np.bool_]
 
 def run(params: MovieParams, method: str) -> tuple[Mapping[str, Any], dict[str, Flags]]:
     """Return the judged rows of a movie, and per error which rows have it."""
-    movie, px = simulate(params), params.pixel_um
-    segmenter, tracker = get_segmenter(method, pixel_um=px), get_tracker("iou", pixel_um=px)
-    shape = params.frames, params.height, params.width
-    corrector = get_corrector("tiles", shape=shape[1:], pixel_um=px)
+    movie = simulate(params)
     frames = [movie.frame(0, t) for t in range(params.frames)]
+    rows, labeled = make_rows(frames, params.pixel_um, method)
+    truth = np.stack([movie.masks(0, t) for t in range(params.frames)])
+    return rows, errors(rows, labeled, truth, movie.cells(0))
+
+
+def make_rows(
+    frames: Sequence[Sequence[NDArray[Any]]], px: float, method: str
+) -> tuple[Mapping[str, Any], NDArray[Any]]:
+    """Return judged rows and ids of frames, each of phase contrast and perhaps fluorescence."""
+    segmenter, tracker = get_segmenter(method, pixel_um=px), get_tracker("iou", pixel_um=px)
+    shape = len(frames), *frames[0][0].shape
+    corrector = get_corrector("tiles", shape=shape[1:], pixel_um=px)
     flags, labels, corrected = {}, [], []
-    for t, (phase, fluorescence) in enumerate(frames):
+    for t, (phase, *fluorescence) in enumerate(frames):
         found, stats = segmenter(phase)
         flags[t] = stats.flag
         labels.append(found)
-        corrected.append(corrector(fluorescence, found)[0].copy())
+        corrected.append([corrector(image, found)[0].copy() for image in fluorescence])
         tracker.add(t, found)
     lineage = tracker.finish()
-    labeled = [lineage.relabel(t, found) for t, found in enumerate(labels)]
-    minutes = np.arange(params.frames) * params.interval_s / 60
-    extractor = get_extractor(fov=0, pc=0, fl=[1], time=minutes, pixel_um=px)
-    for t, (phase, fluorescence) in enumerate(frames):
-        extractor.add(t, labeled[t], phase, {1: (fluorescence, corrected[t])})
+    labeled = np.stack([lineage.relabel(t, found) for t, found in enumerate(labels)])
+    fl = list(range(1, len(frames[0])))
+    extractor = get_extractor(fov=0, pc=0, fl=fl, time=np.arange(len(frames)), pixel_um=px)
+    for t, (phase, *fluorescence) in enumerate(frames):
+        pairs = zip(fluorescence, corrected[t], strict=True)
+        extractor.add(t, labeled[t], phase, dict(zip(fl, pairs, strict=True)))
     table = {name: np.asarray(column) for name, column in extractor.finish().items()}
     rows = judge(table, shape=shape, pixel_um=px, links=lineage.links, frame_flags=flags)
-    truth = np.stack([movie.masks(0, t) for t in range(params.frames)])
-    return rows, errors(rows, np.stack(labeled), truth, movie.cells(0))
+    return rows, labeled
+
+
+def describe(movie: Path, masks: Path | None, px: float, method: str) -> str:
+    """Return what was found in a movie, and how much of it lies on masks that others made."""
+    frames = [[tifffile.imread(name)] for name in sorted(movie.glob("*.tif"))]
+    rows, labeled = make_rows(frames, px, method)
+    good = rows["good"]
+    text = f"{method}: {len(np.unique(rows['cell']))} ids, {len(good)} rows, {good.sum()} good"
+    if masks is None:
+        return text
+    theirs = [cv2.imread(str(name), cv2.IMREAD_UNCHANGED) for name in sorted(masks.glob("*.png"))]
+    on = np.array([
+        (theirs[t][labeled[t] == cell] > 0).mean() > 0.5
+        for cell, t in zip(rows["cell"], rows["frame"], strict=True)
+    ])  # fmt: skip
+    return f"{text}; on a mask: {on.mean():.1%} of all, {on[good].mean():.1%} of good rows"
 
 
 def errors(
@@ -119,9 +148,9 @@ def errors(
 
 def _matches(found: NDArray[Any], true: NDArray[Any]) -> dict[int, tuple[int, int, int]]:
     """Return per id of a frame: the cell that it is, how many it covers by half, its true area."""
-    both, common = np.unique(
-        np.stack([found.ravel(), true.ravel()]).astype(np.int64), axis=1, return_counts=True
-    )
+    base = int(true.max()) + 1
+    pairs, common = np.unique(found.ravel() * np.int64(base) + true.ravel(), return_counts=True)
+    both = np.divmod(pairs, base)
     area, true_area = np.bincount(found.ravel()), np.bincount(true.ravel())
     matches = {}
     for cell in np.unique(both[0][both[0] > 0]).tolist():
@@ -143,7 +172,13 @@ def main() -> None:
     parser.add_argument("--method", default="logstd")
     parser.add_argument("--seed", type=int, default=101)
     parser.add_argument("--quick", action="store_true", help="12 frames, to see that it works")
+    parser.add_argument("--movie", type=Path)
+    parser.add_argument("--masks", type=Path)
+    parser.add_argument("--pixel-um", type=float, default=0.65)
     args = parser.parse_args()
+    if args.movie:
+        print(describe(args.movie, args.masks, args.pixel_um, args.method))
+        return
     counts = {name: np.zeros(4, np.int64) for name in CLAIMS}
     print("| setting | rows | good | wrong among good | by |", "flagged |")
     print("|---|---|---|---|---|---|")
