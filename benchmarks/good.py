@@ -117,7 +117,7 @@ def describe(movie: Path, masks: Path | None, px: float, method: str) -> str:
         (theirs[t][labeled[t] == cell] > 0).mean() > 0.5
         for cell, t in zip(rows["cell"], rows["frame"], strict=True)
     ])  # fmt: skip
-    return f"{text}; on a mask: {on.mean():.1%} of all, {on[good].mean():.1%} of good rows"
+    return f"{text}; on a mask: {on.sum()} of all, {(on & good).sum()} of the good rows"
 
 
 def errors(

@@ -28,14 +28,3 @@ FRAME_FINDINGS: dict[str, str] = {
     "and the channel, or segment with another method",
 }
 """Flags of frames in the segmentation's table whose rows are not good, by rule ``frame``."""
-
-MOVIE_FINDINGS: dict[str, str] = {
-    "frame": "the segmentation is not reliable in these frames",
-    "focus": "the focus is lost; look at the sharpness by frame",
-    "fast": "cells move by about their own size from frame to frame, so that ids may be exchanged; "
-    "record at shorter intervals",
-    "bleaching": "the background of the fluorescence fades, and so may the signal; see "
-    "correct.bleach",
-    "shading": "the background of the fluorescence differs over the frame; see correct.flat_field",
-}
-"""Rules of quality that are about whole movies rather than single cells."""
