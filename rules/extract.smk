@@ -3,7 +3,7 @@
 
 rule extract:
     input:
-        unpack(PIPELINE.inputs("seg_labeled", "fl", "fl_corrected")),
+        unpack(PIPELINE.inputs("seg_labeled", "segment_frames", "fl", "fl_corrected")),
         phase=PIPELINE.phase,
         times=file_of("times"),
         tracks=file_of("tracks"),

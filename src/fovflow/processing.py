@@ -105,7 +105,8 @@ def segment(job: Job) -> None:
             rows.append(stats)
             if stats is not None:
                 job.measure(n_objects=stats.n_objects, threshold=stats.threshold)
-    write_csv(job.output.frames, statistics_table(FrameStats, rows))
+    kind = next((type(stats) for stats in rows if stats is not None), FrameStats)
+    write_csv(job.output.frames, statistics_table(kind, rows))
 
 
 def correct(job: Job) -> None:
@@ -230,8 +231,10 @@ def extract(job: Job) -> None:
             missing=np.flatnonzero(unlabeled).tolist(),
             unrecorded={c: np.flatnonzero(each).tolist() for c, each in lacking.items()},
             links=read_csv(
-                given.tracks, columns={"cell", "frame", "parent", "merged"}.__contains__
+                given.tracks,
+                columns={"cell", "frame", "parent", "merged", "iou", "confidence"}.__contains__,
             ),
+            frame_flags=_frame_flags(given.segment_frames),
             **options["qc"],
         )
         if said := options.get("corrections"):
@@ -341,6 +344,13 @@ def statistics_table(kind: type, rows: Sequence[Any]) -> dict[str, NDArray[Any]]
         values = [lacking if row is None else getattr(row, field.name) for row in rows]
         table[field.name] = np.array(values)
     return table
+
+
+def _frame_flags(path: str) -> dict[int, str]:
+    """Return what the segmentation flagged frames with, from its table."""
+    table = read_csv(path, columns={"frame", "flag"}.__contains__)
+    words = zip(table["frame"].tolist(), table["flag"].tolist(), strict=True)
+    return {frame: word for frame, word in words if isinstance(word, str) and word}
 
 
 def _channel_of(path: str) -> int:

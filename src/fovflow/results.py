@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 import fovflow
 from fovflow.atomic import write_text
+from fovflow.config.findings import FRAME_FINDINGS
 from fovflow.errors import FovflowError, explained
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
 from fovflow.records import REMAKE, leads_out, read_yaml, yaml_text
@@ -176,7 +179,8 @@ _LEADING = ("fov", "cell", "frame", "time", "good", "flags", "position_x", "posi
 
 SCHEMA_VERSION = 1
 _NOT_METADATA = frozenset(
-    {"results_paths", "fovs", "counts", "pixels", "problems", "not_selected", "output_dir"}
+    {"results_paths", "fovs", "counts", "pixels", "problems", "findings", "not_selected"}
+    | {"output_dir", "corrections_not_followed"}
 )
 
 
@@ -427,6 +431,26 @@ def _no_number(fov: Any) -> bool:
     return not (str(fov).isascii() and str(fov).isdecimal() and len(str(fov)) < 10)
 
 
+def findings_of(tables: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return a sentence for each finding that most frames of a dataset are flagged with.
+
+    `tables`: the segmentation's tables of its FOVs, frame by frame; those that are absent are left
+    out. The words and what to do are in `fovflow.config.findings`.
+    """
+    frames, flagged = 0, Counter[str]()
+    for table in tables:
+        with suppress(OSError):
+            lines = Path(table).read_text(encoding="utf-8").splitlines()[1:]
+            frames += len(lines)
+            flagged.update(word for line in lines for word in FRAME_FINDINGS if word in line)
+    return [
+        f"{flagged[word]} of {frames} frames are flagged {word!r}, and their rows are not good: "
+        f"{sentence}"
+        for word, sentence in FRAME_FINDINGS.items()
+        if flagged[word] > frames / 2
+    ]
+
+
 _FORM: dict[str, tuple[type, ...]] = {
     "results_paths": (dict,),
     "results_paths.*": (dict,),
@@ -447,8 +471,12 @@ _FORM: dict[str, tuple[type, ...]] = {
     "kept": (list,),
     "kept.*": (str,),
     "problems": (list,),
+    "corrections_not_followed": (dict,),
+    "corrections_not_followed.*": (list,),
     "not_selected": (list,),
     "not_selected.*": (int,),
+    "findings": (list,),
+    "findings.*": (str,),
     "frames": (dict,),
     "size": (dict,),
     "raw": (dict,),

@@ -10,7 +10,7 @@ import pytest
 
 from fovflow.config.extract import QcConfig, Rule
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.quality import RULES, judge, ledger
+from fovflow.quality import NOTE, REASONS, RULES, judge, ledger
 
 SHAPE = (60, 400, 400)
 CLASSIC = QcConfig(preset="classic").arguments()
@@ -62,12 +62,12 @@ def test_rows_are_never_removed_and_other_columns_stay():
 
 def test_flags_stand_in_the_order_of_the_rules_and_explain_every_bad_row():
     judged = judge(random_table(), shape=SHAPE)
-    order = list(RULES)
+    order = ["min_frames", *REASONS, *list(RULES)[1:]]
     assert sum(";" in text for text in judged["flags"]) > 10
     for text, good in zip(judged["flags"], judged["good"], strict=True):
         names = text.split(";") if text else []
         assert names == sorted(names, key=order.index)
-        assert good == (not set(names) - {"focus", "gap", "lineage"})
+        assert good == (not set(names) - {*NOTE, *REASONS})
 
 
 def test_verdicts_do_not_depend_on_the_order_of_rows():
@@ -108,7 +108,14 @@ def test_ledger_counts():
         "rows": {"detected": 5, "kept": 1, "rejected": 4},
         "reasons": {"border": {"cells": 2, "rows": 3}, "gap": {"cells": 2, "rows": 2}},
         "unexplained": 1,
-        "not_evaluated": ["saturation", "invalid", "focus"],
+        "not_evaluated": [
+            "saturation",
+            "invalid",
+            "focus",
+            "ragged",
+            "bleaching",
+            "shading",
+        ],
     }
 
 
@@ -141,7 +148,7 @@ def test_missing_column():
 
 def test_config_agrees_with_the_function():
     parameters = inspect.signature(judge).parameters
-    data = {"columns", "shape", "pixel_um", "missing", "unrecorded", "links"}
+    data = {"columns", "shape", "pixel_um", "missing", "unrecorded", "links", "frame_flags"}
     assert set(QcConfig.model_fields) - {"preset"} == set(parameters) - data
     for name, field in QcConfig.model_fields.items():
         if name != "preset":
@@ -166,6 +173,7 @@ def test_config_presets():
         "border_px": 50.0,
         "border_um": None,
         "border_measure": "centroid",
+        "rejoin_gap": 0,
     } == CLASSIC
     own = QcConfig(preset="classic", border_px=10)
     assert (own.border_px, own.verdict) == (10, "cell")

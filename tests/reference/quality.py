@@ -5,23 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+
+from fovflow.config.findings import FRAME_FINDINGS
 
 Row = dict[str, float]
 Flagged = set[int]
 ORDER = (
-    "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "focus", "gap",
-    "lineage",
+    "min_frames", "brief", "broken", "border", "saturation", "invalid", "area_jump", "merge",
+    "frame", "focus", "size", "debris", "ragged", "low_confidence", "fast", "gap", "lineage",
+    "bleaching", "shading",
 )  # fmt: skip
+REASONS = ORDER[1:3]
 
 
 @dataclass(frozen=True)
 class Settings:
     """Parameters with the names and defaults of the definition."""
 
-    reject: tuple[str, ...] = ORDER[:6]
-    note: tuple[str, ...] = ORDER[6:]
+    reject: tuple[str, ...] = (ORDER[0], *ORDER[3:15])
+    note: tuple[str, ...] = ORDER[15:]
     verdict: str = "row"
     min_frames: int = 30
     min_frames_fraction: float | None = 0.5
@@ -33,8 +38,16 @@ class Settings:
     area_jump_ratio: float = 1.5
     area_jump_window: int = 9
     merge_gain: float = 0.5
-    focus_ratio: float = 0.5
-    focus_window: int = 31
+    rejoin_gap: int = 3
+    foreground_jump: float = 1.5
+    focus_ratio: float = 0.3
+    size_ratio: float = 2.8
+    debris_share: float = 0.15
+    min_confidence: float = 0.3
+    max_step_radii: float = 0.7
+    max_shading: float = 0.12
+    ragged_sharpness: float = 0.7
+    ragged_solidity: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,7 @@ class Movie:
     pixel_um: float | None
     acquired: list[int]
     links: list[Row]
+    frame_flags: Mapping[int, str]
 
     def with_prefix(self, feature: str) -> list[str]:
         """Columns of a feature, over the channels."""
@@ -111,6 +125,8 @@ def merge(movie: Movie, p: Settings) -> Flagged:
     """Rows of a cell that has swallowed another."""
     swallowed = {(r["cell"], r["frame"]) for r in movie.links if r.get("merged", 0) > 0}
     flagged = {i for i, r in enumerate(movie.rows) if (r["cell"], r["frame"]) in swallowed}
+    if any(math.isfinite(r.get("iou", 0.0)) for r in movie.links if "merged" in r):
+        return flagged
     names = movie.with_prefix("area")
     cells = movie.cells() if names else {}
     for lost, rows_b in cells.items():
@@ -147,22 +163,167 @@ def grown(rows: list[Row], lost: Row, since: int, back: float, area: str, gain: 
     return flagged
 
 
+def frame(movie: Movie, p: Settings) -> Flagged:
+    """Rows of frames that are flagged, or in which the area of all cells jumps."""
+    bad = {
+        t for t, text in movie.frame_flags.items() if set(text.split("; ")) & set(FRAME_FINDINGS)
+    }
+    frames = sorted({r["frame"] for r in movie.rows})
+    for name in movie.with_prefix("area"):
+        total = [sum(r[name] for r in movie.rows if r["frame"] == t) for t in frames]
+        for k, t in enumerate(frames):
+            m = np.median(total[max(k - 4, 0) : k + 5])
+            many = sum(r["frame"] == t for r in movie.rows) >= 5
+            if many and (total[k] > p.foreground_jump * m or total[k] * p.foreground_jump < m):
+                bad.add(t)
+    return {i for i, r in enumerate(movie.rows) if r["frame"] in bad}
+
+
+def by_frame(movie: Movie, name: str) -> dict[float, float]:
+    """Median of a column over the rows of each frame."""
+    found: dict[float, list[float]] = {}
+    for r in movie.rows:
+        found.setdefault(r["frame"], [])
+        if not math.isnan(r[name]):
+            found[r["frame"]].append(r[name])
+    return {t: float(np.median(v)) if v else math.nan for t, v in sorted(found.items())}
+
+
 def focus(movie: Movie, p: Settings) -> Flagged:
     """Rows of frames that are blurred."""
-    names = movie.with_prefix("sharpness")
-    by_frame: dict[float, list[float]] = {}
-    for r in movie.rows if names else ():
-        if not math.isnan(r[names[0]]):
-            by_frame.setdefault(r["frame"], []).append(r[names[0]])
-    frames = sorted(by_frame)
-    medians = [float(np.median(by_frame[t])) for t in frames]
     bad = set()
-    for k, t in enumerate(frames):
-        start = k - p.focus_window // 2
-        around = np.median(medians[max(start, 0) : start + p.focus_window])
-        if medians[k] < p.focus_ratio * around:
-            bad.add(t)
+    for name in movie.with_prefix("sharpness"):
+        medians = by_frame(movie, name)
+        known = [m for m in medians.values() if not math.isnan(m)]
+        sharp = np.quantile(known, 0.9) if known else 0.0
+        bad |= {t for t, m in medians.items() if m < p.focus_ratio * sharp}
     return {i for i, r in enumerate(movie.rows) if r["frame"] in bad}
+
+
+def size(movie: Movie, p: Settings) -> Flagged:
+    """Rows of objects of unusual area."""
+    names = movie.with_prefix("area")
+    if not names or len(movie.cells()) < 5:
+        return set()
+    m = np.median([r[names[0]] for r in movie.rows])
+    areas = [r[names[0]] for r in movie.rows]
+    return {i for i, a in enumerate(areas) if a > p.size_ratio * m or a * p.size_ratio < m}
+
+
+def steps(movie: Movie) -> dict[int, list[tuple[int, int]]]:
+    """Pairs of rows of one cell in neighbouring acquired frames, by the place of the later."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for rows in movie.cells().values():
+        for i, j in pairwise(rows):
+            place = movie.acquired.index(movie.rows[j]["frame"])
+            if place - movie.acquired.index(movie.rows[i]["frame"]) == 1:
+                found.setdefault(place, []).append((i, j))
+    return found
+
+
+def drift(movie: Movie) -> dict[int, np.ndarray]:
+    """Median step of all cells, by the place of the frame; none for fewer than five."""
+    moved = {}
+    for place, pairs in steps(movie).items():
+        each = [[movie.rows[j][f"position_{a}"] - movie.rows[i][f"position_{a}"] for a in "xy"]
+                for i, j in pairs]  # fmt: skip
+        moved[place] = np.median(each, axis=0) if len(each) >= 5 else np.zeros(2)
+    return moved
+
+
+def debris(movie: Movie, p: Settings) -> Flagged:
+    """Rows of objects that neither move nor change."""
+    names = movie.with_prefix("area")
+    ways, changes, cells = {}, {}, movie.cells()
+    for cell, rows in cells.items():
+        t = np.array([movie.rows[i]["frame"] for i in rows], float)
+        left = []
+        for axis in "xy":
+            at = np.array([movie.rows[i][f"position_{axis}"] for i in rows])
+            line = np.polyfit(t, at, 1) if len(rows) > 1 else [0.0, at[0]]
+            left.append((at - np.polyval(line, t)).std())
+        ways[cell] = math.hypot(*left)
+        areas = np.array([movie.rows[i][names[0]] for i in rows]) if names else np.ones(len(rows))
+        changes[cell] = areas.std() / max(areas.mean(), 1)
+    long = [cell for cell, rows in cells.items() if len(rows) >= 10]
+    if not names or len(long) < 5:
+        return set()
+    usual = np.median([ways[cell] / math.sqrt(len(cells[cell])) for cell in long])
+    still = [c for c in long if changes[c] < 0.1
+             and ways[c] < p.debris_share * usual * math.sqrt(len(cells[c]))]  # fmt: skip
+    return {i for cell in still for i in cells[cell]}
+
+
+def ragged(movie: Movie, p: Settings) -> Flagged:
+    """Rows of pale objects of low solidity."""
+    flagged = set()
+    for name in movie.with_prefix("sharpness"):
+        shape = name.replace("sharpness", "solidity")
+        usual = np.nanmedian([r[name] for r in movie.rows])
+        flagged |= {
+            i
+            for i, r in enumerate(movie.rows)
+            if r[name] < p.ragged_sharpness * usual and r.get(shape, 1.0) < p.ragged_solidity
+        }
+    return flagged
+
+
+def low_confidence(movie: Movie, p: Settings) -> Flagged:
+    """Rows that doubtful links tear from the longest piece of their cell."""
+    weak = {(r["cell"], r["frame"]) for r in movie.links
+            if r.get("confidence", math.nan) < p.min_confidence}  # fmt: skip
+    flagged = set()
+    for rows in movie.cells().values():
+        pieces: list[list[int]] = [[]]
+        for i in rows:
+            if (movie.rows[i]["cell"], movie.rows[i]["frame"]) in weak and pieces[-1]:
+                pieces.append([])
+            pieces[-1].append(i)
+        flagged |= set(rows) - set(max(pieces, key=len))
+    return flagged
+
+
+def fast(movie: Movie, p: Settings) -> Flagged:
+    """All rows, where cells move by more than their size."""
+    names, moved, found = movie.with_prefix("area"), drift(movie), []
+    for place, pairs in steps(movie).items():
+        for i, j in pairs if names else ():
+            one, other = movie.rows[i], movie.rows[j]
+            way = [other[f"position_{a}"] - one[f"position_{a}"] for a in "xy"] - moved[place]
+            found.append(math.hypot(*way) / math.sqrt(one[names[0]] / math.pi))
+    quick = len(found) >= 10 and np.median(found) > p.max_step_radii
+    return set(range(len(movie.rows))) if quick else set()
+
+
+def bleaching(movie: Movie, p: Settings) -> Flagged:
+    """Rows of frames in which the background has faded."""
+    bad = set()
+    for name in movie.with_prefix("background_mean"):
+        level = {t: m for t, m in by_frame(movie, name).items() if m > 0}
+        if len(level) < 10:
+            continue
+        t, y = np.array(list(level)), np.log(list(level.values()))
+        rate, start = np.polyfit(t, y, 1)
+        frames = sorted({r["frame"] for r in movie.rows})
+        if -rate * (frames[-1] - frames[0]) > 5 * (y - rate * t - start).std():
+            bad |= {f for f in frames if rate * (f - frames[0]) < math.log(0.9)}
+    return {i for i, r in enumerate(movie.rows) if r["frame"] in bad}
+
+
+def shading(movie: Movie, p: Settings) -> Flagged:
+    """All rows, where the background depends on the distance from the centre."""
+    _, height, width = movie.shape
+    for name in movie.with_prefix("background_mean"):
+        level, terms, shares = by_frame(movie, name), [], []
+        for r in movie.rows:
+            if level[r["frame"]] > 0 and math.isfinite(r[name]):
+                x = 2 * r["position_x"] / (width - 1) - 1
+                y = 2 * r["position_y"] / (height - 1) - 1
+                terms.append([1, x, y, (x * x + y * y) / 2])
+                shares.append(r[name] / level[r["frame"]])
+        if len(shares) >= 50 and abs(np.linalg.lstsq(terms, shares)[0][3]) > p.max_shading:
+            return set(range(len(movie.rows)))
+    return set()
 
 
 def gap(movie: Movie, p: Settings) -> Flagged:
@@ -185,21 +346,64 @@ def lineage(movie: Movie, p: Settings) -> Flagged:
     return {i for i, r in enumerate(movie.rows) if r["cell"] in related}
 
 
-def min_frames(movie: Movie, p: Settings, bad: Flagged) -> Flagged:
-    """Rows of cells with too few rows that count."""
+def ends(movie: Movie) -> dict[float, tuple[bool, bool]]:
+    """Whether each id begins and ends amid field and movie."""
+    names, (_, height, width) = movie.with_prefix("area"), movie.shape
+
+    def amid(r: Row) -> bool:
+        x, y, area = r["position_x"], r["position_y"], r[names[0]] if names else 0.0
+        return min(x, width - 1 - x, y, height - 1 - y) > 2 * math.sqrt(area / math.pi)
+
+    found = {}
+    for cell, rows in movie.cells().items():
+        first, last = movie.rows[rows[0]], movie.rows[rows[-1]]
+        found[cell] = (amid(first) and first["frame"] > movie.acquired[0],
+                       amid(last) and last["frame"] < movie.acquired[-1])  # fmt: skip
+    return found
+
+
+def min_frames(movie: Movie, p: Settings, bad: Flagged) -> dict[str, Flagged]:
+    """Rows of cells with too few rows that count, broken ids together, and why."""
     least = p.min_frames
     if p.min_frames_fraction is not None:
         least = min(least, max(1, math.ceil(p.min_frames_fraction * len(movie.acquired))))
-    flagged = set()
-    for rows in movie.cells().values():
-        counted = rows if p.verdict == "cell" else [i for i in rows if i not in bad]
-        if len(counted) < least:
-            flagged |= set(rows)
+    cells, by_row = movie.cells(), p.verdict == "row"
+    counted = {c: len([i for i in rows if not (by_row and i in bad)]) for c, rows in cells.items()}
+    chain = chains(movie, p) if by_row else {cell: cell for cell in cells}
+    flagged: dict[str, Flagged] = {"min_frames": set(), "brief": set(), "broken": set()}
+    for cell, rows in cells.items():
+        if sum(counted[c] for c in cells if chain[c] == chain[cell]) < least:
+            flagged["min_frames"] |= set(rows)
+            if by_row and len(rows) < least:
+                flagged["broken" if any(ends(movie)[cell]) else "brief"] |= set(rows)
     return flagged
 
 
+def chains(movie: Movie, p: Settings) -> dict[float, float]:
+    """The first id of the chain of broken ids that each id belongs to."""
+    cells, amid, names = movie.cells(), ends(movie), movie.with_prefix("area")
+    chain, taken = {cell: cell for cell in cells}, set()
+    for cell in sorted(cells) if names else ():
+        if not amid[cell][0]:
+            continue
+        one = movie.rows[cells[cell][0]]
+        near = []
+        for other in cells:
+            last = movie.rows[cells[other][-1]]
+            wait = movie.acquired.index(one["frame"]) - movie.acquired.index(last["frame"])
+            if amid[other][1] and other not in taken and 0 < wait <= p.rejoin_gap + 1:
+                far = math.hypot(*(one[f"position_{a}"] - last[f"position_{a}"] for a in "xy"))
+                near.append((far, -wait, other, 2 * math.sqrt(last[names[0]] / math.pi)))
+        if near and min(near)[0] <= min(near)[3]:
+            other = min(near)[2]
+            taken.add(other)
+            chain[cell] = chain[other]
+    return chain
+
+
 RULES = {rule.__name__: rule for rule in (
-    border, saturation, invalid, area_jump, merge, focus, gap, lineage,
+    border, saturation, invalid, area_jump, merge, frame, focus, size, debris, ragged,
+    low_confidence, fast, gap, lineage, bleaching, shading,
 )}  # fmt: skip
 
 
@@ -210,19 +414,22 @@ def judge(
     pixel_um: float | None = None,
     missing: tuple[int, ...] = (),
     links: Mapping[str, np.ndarray] | None = None,
+    frame_flags: Mapping[int, str] | None = None,
     **params: object,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Verdict and flags of every row."""
     p = Settings(**params)
     acquired = [t for t in range(shape[0]) if t not in missing]
-    movie = Movie(rows_of(columns), shape, pixel_um, acquired, rows_of(links or {}))
+    movie = Movie(
+        rows_of(columns), shape, pixel_um, acquired, rows_of(links or {}), frame_flags or {}
+    )
     flags = {name: RULES[name](movie, p) for name in (*p.reject, *p.note) if name in RULES}
     if p.verdict == "cell":
         for name in set(p.reject) & set(flags):
             flags[name] = whole_cells(movie, flags[name])
     bad = set().union(*(flags[name] for name in p.reject if name in flags))
     if "min_frames" in (*p.reject, *p.note):
-        flags["min_frames"] = min_frames(movie, p, bad)
+        flags |= min_frames(movie, p, bad)
         bad |= flags["min_frames"] if "min_frames" in p.reject else set()
     n = len(movie.rows)
     texts = [";".join(name for name in ORDER if i in flags.get(name, ())) for i in range(n)]

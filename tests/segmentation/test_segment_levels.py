@@ -8,7 +8,7 @@ from segmentation.scenes import ellipses, noise
 from fovflow.errors import ConfigError
 from fovflow.segmentation import get_segmenter
 from fovflow.segmentation.contrast import SteadyOffset, mode_and_spread
-from fovflow.segmentation.halos import Outline, halo_brightness, remove_halos, surroundings
+from fovflow.segmentation.halos import Outline, relief_range, remove_halos, surroundings
 from fovflow.segmentation.masks import disc, grow_within, odd_side
 
 
@@ -140,13 +140,14 @@ def test_surroundings_do_not_see_the_cells():
     assert np.abs(level - 500).max() < 0.01
 
 
-def test_halo_brightness_is_a_percentile_but_not_below_the_noise():
-    relief = np.arange(100, dtype=np.float32).reshape(10, 10)
-    mask = np.ones((10, 10), np.uint8)
-    # 25 values at even rows and columns; rank floor(0.95 * 24) = 22: the third from the end
-    assert halo_brightness(relief, mask, 1.0, 0.5) == 0.5 * 84
-    assert halo_brightness(relief, mask, 50.0, 0.5) == 150.0
-    assert halo_brightness(relief, 0 * mask, 2.0, 0.5) == 6.0
+def test_the_range_of_the_relief_is_from_every_second_pixel_of_the_mask():
+    relief = np.arange(200, dtype=np.float32).reshape(10, 20)
+    mask = np.zeros((10, 20), np.uint8)
+    mask[:, :10] = 1
+    values = np.sort(relief[::2, :10:2].ravel())
+    low, high = relief_range(relief, mask)
+    assert (low, high) == (values[int(0.05 * 24)], values[int(0.95 * 24)])
+    assert relief_range(relief, 0 * mask) == (0.0, 0.0)
 
 
 def test_a_halo_is_taken_off_and_a_bright_cell_stays():

@@ -15,7 +15,7 @@ from fovflow.atomic import remove_leftovers, write_text
 from fovflow.errors import complain
 from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
-from fovflow.results import results_paths, results_text
+from fovflow.results import findings_of, results_paths, results_text
 from fovflow.runs.manifest import FILE_NAME
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.rawcheck import pixels_of
@@ -101,7 +101,15 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
             else {}
         ),
         **({"not_selected": others} if others else {}),
+        **({"findings": found} if (found := findings(pipeline, dataset, statuses)) else {}),
     }
+
+
+def findings(pipeline: Pipeline, dataset: str, statuses: dict[int, dict[str, Any]]) -> list[str]:
+    """Return what is wrong with most frames of a dataset's complete FOVs, each in a sentence."""
+    seg, layout = pipeline.datasets[dataset].seg, pipeline.layout
+    complete = [fov for fov, status in statuses.items() if status["status"] == "complete"]
+    return findings_of(layout.file("segment_frames", dataset, fov, seg) for fov in complete)
 
 
 def write_dataset_results(pipeline: Pipeline, dataset: str, text: str = "") -> None:
@@ -234,6 +242,7 @@ def describe_outcome(pipeline: Pipeline) -> str:
         if stale:
             lines.append(f"  to do: fovflow verdicts {pipeline.layout.outdir} --carry-over")
         lines += [f"{name}: {problem}" for problem in plan.problems]
+        lines += [f"{name}: {finding}" for finding in findings(pipeline, name, statuses)]
         if complete:
             lines.append(f"  results: {pipeline.layout.results(name)}")
     if Path(pipeline.layout.report()).is_file():

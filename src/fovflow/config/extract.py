@@ -67,13 +67,15 @@ class ExtractConfig(Section):
     saturation: Positive | dict[int, Positive] | None = Field(
         None,
         description="Counts from which a pixel is saturated, one number or a mapping of channel "
-        "index to number (4095 for a 12-bit camera); null is the greatest value of the raw dtype.",
+        "index to number (4095 for a 12-bit camera); null is the greatest value of the raw dtype, "
+        "or the count at which the cells' pixels pile up below it.",
     )
 
 
 Rule = Literal[
-    "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "focus", "gap", "lineage"
-]
+    "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
+    "debris", "ragged", "low_confidence", "fast", "gap", "lineage", "bleaching", "shading",
+]  # fmt: skip
 
 _CLASSIC: dict[str, Any] = {
     "reject": ("min_frames", "border"),
@@ -84,6 +86,7 @@ _CLASSIC: dict[str, Any] = {
     "border_px": 50.0,
     "border_um": None,
     "border_measure": "centroid",
+    "rejoin_gap": 0,
 }
 
 
@@ -97,11 +100,25 @@ class QcConfig(Section):
         "frame's border.",
     )
     reject: tuple[Rule, ...] = Field(
-        ("min_frames", "border", "saturation", "invalid", "area_jump", "merge"),
+        (
+            "min_frames",
+            "border",
+            "saturation",
+            "invalid",
+            "area_jump",
+            "merge",
+            "frame",
+            "focus",
+            "size",
+            "debris",
+            "ragged",
+            "low_confidence",
+            "fast",
+        ),
         description="Rules that make rows bad; their names stand in the column flags.",
     )
     note: tuple[Rule, ...] = Field(
-        ("focus", "gap", "lineage"),
+        ("gap", "lineage", "bleaching", "shading"),
         description="Rules whose names stand in flags without making a row bad.",
     )
     verdict: Literal["row", "cell"] = Field(
@@ -147,11 +164,56 @@ class QcConfig(Section):
         description="Rule merge: growth, as a share of a lost neighbour's area, that shows a "
         "merge.",
     )
-    focus_ratio: Part = Field(
-        0.5, description="Rule focus: share of the usual sharpness below which a frame is flagged."
+    rejoin_gap: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="Rule min_frames: ids that break for at most so many frames and go on nearby "
+        "count together (frames); not where the verdict is per cell.",
     )
-    focus_window: int = Field(
-        31, ge=3, le=9999, description="Rule focus: frames around that are compared (frames)."
+    foreground_jump: float = Field(
+        1.5,
+        gt=1,
+        description="Rule frame: ratio to the frames around by which the area of all cells may "
+        "differ, besides what the segmentation flags.",
+    )
+    focus_ratio: Part = Field(
+        0.3,
+        description="Rule focus: share of the sharpness of the movie's sharpest frames below which "
+        "a frame is flagged.",
+    )
+    size_ratio: float = Field(
+        2.8,
+        gt=1,
+        description="Rule size: ratio to the median area of the movie above which, or below the "
+        "inverse of which, a row is flagged.",
+    )
+    debris_share: Share = Field(
+        0.15,
+        description="Rule debris: share of the way of the movie's other objects below which an "
+        "object is at rest.",
+    )
+    min_confidence: Share = Field(
+        0.3, description="Rule low_confidence: confidence below which a link is doubtful."
+    )
+    max_step_radii: float = Field(
+        0.7,
+        gt=0,
+        description="Rule fast: typical step from frame to frame above which a movie is flagged "
+        "(radii of a cell).",
+    )
+    max_shading: float = Field(
+        0.12,
+        gt=0,
+        description="Rule shading: change of the background from the frame's centre to its corners "
+        "above which a movie is flagged, as a share of the background.",
+    )
+    ragged_sharpness: Share = Field(
+        0.7,
+        description="Rule ragged: share of the movie's median sharpness below which one is pale.",
+    )
+    ragged_solidity: Share = Field(
+        0.8, description="Rule ragged: solidity below which a pale object is flagged."
     )
 
     @model_validator(mode="before")

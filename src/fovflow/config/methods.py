@@ -285,11 +285,11 @@ SEGMENTERS = Registry(
         "classic": Method(
             "fovflow.segmentation.classic:ClassicSegmenter", ClassicSegment, False, 1
         ),
-        "logstd": Method("fovflow.segmentation.logstd:LogStdSegmenter", LogStdSegment, True, 3),
+        "logstd": Method("fovflow.segmentation.logstd:LogStdSegmenter", LogStdSegment, True, 4),
         "threshold": Method(
             "fovflow.segmentation.threshold:ThresholdSegmenter", ThresholdSegment, True, 1
         ),
-        "unet": Method("fovflow.segmentation.unet:UnetSegmenter", UnetSegment, True, 1),
+        "unet": Method("fovflow.segmentation.unet:UnetSegmenter", UnetSegment, True, 2),
         "cellpose": Method(
             "fovflow.segmentation.cellpose:CellposeSegmenter",
             CellposeSegment,
@@ -343,8 +343,8 @@ TRACKERS = Registry(
 )
 """Methods of the step track."""
 
-EXTRACT_REVISION = 1
+EXTRACT_REVISION = 2
 """Rises whenever the same input would give other traces."""
 
-QC_REVISION = 1
+QC_REVISION = 2
 """Rises whenever the same traces would get other verdicts."""

@@ -125,13 +125,40 @@ def eroded(cells: Cells, radius: int) -> BoolArray:
     return keep
 
 
+PILE = 10
+"""Pixels that have the greatest count of all, and how many times as many as other bright counts
+have, from which they are a pile: a camera of 12 bits has it at 4095 in frames of 16 bits."""
+
+LEVELS = 20
+"""Fewer different counts than these are no histogram to have an upper end."""
+
+
+def pile_up(values: FloatArray, greatest: float) -> float:
+    """Return the count at which pixels are saturated: where they pile up, else the `greatest`.
+
+    The pile is on the greatest of the `values`; it is held against the mean number of pixels per
+    count that occurs, over the upper half of the others' range.
+    """
+    top = float(values.max(initial=0.0))
+    pile = np.count_nonzero(values == top)
+    if pile < PILE or top == greatest:
+        return float(greatest)
+    below = values[values < top]
+    if below.size == 0:
+        return float(greatest)
+    bright, number = np.unique(below[below > (float(below.min()) + top) / 2], return_counts=True)
+    piled = bright.size >= LEVELS and pile > PILE * number.mean()
+    return top if piled else float(greatest)
+
+
 class FluorescenceCells:
     """Cells and one fluorescence channel.
 
     `raw`: (Y, X) of any real dtype. `corrected`: (Y, X) float, the raw frame less its background;
     None where there is none. Intensity = raw − `background_weight` · (raw − corrected).
     `saturation`: counts from which a pixel is saturated; None takes the greatest value of an
-    integer dtype, NaN where there is no such level.
+    integer dtype or, where the cells' counts pile up below it (`pile_up`), that count; NaN where
+    there is no such level.
 
     Kept are `flat`, the indices of the region's finite pixels in the flattened frame, cell by
     cell, their counts in `raw` and `corrected`, and in `groups` which of them belong to which cell.
@@ -148,14 +175,14 @@ class FluorescenceCells:
     ):
         self.cells = region.cells
         self.region = region
-        if saturation is None:
-            known = raw.dtype.kind in "ui"
-            saturation = float(np.iinfo(raw.dtype).max) if known else np.nan
-        self.saturation = saturation
         self._weight = background_weight
         self.beside: Mapping[int, FluorescenceCells] = {}
         self.flat, self.groups = region.flat, region.groups
         self.raw = gather(raw, self.flat, np.float64)
+        if saturation is None:
+            known = raw.dtype.kind in "ui"
+            saturation = pile_up(self.raw, np.iinfo(raw.dtype).max) if known else np.nan
+        self.saturation = saturation
         self.corrected: FloatArray | None = None
         if corrected is not None:
             self.corrected = gather(corrected, self.flat, np.float64)

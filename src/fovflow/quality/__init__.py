@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fovflow.quality.verdict import NEEDS, PEOPLE, RULES, judge, ledger
+from fovflow.quality.verdict import NEEDS, NOTE, PEOPLE, REASONS, RULES, judge, ledger
 
-__all__ = ["NEEDS", "PEOPLE", "RULES", "judge", "ledger"]
+__all__ = ["NEEDS", "NOTE", "PEOPLE", "REASONS", "RULES", "judge", "ledger"]

@@ -163,26 +163,6 @@ def area_jump(rows: Rows, ratio: float, window: int) -> BoolArray:
     return flags
 
 
-def out_of_focus(rows: Rows, ratio: float, window: int) -> BoolArray:
-    """Flag all rows of frames whose sharpness is below a share of that of the frames around."""
-    flags = np.zeros(len(rows), bool)
-    if not len(rows):
-        return flags
-    by_frame = np.argsort(rows.frame, kind="stable")
-    frames, size = np.unique(rows.frame, return_counts=True)
-    for sharpness in rows.of_feature("sharpness").values():
-        typical = _medians(sharpness[by_frame], Groups(size))
-        usual = running_median(typical, Groups(np.array([frames.size])), window)
-        flags |= (typical < ratio * usual)[np.searchsorted(frames, rows.frame)]
-    return flags
-
-
-def _medians(values: np.ndarray, groups: Groups) -> np.ndarray:
-    """Return the median of each group, without NaNs."""
-    known = ~np.isnan(values)
-    return Groups(groups.count(known)).median(values[known].astype(np.float64))
-
-
 def after_gap(rows: Rows) -> BoolArray:
     """Flag rows whose cell was found earlier, but not in the acquired frame before."""
     flags = np.zeros(len(rows), bool)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fovflow.errors import ConfigError
 from fovflow.labels import BoolArray
-from fovflow.quality import rules
+from fovflow.quality import movie, rules
 from fovflow.quality.rules import Rows, merged, swallowed
 
 RULES: dict[str, str] = {
@@ -20,9 +20,17 @@ RULES: dict[str, str] = {
     "invalid": "Pixels of the cell are not finite, or none is left to measure.",
     "area_jump": "The area differs abruptly from that in the frames around.",
     "merge": "The mask has probably swallowed a neighbour.",
-    "focus": "The frame is out of focus, compared with those around.",
+    "frame": "The segmentation of the frame is not reliable.",
+    "focus": "The frame is out of focus, compared with the sharpest ones.",
+    "size": "The object is much larger or smaller than the movie's other ones.",
+    "debris": "The object neither moves nor changes, unlike the movie's other ones.",
+    "ragged": "The object is pale and ragged: probably found in part, or with what lies beside.",
+    "low_confidence": "The row hangs on the rest of its cell by a doubtful link.",
+    "fast": "Cells move by about their own size from frame to frame.",
     "gap": "The cell was not found in the frame before, though earlier.",
     "lineage": "The cell has a parent or daughters.",
+    "bleaching": "The background has faded since the first frame.",
+    "shading": "The background differs from the centre of the frame to its corners.",
 }
 """All rules, in the order in which their names stand in `flags`."""
 
@@ -32,14 +40,27 @@ PEOPLE: dict[str, str] = {
 }
 """What stands in `flags` of cells that people have judged."""
 
+REASONS: dict[str, str] = {
+    "brief": "Found in few frames, since it came or went over the border or an end of the movie.",
+    "broken": "Found in few frames, since its id begins or ends amid the field.",
+}
+"""What stands in `flags` after ``min_frames``; where neither does, other rules took the rows."""
+
 NEEDS: dict[str, str] = {
     "saturation": "saturated_fraction", "invalid": "invalid_fraction", "area_jump": "area",
-    "merge": "area", "focus": "sharpness",
+    "merge": "area", "focus": "sharpness", "size": "area", "ragged": "solidity", "debris": "area",
+    "fast": "area",
+    "bleaching": "background_mean", "shading": "background_mean",
 }  # fmt: skip
 """Features without which a rule flags nothing."""
 
-REJECT = ("min_frames", "border", "saturation", "invalid", "area_jump", "merge")
-NOTE = ("focus", "gap", "lineage")
+REJECT = (
+    "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
+    "debris", "ragged", "low_confidence", "fast",
+)  # fmt: skip
+NOTE = ("gap", "lineage", "bleaching", "shading")
+
+_WORDS = ("min_frames", *REASONS, *list(RULES)[1:])
 
 Columns = dict[str, Any]
 
@@ -52,6 +73,7 @@ def judge(
     missing: Collection[int] = (),
     unrecorded: Mapping[int, Collection[int]] | None = None,
     links: Mapping[str, ArrayLike] | None = None,
+    frame_flags: Mapping[int, str] | None = None,
     reject: Sequence[str] = REJECT,
     note: Sequence[str] = NOTE,
     verdict: Literal["row", "cell"] = "row",
@@ -65,8 +87,16 @@ def judge(
     area_jump_ratio: float = 1.5,
     area_jump_window: int = 9,
     merge_gain: float = 0.5,
-    focus_ratio: float = 0.5,
-    focus_window: int = 31,
+    rejoin_gap: int = 3,
+    foreground_jump: float = 1.5,
+    focus_ratio: float = 0.3,
+    size_ratio: float = 2.8,
+    debris_share: float = 0.15,
+    min_confidence: float = 0.3,
+    max_step_radii: float = 0.7,
+    max_shading: float = 0.12,
+    ragged_sharpness: float = 0.7,
+    ragged_solidity: float = 0.8,
 ) -> Columns:
     """Fill the columns `good` and `flags` of one FOV's traces; no row is removed.
 
@@ -84,7 +114,9 @@ def judge(
         Frames in which a channel was not recorded: that its values are empty flags no row.
     links : mapping of str to array-like, optional
         The tracker's table of links: `cell`, `frame`, and where there are such columns `parent`
-        for the rule ``lineage`` and `merged` for the rule ``merge``.
+        for the rule ``lineage``, `merged` for ``merge`` and `confidence` for ``low_confidence``.
+    frame_flags : mapping of int to str, optional
+        What the segmentation flagged frames with, for the rule ``frame``.
     reject, note : sequence of str
         Rules that make rows bad, and rules that are only noted in `flags`; others are off.
     verdict : {"row", "cell"}
@@ -101,8 +133,25 @@ def judge(
         An area that is this many times more or less than the median of that many rows around.
     merge_gain : float
         Growth that shows a merge, as a share of the lost neighbour's area.
-    focus_ratio, focus_window
-        Sharpness below this share of the median of that many frames around.
+    rejoin_gap : int
+        Ids that break for at most so many frames and go on nearby count together for `min_frames`;
+        not where the verdict is per cell.
+    foreground_jump : float
+        An area of all cells that is this many times more or less than in the frames around.
+    focus_ratio : float
+        Sharpness below this share of that of the movie's sharpest frames.
+    size_ratio : float
+        An area that is this many times more or less than the median of the movie.
+    debris_share : float
+        Objects that come less far than this share of the way of the others are at rest.
+    min_confidence : float
+        Links of less confidence are doubtful.
+    max_step_radii : float
+        Typical step per frame, in radii of a cell, above which ids may be exchanged.
+    max_shading : float
+        Change of the background from the frame's centre to its corners, as a share of it.
+    ragged_sharpness, ragged_solidity : float
+        Objects with less than this share of the movie's median sharpness and with this solidity.
 
     Returns
     -------
@@ -128,10 +177,20 @@ def judge(
         "saturation": lambda: rules.saturated(rows, max_saturated_fraction),
         "invalid": lambda: rules.invalid(rows, max_invalid_fraction, unrecorded or {}),
         "area_jump": lambda: rules.area_jump(rows, area_jump_ratio, area_jump_window),
-        "merge": lambda: merged(rows, merge_gain) | swallowed(rows, links or {}),
-        "focus": lambda: rules.out_of_focus(rows, focus_ratio, focus_window),
+        "merge": lambda: (
+            swallowed(rows, links) if _masks_compared(links) else merged(rows, merge_gain)
+        ),
+        "frame": lambda: movie.unreliable_frame(rows, frame_flags or {}, foreground_jump),
+        "focus": lambda: movie.out_of_focus(rows, focus_ratio),
+        "size": lambda: movie.unusual_size(rows, size_ratio),
+        "debris": lambda: movie.at_rest(rows, debris_share),
+        "ragged": lambda: movie.pale_and_ragged(rows, ragged_sharpness, ragged_solidity),
+        "low_confidence": lambda: movie.doubtful_links(rows, links or {}, min_confidence),
+        "fast": lambda: movie.too_fast(rows, max_step_radii),
         "gap": lambda: rules.after_gap(rows),
         "lineage": lambda: rules.in_lineage(rows, links or {}),
+        "bleaching": lambda: movie.fading(rows),
+        "shading": lambda: movie.uneven_background(rows, max_shading),
     }
     wanted = {*reject, *note}
     flagged = {name: flag() for name, flag in evaluations.items() if name in wanted}
@@ -140,10 +199,32 @@ def judge(
         flagged |= {n: rows.whole_cells(flagged[n]) for n in reject if n in flagged}
     good = ~_any(rows, flagged, reject)
     if "min_frames" in wanted:
-        counted = np.ones(len(rows), bool) if verdict == "cell" else good
-        flagged["min_frames"] = rules.too_few_frames(rows, counted, needed)
+        if verdict == "cell":
+            few = rules.too_few_frames(rows, np.ones(len(rows), bool), needed)
+            flagged["min_frames"] = few
+        else:
+            flagged |= _too_few_frames(rows, good, needed, rejoin_gap)
         good = ~_any(rows, flagged, reject)
     return _filled(columns, rows, flagged, good)
+
+
+def _masks_compared(links: Mapping[str, ArrayLike] | None) -> TypeGuard[Mapping[str, ArrayLike]]:
+    """Tell whether the tracker has looked for merges in the masks."""
+    if not links or "merged" not in links:
+        return False
+    return bool(np.isfinite(np.asarray(links.get("iou", [0.0]), np.float64)).any())
+
+
+def _too_few_frames(
+    rows: Rows, good: BoolArray, needed: int, rejoin_gap: int
+) -> dict[str, BoolArray]:
+    """Return the flags of ``min_frames``, for chains of broken ids together, and its reasons."""
+    chain = movie.chains(rows, rejoin_gap)
+    counted = np.bincount(chain, rows.cells.count(good), minlength=chain.size)[chain]
+    few, short = counted < needed, rows.cells.size < needed
+    broken = np.logical_or(*movie.amid(rows))
+    found = {"min_frames": few, "brief": few & short & ~broken, "broken": few & short & broken}
+    return {name: np.asarray(rows.cells.spread(flag)) for name, flag in found.items()}
 
 
 def _check(reject: Sequence[str], note: Sequence[str]) -> None:
@@ -181,16 +262,13 @@ def _any(rows: Rows, flagged: Mapping[str, BoolArray], names: Sequence[str]) -> 
 def _filled(
     columns: Mapping[str, ArrayLike], rows: Rows, flagged: dict[str, BoolArray], good: BoolArray
 ) -> Columns:
-    code = np.zeros(len(rows), np.uint16)
-    for bit, name in enumerate(RULES):
-        if name in flagged:
-            code |= flagged[name].astype(np.uint16) << bit
+    names = [name for name in _WORDS if name in flagged]
+    code = np.zeros(len(rows), np.int64)
+    for bit, name in enumerate(names):
+        code |= flagged[name].astype(np.int64) << bit
+    values, code = np.unique(code, return_inverse=True)
     texts = np.array(
-        [
-            ";".join(n for bit, n in enumerate(RULES) if value >> bit & 1)
-            for value in range(1 << len(RULES))
-        ],
-        object,
+        [";".join(n for bit, n in enumerate(names) if value >> bit & 1) for value in values], object
     )
     good_as_given, flags = np.empty(len(rows), bool), np.empty(len(rows), object)
     good_as_given[rows.order] = good
@@ -221,7 +299,7 @@ def ledger(columns: Mapping[str, ArrayLike]) -> dict[str, Any]:
     which = np.fromiter((known.setdefault(text, len(known)) for text in flags), np.int32, good.size)
     texts = np.array(list(known), object)
     reasons = {}
-    for name in (*RULES, *PEOPLE):
+    for name in (*_WORDS, *PEOPLE):
         carries = np.array([name in text.split(";") for text in texts.tolist()], bool)[which]
         if carries.any():
             reasons[name] = {

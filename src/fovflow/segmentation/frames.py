@@ -83,8 +83,8 @@ class FrameStats:
     n_split : int
         How many of these objects come from splitting touching cells.
     flag : str
-        Empty, or why the frame is suspect: ``missing``, ``constant``, ``nan``, ``saturated``,
-        ``all foreground``, ``threshold reset``, ``no clear background``; several are joined by
+        Empty, or why the frame is suspect: ``missing``, ``constant``, ``nan``,
+        ``threshold reset``, or what `fovflow.config.findings` explains; several are joined by
         ``"; "``.
     """
 
@@ -117,6 +117,9 @@ class Segmenter(Protocol):
 class FrameSegmenter(ABC):
     """The frame of every built-in method: check, find the objects, sum up."""
 
+    stats: type[FrameStats] = FrameStats
+    """What the method tells of a frame."""
+
     @abstractmethod
     def _segment(self, frame: Frame) -> tuple[NDArray[np.uint16], FrameStats]:
         """Return a frame's labels and the method's own numbers and flags."""
@@ -126,10 +129,10 @@ class FrameSegmenter(ABC):
     ) -> tuple[NDArray[np.uint16], FrameStats]:
         """Segment one (Y, X) frame of uint8, uint16 or float32."""
         if missing:
-            return np.zeros(image.shape, np.uint16), FrameStats(flag="missing")
+            return np.zeros(image.shape, np.uint16), self.stats(flag="missing")
         frame = check_frame(image)
         if "constant" in frame.flags:
-            return np.zeros(image.shape, np.uint16), FrameStats(flag="; ".join(frame.flags))
+            return np.zeros(image.shape, np.uint16), self.stats(flag="; ".join(frame.flags))
         labels, found = self._segment(frame)
         fraction = cv2.countNonZero(labels) / labels.size
         flags = (*frame.flags, found.flag, "all foreground" if fraction == 1.0 else "")

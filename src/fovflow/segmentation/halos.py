@@ -43,20 +43,18 @@ class Outline:
         return max(odd_side(self.bright) // 2, int(self.opening), 1)
 
 
-def halo_brightness(
-    relief: NDArray[np.float32], mask: Mask, noise: float, fraction: float
-) -> float:
-    """Return the brightness above the surroundings from which on a pixel of the mask is halo.
+def relief_range(relief: NDArray[np.float32], mask: Mask) -> tuple[float, float]:
+    """Return how dark cells and how bright halos are: 5th and 95th percentile of the relief.
 
-    It is `fraction` of the 95th percentile (the value of rank ⌊0.95·(n − 1)⌋ from 0) of the
-    relief over the mask's pixels of even row and even column, and at least 3 times the noise.
+    The values of rank ⌊0.05·(n − 1)⌋ and ⌊0.95·(n − 1)⌋, from 0, over the mask's pixels of even row
+    and even column; both 0 where there are none.
     """
     values = relief[::2, ::2][mask[::2, ::2] > 0]
-    least = LEAST_NOISE * noise
     if values.size == 0:
-        return least
-    rank = math.floor(0.95 * (values.size - 1))
-    return max(least, fraction * float(np.partition(values, rank)[rank]))
+        return 0.0, 0.0
+    low, high = (math.floor(share * (values.size - 1)) for share in (0.05, 0.95))
+    ranked = np.partition(values, (low, high))
+    return float(ranked[low]), float(ranked[high])
 
 
 def remove_halos(

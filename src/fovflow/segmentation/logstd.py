@@ -17,7 +17,14 @@ from fovflow.segmentation.contrast import (
     scaled_variance,
 )
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
-from fovflow.segmentation.halos import Outline, halo_brightness, remove_halos, surroundings
+from fovflow.segmentation.greylevels import coarse_levels
+from fovflow.segmentation.halos import (
+    LEAST_NOISE,
+    Outline,
+    relief_range,
+    remove_halos,
+    surroundings,
+)
 from fovflow.segmentation.instances import Limits, make_objects
 from fovflow.segmentation.masks import (
     Labels,
@@ -38,6 +45,16 @@ LOWEST = -1.25
 CLEAR_SPREAD = 0.5
 """Spread (natural log units) beyond which the histogram's peak is no background: noise has 0.1 to
 0.3, cells that cover nearly all of the frame about 1."""
+
+FAINT = 10.0
+"""Brightness of halos, in noise standard deviations, below which outlines are not reliable."""
+
+BRIGHT_HALOS = 1.2
+"""Brightness of halos over the darkness of cells above which only pieces of cells are found."""
+
+SMALL, LARGE = 2.6, 2.0
+"""Typical radius of a frame's objects, in `window_um` and `bright_um`, below and above which they
+are too small and too large to be outlined with these lengths."""
 
 _BINS = 1300
 _STRIP_PIXELS = 1 << 17  # codes of one strip stay in the processor's cache
@@ -61,6 +78,8 @@ class LogStdSegmenter(FrameSegmenter):
         self._closing = disc(settings.close_um / px)
         self._opening = disc(settings.open_um / px)
         self._block = max(4, round(settings.background_um / px))
+        radii = SMALL * settings.window_um / px, LARGE * settings.bright_um / px
+        self._small, self._large = (math.pi * radius**2 for radius in radii)
         self._faint_area = settings.faint_area_um2 / px**2
         self._limits = Limits.of(
             settings, px, smoothing_um=settings.outline_um, new_ratio=settings.new_neck_ratio
@@ -86,11 +105,12 @@ class LogStdSegmenter(FrameSegmenter):
         offset, reset = self._offset.update(self._settings.n_sigma * sigma)
         flags = ["no clear background"] * (sigma > CLEAR_SPREAD) + ["threshold reset"] * reset
         mask = (texture > np.float32(mode + offset)).view(np.uint8)
-        self._before, n_split = self._objects(frame, mask, math.exp(mode) * unit)
+        self._before, n_split, doubts = self._objects(frame, mask, math.exp(mode) * unit)
+        flags += [*coarse_levels(frame.image), *doubts]
         stats = FrameStats(mode + offset, mode, sigma, n_split=n_split, flag="; ".join(flags))
         return self._before, stats
 
-    def _objects(self, frame: Frame, mask: Mask, noise: float) -> tuple[Labels, int]:
+    def _objects(self, frame: Frame, mask: Mask, noise: float) -> tuple[Labels, int, list[str]]:
         if frame.invalid is not None:
             reach = WINDOW // 2 + self._window // 2
             mask &= 1 - cv2.dilate(frame.invalid, np.ones((2 * reach + 1,) * 2, np.uint8))
@@ -101,7 +121,8 @@ class LogStdSegmenter(FrameSegmenter):
         sheet = Sheet.around(mask, math.ceil(self._limits.smoothing) + 1, self._outline.reach)
         mask = sheet.gather(mask)
         relief = cv2.subtract(sheet.gather(frame.image), sheet.gather(level), dtype=cv2.CV_32F)
-        brightness = halo_brightness(relief, mask, noise, self._outline.fraction)
+        dark, bright = relief_range(relief, mask)
+        brightness = max(LEAST_NOISE * noise, self._outline.fraction * bright)
         cells = remove_halos(mask, relief, brightness, self._outline, sheet)
         least = np.float32(self._settings.min_contrast * brightness)
         faint = (np.abs(relief) < least).view(np.uint8)
@@ -113,9 +134,20 @@ class LogStdSegmenter(FrameSegmenter):
             rank = math.floor(_RELIEF_QUANTILE * (area - 1))
             return cv2.countNonZero(own & faint[place]) <= rank
 
-        return make_objects(
+        labels, n_split = make_objects(
             cells, mask, self._limits, judge=has_contrast, before=self._before, sheet=sheet
         )
+        areas = 4 * np.bincount(labels[::2, ::2].ravel())[1:]
+        if not areas.any():
+            return labels, n_split, []
+        usual = float(np.median(areas[areas > 0]))
+        doubts = {
+            "faint": bright < FAINT * noise,
+            "bright halos": bright > -BRIGHT_HALOS * dark,
+            "small cells": usual < self._small,
+            "large cells": usual > self._large > 0,
+        }
+        return labels, n_split, [word for word, holds in doubts.items() if holds]
 
 
 def counts_unit(frame: Frame) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import UnetSegment
 from fovflow.errors import ConfigError
+from fovflow.segmentation.domain import domain_score
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
+from fovflow.segmentation.greylevels import coarse_levels
 from fovflow.segmentation.masks import Labels, check_pixel_um, number_objects, odd_side
 from fovflow.segmentation.network import BUILT_IN, Network, find_instances, normalise
 
@@ -19,11 +22,27 @@ COARSEST = 8.0
 """Pixels of a frame may be so many times as large as those of the network."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnetStats(FrameStats):
+    """What the network found in a frame.
+
+    Attributes
+    ----------
+    domain : float
+        How far the frame lies from what the network knows, above 1 too far; NaN where it recognises
+        nothing. See `fovflow.segmentation.domain`.
+    """
+
+    domain: float = math.nan
+
+
 class UnetSegmenter(FrameSegmenter):
     """Cells as a network sees them.
 
     `pixel_um`: edge length of a pixel (µm).
     """
+
+    stats = UnetStats
 
     def __init__(self, settings: UnetSegment, pixel_um: float | None):
         self._px = check_pixel_um(pixel_um, "unet")
@@ -39,18 +58,26 @@ class UnetSegmenter(FrameSegmenter):
             )
         self._side = odd_side(about.surroundings_um / about.pixel_um)
 
-    def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
+    def _segment(self, frame: Frame) -> tuple[Labels, UnetStats]:
         shape = frame.image.shape
         size = [max(1, round(n * self._factor)) for n in shape]
         how = cv2.INTER_AREA if self._factor < 1 else cv2.INTER_LINEAR
         image = cv2.resize(frame.image.astype(np.float32), size[::-1], interpolation=how)
-        said = self._network(normalise(image, self._side))
+        contrast = normalise(image, self._side)
+        said = self._network(contrast)
         level = math.log(self._settings.probability / (1 - self._settings.probability))
         found = find_instances(said, level)
         labels = self._at_full_size(found, said[0], level, shape)
         if frame.invalid is not None:
             labels[frame.invalid > 0] = 0
-        return number_objects(labels, self._kept(labels)), FrameStats()
+        domain = domain_score(self._network, contrast, said[0])
+        flags = coarse_levels(frame.image)
+        if math.isnan(domain):
+            flags.append("nothing recognised")
+        elif domain > 1:
+            flags.append("unfamiliar")
+        stats = UnetStats(domain=domain, flag="; ".join(flags))
+        return number_objects(labels, self._kept(labels)), stats
 
     def _at_full_size(
         self,
@@ -58,15 +85,15 @@ class UnetSegmenter(FrameSegmenter):
         logit: NDArray[np.float32],
         level: float,
         shape: tuple[int, ...],
-    ) -> NDArray[np.int64]:
+    ) -> NDArray[np.int32]:
         """Return the cells in the frame's own pixels, with the outline of the enlarged logit."""
         names = found.astype(np.float32)
         wide = np.where(found > 0, names, cv2.dilate(names, np.ones((3, 3), np.uint8)))
         large = cv2.resize(wide, shape[::-1], interpolation=cv2.INTER_NEAREST)
         cell = cv2.resize(logit, shape[::-1], interpolation=cv2.INTER_LINEAR) > level
-        return np.where(cell, large, 0).astype(np.int64)
+        return np.where(cell, large, 0).astype(np.int32)
 
-    def _kept(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _kept(self, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Tell of each number whether its object is of an allowed size."""
         area = np.bincount(labels.ravel()) * self._px**2
         edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])

@@ -1,0 +1,30 @@
+"""What may be wrong with frames and movies: the word that flags it, and a sentence with a remedy.
+
+Segmenters flag frames by these words, the quality rules flag rows; reports say the sentences.
+"""
+
+from __future__ import annotations
+
+FRAME_FINDINGS: dict[str, str] = {
+    "saturated": "the phase contrast is saturated; expose it shorter",
+    "all foreground": "the whole frame counts as cells; choose another method for segment",
+    "no clear background": "cells cover nearly the whole frame, so that logstd knows no "
+    "background; segment with method unet",
+    "coarse levels": "many pixels equal all their neighbours, as in frames with too few grey "
+    "levels; record with more bits, and without lossy compression",
+    "compressed": "the frames show blocks of lossy compression (JPEG); take the original frames",
+    "faint": "the contrast of the cells is too low for the noise; expose longer, or segment with "
+    "method unet",
+    "bright halos": "the halos are stronger than the cells are dark, as those of flat cells, of "
+    "which logstd finds pieces; segment with method unet",
+    "small cells": "the objects are too small for logstd to outline; check pixel_um, set a smaller "
+    "window_um, or segment with another method",
+    "large cells": "the objects are too large for logstd to outline as wholes; check pixel_um, set "
+    "a larger bright_um, or segment with method unet",
+    "unfamiliar": "the network is unsure of much of what it sees, so that these are probably no "
+    "cells of the kind that it was trained on; look at the outlines, check pixel_um and the "
+    "channel, or segment with another method",
+    "nothing recognised": "the network recognises no cells; where there are any, check pixel_um "
+    "and the channel, or segment with another method",
+}
+"""Flags of frames in the segmentation's table whose rows are not good, by rule ``frame``."""

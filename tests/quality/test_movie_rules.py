@@ -1,0 +1,148 @@
+"""Rules that hold a row against its movie, on traces made for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from quality.test_rules import SHAPE, flags, steady, traces
+
+from fovflow.quality import judge, ledger
+
+
+def walkers(cells=6, frames=40, step=1.5, seed=0):
+    """Cells on a grid that walk at random."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for cell in range(1, cells + 1):
+        x, y = 40 + 35 * cell, 100
+        way = np.cumsum(rng.normal(0, step, (frames, 2)), axis=0)
+        found[cell] = [(t, round(x + dx), round(y + dy), 20) for t, (dx, dy) in enumerate(way)]
+    return found
+
+
+def test_rows_of_flagged_frames_are_not_good():
+    table = traces({1: steady()})
+    options = {"frame_flags": {3: "threshold reset", 5: "nan; unfamiliar", 9: "faint"}}
+    assert flags(table, "frame", **options) == [(1, 5), (1, 9)]
+
+
+def test_frames_in_which_the_foreground_jumps_are_flagged_where_there_are_enough_cells():
+    area = [np.where(np.arange(40) == 7, 900.0, 400.0) for _ in range(6)]
+    six = traces(walkers(6), area_ch_0=np.concatenate(area))
+    assert {t for _, t in flags(six, "frame")} == {7}
+    four = traces(walkers(4), area_ch_0=np.concatenate(area[:4]))
+    assert flags(four, "frame") == []
+
+
+def test_a_movie_that_loses_focus_for_good_is_flagged_from_there_on():
+    sharp = np.where(np.arange(40) < 10, 1.0, 0.1)
+    table = traces({1: steady()}, sharpness_ch_0=sharp)
+    assert flags(table, "focus") == [(1, t) for t in range(10, 40)]
+
+
+def test_a_clump_and_a_speck_are_of_unusual_size_in_all_their_frames():
+    area = np.repeat([400.0, 420.0, 380.0, 400.0, 2900.0, 60.0], 40)
+    table = traces(walkers(6), area_ch_0=area)
+    assert {cell for cell, _ in flags(table, "size")} == {5, 6}
+    assert {cell for cell, _ in flags(table, "size", size_ratio=7.0)} == {5}
+
+
+@pytest.mark.parametrize("drift", [0, 3])
+def test_what_rests_among_cells_that_move_is_debris(drift):
+    cells = walkers(7)
+    x, y = cells[7][0][1:3]
+    cells[7] = [(t, x, y, 20) for t in range(40)]
+    moved = {
+        c: [(t, 60 + px + drift * t // 2, py, w) for t, px, py, w in rows]
+        for c, rows in cells.items()
+    }
+    assert {cell for cell, _ in flags(traces(moved), "debris")} == {7}
+    moved[7] = [(t, 60 + x, y, 20) for t in range(40)]  # dirt on the camera does not drift
+    assert {cell for cell, _ in flags(traces(moved), "debris")} == {7}
+
+
+def test_where_nothing_moves_there_is_no_debris():
+    assert flags(traces({c: steady(x=40 * c) for c in range(1, 7)}), "debris") == []
+
+
+def test_cells_that_move_by_their_size_are_fast_but_a_stage_is_not():
+    assert flags(traces(walkers(6, step=1.5)), "fast") == []
+    quick = traces(walkers(6, step=9.0))
+    assert len(flags(quick, "fast")) == 240
+    stage = {c: [(t, x + 20 * (t % 2), y, w) for t, x, y, w in rows]
+             for c, rows in walkers(6).items()}  # fmt: skip
+    assert flags(traces(stage), "fast") == []
+
+
+def test_a_doubtful_link_leaves_the_longer_piece():
+    links = {"cell": [1, 1], "frame": [15, 30], "confidence": [0.1, 0.9]}
+    found = flags(traces({1: steady()}), "low_confidence", links=links)
+    assert found == [(1, t) for t in range(15)]
+    links["confidence"] = [np.nan, 0.9]
+    assert flags(traces({1: steady()}), "low_confidence", links=links) == []
+
+
+def test_a_pale_object_is_ragged_where_its_outline_is():
+    sharp, solid = np.ones(80), np.full(80, 0.9)
+    sharp[40:], solid[60:] = 0.5, 0.7
+    table = traces({1: steady(), 2: steady(x=50)}, sharpness_ch_0=sharp, solidity_ch_0=solid)
+    assert flags(table, "ragged") == [(2, t) for t in range(20, 40)]
+
+
+def test_a_background_that_fades_is_flagged_once_a_tenth_is_gone():
+    level = 100 * np.exp(-0.01 * np.arange(40))
+    noise = np.random.default_rng(0).normal(0, 0.3, 40)
+    table = traces({1: steady()}, background_mean_ch_1=level + noise)
+    assert flags(table, "bleaching")[0] in [(1, 10), (1, 11), (1, 12)]
+    steady_level = traces({1: steady()}, background_mean_ch_1=100 + 5 * noise)
+    assert flags(steady_level, "bleaching") == []
+
+
+def test_uneven_light_is_flagged_and_a_slope_is_not():
+    cells = walkers(6)
+    table = traces(cells)
+    x, y = table["position_x"], table["position_y"]
+    _, height, width = SHAPE
+    r2 = ((2 * x / width - 1) ** 2 + (2 * y / height - 1) ** 2) / 2
+    table["background_mean_ch_1"] = 300 * (1 - 0.4 * r2)
+    assert len(flags(table, "shading")) == 240
+    table["background_mean_ch_1"] = 300 * (1 + 0.2 * x / width)
+    assert flags(table, "shading") == []
+
+
+def broken(gap=1, shift=0):
+    return traces({1: steady(range(15)), 2: steady(range(15 + gap, 40), x=150 + shift)})
+
+
+def test_ids_that_break_count_together():
+    options = {"shape": SHAPE, "reject": ("min_frames",), "note": (), "min_frames": 30}
+    options["min_frames_fraction"] = None
+    assert judge(broken(), **options)["good"].all()
+    assert not judge(broken(gap=5), **options)["good"].any()
+    assert not judge(broken(shift=60), **options)["good"].any()
+    assert not judge(broken(), rejoin_gap=0, **options)["good"].any()
+    assert not judge(broken(), verdict="cell", **options)["good"].any()
+
+
+def test_min_frames_says_why():
+    table = traces({
+        1: steady(range(10)),  # ends amid the field
+        2: steady(range(10), x=10, y=40),  # goes over the border
+        3: [(t, 9 if t < 30 else 60, 150, 20) for t in range(40)],  # other rules took its rows
+    })  # fmt: skip
+    options = {"shape": SHAPE, "reject": ("min_frames", "border"), "note": (), "min_frames": 20}
+    judged = judge(table, **options)
+    texts = {int(c): str(f) for c, f in zip(judged["cell"], judged["flags"], strict=True)}
+    assert texts[1] == "min_frames;broken"
+    assert texts[2].startswith("min_frames;brief")
+    assert texts[3] == "min_frames"
+    assert set(ledger(judged)["reasons"]) == {"min_frames", "brief", "broken", "border"}
+
+
+def test_a_merge_is_what_the_tracker_saw_in_the_masks():
+    table = traces({1: [(0, 100, 100, 20), (1, 100, 100, 40)], 2: [(0, 104, 104, 20)]})
+    assert flags(table, "merge") == [(1, 1)]
+    seen = {"cell": [1], "frame": [1], "merged": [0], "iou": [0.4]}
+    assert flags(table, "merge", links=seen) == []
+    unseen = seen | {"iou": [np.nan]}  # a tracker of centroids
+    assert flags(table, "merge", links=unseen) == [(1, 1)]

@@ -1,0 +1,140 @@
+"""Frames that a method cannot be right about carry a flag that says so."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from fovflow.config.findings import FRAME_FINDINGS
+from fovflow.segmentation import get_segmenter
+from fovflow.segmentation.greylevels import blockiness, coarse_levels, flat_share
+from fovflow.simulation import MovieParams, simulate
+from paths import shared_data
+
+
+def phase(**params):
+    settings = {"frames": 1, "height": 384, "width": 384, "cells": 16, "seed": 3} | params
+    return simulate(MovieParams(**settings)).frame(0, 0)[0]
+
+
+def eight_bits(frame):
+    low, high = np.percentile(frame, [0.1, 99.9])
+    return np.clip((frame - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+
+
+def jpeg(frame, quality):
+    data = cv2.imencode(".jpg", eight_bits(frame), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+
+
+def words(method, frame, pixel_um=0.65):
+    return set(get_segmenter(method, pixel_um=pixel_um)(frame)[1].flag.split("; ")) - {""}
+
+
+def test_the_usual_movie_carries_no_flag():
+    assert words("logstd", phase()) == set()
+    assert coarse_levels(eight_bits(phase())) == []
+
+
+@pytest.mark.parametrize("shift", [0, 3])
+def test_the_blocks_of_jpeg_are_seen_wherever_they_begin(shift):
+    clean, compressed = eight_bits(phase()), jpeg(phase(), 60)[shift:, shift:]
+    assert blockiness(clean) < 1.05
+    assert blockiness(compressed) > 1.2
+    assert "compressed" in coarse_levels(compressed)
+    assert blockiness(compressed[:32]) == 1.0
+
+
+def test_the_share_of_flat_windows():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 60000, (100, 90)).astype(np.uint16)
+    assert flat_share(image) == 0
+    image[:, :45] = 7
+    assert flat_share(image) == pytest.approx(0.5, abs=0.03)
+    assert flat_share(image[:2]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("word", "params"),
+    [
+        ("faint", {"phase_contrast": 0.2}),
+        ("faint", {"electrons_per_count": 1.0, "read_noise": 60.0}),
+        ("small cells", {"cell_radius_um": 4.0}),
+        ("large cells", {"cell_radius_um": 30.0, "cells": 5}),
+    ],
+)
+def test_logstd_says_where_it_cannot_outline_cells(word, params):
+    assert word in words("logstd", phase(**params))
+    assert word in FRAME_FINDINGS
+
+
+def test_lengths_that_are_set_for_larger_cells_make_them_no_finding():
+    frame = phase(cell_radius_um=30.0, cells=5)
+    segmenter = get_segmenter("logstd", pixel_um=0.65, bright_um=30.0)
+    assert "large cells" not in segmenter(frame)[1].flag
+
+
+def real_frames():
+    found = sorted(shared_data("t98g/phase").glob("*.tif"))[::18]
+    import tifffile
+
+    return [tifffile.imread(name) for name in found]
+
+
+def domain(frame, pixel_um=0.8708):
+    _, stats = get_segmenter("unet", pixel_um=pixel_um)(frame)
+    flagged = bool(set(stats.flag.split("; ")) & set(FRAME_FINDINGS))
+    assert flagged == (not stats.domain <= 1 or "compressed" in stats.flag)
+    return stats.domain
+
+
+def test_frames_of_the_kind_that_the_network_knows_are_in_its_domain():
+    for frame in real_frames():
+        assert domain(frame) < 0.8
+        assert domain(eight_bits(frame)) < 0.8
+        assert words("logstd", frame, 0.8708) == {"bright halos"}
+
+
+def spots(where):
+    return (1000 * cv2.GaussianBlur(where.astype(np.float32), (0, 0), 4) + 100).astype(np.float32)
+
+
+OTHER = {
+    "blurred": lambda f: cv2.GaussianBlur(f, (0, 0), 7),
+    "inverted": lambda f: f.max() - f,
+    "noise": lambda f: np.random.default_rng(0).normal(900, 30, f.shape).astype(np.float32),
+    "spots": lambda f: spots(f > np.percentile(f, 99.7)),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER)
+def test_other_frames_are_not(kind):
+    frame = np.ascontiguousarray(OTHER[kind](real_frames()[0][:600, :700]))
+    assert not domain(frame) <= 1
+
+
+@pytest.mark.parametrize("pixel_um", [0.2, 4.0])
+def test_a_wrong_pixel_size_is_noticed(pixel_um):
+    frame = real_frames()[0]
+    assert not domain(frame[:256, :256] if pixel_um > 1 else frame, pixel_um) <= 1
+
+
+@pytest.mark.parametrize("method", ["logstd", "unet"])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 9), (8, 8), (8, 300)])
+def test_tiny_frames_pass_through(method, shape):
+    frame = np.random.default_rng(1).integers(90, 110, shape).astype(np.uint16)
+    labels, stats = get_segmenter(method, pixel_um=0.65)(frame)
+    assert labels.shape == shape
+    assert stats.n_objects == labels.max()
+
+
+def test_constant_and_missing_frames_have_the_columns_of_others():
+    segmenter = get_segmenter("unet", pixel_um=0.65)
+    constant = segmenter(np.full((64, 64), 9, np.uint8))[1]
+    missing = segmenter(np.zeros((64, 64), np.uint8), missing=True)[1]
+    assert (constant.flag, missing.flag) == ("constant", "missing")
+    assert math.isnan(constant.domain)
+    assert math.isnan(missing.domain)
