@@ -43,7 +43,7 @@ class Settings:
     focus_ratio: float = 0.3
     size_ratio: float = 2.8
     debris_share: float = 0.15
-    min_confidence: float = 0.3
+    min_confidence: float = 0.5
     max_step_radii: float = 0.7
     max_shading: float = 0.12
     ragged_sharpness: float = 0.7

@@ -194,7 +194,7 @@ class QcConfig(Section):
         "object is at rest.",
     )
     min_confidence: Share = Field(
-        0.3, description="Rule low_confidence: confidence below which a link is doubtful."
+        0.5, description="Rule low_confidence: probability of a link below which it is doubtful."
     )
     max_step_radii: float = Field(
         0.7,
