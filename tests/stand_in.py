@@ -22,6 +22,7 @@ import numpy as np
 
 from fovflow.adapter.engine import snakemake_command
 from fovflow.adapter.job import job
+from fovflow.atomic import write_text
 from fovflow.layout import Layout, fov_name
 from fovflow.planning import RawHeader
 from fovflow.planning.pipeline import Pipeline
@@ -183,6 +184,10 @@ def _files(fov: str) -> dict[str, dict[str, list[str]]]:
             LAYOUT.file("tracks", DATASET, fov): [times],
         },
         "extract": {LAYOUT.file("traces", DATASET, fov): [stack("seg_labeled", PC)]},
+        "browse": {
+            LAYOUT.file("browse_numbers", DATASET, fov): [LAYOUT.file("traces", DATASET, fov)],
+            LAYOUT.file("browse_pictures", DATASET, fov): [stack("seg_labeled", PC)],
+        },
     }
 
 
@@ -194,6 +199,8 @@ def _writers() -> Mapping[str, Any]:
         for name in outputs:
             if name.endswith(".csv"):
                 contents[step][name] = read_csv(name)
+            elif name.endswith(".js"):
+                contents[step][name] = Path(name).read_text("utf-8")
             else:
                 with StackReader(name) as reader:
                     contents[step][name] = np.stack([reader.frame(t) for t in range(len(reader))])
@@ -209,6 +216,9 @@ def _writers() -> Mapping[str, Any]:
 
 
 def _write(name: str, content: Any, fov: int) -> None:
+    if isinstance(content, str):
+        write_text(name, content)
+        return
     if isinstance(content, dict):
         own = {"fov": np.full_like(content["fov"], fov)} if "fov" in content else {}
         write_csv(name, content | own)

@@ -172,6 +172,7 @@ _TABLE = (
                 listed="traces_csv",
             ),
         ),
+        is_last=False,
         settings=("extract", "qc"),
         frames_in_memory=10,
         all_channels=True,

@@ -30,7 +30,7 @@ def test_cells_need_half_the_frames_or_thirty():
     columns = table((1, range(5), [9] * 5), (2, range(4), [9] * 4))
     good, flags = judge(columns, min_frames=30)
     assert good == [True] * 5 + [False] * 4
-    assert flags[5:] == ["min_frames"] * 4
+    assert flags[5:] == ["min_frames;broken"] * 4
 
 
 def test_border_by_box_and_by_centroid():
@@ -79,11 +79,11 @@ def test_a_gap_over_a_frame_that_was_not_acquired_is_none():
     assert judge(columns, missing=(1,))[1] == ["", "", "gap"]
 
 
-def test_focus_and_lineage_are_noted_only():
+def test_focus_rejects_and_lineage_is_noted_only():
     columns = table((1, range(5), [9] * 5), sharpness_ch_0=[4.0, 4.0, 1.0, 4.0, 4.0])
     links = {"cell": np.array([1, 2]), "frame": np.array([0, 5]), "parent": np.array([0, 1])}
     good, flags = judge(columns, links=links)
-    assert good == [True] * 5
+    assert good == [True, True, False, True, True]
     assert flags == ["lineage", "lineage", "focus;lineage", "lineage", "lineage"]
 
 

@@ -28,13 +28,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("fovs", [10, 100])
-def test_rules_that_gather_files_ask_for_one_per_fov_or_for_none(tmp_path, monkeypatch, fovs):
+def test_rules_that_gather_files_ask_for_those_of_the_last_step_or_for_none(
+    tmp_path, monkeypatch, fovs
+):
     """The engine compares every input of a job with every job that makes one."""
     write_project(tmp_path)
     widen_plan(tmp_path, fovs)
     monkeypatch.chdir(tmp_path)
     pipeline = pipeline_of()
-    assert len(last_files(pipeline, DATASET)) == fovs
+    assert len(last_files(pipeline, DATASET)) == 2 * fovs  # both files of the last step
     assert report_inputs(pipeline) == [LAYOUT.results(DATASET)]
     assert targets(pipeline) == [LAYOUT.results(DATASET), LAYOUT.report()]
 

@@ -128,7 +128,7 @@ class ReaderConformance:
                 raw.read(half, 0, 0)
 
     def test_closing(self, path: Path) -> None:
-        before = psutil.Process().open_files()
+        before = _open_files()
         raw = fovflow.open_raw(path)
         assert isinstance(raw, RawReader)
         raw.read(0, 0, 0)
@@ -140,7 +140,11 @@ class ReaderConformance:
                 use(*indices)
         with pytest.raises(IndexError), fovflow.open_raw(path) as raw:
             raw.read(0, len(self.pixels), 0)
-        assert psutil.Process().open_files() == before
+        assert _open_files() == before
+
+
+def _open_files() -> list[tuple[str, int]]:
+    return [(file.path, file.fd) for file in psutil.Process().open_files()]
 
 
 class SegmenterConformance:
