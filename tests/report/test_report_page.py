@@ -96,8 +96,8 @@ def test_a_dataset_is_described_with_its_table_and_ledger(folder):
     assert re.search(
         r"min_frames The cell is found in too few frames 12 of 36 · 33\s% 2 cells", page.text
     )
-    told = "Not evaluated, as its feature is not extracted: bleaching, focus, invalid, ragged, shading."
-    assert told in page.text
+    names = "bleaching, focus, invalid, ragged, shading"
+    assert f"Not evaluated, as its feature is not extracted: {names}." in page.text
     assert "Dye 1: total intensity 4 good cells" in page.text
     assert "total intensity (counts)" in page.text
     assert "time (min)" in page.text

@@ -74,10 +74,12 @@ def test_a_file_that_is_gone_is_a_reason_for_its_job_alone(finished, monkeypatch
             path.rename(name)
 
 
-def test_files_are_looked_at_with_one_listing_per_fov(finished, monkeypatch):
+def test_files_and_records_are_looked_at_with_one_listing_each_per_fov(finished, monkeypatch):
     monkeypatch.chdir(finished)
     listed: list[str] = []
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
     pipeline_of().statuses(DATASET)
-    assert listed == [LAYOUT.fov(DATASET, fov) for fov in range(FOVS)]
+    folders = [LAYOUT.fov(DATASET, fov) for fov in range(FOVS)]
+    logs = [f"{LAYOUT.dataset(DATASET)}/logs/fov_{fov:03d}" for fov in range(FOVS)]
+    assert sorted(listed) == sorted(folders + logs)
