@@ -85,7 +85,13 @@ def follow(frames: Sequence[NDArray[Any]], pixel_um: float, options: Options) ->
     for t, frame in enumerate(frames):
         corrected = {c: (frame[c], correctors[c](frame[c], labels[t])[0]) for c in channels}
         extractor.add(t, labeled[t], frame[0], corrected)
-    rows = judge(extractor.finish(), shape=labeled.shape, pixel_um=pixel_um, links=lineage.links)
+    rows = judge(
+        extractor.finish(),
+        shape=labeled.shape,
+        pixel_um=pixel_um,
+        links=lineage.links,
+        frame_flags={t: stats.flag for t, (_, stats) in enumerate(found) if stats.flag},
+    )
     rows = {name: np.asarray(values) for name, values in rows.items()}
     flags = np.array([bool(stats.flag) for _, stats in found])
     return Followed(labeled, lineage.links, rows, flags)
