@@ -283,7 +283,7 @@ def browse(job: Job) -> None:
             pictures_script(*place, channels, labels, frames=frames, size_px=size),
         )
         about = {
-            "time": np.round(times["time_s"] / SECONDS_PER[options["time_units"]], 4).tolist(),
+            "time": _told_times(times["time_s"] / SECONDS_PER[options["time_units"]]),
             "unit": options["time_units"],
             "missing": np.flatnonzero(missing).tolist(),
             "width": width,
@@ -298,6 +298,14 @@ def browse(job: Job) -> None:
         job.output.numbers,
         numbers_script(*place, traces, links, columns=options["columns"], about=about),
     )
+
+
+def _told_times(times: NDArray[np.float64]) -> list[float]:
+    """Return times for the report: those that are not known lie between the known ones."""
+    known, frames = np.isfinite(times), np.arange(times.size)
+    if known.any():
+        times = np.interp(frames, frames[known], times[known])
+    return [float(each) for each in np.round(times if known.any() else frames, 4)]
 
 
 def user_step(job: Job) -> None:

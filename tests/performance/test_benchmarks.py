@@ -50,7 +50,7 @@ def test_every_step_and_run_is_measured(tiny):
         assert 20 < row["peak_mib_few"] < 2000
         assert row["moving_ms"]["rounds"] == row["job_ms"]["rounds"]
     run = found["run"]
-    assert run["jobs"] == 7, "five steps, results, report"
+    assert run["jobs"] == 8, "six steps, results, report"
     assert run["wall_s"] == pytest.approx(run["work_s"] + run["overhead_s"])
     assert run["output_bytes"] > run["raw_bytes"] > 0
     assert run["times_floor"] == pytest.approx(run["walls"]["least"] / run["floor"]["least"])

@@ -7,6 +7,7 @@ import pytest
 
 from fovflow.atomic import digest_of
 from fovflow.cli import main
+from fovflow.jobrecord import read_record
 from fovflow.layout import STAMP_NAME
 from fovflow.records import read_json, read_yaml, write_json
 from fovflow.runs.rawcheck import pixels_of
@@ -47,7 +48,7 @@ def test_what_was_copied_is_read_again_and_compared(project, capsys):
     told = capsys.readouterr().out
     assert "everything holds" in told
     for fov in (0, 1):
-        known = pixels_of(project.results / "logs" / f"fov_00{fov}" / "copy.json")
+        known = pixels_of(read_record(project.results / "logs" / f"fov_00{fov}" / "copy.json"))
         stacks = {0: project.file(fov, "pc_ch_0.npy"), 1: project.file(fov, "fl_ch_1.npy")}
         assert known == {channel: digest_of(path).sha256 for channel, path in stacks.items()}
         assert read_yaml(project.results / "processing_results.yaml")["pixels"][str(fov)] == known
@@ -90,8 +91,8 @@ def test_raw_data_that_are_gone_or_other_are_findings(project):
     assert ["cannot be compared" in f.problem for f in found] == [True, True]
     write_json(record, {**content, "status": "failed"})
     assert not [f for f in verify("results", raw=True).findings if "raw data" in f.file]
-    assert pixels_of(record) == {}
-    assert pixels_of(record.with_name("none.json")) == {}
+    assert pixels_of(read_record(record)) == {}
+    assert pixels_of(read_record(record.with_name("none.json"))) == {}
 
 
 def test_the_digest_of_a_stack_is_that_of_its_file(tmp_path):

@@ -106,7 +106,8 @@ def test_a_smaller_selection_of_fovs_touches_no_fov(project: Project):
     project.config["fovs"] = "0-1"
     assert project.run().jobs == {"results": 1, "report": 1}
     content = read_yaml(project.results / "processing_results.yaml")
-    assert list(content["fovs"]) == ["0", "1"]
+    assert list(content["fovs"]) == ["0", "1", "2"]
+    assert content["not_selected"] == [2]
 
 
 def test_one_and_two_cores_give_identical_bytes(finished_project: Project, tmp_path):

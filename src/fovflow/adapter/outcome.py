@@ -148,7 +148,11 @@ def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
         if len(job.inputs) <= MOST_INPUTS:  # of others no record tells what they were made from
             reason = reason_to_run(job, outdir)
             reasons |= {f"{outdir.path}/{made}": reason for made in job.makes}
-    reasons[pipeline.layout.report()] = _reason_of_report(pipeline)
+    lacks = bool(pipeline.analysis.measures) and not _has_manifest(pipeline, "")
+    # The run that makes the report writes the manifest of the analysis when it ends.
+    reasons[pipeline.layout.report()] = _reason_of_report(pipeline) or (
+        f"there is no {FILE_NAME} of the analysis" if lacks else ""
+    )
     return reasons, refused
 
 
@@ -178,10 +182,7 @@ def _reason_of_report(pipeline: Pipeline) -> str:
         outputs=(layout.report()[start:],),
         inputs=tuple(name[start:] for name in report_inputs(pipeline)),
     )
-    reason = reason_to_run(job, Folder(layout.outdir))
-    if not reason and pipeline.analysis.measures and not _has_manifest(pipeline, ""):
-        return f"there is no {FILE_NAME} of the analysis"
-    return reason
+    return reason_to_run(job, Folder(layout.outdir))
 
 
 def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:

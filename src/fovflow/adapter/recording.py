@@ -432,6 +432,7 @@ def describe_now(record: Mapping[str, Any]) -> dict[str, Any]:
     inputs = [item for item in record.get("inputs") or [] if isinstance(item, Mapping)]
     return {
         "workflow": capture_workflow(workflow_folder()),
+        "workflow_type": record.get("workflow_type"),  # it stands in the configuration
         "environment": capture_environment(),
         "config": _config_now(record, directory),
         "inputs": [_input_now(item, directory) for item in inputs],
