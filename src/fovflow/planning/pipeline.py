@@ -96,6 +96,7 @@ class Pipeline:
         self._sha256: dict[str, str | None] = {}
         self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
         self._wanted: dict[tuple[str, str], Wanted] = {}
+        self._unmet: dict[tuple[str, int], tuple[list[tuple[int, int]], list[str]]] = {}
         path = self.config.corrections
         self.corrections = {} if path is None else read_corrections(path)
         self._records: dict[str, dict[str, Any]] = {}
@@ -450,11 +451,21 @@ class Pipeline:
             traces, tracks = map(Path, names)
             said = self.corrections.get((dataset, fov), [])
             if said and traces.is_file() and tracks.is_file():
-                found[fov] = unmet(
-                    read_csv(traces, columns=lambda name: name.startswith(_PLACES)),
-                    read_csv(tracks, columns=_LINEAGE.__contains__),
-                    said,
-                )
+                states = [
+                    (file.st_mtime_ns, file.st_size) for file in (traces.stat(), tracks.stat())
+                ]
+                before = self._unmet.get((dataset, fov))
+                if before is None or before[0] != states:  # tables are read once
+                    before = (
+                        states,
+                        unmet(
+                            read_csv(traces, columns=lambda name: name.startswith(_PLACES)),
+                            read_csv(tracks, columns=_LINEAGE.__contains__),
+                            said,
+                        ),
+                    )
+                    self._unmet[dataset, fov] = before
+                found[fov] = before[1]
         return {fov: told for fov, told in found.items() if told}
 
     def stray_corrections(self) -> str:

@@ -593,7 +593,7 @@ const fovflow = (() => {
       if (!count) return strip;
       const rows = pictures.frames.map((frame, k) => [k, rowAt(i, frame)]).filter(([, row]) => row >= 0);
       const some = rows.filter((_, k) => k % Math.ceil(rows.length / 10) === 0);
-      const size = 76, reach = clamp(Math.max(12, ...some.map(() => 0)) + 16, 20, 60);
+      const size = 76, reach = 28; // pixels of the picture on each side of the cell
       some.forEach(async ([k, row]) => {
         const canvas = h("canvas", { width: size * 2, height: size * 2 });
         strip.append(button([canvas, h("small", {}, String(pictures.frames[k]))], () => show(k), { "data-picture": k, "aria-label": `frame ${pictures.frames[k]}` }));
