@@ -1,4 +1,4 @@
-# Step 3: fluorescence less its background, float32.
+# Step 3: the background of fluorescence, a few numbers per frame.
 
 
 # The flat-field is sampled from the raw file over all its FOVs: it is the same whichever FOVs are
@@ -33,7 +33,7 @@ rule correct:
         stack=file_of("fl"),
         times=file_of("times"),
     output:
-        corrected=output_of("fl_corrected"),
+        background=output_of("fl_background"),
         frames=output_of("correct_frames"),
     log:
         log_of("correct"),
@@ -52,3 +52,30 @@ rule correct:
         "{wildcards.dataset}, FOV {wildcards.fov}: correct channel {wildcards.channel}"
     script:
         "../scripts/correct.py"
+
+
+# Fluorescence less its background, float32: where the configuration keeps it, or somebody asks for it.
+rule corrected:
+    input:
+        unpack(PIPELINE.illumination),
+        stack=file_of("fl"),
+        background=file_of("fl_background"),
+    output:
+        output_of("fl_corrected"),
+    log:
+        log_of("corrected"),
+    benchmark:
+        benchmark_of("corrected")
+    priority: 5
+    group:
+        fov_group
+    conda:
+        "../envs/fovflow.yaml"
+    resources:
+        **resources_of("corrected"),
+    params:
+        options=parameters("corrected"),
+    message:
+        "{wildcards.dataset}, FOV {wildcards.fov}: write corrected channel {wildcards.channel}"
+    script:
+        "../scripts/corrected.py"

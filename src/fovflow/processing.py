@@ -110,7 +110,7 @@ def segment(job: Job) -> None:
 
 
 def correct(job: Job) -> None:
-    """Subtract the background of one fluorescence channel of one FOV."""
+    """Find the background of one fluorescence channel of one FOV."""
     from fovflow.background import (
         BackgroundStats,
         background_levels,
@@ -118,28 +118,51 @@ def correct(job: Job) -> None:
         correct_frames,
         get_corrector,
     )
+    from fovflow.corrected import digests_of, model_writer
 
     options, times = job.options, read_csv(job.input.times)
     missing, rows = _missing(job, job.input.stack), []
     with StackReader(job.input.stack) as images, StackReader(job.input.seg) as labels:
         shape = images.shape[1:]
-        files = {key: job.input.get(key) for key in ("dark", "flat_field")}
-        given = {key: read_image(name, shape) for key, name in files.items() if name}
+        files = _images(job.input)
+        given = {key: read_image(name, shape) for key, name in files.items()}
         make = partial(get_corrector, shape=shape, **(options["arguments"] | given))
         factors = np.ones(len(images))
         if options["bleach"] == "exponential":
             levels = background_levels(make(), _frames(job, images, "levels"), labels, missing)
             factors = bleaching_factors(levels, times["time_s"])
-        with StackWriter(job.output.corrected, images.shape, np.float32) as out:
-            frames = correct_frames(make(), _frames(job, images), labels, missing, factors)
+        corrector = make()
+        settings = {"arguments": options["arguments"], "images": digests_of(files)}
+        with model_writer(
+            job.output.background,
+            images.shape,
+            corrector,
+            factors=factors,
+            missing=missing,
+            settings=settings,
+        ) as append:
+            frames = correct_frames(corrector, _frames(job, images), labels, missing, factors)
             for frame, stats in frames:
-                out.append(frame)
+                append(frame)
                 rows.append(stats)
                 if stats is not None:
                     job.measure(
                         background_level=stats.background_level, noise_sigma=stats.noise_sigma
                     )
     write_csv(job.output.frames, statistics_table(BackgroundStats, rows))
+
+
+def corrected(job: Job) -> None:
+    """Write the corrected frames of one fluorescence channel of one FOV."""
+    from fovflow.corrected import CorrectedFrames
+
+    given = job.input
+    with (
+        CorrectedFrames(given.background, given.stack, _images(given)) as frames,
+        StackWriter(job.output[0], frames.shape, frames.dtype) as out,
+    ):
+        for t in job.frames(len(frames)):
+            out.append(frames.frame(t))
 
 
 def track(job: Job) -> None:
@@ -185,6 +208,7 @@ def extract(job: Job) -> None:
     What a channel lacks in a frame is empty in the table, and no reason to reject the cell.
     """
     from fovflow.copying import missing_frames
+    from fovflow.corrected import CorrectedFrames
     from fovflow.corrections import Correction, with_verdicts
     from fovflow.features import get_extractor, measure_frames
     from fovflow.quality import judge, ledger
@@ -200,8 +224,13 @@ def extract(job: Job) -> None:
 
         labeled, phase = opened(given.seg_labeled), opened(given.phase)
         pairs = {
-            c: (opened(raw), opened(corrected))
-            for c, raw, corrected in zip(arguments["fl"], given.fl, given.fl_corrected, strict=True)
+            c: (
+                opened(raw),
+                stack.enter_context(CorrectedFrames(model, raw, _images(given, number))),
+            )
+            for number, (c, raw, model) in enumerate(
+                zip(arguments["fl"], given.fl, given.fl_background, strict=True)
+            )
         }
         extractor = get_extractor(
             rows=stack.enter_context(RowFile(job.output.traces)),
@@ -218,7 +247,7 @@ def extract(job: Job) -> None:
                 labeled.frame(t),
                 nothing if no_phase[t] else phase.frame(t),
                 {
-                    c: None if lacking[c][t] else (raw.frame(t), corrected.frame(t))
+                    c: None if lacking[c][t] else (raw.frame(t), corrected.pixels(t))
                     for c, (raw, corrected) in pairs.items()
                 },
             )
@@ -359,6 +388,14 @@ def _frame_flags(path: str) -> dict[int, str]:
     table = read_csv(path, columns={"frame", "flag"}.__contains__)
     words = zip(table["frame"].tolist(), table["flag"].tolist(), strict=True)
     return {frame: word for frame, word in words if isinstance(word, str) and word}
+
+
+def _images(given: Any, number: int = 0) -> dict[str, str]:
+    """Return the files of dark frame and flat-field of a job's channels, by parameter."""
+    files = {key: given.get(key) for key in ("dark", "flat_field")}
+    return {
+        key: name if isinstance(name, str) else name[number] for key, name in files.items() if name
+    }
 
 
 def _channel_of(path: str) -> int:

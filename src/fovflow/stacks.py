@@ -31,6 +31,8 @@ class StackReader:
     ----------
     path : path-like
         An npy file of three dimensions in C order. Pickled content is refused.
+    start, size : int, optional
+        The bytes of the file where it lies, where it is a part of another one.
 
     Attributes
     ----------
@@ -44,7 +46,7 @@ class StackReader:
         If the file is absent, is no npy stack, or is shorter or longer than its header says.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], start: int = 0, size: int | None = None):
         self.path = Path(path)
         try:
             self._file = open_regular(self.path)
@@ -55,22 +57,21 @@ class StackReader:
                 remedy="run the pipeline again: missing files are remade",
             ) from error
         try:
-            self.shape, self.dtype = self._read_header()
+            whole = os.fstat(self._file.fileno()).st_size
+            self._file.seek(start)
+            self.shape, self.dtype = self._read_header(whole if size is None else start + size)
         except BaseException:
             self._file.close()
             raise
         self._frame_bytes = self.shape[1] * self.shape[2] * self.dtype.itemsize
 
-    def _read_header(self) -> tuple[tuple[int, int, int], np.dtype[Any]]:
-        header = np.lib.format
+    def _read_header(self, end: int) -> tuple[tuple[int, int, int], np.dtype[Any]]:
         with explained(
             f"{self.path} is not a readable npy file",
             *(ValueError, KeyError, EOFError, OSError),
             remedy=REMAKE,
         ):
-            version = header.read_magic(self._file)
-            read = {(1, 0): header.read_array_header_1_0, (2, 0): header.read_array_header_2_0}
-            shape, fortran, dtype = read[version](self._file)
+            shape, fortran, dtype = _read_header(self._file)
         if len(shape) != _DIMENSIONS or fortran or dtype.hasobject or min(shape) < 0:
             raise FovflowError(
                 f"{self.path} is not a (T, Y, X) stack of numbers",
@@ -78,12 +79,11 @@ class StackReader:
                 remedy=REMAKE,
             )
         self._start = self._file.tell()
-        size = os.fstat(self._file.fileno()).st_size
         expected = self._start + shape[0] * shape[1] * shape[2] * dtype.itemsize
-        if size != expected:
+        if end != expected:
             raise FovflowError(
                 f"{self.path} does not hold what its header announces",
-                found=f"{size} bytes where shape {shape} and dtype {dtype} need {expected}",
+                found=f"{end} bytes where shape {shape} and dtype {dtype} need {expected}",
                 remedy=REMAKE,
             )
         return (int(shape[0]), int(shape[1]), int(shape[2])), dtype
@@ -159,7 +159,7 @@ class StackWriter:
     def _open(self) -> Iterator[None]:
         size = math.prod(self.shape) * self.dtype.itemsize
         with atomic_open(self.path, "wb", size=size) as self._file:
-            _write_header(self._file, self.shape, self.dtype)
+            write_header(self._file, self.shape, self.dtype)
             yield
             if self.written != self.shape[0]:
                 raise ValueError(f"{self.written} of {self.shape[0]} frames were written")
@@ -191,7 +191,7 @@ class StackDigest:
 
     def __init__(self, shape: tuple[int, int, int], dtype: DTypeLike):
         header = io.BytesIO()
-        _write_header(header, shape, np.dtype(dtype))
+        write_header(header, shape, np.dtype(dtype))
         self._hash = hashlib.sha256(header.getvalue())
 
     def append(self, frame: NDArray[Any]) -> None:
@@ -203,7 +203,23 @@ class StackDigest:
         return self._hash.hexdigest()
 
 
-def _write_header(file: IO[Any], shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
+def _read_header(file: IO[Any]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    header = np.lib.format
+    read = {(1, 0): header.read_array_header_1_0, (2, 0): header.read_array_header_2_0}
+    shape, fortran, dtype = read[header.read_magic(file)](file)
+    return shape, fortran, dtype
+
+
+def read_array(file: IO[Any]) -> NDArray[Any]:
+    """Return the array of an npy file, which is as long as its header says; else ValueError."""
+    shape, _, dtype = _read_header(file)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects")
+    return np.frombuffer(file.read(), dtype).reshape(shape)
+
+
+def write_header(file: IO[Any], shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
+    """Write the header of an npy file of this content."""
     descr = np.lib.format.dtype_to_descr(dtype)
     header = {"descr": descr, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)

@@ -39,6 +39,9 @@ class StageFile:
     pixel_bytes: int = 0
     """Bytes per pixel of a stack, at most; 0 for other files. Stacks are bulky: the configuration's
     key ``keep`` tells which of them stay after a run."""
+    added: bool = False
+    """Whether earlier versions did not make it. Where the record of a complete job does not name
+    it, it is made when a later step needs it."""
     listed: str = ""
     """Key in the ``results_paths`` of a results file; empty for files that are not listed there."""
 
@@ -67,6 +70,8 @@ class Stage:
     """The channels that there is one job for."""
     per_fov: bool = True
     """Whether every FOV has jobs of its own, or only the dataset."""
+    optional: bool = False
+    """Whether its stacks are made only where they are kept, or something asks for them."""
     is_last: bool = True
     """Whether a run asks for its files by name. Where it is False, later steps use its files."""
     reads_raw: bool = False
@@ -142,13 +147,28 @@ _TABLE = (
         name="correct",
         words="correcting the background",
         files=(
+            StageFile(
+                "fl_background",
+                of_fov("fl_background_ch_{channel}.npz"),
+                "numbers that the background of each frame is made of",
+                "fl",
+                added=True,
+            ),
             frames("correct_frames", "fl_corrected", "fl", "background, frame by frame"),
-            stack("fl_corrected", "fl", 4, "background-corrected fluorescence stack"),
         ),
         role="fl",
         is_last=False,
         settings=("correct",),
         frames_in_memory=13,
+    ),
+    Stage(
+        name="corrected",
+        words="writing the corrected frames",
+        files=(stack("fl_corrected", "fl", 4, "background-corrected fluorescence stack"),),
+        role="fl",
+        optional=True,
+        settings=("correct",),
+        frames_in_memory=6,
     ),
     Stage(
         name="track",

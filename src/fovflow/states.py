@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 from fovflow.atomic import Digest, digest_of, write_text
 from fovflow.events import plain_values
 from fovflow.jobrecord import JobRecord, read_record
-from fovflow.layout import WANTED_NAME
+from fovflow.layout import WANTED_NAME, parse
 from fovflow.records import read_json_object
+from fovflow.stages import FILES, STACKS
 
 CONTENT = "content"
 """Among a job's options: digests of what a user gives, such as raw data, by name."""
@@ -76,6 +77,15 @@ class WantedJob:
     inputs: tuple[str, ...] = ()
     """Files of the folder that it reads, where its parameters do not imply them."""
 
+    def lacks(self, folder: Folder) -> list[str]:
+        """Return which of the files that stay are not there and should be."""
+        gone = [name for name in self.outputs if not folder.has(name)]
+        if gone and folder.made_with(self.record) is not None:
+            record = folder.record(self.record)
+            known = record.outputs if record else ()
+            gone = [n for n in gone if n in known or not ((f := parse(n)) and FILES[f.kind].added)]
+        return gone
+
 
 class _Read(NamedTuple):
     """A record as it was read: of which file, and what the job was made with."""
@@ -112,6 +122,11 @@ class Folder:
     def _read(self, name: str) -> _Read:
         if name not in self._records:
             state = self._stat(name)
+            if state is None and _CORRECTED in name:  # in an earlier version, step correct made it
+                found = self._read(name.replace(_CORRECTED, "/correct_ch_"))
+                if found.record is not None and any(map(_is_stack, found.record.outputs)):
+                    self._records[name] = found
+                    return found
             file = state and (state.st_ino, state.st_mtime_ns, state.st_size)
             if name not in self.read or self.read[name].file != file:
                 record, wanted = read_record(f"{self.path}/{name}") if file else None, None
@@ -194,7 +209,7 @@ def reason_to_run(job: WantedJob, folder: Folder) -> str:
 
 def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
     record = folder.record(job.record)
-    gone = [name.rpartition("/")[2] for name in job.outputs if not folder.has(name)]
+    gone = [name.rpartition("/")[2] for name in job.lacks(folder)]
     if gone:
         more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
         yield f"missing: {', '.join(gone[:3])}{more}"
@@ -255,35 +270,66 @@ def state_of(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, Any]:
     return dict(COMPLETE)
 
 
-def to_run(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, str]:
+def to_run(
+    jobs: Sequence[WantedJob], folder: Folder, restored: set[str] | None = None
+) -> dict[str, str]:
     """Return the jobs that have to be done, by record, with the reason of each.
 
-    Among them are those whose files were removed after use and are needed again.
+    Among them are those whose files were removed after use and are needed again. Such jobs, and
+    those that only make stacks again, are added to `restored`: what they make has the content that
+    their records tell, so that it is no reason for others to run.
     """
     found = {job.record: reason for job in jobs if (reason := folder.reason(job))}
     maker = {name: job for job in jobs for name in job.makes}
     needed = [job for job in jobs if job.record in found]
-    begun = {job.record for job in needed}
+    restored = set() if restored is None else restored
+    restored |= {job.record for job in needed if _only_restores(job, folder)}
     by_input: dict[str, list[WantedJob]] = {}
     reads: dict[str, tuple[str, ...]] = {}
     earlier: list[str] = []
     for job in jobs:
         record = folder.record(job.record)
         known = None if record is None else record.made_from
-        reads[job.record] = job.inputs or tuple(earlier if known is None else known)
+        names = earlier if known is None else [*known, *map(_model_of, known)]
+        reads[job.record] = job.inputs or tuple(names)
         earlier += job.makes
         for name in reads[job.record]:
             by_input.setdefault(name, []).append(job)
     while needed:
         job = needed.pop()
-        before = [maker[n] for n in reads[job.record] if n in maker and not folder.has(n)]
-        after = [user for name in job.makes for user in by_input.get(name, ())]
-        for other in before + after:
-            if other.record not in begun:
-                begun.add(other.record)
-                found[other.record] = "an earlier step runs again" if other in after else "needed"
+        for name in reads[job.record]:
+            if name in maker and not folder.has(name) and maker[name].record not in found:
+                found[maker[name].record] = "needed"
+                restored.add(maker[name].record)
+                needed.append(maker[name])
+        for other in (user for name in job.makes for user in by_input.get(name, ())):
+            if job.record not in restored and (
+                other.record not in found or other.record in restored
+            ):
+                found.setdefault(other.record, "an earlier step runs again")
+                restored.discard(other.record)
                 needed.append(other)
     return found
+
+
+def _only_restores(job: WantedJob, folder: Folder) -> bool:
+    """Tell whether nothing but stacks is missing that a job has made before."""
+    record, gone = folder.record(job.record), job.lacks(folder)
+    known = record is not None and all(_is_stack(n) and n in record.outputs for n in gone)
+    return bool(gone) and known and len(list(_reasons(job, folder))) == 1
+
+
+def _is_stack(name: str) -> bool:
+    found = parse(name)
+    return found is not None and found.kind in STACKS
+
+
+_CORRECTED = "/corrected_ch_"
+
+
+def _model_of(name: str) -> str:
+    """Return what is read in place of the corrected frames that an earlier version read."""
+    return name.replace("_fl_corrected_", "_fl_background_").replace(".npy", ".npz")
 
 
 # ---- what the last run wanted, for readers of the folder alone

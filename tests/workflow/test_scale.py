@@ -53,7 +53,7 @@ def test_all_jobs_of_a_step_share_their_parameters(tmp_path, monkeypatch):
 def reasons(pipeline: Pipeline) -> dict[str, str]:
     return {
         name: reason
-        for name, reason in pipeline.reasons(DATASET, pipeline.look(DATASET)).items()
+        for name, reason in pipeline.reasons(DATASET, pipeline.look(DATASET)).reasons.items()
         if reason
     }
 

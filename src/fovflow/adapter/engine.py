@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fovflow.adapter.interrupts import interrupts_blocked
 from fovflow.errors import ConfigError, FovflowError
@@ -56,6 +56,12 @@ PATCHED = {
 PRIVATE = {
     "snakemake.api.WorkflowApi._workflow": "the rules, for the script of one job by itself",
     "snakemake.dag.DAG.__init__": "see Job",
+    "snakemake.dag.DAG.depending": "see _needrun: jobs that wait for others",
+    "snakemake.dag.DAG._needrun": "files that come back as they were are no reason to run",
+    "snakemake.dag.DAG.update_needrun": "see _needrun",
+    "snakemake.dag.DAG.forcefiles": "see _needrun: what a person has asked for",
+    "snakemake.dag.DAG.forcerules": "see forcefiles",
+    "snakemake.dag.DAG.targetfiles": "see forcefiles",
     "snakemake.dag.DAG.reason": "where the engine keeps why a job runs; see Reason",
     "snakemake.jobs.Reason.updated_input": "set by times of files",
     "snakemake.jobs.Reason.clear": "sets what the engine's metadata say",
@@ -96,6 +102,9 @@ PRIVATE = {
 
 OF_JOBS = "fovflow.adapter.job"
 """What scripts import that are jobs of this package; others are left to themselves."""
+
+if TYPE_CHECKING:
+    from fovflow.planning.pipeline import Decision
 
 _PATCHED = "_fovflow_patched"
 
@@ -243,14 +252,14 @@ class Engine:
                 return handler
         return None
 
-    def decide(self, find: Callable[[], tuple[Mapping[str, str], Mapping[str, str]]]) -> None:
+    def decide(self, find: Callable[[], tuple[Decision, Mapping[str, str]]]) -> None:
         """Have the engine run those of our jobs that have a reason, and what depends on them.
 
         Times of files, and what the engine knows of earlier runs, are no reasons for these jobs;
         files that are missing, ``--forcerun`` and the like are.
 
-        `find`: called when the jobs are known; returns two texts by the path of a job's first
-        output: why it runs, empty where it need not; and why it must not run.
+        `find`: called when the jobs are known; returns what runs, and by the path of a job's first
+        output why it must not run.
         """
         from snakemake.dag import DAG
 
@@ -259,7 +268,7 @@ class Engine:
         async def incomplete_files(dag: Any) -> list[str]:
             if dag.workflow is not self._workflow:
                 return list(await ask(dag))
-            reasons, refused = find()
+            (reasons, restored, idle), refused = find()
             ours: set[str] = set()
             for job in dag.jobs:
                 first = str(job.output[0]) if job.output else ""
@@ -268,10 +277,34 @@ class Engine:
                 if first in reasons:
                     dag._reason[job] = _own_reason(reasons[first])
                     ours.update(map(str, job.output))
+            if restored and not (dag.targetfiles or dag.forcefiles or dag.forcerules):
+                _leave_idle(dag, restored, idle)
             return [file for file in await ask(dag) if str(file) not in ours]
 
         incomplete_files.__wrapped__ = ask  # type: ignore[attr-defined]
         DAG.incomplete_files = incomplete_files
+
+
+def _leave_idle(dag: Any, restored: Collection[str], idle: Collection[str]) -> None:
+    """Let jobs that are `idle` not run because those in `restored` do."""
+
+    def are(jobs: Any, files: Collection[str]) -> list[Any]:
+        return [job for job in jobs if job.output and str(job.output[0]) in files]
+
+    cut = [
+        (maker, user, dag.depending[maker].pop(user))
+        for maker in are(list(dag.jobs), restored)
+        for user in are(list(dag.depending[maker]), idle)
+    ]
+    update = dag.update_needrun
+
+    async def update_needrun(**keys: Any) -> None:
+        await update(**keys)
+        for maker, user, files in cut:
+            if user in dag._needrun:  # it runs for a reason of the engine's: it has to wait
+                dag.depending[maker][user] = files
+
+    dag.update_needrun = update_needrun
 
 
 def _own_reason(words: str) -> Any:

@@ -13,7 +13,7 @@ from fovflow.adapter.engine import workflow_folder
 from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
 from fovflow.atomic import remove_leftovers, write_text
 from fovflow.errors import complain
-from fovflow.planning.pipeline import Pipeline, report_inputs
+from fovflow.planning.pipeline import Decision, Pipeline, report_inputs
 from fovflow.records import through_json
 from fovflow.results import findings_of, results_paths, results_text
 from fovflow.runs.manifest import FILE_NAME
@@ -122,16 +122,18 @@ def write_dataset_results(pipeline: Pipeline, dataset: str, text: str = "") -> N
     update_manifest(pipeline, dataset)
 
 
-def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
+def decide(pipeline: Pipeline) -> tuple[Decision, dict[str, str]]:
     """Return why jobs run, and why some must not; see `fovflow.adapter.engine.Engine.decide`."""
-    reasons: dict[str, str] = {}
-    refused: dict[str, str] = {}
+    decision = Decision({}, set(), set())
+    reasons, refused = decision.reasons, dict[str, str]()
     outdir = Folder(pipeline.layout.outdir)
     for name, plan in pipeline.datasets.items():
         folder = pipeline.look(name)
-        found = pipeline.reasons(name, folder)
+        found, restored, idle = pipeline.reasons(name, folder)
         outdir.know(folder, name)
         reasons |= found
+        decision.restored.update(restored)
+        decision.idle.update(idle)
         file = pipeline.layout.results(name)
         stale = plan.fovs and not any(found.values()) and news(pipeline, name)
         reasons[file] = "it does not say what there is" if stale else ""
@@ -153,7 +155,7 @@ def decide(pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
     reasons[pipeline.layout.report()] = _reason_of_report(pipeline) or (
         f"there is no {FILE_NAME} of the analysis" if lacks else ""
     )
-    return reasons, refused
+    return decision, refused
 
 
 def _has_manifest(pipeline: Pipeline, dataset: str) -> bool:

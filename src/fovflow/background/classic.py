@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.background.corrector import ALL_COVERED, Estimate, SurfaceCorrector
+from fovflow.background.corrector import (
+    ALL_COVERED,
+    Estimate,
+    ModelledSurface,
+    Numbers,
+    Surface,
+)
 from fovflow.background.preparation import Preparation, WorkingFrame, tile_pixels
 from fovflow.background.tilegrid import (
     Matrix,
@@ -23,7 +29,7 @@ from fovflow.errors import FovflowError
 _CUBIC_NEEDS = 4
 
 
-class ClassicCorrection(SurfaceCorrector):
+class ClassicCorrection(ModelledSurface):
     """Subtract the classic surface, with its behaviour at borders and in covered frames.
 
     Half-overlapping tiles, the median of each, a not-a-knot cubic spline through them that is
@@ -39,19 +45,25 @@ class ClassicCorrection(SurfaceCorrector):
         self._edges_y, rows = _axis(self._prepare.shape[0], tile)
         self._edges_x, columns = _axis(self._prepare.shape[1], tile)
         self._surface = SplineSurface(rows, columns)
+        self._tiles = rows.shape[1], columns.shape[1]
 
     def _estimate(self, frame: WorkingFrame) -> Estimate:
         blocks = block_values(frame.values, frame.free, self._edges_y, self._edges_x)
         medians = overlapping_medians(blocks)
         empty = np.isnan(medians)
         n_empty = int(np.count_nonzero(empty))
-        if n_empty == medians.size:
-            nowhere = np.full(self._prepare.shape, np.nan, np.float32)
-            return Estimate(nowhere, float("nan"), n_empty, ALL_COVERED)
-        if n_empty:
+        covered = n_empty == medians.size
+        if n_empty and not covered:
             everything = np.concatenate([block for row in blocks for block in row])
             medians[empty] = median_in_place(everything)
-        return Estimate(self._surface(medians), float(np.ptp(medians)), n_empty)
+        model, flag = medians.ravel(), ALL_COVERED if covered else ""
+        return Estimate(self.surface_of(model), float(np.ptp(medians)), n_empty, flag, model)
+
+    def surface_of(self, model: Numbers) -> Surface:
+        """Return the surface through these medians of tiles: NaN where no tile has any."""
+        if np.isnan(model).all():
+            return np.full(self._prepare.shape, np.nan, np.float32)
+        return self._surface(model.reshape(self._tiles))
 
 
 def _axis(length: int, tile: int) -> tuple[NDArray[np.int64], Matrix]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +20,8 @@ from fovflow.background.tilegrid import median_in_place, sample_median
 from fovflow.config.methods import ConstantCorrect, NoCorrect
 
 Surface = NDArray[np.float32]
+Numbers = NDArray[np.float64]
+Indices = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Corrector(Protocol):
     """A background corrector for the frames of one FOV and channel, called in frame order.
 
     A plug-in registers a factory ``factory(*, shape, pixel_um, **params) -> Corrector`` under the
-    entry point group ``fovflow.correctors``.
+    entry point group ``fovflow.correctors``. Where it has the members of `ModelledCorrector`, too,
+    the pipeline keeps a few numbers of each frame; of others it keeps the corrected frames.
     """
 
     def __call__(
@@ -80,6 +83,26 @@ class Corrector(Protocol):
         ...
 
 
+class ModelledCorrector(Corrector, Protocol):
+    """A corrector whose frames are made again from the raw ones and a few numbers."""
+
+    @property
+    def model(self) -> Numbers:
+        """(n,) float64: what the background of the last frame is made of; n is always the same."""
+        ...
+
+    def remake(
+        self, image: Image, model: Numbers, *, at: Indices | None = None, out: Surface | None = None
+    ) -> Surface:
+        """Return a corrected frame with the values of its first time, whatever came between.
+
+        `image`: (Y, X) frame in camera counts. `model`: what `model` was for it. `at`: indices in
+        the flattened frame; with it `image` holds the counts of these pixels, and theirs are
+        returned. `out`: see `Corrector`.
+        """
+        ...
+
+
 ALL_COVERED = "all covered"
 CROWDED = "crowded"
 NOT_FINITE = "nan"
@@ -96,6 +119,8 @@ class Estimate:
     n_empty_tiles: int = 0
     flag: str = ""
     """Empty, or how the estimate had to be made."""
+    model: Numbers = field(default_factory=lambda: np.empty(0))
+    """(n,) numbers that `ModelledSurface.surface_of` makes the surface of."""
 
 
 class SurfaceCorrector(ABC):
@@ -104,6 +129,7 @@ class SurfaceCorrector(ABC):
     def __init__(self, preparation: Preparation):
         self._prepare = preparation
         self._background: Surface = np.zeros(preparation.shape, np.float32)
+        self._model: Numbers = np.empty(0)
 
     @abstractmethod
     def _estimate(self, frame: WorkingFrame) -> Estimate:
@@ -122,7 +148,7 @@ class SurfaceCorrector(ABC):
         """Correct one frame; see `Corrector`."""
         frame = self._prepare(image, labels)
         estimate = self._estimate(frame)
-        self._background = estimate.surface
+        self._background, self._model = estimate.surface, estimate.model
         corrected = subtract(frame.values, estimate.surface, out)
         lattice = self._prepare.lattice
         level = float(sample_median(estimate.surface[lattice].flatten()))
@@ -142,6 +168,29 @@ class SurfaceCorrector(ABC):
         )
 
 
+class ModelledSurface(SurfaceCorrector):
+    """Subtract a background surface that a few numbers describe; see `ModelledCorrector`."""
+
+    @abstractmethod
+    def surface_of(self, model: Numbers) -> Surface:
+        """Return the surface of these numbers; the next call may overwrite it."""
+
+    @property
+    def model(self) -> Numbers:
+        """The numbers of the last frame; see `ModelledCorrector.model`."""
+        return self._model
+
+    def remake(
+        self, image: Image, model: Numbers, *, at: Indices | None = None, out: Surface | None = None
+    ) -> Surface:
+        """Correct a frame, or some of its pixels, again; see `ModelledCorrector.remake`."""
+        values, surface = self._prepare.working_values(image, at), self.surface_of(model)
+        if at is None:
+            return subtract(values, surface, out)
+        taken = surface.reshape(-1).take(at)
+        return np.subtract(values, taken, out=taken, dtype=np.float32, casting="same_kind")
+
+
 def _spread(residual: NDArray[np.float32]) -> float:
     if residual.size == 0:
         return float("nan")
@@ -149,7 +198,7 @@ def _spread(residual: NDArray[np.float32]) -> float:
     return float(MAD_TO_SIGMA * sample_median(np.abs(residual - middle)))
 
 
-class NoCorrection(SurfaceCorrector):
+class NoCorrection(ModelledSurface):
     """Leave the background as it is: float32 of the frame, after dark and flat-field if given.
 
     `frames`: see `Preparation`; the excluded pixels matter for the statistics only.
@@ -161,8 +210,12 @@ class NoCorrection(SurfaceCorrector):
     def _estimate(self, frame: WorkingFrame) -> Estimate:
         return Estimate(self._background)
 
+    def surface_of(self, model: Numbers) -> Surface:
+        """Return zeros."""
+        return self._background
 
-class ConstantCorrection(SurfaceCorrector):
+
+class ConstantCorrection(ModelledSurface):
     """Subtract the median of the free pixels.
 
     A frame without free pixels takes the last level that was measured, or the 5th percentile of
@@ -182,8 +235,12 @@ class ConstantCorrection(SurfaceCorrector):
             level = self._last_level
         else:
             level = low_value(frame.finite_values())
-        surface = np.full(self._prepare.shape, level, np.float32)
-        return Estimate(surface, flag=ALL_COVERED if covered else "")
+        model, flag = np.array([level]), ALL_COVERED if covered else ""
+        return Estimate(self.surface_of(model), flag=flag, model=model)
+
+    def surface_of(self, model: Numbers) -> Surface:
+        """Return the level, everywhere."""
+        return np.full(self._prepare.shape, model[0], np.float32)
 
 
 def low_value(sample: NDArray[Any]) -> float:

@@ -98,7 +98,7 @@ class Preparation:
                     remedy="give frames and labels of the same field of view and crop",
                 )
         integer = not np.issubdtype(image.dtype, np.floating)
-        values = self._working_values(image)
+        values = self.working_values(image)
         free = self._away_from_cells(labels)
         finite = np.isfinite(values) if values.dtype.kind == "f" else None
         if finite is None or finite.all():
@@ -116,14 +116,22 @@ class Preparation:
         full = np.count_nonzero(sample == np.iinfo(image.dtype).max)
         return bool(2 * full > sample.size)
 
-    def _working_values(self, image: Image) -> NDArray[Any]:
+    def working_values(self, image: Image, at: NDArray[np.integer[Any]] | None = None) -> Image:
+        """Return counts after dark and flat-field: of a frame, or of its pixels `at`.
+
+        With `at`, indices in the flattened frame, `image` holds the counts of these pixels.
+        """
         if self._dark is None and self._gain is None:
             return image if image.dtype in _NATIVE else image.astype(np.float32)
+
+        def of(array: Any) -> Any:
+            return array if at is None or array.shape == () else array.reshape(-1).take(at)
+
         values = image.astype(np.float32)
         if self._dark is not None:
-            values -= self._dark
+            values -= of(self._dark)
         if self._gain is not None:
-            values *= self._gain
+            values *= of(self._gain)
         return values
 
     def _away_from_cells(self, labels: Image | None) -> NDArray[np.uint8]:

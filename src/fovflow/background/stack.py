@@ -157,6 +157,11 @@ def correct_frames(
             yield np.zeros(image.shape, np.float32), None
             continue
         frame, stats = corrector(image, cells, out=frame)
-        if factor != 1:
-            frame *= np.float32(factor)
-        yield frame, stats
+        yield scaled(frame, factor), stats
+
+
+def scaled(corrected: Surface, factor: float) -> Surface:
+    """Multiply corrected counts in place by the factor of their frame."""
+    if factor != 1:
+        corrected *= np.float32(factor)
+    return corrected

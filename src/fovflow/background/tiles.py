@@ -11,7 +11,9 @@ from fovflow.background.corrector import (
     ALL_COVERED,
     CROWDED,
     Estimate,
-    SurfaceCorrector,
+    ModelledSurface,
+    Numbers,
+    Surface,
     low_value,
 )
 from fovflow.background.preparation import (
@@ -42,7 +44,7 @@ class _Fitted:
     sigma: float
 
 
-class TilesCorrection(SurfaceCorrector):
+class TilesCorrection(ModelledSurface):
     """Subtract a penalised B-spline surface that is fitted to tiles and then to clean pixels.
 
     Works at every frame size and up to the border. Tiles without free pixels are continued from
@@ -80,7 +82,12 @@ class TilesCorrection(SurfaceCorrector):
                 self._last_good = fitted
         self.tile_values = self._fit.tile_means(fitted.coefficients)
         gradient = float(np.ptp(self.tile_values))
-        return Estimate(self._surface(fitted.coefficients), gradient, n_without, flag)
+        model = fitted.coefficients.ravel()
+        return Estimate(self.surface_of(model), gradient, n_without, flag, model)
+
+    def surface_of(self, model: Numbers) -> Surface:
+        """Return the surface of the B-splines with these coefficients."""
+        return self._surface(model.reshape(self._fit.coefficients))
 
     def _is_crowded(self, frame: WorkingFrame, data: TileData) -> bool:
         free_share = np.count_nonzero(frame.free) / frame.free.size

@@ -224,9 +224,9 @@ class Config(Section):
     )
     time_units: TimeUnit = Field("min", description="Unit of times in tables: s, min or h.")
     keep: Keep = Field(
-        "all",
+        ("pc", "fl", "seg_labeled"),
         description="Which bulky stacks stay after the run: all, or a list of "
-        f"{', '.join(STACKS)}; the others are removed as soon as nothing needs them.",
+        f"{', '.join(STACKS)}; others are not made, or removed as soon as nothing needs them.",
     )
     container: Annotated[str, AfterValidator(user_path)] | None = Field(
         None,

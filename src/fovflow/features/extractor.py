@@ -19,7 +19,7 @@ from fovflow.config.features import (
 )
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.features.cells import CellFinder, Cells
-from fovflow.features.views import FluorescenceCells, PhaseCells, Region, evaluate
+from fovflow.features.views import FluorescenceCells, PhaseCells, Pixels, Region, evaluate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def _joined(parts: list[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
 
 
 Saturation = float | Mapping[int, float] | None
-Channels = Mapping[int, tuple[NDArray[Any], NDArray[Any] | None] | None]
+Channels = Mapping[int, tuple[NDArray[Any], NDArray[Any] | Pixels | None] | None]
 """The raw and the corrected frame of each fluorescence channel; None where it was not recorded."""
 
 _LEADING: dict[str, type] = {
@@ -120,8 +120,9 @@ class Extractor:
             (Y, X) phase-contrast frame of any real dtype; only shapes without it.
         channels : mapping of int to (raw, corrected)
             For each fluorescence channel the raw frame, (Y, X) of any real dtype, and the
-            corrected one, (Y, X) of a float dtype, or None; None for both if the channel was not
-            recorded in this frame: its features are empty then (NaN, counts 0).
+            corrected one, (Y, X) of a float dtype, or what gives the corrected counts of pixels
+            from their raw ones and their indices in the flattened frame, or None; None for both if
+            the channel was not recorded in this frame: its features are empty then (NaN, counts 0).
 
         Raises
         ------
@@ -189,12 +190,12 @@ class Extractor:
                 f"frame {t}: fluorescence channel {missing[0]} is not given",
                 found=", ".join(map(str, channels)) or "none",
             )
-        frames = {"phase": phase}
+        frames: dict[str, NDArray[Any] | Pixels | None] = {"phase": phase}
         for channel in self.fl:
             pair = channels[channel] or (None, None)
             frames[f"channel {channel}, raw"], frames[f"channel {channel}, corrected"] = pair
         for name, frame in frames.items():
-            if frame is None:
+            if frame is None or callable(frame):
                 continue
             if frame.shape != labeled.shape or frame.dtype.kind not in "uif":
                 raise FovflowError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,9 @@ from fovflow.config.features import Feature
 from fovflow.errors import FovflowError, explained
 from fovflow.features.cells import Cells, Groups, gather
 from fovflow.labels import BoolArray, FloatArray, IntArray
+
+Pixels = Callable[[FloatArray, IntArray], NDArray[Any]]
+"""Gives corrected counts of pixels, from their raw counts and indices in the flattened frame."""
 
 
 class PhaseCells:
@@ -154,11 +157,11 @@ def pile_up(values: FloatArray, greatest: float) -> float:
 class FluorescenceCells:
     """Cells and one fluorescence channel.
 
-    `raw`: (Y, X) of any real dtype. `corrected`: (Y, X) float, the raw frame less its background;
-    None where there is none. Intensity = raw − `background_weight` · (raw − corrected).
-    `saturation`: counts from which a pixel is saturated; None takes the greatest value of an
-    integer dtype or, where the cells' counts pile up below it (`pile_up`), that count; NaN where
-    there is no such level.
+    `raw`: (Y, X) of any real dtype. `corrected`: (Y, X) float, the raw frame less its background,
+    or what gives it at pixels, see `Extractor.add`; None where there is none. Intensity = raw −
+    `background_weight` · (raw − corrected). `saturation`: counts from which a pixel is saturated;
+    None takes the greatest value of an integer dtype or, where the cells' counts pile up below it
+    (`pile_up`), that count; NaN where there is no such level.
 
     Kept are `flat`, the indices of the region's finite pixels in the flattened frame, cell by
     cell, their counts in `raw` and `corrected`, and in `groups` which of them belong to which cell.
@@ -169,7 +172,7 @@ class FluorescenceCells:
         self,
         region: Region,
         raw: NDArray[Any],
-        corrected: NDArray[Any] | None,
+        corrected: NDArray[Any] | Pixels | None,
         background_weight: float,
         saturation: float | None,
     ):
@@ -185,7 +188,11 @@ class FluorescenceCells:
         self.saturation = saturation
         self.corrected: FloatArray | None = None
         if corrected is not None:
-            self.corrected = gather(corrected, self.flat, np.float64)
+            self.corrected = (
+                corrected(self.raw, self.flat).astype(np.float64)
+                if callable(corrected)
+                else gather(corrected, self.flat, np.float64)
+            )
         self._sum_up()
         if not (np.isfinite(self._raw_sum).all() and np.isfinite(self._corrected_sum).all()):
             self._drop_invalid()

@@ -47,6 +47,7 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
         "copy": _copy,
         "flat_field": _flat_field,
         "correct": _correct,
+        "corrected": _correct,
         "extract": _extract,
         "browse": _browse,
     }

@@ -55,6 +55,17 @@ class Place(NamedTuple):
     channel: int | str = ""
 
 
+class Decision(NamedTuple):
+    """What has to be made again, and why, by the path of each file."""
+
+    reasons: dict[str, str]
+    """Why the job of a file runs; empty where it need not."""
+    restored: set[str]
+    """Files that are made with the content that they had; see `fovflow.states.to_run`."""
+    idle: set[str]
+    """Files whose jobs need not run because of those."""
+
+
 class Pipeline:
     """All that the rules ask for, from one configuration; nothing is written but by `begin`.
 
@@ -272,6 +283,17 @@ class Pipeline:
             flat = self.layout.file("flat_field", wildcards.dataset, channel=wildcards.channel)
         return files if flat is None else files | {"flat_field": flat}
 
+    def illuminations(self, wildcards: Any) -> dict[str, str | list[str]]:
+        """Return these files for all channels: flat-fields in their order."""
+        dataset, fov = wildcards.dataset, wildcards.fov
+        channels = self.datasets[dataset].fl
+        each = [self.illumination(Place(dataset, fov, channel)) for channel in channels]
+        flat = [files["flat_field"] for files in each if "flat_field" in files]
+        return {
+            **(self.dark(wildcards) if channels else {}),
+            **({"flat_field": flat} if flat else {}),
+        }
+
     def user_inputs(self, step: StepConfig) -> Callable[[Any], dict[str, str | list[str]]]:
         """Return the input function of a user step's rule."""
         return lambda wildcards: self._user_inputs(step, wildcards)
@@ -301,10 +323,17 @@ class Pipeline:
         for stage in self.stages.values():
             if stage.name == "flat_field" and not self._estimates_flat_field:
                 continue
+            if stage.optional and not self._uses(stage):
+                continue
             for channel in plan.indices(stage.role):
                 place = Place(dataset, fov_name(fov) if stage.per_fov else "", channel)
                 found.append(self._job(stage, place))
         return found
+
+    def _uses(self, stage: Stage) -> bool:
+        """Tell whether a run makes the files of an optional step."""
+        kinds = self.kept.union(*(step.inputs for step in self.config.steps))
+        return any(file.kind in kinds for file in stage.files)
 
     @property
     def _estimates_flat_field(self) -> bool:
@@ -341,14 +370,20 @@ class Pipeline:
         """Return a dataset's folder as it is now, for `fovflow.states`."""
         return Folder(self.layout.dataset(dataset), self._records.setdefault(dataset, {}))
 
-    def reasons(self, dataset: str, folder: Folder) -> dict[str, str]:
-        """Return why each file of a dataset's FOVs has to be made again; empty where it has not."""
-        found = dict[str, str]()
+    def reasons(self, dataset: str, folder: Folder) -> Decision:
+        """Return what has to be made again of a dataset's FOVs, and what need not."""
+        found, restored, idle = dict[str, str](), set[str](), set[str]()
         for fov in self.datasets[dataset].fovs:
-            for job in self.jobs(dataset, fov):
-                reason = folder.reason(job)
-                found |= {f"{folder.path}/{name}": reason for name in job.makes}
-        return found
+            jobs, same = self.jobs(dataset, fov), set[str]()
+            running = to_run(jobs, folder, same)
+            for job in jobs:
+                files = [f"{folder.path}/{name}" for name in job.makes]
+                found |= dict.fromkeys(files, folder.reason(job))
+                if job.record in same:
+                    restored.update(files)
+                elif same and job.record not in running:
+                    idle.update(files)
+        return Decision(found, restored, idle)
 
     # ---- parameters
 
@@ -370,7 +405,7 @@ class Pipeline:
         if (step, dataset) not in self._parameters:
             plan = self.datasets[dataset]
             if step == "results":
-                steps = [stage.name for stage in STAGES.values() if stage.per_fov]
+                steps = [s.name for s in STAGES.values() if s.per_fov and not s.optional]
                 made: dict[str, Any] = {each: self.parameters(each, dataset) for each in steps}
                 made |= {"problems": plan.problems, "fovs": plan.fovs}
                 if self.user_steps:
@@ -396,7 +431,7 @@ class Pipeline:
         header = self.datasets[place.dataset].header
         if self.stages[step].reads_raw and header is not None:
             found["raw"] = header.fingerprint
-        if step in ("flat_field", "correct"):
+        if step in ("flat_field", "correct", "corrected"):
             found |= {name: self._digest(path) for name, path in self._given(place).items()}
         elif step == "segment":
             model = getattr(self.config.segment, "model", None)

@@ -1,0 +1,212 @@
+"""Corrected fluorescence: the model of a stack's background in a file, and frames made of it again.
+
+The file is an npz archive, not compressed: ``settings``, JSON of what the corrector was made with;
+``factors``, (T,) that undo bleaching; ``missing``, (T,) bool; and ``numbers``, (T, n) float64, see
+`ModelledCorrector`, NaN for missing frames. Of a method without such numbers it holds
+``corrected``, the (T, Y, X) frames, in their place.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovflow.atomic import atomic_open, sha256_or_none
+from fovflow.background import get_corrector
+from fovflow.background.corrector import Corrector, ModelledCorrector, Numbers, Surface
+from fovflow.background.stack import scaled
+from fovflow.errors import FovflowError, explained
+from fovflow.features.views import Pixels
+from fovflow.records import REMAKE
+from fovflow.stacks import StackReader, read_array, read_image, write_header
+from fovflow.userfiles import open_regular
+
+STACK = "corrected.npy"
+"""Name of the frames in the file of a method that gives no numbers."""
+
+
+def digests_of(images: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the SHA-256 of the files of a dark frame and a flat-field, by parameter."""
+    return {name: sha256_or_none(path) for name, path in images.items()}
+
+
+@contextmanager
+def model_writer(
+    path: str | os.PathLike[str],
+    shape: tuple[int, int, int],
+    corrector: Corrector,
+    *,
+    factors: Numbers,
+    missing: NDArray[np.bool_],
+    settings: Mapping[str, Any],
+) -> Iterator[Callable[[Surface], object]]:
+    """Write the model of a corrected stack, atomically.
+
+    `shape`: (T, Y, X). `factors`, `missing`: (T,). `settings`: ``arguments`` of `get_corrector` and
+    the digests of the ``images``. Yields what takes each corrected frame, right after it was made.
+    """
+    numbers: list[Numbers] = []
+    with atomic_open(path, "wb") as file, ZipFile(file, "w", ZIP_STORED) as archive:
+
+        def write(name: str, array: NDArray[Any]) -> None:
+            with archive.open(ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+        write("settings", np.array(json.dumps(settings, sort_keys=True)))
+        write("factors", np.asarray(factors, np.float64))
+        write("missing", np.asarray(missing, np.bool_))
+        if hasattr(corrector, "remake"):
+            modelled: Any = corrector
+            yield lambda _: numbers.append(np.array(modelled.model, np.float64).ravel())
+            of_frames = np.full((len(missing), numbers[-1].size if numbers else 0), np.nan)
+            for t in np.flatnonzero(~missing):
+                of_frames[t] = numbers[t]
+            write("numbers", of_frames)
+            return
+        with archive.open(ZipInfo(STACK), "w", force_zip64=True) as member:
+            write_header(member, shape, np.dtype(np.float32))
+            yield lambda frame: member.write(np.ascontiguousarray(frame).data.cast("B"))
+
+
+class CorrectedFrames:
+    """The corrected frames of a stack, made of the raw stack and the model of its background.
+
+    `model`, `raw`: their files. `images`: files of the dark frame and the flat-field, by parameter;
+    those that the model was made with are used. Use it as a context manager.
+
+    Raises FovflowError if a file is damaged, or the images are not those of the model.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        raw: str | os.PathLike[str],
+        images: Mapping[str, str],
+    ):
+        self.path = Path(model)
+        self._numbers: Numbers = np.empty((0, 0))
+        self._stack: StackReader | None = None
+        with ExitStack() as opened:
+            self._raw = opened.enter_context(StackReader(raw))
+            self.shape = self._raw.shape
+            with explained(f"{self.path} is no model of a background", *_DAMAGED, remedy=REMAKE):
+                file = opened.enter_context(open_regular(self.path))
+                archive = opened.enter_context(ZipFile(file))
+                settings = json.loads(str(_array(archive, "settings")))
+                arguments, made_with = dict(settings["arguments"]), dict(settings["images"])
+                self._factors = _array(archive, "factors").astype(np.float64)
+                self._missing = _array(archive, "missing").astype(np.bool_)
+                if STACK in archive.namelist():
+                    place = _place(file, archive.getinfo(STACK))
+                    self._stack = opened.enter_context(StackReader(self.path, *place))
+                else:
+                    self._numbers = _array(archive, "numbers").astype(np.float64)
+                found = self._stack.shape if self._stack else (len(self._numbers),)
+                of_frames = {len(self._factors), len(self._missing), *found[:1]}
+                if found != self.shape[: len(found)] or of_frames != {len(self)}:
+                    raise ValueError(f"it is of shape {found}, the raw stack of {self.shape}")
+            if self._stack is None:
+                self._corrector = self._made(arguments, made_with, images)
+            self._opened = opened.pop_all()
+
+    def _made(
+        self, arguments: dict[str, Any], made_with: dict[str, str], images: Mapping[str, str]
+    ) -> ModelledCorrector:
+        if digests_of({name: images.get(name, "") for name in made_with}) != made_with:
+            raise FovflowError(
+                f"the corrected frames of {self.path.parent.name} cannot be made again",
+                found=f"the {' or the '.join(made_with).replace('_', '-')} that they were made "
+                "with is not there, or its content is another now",
+                remedy="let the configuration's key keep name fl_corrected, and run again",
+            )
+        shape = self.shape[1:]
+        given = {name: read_image(images[name], shape) for name in made_with}
+        corrector: Any = get_corrector(shape=shape, **(arguments | given))
+        return corrector  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def frame(self, t: int, out: Surface | None = None) -> Surface:
+        """Return corrected frame `t`, (Y, X) float32, in `out` where it is given.
+
+        A missing frame is of zeros.
+        """
+        if self._stack is not None:
+            return self._stack.frame(t, out)
+        if self._missing[t]:
+            return np.zeros(self.shape[1:], np.float32)
+        raw, model = self._raw.frame(t), self._numbers[t]
+        return self._scaled(t, self._corrector.remake(raw, model, out=out))
+
+    def pixels(self, t: int) -> Surface | Pixels:
+        """Return what `fovflow.features.Extractor.add` takes as corrected frame `t`."""
+        if self._stack is not None:
+            return self._stack.frame(t)
+        model = self._numbers[t]
+        return lambda raw, at: self._scaled(t, self._corrector.remake(raw, model, at=at))
+
+    def _scaled(self, t: int, corrected: Surface) -> Surface:
+        return scaled(corrected, float(self._factors[t]))
+
+    def __iter__(self) -> Iterator[Surface]:
+        """Iterate over the frames; each is an array of its own."""
+        return (self.frame(t) for t in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        """Return all frames in memory, (T, Y, X)."""
+        return np.array(list(self), dtype or self.dtype).reshape(self.shape)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return what an array of the frames would: only the frames that are asked for are made."""
+        which, *rest = key if isinstance(key, tuple) else (key,)
+        if which is Ellipsis or which is None:
+            return np.asarray(self)[key]
+        wanted = np.arange(len(self))[which]
+        if np.ndim(wanted) == 0:
+            return self.frame(int(wanted))[tuple(rest)]
+        frames = [self.frame(int(t)) for t in wanted]
+        return np.array(frames, self.dtype).reshape(-1, *self.shape[1:])[(slice(None), *rest)]
+
+    def close(self) -> None:
+        """Close the files."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+_DAMAGED = (
+    *(ValueError, KeyError, EOFError, OSError, TypeError, AttributeError, struct.error),
+    *(BadZipFile, NotImplementedError, RuntimeError),  # of zipfile: methods, passwords
+)
+
+
+def _array(archive: ZipFile, name: str) -> NDArray[Any]:
+    """Return an array of the archive; it takes no more memory than there are bytes in the file."""
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type != ZIP_STORED:
+        raise ValueError("it is compressed")
+    return read_array(io.BytesIO(archive.read(info)))
+
+
+def _place(file: Any, info: ZipInfo) -> tuple[int, int]:
+    """Return at which byte of the file a member begins that is not compressed, and its size."""
+    file.seek(info.header_offset)
+    name, extra = struct.unpack("<26x2H", file.read(30))
+    return info.header_offset + 30 + name + extra, info.file_size
