@@ -88,6 +88,7 @@ class CorrectedFrames:
     """
 
     dtype = np.dtype(np.float32)
+    ndim = 3
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class CorrectedFrames:
         self.path = Path(model)
         self._numbers: Numbers = np.empty((0, 0))
         self._stack: StackReader | None = None
+        self._opened = ExitStack()
         with ExitStack() as opened:
             self._raw = opened.enter_context(StackReader(raw))
             self.shape = self._raw.shape
@@ -188,6 +190,9 @@ class CorrectedFrames:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:  # who looks at frames in a notebook closes nothing
         self.close()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,15 @@ from fovflow.config.findings import FRAME_FINDINGS
 from fovflow.errors import FovflowError, explained
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
 from fovflow.records import REMAKE, leads_out, read_yaml, yaml_text
+from fovflow.stacks import StackReader
 from fovflow.stages import FILES, STACKS
 from fovflow.states import states_of_folder
 from fovflow.tables import read_header
 from fovflow.verdicts import find_verdicts, judged, read_verdicts, traces_of
 from fovflow.verdicts import read_traces as read_judged
+
+if TYPE_CHECKING:
+    from fovflow.corrected import CorrectedFrames
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,9 @@ class FovResult:
     stacks: dict[str, dict[int, Path]] = field(default_factory=dict)
     """Existing stacks by kind (``pc``, ``fl``, ``seg``, ``fl_corrected``, ``seg_labeled``) and
     channel."""
+    backgrounds: dict[int, Path] = field(default_factory=dict)
+    """Models of the background by channel: `stack` and `reader` make corrected frames of them again
+    where the stack of these is not kept and that of ``fl`` is."""
     traces_path: Path | None = None
     """The traces; a person's verdicts (``…_inspected.csv``) on them take precedence."""
     channel_traces: dict[int, Path] = field(default_factory=dict)
@@ -71,9 +78,12 @@ class FovResult:
     def stack(self, kind: str, channel: int | None = None) -> Any:
         """Open a stack as a read-only memory map of shape (T, Y, X).
 
-        `channel` is needed where there are several.
+        `channel` is needed where there are several. Corrected frames that are not kept are made
+        again when they are asked for: what is returned then is a `CorrectedFrames`, which takes
+        indices as an array does.
         """
-        file = _only(self.stacks.get(kind, {}), channel)
+        channels = self._files(kind)
+        file = _only(channels, channel)
         if file is None:
             raise FovflowError(
                 f"FOV {self.index} has no stack {kind!r} of channel {channel}",
@@ -81,7 +91,32 @@ class FovResult:
                 remedy="name one of these; stacks that `keep` leaves out are removed after a run, "
                 "and a user step is given only those that its `inputs` name",
             )
+        if file in self.backgrounds.values():
+            return self.reader(kind, next(iter(channels)) if channel is None else channel)
         return np.load(file, mmap_mode="r", allow_pickle=False)
+
+    def _files(self, kind: str) -> dict[int, Path]:
+        """Return the files of a kind of stack by channel, or what its frames are made of."""
+        files = self.stacks.get(kind, {})
+        if kind == "fl_corrected" and not files:
+            raw = self.stacks.get("fl", {})
+            return {c: path for c, path in self.backgrounds.items() if c in raw}
+        return files
+
+    def channels_of(self, kind: str) -> list[int]:
+        """Return the channels of which there is a stack, or one whose frames are made again."""
+        return list(self._files(kind))
+
+    def reader(self, kind: str, channel: int) -> StackReader | CorrectedFrames:
+        """Open a stack to read it frame by frame; it is to be closed."""
+        file = self._files(kind)[channel]
+        if file not in self.backgrounds.values():
+            return StackReader(file)
+        from fovflow.corrected import CorrectedFrames
+
+        flat = Path(FILES["flat_field"].path.format(dataset=self.dataset, channel=channel))
+        images = {"flat_field": str(self.path.parent / flat)}
+        return CorrectedFrames(file, self.stacks["fl"][channel], images)
 
     def traces(self) -> Any:
         """Return the traces as a pandas.DataFrame; see `fovflow.features` for the columns.
@@ -603,6 +638,10 @@ def _fov_result(
             found = _locate(place, name, missing)
             if found:
                 stacks.setdefault(kind, {})[channel] = found
+    folder = place / f"fov_{fov_name(index)}"
+    named = FILES["fl_background"].path.rpartition("/")[2]
+    about = {"dataset": metadata["dataset"], "fov": fov_name(index)}
+    models = {c: folder / named.format(channel=c, **about) for c in stacks.get("fl", {})}
     listed = _entries(paths, "traces", place / RESULTS_NAME, key)
     tables = {channel: path for channel, n in listed if (path := _locate(place, n, missing))}
     traces = next(iter(tables.values()), None)
@@ -621,10 +660,11 @@ def _fov_result(
         step=str(status.get("step", "")),
         error=str(status.get("error", "")),
         stacks=stacks,
+        backgrounds={channel: path for channel, path in models.items() if path.is_file()},
         traces_path=verdicts if verdicts and not stale else traces,
         dataset=str(metadata["dataset"]),
         channel_traces=tables if len({*tables.values()}) > 1 else {},
-        path=place / f"fov_{fov_name(index)}",
+        path=folder,
         outputs=outputs,
         metadata=metadata,
         selected=index not in (content.get("not_selected") or ()),

@@ -297,6 +297,13 @@ def to_run(
             by_input.setdefault(name, []).append(job)
     while needed:
         job = needed.pop()
+        record = folder.record(job.record)
+        for name in () if record is None else record.outputs:
+            other = maker.get(name, job)  # an earlier version made it in this step
+            if other.record not in found:
+                found[other.record] = "an earlier step runs again"
+                restored.add(other.record)
+                needed.append(other)
         for name in reads[job.record]:
             if name in maker and not folder.has(name) and maker[name].record not in found:
                 found[maker[name].record] = "needed"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.features import FEATURES
+from fovflow.corrected import CorrectedFrames
 from fovflow.errors import FovflowError
 from fovflow.layout import fov_name
 from fovflow.records import REMAKE
@@ -172,14 +173,14 @@ class ExportedFov:
 
     @property
     def corrected(self) -> list[Image]:
-        """The background-corrected channels that were kept."""
+        """The background-corrected channels that were kept, or can be made again."""
         return self._channels("fl_corrected")
 
     def _channels(self, *kinds: str) -> list[Image]:
         return [
-            Image(self._name(channel) or f"channel {channel}", kind, channel, path)
+            Image(self._name(channel) or f"channel {channel}", kind, channel)
             for kind in kinds
-            for channel, path in self.fov.stacks.get(kind, {}).items()
+            for channel in self.fov.channels_of(kind)
         ]
 
     def _name(self, channel: int) -> str:
@@ -192,7 +193,11 @@ class ExportedFov:
     def reader(self, images: Sequence[Image]) -> Iterator[Frames]:
         """Open stacks of images; see `Frames`."""
         with ExitStack() as opened:
-            yield Frames([opened.enter_context(StackReader(image.path)) for image in images])
+            stacks = []
+            for image in images:
+                stacks.append(self.fov.reader(image.kind, image.channel))
+                opened.callback(stacks[-1].close)
+            yield Frames(stacks)
 
     @contextmanager
     def labels(self) -> Iterator[Labels]:
@@ -332,12 +337,11 @@ class ExportedFov:
 
 
 class Image(NamedTuple):
-    """A channel of images, and its stack."""
+    """A channel of images."""
 
     name: str
     kind: str
     channel: int
-    path: Path
 
 
 class Column(NamedTuple):
@@ -354,7 +358,7 @@ class Column(NamedTuple):
 class Frames:
     """Frames of several channels, (C, Y, X) each, in the type that holds all."""
 
-    def __init__(self, stacks: list[StackReader]):
+    def __init__(self, stacks: Sequence[StackReader | CorrectedFrames]):
         self._stacks = stacks
         shapes = {stack.shape for stack in stacks}
         if len(shapes) != 1:

@@ -88,7 +88,7 @@ def _layers_of(fov: ExportedFov) -> list[Layer]:
     name = fov.fov.path.name
     found: list[Layer] = []
     for words, images in (("", fov.images), (" corrected", fov.corrected)):
-        for each, kind, channel, _ in images:
+        for each, kind, channel in images:
             stack = fov.fov.stack(kind, channel)
             low, high = np.percentile(stack[len(stack) // 2], (0.1, 99.9)).tolist()
             colour = "gray" if kind == "pc" else _COLOURS[(channel - 1) % len(_COLOURS)]

@@ -610,16 +610,26 @@ def _check_model(segment: Any) -> None:
 
 
 def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
-    """Return the files of a dataset's FOVs that are made last: all others are made before them."""
+    """Return the files of a dataset's FOVs that are made last: all others are made before them.
+
+    Those are other stacks, too, that are missing where the traces are there.
+    """
     plan, layout = pipeline.datasets[dataset], pipeline.layout
+    last = [stage for stage in pipeline.stages.values() if stage.is_last and stage.per_fov]
     return [
         layout.place(file.path, dataset, fov, channel)
         for fov in plan.ready
-        for stage in pipeline.stages.values()
-        if stage.is_last and stage.per_fov
+        for stage in last
         for file in stage.files
         if not file.pixel_bytes or file.kind in pipeline.kept
         for channel in plan.indices(stage.role or file.role)
+    ] + [
+        name
+        for fov in plan.ready
+        if os.path.exists(layout.file("traces", dataset, fov))  # noqa: PTH110
+        for kind in sorted(pipeline.kept - {file.kind for stage in last for file in stage.files})
+        for channel in plan.indices(FILES[kind].role)
+        if not os.path.exists(name := layout.file(kind, dataset, fov, channel))  # noqa: PTH110
     ]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from fovflow.accuracy.ctc import write_sequence
 from fovflow.export.fov import ExportedFov, Format
-from fovflow.stacks import StackReader
 
 
 def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
@@ -24,7 +23,7 @@ def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
             write_sequence(place, name, labels, fov.mothers)
         for image in fov.images[:1]:
             (place / name).mkdir()
-            with StackReader(image.path) as stack:
+            with fov.fov.reader(image.kind, image.channel) as stack:
                 for t, frame in enumerate(stack):
                     tifffile.imwrite(place / name / f"t{t:03d}.tif", frame, compression="zlib")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from fovflow.export.fov import ExportedFov, Format
 from fovflow.layout import RESULTS_NAME, fov_name
 from fovflow.records import write_yaml
-from fovflow.stacks import StackReader, StackWriter
+from fovflow.stacks import StackWriter
 from fovflow.tables import write_csv
 
 _BASE = ("fov", "cell", "frame", "time", "good", "position_x", "position_y")
@@ -59,15 +60,16 @@ def _write_fov(fov: ExportedFov, place: Path, new: bool) -> dict[str, Any]:
             files.setdefault(kind, []).append([channel, found])
         return found
 
-    stacks = fov.fov.stacks
-    for kind in ("pc", "fl", "seg", "seg_labeled", *["fl_corrected"] * (not new)):
-        for channel, path in stacks.get(kind, {}).items():
+    for kind in ("pc", "fl", "seg", "seg_labeled"):
+        for channel, path in fov.fov.stacks.get(kind, {}).items():
             shutil.copyfile(path, place / name(kind, channel))
+    for channel in fov.fov.channels_of("fl_corrected"):
+        if channel in fov.fov.channels_of("fl") or not new:
+            kind = "fl_background" if new else "fl_corrected"
+            _write_corrected(fov, channel, place / name(kind, channel), kind)
     columns = fov.rows.columns.drop(["parent", "time_s"])
     table = {column: fov.rows[column].to_numpy() for column in columns}
     if new:
-        for channel in stacks.get("fl_corrected", {}).keys() & stacks.get("fl", {}).keys():
-            _write_background(fov, channel, place / name("fl_background", channel))
         files["traces"] = f"{folder}/{fov.base}_traces.csv"
         write_csv(place / files["traces"], table)
         return files
@@ -80,14 +82,18 @@ def _write_fov(fov: ExportedFov, place: Path, new: bool) -> dict[str, Any]:
     return files
 
 
-def _write_background(fov: ExportedFov, channel: int, path: Path) -> None:
-    """Write what the correction took away, frame by frame, as a float32 stack."""
-    raw, corrected = (fov.fov.stacks[kind][channel] for kind in ("fl", "fl_corrected"))
-    with (
-        StackReader(raw) as before,
-        StackReader(corrected) as after,
-        StackWriter(path, before.shape, np.float32) as out,
-    ):
+def _write_corrected(fov: ExportedFov, channel: int, path: Path, kind: str) -> None:
+    """Write corrected frames, or what the correction took away, as a float32 stack."""
+    with ExitStack() as opened:
+        after = fov.fov.reader("fl_corrected", channel)
+        opened.callback(after.close)
+        out = opened.enter_context(StackWriter(path, after.shape, np.float32))
+        if kind == "fl_corrected":
+            for flat in after:
+                out.append(flat.astype(np.float32, copy=False))
+            return
+        before = fov.fov.reader("fl", channel)
+        opened.callback(before.close)
         for image, flat in zip(before, after, strict=True):
             out.append(image.astype(np.float32) - flat.astype(np.float32))
 
