@@ -13,7 +13,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
@@ -103,7 +103,7 @@ class CorrectedFrames:
         with ExitStack() as opened:
             self._raw = opened.enter_context(StackReader(raw))
             self.shape = self._raw.shape
-            with explained(f"{self.path} is no model of a background", *_DAMAGED, remedy=REMAKE):
+            with self._explained():
                 file = opened.enter_context(open_regular(self.path))
                 archive = opened.enter_context(ZipFile(file))
                 settings = json.loads(str(_array(archive, "settings")))
@@ -150,18 +150,22 @@ class CorrectedFrames:
             return self._stack.frame(t, out)
         if self._missing[t]:
             return np.zeros(self.shape[1:], np.float32)
-        raw, model = self._raw.frame(t), self._numbers[t]
-        return self._scaled(t, self._corrector.remake(raw, model, out=out))
+        return self._remade(t, self._raw.frame(t), out=out)
 
     def pixels(self, t: int) -> Surface | Pixels:
         """Return what `fovflow.features.Extractor.add` takes as corrected frame `t`."""
         if self._stack is not None:
             return self._stack.frame(t)
-        model = self._numbers[t]
-        return lambda raw, at: self._scaled(t, self._corrector.remake(raw, model, at=at))
+        return lambda raw, at: self._remade(t, raw, at=at)
 
-    def _scaled(self, t: int, corrected: Surface) -> Surface:
+    def _remade(self, t: int, image: NDArray[Any], **place: Any) -> Surface:
+        with self._explained():
+            corrected = self._corrector.remake(image, self._numbers[t], **place)
         return scaled(corrected, float(self._factors[t]))
+
+    def _explained(self) -> AbstractContextManager[None]:
+        message = f"{self.path} is no model of a background"
+        return explained(message, *_DAMAGED, remedy=REMAKE)
 
     def __iter__(self) -> Iterator[Surface]:
         """Iterate over the frames; each is an array of its own."""

@@ -92,6 +92,9 @@ class Stage:
     """Frames that a job reads at most, where their number does not grow with the movie."""
     base_runtime_min: int = 1
     """Time limit on a cluster for a movie without frames: start of the job, wrap-up."""
+    cpu_s_per_megapixel: float = 0.0
+    """CPU time per frame (of each channel, where it works on all) and 10⁶ pixels that the default
+    method takes, for estimates; docs/performance.md has what was measured."""
     seconds_per_megapixel: float = 0.5
     """Time limit on a cluster, per frame and 10⁶ pixels: many times what the built-in methods take,
     also on a slow file system."""
@@ -112,6 +115,7 @@ _TABLE = (
         frames_in_memory=6,
         all_channels=True,
         base_runtime_min=5,
+        cpu_s_per_megapixel=0.006,
     ),
     Stage(
         name="flat_field",
@@ -142,6 +146,7 @@ _TABLE = (
         is_last=False,
         settings=("segment",),
         frames_in_memory=15,
+        cpu_s_per_megapixel=0.018,
     ),
     Stage(
         name="correct",
@@ -160,6 +165,7 @@ _TABLE = (
         is_last=False,
         settings=("correct",),
         frames_in_memory=13,
+        cpu_s_per_megapixel=0.009,
     ),
     Stage(
         name="corrected",
@@ -169,6 +175,7 @@ _TABLE = (
         optional=True,
         settings=("correct",),
         frames_in_memory=6,
+        cpu_s_per_megapixel=0.009,
     ),
     Stage(
         name="track",
@@ -180,6 +187,7 @@ _TABLE = (
         is_last=False,
         settings=("track",),
         frames_in_memory=9,
+        cpu_s_per_megapixel=0.009,
     ),
     Stage(
         name="extract",
@@ -196,6 +204,7 @@ _TABLE = (
         settings=("extract", "qc"),
         frames_in_memory=10,
         all_channels=True,
+        cpu_s_per_megapixel=0.003,
     ),
     Stage(
         name="browse",
@@ -209,6 +218,7 @@ _TABLE = (
         settings=("browse",),
         frames_in_memory=8,
         all_channels=True,
+        cpu_s_per_megapixel=0.0005,
     ),
 )
 

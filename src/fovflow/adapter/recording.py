@@ -38,6 +38,7 @@ from fovflow.errors import FovflowError, complain
 from fovflow.events import LEAST_SECRET, SECRET
 from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
+from fovflow.planning.space import check_space
 from fovflow.readers.fingerprint import fingerprint, raw_files
 from fovflow.records import public, write_json
 from fovflow.runs.claim import Claim, left_locked
@@ -272,7 +273,7 @@ class EngineListener:
         recorder, about = self._recorder, vars(record)
         match str(about.get("event") or ""):
             case "workflow_started" if not self._engine.is_dry_run:
-                self.guard.take(self._pipeline.begin)
+                self.guard.take(self._start)
             case "run_info" if recorder is None and self._engine.makes_files:
                 self._begin(dict(about.get("stats") or {}))
             case "":
@@ -338,6 +339,10 @@ class EngineListener:
     def _replaces_hooks(self) -> bool:
         """Tell whether the Snakefile's handlers, which do not run in a module, are wanted."""
         return self._engine.is_module and self._engine.runs_hooks
+
+    def _start(self) -> None:
+        check_space(self._pipeline)
+        self._pipeline.begin()
 
     def _begin(self, stats: dict[str, int]) -> None:
         self._counted[1] = stats.pop("total", 0) or sum(stats.values())

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 @command(
     "fovflow run --cores 4 --configfile config/config.yaml",
+    flag("--estimate", help="run nothing: tell the disk and CPU time for each choice of keep"),
+    flag("--json", help="with --estimate: print JSON"),
     usage="fovflow run [SNAKEMAKE OPTIONS] [TARGETS]",
     description="Run the pipeline in this folder. All options and targets are Snakemake's: -n "
     "shows what would run, --configfile takes another configuration, --config key=value sets one "
@@ -39,12 +41,14 @@ if TYPE_CHECKING:
     "says otherwise.",
     passes_on=True,
 )
-def run(rest: list[str]) -> int:
+def run(estimate: bool, json: bool, rest: list[str]) -> int:
     """Run Snakemake; return 0, or 1 if anything failed."""
     from fovflow.adapter.engine import check_configured, snakemake_command
     from fovflow.adapter.interrupts import interrupts_blocked
 
     check_configured(rest)
+    if estimate:
+        return _estimate(json, rest)
     environment = os.environ.copy()
     if not {word.split("=")[0] for word in rest} & _ASK_FOR_LINES:
         rest = ["--quiet", "host", *rest]
@@ -62,6 +66,33 @@ def run(rest: list[str]) -> int:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _estimate(json: bool, rest: list[str]) -> int:
+    """Print what a run needs; return 1 if it does not fit on the disk."""
+    from argparse import ArgumentParser
+
+    from fovflow.adapter.engine import CONFIG
+    from fovflow.config.load import read_config
+    from fovflow.planning.pipeline import Pipeline
+    from fovflow.planning.space import estimate_run, format_run
+
+    parser = ArgumentParser(prog="fovflow run --estimate", allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[CONFIG])
+    parser.add_argument("--config", "-C", nargs="+", default=[])
+    parser.add_argument("--cores", "-c", default="all")
+    given, _ = parser.parse_known_args(rest)
+    content: dict[str, object] = {}
+    for name in given.configfile:
+        content |= read_config(name)
+    content |= dict(each.split("=", 1) for each in given.config if "=" in each)
+    cores = int(given.cores) if given.cores.isdecimal() else os.cpu_count() or 1
+    pipeline = Pipeline(content)
+    for text in pipeline.summary().splitlines():
+        complain(text)
+    found = estimate_run(pipeline, max(1, cores))
+    print_result(json, found, lambda: format_run(found))
+    return 0 if all(each["fits"] for each in found["keep"] if each["configured"]) else 1
 
 
 _ASK_FOR_LINES = frozenset(

@@ -62,6 +62,10 @@ class RunConfig(Labels):
         description="Time in seconds between two measurements of a job's CPU, memory and disk; 0 "
         "measures nothing.",
     )
+    check_disk: bool = Field(
+        True,
+        description="Whether a run whose stacks do not fit on the disk ends before it begins.",
+    )
     silent_after_min: NotNegative = Field(
         15.0,
         description="Time in minutes after which a cluster's job that shows no sign of life is "

@@ -272,6 +272,26 @@ class CorrectorConformance:
         assert self.make()(image, labels, out=out)[0] is out
         assert digest(out) == kept
 
+    def test_a_model_makes_the_frame_again_byte_for_byte(self) -> None:
+        image, labels, corrector, other = self.image, self.labels, *self._two()
+        expected = corrector(image, labels)[0].copy()
+        if not hasattr(corrector, "remake"):
+            pytest.skip(f"{self.method} gives no model: the pipeline keeps its corrected frames")
+        model = np.array(corrector.model)
+        assert model.ndim == 1
+        assert model.dtype == np.float64
+        corrector(image // 2, labels)
+        assert np.array(corrector.model).shape == model.shape
+        out = np.empty(self.shape, np.float32)
+        assert other.remake(image, model, out=out) is out
+        assert digest(out) == digest(expected)
+        at = np.flatnonzero(labels)
+        found = other.remake(image.reshape(-1)[at], model, at=at)
+        assert digest(found) == digest(expected.flat[at])
+
+    def _two(self) -> tuple[Any, Any]:
+        return self.make(), self.make()
+
     def test_types_and_layouts_of_frames_and_labels_agree(self) -> None:
         image, labels = np.minimum(self.image // 4, 255), self.labels
         expected, _ = self.make()(image, labels > 0)
