@@ -28,7 +28,9 @@ def test_only_datasets_must_be_given():
     assert config.outdir == "results"
     assert config.channels.pc == 0
     assert config.fovs == "all"
-    assert config.kept() == {"pc", "fl", "seg", "fl_corrected", "seg_labeled"}
+    assert config.kept() == {"pc", "fl", "seg_labeled"}
+    everything = parse_config(MINIMAL | {"keep": "all"})
+    assert everything.kept() == {"pc", "fl", "seg", "fl_corrected", "seg_labeled"}
     assert config.segment.method == "logstd"
     assert config.correct.method == "tiles"
     assert config.track.method == "iou"

@@ -88,7 +88,8 @@ def test_kinds_and_their_order():
     [
         ("| copy | P | 220 + F · (6 + C) | C · T · F / 2 |", 220 + 8 * (6 + 3), 3 * 100 * 8 // 2),
         ("| segment | P | 220 + 15 F | T · F / 2 |", 220 + 15 * 8, 100 * 8 // 2),
-        ("| correct | P · (C − 1) | 220 + 13 F | T · F |", 220 + 13 * 8, 100 * 8),
+        ("| correct | P · (C − 1) | 220 + 13 F | tables only |", 220 + 13 * 8, 1),
+        ("| corrected | P · (C − 1) | 220 + 6 F | T · F |", 220 + 6 * 8, 100 * 8),
         ("| track | P | 220 + 9 F | T · F |", 220 + 9 * 8, 100 * 8),
         ("| extract | P | 220 + F · (10 + C) | tables only |", 220 + 8 * (10 + 3), 1),
     ],
@@ -104,8 +105,8 @@ def test_time_limits_grow_with_pixels_that_are_read():
     found = {name: runtime_min(stage, PLAN) for name, stage in STAGES.items()}
     # 100 frames of 2.1 megapixels, half a second each: 105 s; three times that for all channels.
     assert found == {
-        "copy": 5 + 6, "flat_field": 5 + 6, "segment": 1 + 2, "correct": 1 + 2, "track": 1 + 2,
-        "extract": 1 + 6, "browse": 1 + 6,
+        "copy": 5 + 6, "flat_field": 5 + 6, "segment": 1 + 2, "correct": 1 + 2,
+        "corrected": 1 + 2, "track": 1 + 2, "extract": 1 + 6, "browse": 1 + 6,
     }  # fmt: skip
     longer = dataclasses.replace(PLAN, frames=(0, 9_999, 1))
     assert runtime_min(STAGES["flat_field"], longer) == found["flat_field"]

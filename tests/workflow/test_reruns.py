@@ -40,13 +40,24 @@ def test_deleted_traces_are_made_again_for_that_fov_only(project: Project):
 
 def test_a_deleted_intermediate_is_made_again_with_what_uses_it(project: Project):
     before = project.outputs()
-    project.file(2, "fl_corrected_ch_1.npy").unlink()
+    project.file(2, "fl_background_ch_1.npz").unlink()
     again = project.run()
     assert (again.status, again.jobs) == (
         0,
-        {"correct": 1, "extract": 1, "browse": 1, "results": 1, "report": 1},
+        {"correct": 1, "corrected": 1, "extract": 1, "browse": 1, "results": 1, "report": 1},
     )
     assert project.outputs() == before
+
+
+def test_deleted_stacks_are_made_again_and_nothing_else(project: Project):
+    before = project.outputs()
+    for fov, name in ((0, "seg_ch_0.npy"), (1, "pc_ch_0.npy"), (2, "fl_corrected_ch_1.npy")):
+        project.file(fov, name).unlink()
+    again = project.run()
+    made = {"copy": 1, "segment": 1, "corrected": 1, "results": 1, "report": 1}
+    assert (again.status, again.jobs) == (0, made)
+    assert project.outputs() == before
+    assert project.run().jobs == {}
 
 
 def test_changed_parameters_of_correct_rerun_correct_and_what_follows(project: Project):
@@ -56,6 +67,7 @@ def test_changed_parameters_of_correct_rerun_correct_and_what_follows(project: P
     assert again.status == 0
     assert again.jobs == {
         "correct": POSITIONS,
+        "corrected": POSITIONS,
         "extract": POSITIONS,
         "browse": POSITIONS,
         "results": 1,
@@ -66,6 +78,7 @@ def test_changed_parameters_of_correct_rerun_correct_and_what_follows(project: P
     assert all(
         name.endswith(("_traces.csv", "_browse.js", "processing_results.yaml"))
         or "fl_corrected" in name
+        or "fl_background" in name
         for name in changed
     )
     assert len([name for name in changed if name.endswith(".npy")]) == POSITIONS
@@ -94,6 +107,7 @@ def test_changed_raw_content_reruns_everything(project: Project, tmp_path):
         "copy": POSITIONS,
         "segment": POSITIONS,
         "correct": POSITIONS,
+        "corrected": POSITIONS,
         "track": POSITIONS,
         "extract": POSITIONS,
         "browse": POSITIONS,
@@ -121,7 +135,7 @@ def test_one_and_two_cores_give_identical_bytes(finished_project: Project, tmp_p
 
 
 def test_bulky_stacks_that_are_not_kept_are_removed(finished_project: Project, tmp_path):
-    other = Project(tmp_path / "lean", **finished_project.config, keep=["seg_labeled"])
+    other = Project(tmp_path / "lean", **finished_project.config | {"keep": ["seg_labeled"]})
     shutil.copytree(finished_project.folder / "raw", other.folder / "raw")
     done = other.run()
     assert done.status == 0, done.text

@@ -27,8 +27,9 @@ OUTPUTS = {
     "flat_field": (["--dataset", "sim"], None),
     "correct": (
         [*OF_FOV, "--channel", "1"],
-        ["fl_corrected_ch_1.npy", "fl_corrected_ch_1_frames.csv"],
+        ["fl_background_ch_1.npz", "fl_corrected_ch_1_frames.csv"],
     ),
+    "corrected": ([*OF_FOV, "--channel", "1"], ["fl_corrected_ch_1.npy"]),
     "track": (OF_FOV, ["seg_labeled_ch_0.npy", "tracks.csv"]),
     "extract": (OF_FOV, ["traces.csv"]),
     "browse": (OF_FOV, ["browse.js", "pictures.js"]),
@@ -43,6 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A complete project with a flat-field and a step of its own."""
     project = make_project(tmp_path_factory.mktemp("alone"))
     project.config["correct"] = {"flat_field": "estimate"}
+    project.config["keep"] = "all"
     project.config["steps"] = [
         {
             "name": "count",

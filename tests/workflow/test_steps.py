@@ -200,7 +200,7 @@ def test_arguments_for_fovs_that_do_not_exist_are_a_problem(own):
 
 
 def test_stacks_that_are_not_kept_stay_until_a_step_has_used_them(finished_project, tmp_path):
-    other = Project(tmp_path / "lean", **finished_project.config, keep=[], steps=[
+    other = Project(tmp_path / "lean", **finished_project.config | {"keep": []}, steps=[
         {"name": "frames", "script": "s.py", "function": "f", "inputs": ["fl", "fl_corrected"],
          "outputs": ["n.txt"]}
     ], fovs="1")  # fmt: skip
