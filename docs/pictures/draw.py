@@ -29,10 +29,10 @@ def steps_picture(fov) -> Image.Image:
     """Return the steps of the pipeline side by side, as one FOV shows them."""
     phase, light = fov.stack("pc")[FRAME], fov.stack("fl")[FRAME]
     corrected = fov.stack("fl_corrected")
-    found, tracked = fov.stack("seg")[FRAME], fov.stack("seg_labeled")
+    tracked = fov.stack("seg_labeled")
     panels = [
         ("copy: phase contrast", grey(phase)),
-        ("segment: the cells of each frame", outlined(phase, found)),
+        ("segment: the cells of each frame", outlined(phase, tracked[FRAME])),
         ("track: one id over time", trails(tracked)),
         ("copy: fluorescence", grey(light)),
         ("correct: less the background", grey(corrected[FRAME])),

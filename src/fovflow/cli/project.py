@@ -198,7 +198,7 @@ def short_config(
         others = ", ".join(name for name in registry if name != method)
         lines.append(f"{section}: {{method: {method}}}  # or {others}")
     lines += [
-        *("", '# fovs: "0-5, 7"', '# frames: "0-99"', "# time_units: min", "# keep: [seg_labeled]"),
+        *("", '# fovs: "0-5, 7"', '# frames: "0-99"', "# time_units: min", "# keep: all"),
         *("# samples: config/samples.tsv", "# fit: {model: trivial}"),
         "# statistics: {reference: control}",
     ]
