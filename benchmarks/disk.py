@@ -2,7 +2,7 @@
 
     python -m benchmarks.disk [--size 2048] [--frames 8] [--fovs 4] [--cores 2] [--against PYTHON]
 
-For each choice of `keep` the pipeline runs on one raw file, in turn; `--against` runs the pipeline of
+For each choice of `keep` the pipeline runs on one raw file, in turn; `--against` runs that of
 another checkout, by its Python, between them.
 """
 

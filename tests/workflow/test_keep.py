@@ -117,6 +117,18 @@ def test_stacks_that_were_removed_come_back_for_the_step_that_needs_them(run, wh
     same(project, other)
 
 
+def test_a_run_that_does_not_fit_ends_before_it_begins(lean, tmp_path):
+    project = copied(lean, tmp_path)
+    shutil.rmtree(project.folder / "results")
+    project.before = "import fovflow.planning.space as s; s.free_bytes = lambda _: 100_000"
+    done = project.run()
+    assert done.status == 1
+    assert "found: 0.6 MB are to be written, 0.1 MB are free; to do: choose fewer FOVs" in done.text
+    assert not list(project.folder.glob("results/sim/*"))
+    project.config["run"] = {"check_disk": False}
+    assert project.run().status == 0
+
+
 def test_one_stack_is_a_target(lean, whole, tmp_path):
     project = copied(lean, tmp_path)
     names = ["results/sim/fov_000/sim_fov_000_fl_corrected_ch_1.npy",
