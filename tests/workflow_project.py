@@ -123,7 +123,7 @@ class Project:
 
 
 def make_project(folder: Path, **movie: Any) -> Project:
-    """Simulate a movie of three FOVs and return a project on it."""
+    """Simulate a movie of three FOVs and return a project on it that keeps all stacks."""
     settings: dict[str, Any] = {
         "seed": 5,
         "positions": POSITIONS,
@@ -135,4 +135,4 @@ def make_project(folder: Path, **movie: Any) -> Project:
     raw = folder / "raw" / "sim.nd2"
     raw.parent.mkdir(parents=True)
     write_movie(simulate(MovieParams(**(settings | movie))), raw)
-    return Project(folder)
+    return Project(folder, keep="all")

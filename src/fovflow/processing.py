@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -150,8 +149,6 @@ def correct(job: Job) -> None:
                     job.measure(
                         background_level=stats.background_level, noise_sigma=stats.noise_sigma
                     )
-    stack = str(job.output.frames).replace("_frames.csv", ".npy")
-    Path(stack).unlink(missing_ok=True)  # of the background before; who wants it makes it again
     write_csv(job.output.frames, statistics_table(BackgroundStats, rows))
 
 

@@ -31,7 +31,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Finished]:
     datasets["bomb"] = {"path": "raw/bomb.zarr"}
     (folder / "elsewhere ü").mkdir()
     (folder / "my results").symlink_to(folder / "elsewhere ü")
-    project = Project(folder, outdir="my results", datasets=datasets)
+    project = Project(folder, outdir="my results", datasets=datasets, keep="all")
     return project, project.run()
 
 

@@ -13,7 +13,6 @@ from workflow_project import Project, make_project
 def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose run is complete, with all stacks; not to be changed."""
     project = make_project(tmp_path_factory.mktemp("finished"))
-    project.config["keep"] = "all"
     done = project.run()
     assert done.status == 0, done.text
     return project

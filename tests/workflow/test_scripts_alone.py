@@ -44,7 +44,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A complete project with a flat-field and a step of its own."""
     project = make_project(tmp_path_factory.mktemp("alone"))
     project.config["correct"] = {"flat_field": "estimate"}
-    project.config["keep"] = "all"
     project.config["steps"] = [
         {
             "name": "count",

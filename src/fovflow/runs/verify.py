@@ -43,7 +43,7 @@ from fovflow.runs.manifest_records import MANIFEST_DIGEST
 from fovflow.runs.rawcheck import check_raw
 from fovflow.runs.state import read_with_files
 from fovflow.runs.store import RunFolder, list_runs
-from fovflow.stages import step_of_rule
+from fovflow.stages import STACKS, step_of_rule
 from fovflow.states import states_of_folder
 from fovflow.userfiles import is_left_by_system
 from fovflow.verdicts import find_verdicts
@@ -226,7 +226,7 @@ class _Place:
         self._expect_manifest()
         for path in sorted(self._broken - {p for p, known in self.expected.items() if known}):
             self.report.damaged.append(self.damage(path))
-        self._find_orphans()
+        self._find_orphans(kept if isinstance(kept, list) else [*STACKS])
 
     def _expect_manifest(self) -> None:
         """Take the digest of the manifest, which stands in a file of its own."""
@@ -421,7 +421,7 @@ class _Place:
             if failed and record.status == "completed" and action.get("result"):
                 self._find(self.manifest, f"{job} is failed, but {file} says completed")
 
-    def _find_orphans(self) -> None:
+    def _find_orphans(self, kept: list[Any]) -> None:
         own = is_dataset(self.folder)
         for path in sorted(self._files(own)):
             name = path.relative_to(self.folder).as_posix()
@@ -446,6 +446,9 @@ class _Place:
                 continue
             if any(map(is_temporary, PurePosixPath(name).parts)):
                 self.report.note(name, "not checked: half written, by a writer at work or dead")
+                continue
+            if kept_kind(name) not in (None, *kept):
+                self._note(name, "not checked: no record speaks of it any more; it is not kept")
                 continue
             self._find(name, "orphan: no record speaks of it")
 
