@@ -22,7 +22,7 @@ import numpy as np
 
 from fovflow.adapter.engine import snakemake_command
 from fovflow.adapter.job import job
-from fovflow.atomic import write_text
+from fovflow.atomic import atomic_open, write_text
 from fovflow.layout import Layout, fov_name
 from fovflow.planning import RawHeader
 from fovflow.planning.pipeline import Pipeline
@@ -171,16 +171,13 @@ def _files(fov: str) -> dict[str, dict[str, list[str]]]:
         "copy": {
             name: [LAYOUT.plan(DATASET)] for name in (stack("pc", PC), stack("fl", FL), times)
         },
-        "segment": {
-            stack("seg", PC): [stack("pc", PC)],
-            LAYOUT.file("segment_frames", DATASET, fov, PC): [times],
-        },
+        "segment": {LAYOUT.file("segment_frames", DATASET, fov, PC): [stack("pc", PC), times]},
         "correct": {
-            stack("fl_corrected", FL): [stack("fl", FL)],
-            LAYOUT.file("correct_frames", DATASET, fov, FL): [stack("seg", PC)],
+            LAYOUT.file("fl_background", DATASET, fov, FL): [stack("fl", FL)],
+            LAYOUT.file("correct_frames", DATASET, fov, FL): [times],
         },
         "track": {
-            stack("seg_labeled", PC): [stack("seg", PC)],
+            stack("seg_labeled", PC): [times],
             LAYOUT.file("tracks", DATASET, fov): [times],
         },
         "extract": {LAYOUT.file("traces", DATASET, fov): [stack("seg_labeled", PC)]},
@@ -201,6 +198,8 @@ def _writers() -> Mapping[str, Any]:
                 contents[step][name] = read_csv(name)
             elif name.endswith(".js"):
                 contents[step][name] = Path(name).read_text("utf-8")
+            elif name.endswith(".npz"):
+                contents[step][name] = Path(name).read_bytes()
             else:
                 with StackReader(name) as reader:
                     contents[step][name] = np.stack([reader.frame(t) for t in range(len(reader))])
@@ -218,6 +217,10 @@ def _writers() -> Mapping[str, Any]:
 def _write(name: str, content: Any, fov: int) -> None:
     if isinstance(content, str):
         write_text(name, content)
+        return
+    if isinstance(content, bytes):
+        with atomic_open(name, "wb") as file:
+            file.write(content)
         return
     if isinstance(content, dict):
         own = {"fov": np.full_like(content["fov"], fov)} if "fov" in content else {}

@@ -238,7 +238,7 @@ def test_inspect_estimates_what_a_whole_run_needs(movie, capsys):
     assert main(["inspect", str(movie), "--json", "--estimate"]) == 0
     found = json.loads(capsys.readouterr().out)["estimate"]
     fovs = found["steps"]["copy"]["jobs"]
-    assert found["jobs"] == 6 * fovs + 2
+    assert found["jobs"] == 7 * fovs + 2
     assert found["files"] == 46 * fovs
     assert found["steps"]["segment"]["memory_mb"] >= 220
     assert main(["inspect", str(movie), "--estimate"]) == 0
