@@ -61,7 +61,6 @@ PRIVATE = {
     "snakemake.dag.DAG.update_needrun": "see _needrun",
     "snakemake.dag.DAG.forcefiles": "see _needrun: what a person has asked for",
     "snakemake.dag.DAG.forcerules": "see forcefiles",
-    "snakemake.dag.DAG.targetfiles": "see forcefiles",
     "snakemake.dag.DAG.reason": "where the engine keeps why a job runs; see Reason",
     "snakemake.jobs.Reason.updated_input": "set by times of files",
     "snakemake.jobs.Reason.clear": "sets what the engine's metadata say",
@@ -277,7 +276,7 @@ class Engine:
                 if first in reasons:
                     dag._reason[job] = _own_reason(reasons[first])
                     ours.update(map(str, job.output))
-            if restored and not (dag.targetfiles or dag.forcefiles or dag.forcerules):
+            if restored and not (dag.forcefiles or dag.forcerules):
                 _leave_idle(dag, restored, idle)
             return [file for file in await ask(dag) if str(file) not in ours]
 
