@@ -16,7 +16,9 @@ from fovflow.config.methods import CORRECTORS
 from fovflow.corrected import CorrectedFrames, digests_of, model_writer
 from fovflow.errors import FovflowError
 from fovflow.features import extract_traces, get_extractor, measure_frames
+from fovflow.readers import open_raw
 from fovflow.stacks import StackWriter
+from paths import shared_data
 
 SHAPE = (300, 340)
 MISSING = np.array([False, False, True, False, False])
@@ -175,3 +177,29 @@ def test_damaged_models_are_told_in_a_sentence(damage, scene, tmp_path, monkeypa
     damage(tmp_path / "model.npz")
     with pytest.raises(FovflowError, match="is no model of a background"):
         reopen().frame(0)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("method", CORRECTORS)
+@pytest.mark.parametrize("kind", ["tif", "nd2"])
+def test_real_frames_are_made_again(kind, method, tmp_path):
+    path = shared_data("nd2/incucyte_2fov_pgr.nd2")
+    if kind == "tif":
+        path = sorted(shared_data("t98g/phase").glob("*.tif"))[0]
+    with open_raw(path) as raw:
+        image = np.ascontiguousarray(raw.read(0, 0, raw.info.channels[-1].index)[:640, :600])
+    labels = np.zeros(image.shape, np.uint16)
+    labels[40:90, 60:120] = 1
+    stack, settings = np.stack([image, image[::-1]]), {"method": method, "pixel_um": None}
+    settings |= {"tile_px": 64} if method in ("tiles", "classic") else {}
+    corrector, factors = get_corrector(shape=image.shape, **settings), np.array([1, 1.03])
+    raw_stack, none, expected = save(tmp_path / "raw.npy", stack), np.zeros(2, bool), []
+    with model_writer(
+        tmp_path / "m.npz", stack.shape, corrector, factors=factors, missing=none,
+        settings={"arguments": settings, "images": {}},
+    ) as append:  # fmt: skip
+        for frame, _ in correct_frames(corrector, stack, [labels] * 2, none, factors):
+            append(frame)
+            expected.append(frame.copy())
+    with CorrectedFrames(tmp_path / "m.npz", raw_stack, {}) as frames:
+        assert [frame.tobytes() for frame in frames] == [frame.tobytes() for frame in expected]
