@@ -21,6 +21,7 @@ from fovflow.adapter.engine import (
     pass_to_nodes,
     print_safely,
     refuse,
+    save_time,
 )
 from fovflow.adapter.job import pipeline_of_job
 from fovflow.config.load import read_config
@@ -75,6 +76,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         record_run(pipeline, workflow)
         block_interrupts_at_start()
         hear_of_ended_jobs()
+        save_time(engine)
         limit_scheduler_rounds(workflow)
         if engine.is_dry_run:
             say(pipeline.summary(problems=True))
