@@ -37,7 +37,7 @@ def flat_share(image: NDArray[Any]) -> float:
         return best(best(tall[:, :-2], tall[:, 1:-1]), tall[:, 2:])
 
     low, high = over_window(cv2.min), over_window(cv2.max)
-    return cv2.countNonZero((low == high).view(np.uint8)) / low.size
+    return float(np.count_nonzero(low == high) / low.size)
 
 
 def blockiness(image: NDArray[Any]) -> float:
