@@ -170,6 +170,7 @@ def measure(scene: Scene, folder: Path, rounds: int) -> dict[str, dict[str, floa
     """Return by step CPU milliseconds per frame of each part of its job, and of the whole."""
     from benchmarks.measuring import run_measured
     from benchmarks.project import STEPS, Project
+    from fovflow.adapter.entry import ALLOCATOR
 
     project = Project(folder, scene)
     project.run(extra=["--skip-script-cleanup"])
@@ -179,7 +180,7 @@ def measure(scene: Scene, folder: Path, rounds: int) -> dict[str, dict[str, floa
         command = [sys.executable, "-m", "benchmarks.breakdown", "--script", str(script)]
         here = {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         here["PYTHONDONTWRITEBYTECODE"] = ""  # compiled once, as where the package is installed
-        here |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # as Snakemake does
+        here |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **ALLOCATOR}  # as in a run
         rows: list[dict[str, float]] = []
         for _ in range(rounds):
             cost = run_measured(command, project.folder, {**here, "FOVFLOW_RUN": ""})

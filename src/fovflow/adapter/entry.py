@@ -40,7 +40,7 @@ def _tell_jobs_where_the_package_is() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
 
 
-_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 """Where this is glibc, jobs keep the memory of one frame for the next: the system clears each page
 that it hands out, which took up to a sixth of a job."""
 
@@ -54,7 +54,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
     """
     print_safely()
     _tell_jobs_where_the_package_is()
-    for name, value in _ALLOCATOR.items():
+    for name, value in ALLOCATOR.items():
         os.environ.setdefault(name, value)
     pass_to_nodes(workflow)
     engine = Engine(workflow)
