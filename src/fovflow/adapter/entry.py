@@ -71,6 +71,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         raise refuse(str(error)) from None
     leave_obstacles_to_jobs(pipeline.occupied)
     keep_what_was_copied()
+    save_time(engine)
     if not engine.is_main:
         from fovflow.runs.claim import join
 
@@ -83,7 +84,6 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         record_run(pipeline, workflow)
         block_interrupts_at_start()
         hear_of_ended_jobs()
-        save_time(engine)
         limit_scheduler_rounds(workflow)
         if engine.is_dry_run:
             say(pipeline.summary(problems=True))
