@@ -76,12 +76,18 @@ class Cost:
     read_bytes, written_bytes : int or None
         Through system calls, from the page cache or the disk alike; None where the system does
         not tell.
+    faults : int
+        Pages of memory that the system handed out.
+    said : str
+        What it wrote to its standard output.
     """
 
     wall_s: float
     cpu_s: float
     read_bytes: int | None
     written_bytes: int | None
+    faults: int = 0
+    said: str = ""
 
 
 def run_measured(
@@ -107,6 +113,7 @@ def run_measured(
     SystemExit
         If the command fails, with the end of what it said.
     """
+    faults = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
     before, start = _children(), time.perf_counter()
     done = subprocess.run(
         command,
@@ -121,9 +128,10 @@ def run_measured(
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     cpu = after[0] - before[0]
-    if len(before) == 1:
-        return Cost(wall, cpu, None, None)
-    return Cost(wall, cpu, int(after[1] - before[1]), int(after[2] - before[2]))
+    faults = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt - faults
+    moved = (int(now - then) for now, then in zip(after[1:], before[1:], strict=True))
+    read, written = [*moved] or (None, None)
+    return Cost(wall, cpu, read, written, faults, done.stdout)
 
 
 def _children() -> list[float]:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,10 +100,10 @@ class Project:
         config = self.folder / "config" / "config.yaml"
         config.write_text(f"datasets: {{{NAME}: {{path: raw/{NAME}.nd2}}}}\n", encoding="utf-8")
 
-    def run(self, *, cores: int = 1, recorded: bool = True) -> Run:
-        """Run the pipeline into an empty output folder."""
+    def run(self, *, cores: int = 1, recorded: bool = True, extra: Sequence[str] = ()) -> Run:
+        """Run the pipeline into an empty output folder; `extra`: options of Snakemake."""
         self.clear()
-        command = snakemake_command(["--cores", str(cores), "--quiet", "all"])
+        command = snakemake_command(["--cores", str(cores), "--quiet", "all", *extra])
         assert command[1:3] == ["-m", "snakemake"]
         command = [sys.executable, "-c", _LAUNCH, str(recorded), *command[3:]]
         cost = run_measured(command, self.folder)

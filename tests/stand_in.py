@@ -2,12 +2,11 @@
 
 The raw file holds one FOV; the plan says that there are many. What a run leaves behind for the
 others is written by the library itself (tables, stacks, logs, records, events), as a job of each
-step would do it. Only Snakemake's own metadata are copied from the FOV that was really run.
+step would do it.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import os
 import signal
@@ -81,7 +80,6 @@ def finish(folder: Path, fovs: int) -> None:
     with working_in(folder), _hasty():
         for name in (LAYOUT.results(DATASET), LAYOUT.report()):
             Path(name).unlink()
-        metadata = _metadata_of_first_fov()
         pipeline = Pipeline(read_yaml("config/config.yaml"))
         run = RunFolder.create(LAYOUT.outdir, name="stand-in", kind="pipeline", jobs={})
         run.set_status("running")
@@ -93,7 +91,6 @@ def finish(folder: Path, fovs: int) -> None:
                 for step, write in writers.items():
                     with job(_snakemake(pipeline, step, fov_name(fov))):
                         write(fov_name(fov))
-                _write_metadata(metadata, fov_name(fov))
         finally:
             del os.environ[ENVIRONMENT]
         run.set_status("completed")
@@ -229,20 +226,3 @@ def _write(name: str, content: Any, fov: int) -> None:
     with StackWriter(name, content.shape, content.dtype) as out:
         for frame in content:
             out.append(frame)
-
-
-def _metadata_of_first_fov() -> dict[str, str]:
-    """Return Snakemake's metadata of the first FOV's files, by name."""
-    found = {}
-    for path in Path(".snakemake/metadata").iterdir():
-        name = base64.urlsafe_b64decode(path.name).decode()
-        if "/fov_000/" in name:
-            found[name] = path.read_text(encoding="utf-8")
-    return found
-
-
-def _write_metadata(metadata: Mapping[str, str], fov: str) -> None:
-    for name, text in metadata.items():
-        own = name.replace("fov_000", f"fov_{fov}")
-        path = Path(".snakemake/metadata") / base64.urlsafe_b64encode(own.encode()).decode()
-        path.write_text(text.replace("fov_000", f"fov_{fov}"), encoding="utf-8")

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -145,7 +146,7 @@ def atomic_open(
     mode : {"w", "wb"}
         Text files are UTF-8 with ``\n`` line ends.
     size : int, optional
-        Bytes that the file is going to have, for the message of a full disk.
+        Bytes that the file is going to have: they are reserved, and named where the disk is full.
 
     Yields
     ------
@@ -166,6 +167,7 @@ def atomic_open(
     try:
         with blame():
             binary = temporary.open("xb")
+            _reserve(binary.fileno(), size or 0)
         writer = _Writer(binary, blame)
         file: Any = writer
         try:
@@ -190,6 +192,22 @@ def atomic_open(
         raise
     if digests is not None and digest is not None:
         digests[os.path.abspath(target)] = digest  # noqa: PTH100
+
+
+_KEEP_SIZE = 1
+_WORTH_RESERVING = 1 << 20
+
+
+def _reserve(file: int, size: int) -> None:
+    """Reserve space for a file where the system can: later writes take half of the system's time.
+
+    `os.posix_fallocate` is no choice: where a file system cannot, it writes to every block.
+    """
+    if sys.platform == "linux" and size >= _WORTH_RESERVING:
+        import ctypes
+
+        fallocate = ctypes.CDLL(None).fallocate
+        fallocate(file, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size))
 
 
 @contextmanager

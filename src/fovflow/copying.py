@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.readers.base import RawReader
 from fovflow.stages import FLAT_FIELD_FRAMES
+
+if TYPE_CHECKING:
+    from fovflow.readers.base import RawReader
 
 OF_TIMES = frozenset({"interval_s"})
 """Parameters of copying that change the table of times, and no pixels."""

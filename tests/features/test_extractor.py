@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -267,3 +269,17 @@ def test_a_channel_that_was_not_recorded_in_a_frame_has_empty_features():
         assert np.isnan(second) or second == 0, name
     assert table["intensity_total_ch_1"][0] == 49 * 7
     assert table["area_ch_0"].tolist() == [49, 49]
+
+
+def test_a_measured_frame_is_not_kept():
+    labels, raw = movie()
+    extractor = get_extractor(fov=0, pc=0, fl=[1], time=[0.0, 1.0, 2.0], features={}, pixel_um=1.0)
+    frames = (labels[0].copy(), raw[0].copy(), raw[0].copy(), raw[0].astype(np.float32))
+    alive = [weakref.ref(frame) for frame in frames]
+    gc.disable()
+    try:
+        extractor.add(0, frames[0], frames[1], {1: frames[2:]})
+        del frames
+        assert [ref() is None for ref in alive] == [True] * 4
+    finally:
+        gc.enable()

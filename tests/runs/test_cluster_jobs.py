@@ -14,13 +14,12 @@ import pytest
 
 from fovflow.adapter.engine import (
     AT_ONCE,
-    ATTEMPT,
     Submissions,
-    attempt_of_engine,
     pass_to_nodes,
     refusal,
     run_name,
 )
+from fovflow.adapter.given import ATTEMPT, attempt_of_engine
 from fovflow.adapter.job import RetryRefusedError, check_retry, is_transient
 from fovflow.events import make_event
 from fovflow.runs import slurm as clusterjobs

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import snakemake.api
@@ -16,6 +17,13 @@ PARAMETERS = {
     "snakemake.dag.DAG.incomplete_files": ["self"],
     "snakemake.script.PythonScript._execute_cmd": ["self", "cmd", "kwargs"],
     "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": ["self", "delay"],
+    "snakemake.script.PythonScript.get_preamble": ["self"],
+    "snakemake.dag.ScriptProcessor.process_job": ["self", "job"],
+    "snakemake.rules.Rule.expand_resources": ["self", "wildcards", "input", "attempt",
+                                              "skip_evaluation"],
+    "snakemake.jobs.Job.log_info": ["self", "indent", "printshellcmd"],
+    "snakemake.common.get_function_params": ["func"],
+    "snakemake.sourcecache.parse_uri": ["path_or_uri"],
     "snakemake.jobs.Job.check_protected_output": ["self"],
     "snakemake.jobs.Job.prepare": ["self"],
     "snakemake.jobs.Job.remove_existing_output": ["self"],
@@ -31,15 +39,17 @@ PARAMETERS = {
 """Parameters of the methods that are replaced."""
 
 
-def owner_of(name: str) -> type:
+def owner_of(name: str) -> type | ModuleType:
     module, owner, _ = name.rsplit(".", 2)
     found = getattr(importlib.import_module(module), owner)
-    assert isinstance(found, type)
+    assert isinstance(found, type | ModuleType)
     return found
 
 
-def has(owner: type, attribute: str) -> bool:
-    """Tell whether a class defines an attribute, also one that its methods set."""
+def has(owner: type | ModuleType, attribute: str) -> bool:
+    """Tell whether a module or class defines an attribute, also one that its methods set."""
+    if isinstance(owner, ModuleType):
+        return hasattr(owner, attribute)
     if any(attribute in vars(base) or attribute in getattr(base, "__annotations__", {})
            for base in owner.__mro__):  # fmt: skip
         return True

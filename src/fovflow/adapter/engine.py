@@ -12,12 +12,14 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
+from functools import cache, wraps
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fovflow.adapter.given import ATTEMPT
 from fovflow.adapter.interrupts import interrupts_blocked
+from fovflow.adapter.shortcuts import take_shortcuts
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.runs.slurm import GENERIC, SLURM, ClusterJob
 from fovflow.stages import STAGES
@@ -30,6 +32,12 @@ PATCHED = {
     "snakemake.dag.DAG.incomplete_files": (
         "our records, and not marks, times and metadata of the engine, decide which of our jobs run"
     ),
+    "snakemake.script.PythonScript.get_preamble": "see shortcuts: a job imports no engine",
+    "snakemake.dag.ScriptProcessor.process_job": "see shortcuts: once for each rule",
+    "snakemake.rules.Rule.expand_resources": "see shortcuts: once for each rule and dataset",
+    "snakemake.jobs.Job.log_info": "see shortcuts: not where nobody sees it",
+    "snakemake.common.get_function_params": "see shortcuts: remembered for each function",
+    "snakemake.sourcecache.parse_uri": "see shortcuts: remembered for each name",
     "snakemake.script.PythonScript._execute_cmd": "Ctrl-C waits until a script can take it",
     "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": (
         "one timer for the next round of the scheduler, not one for every job that ends"
@@ -79,7 +87,7 @@ PRIVATE = {
     "snakemake.modules.WorkflowModifier.is_main_snakefile": "is this workflow a module",
     "snakemake.workflow.Workflow.configfiles": "recorded with the run",
     "snakemake.workflow.Workflow.dryrun": "nothing is recorded of a dry run",
-    "snakemake.workflow.Workflow.execution_settings": "--no-hooks",
+    "snakemake.workflow.Workflow.execution_settings": "--no-hooks; --drop-metadata, see decide",
     "snakemake.workflow.Workflow.global_resources": "limit of steps of one FOV on a node",
     "snakemake.workflow.Workflow.is_main_process": "who plans and who only reads the plan",
     "snakemake.workflow.Workflow.local_exec": "whether jobs run on this machine",
@@ -267,6 +275,8 @@ class Engine:
         async def incomplete_files(dag: Any) -> list[str]:
             if dag.workflow is not self._workflow:
                 return list(await ask(dag))
+            if not self.is_module:  # all jobs are ours, and its metadata decide nothing of them
+                self._workflow.execution_settings.keep_metadata = False
             (reasons, restored, idle), refused = find()
             ours: set[str] = set()
             for job in dag.jobs:
@@ -317,6 +327,7 @@ def _own_reason(words: str) -> Any:
 
         updated_input = property(lambda _: set())
         params_changed = input_changed = code_changed = property(lambda _: False, lambda *_: None)
+        no_metadata = outdated_metadata = params_changed
 
         def __bool__(self) -> bool:
             return bool(words and not self.finished) or super().__bool__()
@@ -365,7 +376,7 @@ def block_interrupts_at_start() -> None:
         return
 
     def execute_blocked(script: Any, *words: Any, **keys: Any) -> Any:
-        if OF_JOBS not in str(script.source):
+        if not _is_own(script):
             return execute(script, *words, **keys)
         with interrupts_blocked():
             return execute(script, *words, **keys)
@@ -492,9 +503,24 @@ def keep_what_was_copied() -> None:
     Job.remove_existing_output, Job.cleanup = remove_what_can_be_made_again, clean_up_what_is_new
 
 
+def save_time(engine: Engine) -> None:
+    """Let the engine do nothing for each job that it could do once; see `take_shortcuts`."""
+    take_shortcuts(_is_our_rule, _is_own, silent=engine.is_dry_run and engine.is_quiet("ALL"))
+
+
+def _is_own(script: Any) -> bool:
+    """Tell whether a script of the engine is one of this package."""
+    return OF_JOBS in str(script.source)
+
+
 def _is_ours(job: Any) -> bool:
     """Tell whether a job of the engine is of a rule of this package."""
-    script, base = job.rule.script, job.rule.basedir
+    return _is_our_rule(job.rule)
+
+
+@cache
+def _is_our_rule(rule: Any) -> bool:
+    script, base = rule.script, rule.basedir
     if not script or base is None:
         return False
     folder = Path(str(base.get_path_or_uri(secret_free=True)))
@@ -540,9 +566,6 @@ FOV_STEP = "fov_step"
 AT_ONCE = "FOVFLOW_FOV_STEPS"
 """Environment variable: how many steps of a field of view may run at once in its job."""
 
-ATTEMPT = "FOVFLOW_ATTEMPT"
-"""Environment variable: which attempt of its job this is, counted by the engine from 1."""
-
 
 def pass_to_nodes(workflow: Any) -> None:
     """Pass on to processes on nodes what they need to know, or take it from there."""
@@ -557,12 +580,6 @@ def pass_to_nodes(workflow: Any) -> None:
         at_once = os.environ.get(AT_ONCE, "1")
         if at_once:  # else the job would ask for more cores than its allocation has
             workflow.register_resource(FOV_STEP, int(at_once))
-
-
-def attempt_of_engine() -> int:
-    """Return which attempt of its job this process is part of; 1 where the engine has not said."""
-    text = os.environ.get(ATTEMPT, "")
-    return int(text) if text.isdecimal() else 1
 
 
 _REFUSED = re.compile(r"sbatch failed\. The error message was '(.*?)'\.\n", re.DOTALL)

@@ -235,6 +235,7 @@ class Extractor:
                 else:
                     empty = np.nan if feature.dtype is np.float64 else 0
                     rows[name] = np.full(n, empty, feature.dtype)
+        views.clear()  # they hold one another, and with them the frames
         return rows
 
 

@@ -17,7 +17,7 @@ WINDOW = 3
 GRID_BITS = 22
 """A float32 image is rounded to about 2⁻²² of its range."""
 
-_STRIP_PIXELS = 1 << 16  # temporaries of one strip stay in the processor's cache
+_STRIP_PIXELS = 1 << 17  # temporaries of one strip stay in the processor's cache
 
 _INT32_REACH = 5148  # 81·5148² < 2³¹: within this reach of zero, sums of squares fit int32
 
@@ -42,11 +42,15 @@ def scaled_variance(image: NDArray[Any], margin: int = 0) -> Iterator[tuple[slic
     centre = 0 if high <= _INT32_REACH else int((low + high) / 2)
     fits = not as_float and high - centre <= _INT32_REACH and centre - low <= _INT32_REACH
     edge = margin + WINDOW // 2
-    padded = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REFLECT)
-    step = max(16, _STRIP_PIXELS // width)
+    step = max(16, edge, _STRIP_PIXELS // width)
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))
-        strip: NDArray[Any] = padded[start : rows.stop + 2 * edge]
+        above, below = max(0, edge - start), max(0, rows.stop + edge - height)
+        strip: NDArray[Any] = cv2.copyMakeBorder(
+            image[max(0, start - edge) : rows.stop + edge],
+            *(above, below, edge, edge),
+            cv2.BORDER_REFLECT,
+        )
         if as_float:
             strip = np.rint((strip.astype(np.float64) - low) / grid)
         scaled = _small_variance(strip, centre) if fits else _scaled_variance(strip)

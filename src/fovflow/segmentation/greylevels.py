@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,11 +29,14 @@ def flat_share(image: NDArray[Any]) -> float:
     """Return which share of the 3 × 3 windows has one value only, from windows spread evenly."""
     if min(image.shape) < 3:
         return 0.0
-    starts = np.arange(0, image.shape[0] - 2, max(1, image.shape[0] // _LINES))
-    rows = [image[starts + k] for k in range(3)]
-    low, high = np.minimum.reduce(rows), np.maximum.reduce(rows)
-    low = np.minimum.reduce([low[:, :-2], low[:, 1:-1], low[:, 2:]])
-    high = np.maximum.reduce([high[:, :-2], high[:, 1:-1], high[:, 2:]])
+    end, step = image.shape[0] - 2, max(1, image.shape[0] // _LINES)
+    rows = [image[k : end + k : step] for k in range(3)]
+
+    def over_window(best: Any) -> Any:
+        tall = best(best(rows[0], rows[1]), rows[2])
+        return best(best(tall[:, :-2], tall[:, 1:-1]), tall[:, 2:])
+
+    low, high = over_window(cv2.min), over_window(cv2.max)
     return float(np.count_nonzero(low == high) / low.size)
 
 
@@ -45,14 +49,21 @@ def blockiness(image: NDArray[Any]) -> float:
     """
     if min(image.shape) < _LEAST_SIDE:
         return 1.0
-    return min(_line_blockiness(image), _line_blockiness(image.T))
+    return min(_line_blockiness(image, axis) for axis in (0, 1))
 
 
-def _line_blockiness(image: NDArray[Any]) -> float:
-    lines = image[:: max(1, image.shape[0] // _LINES)].astype(np.float32)
-    steps = np.abs(np.diff(lines, axis=1))
-    steps = steps[:, : steps.shape[1] // _BLOCK * _BLOCK]
-    most = np.percentile(steps[:, ::5], 90) + np.finfo(np.float32).tiny
-    by_place = np.minimum(steps, most).mean(axis=0, dtype=np.float64).reshape(-1, _BLOCK).mean(0)
+def _line_blockiness(image: NDArray[Any], axis: int) -> float:
+    """Return the blockiness of steps along an axis, from lines spread evenly over the other one."""
+    step = max(1, image.shape[1 - axis] // _LINES)
+    lines = image[::step] if axis else np.ascontiguousarray(image[:, ::step])
+    length = (lines.shape[axis] - 1) // _BLOCK * _BLOCK
+    before = lines[:, :length] if axis else lines[:length]
+    after = lines[:, 1 : length + 1] if axis else lines[1 : length + 1]
+    steps = cv2.absdiff(after, before).astype(np.float32)
+    most = np.percentile(steps[:, ::5] if axis else steps[::5], 90) + np.finfo(np.float32).tiny
+    # sums of float32 values in float64 are exact, in whichever order
+    sums = cv2.reduce(cv2.min(steps, float(most)), 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_64F)
+    means = sums.ravel() / lines.shape[1 - axis]
+    by_place = means.reshape(-1, _BLOCK).mean(0)
     usual = float(np.median(by_place))
     return float(by_place.max()) / usual if usual > 0 else 1.0

@@ -1,0 +1,100 @@
+"""What Snakemake works out again for every job, remembered or left out.
+
+None of it changes which jobs run, or with what. With thousands of jobs it was half of the engine's
+time: see docs/performance.md. The names are listed in `fovflow.adapter.engine`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache, wraps
+from typing import Any
+
+from fovflow.adapter.given import source_of_given
+
+_DONE = "_fovflow_shortcuts"
+
+
+def take_shortcuts(
+    is_our_rule: Callable[[Any], bool], is_own: Callable[[Any], bool], *, silent: bool
+) -> None:
+    """Patch the engine.
+
+    `is_our_rule`, `is_own`: whether a rule, or a script, of the engine is of this package.
+    `silent`: whether the engine only plans and says nothing: then no sentences on jobs are made.
+    """
+    from snakemake import common, dag, jobs, rules, sourcecache
+    from snakemake.iocontainers import ResourceList
+    from snakemake.script import PythonScript
+
+    if silent:
+        jobs.Job.log_info = _say_nothing
+    if getattr(common, _DONE, False):
+        return
+    setattr(common, _DONE, True)
+    gc.set_threshold(100_000)  # hundreds of thousands of objects live as long as the plan
+    parameters = cache(common.get_function_params)  # of a few functions, asked for by every job
+    for module in (common, rules, jobs):
+        module.get_function_params = parameters
+    sourcecache.parse_uri = cache(sourcecache.parse_uri)
+
+    look = dag.ScriptProcessor.process_job
+    seen: set[Any] = set()
+
+    @wraps(look)
+    def look_once(processor: Any, job: Any) -> None:
+        if is_our_rule(job.rule):  # its script is the same file for all jobs of the rule
+            if job.rule in seen:
+                return
+            seen.add(job.rule)
+        look(processor, job)
+
+    dag.ScriptProcessor.process_job = look_once
+
+    expand = rules.Rule.expand_resources
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    @wraps(expand)
+    def expand_once(
+        rule: Any, wildcards: Any, given: Any, attempt: int, skip_evaluation: Any = None
+    ) -> Any:
+        if not is_our_rule(rule):
+            return expand(rule, wildcards, given, attempt, skip_evaluation)
+        key = rule, wildcards.get("dataset"), attempt, frozenset(skip_evaluation or ())
+        if key not in known:  # what our jobs need does not depend on the field of view
+            found = expand(rule, wildcards, given, attempt, skip_evaluation)
+            known[key] = dict(found.items())
+        return ResourceList(fromdict=known[key])
+
+    rules.Rule.expand_resources = expand_once
+
+    preamble = PythonScript.get_preamble
+
+    @wraps(preamble)
+    def short_preamble(script: Any) -> str:
+        with suppress(TypeError):
+            if is_own(script) and not (script.container_img or script.conda_env):
+                return _preamble(script)
+        return str(preamble(script))
+
+    PythonScript.get_preamble = short_preamble
+
+
+def _say_nothing(*_: Any, **__: Any) -> None:
+    """Take the place of the account of a job that nobody sees."""
+
+
+def _preamble(script: Any) -> str:
+    """Return what the engine writes above a script, without imports of the engine."""
+    from snakemake.common import get_snakemake_searchpaths
+
+    file = os.path.realpath(script.path.get_path_or_uri(secret_free=True))
+    return (
+        f"import sys;sys.path.extend({get_snakemake_searchpaths()!r});"
+        "from math import inf, nan;from fovflow.adapter.given import Given;"
+        f"snakemake = {source_of_given(script.rulename, script)};"
+        f"__real_file__ = __file__;__file__ = {file!r};\n"
+    )
