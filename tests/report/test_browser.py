@@ -70,7 +70,7 @@ def test_the_first_screen_is_the_report_and_leads_to_the_fields(seen):
     tiles.nth(1).click()
     seen.page.wait_for_selector("text=plate · FOV 1")
     seen.page.click("text=‹ Report")
-    assert seen.page.is_visible("h1")
+    seen.page.wait_for_selector("h1")
 
 
 def test_a_click_on_a_cell_shows_its_traces_pictures_and_flags(seen):
@@ -278,6 +278,28 @@ def test_cells_are_filtered_sorted_and_caught_with_a_lasso(seen):
     assert {row.split()[1] for row in rows.all_inner_texts()} == {"1", "2"}
     rows.first.click()
     seen.page.wait_for_selector(".judge")
+
+
+def test_rows_of_long_lists_are_made_as_they_come_into_sight(browser, folder):
+    folder.add(fovs=2, cells=90, frames=3, size=300)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html", viewport={"width": 1200, "height": 700})
+    seen.go("cells", "canvas.scatter")
+    seen.page.wait_for_selector("p:has-text('Loading')", state="detached")
+    rows = seen.page.locator("#browser tbody tr")
+    made = [rows.count()]
+    while len(made) < 20 and made[-1] < 180:
+        seen.page.locator(".scroll").evaluate("(each) => { each.scrollTop = each.scrollHeight; }")
+        seen.page.wait_for_timeout(50)
+        made.append(rows.count())
+    assert made[0] < 100
+    assert made[-1] == 180
+    for _ in "ud":
+        seen.page.locator("th button").nth(1).click()
+    assert [row.split()[1] for row in rows.all_inner_texts()[:3]] == ["90", "90", "89"]
+    seen.context.close()
+    assert seen.wrong == []
 
 
 def test_the_review_list_begins_with_the_most_doubtful_and_shows_progress(browser, folder):

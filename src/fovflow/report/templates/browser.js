@@ -83,7 +83,8 @@ const fovflow = (() => {
     return promise;
   }
   async function inflate(text) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const plain = atob(text), bytes = new Uint8Array(plain.length);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = plain.charCodeAt(i);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Response(stream).arrayBuffer();
   }
@@ -105,9 +106,10 @@ const fovflow = (() => {
       }
       return whole;
     };
-    const frame = changes(), shown = new Set(told.shown), places = [], begin = new Uint32Array(m + 1);
+    const frame = changes(), shown = new Set(told.shown), isShown = new Uint8Array(told.time.length), places = [], begin = new Uint32Array(m + 1);
+    for (const each of shown) isShown[each] = 1;
     for (let i = 0; i < m; i++) {
-      for (let row = first[i]; row < first[i + 1]; row++) if (row === first[i] || row === first[i + 1] - 1 || shown.has(frame[row])) places.push(row);
+      for (let row = first[i]; row < first[i + 1]; row++) if (row === first[i] || row === first[i + 1] - 1 || isShown[frame[row]]) places.push(row);
       begin[i + 1] = places.length;
     }
     const between = (values) => { // straight lines through the places that are told
@@ -119,24 +121,40 @@ const fovflow = (() => {
       });
       return whole;
     };
-    const x = between(changes(places.length, begin)), y = between(changes(places.length, begin)), verdict = changes();
-    const confidence = Float32Array.from(new Uint8Array(take(n, 1)), (code) => (code === 255 ? NaN : code / 20));
-    const values = {};
+    const xs = changes(places.length, begin), ys = changes(places.length, begin), verdict = changes();
+    const codes = new Uint8Array(take(n, 1)), confidence = new Float32Array(n);
+    for (let row = 0; row < n; row++) confidence[row] = codes[row] === 255 ? NaN : codes[row] / 20;
+    const values = {}, medians = {}, bins = new Uint32Array(256);
     for (const column of told.columns) {
       const low = new Float32Array(take(m, 4)), high = new Float32Array(take(m, 4)), steps = changes();
-      const found = new Float32Array(n);
+      const found = new Float32Array(n), middle = new Float32Array(m);
       for (let i = 0; i < m; i++) {
+        const value = (step) => low[i] + ((high[i] - low[i]) * (step - 1)) / 254;
+        bins.fill(0);
         for (let row = first[i]; row < first[i + 1]; row++) {
-          found[row] = steps[row] ? low[i] + ((high[i] - low[i]) * (steps[row] - 1)) / 254 : NaN;
+          bins[steps[row]]++;
+          found[row] = steps[row] ? value(steps[row]) : NaN;
         }
+        const many = first[i + 1] - first[i] - bins[0], ranked = (rank) => { let step = 0; for (let seen = 0; seen <= rank;) seen += bins[++step]; return step; };
+        middle[i] = many ? value((ranked((many - 1) >> 1) + ranked(many >> 1)) / 2) : NaN;
       }
       values[column] = found;
+      medians[column] = middle;
     }
-    const place = new Map(), owner = new Uint32Array(n);
-    for (let i = 0; i < m; i++) owner.fill(i, first[i], first[i + 1]);
+    const place = new Map();
     id.forEach((each, i) => place.set(each, i));
     delete told.data;
-    return { ...told, id, parent, first, frame, x, y, verdict, confidence, values, place, owner, shownFrames: shown };
+    let x, y, owner;
+    return {
+      ...told, id, parent, first, frame, verdict, confidence, values, medians, place, shownFrames: shown,
+      startX: (i) => xs[begin[i]], startY: (i) => ys[begin[i]],
+      get x() { return (x ??= between(xs)); }, // places of all rows are made when they are needed
+      get y() { return (y ??= between(ys)); },
+      get owner() {
+        if (!owner) { owner = new Uint32Array(n); for (let i = 0; i < m; i++) owner.fill(i, first[i], first[i + 1]); }
+        return owner;
+      },
+    };
   }
   async function image(pictures, channel, i) {
     const key = `${channel} ${i}`;
@@ -175,8 +193,10 @@ const fovflow = (() => {
 
   const STORE = `fovflow corrections ${location.pathname} ${index.datasets.map((each) => each.name).join(" ")}`;
   const kept = { corrections: [], who: "" };
+  let version = 0;
   try { Object.assign(kept, JSON.parse(localStorage.getItem(STORE) || "{}")); } catch { /* a full or closed store */ }
   function keep() {
+    version++;
     try { localStorage.setItem(STORE, JSON.stringify(kept)); } catch { say("The browser does not let this page keep anything: save corrections.csv before you close it."); }
     const count = document.getElementById("count");
     if (count) count.textContent = kept.corrections.length ? plural(kept.corrections.length, "correction") : "no corrections";
@@ -214,14 +234,19 @@ const fovflow = (() => {
     }
     return seen.get(each);
   }
-  function verdictOf(key, data, i) {
-    const of = said(key, data, i).filter((each) => each.action === "accept" || each.action === "reject");
-    return of.length ? of[of.length - 1].action : "";
+  function said(key, data, i) { // what was said of a cell: looked up once for each change
+    if (data.said?.version !== version) {
+      const { dataset, index: fov } = files.get(key), of = new Map();
+      for (const each of kept.corrections) {
+        if (each.dataset !== dataset || each.fov !== fov) continue;
+        const cell = cellOf(data, each);
+        if (of.has(cell)) of.get(cell).push(each); else of.set(cell, [each]);
+      }
+      data.said = { version, of };
+    }
+    return data.said.of.get(i) ?? [];
   }
-  function said(key, data, i) {
-    const { dataset, index: fov } = files.get(key);
-    return kept.corrections.filter((each) => each.dataset === dataset && each.fov === fov && cellOf(data, each) === i);
-  }
+  const verdictOf = (key, data, i) => said(key, data, i).findLast((each) => each.action === "accept" || each.action === "reject")?.action ?? "";
   function csv() {
     const cell = (value) => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
     return [FIELDS, ...kept.corrections.map((each) => FIELDS.map((name) => cell(each[name] ?? "")))].map((row) => row.join(",")).join("\n") + "\n";
@@ -531,7 +556,9 @@ const fovflow = (() => {
     }
     function list() {
       const rows = Array.from({ length: data.cells }, (_, i) => summary(key, data, i));
-      return h("div", { class: "card" }, h("h3", {}, plural(data.cells, "cell")), h("p", { class: "hint" }, "Click a cell in the frame, or here."), table(rows, data.columns, (row) => choose(row.i)));
+      const listed = table(key, data.columns, (row) => choose(row.i));
+      listed.show(rows);
+      return h("div", { class: "card" }, h("h3", {}, plural(data.cells, "cell")), h("p", { class: "hint" }, "Click a cell in the frame, or here."), listed.element);
     }
     function card(i) {
       const row = summary(key, data, i), { first, last } = row, of = said(key, data, i);
@@ -560,18 +587,23 @@ const fovflow = (() => {
       if (low === high) { low -= Math.abs(low) * 0.1 + 0.5; high += Math.abs(high) * 0.1 + 0.5; }
       const t0 = data.time[0], t1 = data.time[data.time.length - 1];
       const px = (t) => x0 + ((x1 - x0) * (t - t0)) / (t1 - t0 || 1), py = (value) => y0 + ((y1 - y0) * (value - low)) / (high - low);
-      const path = (start, end, keepRow) => {
+      const path = (start, end, keepRow, up = py) => {
         let text = "", before = -2;
         for (let row = start; row < end; row++) {
           if (!Number.isFinite(values[row]) || !keepRow(row)) continue;
-          text += `${data.frame[row] === before + 1 ? "L" : "M"}${px(data.time[data.frame[row]]).toFixed(1)} ${py(values[row]).toFixed(1)}`;
+          text += `${data.frame[row] === before + 1 ? "L" : "M"}${px(data.time[data.frame[row]]).toFixed(1)} ${up(values[row]).toFixed(1)}`;
           before = data.frame[row];
         }
         return text;
       };
       const good = (row) => data.verdicts[data.verdict[row]][0];
-      const others = [];
-      for (let j = 0; j < data.cells; j += Math.ceil(data.cells / 60)) if (j !== i) others.push(path(data.first[j], data.first[j + 1], good));
+      const others = (data.others ??= {})[column] ??= crowd(); // drawn once for all cells, in thousandths of their range
+      function crowd() {
+        const [least, most] = [Math.min, Math.max].map((end) => values.reduce((a, b) => (Number.isFinite(b) ? end(a, b) : a), own[0])), span = most - least || 1, some = [];
+        for (let j = 0; j < data.cells; j += Math.ceil(data.cells / 60)) some.push(path(data.first[j], data.first[j + 1], good, (value) => (1000 * (value - least)) / span));
+        return { least, span, d: some.join("") };
+      }
+      const stretch = ((y1 - y0) * others.span) / (high - low) / 1000;
       const dots = [];
       for (let row = from; row < to; row++) if (Number.isFinite(values[row]) && !good(row)) dots.push(svg("circle", { cx: px(data.time[data.frame[row]]).toFixed(1), cy: py(values[row]).toFixed(1), r: 2.6, class: "bad" }));
       const clip = `clip-${column.replace(/\W/g, "-")}`;
@@ -580,7 +612,7 @@ const fovflow = (() => {
         svg("clipPath", { id: clip }, svg("rect", { x: x0, y: y1 - 4, width: x1 - x0 + 4, height: y0 - y1 + 8 })),
         [low, (low + high) / 2, high].map((value) => [svg("line", { x1: x0, x2: x1, y1: py(value), y2: py(value), class: "rule" }), svg("text", { x: x0 - 6, y: py(value) + 4, "text-anchor": "end" }, document.createTextNode(short(value)))]).flat(),
         [t0, t1].map((t, k) => svg("text", { x: px(t), y: height - 6, "text-anchor": k ? "end" : "start" }, document.createTextNode(k ? `${short(t)} ${data.unit}` : short(t)))),
-        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.join(""), class: "others" }), svg("path", { d: path(from, to, () => true), class: "own" }), dots),
+        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.d, class: "others", transform: `matrix(1 0 0 ${stretch} 0 ${py(others.least)})` }), svg("path", { d: path(from, to, () => true), class: "own" }), dots),
         svg("line", { class: "now", y1, y2: y0, "data-axis": `${x0} ${x1} ${t0} ${t1}` }));
       made.addEventListener("click", (event) => {
         const box = made.getBoundingClientRect(), t = t0 + (((event.clientX - box.left) / box.width * width - x0) / (x1 - x0)) * (t1 - t0);
@@ -730,7 +762,7 @@ const fovflow = (() => {
       a: () => act("accept"), r: () => act("reject"), c: () => act("comment"), x: () => act("cut"), l: () => act("link"), m: () => act("merge"), s: () => act("split"), u: undo,
       ArrowLeft: () => show(shown - 1), ArrowRight: () => show(shown + 1), ArrowDown: () => choose((chosen + 1) % data.cells), ArrowUp: () => choose((chosen - 1 + data.cells) % data.cells),
       " ": () => count && start(), o: flip("outlines"), i: flip("ids"), t: flip("tails"),
-      n: async () => { const next = (await doubtful()).find((row) => !row.verdict && !(row.key === key && row.i === chosen)); if (next) location.hash = address(next); },
+      n: async () => { const next = (await doubtful(() => {})).find((row) => !row.verdict && !(row.key === key && row.i === chosen)); if (next) location.hash = address(next); },
       Escape: () => { if (waits) { waits = ""; say(""); } else if (chosen >= 0) choose(-1); else location.hash = "fields"; },
     };
     mark();
@@ -749,43 +781,53 @@ const fovflow = (() => {
     const { dataset, index: fov } = files.get(row.key);
     return `fov/${encodeURIComponent(dataset)}/${fov}/${row.id}`;
   }
-  function summary(key, data, i) {
-    const from = data.first[i], to = data.first[i + 1], flags = new Map(), confidences = data.confidence.subarray(from, to);
-    const parsed = data.parsed ??= data.verdicts.map(([fine, text]) => [fine, text.split(";").filter(Boolean)]);
-    let good = 0, weakest = -1;
-    for (let row = from; row < to; row++) {
-      const [fine, names] = parsed[data.verdict[row]];
-      good += fine;
-      for (const flag of names) flags.set(flag, (flags.get(flag) ?? 0) + 1);
-      if (Number.isFinite(data.confidence[row]) && (weakest < 0 || data.confidence[row] < data.confidence[weakest])) weakest = row;
+  class Row { // a cell in lists; what people say of it may change
+    constructor(key, data, i) {
+      const from = data.first[i], to = data.first[i + 1], flags = new Map();
+      const parsed = data.parsed ??= data.verdicts.map(([fine, text]) => [fine, text.split(";").filter(Boolean)]);
+      let good = 0, weakest = -1;
+      for (let row = from; row < to; row++) {
+        const [fine, names] = parsed[data.verdict[row]];
+        good += fine;
+        for (const flag of names) flags.set(flag, (flags.get(flag) ?? 0) + 1);
+        if (weakest < 0 ? data.confidence[row] >= 0 : data.confidence[row] < data.confidence[weakest]) weakest = row;
+      }
+      Object.assign(this, {
+        key, data, i, id: data.id[i], n: to - from, first: data.frame[from], last: data.frame[to - 1], good, flags: [...flags], confidence: weakest < 0 ? NaN : data.confidence[weakest],
+        weakest: weakest < 0 ? -1 : data.frame[weakest], whole: data.time.length, parent: data.parent[i], x: data.startX(i), y: data.startY(i),
+      });
+      for (const column of data.columns) this[column] = data.medians[column][i];
     }
-    const medians = Object.fromEntries(data.columns.map((column) => [column, median(data.values[column].subarray(from, to))]));
-    return {
-      key, i, id: data.id[i], n: to - from, first: data.frame[from], last: data.frame[to - 1], good, flags: [...flags],
-      confidence: weakest < 0 ? NaN : data.confidence[weakest], weakest: weakest < 0 ? -1 : data.frame[weakest], whole: data.time.length,
-      parent: data.parent[i], x: data.x[from], y: data.y[from], verdict: verdictOf(key, data, i), judged: said(key, data, i).length, confidences, ...medians,
-    };
+    get verdict() { return verdictOf(this.key, this.data, this.i); }
+    get judged() { return said(this.key, this.data, this.i).length; }
   }
+  const summary = (key, data, i) => ((data.summaries ??= [])[i] ??= new Row(key, data, i));
   async function everything(progress) {
-    const found = [];
-    let done = 0;
-    const those = [...files.entries()].filter(([, each]) => each.numbers);
-    for (const [key] of those) {
-      const data = await load("numbers", key);
-      for (let i = 0; i < data.cells; i++) found.push(summary(key, data, i));
-      progress?.(++done / those.length);
+    const found = [], those = [...files.entries()].filter(([, each]) => each.numbers).map(([key]) => key);
+    for (let k = 0; k < those.length; k++) {
+      for (const next of those.slice(k, k + 8)) load("numbers", next).catch(() => {}); // files are read ahead
+      const data = await load("numbers", those[k]);
+      for (let i = 0; i < data.cells; i++) found.push(summary(those[k], data, i));
+      progress((k + 1) / those.length, found);
     }
     return found;
   }
-  function table(rows, columns, choose, more = []) {
-    const heads = [...more, ["cell", (row) => row.id], ["frames", (row) => row.n], ["from", (row) => row.first], ["good", (row) => row.good], ...columns.map((column) => [columnWords(rows[0]?.key ?? [...files.keys()][0], column), (row) => row[column]]), ["weakest link", (row) => row.confidence], ["flags", (row) => row.flags.map(([flag]) => flag).join(" ")], ["verdict", (row) => (row.verdict ? WORDS[row.verdict] : row.judged ? "corrected" : "")]];
-    let by = -1, up = true;
-    const body = h("tbody"), words = h("p", { class: "hint" });
+  function table(key, columns, choose, more = []) { // its rows are made as they come into sight
+    const heads = [...more, ["cell", (row) => row.id], ["frames", (row) => row.n], ["from", (row) => row.first], ["good", (row) => row.good], ...columns.map((column) => [columnWords(key, column), (row) => row[column]]), ["weakest link", (row) => row.confidence], ["flags", (row) => row.flags.map(([flag]) => flag).join(" ")], ["verdict", (row) => (row.verdict ? WORDS[row.verdict] : row.judged ? "corrected" : "")]];
+    let by = -1, up = true, rows = [], sorted = [], made = 0;
+    const body = h("tbody"), rest = h("div", { class: "rest" });
+    const line = (row) => h("tr", { tabindex: "0", onclick: () => choose(row), onkeydown: (event) => { if (event.key === "Enter") choose(row); } }, heads.map(([, of]) => { const value = of(row); return h("td", { class: typeof value === "number" ? "num" : null }, typeof value === "number" ? short(value) : value); }));
+    const grow = () => {
+      body.append(...sorted.slice(made, made + 60).map(line));
+      made = Math.min(made + 60, sorted.length);
+      rest.hidden = made === sorted.length;
+    };
     const fill = () => {
-      const sorted = by < 0 ? rows : [...rows].sort((a, b) => { const [p, q] = [heads[by][1](a), heads[by][1](b)]; return (up ? 1 : -1) * (typeof p === "string" ? p.localeCompare(q) : (Number.isNaN(p) ? Infinity : p) - (Number.isNaN(q) ? Infinity : q)); });
-      const some = sorted.slice(0, 400);
-      words.textContent = some.length < rows.length ? `The first ${some.length} of ${rows.length} are listed: sort or filter to see others.` : "";
-      body.replaceChildren(...some.map((row) => h("tr", { tabindex: "0", onclick: () => choose(row), onkeydown: (event) => { if (event.key === "Enter") choose(row); } }, heads.map(([, of]) => { const value = of(row); return h("td", { class: typeof value === "number" ? "num" : null }, typeof value === "number" ? short(value) : value); }))));
+      const order = (a, b) => (typeof a === "string" ? a.localeCompare(b) : (Number.isNaN(a) ? Infinity : a) - (Number.isNaN(b) ? Infinity : b));
+      sorted = by < 0 ? rows : rows.map((row) => [heads[by][1](row), row]).sort(([a], [b]) => (up ? order(a, b) : order(b, a))).map(([, row]) => row);
+      made = 0;
+      body.replaceChildren();
+      grow();
     };
     const head = h("tr", {}, heads.map(([name], k) => h("th", { scope: "col" }, button(name, (event) => {
       up = by === k ? !up : true;
@@ -794,29 +836,27 @@ const fovflow = (() => {
       event.currentTarget.blur();
       fill();
     }))));
-    fill();
-    return h("div", { class: "listed" }, words, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Cells" }, h("table", {}, h("thead", {}, head), body)));
+    const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Cells" }, h("table", {}, h("thead", {}, head), body), rest);
+    const seen = () => { if (scroll.scrollTop + scroll.clientHeight > scroll.scrollHeight - 600) grow(); };
+    scroll.addEventListener("scroll", seen);
+    return { element: h("div", { class: "listed" }, scroll), show: (some) => { rows = some; fill(); } };
   }
   const ofAll = () => [...(index.datasets.length > 1 ? [["dataset", (row) => files.get(row.key).dataset]] : []), ["FOV", (row) => files.get(row.key).index]];
   async function cells(body) {
-    const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading cells" });
-    body.append(h("p", { class: "hint" }, "Loading the cells of all fields …"), bar);
-    const rows = await everything((part) => { bar.value = part; });
-    if (!body.isConnected) return;
-    if (!rows.length) throw new Error("There are no cells.");
-    const columns = [...new Set(rows.flatMap((row) => files.get(row.key).of.shown))];
-    const numbers = { frames: (row) => row.n, "good frames": (row) => row.good, "first frame": (row) => row.first, "weakest link": (row) => row.confidence, x: (row) => row.x, y: (row) => row.y, ...Object.fromEntries(columns.map((column) => [columnWords(rows.find((row) => column in row)?.key, column), (row) => row[column]])) };
-    const flags = [...new Set(rows.flatMap((row) => row.flags.map(([flag]) => flag)))].sort();
+    const columns = [...new Set(index.datasets.flatMap((dataset) => dataset.shown))], keyOf = (column) => [...files.entries()].find(([, each]) => each.of.shown.includes(column))[0];
+    const numbers = { frames: (row) => row.n, "good frames": (row) => row.good, "first frame": (row) => row.first, "weakest link": (row) => row.confidence, x: (row) => row.x, y: (row) => row.y, ...Object.fromEntries(columns.map((column) => [columnWords(keyOf(column), column), (row) => row[column]])) };
     const option = (names) => names.map((name) => h("option", {}, name));
     const which = h("select", { onchange: update }, option(["all cells", "with good frames", "without a good frame", "judged", "not judged"]));
-    const flagged = h("select", { onchange: update }, option(["any flag", ...flags]));
+    const flagged = h("select", { onchange: update }, option(["any flag"])), flags = new Set();
     const least = h("input", { type: "number", min: 0, value: 0, oninput: update, "aria-label": "Least number of frames" });
     const names = Object.keys(numbers), across = h("select", { onchange: update }, option(names)), along = h("select", { onchange: update }, option(names));
     across.value = names[Math.min(names.length - 1, 6)];
     along.value = names[names.length - 1];
+    let rows = [], due = 1;
     let lasso = [];
     const canvas = h("canvas", { class: "scatter", role: "img", "aria-label": "Scatter plot of the cells; the table beside it lists them", width: 900, height: 640 });
-    const words = h("p", { class: "hint" }), listed = h("div");
+    const words = h("p", { class: "hint" }), listed = table(columns.length ? keyOf(columns[0]) : "", columns, (row) => { location.hash = address(row); }, ofAll());
+    const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading cells" }), loading = h("p", { class: "hint" }, "Loading the cells of all fields … ", bar);
     let shownRows = [], spots = [];
     function update() {
       const test = { "with good frames": (row) => row.good > 0, "without a good frame": (row) => !row.good, "judged": (row) => row.judged, "not judged": (row) => !row.judged }[which.value] ?? (() => true);
@@ -861,14 +901,15 @@ const fovflow = (() => {
         if (!Number.isFinite(x) || !Number.isFinite(y)) return;
         context.globalAlpha = set.has(shownRows[k]) ? 0.75 : 0.12;
         context.fillStyle = shownRows[k].verdict ? COLOURS[shownRows[k].verdict] : shownRows[k].good ? "#0072b2" : "#d98200";
+        if (shownRows.length > 3000) { context.fillRect(x - 2, y - 2, 4, 4); return; }
         context.beginPath();
-        context.arc(x, y, shownRows.length > 3000 ? 2.2 : 4.5, 0, 7);
+        context.arc(x, y, 4.5, 0, 7);
         context.fill();
       });
       context.globalAlpha = 1;
       if (lasso.length > 1) { context.beginPath(); lasso.forEach(([x, y]) => context.lineTo(x, y)); context.closePath(); context.strokeStyle = style.getPropertyValue("--ink"); context.stroke(); }
       words.textContent = `${plural(caught.length, "cell")}${lasso.length > 2 ? " in the lasso; click the plot to let go" : ". Draw around points to choose them"}.`;
-      listed.replaceChildren(table(caught, columns, (row) => { location.hash = address(row); }, ofAll()));
+      listed.show(caught);
     }
     const spot = (event) => { const box = canvas.getBoundingClientRect(); return [((event.clientX - box.left) / box.width) * canvas.width, ((event.clientY - box.top) / box.height) * canvas.height]; };
     let drawing = false;
@@ -885,8 +926,20 @@ const fovflow = (() => {
     });
     body.replaceChildren(
       h("div", { class: "tools" }, h("label", {}, "show ", which), h("label", {}, "flag ", flagged), h("label", {}, "at least ", least, " frames"), h("label", {}, "across ", across), h("label", {}, "up ", along)),
-      h("div", { class: "pair even" }, h("div", {}, canvas, words), listed));
-    update();
+      loading,
+      h("div", { class: "pair even" }, h("div", {}, canvas, words), listed.element));
+    await everything((part, found) => { // shown from the first field on, and again whenever twice as many are there
+      bar.value = part;
+      rows = found;
+      if (!body.isConnected || (found.length < due && part < 1)) return;
+      due = 2 * found.length;
+      const fresh = new Set(found.flatMap((row) => row.flags.map(([flag]) => flag)));
+      flagged.append(...option([...fresh].filter((flag) => !flags.has(flag)).sort()));
+      for (const flag of fresh) flags.add(flag);
+      if (lasso.length) words.textContent += " Further fields are loaded: change the filter to see them."; else update();
+    });
+    if (!rows.length) throw new Error("There are no cells.");
+    loading.remove();
   }
 
   // ---- review: doubt times influence
