@@ -85,7 +85,7 @@ def numbers_script(
         ids.astype("<u4").tobytes(),
         counts.astype("<u2").tobytes(),
         _parents(ids, links).astype("<u4").tobytes(),
-        _packed(np.diff(frame, prepend=0), first, frame),
+        packed(np.diff(frame, prepend=0), first, frame),
     ]
     # Places in the frames that have pictures, and where each cell begins and ends.
     placed = np.isin(frame, about["shown"])
@@ -94,16 +94,16 @@ def numbers_script(
     for axis in "xy":
         place = np.asarray(traces[f"position_{axis}"], np.float64)[order][placed]
         whole = np.rint(place * about["scale"]).astype(np.int64)
-        parts.append(_packed(np.diff(whole, prepend=0), of_cell, whole))
+        parts.append(packed(np.diff(whole, prepend=0), of_cell, whole))
     parts += [
-        _packed(np.diff(code, prepend=0), first, code),
+        packed(np.diff(code, prepend=0), first, code),
         _confidences(cell, frame, links).tobytes(),
     ]
     for name in shown:
         values = np.asarray(traces[name], np.float64)[order]
-        low, high, steps = _levels(values, first, counts)
+        low, high, steps = levels(values, first, counts)
         parts += [low.astype("<f4").tobytes(), high.astype("<f4").tobytes()]
-        parts.append(_packed(np.diff(steps, prepend=0), first, steps))
+        parts.append(packed(np.diff(steps, prepend=0), first, steps))
     told = {
         **about,
         "columns": shown,
@@ -193,7 +193,7 @@ def _confidences(
     return found
 
 
-def _packed(change: NDArray[np.int64], first: NDArray[np.int64], whole: NDArray[np.int64]) -> bytes:
+def packed(change: NDArray[np.int64], first: NDArray[np.int64], whole: NDArray[np.int64]) -> bytes:
     """Return changes from row to row as bytes: at each cell's first row what it begins with.
 
     Signs go into the lowest bit, and lower bytes stand before upper ones: both compress well.
@@ -204,7 +204,7 @@ def _packed(change: NDArray[np.int64], first: NDArray[np.int64], whole: NDArray[
     return (unsigned & 255).astype(np.uint8).tobytes() + (unsigned >> 8).astype(np.uint8).tobytes()
 
 
-def _levels(
+def levels(
     values: NDArray[np.float64], first: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Return each cell's lowest and highest value, and each row's place between them."""

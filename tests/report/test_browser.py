@@ -335,6 +335,52 @@ def test_a_page_without_its_files_says_what_to_do(seen, folder):
     seen.wrong.clear()
 
 
+def test_fits_are_drawn_over_the_traces_and_told_in_words(seen, folder):
+    folder.analyse()
+    folder.write()
+    seen.page.reload()
+    seen.go("fov/plate/1/2", ".fit")
+    chart = seen.page.locator("svg.chart").nth(1)
+    curve = [part.split() for part in chart.locator(".curve").get_attribute("d")[1:].split("L")]
+    assert len(curve) == 96
+    assert [float(curve[0][0]), float(curve[-1][0])] == [52, 412]
+    heights = [float(y) for _, y in curve]
+    assert heights == sorted(heights)  # it decays
+    assert chart.locator(".left").get_attribute("d").count("M") == 6  # one for each good row
+    facts = seen.page.locator(".fit .facts").inner_text().split("\n")
+    assert facts[:4] == ["G0", "200 a.u. (180 to 220)", "beta", "0.5 1/h (0.4 to 0.6)"]
+    assert "10 a.u. (held)" in facts
+    seen.go("fov/plate/1/3", "h3:has-text('Cell 3')")
+    assert seen.page.inner_text(".fit .badge.bad") == "bound hit: beta <b>"
+    seen.go("fov/plate/1/4", "h3:has-text('Cell 4')")  # of no fit
+    assert seen.page.locator(".fit").count() == 0
+
+
+def test_conditions_lead_to_replicates_and_to_cells(seen, folder):
+    folder.analyse()
+    folder.write()
+    seen.page.reload()
+    seen.go("conditions", "#view details")
+    words = seen.page.locator("#view details").all_inner_texts()
+    assert words[0].startswith("control: 1 replicate, 3 good cells; median of the replicates 203")
+    assert "<b>drug<∕b>, replicate d2: median 203" in words[1]
+    seen.page.select_option("#view select", "G0 (a.u.), decay of GFP: intensity total (counts)")
+    words = seen.page.locator("#view details").all_inner_texts()
+    assert words[1].startswith("drug: 1 replicate, 3 good cells; median of the replicates 150")
+    box = seen.page.locator("canvas.scatter").bounding_box()
+    found = False
+    for x in range(0, int(box["width"]), 4):  # the cell with the greatest value is at the top
+        seen.page.mouse.move(box["x"] + x, box["y"] + box["height"] * 30 / 620)
+        found = found or ", cell 2: 200" in seen.page.inner_text("#view .hint")
+    assert found
+    seen.page.locator("#view details a").first.click()
+    seen.page.wait_for_selector("p:has-text('Loading')", state="detached")
+    assert seen.page.locator("#browser tbody tr").count() == 4
+    seen.go("conditions", "#view details")
+    seen.page.locator("#view details").nth(1).get_by_role("link", name="1", exact=True).click()
+    seen.page.wait_for_selector("text=plate · FOV 1")
+
+
 def test_names_of_all_kinds_are_text(browser, make_folder):
     folder = make_folder("</script><b>ä & #1")
     name = "plate é+1"
@@ -355,10 +401,13 @@ def test_names_of_all_kinds_are_text(browser, make_folder):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("place", ["", "fields", "fov/plate/0/2", "cells", "review", "corrections"])
+@pytest.mark.parametrize(
+    "place", ["", "fields", "fov/plate/0/2", "conditions", "cells", "review", "corrections"]
+)
 def test_nothing_keeps_people_out(browser, folder, place, scheme):
     folder.add(fovs=2, cells=4, frames=6, size=64)
     folder.let_browse()
+    folder.analyse()
     folder.write()
     seen = Seen(browser, folder.path / "report.html", color_scheme=scheme, bypass_csp=True)
     seen.go(place, "#view > *" if place else "h1")
@@ -370,9 +419,10 @@ def test_nothing_keeps_people_out(browser, folder, place, scheme):
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser, folder):
     folder.add(fovs=2, cells=4, frames=6, size=64)
     folder.let_browse()
+    folder.analyse()
     folder.write()
     seen = Seen(browser, folder.path / "report.html", viewport={"width": 390, "height": 844})
-    for place in ("fields", "fov/plate/0/2", "cells", "review", "corrections"):
+    for place in ("fields", "fov/plate/0/2", "conditions", "cells", "review", "corrections"):
         seen.go(place, "#view > *")
         seen.page.wait_for_timeout(300)
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390, place

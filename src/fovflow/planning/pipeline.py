@@ -592,4 +592,4 @@ def report_inputs(pipeline: Pipeline) -> list[str]:
     """Return what the report tells of: results, made again whenever traces are, and answers."""
     datasets = pipeline.datasets.items()
     results = [pipeline.layout.results(name) for name, plan in datasets if plan.ready]
-    return [*results, *pipeline.analysis.ready_answer()]
+    return [*results, *pipeline.analysis.reported()]

@@ -22,6 +22,7 @@ from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
 from fovflow.records import read_json, read_json_object
 from fovflow.report.pictures import Picture, PictureBudget
+from fovflow.report.samples import fits_in, samples_in
 from fovflow.report.traces import TracePlot, plots_of
 from fovflow.results import FovResult, load_results
 from fovflow.tables import KINDS
@@ -133,23 +134,28 @@ class Answer:
     """Each in words."""
     pictures: Mapping[str, str] = field(default_factory=dict)
     """SuperPlots and dose curves by name, as base64 of the SVG."""
+    samples: Sequence[Mapping[str, Any]] = ()
+    fits: Sequence[Mapping[str, Any]] = ()
+    """What the browser is told of samples and fits, see `fovflow.report.samples`."""
 
 
 _MOST_PICTURES = 8
 
 
 def answer_in(outdir: Path) -> Answer:
-    """Return the comparisons of an output folder, and the pictures of the first of them."""
+    """Return the samples of an output folder, their fits, comparisons, and some pictures."""
     folder = outdir / ANALYSIS
-    if not (folder / "comparisons.csv").is_file():
-        return Answer()
     try:
+        samples = samples_in(outdir)
+        fits = list(fits_in(outdir, samples))
+        if not (folder / "comparisons.csv").is_file():
+            return Answer(samples=samples, fits=fits)
         told = comparisons_in(folder)
         files = list(dict.fromkeys(path for _, path in told if path.is_file()))[:_MOST_PICTURES]
         pictures = {path.stem: b64encode(path.read_bytes()).decode() for path in files}
     except (FovflowError, OSError) as error:
         return Answer([without_folders(str(error))])
-    return Answer([words for words, _ in told], pictures)
+    return Answer([words for words, _ in told], pictures, samples, fits)
 
 
 def find_datasets(outdir: Path) -> list[str]:

@@ -52,7 +52,7 @@ def page(datasets: Sequence[DatasetSummary], answer: Answer | None = None) -> st
         version=fovflow.__version__,
         policy=policy,
         browser=Markup(browser),
-        index=Markup(_index(datasets)) if browser else "",
+        index=Markup(_index(datasets, answer or Answer())) if browser else "",
         datasets=datasets,
         answer=answer or Answer(),
         headline=_headline(len(fovs), complete, failed, problems),
@@ -90,7 +90,7 @@ def _text(name: str) -> str:
     return (files("fovflow.report") / "templates" / name).read_text("utf-8")
 
 
-def _index(datasets: Sequence[DatasetSummary]) -> str:
+def _index(datasets: Sequence[DatasetSummary], answer: Answer) -> str:
     """Return what the browser is told at the start, as JSON that cannot end its element."""
     told = {
         "datasets": [
@@ -103,6 +103,8 @@ def _index(datasets: Sequence[DatasetSummary]) -> str:
             for dataset in datasets
             if dataset.fovs
         ],
+        "samples": answer.samples,
+        "fits": answer.fits,
         "rules": {rule: rule_words(rule) for rule in (*RULES, *PEOPLE)},
     }
     text = json.dumps(told, separators=(",", ":"), allow_nan=False)

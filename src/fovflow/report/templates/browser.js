@@ -11,6 +11,7 @@ const fovflow = (() => {
     link: "goes on as", merge: "is one cell with", split: "divides into",
   };
   const COLOURS = { good: "#56b4e9", bad: "#e69f00", accept: "#2fd6a3", reject: "#ff7f50", chosen: "#ffffff" };
+  const TONES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a8f00"];
   const TINTS = ["#35e07f", "#ff5c8a", "#58b7ff", "#ffc94d"];
 
   // ---- small helpers
@@ -18,7 +19,7 @@ const fovflow = (() => {
   function h(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
     set(made, attributes);
-    made.append(...children.flat().filter((each) => each !== null && each !== undefined && each !== false));
+    made.append(...children.flat(3).filter((each) => each !== null && each !== undefined && each !== false));
     return made;
   }
   function svg(tag, attributes = {}, ...children) {
@@ -88,16 +89,12 @@ const fovflow = (() => {
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Response(stream).arrayBuffer();
   }
-  async function unpack(told) {
-    const buffer = await inflate(told.data), { cells: m, rows: n } = told;
+  function reader(buffer) { // arrays that stand one after the other
     let at = 0;
     const take = (count, size) => { at += count * size; return buffer.slice(at - count * size, at); };
-    const id = new Uint32Array(take(m, 4)), count = new Uint16Array(take(m, 2)), parent = new Uint32Array(take(m, 4));
-    const first = new Uint32Array(m + 1);
-    count.forEach((each, i) => { first[i + 1] = first[i] + each; });
-    const changes = (total = n, begin = first) => {
+    const steps = (total, begin) => { // told as changes within each cell
       const low = new Uint8Array(take(total, 1)), high = new Uint8Array(take(total, 1)), whole = new Int32Array(total);
-      for (let i = 0; i < m; i++) {
+      for (let i = 0; i + 1 < begin.length; i++) {
         let sum = 0;
         for (let row = begin[i]; row < begin[i + 1]; row++) {
           const code = low[row] | (high[row] << 8);
@@ -106,6 +103,14 @@ const fovflow = (() => {
       }
       return whole;
     };
+    return { take, steps };
+  }
+  async function unpack(told) {
+    const { take, steps: changed } = reader(await inflate(told.data)), { cells: m, rows: n } = told;
+    const id = new Uint32Array(take(m, 4)), count = new Uint16Array(take(m, 2)), parent = new Uint32Array(take(m, 4));
+    const first = new Uint32Array(m + 1);
+    count.forEach((each, i) => { first[i + 1] = first[i] + each; });
+    const changes = (total = n, begin = first) => changed(total, begin);
     const frame = changes(), shown = new Set(told.shown), isShown = new Uint8Array(told.time.length), places = [], begin = new Uint32Array(m + 1);
     for (const each of shown) isShown[each] = 1;
     for (let i = 0; i < m; i++) {
@@ -155,6 +160,30 @@ const fovflow = (() => {
         return owner;
       },
     };
+  }
+  const fitted = new Map(index.fits.map((told) => [told, null])); // tables of fits, unpacked when a cell of theirs is looked at
+  async function unpackFits(told) {
+    const m = told.cells, { take, steps } = reader(await inflate(told.data)), begin = Uint32Array.from({ length: m + 1 }, (_, i) => i * told.points);
+    const floats = () => new Float32Array(take(m, 4));
+    const fov = new Uint16Array(take(m, 2)), cell = new Uint32Array(take(m, 4)), success = new Uint8Array(take(m, 1)), code = new Uint16Array(take(m, 2)), rSquared = floats();
+    const values = told.parameters.map(([name, unit]) => ({ name, unit, value: floats(), low: floats(), high: floats() }));
+    const low = floats(), high = floats(), levels = steps(m * told.points, begin), rows = new Map();
+    cell.forEach((id, i) => rows.set(`${fov[i]} ${id}`, i));
+    const hours = Float64Array.from({ length: told.points }, (_, k) => told.span[0] + ((told.span[1] - told.span[0]) * k) / (told.points - 1));
+    return (key) => { // the fit to a cell that is named by FOV and id
+      if (!rows.has(key)) return null;
+      const i = rows.get(key), curve = Array.from(levels.subarray(begin[i], begin[i + 1]), (step) => (step ? low[i] + ((high[i] - low[i]) * (step - 1)) / 254 : NaN));
+      return {
+        model: told.model, column: told.column, success: success[i] === 1, verdict: told.verdicts[code[i]], rSquared: rSquared[i], hours, curve,
+        parameters: values.map((each) => ({ name: each.name, unit: each.unit, value: each.value[i], low: each.low[i], high: each.high[i] })),
+      };
+    };
+  }
+  async function fitsOf(dataset, fov) {
+    const those = index.fits.filter((told) => told.dataset === dataset && (fov === undefined || told.fovs.includes(fov)));
+    for (const told of those) if (!fitted.get(told)) fitted.set(told, unpackFits(told));
+    const found = await Promise.all(those.map((told) => fitted.get(told)));
+    return (of, id) => found.map((fit) => fit(`${of} ${id}`)).filter(Boolean);
   }
   async function image(pictures, channel, i) {
     const key = `${channel} ${i}`;
@@ -296,7 +325,7 @@ const fovflow = (() => {
   // ---- the frame of all views
 
   let keys = {}, leave = () => {};
-  const VIEWS = { fields: ["Fields", fields], fov: ["", one], cells: ["Cells", cells], review: ["Review", review], corrections: ["Corrections", corrections] };
+  const VIEWS = { fields: ["Fields", fields], fov: ["", one], ...(index.samples.length ? { conditions: ["Conditions", conditions] } : {}), cells: ["Cells", cells], review: ["Review", review], corrections: ["Corrections", corrections] };
   function route() {
     const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
     leave();
@@ -395,6 +424,7 @@ const fovflow = (() => {
     const data = await load("numbers", key);
     let pictures = null, trouble = "";
     try { pictures = await load("pictures", key); } catch (error) { trouble = error.message; }
+    const fits = await fitsOf(dataset, Number(fov));
     if (!body.isConnected) return; // somebody went on meanwhile
     const all = [...files.values()].filter((each) => each.dataset === dataset && each.numbers), here = all.findIndex((each) => each.index === Number(fov));
     const go = (to) => (to ? h("a", { href: `#fov/${encodeURIComponent(dataset)}/${to.index}`, class: "step" }, to === all[here + 1] ? "next ›" : "‹ before") : null);
@@ -561,7 +591,7 @@ const fovflow = (() => {
       return h("div", { class: "card" }, h("h3", {}, plural(data.cells, "cell")), h("p", { class: "hint" }, "Click a cell in the frame, or here."), listed.element);
     }
     function card(i) {
-      const row = summary(key, data, i), { first, last } = row, of = said(key, data, i);
+      const row = summary(key, data, i), { first, last } = row, of = said(key, data, i), own = fits(Number(fov), data.id[i]);
       const daughters = [...data.id].filter((_, j) => data.parent[j] === data.id[i]);
       const link = (id) => (data.place.has(id) ? button(`cell ${id}`, () => choose(data.place.get(id)), { class: "as-text" }) : `cell ${id}`);
       const judge = (action, text, letter) => button([text, h("kbd", {}, letter)], () => act(action), { class: action, "aria-pressed": action in COLOURS ? verdictOf(key, data, i) === action : null });
@@ -569,7 +599,8 @@ const fovflow = (() => {
         h("div", { class: "title" }, h("h3", {}, `Cell ${data.id[i]}`), h("span", { class: `badge ${row.verdict || (row.good ? "good" : "bad")}` }, row.verdict ? WORDS[row.verdict] : row.good ? `good in ${row.good} of ${row.n} frames` : "not good"), button("×", () => choose(-1), { "aria-label": "Back to the list", class: "close" })),
         h("div", { class: "judge" }, judge("accept", "Accept", "A"), judge("reject", "Reject", "R"), judge("comment", "Comment", "C"), judge("cut", "Cut", "X"), judge("link", "Link", "L"), judge("merge", "Merge", "M"), judge("split", "Divides", "S"), button(["Undo", h("kbd", {}, "U")], undo)),
         of.length ? h("ul", { class: "told" }, of.map((each) => h("li", {}, `${WORDS[each.action]}${each.action === "cut" ? ` (frame ${each.frame})` : ""}${each.target_frame !== "" ? ` the cell at ${each.target_x}, ${each.target_y} in frame ${each.target_frame}` : ""}${each.reason ? `: ${each.reason}` : ""}`))) : null,
-        data.columns.map((column) => chart(i, column)),
+        data.columns.map((column) => chart(i, column, own.find((fit) => fit.column === column))),
+        own.map(fitFacts),
         thumbs(i),
         h("dl", { class: "facts" },
           h("dt", {}, "frames"), h("dd", {}, `${first} to ${last}, found in ${row.n}`),
@@ -577,13 +608,21 @@ const fovflow = (() => {
           Number.isFinite(row.confidence) ? [h("dt", {}, "weakest link"), h("dd", {}, `${Math.round(100 * row.confidence)} %, before frame ${row.weakest}`)] : null,
           data.parent[i] || daughters.length ? [h("dt", {}, "lineage"), h("dd", {}, data.parent[i] ? ["daughter of ", link(data.parent[i]), daughters.length ? "; " : ""] : "", daughters.length ? ["mother of ", ...daughters.flatMap((id, k) => [k ? ", " : "", link(id)])] : "")] : null));
     }
-    function chart(i, column) {
-      const width = 420, height = 150, x0 = 52, x1 = width - 8, y0 = height - 24, y1 = 12;
+    function fitFacts(fit) {
+      const range = (each) => (each.low < each.high ? ` (${short(each.low)} to ${short(each.high)})` : each.low === each.high ? " (held)" : "");
+      return h("div", { class: "fit" },
+        h("h4", {}, `Fit of ${columnWords(key, fit.column)}: ${fit.model} `, h("span", { class: `badge ${fit.success ? "good" : "bad"}` }, fit.verdict)),
+        h("dl", { class: "facts" }, fit.parameters.filter((each) => Number.isFinite(each.value) || !["sum", "product"].includes(each.name)).map((each) => [h("dt", {}, each.name), h("dd", {}, Number.isFinite(each.value) ? `${short(each.value)} ${each.unit}${range(each)}` : "not told")]), h("dt", {}, "R²"), h("dd", {}, short(fit.rSquared))),
+        h("p", { class: "hint" }, "In brackets: 95 % intervals. Thin line: the curve; bars below: trace minus curve."));
+    }
+    function chart(i, column, fit) {
+      const width = 420, height = fit ? 196 : 150, x0 = 52, x1 = width - 8, y0 = 126, y1 = 12;
       const values = data.values[column], from = data.first[i], to = data.first[i + 1];
       const own = [...values.subarray(from, to)].filter(Number.isFinite);
       const title = columnWords(key, column);
       if (!own.length) return h("p", { class: "hint" }, `${title}: no value.`);
-      let low = Math.min(...own), high = Math.max(...own);
+      const perHour = { h: 1, min: 60, s: 3600 }[data.unit] ?? 1, curve = fit ? fit.curve.filter(Number.isFinite) : [];
+      let low = Math.min(...own, ...curve), high = Math.max(...own, ...curve);
       if (low === high) { low -= Math.abs(low) * 0.1 + 0.5; high += Math.abs(high) * 0.1 + 0.5; }
       const t0 = data.time[0], t1 = data.time[data.time.length - 1];
       const px = (t) => x0 + ((x1 - x0) * (t - t0)) / (t1 - t0 || 1), py = (value) => y0 + ((y1 - y0) * (value - low)) / (high - low);
@@ -606,13 +645,29 @@ const fovflow = (() => {
       const stretch = ((y1 - y0) * others.span) / (high - low) / 1000;
       const dots = [];
       for (let row = from; row < to; row++) if (Number.isFinite(values[row]) && !good(row)) dots.push(svg("circle", { cx: px(data.time[data.frame[row]]).toFixed(1), cy: py(values[row]).toFixed(1), r: 2.6, class: "bad" }));
+      const at = (t) => { // the curve, between the places that are told
+        const place = clamp(((t / perHour - fit.hours[0]) / (fit.hours[fit.hours.length - 1] - fit.hours[0] || 1)) * (fit.hours.length - 1), 0, fit.hours.length - 1), k = Math.min(Math.floor(place), fit.hours.length - 2);
+        return fit.curve[k] + (fit.curve[k + 1] - fit.curve[k]) * (place - k);
+      };
+      const left = [];
+      if (curve.length) {
+        for (let row = from; row < to; row++) if (Number.isFinite(values[row]) && good(row)) left.push([data.time[data.frame[row]], values[row] - at(data.time[data.frame[row]])]);
+      }
+      const most = Math.max(...left.map(([, value]) => Math.abs(value)), 1e-30), ry = (value) => y0 + 36 - (16 * value) / most;
+      const overlaid = !curve.length ? [] : [
+        svg("path", { d: fit.curve.map((value, k) => (Number.isFinite(value) ? `${k && Number.isFinite(fit.curve[k - 1]) ? "L" : "M"}${px(fit.hours[k] * perHour).toFixed(1)} ${py(value).toFixed(1)}` : "")).join(""), class: "curve" }),
+        svg("line", { x1: x0, x2: x1, y1: ry(0), y2: ry(0), class: "rule" }),
+        svg("text", { x: x0 - 6, y: ry(0) + 4, "text-anchor": "end" }, document.createTextNode(`±${short(most)}`)),
+        svg("path", { d: left.map(([t, value]) => `M${px(t).toFixed(1)} ${ry(0).toFixed(1)}V${ry(value).toFixed(1)}`).join(""), class: "left" }),
+      ];
       const clip = `clip-${column.replace(/\W/g, "-")}`;
       const made = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img" },
         svg("title", {}, document.createTextNode(`${title}, cell ${data.id[i]}: ${short(low)} to ${short(high)}`)),
         svg("clipPath", { id: clip }, svg("rect", { x: x0, y: y1 - 4, width: x1 - x0 + 4, height: y0 - y1 + 8 })),
         [low, (low + high) / 2, high].map((value) => [svg("line", { x1: x0, x2: x1, y1: py(value), y2: py(value), class: "rule" }), svg("text", { x: x0 - 6, y: py(value) + 4, "text-anchor": "end" }, document.createTextNode(short(value)))]).flat(),
         [t0, t1].map((t, k) => svg("text", { x: px(t), y: height - 6, "text-anchor": k ? "end" : "start" }, document.createTextNode(k ? `${short(t)} ${data.unit}` : short(t)))),
-        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.d, class: "others", transform: `matrix(1 0 0 ${stretch} 0 ${py(others.least)})` }), svg("path", { d: path(from, to, () => true), class: "own" }), dots),
+        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.d, class: "others", transform: `matrix(1 0 0 ${stretch} 0 ${py(others.least)})` }), svg("path", { d: path(from, to, () => true), class: fit ? "own under" : "own" }), overlaid[0], dots),
+        overlaid.slice(1),
         svg("line", { class: "now", y1, y2: y0, "data-axis": `${x0} ${x1} ${t0} ${t1}` }));
       made.addEventListener("click", (event) => {
         const box = made.getBoundingClientRect(), t = t0 + (((event.clientX - box.left) / box.width * width - x0) / (x1 - x0)) * (t1 - t0);
@@ -842,16 +897,34 @@ const fovflow = (() => {
     return { element: h("div", { class: "listed" }, scroll), show: (some) => { rows = some; fill(); } };
   }
   const ofAll = () => [...(index.datasets.length > 1 ? [["dataset", (row) => files.get(row.key).dataset]] : []), ["FOV", (row) => files.get(row.key).index]];
-  async function cells(body) {
-    const columns = [...new Set(index.datasets.flatMap((dataset) => dataset.shown))], keyOf = (column) => [...files.entries()].find(([, each]) => each.of.shown.includes(column))[0];
-    const numbers = { frames: (row) => row.n, "good frames": (row) => row.good, "first frame": (row) => row.first, "weakest link": (row) => row.confidence, x: (row) => row.x, y: (row) => row.y, ...Object.fromEntries(columns.map((column) => [columnWords(keyOf(column), column), (row) => row[column]])) };
-    const option = (names) => names.map((name) => h("option", {}, name));
+  const option = (names) => names.map((name) => h("option", {}, name));
+  const columnsOfAll = () => [...new Set(index.datasets.flatMap((dataset) => dataset.shown))];
+  const keyOf = (column) => [...files.entries()].find(([, each]) => each.of.shown.includes(column))[0];
+  async function numbersOfCells() { // what lists and plots can show of a cell, by its words
+    const columns = columnsOfAll(), fits = new Map();
+    for (const dataset of index.datasets) fits.set(dataset.name, await fitsOf(dataset.name));
+    const named = [...new Set(index.fits.flatMap((told) => told.parameters.map(([name, unit]) => JSON.stringify([told.model, told.column, name, unit]))))].map((text) => JSON.parse(text));
+    const fitOf = ([model, column, name]) => (row) => {
+      const { dataset, index: fov } = files.get(row.key), fit = fits.get(dataset)(fov, row.id).find((each) => each.model === model && each.column === column);
+      return fit?.success ? fit.parameters.find((each) => each.name === name)?.value ?? NaN : NaN;
+    };
+    return {
+      frames: (row) => row.n, "good frames": (row) => row.good, "first frame": (row) => row.first, "weakest link": (row) => row.confidence, x: (row) => row.x, y: (row) => row.y,
+      ...Object.fromEntries(columns.map((column) => [columnWords(keyOf(column), column), (row) => row[column]])),
+      ...Object.fromEntries(named.map((each) => [`${each[2]}${each[3] && ` (${each[3]})`}, ${each[0]} of ${index.datasets[0].columns[each[1]] ?? each[1]}`, fitOf(each)])),
+    };
+  }
+  const samplesOf = (row) => { const { dataset, index: fov } = files.get(row.key); return index.samples.filter((each) => each.dataset === dataset && each.fovs.includes(fov)); };
+  async function cells(body, [wanted]) {
+    const columns = columnsOfAll(), numbers = await numbersOfCells();
+    const ofSample = h("select", { onchange: update }, option(["any sample", ...index.samples.map((each) => each.sample)]));
+    if (index.samples.some((each) => each.sample === wanted)) ofSample.value = wanted;
     const which = h("select", { onchange: update }, option(["all cells", "with good frames", "without a good frame", "judged", "not judged"]));
     const flagged = h("select", { onchange: update }, option(["any flag"])), flags = new Set();
     const least = h("input", { type: "number", min: 0, value: 0, oninput: update, "aria-label": "Least number of frames" });
     const names = Object.keys(numbers), across = h("select", { onchange: update }, option(names)), along = h("select", { onchange: update }, option(names));
     across.value = names[Math.min(names.length - 1, 6)];
-    along.value = names[names.length - 1];
+    along.value = names[Math.min(5 + columns.length, names.length - 1)];
     let rows = [], due = 1;
     let lasso = [];
     const canvas = h("canvas", { class: "scatter", role: "img", "aria-label": "Scatter plot of the cells; the table beside it lists them", width: 900, height: 640 });
@@ -860,7 +933,7 @@ const fovflow = (() => {
     let shownRows = [], spots = [];
     function update() {
       const test = { "with good frames": (row) => row.good > 0, "without a good frame": (row) => !row.good, "judged": (row) => row.judged, "not judged": (row) => !row.judged }[which.value] ?? (() => true);
-      shownRows = rows.filter((row) => test(row) && row.n >= Number(least.value) && (flagged.value === "any flag" || row.flags.some(([flag]) => flag === flagged.value)));
+      shownRows = rows.filter((row) => test(row) && row.n >= Number(least.value) && (ofSample.value === "any sample" || samplesOf(row).some((each) => each.sample === ofSample.value)) && (flagged.value === "any flag" || row.flags.some(([flag]) => flag === flagged.value)));
       lasso = [];
       paint();
     }
@@ -925,7 +998,7 @@ const fovflow = (() => {
       paint();
     });
     body.replaceChildren(
-      h("div", { class: "tools" }, h("label", {}, "show ", which), h("label", {}, "flag ", flagged), h("label", {}, "at least ", least, " frames"), h("label", {}, "across ", across), h("label", {}, "up ", along)),
+      h("div", { class: "tools" }, index.samples.length ? h("label", {}, "sample ", ofSample) : null, h("label", {}, "show ", which), h("label", {}, "flag ", flagged), h("label", {}, "at least ", least, " frames"), h("label", {}, "across ", across), h("label", {}, "up ", along)),
       loading,
       h("div", { class: "pair even" }, h("div", {}, canvas, words), listed.element));
     await everything((part, found) => { // shown from the first field on, and again whenever twice as many are there
@@ -940,6 +1013,84 @@ const fovflow = (() => {
     });
     if (!rows.length) throw new Error("There are no cells.");
     loading.remove();
+  }
+
+  // ---- conditions: their replicates, and the cells of these
+
+  async function conditions(body) {
+    const numbers = await numbersOfCells(), names = Object.keys(numbers), key = (each) => each.condition || each.sample;
+    const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading cells" });
+    body.append(h("p", { class: "hint" }, "Loading the cells of all fields …"), bar);
+    const rows = (await everything((part) => { bar.value = part; })).filter((row) => row.good);
+    if (!body.isConnected) return;
+    const members = new Map(index.samples.map((each) => [each, []]));
+    for (const row of rows) for (const each of samplesOf(row)) members.get(each).push(row);
+    const known = [...new Set(index.samples.map(key))], asNumber = known.every((name) => name !== "" && Number.isFinite(Number(name)));
+    const order = asNumber ? known.sort((a, b) => a - b) : known, replicates = [...new Set(index.samples.map((each) => each.replicate || each.sample))];
+    const which = h("select", { onchange: paint }, option(names));
+    which.value = names[Math.min(5 + columnsOfAll().length, names.length - 1)];
+    const canvas = h("canvas", { class: "scatter", role: "img", "aria-label": "Cells by condition; the list below has the same numbers", width: body.clientWidth < 600 ? 650 : 1300, height: 620 }), tip = h("p", { class: "hint" }, "Small: a cell. Large: the median of a replicate. Point at one to read it, click a cell to open it."), below = h("div");
+    let spots = [];
+    function paint() {
+      const of = numbers[which.value], context = canvas.getContext("2d"), { width, height } = canvas, style = getComputedStyle(document.documentElement);
+      const all = [...members.values()].flat().map(of).filter(Number.isFinite).sort((a, b) => a - b);
+      const low = all[Math.floor(all.length * 0.005)] ?? 0, top = all[Math.ceil(all.length * 0.995) - 1] ?? 1, high = top > low ? top : low + 1;
+      const py = (value) => height - 60 - ((height - 90) * (value - low)) / (high - low), wide = (width - 140) / order.length;
+      context.clearRect(0, 0, width, height);
+      context.font = "22px system-ui, sans-serif";
+      context.fillStyle = style.getPropertyValue("--soft");
+      context.strokeStyle = style.getPropertyValue("--rule");
+      context.strokeRect(120, 15, width - 130, height - 70);
+      context.textAlign = "right";
+      [low, (low + high) / 2, high].forEach((value) => context.fillText(short(value), 112, py(value) + 8));
+      context.textAlign = "center";
+      order.forEach((name, k) => context.fillText(name, 120 + wide * (k + 0.5), height - 24, wide));
+      spots = [];
+      const large = [];
+      for (const [sample, cells] of members) {
+        const k = order.indexOf(key(sample)), r = replicates.indexOf(sample.replicate || sample.sample), values = cells.map(of), some = Math.max(1, Math.ceil(cells.length / 1500));
+        context.fillStyle = TONES[r % TONES.length];
+        context.globalAlpha = 0.65;
+        cells.forEach((row, j) => {
+          if (!Number.isFinite(values[j]) || j % some) return;
+          const x = 120 + wide * (k + 0.5 + 0.7 * (((row.id * 0.618 + r * 0.37) % 1) - 0.5)), y = clamp(py(values[j]), 15, height - 55);
+          spots.push({ x, y, row, words: `${sample.sample}, FOV ${files.get(row.key).index}, cell ${row.id}: ${short(values[j])}` });
+          context.beginPath();
+          context.arc(x, y, all.length > 3000 ? 2.4 : 4, 0, 7);
+          context.fill();
+        });
+        const middle = median(values);
+        if (Number.isFinite(middle)) large.push({ x: 120 + wide * (k + 0.5 + 0.5 * ((r + 0.5) / replicates.length - 0.5)), y: py(middle), r, words: `${sample.sample}: median ${short(middle)} of ${plural(values.filter(Number.isFinite).length, "cell")}` });
+      }
+      context.globalAlpha = 1;
+      for (const each of large) {
+        context.beginPath();
+        context.arc(each.x, each.y, 12, 0, 7);
+        context.fillStyle = TONES[each.r % TONES.length];
+        context.fill();
+        context.lineWidth = 3;
+        context.strokeStyle = style.getPropertyValue("--ink");
+        context.stroke();
+      }
+      spots = [...large, ...spots];
+      below.replaceChildren(...order.map((name) => {
+        const those = [...members].filter(([sample]) => key(sample) === name), middles = those.map(([, cells]) => median(cells.map(of)));
+        return h("details", { open: order.length < 5 },
+          h("summary", {}, h("b", {}, name), `: ${plural(those.length, "replicate")}, ${plural(those.reduce((sum, [, cells]) => sum + cells.length, 0), "good cell")}; median of the replicates ${short(median(middles))}`),
+          h("ul", {}, those.map(([sample, cells], k) => h("li", {},
+            h("a", { href: `#cells/${encodeURIComponent(sample.sample)}` }, sample.sample), `${sample.replicate && `, replicate ${sample.replicate}`}: median ${short(middles[k])}, ${plural(cells.length, "cell")}. FOVs `,
+            sample.fovs.map((fov, j) => [j ? ", " : "", files.get(`${sample.dataset}/${fov}`)?.numbers ? h("a", { href: `#fov/${encodeURIComponent(sample.dataset)}/${fov}` }, String(fov)) : String(fov)])))));
+      }));
+    }
+    const near = (event) => {
+      const box = canvas.getBoundingClientRect(), x = ((event.clientX - box.left) / box.width) * canvas.width, y = ((event.clientY - box.top) / box.height) * canvas.height;
+      return spots.find((each) => Math.hypot(each.x - x, each.y - y) < (each.row ? 7 : 13));
+    };
+    canvas.addEventListener("pointermove", (event) => { const found = near(event); if (found) tip.textContent = `${found.words}.`; });
+    canvas.addEventListener("click", (event) => { const found = near(event); if (found?.row) location.hash = address(found.row); });
+    body.replaceChildren(
+      h("h2", {}, "Conditions"), h("div", { class: "tools" }, h("label", {}, "number ", which), replicates.slice(0, 12).map((name, r) => h("span", { class: "key" }, h("i", { style: `background:${TONES[r % TONES.length]}` }), name))), canvas, tip, below);
+    paint();
   }
 
   // ---- review: doubt times influence
