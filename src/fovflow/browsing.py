@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.labels import find_runs, padded_size
+from fovflow.labels import contours
 from fovflow.stacks import StackReader
 from fovflow.units import spread
 
@@ -281,21 +281,9 @@ def _outlines(labels: NDArray[Any]) -> str:
 
 def _polygons(labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int32]]]:
     """Yield id and corners, (n, 2) x and y, of each piece of each cell of a picture."""
-    at, length, value = find_runs(labels, np.empty(padded_size(labels), bool))
-    ids, of = np.unique(value, return_inverse=True)
-    y, x = np.divmod(at, labels.shape[1])
-    low = np.full((2, len(ids)), max(labels.shape))
-    high = np.zeros_like(low)
-    for axis, (start, stop) in enumerate(((y, y + 1), (x, x + length))):
-        np.minimum.at(low[axis], of, start)
-        np.maximum.at(high[axis], of, stop)
-    for label, (y0, x0), (y1, x1) in zip(ids.tolist(), low.T, high.T, strict=True):
-        mask = (labels[y0:y1, x0:x1] == label).astype(np.uint8)
-        found, _ = cv2.findContours(
-            mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(int(x0), int(y0))
-        )
-        for contour in found:
-            corners = cv2.approxPolyDP(contour, _TOLERANCE_PX, True).reshape(-1, 2)
+    for label, outlines in contours(labels):
+        for outline in outlines:
+            corners = cv2.approxPolyDP(outline, _TOLERANCE_PX, True).reshape(-1, 2)
             yield label, _short_steps(np.asarray(corners, np.int32))
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError
+from fovflow.labels import boxes, contours
 from fovflow.results import FovResult, read_traces
 from fovflow.units import SECONDS_PER, first_middle_last
 
@@ -76,24 +77,9 @@ def draw_overlay(
         (Y, X, 3) uint8, blue, green, red as OpenCV has them.
     """
     canvas: NDArray[np.uint8] = cv2.cvtColor(stretch(image, limits=limits), cv2.COLOR_GRAY2BGR)
-    for label, (rows, columns) in _boxes(labels):
-        mask = (labels[rows, columns] == label).astype(np.uint8)
-        corner = (columns.start, rows.start)
-        contours, _ = cv2.findContours(
-            mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=corner
-        )
-        cv2.drawContours(canvas, contours, -1, colour_of(label), thickness)
+    for label, outlines in contours(labels):
+        cv2.drawContours(canvas, outlines, -1, colour_of(label), thickness)
     return canvas
-
-
-def _boxes(labels: NDArray[Any]) -> Iterator[tuple[int, tuple[slice, slice]]]:
-    """Yield each label of a (Y, X) frame with the slices of its bounding box."""
-    from scipy.ndimage import find_objects
-
-    ids, numbered = np.unique(labels, return_inverse=True)
-    for label, box in zip(ids, find_objects(numbered.reshape(labels.shape) + 1), strict=True):
-        if label:
-            yield int(label), box
 
 
 @dataclass(frozen=True)
@@ -190,7 +176,7 @@ class Overlays:
         )
         picture = Image.fromarray(cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB))
         pen, size = ImageDraw.Draw(picture), max(9, min(width, height) // 42)
-        for label, (above, aside) in _boxes(outlined):
+        for label, (above, aside) in boxes(outlined):
             colour = _REJECTED if (t, label) in self._rejected else "white"
             half = 0.35 * size * len(str(label)), 0.6 * size
             x, y = (aside.start + aside.stop) / 2, (above.start + above.stop) / 2
