@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from fovflow.adapter.engine import workflow_folder
 from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
 from fovflow.atomic import remove_leftovers, write_text
 from fovflow.errors import complain
+from fovflow.layout import inspected
 from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
 from fovflow.results import findings_of, results_paths, results_text
@@ -219,12 +220,17 @@ def describe_outcome(pipeline: Pipeline) -> str:
     """Return a plain summary: FOVs that are complete, those that are not and why, and where."""
     lines = [""]
     for name, plan in pipeline.datasets.items():
-        statuses = pipeline.statuses(name)
-        complete = sum(status["status"] == "complete" for status in statuses.values())
+        folder = pipeline.look(name)
+        statuses = pipeline.statuses(name, folder)
+        complete = [fov for fov, status in statuses.items() if status["status"] == "complete"]
         if statuses:
-            more = len(pipeline.listed(name, pipeline.look(name))) - len(statuses)
+            more = len(pipeline.listed(name, folder)) - len(statuses)
             rest = f"; {more} that were not asked for are complete, too" if more else ""
-            lines.append(f"{name}: {complete} of {len(statuses)} FOVs complete{rest}")
+            traces = [pipeline.layout.file("traces", name, fov) for fov in complete]
+            judged = any(Path(inspected(file)).exists() for file in traces)  # they count otherwise
+            found = [pipeline.found("extract", name, fov, folder) for fov in complete]
+            told = "" if judged else _cells(found)
+            lines.append(f"{name}: {len(complete)} of {len(statuses)} FOVs complete{rest}{told}")
         groups: dict[str, list[int]] = {}
         for fov, status in statuses.items():
             if status["status"] != "complete":
@@ -237,7 +243,7 @@ def describe_outcome(pipeline: Pipeline) -> str:
         ]
         lines += [
             f"  {format_fovs([fov])}: a correction is not followed: {reason}"
-            for fov, reasons in pipeline.unmet_corrections(name).items()
+            for fov, reasons in pipeline.unmet_corrections(name, folder).items()
             for reason in reasons
         ]
         if stale:
@@ -252,6 +258,15 @@ def describe_outcome(pipeline: Pipeline) -> str:
         lines.append(f"{len(pipeline.analysis.measures)} samples: {pipeline.layout.analysis('')}")
         lines += [f"  comparisons: {name}" for name in pipeline.analysis.answer()[1:2]]
     return "\n".join(lines)
+
+
+def _cells(found: Iterable[Mapping[str, Any]]) -> str:
+    """Return how many cells were found and how many are good, where all jobs' records tell it."""
+    told = [(each.get("cells"), each.get("good_cells")) for each in found]
+    if not told or any(not isinstance(number, int) for pair in told for number in pair):
+        return ""
+    cells, good = (sum(number for number in each if number) for each in zip(*told, strict=True))
+    return f"; {cells} cells, {good} of them good"
 
 
 def _in_words(status: dict[str, Any]) -> str:

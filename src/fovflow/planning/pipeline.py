@@ -14,7 +14,7 @@ from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
 from fovflow.config.usersteps import StepConfig
 from fovflow.copying import OF_TIMES
-from fovflow.corrections import of_step, read_corrections, unmet
+from fovflow.corrections import in_lines, of_step, read_corrections
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.layout import LOGS, Layout, fov_name, inspected
 from fovflow.planning.analysis import AnalysisPlan
@@ -40,7 +40,6 @@ from fovflow.states import (
     to_run,
     write_wanted,
 )
-from fovflow.tables import read_csv
 from fovflow.units import format_fovs
 from fovflow.userfiles import broken_link
 from fovflow.usersteps import FROM
@@ -96,7 +95,6 @@ class Pipeline:
         self._sha256: dict[str, str | None] = {}
         self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
         self._wanted: dict[tuple[str, str], Wanted] = {}
-        self._unmet: dict[tuple[str, int], tuple[list[tuple[int, int]], list[str]]] = {}
         path = self.config.corrections
         self.corrections = {} if path is None else read_corrections(path)
         self._records: dict[str, dict[str, Any]] = {}
@@ -443,30 +441,25 @@ class Pipeline:
         found = {fov: find_verdicts(self.layout.file("traces", dataset, fov))[1] for fov in fovs}
         return {fov: reason for fov, reason in found.items() if reason}
 
-    def unmet_corrections(self, dataset: str) -> dict[int, list[str]]:
-        """Return by FOV which of people's corrections its tables do not follow."""
-        found = {}
+    def unmet_corrections(self, dataset: str, folder: Folder | None = None) -> dict[int, list[str]]:
+        """Return by FOV which of people's corrections its jobs could not follow, in words."""
+        folder, found = folder or self.look(dataset), {}
         for fov in self.datasets[dataset].fovs:
-            names = (self.layout.file(kind, dataset, fov) for kind in ("traces", "tracks"))
-            traces, tracks = map(Path, names)
-            said = self.corrections.get((dataset, fov), [])
-            if said and traces.is_file() and tracks.is_file():
-                states = [
-                    (file.st_mtime_ns, file.st_size) for file in (traces.stat(), tracks.stat())
-                ]
-                before = self._unmet.get((dataset, fov))
-                if before is None or before[0] != states:  # tables are read once
-                    before = (
-                        states,
-                        unmet(
-                            read_csv(traces, columns=lambda name: name.startswith(_PLACES)),
-                            read_csv(tracks, columns=_LINEAGE.__contains__),
-                            said,
-                        ),
-                    )
-                    self._unmet[dataset, fov] = before
-                found[fov] = before[1]
-        return {fov: told for fov, told in found.items() if told}
+            told = []
+            for step in ("track", "extract"):
+                said = of_step(step, self.corrections.get((dataset, fov), []))
+                made = self.found(step, dataset, fov, folder) if said else {}
+                told += [in_lines(str(each), said) for each in made.get(UNMET, ())]
+            if told:
+                found[fov] = told
+        return found
+
+    def found(self, step: str, dataset: str, fov: int, folder: Folder) -> Mapping[str, Any]:
+        """Return what the job of a step without a channel found, if it was made as is wanted."""
+        record = self.layout.record(step, dataset, fov_name(fov))[len(folder.path) + 1 :]
+        as_wanted = folder.made_with(record) == self._wanted_of(step, dataset, fov_name(fov))
+        known = folder.record(record) if as_wanted else None
+        return known.found if known else {}
 
     def stray_corrections(self) -> str:
         """Return which corrections are of no FOV that is processed; empty where all are."""
@@ -508,8 +501,7 @@ class Pipeline:
         return "\n".join(lines)
 
 
-_PLACES = ("position_", "bbox_", "cell", "frame", "good", "flags")
-_LINEAGE = frozenset({"cell", "frame", "parent"})
+UNMET = "corrections_not_followed"
 
 
 def _stage_of(step: StepConfig) -> Stage:
