@@ -84,7 +84,7 @@ class PictureBudget:
     def choose(self, fovs: Mapping[int, FovResult]) -> tuple[set[int], str]:
         """Return the FOVs of a dataset to show, spread evenly, and a note on what is left out."""
         complete = [fov for fov in fovs.values() if fov.status == "complete"]
-        able = [fov.index for fov in complete if _stacks(fov)]
+        able = [fov.index for fov in complete if stacks_of(fov)]
         if complete and not able:
             return set(), (
                 "No pictures: the stacks were not kept after the run. To see the outlines of the "
@@ -111,7 +111,7 @@ class PictureBudget:
         traces, where they can be read. `notes`: why there are no pictures, or no more, is added.
         """
         named = table if "seg_labeled" in fov.stacks else None
-        image, label = _stacks(fov)
+        image, label = stacks_of(fov)
         made: list[Picture] = []
         try:
             with StackReader(image) as images, StackReader(label) as labels:
@@ -130,7 +130,7 @@ class PictureBudget:
         return made
 
 
-def _stacks(fov: FovResult) -> list[Path]:
+def stacks_of(fov: FovResult) -> list[Path]:
     """Return the stack to draw on and that of the cells; empty where either is not there."""
     pairs = (("pc", "fl"), ("seg_labeled", "seg"))
     found = [

@@ -81,12 +81,11 @@ def _told(table: Table, fits: pd.DataFrame, span: tuple[float, float]) -> dict[s
     first = np.arange(len(fits)) * POINTS
     low, high, steps = levels(curves.ravel(), first, np.full(len(fits), POINTS))
     numbers = [fits[f"{name}{end}"] for name in names for end in ("", "_low", "_high")]
-    parts = [
-        fits["fov"].astype("<u2"), fits["cell"].astype("<u4"), success.astype("u1"),
-        code.astype("<u2"), *(each.astype("<f4") for each in [fits["r_squared"], *numbers]),
-        low.astype("<f4"), high.astype("<f4"),
+    parts: list[tuple[Any, str]] = [
+        (fits["fov"], "<u2"), (fits["cell"], "<u4"), (success, "u1"), (code, "<u2"),
+        *((each, "<f4") for each in [fits["r_squared"], *numbers, low, high]),
     ]  # fmt: skip
-    data = b"".join(np.asarray(part).tobytes() for part in parts)
+    data = b"".join(np.asarray(values).astype(kind).tobytes() for values, kind in parts)
     data += packed(np.diff(steps, prepend=0), first, steps)
     units = units_of(table.model)
     feature = table.measure.rpartition("_ch_")[0]
