@@ -256,6 +256,11 @@ class Results:
     skipped: tuple[str, ...] = ()
     """What another program's results file lists and cannot be read, a sentence each."""
 
+    def _repr_html_(self) -> str:
+        from fovflow.notebook import results_card
+
+        return results_card(self)
+
     def traces(self) -> Any:
         """Return the traces of all FOVs that have any, as one pandas.DataFrame."""
         import pandas as pd

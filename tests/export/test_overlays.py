@@ -8,8 +8,9 @@ import pytest
 
 from export.made_results import FRAMES, SIZE, labels_of, write
 from fovflow.cli import main
+from fovflow.drawing import colour_of, draw_overlay, stretch
 from fovflow.layout import made_by_hand
-from fovflow.overlay import Overlays, colour_of, draw_overlay, stretch
+from fovflow.overlay import Overlays
 from fovflow.results import load_results
 
 

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.drawing import colour_of, draw_overlay
 from fovflow.errors import FovflowError
-from fovflow.overlay import colour_of, draw_overlay
 from fovflow.results import FovResult
 from fovflow.stacks import StackReader
 from fovflow.units import first_middle_last, format_ranges, spread

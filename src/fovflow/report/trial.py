@@ -18,8 +18,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 import fovflow
+from fovflow.drawing import stretch
 from fovflow.labels import boxes
-from fovflow.overlay import stretch
 from fovflow.report.page import templates
 
 if TYPE_CHECKING:
