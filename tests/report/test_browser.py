@@ -13,6 +13,7 @@ import pytest
 from chromium import Seen, chromium
 
 from fovflow.corrections import read_corrections, with_verdicts
+from fovflow.report import write_report
 from fovflow.tables import read_csv, write_csv
 
 pytestmark = pytest.mark.slow
@@ -379,6 +380,34 @@ def test_conditions_lead_to_replicates_and_to_cells(seen, folder):
     seen.go("conditions", "#view details")
     seen.page.locator("#view details").nth(1).get_by_role("link", name="1", exact=True).click()
     seen.page.wait_for_selector("text=plate · FOV 1")
+
+
+def test_a_single_file_holds_the_cells_and_asks_for_no_other(
+    browser, make_folder, tmp_path, monkeypatch
+):
+    folder = make_folder("</script><b>")
+    folder.add("plate é+1", fovs=3, cells=4, frames=6, size=64)
+    folder.let_browse("plate é+1")
+    page = tmp_path / "mailed" / "one.html"
+    page.parent.mkdir()
+    write_report(page, folder.path, single=True)
+    seen = Seen(browser, page)
+    seen.go("fov/plate é+1/2/2", "h3:has-text('Cell 2')")
+    seen.page.wait_for_selector(".thumbs button >> nth=2")
+    assert seen.page.locator("svg.chart .own").count() == 2
+    seen.go("cells", "canvas.scatter")
+    seen.page.wait_for_selector("p:has-text('Loading')", state="detached")
+    assert seen.page.locator("#browser tbody tr").count() == 12
+    assert seen.wrong == []
+    size = Path(folder.layout.file("browse_pictures", "plate é+1", 0)).stat().st_size
+    monkeypatch.setattr("fovflow.report.gather.MOST_EMBEDDED", 3 * size)
+    write_report(page, folder.path, single=True)
+    assert "lacks the pictures of 1 of 3 FOVs" in page.read_text("utf-8")
+    seen.page.reload()
+    seen.go("fov/plate é+1/1/2", "h3:has-text('Cell 2')")
+    assert "has no pictures of this FOV" in seen.page.inner_text(".trouble")
+    assert seen.wrong == []
+    seen.context.close()
 
 
 def test_names_of_all_kinds_are_text(browser, make_folder):

@@ -230,8 +230,13 @@ def _how_it_ended(state: RunState) -> list[str]:
     ),
     CONFIGFILE,
     argument("--out", help="file to write (default: OUTDIR/report.html)"),
+    flag(
+        "--single",
+        help="one file to hand on, with the cells to look at, of 20 MB at most "
+        "(default: report_single.html in this folder)",
+    ),
 )
-def report(outdir: str | None, configfile: str, out: str | None) -> int:
+def report(outdir: str | None, configfile: str, out: str | None, single: bool) -> int:
     """Write the page and print where it is."""
     from fovflow.config import load_config
     from fovflow.report import write_report
@@ -239,12 +244,12 @@ def report(outdir: str | None, configfile: str, out: str | None) -> int:
     if not outdir and Path(configfile).exists():
         outdir = load_config(configfile).outdir
     folder = Path(outdir or "results")
-    page = Path(out or folder / REPORT_NAME)
+    page = Path(out or ("report_single.html" if single else folder / REPORT_NAME))
     if (folder / RESULTS_NAME).is_file():
         place = folder.resolve()
-        write_report(page, place.parent, [place.name])
+        write_report(page, place.parent, [place.name], single=single)
     else:
-        write_report(page, folder)
+        write_report(page, folder, single=single)
     print(page)
     return 0
 

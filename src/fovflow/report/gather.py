@@ -57,6 +57,8 @@ class FovSummary:
     """Name of its position, such as that of a well."""
     files: dict[str, str] = field(default_factory=dict)
     """Addresses, relative to the page, of what the page loads of it: ``numbers``, ``pictures``."""
+    embedded: dict[str, str] = field(default_factory=dict)
+    """What stands in the page instead, as JSON."""
     step: str = ""
     error: str = ""
     at_frame: int | None = None
@@ -116,6 +118,8 @@ class DatasetSummary:
     fovs: list[FovSummary] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     plots: list[TracePlot] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """What a single page lacks, a sentence each."""
     picture_note: str = ""
     """Why there are no pictures, or not of all FOVs."""
     certificate: list[str] = field(default_factory=list)
@@ -140,6 +144,8 @@ class Answer:
 
 
 _MOST_PICTURES = 8
+MOST_EMBEDDED = 18_000_000
+"""Bytes of what a single page holds of cells to look at."""
 
 
 def answer_in(outdir: Path) -> Answer:
@@ -229,6 +235,38 @@ def _to_look_at(layout: Layout, dataset: DatasetSummary, folder: Path) -> None:
                 kind: quote(os.path.relpath(path, folder).replace(os.sep, "/"))
                 for kind, path in paths.items()
             }
+
+
+def embed(layout: Layout, datasets: Sequence[DatasetSummary]) -> None:
+    """Take what the page would load of FOVs into it, up to a size: numbers first, then pictures.
+
+    Where not all can have pictures, those that do are spread evenly.
+    """
+    left = MOST_EMBEDDED
+    for kind, share in (("numbers", 0.6), ("pictures", 1.0)):
+        least = (1 - share) * MOST_EMBEDDED
+        for dataset in datasets:
+            able = [fov for fov in dataset.fovs if kind in fov.files]
+            order = sorted(range(len(able)), key=_order)
+            for fov in (able[place] for place in order):
+                path = Path(layout.file(f"browse_{kind}", dataset.name, fov.index))
+                del fov.files[kind]
+                size, wanted = path.stat().st_size, kind == "numbers" or "numbers" in fov.embedded
+                if wanted and size <= left - least:
+                    text = path.read_text("utf-8").strip()
+                    text = text.removeprefix(f"fovflow.{kind}(").removesuffix(");")
+                    fov.embedded[kind] = f"[{text}]"
+                    left -= size
+            if lacking := sum(kind not in fov.embedded for fov in able):
+                dataset.left_out.append(
+                    f"{dataset.name}: this single file lacks the {kind} of {lacking} of "
+                    f"{len(able)} FOVs: the report beside the results has them"
+                )
+
+
+def _order(place: int) -> float:
+    """Return where a place comes if places are taken evenly: halves, quarters, eighths, …."""
+    return int(f"{place:b}"[::-1], 2) / (1 << place.bit_length())
 
 
 def column_words(column: str, channels: Mapping[Any, Any]) -> str:

@@ -43,7 +43,7 @@ def page(datasets: Sequence[DatasetSummary], answer: Answer | None = None) -> st
     problems = sum(bool(dataset.problems) for dataset in datasets)
     template = templates().get_template("page.html.j2")
     browser, policy = "", _POLICY
-    if any(fov.files for fov in fovs):
+    if any(fov.files or fov.embedded for fov in fovs):
         browser = _text(_BROWSER)
         digest = b64encode(sha256(browser.encode()).digest()).decode()
         # The script of the page, and files beside it; nothing from elsewhere.
@@ -77,7 +77,11 @@ def templates() -> jinja2.Environment:
         plural, rows_shown, rule_words, status_words, ticks, trace_chart,
     )  # fmt: skip
     made.globals |= {function.__name__: function for function in functions}
-    made.globals |= {"LINES": LINES, "STEPS": {name: stage.words for name, stage in STAGES.items()}}
+    made.globals |= {
+        "plain": Markup,
+        "LINES": LINES,
+        "STEPS": {name: stage.words for name, stage in STAGES.items()},
+    }
     return made
 
 
@@ -123,6 +127,7 @@ def _index_of(fov: FovSummary) -> dict[str, Any]:
         "flagged": sum(fov.frame_flags.values()) if fov.series else None,
         "objects": [value if math.isfinite(value) else None for value in objects],
         **fov.files,
+        **dict.fromkeys(fov.embedded, "#"),
     }
 
 

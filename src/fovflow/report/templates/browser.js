@@ -66,7 +66,9 @@ const fovflow = (() => {
   function load(kind, key) {
     const name = `${kind} ${key}`;
     if (loaded.has(name)) return loaded.get(name);
-    const promise = new Promise((resolve, reject) => {
+    const inside = document.getElementById(name); // in a page that is one file
+    const promise = (inside ? Promise.resolve(JSON.parse(inside.textContent)[2]) : new Promise((resolve, reject) => {
+      if (!files.get(key)[kind]) { reject(new Error(`This single file has no ${kind} of this FOV: the report beside the results has them.`)); return; }
       waiting.set(name, resolve);
       const script = h("script", { src: files.get(key)[kind] });
       script.onerror = () => {
@@ -75,7 +77,7 @@ const fovflow = (() => {
       };
       script.onload = () => script.remove();
       document.head.append(script);
-    }).then(kind === "numbers" ? unpack : (told) => ({ ...told, decoded: new Map(), shapes: new Map() }));
+    })).then(kind === "numbers" ? unpack : (told) => ({ ...told, decoded: new Map(), shapes: new Map() }));
     loaded.set(name, promise);
     if (kind === "pictures") { // those of a few FOVs stay in memory
       const held = [...loaded.keys()].filter((each) => each.startsWith("pictures"));
