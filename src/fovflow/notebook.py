@@ -53,7 +53,7 @@ def results_card(results: Any) -> str:
     shown = sorted(fovs, key=lambda fov: (fov.status == "complete", fov.index))[:MOST_ROWS]
     rows = [
         (
-            fov.index,
+            f"{fov.index} {fov.position}".strip(),
             fov.status,
             *counts.get(fov.index, ("–", "–")),
             f"{fov.step} {fov.error}".strip(),

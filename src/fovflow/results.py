@@ -68,6 +68,11 @@ class FovResult:
         """The FOV in words: ``plate1/fov_003``."""
         return f"{self.dataset}/fov_{fov_name(self.index)}"
 
+    @property
+    def position(self) -> str:
+        """Name of its position, such as that of a well; empty where there is none."""
+        return str((self.metadata.get("positions") or {}).get(str(self.index), ""))
+
     def stack(self, kind: str, channel: int | None = None) -> Any:
         """Open a stack as a read-only memory map of shape (T, Y, X).
 
@@ -478,6 +483,8 @@ _FORM: dict[str, tuple[type, ...]] = {
     "problems": (list,),
     "corrections_not_followed": (dict,),
     "corrections_not_followed.*": (list,),
+    "positions": (dict,),
+    "positions.*": (str,),
     "not_selected": (list,),
     "not_selected.*": (int,),
     "findings": (list,),

@@ -67,6 +67,7 @@ class Folder:
         flags: dict[int, str] | None = None,
         problems: tuple[str, ...] = (),
         size: int = 24,
+        positions: dict[str, str] | None = None,
     ) -> None:
         """Write a dataset's tables, stacks and results file."""
         found = {i: {"status": "complete"} for i in range(fovs)} | (statuses or {})
@@ -90,6 +91,7 @@ class Folder:
                 },
                 "fovs": {str(f): entry for f, entry in found.items()},
                 "problems": list(problems),
+                "positions": positions or {},
             },
         )
 

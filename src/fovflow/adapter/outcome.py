@@ -14,6 +14,7 @@ from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
 from fovflow.atomic import remove_leftovers, write_text
 from fovflow.errors import complain
 from fovflow.layout import inspected
+from fovflow.planning.dataset import DatasetPlan
 from fovflow.planning.pipeline import Pipeline, report_inputs
 from fovflow.records import through_json
 from fovflow.results import findings_of, results_paths, results_text
@@ -76,6 +77,7 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
         "output_dir": ".",
         **plan.metadata(pipeline.config.time_units),
         "kept": sorted(pipeline.kept),
+        **_positions(plan, statuses),
         "counts": {"fovs": len(statuses), **Counter(s["status"] for s in statuses.values())},
         "params": through_json({k: v for k, v in made_with.items() if k not in _NO_PARAMETERS}),
         "results_paths": {
@@ -104,6 +106,13 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
         **({"not_selected": others} if others else {}),
         **({"findings": found} if (found := findings(pipeline, dataset, statuses)) else {}),
     }
+
+
+def _positions(plan: DatasetPlan, fovs: Iterable[int]) -> dict[str, dict[str, str]]:
+    """Return the names of FOVs' positions, such as wells; nothing where there are none."""
+    names = plan.header.positions if plan.header else ()
+    found = {str(fov): name for fov in fovs if fov < len(names) and (name := names[fov])}
+    return {"positions": found} if found else {}
 
 
 def findings(pipeline: Pipeline, dataset: str, statuses: dict[int, dict[str, Any]]) -> list[str]:
@@ -246,6 +255,7 @@ def describe_outcome(pipeline: Pipeline) -> str:
             for fov, reasons in pipeline.unmet_corrections(name, folder).items()
             for reason in reasons
         ]
+        lines += [f"  {unseen}"] if (unseen := pipeline.unseen(name)) else []
         if stale:
             lines.append(f"  to do: fovflow verdicts {pipeline.layout.outdir} --carry-over")
         lines += [f"{name}: {problem}" for problem in plan.problems]

@@ -98,6 +98,8 @@ class Pipeline:
         path = self.config.corrections
         self.corrections = {} if path is None else read_corrections(path)
         self._records: dict[str, dict[str, Any]] = {}
+        self._unseen: dict[tuple[str, int], bool] = {}
+        self._first_look: dict[str, Folder] = {}
         self.datasets = {name: self._plan(name) for name in self.config.datasets}
         for name, source in self._sources.items():
             if source.files is None:
@@ -295,6 +297,31 @@ class Pipeline:
 
     def jobs(self, dataset: str, fov: int) -> list[WantedJob]:
         """Return the jobs that make one FOV, in the order of the steps."""
+        unseen = self.is_unseen(dataset, fov)
+        return [job for job in self._jobs(dataset, fov) if not (unseen and job.step == "browse")]
+
+    def is_unseen(self, dataset: str, fov: int) -> bool:
+        """Tell whether an FOV was made before there was a step `browse`, and its stacks are gone.
+
+        It is complete: to draw its cells for the report everything would have to be made again.
+        """
+        if (dataset, fov) not in self._unseen:
+            folder = self._first_look.setdefault(dataset, self.look(dataset))
+            *others, last = sorted(self._jobs(dataset, fov), key=lambda job: job.step == "browse")
+            stacks = [
+                self.layout.file(kind, dataset, fov, channel)[len(folder.path) + 1 :]
+                for kind, role in (("seg_labeled", "seg"), ("fl", "fl"))
+                for channel in self.datasets[dataset].indices(role)
+            ]
+            self._unseen[dataset, fov] = (
+                not any(map(folder.has, last.outputs))
+                and folder.record(last.record) is None
+                and not all(map(folder.has, stacks))
+                and not any(map(folder.reason, others))
+            )
+        return self._unseen[dataset, fov]
+
+    def _jobs(self, dataset: str, fov: int) -> list[WantedJob]:
         plan, found = self.datasets[dataset], []
         for stage in self.stages.values():
             if stage.name == "flat_field" and not self._estimates_flat_field:
@@ -461,6 +488,15 @@ class Pipeline:
         known = folder.record(record) if as_wanted else None
         return known.found if known else {}
 
+    def unseen(self, dataset: str) -> str:
+        """Return of which FOVs the report cannot show cells, in a sentence; empty without any."""
+        fovs = [fov for fov in self.datasets[dataset].fovs if self.is_unseen(dataset, fov)]
+        words = (
+            "the report cannot show single cells of it, as it was made before it could and its "
+            "stacks are gone; to make them again, let keep name pc, fl and seg_labeled"
+        )
+        return f"{format_fovs(fovs)}: {words}" if fovs else ""
+
     def stray_corrections(self) -> str:
         """Return which corrections are of no FOV that is processed; empty where all are."""
         stray = {
@@ -487,6 +523,7 @@ class Pipeline:
                     f"{name}: {len(plan.fovs)} FOVs, {plan.n_frames} frames of "
                     f"{plan.height} × {plan.width}, channels {channels}"
                 )
+            lines += [f"{name}: {unseen}"] if (unseen := self.unseen(name)) else []
             if plan.header is not None:
                 lines += [f"{name}: warning: {text}" for text in plan.header.warnings]
             if problems:
@@ -572,8 +609,10 @@ def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
     return [
         layout.place(file.path, dataset, fov, channel)
         for fov in plan.ready
+        for unseen in (pipeline.is_unseen(dataset, fov),)
         for stage in pipeline.stages.values()
-        if stage.is_last and stage.per_fov
+        if stage.per_fov and (stage.is_last or (unseen and stage.name == "extract"))
+        if not (unseen and stage.name == "browse")
         for file in stage.files
         if not file.pixel_bytes or file.kind in pipeline.kept
         for channel in plan.indices(stage.role or file.role)

@@ -20,7 +20,7 @@ from fovflow.config.features import FEATURES
 from fovflow.errors import FovflowError
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
-from fovflow.records import read_json, read_json_object
+from fovflow.records import read_json
 from fovflow.report.pictures import Picture, PictureBudget
 from fovflow.report.samples import fits_in, samples_in
 from fovflow.report.traces import TracePlot, plots_of
@@ -220,10 +220,7 @@ def _to_look_at(layout: Layout, dataset: DatasetSummary, folder: Path) -> None:
     made = (dataset.content.get("params") or {}).get("browse") or {}
     channels = {str(index): name for index, name in (made.get("channels") or {}).items()}
     dataset.columns = {name: column_words(name, channels) for name in made.get("columns") or ()}
-    names = read_json_object(layout.plan(dataset.name)).get("positions") or []
     for fov in dataset.fovs:
-        if fov.index < len(names) and isinstance(names[fov.index], str):
-            fov.name = names[fov.index]
         if fov.status != "complete":
             continue
         paths = {
@@ -314,6 +311,7 @@ def _fov(
     summary = FovSummary(
         index=fov.index,
         status=fov.status,
+        name=fov.position,
         step=fov.step,
         error=without_folders(fov.error),
         at_frame=entry.get("frame"),

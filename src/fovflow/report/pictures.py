@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fovflow.drawing import colour_of, draw_overlay
 from fovflow.errors import FovflowError
+from fovflow.labels import boxes
 from fovflow.results import FovResult
 from fovflow.stacks import StackReader
 from fovflow.units import first_middle_last, format_ranges, spread
@@ -41,6 +42,8 @@ class CellLabel:
     y: float
     good: bool
     flags: str
+    box: tuple[slice, slice] | None = None
+    """Rows and columns of the cell in the PNG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,19 @@ class Picture:
         return min(14.0, max(8.0, 66.0 / math.sqrt(max(len(self.labels), 1))))
 
     def place(self, label: CellLabel) -> tuple[float, float]:
-        """Return the middle of an id's base line in pixels of the PNG, so that it lies inside."""
+        """Return the middle of an id's base line in pixels of the PNG, so that it lies inside.
+
+        It stands above a cell that it would cover.
+        """
         size = self.font_size
         half = size * 0.3 * len(str(label.cell))
-        x = min(max((label.x + 0.5) * self.scale, half), self.width - half)
-        y = min(max((label.y + 0.5) * self.scale, size * 0.5), self.height - size * 0.5)
+        x, y = ((at + 0.5) * self.scale for at in (label.x, label.y))
+        if label.box is not None:
+            rows, columns = label.box
+            if columns.stop - columns.start < 4 * half or rows.stop - rows.start < 2 * size:
+                y = rows.start - size * 0.6
+        x = min(max(x, half), self.width - half)
+        y = min(max(y, size * 0.5), self.height - size * 0.5)
         return x, y + size * 0.35
 
 
@@ -167,16 +178,18 @@ def picture(
         width=width,
         height=height,
         scale=scale,
-        labels=() if table is None else _cell_labels(frame, table),
+        labels=() if table is None else _cell_labels(frame, table, dict(boxes(outlined))),
     )
 
 
-def _cell_labels(frame: int, table: Mapping[str, NDArray[Any]]) -> tuple[CellLabel, ...]:
+def _cell_labels(
+    frame: int, table: Mapping[str, NDArray[Any]], boxes: Mapping[int, tuple[slice, slice]]
+) -> tuple[CellLabel, ...]:
     here = np.flatnonzero(table["frame"] == frame)
     names = ("cell", "position_x", "position_y", "good", "flags")
     columns = [table[name][here].tolist() for name in names]
     return tuple(
-        CellLabel(int(cell), float(x), float(y), bool(good), str(flags))
+        CellLabel(int(cell), float(x), float(y), bool(good), str(flags), boxes.get(int(cell)))
         for cell, x, y, good, flags in zip(*columns, strict=True)
     )
 
