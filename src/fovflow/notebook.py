@@ -95,15 +95,16 @@ def picture_of(fov: Any) -> str:
         next((path for kind in each for path in fov.stacks.get(kind, {}).values()), None)
         for each in kinds
     ]
-    if None in stacks:
+    image_file, label_file = stacks
+    if image_file is None or label_file is None:
         return ""
     import cv2
 
     from fovflow.drawing import draw_overlay
     from fovflow.stacks import StackReader
 
-    with suppress(FovflowError, OSError, ValueError), StackReader(stacks[0]) as images:
-        with StackReader(stacks[1]) as labels:
+    with suppress(FovflowError, OSError, ValueError), StackReader(image_file) as images:
+        with StackReader(label_file) as labels:
             t = len(images) // 2
             image, outlined = images.frame(t), labels.frame(t)
         scale = _SIDE / max(image.shape)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.atomic import atomic_open
+from fovflow.atomic import atomic_open, digest_of, sha256_or_none, write_text
 from fovflow.drawing import colour_of, contrast, draw_overlay
 from fovflow.errors import FovflowError
+from fovflow.jobrecord import read_records
 from fovflow.labels import boxes
+from fovflow.layout import DRAWN
+from fovflow.records import read_json_object
 from fovflow.results import FovResult, read_traces
 from fovflow.units import SECONDS_PER, first_middle_last
 
@@ -37,17 +42,29 @@ class Overlays:
     fov: FovResult
     channel: int | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that are drawn from."""
+        labels = self.fov.stacks.get("seg_labeled") or self.fov.stacks.get("seg") or {}
+        kind, channel = self._source
+        found = [self.fov.stacks[kind][channel], *labels.values(), self.fov.traces_path]
+        return [path for path in found if path is not None]
+
     @cached_property
     def images(self) -> Any:
         """The stack that is drawn on, (T, Y, X).
 
         Raises FovflowError where there is none.
         """
+        return self.fov.stack(*self._source)
+
+    @cached_property
+    def _source(self) -> tuple[str, int]:
         for kind in ("pc", "fl"):
             found = self.fov.stacks.get(kind, {})
             chosen = next(iter(found), None) if self.channel is None else self.channel
-            if chosen in found:
-                return self.fov.stack(kind, chosen)
+            if chosen is not None and chosen in found:
+                return kind, chosen
         which = "" if self.channel is None else f" of channel {self.channel}"
         raise FovflowError(
             f"FOV {self.fov.index} has no image stack{which}",
@@ -185,6 +202,25 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
         raise FovflowError(f"a picture of shape {picture.shape} cannot be encoded as PNG")
     with atomic_open(path, "wb") as file:
         file.write(data.tobytes())
+
+
+def note_drawn(folder: Path, drawn: Mapping[Path, Sequence[Path]]) -> None:
+    """Record pictures in a dataset's folder: their content, and of which files they were drawn.
+
+    `drawn`: the files by picture. `fovflow verify` compares them.
+    """
+    known = {name: d for record in read_records(folder) for name, d in record.outputs.items()}
+
+    def sha256(path: Path) -> str | None:
+        digest = known.get(path.relative_to(folder).as_posix())
+        return digest.sha256 if digest else sha256_or_none(path)
+
+    content = read_json_object(folder / DRAWN)
+    for picture, sources in drawn.items():
+        made_from = {path.relative_to(folder).as_posix(): sha256(path) for path in sources}
+        about = {**asdict(digest_of(picture)), "made_from": made_from}
+        content[picture.relative_to(folder).as_posix()] = about
+    write_text(folder / DRAWN, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 MOVIES = {"mp4": 1080, "gif": 640}

@@ -278,14 +278,14 @@ def overlay(
     fps: float,
 ) -> int:
     """Write one PNG per FOV and frame, or one movie per FOV."""
-    from fovflow.overlay import MOVIES, Overlays, write_movie, write_png
+    from fovflow.overlay import MOVIES, Overlays, note_drawn, write_movie, write_png
     from fovflow.results import load_results
 
     if not 0.1 <= fps <= 120:
         raise ConfigError(f"--fps {fps:g}: a movie has 0.1 to 120 frames per second")
     results = load_results(folder)
     place = Path(out) if out else results.folder / OVERLAYS
-    index = None if channel is None else _channel(results, channel)
+    index, made = None if channel is None else _channel(results, channel), dict[Path, list[Path]]()
     for fov in results.fovs if fovs == "all" else parse_ranges(fovs, "--fovs"):
         if fov not in results.fovs:
             raise ConfigError(
@@ -304,10 +304,14 @@ def overlay(
             path = place / name(movie)
             write_movie(path, (drawn.draw(t, MOVIES[movie]) for t in some), fps)
             print(path)
+            made[path] = drawn.files
             continue
         for t in some:
             write_png(path := place / name("png", t), drawn.draw(t))
             print(path)
+            made[path] = drawn.files
+    if out is None:
+        note_drawn(results.folder, made)
     return 0
 
 

@@ -310,8 +310,8 @@ class Pipeline:
             *others, last = sorted(self._jobs(dataset, fov), key=lambda job: job.step == "browse")
             stacks = [
                 self.layout.file(kind, dataset, fov, channel)[len(folder.path) + 1 :]
-                for kind, role in (("seg_labeled", "seg"), ("fl", "fl"))
-                for channel in self.datasets[dataset].indices(role)
+                for kind in ("seg_labeled", "fl")
+                for channel in self.datasets[dataset].indices(FILES[kind].role)
             ]
             self._unseen[dataset, fov] = (
                 not any(map(folder.has, last.outputs))
