@@ -23,6 +23,7 @@ import fovflow
 from fovflow.quality import PEOPLE, RULES
 from fovflow.report.charts import LINES, frame_chart, trace_chart
 from fovflow.report.gather import Answer, DatasetSummary, FovSummary, without_folders
+from fovflow.report.hints import hints
 from fovflow.stages import STAGES
 from fovflow.units import format_ranges, number, spread, ticks
 
@@ -73,7 +74,7 @@ def templates() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     functions = (
-        count, facts, failures, flags_of, flat, format_ranges, frame_chart, number, percent,
+        count, facts, failures, flags_of, flat, format_ranges, frame_chart, hints, number, percent,
         plural, rows_shown, rule_words, status_words, ticks, trace_chart,
     )  # fmt: skip
     made.globals |= {function.__name__: function for function in functions}
