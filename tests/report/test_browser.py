@@ -108,6 +108,38 @@ def test_arrows_change_frame_and_cell_and_space_plays(seen):
     seen.page.wait_for_selector(".card h3:has-text('4 cells')")
 
 
+def test_phase_and_fluorescence_lie_side_by_side_and_a_click_in_either_chooses(seen):
+    seen.go("fov/plate/0", ".listed table")
+    stages = seen.page.locator(".stage")
+    assert stages.count() == 1
+    seen.page.get_by_role("button", name="Side by side").click()
+    seen.page.wait_for_selector(".stage >> nth=1")
+    seen.page.wait_for_timeout(400)
+    left, right = (stages.nth(k).bounding_box() for k in (0, 1))
+    assert (left["y"], left["width"]) == (right["y"], pytest.approx(right["width"], abs=1))
+    assert right["x"] > left["x"] + left["width"]
+    scale = right["width"] / 64
+    stages.nth(1).click(position={"x": (4.5 + 3 * 3) * scale, "y": 6.5 * scale})
+    seen.page.wait_for_selector("h3:has-text('Cell 3')")
+    seen.page.get_by_role("button", name="Phase", exact=True).click()
+    seen.page.wait_for_function("document.querySelectorAll('.stage').length === 1")
+
+
+def test_a_cell_stays_beside_the_next_ones(seen):
+    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
+    seen.page.keyboard.press("b")
+    assert seen.said() == "Cell 2 stays beside the next cells."
+    assert seen.page.locator("svg.chart .other").count() == 0
+    seen.page.keyboard.press("ArrowDown")
+    seen.page.wait_for_selector("h3:has-text('Cell 3')")
+    assert seen.page.locator("svg.chart .other").count() == 2
+    assert "cell 2, frames 0 to 5, good in 6" in seen.page.inner_text(".pinned")
+    assert seen.page.locator(".thumbs").count() == 2
+    seen.page.get_by_role("button", name="let go").click()
+    assert seen.page.locator("svg.chart .other").count() == 0
+    assert seen.page.locator(".thumbs").count() == 1
+
+
 def test_outlines_change_what_is_drawn_and_nothing_else_does(seen):
     seen.go("fov/plate/0", ".listed table")
     seen.page.wait_for_timeout(400)

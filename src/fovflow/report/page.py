@@ -32,6 +32,7 @@ MOST_ROWS = 2000
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _BROWSER = "browser.js"
+_PARTS = re.compile(r"// PARTS: (.+)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BETWEEN_TAGS = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
 
@@ -45,7 +46,9 @@ def page(datasets: Sequence[DatasetSummary], answer: Answer | None = None) -> st
     template = templates().get_template("page.html.j2")
     browser, policy = "", _POLICY
     if any(fov.files or fov.embedded for fov in fovs):
-        browser = _text(_BROWSER)
+        browser = _PARTS.sub(
+            lambda found: "\n".join(map(_text, found[1].split(", "))), _text(_BROWSER)
+        )
         digest = b64encode(sha256(browser.encode()).digest()).decode()
         # The script of the page, and files beside it; nothing from elsewhere.
         policy += f" blob:; script-src 'sha256-{digest}' 'self'"
