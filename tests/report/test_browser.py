@@ -68,6 +68,8 @@ def test_the_first_screen_is_the_report_and_leads_to_the_fields(seen):
     assert "4" in tiles.first.inner_text()
     seen.page.select_option("#browser select", "good cells")
     assert "3" in tiles.first.inner_text()
+    seen.page.select_option("#browser select", "median background, Dye 1 (counts)")
+    assert tiles.first.inner_text().split() == ["0", "103"]
     tiles.nth(1).click()
     seen.page.wait_for_selector("text=plate · FOV 1")
     seen.page.click("text=‹ Report")
@@ -88,6 +90,7 @@ def test_a_click_on_a_cell_shows_its_traces_pictures_and_flags(seen):
     assert "min_frames" in facts
     assert "The cell is at the border of the frame (6 frames)" in facts
     assert "90 %, before frame" in facts
+    assert "most alike\ncell 3, cell 2, cell 1" in facts
     seen.page.locator(".stage").click(position={"x": 5, "y": 300})
     seen.page.wait_for_selector(".card h3:has-text('4 cells')")
 
@@ -393,6 +396,10 @@ def test_conditions_lead_to_replicates_and_to_cells(seen, folder):
     folder.analyse()
     folder.write()
     seen.page.reload()
+    seen.go("fields", "#browser .grid a")
+    seen.page.select_option("#browser select", "condition")
+    tiles = seen.page.locator("#browser .grid a")
+    assert [text.split()[1] for text in tiles.all_inner_texts()] == ["control", "drug"]
     seen.go("conditions", "#view details")
     words = seen.page.locator("#view details").all_inner_texts()
     assert words[0].startswith("control: 1 replicate, 3 good cells; median of the replicates 203")
@@ -440,6 +447,23 @@ def test_a_single_file_holds_the_cells_and_asks_for_no_other(
     assert "has no pictures of this FOV" in seen.page.inner_text(".trouble")
     assert seen.wrong == []
     seen.context.close()
+
+
+def test_frames_far_from_the_rest_are_named(browser, folder):
+    folder.add(fovs=2, cells=30, frames=8, size=120)
+    path = folder.layout.file("segment_frames", "plate", 1, 0)
+    table = read_csv(path)
+    table["n_objects"][5] = 2
+    write_csv(path, table)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fields", "canvas.heat")
+    assert "FOV 1, frame 5: 2 cells (median 30)." in seen.page.inner_text("#view")
+    seen.page.click("text=FOV 1, frame 5")
+    seen.page.wait_for_selector("text=plate · FOV 1")
+    seen.context.close()
+    assert seen.wrong == []
 
 
 def test_names_of_all_kinds_are_text(browser, make_folder):

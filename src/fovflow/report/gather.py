@@ -70,6 +70,8 @@ class FovSummary:
     reasons: dict[str, int] = field(default_factory=dict)
     frame_flags: dict[str, int] = field(default_factory=dict)
     series: list[FrameSeries] = field(default_factory=list)
+    levels: dict[str, float] = field(default_factory=dict)
+    """Medians: of the background over the frames, and of good rows of what is plotted."""
     pictures: list[Picture] = field(default_factory=list)
     note: str = ""
 
@@ -376,6 +378,7 @@ def _frames(layout: Layout, summary: FovSummary, dataset: DatasetSummary, notes:
         if "background_level" in levels:
             title = f"background, {names.get(channel, f'channel {channel}')} (counts)"
             _series(summary, levels, "background_level", title)
+            _level(summary, title, summary.series[-1].values)
 
 
 def _series(summary: FovSummary, table: Table, column: str, title: str) -> None:
@@ -387,6 +390,13 @@ def _series(summary: FovSummary, table: Table, column: str, title: str) -> None:
     for text in flags.values():
         for flag in {part.strip() for part in text.replace(";", ",").split(",")} - {"missing"}:
             summary.frame_flags[flag] = summary.frame_flags.get(flag, 0) + 1
+
+
+def _level(summary: FovSummary, title: str, values: NDArray[Any]) -> None:
+    finite = np.asarray(values, np.float64)
+    finite = finite[np.isfinite(finite)]
+    if finite.size:
+        summary.levels[f"median {title}"] = float(np.median(finite))
 
 
 def _cells(summary: FovSummary, dataset: DatasetSummary, table: Table) -> None:
@@ -401,6 +411,7 @@ def _cells(summary: FovSummary, dataset: DatasetSummary, table: Table) -> None:
     for plot in dataset.plots:
         if plot.column in table:
             plot.sample.add(table, plot.column)
+            _level(summary, plot.title, table[plot.column][np.asarray(table["good"], bool)])
 
 
 def without_folders(sentence: str) -> str:

@@ -378,10 +378,22 @@ const fovflow = (() => {
         "cells": (fov) => fov.cells, "good cells": (fov) => fov.good,
         "share of good cells (%)": (fov) => (fov.cells ? (100 * fov.good) / fov.cells : NaN),
         "median frames of a cell": (fov) => fov.median_frames, "flagged frames": (fov) => fov.flagged,
+        ...Object.fromEntries([...new Set(dataset.fovs.flatMap((fov) => Object.keys(fov.levels)))].map((name) => [name, (fov) => fov.levels[name]])),
       };
+      const conditionOf = (fov) => index.samples.find((each) => each.dataset === dataset.name && each.fovs.includes(fov.index))?.condition ?? "";
+      const conditions = [...new Set(dataset.fovs.map(conditionOf))].filter(Boolean).sort();
       const grid = h("div", { class: "grid" }), words = h("p", { class: "hint" });
-      const select = h("select", { onchange: paint }, Object.keys(numbers).map((name) => h("option", {}, name)));
+      const select = h("select", { onchange: paint }, [...Object.keys(numbers), ...(conditions.length ? ["condition"] : [])].map((name) => h("option", {}, name)));
+      const tile = (fov, value, style, odd) => {
+        const inside = [h("b", {}, String(fov.index)), h("span", {}, value || fov.status), fov.name && h("small", {}, fov.name)], title = `FOV ${fov.index}${fov.name ? `, ${fov.name}` : ""}: ${fov.status}`;
+        return fov.numbers ? h("a", { href: `#fov/${encodeURIComponent(dataset.name)}/${fov.index}`, class: odd ? "odd" : null, style, title }, inside) : h("div", { class: "gone", title }, inside);
+      };
       function paint() {
+        if (select.value === "condition") {
+          words.textContent = `${plural(conditions.length, "condition")}: ${conditions.join(", ")}.`;
+          grid.replaceChildren(...dataset.fovs.map((fov) => tile(fov, conditionOf(fov) || "no sample", conditionOf(fov) ? `border:3px solid ${TONES[conditions.indexOf(conditionOf(fov)) % TONES.length]}` : null, false)));
+          return;
+        }
         const of = numbers[select.value], values = dataset.fovs.map(of), finite = values.filter(Number.isFinite);
         const low = Math.min(...finite), high = Math.max(...finite), middle = median(values);
         const spread = 1.4826 * median(values.map((value) => Math.abs(value - middle)));
@@ -390,9 +402,7 @@ const fovflow = (() => {
         grid.replaceChildren(...dataset.fovs.map((fov, i) => {
           const part = high > low ? (values[i] - low) / (high - low) : 0.5, told = Number.isFinite(values[i]);
           const style = told ? `background:${cividis(part)};color:${part > 0.55 ? "#111" : "#fff"}` : null;
-          const inside = [h("b", {}, String(fov.index)), h("span", {}, told ? short(values[i]) : fov.status), fov.name && h("small", {}, fov.name)];
-          const title = `FOV ${fov.index}${fov.name ? `, ${fov.name}` : ""}: ${fov.status}`;
-          return fov.numbers ? h("a", { href: `#fov/${encodeURIComponent(dataset.name)}/${fov.index}`, class: odd.includes(fov) ? "odd" : null, style, title }, inside) : h("div", { class: "gone", title }, inside);
+          return tile(fov, told ? short(values[i]) : "", style, odd.includes(fov));
         }));
       }
       body.append(h("section", {}, h("h2", {}, dataset.name), h("label", {}, "Colour: ", select), words, grid, heat(dataset)));
@@ -407,13 +417,18 @@ const fovflow = (() => {
     const context = canvas.getContext("2d");
     rows.forEach((fov, y) => fov.objects.forEach((value, x) => { if (value !== null) { context.fillStyle = cividis((value - least) / (most - least)); context.fillRect(x, y, 1, 1); } }));
     const tip = h("p", { class: "hint" }, "Point at a place to read it.");
+    const odd = rows.flatMap((fov) => { // places far from the rest of their FOV
+      const middle = median(fov.objects.map((value) => value ?? NaN)), spread = Math.max(1.4826 * median(fov.objects.map((value) => Math.abs((value ?? NaN) - middle))), 0.05 * middle, 1);
+      return fov.objects.map((value, t) => [value === null ? 0 : Math.abs(value - middle) / spread, fov, t, middle]).filter(([far]) => far > 5);
+    }).sort((a, b) => b[0] - a[0]);
+    const far = odd.length ? h("p", { class: "hint" }, "Far from the rest of their FOV: ", odd.slice(0, 6).map(([, fov, t, middle], k) => [k ? "; " : "", h("a", { href: `#fov/${encodeURIComponent(dataset.name)}/${fov.index}/-/${t}` }, `FOV ${fov.index}, frame ${t}`), `: ${fov.objects[t]} cells (median ${short(middle)})`]), odd.length > 6 ? `; and ${odd.length - 6} more.` : ".") : null;
     const where = (event) => {
       const box = canvas.getBoundingClientRect();
       return [rows[clamp(Math.floor(((event.clientY - box.top) / box.height) * rows.length), 0, rows.length - 1)], clamp(Math.floor(((event.clientX - box.left) / box.width) * frames), 0, frames - 1)];
     };
     canvas.addEventListener("pointermove", (event) => { const [fov, t] = where(event); tip.textContent = `FOV ${fov.index}, frame ${t}: ${fov.objects[t] ?? "no"} cells`; });
     canvas.addEventListener("click", (event) => { const [fov, t] = where(event); if (fov.numbers) location.hash = `fov/${encodeURIComponent(dataset.name)}/${fov.index}/-/${t}`; });
-    return h("div", {}, h("h3", {}, "Cells per frame"), h("p", { class: "hint" }, `One row per FOV, frames from left to right; dark: ${least} cells, bright: ${most}; frames that were not acquired are left out.`), canvas, tip);
+    return h("div", {}, h("h3", {}, "Cells per frame"), h("p", { class: "hint" }, `One row per FOV, frames from left to right; dark: ${least} cells, bright: ${most}; frames that were not acquired are left out.`), canvas, tip, far);
   }
 
   // PARTS: browser_fov.js, browser_lists.js

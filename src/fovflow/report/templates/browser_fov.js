@@ -202,7 +202,16 @@
           h("dt", {}, "frames"), h("dd", {}, `${first} to ${last}, found in ${row.n}`),
           row.flags.length ? [h("dt", {}, "flags"), h("dd", {}, row.flags.map(([flag, rows]) => h("div", {}, h("b", {}, flag), ` ${index.rules[flag] ?? ""} (${plural(rows, "frame")})`)))] : null,
           Number.isFinite(row.confidence) ? [h("dt", {}, "weakest link"), h("dd", {}, `${Math.round(100 * row.confidence)} %, before frame ${row.weakest}`)] : null,
+          data.cells > 3 && alike(i).length ? [h("dt", {}, "most alike"), h("dd", {}, alike(i).map((j, k) => [k ? ", " : "", link(data.id[j])]))] : null,
           data.parent[i] || daughters.length ? [h("dt", {}, "lineage"), h("dd", {}, data.parent[i] ? ["daughter of ", link(data.parent[i]), daughters.length ? "; " : ""] : "", daughters.length ? ["mother of ", ...daughters.flatMap((id, k) => [k ? ", " : "", link(id)])] : "")] : null));
+    }
+    function alike(i) { // cells with the nearest medians and lengths, each in robust units of the FOV
+      data.scaled ??= [Float32Array.from({ length: data.cells }, (_, j) => data.first[j + 1] - data.first[j]), ...data.columns.map((column) => data.medians[column])].map((values) => {
+        const middle = median(values), spread = 1.4826 * median(values.map((value) => Math.abs(value - middle))) || 1;
+        return values.map((value) => (value - middle) / spread);
+      });
+      const away = (j) => Math.hypot(...data.scaled.map((values) => values[i] - values[j]));
+      return Array.from({ length: data.cells }, (_, j) => [away(j), j]).filter(([far, j]) => j !== i && Number.isFinite(far)).sort((a, b) => a[0] - b[0]).slice(0, 5).map(([, j]) => j);
     }
     function pin() {
       if (chosen < 0) { say("Choose a cell first."); return; }
