@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.labels import contours
+from fovflow.labels import contours, resampled
 from fovflow.stacks import StackReader
 from fovflow.units import spread
 
@@ -138,7 +138,7 @@ def pictures_script(
             {"index": each.index, "name": each.name, "kind": each.kind} for each in channels
         ],
         "images": [_jpegs(each, frames, (height, width)) for each in channels],
-        "outlines": [_outlines(_smaller(labels.frame(t), height, width)) for t in frames],
+        "outlines": [_outlines(resampled(labels.frame(t), height, width)) for t in frames],
     }
     return _script("pictures", dataset, fov, told)
 
@@ -220,15 +220,6 @@ def levels(
     part = np.divide(values - start, span, out=np.zeros_like(values), where=finite & (span > 0))
     steps = 1 + np.rint(part.clip(0, 1) * (LEVELS - 1)).astype(np.int64)
     return low, high, np.where(finite, steps, 0)
-
-
-def _smaller(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Return the pixels nearest to those of a picture of this size."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
-        for new, old in zip((height, width), image.shape, strict=True)
-    )
-    return np.ascontiguousarray(image[np.ix_(rows, columns)])
 
 
 def _jpegs(channel: Channel, frames: Sequence[int], size: tuple[int, int]) -> list[str]:

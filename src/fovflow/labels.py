@@ -41,6 +41,15 @@ def find_runs(labels: NDArray[Any], flags: BoolArray) -> tuple[IntArray, IntArra
     return at[inside], np.diff(at, append=flat.size)[inside], value[inside]
 
 
+def resampled(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Return the pixels of a (Y, X) frame that are nearest to those of a picture of this size."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
+        for new, old in zip((height, width), labels.shape, strict=True)
+    )
+    return np.ascontiguousarray(labels[np.ix_(rows, columns)])
+
+
 def boxes(labels: NDArray[Any]) -> Iterator[tuple[int, tuple[slice, slice]]]:
     """Yield each id of a (Y, X) frame, in ascending order, with rows and columns of its box."""
     labels = np.ascontiguousarray(labels)

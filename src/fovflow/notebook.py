@@ -90,28 +90,22 @@ def _counts(fov: Any) -> tuple[Any, Any]:
 
 def picture_of(fov: Any) -> str:
     """Return the middle frame of an FOV with outlines as an address; empty where there is none."""
-    kinds = (("pc", "fl"), ("seg_labeled", "seg"))
-    stacks = [
-        next((path for kind in each for path in fov.stacks.get(kind, {}).values()), None)
-        for each in kinds
-    ]
-    image_file, label_file = stacks
-    if image_file is None or label_file is None:
+    if not fov.to_draw:
         return ""
     import cv2
 
     from fovflow.drawing import draw_overlay
+    from fovflow.labels import resampled
     from fovflow.stacks import StackReader
 
-    with suppress(FovflowError, OSError, ValueError), StackReader(image_file) as images:
-        with StackReader(label_file) as labels:
+    with suppress(FovflowError, OSError, ValueError), StackReader(fov.to_draw[0]) as images:
+        with StackReader(fov.to_draw[1]) as labels:
             t = len(images) // 2
             image, outlined = images.frame(t), labels.frame(t)
         scale = _SIDE / max(image.shape)
         size = [max(1, round(n * scale)) for n in image.shape]
         small = cv2.resize(np.asarray(image, np.float32), size[::-1], interpolation=cv2.INTER_AREA)
-        rows, columns = ((np.arange(n) / scale).astype(np.intp) for n in size)
-        drawn = draw_overlay(small, outlined[np.ix_(rows, columns)])
+        drawn = draw_overlay(small, resampled(outlined, *size))
         _, data = cv2.imencode(".png", drawn)
         return f"data:image/png;base64,{b64encode(data.tobytes()).decode('ascii')}"
     return ""

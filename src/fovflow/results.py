@@ -69,6 +69,15 @@ class FovResult:
         return f"{self.dataset}/fov_{fov_name(self.index)}"
 
     @property
+    def to_draw(self) -> list[Path]:
+        """The stack to draw on and that of the cells; empty where either is not there."""
+        found = [
+            next((path for kind in kinds for path in self.stacks.get(kind, {}).values()), None)
+            for kinds in (("pc", "fl"), ("seg_labeled", "seg"))
+        ]
+        return [path for path in found if path] if all(found) else []
+
+    @property
     def position(self) -> str:
         """Name of its position, such as that of a well; empty where there is none."""
         return str((self.metadata.get("positions") or {}).get(str(self.index), ""))

@@ -8,7 +8,7 @@ import fovflow
 from fovflow.errors import FovflowError
 from fovflow.report.gather import without_folders
 from fovflow.report.page import templates
-from fovflow.report.pictures import Picture, picture, stacks_of
+from fovflow.report.pictures import Picture, picture
 from fovflow.results import load_results
 from fovflow.runs.compare import Comparison
 from fovflow.runs.effects import NUMBERS, Current, Place
@@ -65,7 +65,7 @@ def _pictures(run: RunFolder, places: list[Place]) -> dict[Place, Picture]:
     for dataset, fov in places:
         try:
             result = load_results(outdir / dataset).fovs[fov]
-            paths, traces = stacks_of(result), result.traces_path
+            paths, traces = result.to_draw, result.traces_path
             if not paths or traces is None:
                 continue
             own = [path.relative_to(outdir).as_posix() for path in [*paths, traces]]

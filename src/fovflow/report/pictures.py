@@ -8,7 +8,6 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from fovflow.drawing import colour_of, draw_overlay
 from fovflow.errors import FovflowError
-from fovflow.labels import boxes
+from fovflow.labels import boxes, resampled
 from fovflow.results import FovResult
 from fovflow.stacks import StackReader
 from fovflow.units import first_middle_last, format_ranges, spread
@@ -95,7 +94,7 @@ class PictureBudget:
     def choose(self, fovs: Mapping[int, FovResult]) -> tuple[set[int], str]:
         """Return the FOVs of a dataset to show, spread evenly, and a note on what is left out."""
         complete = [fov for fov in fovs.values() if fov.status == "complete"]
-        able = [fov.index for fov in complete if stacks_of(fov)]
+        able = [fov.index for fov in complete if fov.to_draw]
         if complete and not able:
             return set(), (
                 "No pictures: the stacks were not kept after the run. To see the outlines of the "
@@ -122,7 +121,7 @@ class PictureBudget:
         traces, where they can be read. `notes`: why there are no pictures, or no more, is added.
         """
         named = table if "seg_labeled" in fov.stacks else None
-        image, label = stacks_of(fov)
+        image, label = fov.to_draw
         made: list[Picture] = []
         try:
             with StackReader(image) as images, StackReader(label) as labels:
@@ -141,15 +140,6 @@ class PictureBudget:
         return made
 
 
-def stacks_of(fov: FovResult) -> list[Path]:
-    """Return the stack to draw on and that of the cells; empty where either is not there."""
-    pairs = (("pc", "fl"), ("seg_labeled", "seg"))
-    found = [
-        [path for kind in kinds for path in fov.stacks.get(kind, {}).values()] for kinds in pairs
-    ]
-    return [paths[0] for paths in found] if all(found) else []
-
-
 def picture(
     frame: int,
     image: NDArray[Any],
@@ -166,11 +156,7 @@ def picture(
     small = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0, neginf=0.0)
     if scale < 1:
         small = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
-        for new, old in zip((height, width), image.shape, strict=True)
-    )
-    outlined = np.ascontiguousarray(labels[np.ix_(rows, columns)])
+    outlined = resampled(labels, height, width)
     drawn = draw_overlay(small, outlined)
     return Picture(
         frame=frame,
