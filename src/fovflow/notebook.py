@@ -14,8 +14,7 @@ import numpy as np
 from fovflow.errors import FovflowError
 
 MOST_ROWS = 10
-MOST_COUNTED = 100
-"""FOVs whose tables are read to count cells."""
+"""FOVs that are shown, and whose tables are read to count cells."""
 _MOST_BYTES = 1_000_000
 _COUNTED = frozenset({"cell", "frame", "good"})
 _SIDE = 260
@@ -48,9 +47,8 @@ def results_card(results: Any) -> str:
     """Return what a notebook shows of a dataset: its FOVs, and the cells of one of them."""
     fovs = list(results.fovs.values())
     complete = [fov for fov in fovs if fov.status == "complete"]
-    counted = len(complete) <= MOST_COUNTED
-    counts = {fov.index: _counts(fov) for fov in complete} if counted else {}
     shown = sorted(fovs, key=lambda fov: (fov.status == "complete", fov.index))[:MOST_ROWS]
+    counts = {fov.index: _counts(fov) for fov in shown if fov.status == "complete"}
     rows = [
         (
             f"{fov.index} {fov.position}".strip(),
@@ -61,6 +59,7 @@ def results_card(results: Any) -> str:
         for fov in shown
     ]
     known = [pair for pair in counts.values() if pair[0] != "–"]
+    known = known if len(known) == len(complete) else []
     cells = (
         f", {sum(n for n, _ in known)} cells, {sum(n for _, n in known)} of them good"
         if known
