@@ -58,3 +58,13 @@ def test_a_table_of_fits_that_cannot_be_read_is_left_out(folder):
 
 def test_an_output_folder_without_samples_has_none(folder):
     assert samples_in(folder.path) == []
+
+
+def test_a_report_of_one_dataset_tells_nothing_of_samples_of_others(folder):
+    folder.add(fovs=2, cells=4, frames=6)
+    folder.add("other", fovs=1)
+    folder.let_browse()
+    folder.let_browse("other")
+    folder.analyse()
+    assert '"condition":"control"' in folder.write()
+    assert "control" not in folder.write(names=["other"])

@@ -100,6 +100,7 @@ def _text(name: str) -> str:
 
 def _index(datasets: Sequence[DatasetSummary], answer: Answer) -> str:
     """Return what the browser is told at the start, as JSON that cannot end its element."""
+    names = {dataset.name for dataset in datasets}
     told = {
         "datasets": [
             {
@@ -111,8 +112,8 @@ def _index(datasets: Sequence[DatasetSummary], answer: Answer) -> str:
             for dataset in datasets
             if dataset.fovs
         ],
-        "samples": answer.samples,
-        "fits": answer.fits,
+        "samples": [each for each in answer.samples if each["dataset"] in names],
+        "fits": [each for each in answer.fits if each["dataset"] in names],
         "rules": {rule: rule_words(rule) for rule in (*RULES, *PEOPLE)},
     }
     text = json.dumps(told, separators=(",", ":"), allow_nan=False)
