@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import fovflow
-from fovflow.overlay import colour_of, draw_overlay, stretch
+from fovflow.drawing import colour_of, draw_overlay, stretch
 
 FOV, FRAME = 0, 35
 CUT = slice(100, 300), slice(290, 490)

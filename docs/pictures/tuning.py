@@ -15,7 +15,7 @@ import tifffile
 from draw import CAPTION, GAP, INK, font
 from PIL import Image, ImageDraw
 
-from fovflow.overlay import colour_of, stretch
+from fovflow.drawing import colour_of, stretch
 from fovflow.segmentation import segment_stack
 from fovflow.tracking import track_stack
 

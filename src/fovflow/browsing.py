@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.labels import find_runs, padded_size
+from fovflow.labels import contours, resampled
 from fovflow.stacks import StackReader
 from fovflow.units import spread
 
@@ -85,7 +85,7 @@ def numbers_script(
         ids.astype("<u4").tobytes(),
         counts.astype("<u2").tobytes(),
         _parents(ids, links).astype("<u4").tobytes(),
-        _packed(np.diff(frame, prepend=0), first, frame),
+        packed(np.diff(frame, prepend=0), first, frame),
     ]
     # Places in the frames that have pictures, and where each cell begins and ends.
     placed = np.isin(frame, about["shown"])
@@ -94,16 +94,16 @@ def numbers_script(
     for axis in "xy":
         place = np.asarray(traces[f"position_{axis}"], np.float64)[order][placed]
         whole = np.rint(place * about["scale"]).astype(np.int64)
-        parts.append(_packed(np.diff(whole, prepend=0), of_cell, whole))
+        parts.append(packed(np.diff(whole, prepend=0), of_cell, whole))
     parts += [
-        _packed(np.diff(code, prepend=0), first, code),
+        packed(np.diff(code, prepend=0), first, code),
         _confidences(cell, frame, links).tobytes(),
     ]
     for name in shown:
         values = np.asarray(traces[name], np.float64)[order]
-        low, high, steps = _levels(values, first, counts)
+        low, high, steps = levels(values, first, counts)
         parts += [low.astype("<f4").tobytes(), high.astype("<f4").tobytes()]
-        parts.append(_packed(np.diff(steps, prepend=0), first, steps))
+        parts.append(packed(np.diff(steps, prepend=0), first, steps))
     told = {
         **about,
         "columns": shown,
@@ -138,7 +138,7 @@ def pictures_script(
             {"index": each.index, "name": each.name, "kind": each.kind} for each in channels
         ],
         "images": [_jpegs(each, frames, (height, width)) for each in channels],
-        "outlines": [_outlines(_smaller(labels.frame(t), height, width)) for t in frames],
+        "outlines": [_outlines(resampled(labels.frame(t), height, width)) for t in frames],
     }
     return _script("pictures", dataset, fov, told)
 
@@ -193,7 +193,7 @@ def _confidences(
     return found
 
 
-def _packed(change: NDArray[np.int64], first: NDArray[np.int64], whole: NDArray[np.int64]) -> bytes:
+def packed(change: NDArray[np.int64], first: NDArray[np.int64], whole: NDArray[np.int64]) -> bytes:
     """Return changes from row to row as bytes: at each cell's first row what it begins with.
 
     Signs go into the lowest bit, and lower bytes stand before upper ones: both compress well.
@@ -204,7 +204,7 @@ def _packed(change: NDArray[np.int64], first: NDArray[np.int64], whole: NDArray[
     return (unsigned & 255).astype(np.uint8).tobytes() + (unsigned >> 8).astype(np.uint8).tobytes()
 
 
-def _levels(
+def levels(
     values: NDArray[np.float64], first: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Return each cell's lowest and highest value, and each row's place between them."""
@@ -220,15 +220,6 @@ def _levels(
     part = np.divide(values - start, span, out=np.zeros_like(values), where=finite & (span > 0))
     steps = 1 + np.rint(part.clip(0, 1) * (LEVELS - 1)).astype(np.int64)
     return low, high, np.where(finite, steps, 0)
-
-
-def _smaller(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Return the pixels nearest to those of a picture of this size."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
-        for new, old in zip((height, width), image.shape, strict=True)
-    )
-    return np.ascontiguousarray(image[np.ix_(rows, columns)])
 
 
 def _jpegs(channel: Channel, frames: Sequence[int], size: tuple[int, int]) -> list[str]:
@@ -281,21 +272,9 @@ def _outlines(labels: NDArray[Any]) -> str:
 
 def _polygons(labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int32]]]:
     """Yield id and corners, (n, 2) x and y, of each piece of each cell of a picture."""
-    at, length, value = find_runs(labels, np.empty(padded_size(labels), bool))
-    ids, of = np.unique(value, return_inverse=True)
-    y, x = np.divmod(at, labels.shape[1])
-    low = np.full((2, len(ids)), max(labels.shape))
-    high = np.zeros_like(low)
-    for axis, (start, stop) in enumerate(((y, y + 1), (x, x + length))):
-        np.minimum.at(low[axis], of, start)
-        np.maximum.at(high[axis], of, stop)
-    for label, (y0, x0), (y1, x1) in zip(ids.tolist(), low.T, high.T, strict=True):
-        mask = (labels[y0:y1, x0:x1] == label).astype(np.uint8)
-        found, _ = cv2.findContours(
-            mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(int(x0), int(y0))
-        )
-        for contour in found:
-            corners = cv2.approxPolyDP(contour, _TOLERANCE_PX, True).reshape(-1, 2)
+    for label, outlines in contours(labels):
+        for outline in outlines:
+            corners = cv2.approxPolyDP(outline, _TOLERANCE_PX, True).reshape(-1, 2)
             yield label, _short_steps(np.asarray(corners, np.int32))
 
 

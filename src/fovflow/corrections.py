@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -227,31 +228,6 @@ def label_near(labels: NDArray[Any], x: float, y: float) -> int:
     return int(around[rows[away.argmin()], columns[away.argmin()]])
 
 
-def unmet(
-    traces: Mapping[str, NDArray[Any]],
-    links: Mapping[str, NDArray[Any]],
-    corrections: Sequence[Correction],
-) -> list[str]:
-    """Return which corrections an FOV's tables do not follow, in words.
-
-    `traces`: as for `with_verdicts`. `links`: ``cell``, ``frame`` and ``parent`` of its tracks.
-    """
-    told = with_verdicts(traces, of_step("extract", corrections))[1]
-    parents = {
-        int(cell): int(parent)
-        for cell, parent in zip(links["cell"].tolist(), links["parent"].tolist(), strict=True)
-        if parent
-    }
-    cells, frames = np.asarray(traces["cell"]), np.asarray(traces["frame"])
-    for each in of_step("track", corrections):
-        cell = cell_at(traces, each.frame, each.x, each.y)
-        other = None if each.target is None else cell_at(traces, *each.target)
-        if cell is None or (each.target is not None and other is None):
-            told.append(f"{each.place}: there is no cell")
-        elif each.action == "cut" and frames[cells == cell].min() < each.frame:
-            told.append(f"{each.place}: the track is not cut there")
-        elif each.action in ("link", "merge") and cell != other:
-            told.append(f"{each.place}: the two are cells {cell} and {other}")
-        elif each.action == "split" and parents.get(other or 0) != cell:
-            told.append(f"{each.place}: cell {other} is no daughter of cell {cell}")
-    return told
+def in_lines(told: str, said: Sequence[Correction]) -> str:
+    """Return what a job tells of corrections with the lines of the file: it counts from 1."""
+    return re.sub(r"\bline (\d+):", lambda found: f"line {said[int(found[1]) - 1].line}:", told)

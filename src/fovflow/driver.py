@@ -41,6 +41,24 @@ class RunOutcome:
     def __bool__(self) -> bool:
         return self.success
 
+    def _repr_html_(self) -> str:
+        from fovflow.notebook import card, results_card
+
+        told = [
+            (name, words)
+            for name in {**self.problems, **self.failures}
+            for words in [
+                *self.problems.get(name, ()),
+                *(
+                    f"FOV {fov.index}: {fov.step} {fov.error}"
+                    for fov in self.failures.get(name, ())
+                ),
+            ]
+        ]
+        title = "everything was made" if self.success else "not everything was made"
+        first = card(title, ("dataset", "what went wrong") if told else (), told[:10])
+        return first + "".join(map(results_card, self.results.values()))
+
 
 def run(
     config: str | os.PathLike[str] | Mapping[str, Any],

@@ -58,8 +58,8 @@ _BEGINNING = (
     "message",
 )
 _END = (
-    *_BEGINNING, "started", "seconds", "cpu_s", "peak_mib", "outputs", "error", "kind",
-    "transient", "frame", "exit", "log",
+    *_BEGINNING, "started", "seconds", "cpu_s", "peak_mib", "outputs", "found", "error",
+    "kind", "transient", "frame", "exit", "log",
 )  # fmt: skip
 
 EVENTS: dict[str, EventKind] = {

@@ -90,6 +90,8 @@ class JobRecord:
     """SHA-256 of its inputs in the dataset's folder, by name; None in records of old versions."""
     outputs: dict[str, Digest | None] = field(default_factory=dict)
     """By name relative to the dataset's folder; None where no digest was recorded."""
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """What the job found, such as ``cells``, ``good_cells``, ``corrections_not_followed``."""
     t: int = 0
     """Frames done, of `total`; 0 of 0 where the job has not said."""
     total: int = 0
@@ -182,6 +184,8 @@ class JobRecord:
             outputs = event.get("outputs")
             outputs = outputs if isinstance(outputs, Mapping) else {}
             self.outputs = {str(name): _digest(content) for name, content in outputs.items()}
+            found = event.get("found")
+            self.found = found if isinstance(found, Mapping) else {}
 
 
 def job_record(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:

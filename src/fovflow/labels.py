@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,41 @@ def find_runs(labels: NDArray[Any], flags: BoolArray) -> tuple[IntArray, IntArra
     value = flat.take(at)
     inside = value != 0
     return at[inside], np.diff(at, append=flat.size)[inside], value[inside]
+
+
+def resampled(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Return the pixels of a (Y, X) frame that are nearest to those of a picture of this size."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
+        for new, old in zip((height, width), labels.shape, strict=True)
+    )
+    return np.ascontiguousarray(labels[np.ix_(rows, columns)])
+
+
+def boxes(labels: NDArray[Any]) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """Yield each id of a (Y, X) frame, in ascending order, with rows and columns of its box."""
+    labels = np.ascontiguousarray(labels)
+    at, length, value = find_runs(labels, np.empty(padded_size(labels), bool))
+    ids, of = np.unique(value, return_inverse=True)
+    y, x = np.divmod(at, labels.shape[1])
+    low = np.full((2, len(ids)), max(labels.shape))
+    high = np.zeros_like(low)
+    for axis, (start, stop) in enumerate(((y, y + 1), (x, x + length))):
+        np.minimum.at(low[axis], of, start)
+        np.maximum.at(high[axis], of, stop)
+    for label, (y0, x0), (y1, x1) in zip(*(n.T.tolist() for n in (ids, low, high)), strict=True):
+        yield label, (slice(y0, y1), slice(x0, x1))
+
+
+def contours(labels: NDArray[Any]) -> Iterator[tuple[int, Sequence[NDArray[np.int32]]]]:
+    """Yield each id of a (Y, X) frame with the outline of each of its pieces, (n, 1, 2) x and y."""
+    import cv2
+
+    for label, (rows, columns) in boxes(labels):
+        mask = (labels[rows, columns] == label).astype(np.uint8)
+        corner = (columns.start, rows.start)
+        found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=corner)
+        yield label, [np.asarray(each, np.int32) for each in found]
 
 
 def relabel(labels: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:

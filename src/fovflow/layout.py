@@ -97,6 +97,10 @@ def inspected(traces: str) -> str:
     return f"{traces.removesuffix('.csv')}_inspected.csv"
 
 
+DRAWN = f"{OVERLAYS}/drawn.json"
+"""What is recorded of these pictures."""
+
+
 def overlay(
     dataset: str, fov: int, channel: int | None, kind: str, frame: int | None = None
 ) -> str:
@@ -115,7 +119,7 @@ def overlay(
 def made_by_hand() -> re.Pattern[str]:
     """Return what matches pictures and exports in a dataset's folder, relative to it."""
     picture = r"[^/]+_fov_\d{3,}(_ch_\d+)?(_frame_\d{4,}\.png|\.(mp4|gif))"
-    return re.compile(rf"{OVERLAYS}/{picture}|{EXPORTS}/[a-z0-9-]+/.+")
+    return re.compile(rf"{DRAWN}|{OVERLAYS}/{picture}|{EXPORTS}/[a-z0-9-]+/.+")
 
 
 @cache

@@ -2,98 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.atomic import atomic_open
+from fovflow.atomic import atomic_open, digest_of, sha256_or_none, write_text
+from fovflow.drawing import colour_of, contrast, draw_overlay
 from fovflow.errors import FovflowError
+from fovflow.jobrecord import read_records
+from fovflow.labels import boxes
+from fovflow.layout import DRAWN
+from fovflow.records import read_json_object
 from fovflow.results import FovResult, read_traces
 from fovflow.units import SECONDS_PER, first_middle_last
-
-_GOLDEN = 0.618033988749895
-
-
-def colour_of(label: int) -> tuple[int, int, int]:
-    """Return a bright colour (blue, green, red; 0 to 255) that belongs to an id.
-
-    Neighbouring ids get hues far apart (steps of the golden ratio around the colour circle).
-    """
-    hue = (label * _GOLDEN) % 1.0
-    pixel = np.array([[[round(hue * 179), 220, 255]]], np.uint8)
-    b, g, r = cv2.cvtColor(pixel, cv2.COLOR_HSV2BGR)[0, 0].tolist()
-    return b, g, r
-
-
-def stretch(
-    image: NDArray[Any],
-    low: float = 0.3,
-    high: float = 99.7,
-    *,
-    limits: tuple[float, float] | None = None,
-) -> NDArray[np.uint8]:
-    """Return an image as uint8, percentiles `low` to `high`, or `limits`, spread over 0 to 255."""
-    bottom, top = limits or contrast(image, low, high)
-    scale = 255.0 / max(float(top - bottom), 1e-6)
-    shifted = (np.nan_to_num(np.asarray(image, np.float32)) - bottom) * scale
-    grey: NDArray[np.uint8] = np.clip(shifted, 0, 255).astype(np.uint8)
-    return grey
-
-
-def contrast(image: NDArray[Any], low: float = 0.3, high: float = 99.7) -> tuple[float, float]:
-    """Return the percentiles `low` and `high` of an image's finite values."""
-    sampled = image[..., ::2, ::2] if image.size > 65536 else image
-    values = np.asarray(sampled, np.float32)
-    values = values[np.isfinite(values)]
-    bottom, top = np.percentile(values, [low, high]) if values.size else (0.0, 1.0)
-    return bottom, top
-
-
-def draw_overlay(
-    image: NDArray[Any],
-    labels: NDArray[Any],
-    *,
-    thickness: int = 1,
-    limits: tuple[float, float] | None = None,
-) -> NDArray[np.uint8]:
-    """Draw the outline of each cell over an image.
-
-    `image`: (Y, X), any numeric type. `labels`: (Y, X) integer labels, 0 is background.
-    `thickness`: width of the outlines, in pixels. `limits`: values that are black and white.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X, 3) uint8, blue, green, red as OpenCV has them.
-    """
-    canvas: NDArray[np.uint8] = cv2.cvtColor(stretch(image, limits=limits), cv2.COLOR_GRAY2BGR)
-    for label, (rows, columns) in _boxes(labels):
-        mask = (labels[rows, columns] == label).astype(np.uint8)
-        corner = (columns.start, rows.start)
-        contours, _ = cv2.findContours(
-            mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=corner
-        )
-        cv2.drawContours(canvas, contours, -1, colour_of(label), thickness)
-    return canvas
-
-
-def _boxes(labels: NDArray[Any]) -> Iterator[tuple[int, tuple[slice, slice]]]:
-    """Yield each label of a (Y, X) frame with the slices of its bounding box."""
-    from scipy.ndimage import find_objects
-
-    ids, numbered = np.unique(labels, return_inverse=True)
-    for label, box in zip(ids, find_objects(numbered.reshape(labels.shape) + 1), strict=True):
-        if label:
-            yield int(label), box
 
 
 @dataclass(frozen=True)
@@ -110,17 +42,29 @@ class Overlays:
     fov: FovResult
     channel: int | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that are drawn from."""
+        labels = self.fov.stacks.get("seg_labeled") or self.fov.stacks.get("seg") or {}
+        kind, channel = self._source
+        found = [self.fov.stacks[kind][channel], *labels.values(), self.fov.traces_path]
+        return [path for path in found if path is not None]
+
     @cached_property
     def images(self) -> Any:
         """The stack that is drawn on, (T, Y, X).
 
         Raises FovflowError where there is none.
         """
+        return self.fov.stack(*self._source)
+
+    @cached_property
+    def _source(self) -> tuple[str, int]:
         for kind in ("pc", "fl"):
             found = self.fov.stacks.get(kind, {})
             chosen = next(iter(found), None) if self.channel is None else self.channel
-            if chosen in found:
-                return self.fov.stack(kind, chosen)
+            if chosen is not None and chosen in found:
+                return kind, chosen
         which = "" if self.channel is None else f" of channel {self.channel}"
         raise FovflowError(
             f"FOV {self.fov.index} has no image stack{which}",
@@ -190,7 +134,7 @@ class Overlays:
         )
         picture = Image.fromarray(cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB))
         pen, size = ImageDraw.Draw(picture), max(9, min(width, height) // 42)
-        for label, (above, aside) in _boxes(outlined):
+        for label, (above, aside) in boxes(outlined):
             colour = _REJECTED if (t, label) in self._rejected else "white"
             half = 0.35 * size * len(str(label)), 0.6 * size
             x, y = (aside.start + aside.stop) / 2, (above.start + above.stop) / 2
@@ -258,6 +202,25 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
         raise FovflowError(f"a picture of shape {picture.shape} cannot be encoded as PNG")
     with atomic_open(path, "wb") as file:
         file.write(data.tobytes())
+
+
+def note_drawn(folder: Path, drawn: Mapping[Path, Sequence[Path]]) -> None:
+    """Record pictures in a dataset's folder: their content, and of which files they were drawn.
+
+    `drawn`: the files by picture. `fovflow verify` compares them.
+    """
+    known = {name: d for record in read_records(folder) for name, d in record.outputs.items()}
+
+    def sha256(path: Path) -> str | None:
+        digest = known.get(path.relative_to(folder).as_posix())
+        return digest.sha256 if digest else sha256_or_none(path)
+
+    content = read_json_object(folder / DRAWN)
+    for picture, sources in drawn.items():
+        made_from = {path.relative_to(folder).as_posix(): sha256(path) for path in sources}
+        about = {**asdict(digest_of(picture)), "made_from": made_from}
+        content[picture.relative_to(folder).as_posix()] = about
+    write_text(folder / DRAWN, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 MOVIES = {"mp4": 1080, "gif": 640}

@@ -40,6 +40,9 @@ class Job(Protocol):
     def measure(self, **values: float) -> None:
         """Take numbers of the frame at work for the run's records."""
 
+    def tell(self, **found: Any) -> None:
+        """Keep what was found, as plain values, in the job's record."""
+
     def note(self, message: str) -> None:
         """Write a line to the log."""
 
@@ -176,7 +179,7 @@ def track(job: Job) -> None:
         lineage = link_frames(tracker, _frames(job, seg, "link"), missing)
         if said := job.options.get("corrections"):
             lineage, told = edited(lineage, list(_edits(seg, said)))
-            job.note(f"corrections: {len(said) - len(told)} of {len(said)} followed {told or ''}")
+            job.tell(corrections_not_followed=told)
         job.note(f"{lineage.n_cells} cells")
         job.measure(n_cells=lineage.n_cells)
         with StackWriter(job.output.labeled, seg.shape, lineage.dtype) as out:
@@ -269,10 +272,11 @@ def extract(job: Job) -> None:
         if said := options.get("corrections"):
             read = [Correction.from_json(values, n) for n, values in enumerate(said, 1)]
             traces, told = with_verdicts(traces, read)
-            job.note(f"corrections: {len(said) - len(told)} of {len(said)} followed {told or ''}")
+            job.tell(corrections_not_followed=told)
         found = ledger(traces)
         job.note(f"detected and kept: {found}")
         job.measure(n_cells=found["cells"]["detected"], n_good_cells=found["cells"]["kept"])
+        job.tell(cells=found["cells"]["detected"], good_cells=found["cells"]["kept"])
         write_csv(job.output.traces, traces)
 
 

@@ -75,6 +75,20 @@ class FovResult:
         """The FOV in words: ``plate1/fov_003``."""
         return f"{self.dataset}/fov_{fov_name(self.index)}"
 
+    @property
+    def to_draw(self) -> list[Path]:
+        """The stack to draw on and that of the cells; empty where either is not there."""
+        found = [
+            next((path for kind in kinds for path in self.stacks.get(kind, {}).values()), None)
+            for kinds in (("pc", "fl"), ("seg_labeled", "seg"))
+        ]
+        return [path for path in found if path] if all(found) else []
+
+    @property
+    def position(self) -> str:
+        """Name of its position, such as that of a well; empty where there is none."""
+        return str((self.metadata.get("positions") or {}).get(str(self.index), ""))
+
     def stack(self, kind: str, channel: int | None = None) -> Any:
         """Open a stack as a read-only memory map of shape (T, Y, X).
 
@@ -290,6 +304,11 @@ class Results:
     """The whole results file."""
     skipped: tuple[str, ...] = ()
     """What another program's results file lists and cannot be read, a sentence each."""
+
+    def _repr_html_(self) -> str:
+        from fovflow.notebook import results_card
+
+        return results_card(self)
 
     def traces(self) -> Any:
         """Return the traces of all FOVs that have any, as one pandas.DataFrame."""
@@ -508,6 +527,8 @@ _FORM: dict[str, tuple[type, ...]] = {
     "problems": (list,),
     "corrections_not_followed": (dict,),
     "corrections_not_followed.*": (list,),
+    "positions": (dict,),
+    "positions.*": (str,),
     "not_selected": (list,),
     "not_selected.*": (int,),
     "findings": (list,),

@@ -9,9 +9,9 @@ from fovflow.corrections import (
     REACH_PX,
     Correction,
     cell_at,
+    in_lines,
     label_near,
     read_corrections,
-    unmet,
     with_verdicts,
 )
 from fovflow.errors import ConfigError
@@ -155,20 +155,9 @@ def test_labels_are_found_within_reach_and_not_beyond():
     assert label_near(labels, 500, 500) == 0
 
 
-def test_what_the_tables_do_not_follow_is_told():
-    table = traces()
-    links = {"cell": table["cell"], "frame": table["frame"], "parent": np.zeros(12, np.int64)}
-    lines = [
-        said("cut", 2, 20),
-        said("link", 1, 20, 40, 2, 50, 40),
-        said("split", 1, 20, 40, 2, 50, 40),
-        said("merge", 1, 20, 40, 1, 700, 40),
-        said("reject", 0, 50),
-    ]
-    told = unmet(table, links, lines)
-    assert [each.partition(": ")[2].rpartition(": ")[2] for each in told] == [
-        "the track is not cut there", "the two are cells 1 and 2",
-        "cell 2 is no daughter of cell 1", "there is no cell",
-    ]  # fmt: skip
-    links["parent"][4:8] = 1
-    assert unmet(table, links, [said("cut", 0, 20), said("split", 1, 20, 40, 2, 50, 40)]) == []
+def test_what_a_job_tells_of_its_lines_is_told_with_those_of_the_file():
+    said = [Correction(7, 0, 1, 1, "accept"), Correction(19, 0, 2, 2, "reject")]
+    told = "line 1: accept at x 1, y 1 in frame 0: line 2: reject at x 2 says otherwise"
+    assert in_lines(told, said) == (
+        "line 7: accept at x 1, y 1 in frame 0: line 19: reject at x 2 says otherwise"
+    )

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from export.made_results import FRAMES, SIZE, labels_of, write
+from fovflow.atomic import digest_of
 from fovflow.cli import main
-from fovflow.layout import made_by_hand
-from fovflow.overlay import Overlays, colour_of, draw_overlay, stretch
+from fovflow.drawing import colour_of, draw_overlay, stretch
+from fovflow.layout import DRAWN, made_by_hand
+from fovflow.overlay import Overlays
+from fovflow.records import read_json
 from fovflow.results import load_results
+from fovflow.runs.verify import verify
 
 
 def draw(folder, *arguments: str) -> int:
@@ -22,7 +26,8 @@ def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
 
 
 def names(folder) -> list[str]:
-    return sorted(path.name for path in (folder / "overlays").iterdir())
+    place = folder / "overlays"
+    return sorted(path.name for path in place.iterdir() if path != folder / DRAWN)
 
 
 def test_outlines_are_those_of_whole_masks():
@@ -60,6 +65,38 @@ def test_a_channel_by_name_is_that_of_its_index(folder):
     assert (folder / "overlays" / "plate_fov_000_frame_0000.png").read_bytes() != by_name
     files = [f"overlays/{name}" for name in names(folder)]
     assert all(made_by_hand().fullmatch(name) for name in files)
+
+
+def test_pictures_are_on_record_and_so_is_what_they_show(folder):
+    assert draw(folder, "--frames", "0") == 0
+    assert draw(folder, "--frames", "1") == 0
+    first, second = read_json(folder / DRAWN).items()
+    assert first[0] == "overlays/plate_fov_000_frame_0000.png"
+    assert first[1]["sha256"] == digest_of(folder / first[0]).sha256
+    assert {name.rpartition("_fov_000_")[2] for name in first[1]["made_from"]} == {
+        "pc_ch_0.npy", "seg_labeled_ch_0.npy", "traces.csv",
+    }  # fmt: skip
+    (traces,) = (name for name in second[1]["made_from"] if name.endswith("traces.csv"))
+
+    def told() -> list[str]:
+        found = verify(folder)
+        return [str(each) for each in found.findings + found.notes if "_frame_" in each.file]
+
+    assert told() == []
+    text = (folder / traces).read_text("utf-8")
+    (folder / traces).write_text(text.replace("True", "False"), "utf-8")
+    words = "drawn of other results than there are now: fovflow overlay draws it again"
+    assert told() == [f"{name}: {words}" for name in (first[0], second[0])]
+    assert draw(folder, "--frames", "0") == 0
+    assert told() == [f"{second[0]}: {words}"]
+    (folder / second[0]).write_bytes(b"other")
+    assert f"has 5 bytes where {DRAWN} says" in told()[0]
+    (folder / second[0]).unlink()  # one may throw them away
+    assert told() == []
+    (folder / DRAWN).write_text('{"overlays/plate_fov_000_frame_0000.png": 1, "../x": {}}', "utf-8")
+    assert [str(each) for each in verify(folder).findings if DRAWN in each.file] == [
+        f"{DRAWN}: tells nothing of overlays/plate_fov_000_frame_0000.png"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ class Folder:
         flags: dict[int, str] | None = None,
         problems: tuple[str, ...] = (),
         size: int = 24,
+        positions: dict[str, str] | None = None,
     ) -> None:
         """Write a dataset's tables, stacks and results file."""
         found = {i: {"status": "complete"} for i in range(fovs)} | (statuses or {})
@@ -90,6 +91,7 @@ class Folder:
                 },
                 "fovs": {str(f): entry for f, entry in found.items()},
                 "problems": list(problems),
+                "positions": positions or {},
             },
         )
 
@@ -145,6 +147,28 @@ class Folder:
                 drawn = pictures_script(name, fov, channels, labels, frames=frames, size_px=768)
             Path(self.layout.file("browse_numbers", name, fov)).write_text(numbers, "utf-8")
             Path(self.layout.file("browse_pictures", name, fov)).write_text(drawn, "utf-8")
+
+    def analyse(self, name: str = "plate") -> None:
+        """Write samples of FOV 0 and FOV 1, and made-up fits to the cells of both."""
+        place = self.path / "analysis"
+        place.mkdir()
+        lines = [f"{name},day 1,control,d1,1,4,3,\n", f"{name},<b>drug<∕b>,drug,d2,1,4,3,\n"]
+        head = "dataset,sample,condition,replicate,fovs,cells,good_cells,left_out\n"
+        (place / "samples.csv").write_text(head + "".join(lines), "utf-8")
+        for fov, sample in enumerate(("day 1", "<b>drug<∕b>")):
+            stem = f"{sample}_intensity_total_ch_1"
+            cells = ",".join(f"fov_00{fov}_cell_{cell}" for cell in (1, 2, 3))
+            (place / f"{stem}.csv").write_text("# Time units: min\ntime,fov,cell,value\n", "utf-8")
+            (place / f"{stem}_wide.csv").write_text(f"# Time units: min\ntime,{cells}\n", "utf-8")
+            ends = ",".join(f"{p},{p}_se,{p}_low,{p}_high" for p in ("G0", "beta", "offset"))
+            rows = [
+                f"{fov},{cell},decay,{'FALSE' if cell == 3 else 'TRUE'},0.99,{100 * cell},1,"
+                f"{90 * cell},{110 * cell},0.5,0.1,0.4,0.6,10,0,10,10,"
+                f"{'bound hit: beta <b>' if cell == 3 else 'ok'}\n"
+                for cell in (1, 2, 3)
+            ]
+            head = f"fov,cell,model_type,success,r_squared,{ends},verdict\n"
+            (place / f"{stem}_fitted_decay.csv").write_text(head + "".join(rows), "utf-8")
 
     def write(self, **options: Any) -> str:
         """Write the report; return its text."""

@@ -13,6 +13,7 @@ import pytest
 from chromium import Seen, chromium
 
 from fovflow.corrections import read_corrections, with_verdicts
+from fovflow.report import write_report
 from fovflow.tables import read_csv, write_csv
 
 pytestmark = pytest.mark.slow
@@ -67,10 +68,12 @@ def test_the_first_screen_is_the_report_and_leads_to_the_fields(seen):
     assert "4" in tiles.first.inner_text()
     seen.page.select_option("#browser select", "good cells")
     assert "3" in tiles.first.inner_text()
+    seen.page.select_option("#browser select", "median background, Dye 1 (counts)")
+    assert tiles.first.inner_text().split() == ["0", "103"]
     tiles.nth(1).click()
     seen.page.wait_for_selector("text=plate · FOV 1")
     seen.page.click("text=‹ Report")
-    assert seen.page.is_visible("h1")
+    seen.page.wait_for_selector("h1")
 
 
 def test_a_click_on_a_cell_shows_its_traces_pictures_and_flags(seen):
@@ -87,6 +90,7 @@ def test_a_click_on_a_cell_shows_its_traces_pictures_and_flags(seen):
     assert "min_frames" in facts
     assert "The cell is at the border of the frame (6 frames)" in facts
     assert "90 %, before frame" in facts
+    assert "most alike\ncell 3, cell 2, cell 1" in facts
     seen.page.locator(".stage").click(position={"x": 5, "y": 300})
     seen.page.wait_for_selector(".card h3:has-text('4 cells')")
 
@@ -105,6 +109,38 @@ def test_arrows_change_frame_and_cell_and_space_plays(seen):
     seen.page.keyboard.press(" ")
     seen.page.keyboard.press("Escape")
     seen.page.wait_for_selector(".card h3:has-text('4 cells')")
+
+
+def test_phase_and_fluorescence_lie_side_by_side_and_a_click_in_either_chooses(seen):
+    seen.go("fov/plate/0", ".listed table")
+    stages = seen.page.locator(".stage")
+    assert stages.count() == 1
+    seen.page.get_by_role("button", name="Side by side").click()
+    seen.page.wait_for_selector(".stage >> nth=1")
+    seen.page.wait_for_timeout(400)
+    left, right = (stages.nth(k).bounding_box() for k in (0, 1))
+    assert (left["y"], left["width"]) == (right["y"], pytest.approx(right["width"], abs=1))
+    assert right["x"] > left["x"] + left["width"]
+    scale = right["width"] / 64
+    stages.nth(1).click(position={"x": (4.5 + 3 * 3) * scale, "y": 6.5 * scale})
+    seen.page.wait_for_selector("h3:has-text('Cell 3')")
+    seen.page.get_by_role("button", name="Phase", exact=True).click()
+    seen.page.wait_for_function("document.querySelectorAll('.stage').length === 1")
+
+
+def test_a_cell_stays_beside_the_next_ones(seen):
+    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
+    seen.page.keyboard.press("b")
+    assert seen.said() == "Cell 2 stays beside the next cells."
+    assert seen.page.locator("svg.chart .other").count() == 0
+    seen.page.keyboard.press("ArrowDown")
+    seen.page.wait_for_selector("h3:has-text('Cell 3')")
+    assert seen.page.locator("svg.chart .other").count() == 2
+    assert "cell 2, frames 0 to 5, good in 6" in seen.page.inner_text(".pinned")
+    assert seen.page.locator(".thumbs").count() == 2
+    seen.page.get_by_role("button", name="let go").click()
+    assert seen.page.locator("svg.chart .other").count() == 0
+    assert seen.page.locator(".thumbs").count() == 1
 
 
 def test_outlines_change_what_is_drawn_and_nothing_else_does(seen):
@@ -280,6 +316,28 @@ def test_cells_are_filtered_sorted_and_caught_with_a_lasso(seen):
     seen.page.wait_for_selector(".judge")
 
 
+def test_rows_of_long_lists_are_made_as_they_come_into_sight(browser, folder):
+    folder.add(fovs=2, cells=90, frames=3, size=300)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html", viewport={"width": 1200, "height": 700})
+    seen.go("cells", "canvas.scatter")
+    seen.page.wait_for_selector("p:has-text('Loading')", state="detached")
+    rows = seen.page.locator("#browser tbody tr")
+    made = [rows.count()]
+    while len(made) < 20 and made[-1] < 180:
+        seen.page.locator(".scroll").evaluate("(each) => { each.scrollTop = each.scrollHeight; }")
+        seen.page.wait_for_timeout(50)
+        made.append(rows.count())
+    assert made[0] < 100
+    assert made[-1] == 180
+    for _ in "ud":
+        seen.page.locator("th button").nth(1).click()
+    assert [row.split()[1] for row in rows.all_inner_texts()[:3]] == ["90", "90", "89"]
+    seen.context.close()
+    assert seen.wrong == []
+
+
 def test_the_review_list_begins_with_the_most_doubtful_and_shows_progress(browser, folder):
     folder.add(fovs=1, cells=4, frames=6, size=64)
     path = folder.layout.file("traces", "plate", 0)
@@ -313,13 +371,107 @@ def test_a_page_without_its_files_says_what_to_do(seen, folder):
     seen.wrong.clear()
 
 
+def test_fits_are_drawn_over_the_traces_and_told_in_words(seen, folder):
+    folder.analyse()
+    folder.write()
+    seen.page.reload()
+    seen.go("fov/plate/1/2", ".fit")
+    chart = seen.page.locator("svg.chart").nth(1)
+    curve = [part.split() for part in chart.locator(".curve").get_attribute("d")[1:].split("L")]
+    assert len(curve) == 96
+    assert [float(curve[0][0]), float(curve[-1][0])] == [52, 412]
+    heights = [float(y) for _, y in curve]
+    assert heights == sorted(heights)  # it decays
+    assert chart.locator(".left").get_attribute("d").count("M") == 6  # one for each good row
+    facts = seen.page.locator(".fit .facts").inner_text().split("\n")
+    assert facts[:4] == ["G0", "200 a.u. (180 to 220)", "beta", "0.5 1/h (0.4 to 0.6)"]
+    assert "10 a.u. (held)" in facts
+    seen.go("fov/plate/1/3", "h3:has-text('Cell 3')")
+    assert seen.page.inner_text(".fit .badge.bad") == "bound hit: beta <b>"
+    seen.go("fov/plate/1/4", "h3:has-text('Cell 4')")  # of no fit
+    assert seen.page.locator(".fit").count() == 0
+
+
+def test_conditions_lead_to_replicates_and_to_cells(seen, folder):
+    folder.analyse()
+    folder.write()
+    seen.page.reload()
+    seen.go("fields", "#browser .grid a")
+    seen.page.select_option("#browser select", "condition")
+    tiles = seen.page.locator("#browser .grid a")
+    assert [text.split()[1] for text in tiles.all_inner_texts()] == ["control", "drug"]
+    seen.go("conditions", "#view details")
+    words = seen.page.locator("#view details").all_inner_texts()
+    assert words[0].startswith("control: 1 replicate, 3 good cells; median of the replicates 203")
+    assert "<b>drug<∕b>, replicate d2: median 203" in words[1]
+    seen.page.select_option("#view select", "G0 (a.u.), decay of GFP: intensity total (counts)")
+    words = seen.page.locator("#view details").all_inner_texts()
+    assert words[1].startswith("drug: 1 replicate, 3 good cells; median of the replicates 150")
+    box = seen.page.locator("canvas.scatter").bounding_box()
+    found = False
+    for x in range(0, int(box["width"]), 4):  # the cell with the greatest value is at the top
+        seen.page.mouse.move(box["x"] + x, box["y"] + box["height"] * 30 / 620)
+        found = found or ", cell 2: 200" in seen.page.inner_text("#view .hint")
+    assert found
+    seen.page.locator("#view details a").first.click()
+    seen.page.wait_for_selector("p:has-text('Loading')", state="detached")
+    assert seen.page.locator("#browser tbody tr").count() == 4
+    seen.go("conditions", "#view details")
+    seen.page.locator("#view details").nth(1).get_by_role("link", name="1", exact=True).click()
+    seen.page.wait_for_selector("text=plate · FOV 1")
+
+
+def test_a_single_file_holds_the_cells_and_asks_for_no_other(
+    browser, make_folder, tmp_path, monkeypatch
+):
+    folder = make_folder("</script><b>")
+    folder.add("plate é+1", fovs=3, cells=4, frames=6, size=64)
+    folder.let_browse("plate é+1")
+    page = tmp_path / "mailed" / "one.html"
+    page.parent.mkdir()
+    write_report(page, folder.path, single=True)
+    seen = Seen(browser, page)
+    seen.go("fov/plate é+1/2/2", "h3:has-text('Cell 2')")
+    seen.page.wait_for_selector(".thumbs button >> nth=2")
+    assert seen.page.locator("svg.chart .own").count() == 2
+    seen.go("cells", "canvas.scatter")
+    seen.page.wait_for_selector("p:has-text('Loading')", state="detached")
+    assert seen.page.locator("#browser tbody tr").count() == 12
+    assert seen.wrong == []
+    size = Path(folder.layout.file("browse_pictures", "plate é+1", 0)).stat().st_size
+    monkeypatch.setattr("fovflow.report.gather.MOST_EMBEDDED", 3 * size)
+    write_report(page, folder.path, single=True)
+    assert "lacks the pictures of 1 of 3 FOVs" in page.read_text("utf-8")
+    seen.page.reload()
+    seen.go("fov/plate é+1/1/2", "h3:has-text('Cell 2')")
+    assert "has no pictures of this FOV" in seen.page.inner_text(".trouble")
+    assert seen.wrong == []
+    seen.context.close()
+
+
+def test_frames_far_from_the_rest_are_named(browser, folder):
+    folder.add(fovs=2, cells=30, frames=8, size=120)
+    path = folder.layout.file("segment_frames", "plate", 1, 0)
+    table = read_csv(path)
+    table["n_objects"][5] = 2
+    write_csv(path, table)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fields", "canvas.heat")
+    assert "FOV 1, frame 5: 2 cells (median 30)." in seen.page.inner_text("#view")
+    seen.page.click("text=FOV 1, frame 5")
+    seen.page.wait_for_selector("text=plate · FOV 1")
+    seen.context.close()
+    assert seen.wrong == []
+
+
 def test_names_of_all_kinds_are_text(browser, make_folder):
     folder = make_folder("</script><b>ä & #1")
     name = "plate é+1"
-    folder.add(name, fovs=1, names={0: "<img src=x onerror=alert(1)>", 1: "</script><b>&amp;"})
+    folder.add(name, fovs=1, names={0: "<img src=x onerror=alert(1)>", 1: "</script><b>&amp;"},
+               positions={"0": "<script>alert(1)</script>"})  # fmt: skip
     folder.let_browse(name)
-    plan = {"positions": ["<script>alert(1)</script>"]}
-    Path(folder.layout.plan(name)).write_text(json.dumps(plan), "utf-8")
     folder.write()
     seen = Seen(browser, folder.path / "report.html")
     seen.page.click("text=Look at the cells")
@@ -333,10 +485,13 @@ def test_names_of_all_kinds_are_text(browser, make_folder):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("place", ["", "fields", "fov/plate/0/2", "cells", "review", "corrections"])
+@pytest.mark.parametrize(
+    "place", ["", "fields", "fov/plate/0/2", "conditions", "cells", "review", "corrections"]
+)
 def test_nothing_keeps_people_out(browser, folder, place, scheme):
     folder.add(fovs=2, cells=4, frames=6, size=64)
     folder.let_browse()
+    folder.analyse()
     folder.write()
     seen = Seen(browser, folder.path / "report.html", color_scheme=scheme, bypass_csp=True)
     seen.go(place, "#view > *" if place else "h1")
@@ -348,9 +503,10 @@ def test_nothing_keeps_people_out(browser, folder, place, scheme):
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser, folder):
     folder.add(fovs=2, cells=4, frames=6, size=64)
     folder.let_browse()
+    folder.analyse()
     folder.write()
     seen = Seen(browser, folder.path / "report.html", viewport={"width": 390, "height": 844})
-    for place in ("fields", "fov/plate/0/2", "cells", "review", "corrections"):
+    for place in ("fields", "fov/plate/0/2", "conditions", "cells", "review", "corrections"):
         seen.go(place, "#view > *")
         seen.page.wait_for_timeout(300)
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390, place

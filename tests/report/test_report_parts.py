@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovflow.overlay import colour_of, draw_overlay
+from fovflow.drawing import colour_of, draw_overlay
 from fovflow.report import charts
 from fovflow.report.gather import FrameSeries, without_folders
 from fovflow.report.page import templates

@@ -37,6 +37,8 @@ def test_the_commands_print_what_they_printed(results, command, capsys):
     printed = json.loads(capsys.readouterr().out)
     for key in ("config", "environment", "workflow"):
         printed.pop(key, None) if "show" in command else None
+    if "compare" in command:  # what each found in its FOVs is told since
+        assert printed.pop("found")["sim/0"]["first"]["ids"] == 2
     assert printed == PRINTED[command]
 
 

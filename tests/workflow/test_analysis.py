@@ -69,13 +69,13 @@ def test_what_is_made_and_what_is_made_again(sampled):
 
     assert sampled.run().jobs == {}
     change_samples(sampled, "drug", "poison")  # only the table of everything shows it
-    assert sampled.run("--dry-run").jobs == {"merge_everything": 1}
+    assert sampled.run("--dry-run").jobs == {"merge_everything": 1, "report": 1}
     change_samples(sampled, "0-1", "0")
-    assert sampled.run().jobs == {"merge": 1, "merge_everything": 1}
+    assert sampled.run().jobs == {"merge": 1, "merge_everything": 1, "report": 1}
     verdicts = sampled.file(2, "traces_inspected.csv")
     first = int(traces.cell.iloc[0])
     verdicts.write_text(f"cell,good\n{first},False\n")
-    assert sampled.run().jobs == {"merge": 1, "merge_everything": 1}
+    assert sampled.run().jobs == {"merge": 1, "merge_everything": 1, "report": 1}
     tidy = fovflow.read_analysis(folder / "last 1_intensity_total_ch_1.csv")
     assert first not in tidy.cell.to_list()
     sampled.config["merge"] = {"features": ["intensity_mean"]}
@@ -141,7 +141,7 @@ def test_fits_are_made_again_for_what_changes_them(sampled):
     assert set(fits["sample"]) == {"first", "last 1"}
     assert set(fits.feature) == {"intensity_total"}
     sampled.config["fit"]["bounds"] = {"t0": [0, 4]}
-    assert sampled.run().jobs == {"fit": 2}
+    assert sampled.run().jobs == {"fit": 2, "report": 1}
     sampled.config["fit"]["fixed"] = {"speed": 1}
     done = sampled.run()
     assert done.status == 1

@@ -375,6 +375,7 @@ class Job:
         secret = section.get("secret") if isinstance(section, Mapping) else None
         keep_secret(secret or (), [self.config, self.options])
         self._logger = logging.getLogger("fovflow")
+        self._found: dict[str, Any] = {}
         self._every = max(1, int(_number(snakemake, "progress_every", PROGRESS_EVERY)))
         self.recorder = AttemptRecorder(
             str(snakemake.rule),
@@ -417,6 +418,10 @@ class Job:
     def measure(self, **values: float) -> None:
         """Take numbers of the frame at work, by name; the means of finite ones are recorded."""
         self.recorder.measure(values)
+
+    def tell(self, **found: Any) -> None:
+        """Keep what was found, as plain values, in the job's record."""
+        self._found |= found
 
     def note(self, message: str) -> None:
         """Write a line to the log."""
@@ -483,7 +488,8 @@ class Job:
         else wrote are read.
         """
         self._check_given()
-        event = self.recorder.ending("completed", outputs=self.outputs(digests))
+        found = {"found": self._found} if self._found else {}
+        event = self.recorder.ending("completed", outputs=self.outputs(digests), **found)
         self._write_record(event)
         self.recorder.end(event)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,8 @@ from fovflow.adapter.engine import workflow_folder
 from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
 from fovflow.atomic import remove_leftovers, write_text
 from fovflow.errors import complain
+from fovflow.layout import inspected
+from fovflow.planning.dataset import DatasetPlan
 from fovflow.planning.pipeline import Decision, Pipeline, report_inputs
 from fovflow.records import through_json
 from fovflow.results import findings_of, results_paths, results_text
@@ -75,6 +77,7 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
         "output_dir": ".",
         **plan.metadata(pipeline.config.time_units),
         "kept": sorted(pipeline.kept),
+        **_positions(plan, statuses),
         "counts": {"fovs": len(statuses), **Counter(s["status"] for s in statuses.values())},
         "params": through_json({k: v for k, v in made_with.items() if k not in _NO_PARAMETERS}),
         "results_paths": {
@@ -103,6 +106,13 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
         **({"not_selected": others} if others else {}),
         **({"findings": found} if (found := findings(pipeline, dataset, statuses)) else {}),
     }
+
+
+def _positions(plan: DatasetPlan, fovs: Iterable[int]) -> dict[str, dict[str, str]]:
+    """Return the names of FOVs' positions, such as wells; nothing where there are none."""
+    names = plan.header.positions if plan.header else ()
+    found = {str(fov): name for fov in fovs if fov < len(names) and (name := names[fov])}
+    return {"positions": found} if found else {}
 
 
 def findings(pipeline: Pipeline, dataset: str, statuses: dict[int, dict[str, Any]]) -> list[str]:
@@ -221,12 +231,17 @@ def describe_outcome(pipeline: Pipeline) -> str:
     """Return a plain summary: FOVs that are complete, those that are not and why, and where."""
     lines = [""]
     for name, plan in pipeline.datasets.items():
-        statuses = pipeline.statuses(name)
-        complete = sum(status["status"] == "complete" for status in statuses.values())
+        folder = pipeline.look(name)
+        statuses = pipeline.statuses(name, folder)
+        complete = [fov for fov, status in statuses.items() if status["status"] == "complete"]
         if statuses:
-            more = len(pipeline.listed(name, pipeline.look(name))) - len(statuses)
+            more = len(pipeline.listed(name, folder)) - len(statuses)
             rest = f"; {more} that were not asked for are complete, too" if more else ""
-            lines.append(f"{name}: {complete} of {len(statuses)} FOVs complete{rest}")
+            traces = [pipeline.layout.file("traces", name, fov) for fov in complete]
+            judged = any(Path(inspected(file)).exists() for file in traces)  # they count otherwise
+            found = [pipeline.found("extract", name, fov, folder) for fov in complete]
+            told = "" if judged else _cells(found)
+            lines.append(f"{name}: {len(complete)} of {len(statuses)} FOVs complete{rest}{told}")
         groups: dict[str, list[int]] = {}
         for fov, status in statuses.items():
             if status["status"] != "complete":
@@ -239,9 +254,10 @@ def describe_outcome(pipeline: Pipeline) -> str:
         ]
         lines += [
             f"  {format_fovs([fov])}: a correction is not followed: {reason}"
-            for fov, reasons in pipeline.unmet_corrections(name).items()
+            for fov, reasons in pipeline.unmet_corrections(name, folder).items()
             for reason in reasons
         ]
+        lines += [f"  {unseen}"] if (unseen := pipeline.unseen(name)) else []
         if stale:
             lines.append(f"  to do: fovflow verdicts {pipeline.layout.outdir} --carry-over")
         lines += [f"{name}: {problem}" for problem in plan.problems]
@@ -254,6 +270,15 @@ def describe_outcome(pipeline: Pipeline) -> str:
         lines.append(f"{len(pipeline.analysis.measures)} samples: {pipeline.layout.analysis('')}")
         lines += [f"  comparisons: {name}" for name in pipeline.analysis.answer()[1:2]]
     return "\n".join(lines)
+
+
+def _cells(found: Iterable[Mapping[str, Any]]) -> str:
+    """Return how many cells were found and how many are good, where all jobs' records tell it."""
+    told = [(each.get("cells"), each.get("good_cells")) for each in found]
+    if not told or any(not isinstance(number, int) for pair in told for number in pair):
+        return ""
+    cells, good = (sum(number for number in each if number) for each in zip(*told, strict=True))
+    return f"; {cells} cells, {good} of them good"
 
 
 def _in_words(status: dict[str, Any]) -> str:

@@ -287,7 +287,7 @@ def _values(table: Table) -> pd.DataFrame:
     verdict = good.map({True: "ok", False: "no success"})
     if "verdict" in fits:
         verdict = fits["verdict"].fillna("ok").astype(str)
-    units = _units(model)
+    units = units_of(model)
     parts = [
         fits[["fov", "cell"]].assign(
             quantity=name, unit=units.get(name, ""), verdict=verdict, good=good,
@@ -309,7 +309,7 @@ def _told(values: pd.DataFrame) -> pd.DataFrame:
     return values[known | ~values["quantity"].isin(["sum", "product"])]
 
 
-def _units(model: str) -> dict[str, str]:
+def units_of(model: str) -> dict[str, str]:
     """Return the units of the parameters of a model; none where it is not known."""
     if (known := _model(model)) is None:
         return {}

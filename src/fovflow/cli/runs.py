@@ -387,14 +387,21 @@ _WHICH = "a run: id, name, path of its folder, or an output folder (its last run
     "fovflow runs compare brave-otter results_of_a_colleague",
     argument("first", metavar="A", help=_WHICH),
     argument("second", metavar="B", help="another"),
+    argument("--html", metavar="FILE", help="write a page too, with pictures of FOVs that differ"),
     OUTDIR_OPTION,
     JSON,
 )
-def compare(first: str, second: str, outdir: str | None, json: bool) -> int:
-    """Print what two runs do not share; return 1 if any of it matters."""
+def compare(first: str, second: str, html: str | None, outdir: str | None, json: bool) -> int:
+    """Print what two runs do not share, and what each found; return 1 if any of it matters."""
     from fovflow.runs.compare import compare_runs, format_comparison
 
-    found = compare_runs(chosen_run(outdir, first), chosen_run(outdir, second))
+    chosen = chosen_run(outdir, first), chosen_run(outdir, second)
+    found = compare_runs(*chosen)
+    if html is not None:
+        from fovflow.atomic import write_text
+        from fovflow.report.comparison import comparison_page
+
+        write_text(html, comparison_page(chosen, found))
     print_result(json, found.to_json(), lambda: format_comparison(found))
     return 0 if found.same else 1
 

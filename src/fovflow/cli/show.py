@@ -230,8 +230,13 @@ def _how_it_ended(state: RunState) -> list[str]:
     ),
     CONFIGFILE,
     argument("--out", help="file to write (default: OUTDIR/report.html)"),
+    flag(
+        "--single",
+        help="one file to hand on, with the cells to look at, of 20 MB at most "
+        "(default: report_single.html in this folder)",
+    ),
 )
-def report(outdir: str | None, configfile: str, out: str | None) -> int:
+def report(outdir: str | None, configfile: str, out: str | None, single: bool) -> int:
     """Write the page and print where it is."""
     from fovflow.config import load_config
     from fovflow.report import write_report
@@ -239,12 +244,12 @@ def report(outdir: str | None, configfile: str, out: str | None) -> int:
     if not outdir and Path(configfile).exists():
         outdir = load_config(configfile).outdir
     folder = Path(outdir or "results")
-    page = Path(out or folder / REPORT_NAME)
+    page = Path(out or ("report_single.html" if single else folder / REPORT_NAME))
     if (folder / RESULTS_NAME).is_file():
         place = folder.resolve()
-        write_report(page, place.parent, [place.name])
+        write_report(page, place.parent, [place.name], single=single)
     else:
-        write_report(page, folder)
+        write_report(page, folder, single=single)
     print(page)
     return 0
 
@@ -273,14 +278,14 @@ def overlay(
     fps: float,
 ) -> int:
     """Write one PNG per FOV and frame, or one movie per FOV."""
-    from fovflow.overlay import MOVIES, Overlays, write_movie, write_png
+    from fovflow.overlay import MOVIES, Overlays, note_drawn, write_movie, write_png
     from fovflow.results import load_results
 
     if not 0.1 <= fps <= 120:
         raise ConfigError(f"--fps {fps:g}: a movie has 0.1 to 120 frames per second")
     results = load_results(folder)
     place = Path(out) if out else results.folder / OVERLAYS
-    index = None if channel is None else _channel(results, channel)
+    index, made = None if channel is None else _channel(results, channel), dict[Path, list[Path]]()
     for fov in results.fovs if fovs == "all" else parse_ranges(fovs, "--fovs"):
         if fov not in results.fovs:
             raise ConfigError(
@@ -299,10 +304,14 @@ def overlay(
             path = place / name(movie)
             write_movie(path, (drawn.draw(t, MOVIES[movie]) for t in some), fps)
             print(path)
+            made[path] = drawn.files
             continue
         for t in some:
             write_png(path := place / name("png", t), drawn.draw(t))
             print(path)
+            made[path] = drawn.files
+    if out is None:
+        note_drawn(results.folder, made)
     return 0
 
 

@@ -134,13 +134,20 @@ class AnalysisPlan:
         """Return all files of the analysis."""
         ready = [name for name in self.measures if self._can_make(name)]
         made = [file for name in ready for file in self.merged(name)]
-        fits = [self.fitted(name, each.name) for name in ready for each in self.fits[name]]
         everything = self.everything().values() if made and self._can_make() else ()
-        return [*made, *fits, *everything, *self.ready_answer()]
+        return list(dict.fromkeys([*made, *everything, *self.reported()]))
 
-    def ready_answer(self) -> list[str]:
-        """Return the files of the statistics where they can be made now."""
-        return self.answer() if self._can_make() else []
+    def reported(self) -> list[str]:
+        """Return the files that the report tells of, where they can be made now."""
+        fits = [
+            self.fitted(name, each.name)
+            for name, measures in self.fits.items()
+            if self._can_make(name)
+            for each in measures
+        ]
+        if not (self.measures and self._can_make()):
+            return fits
+        return [*fits, self.everything()["samples"], *self.answer()]
 
     def _can_make(self, *names: str) -> bool:
         """Tell whether no FOV of samples, by default all, is outdated and held as it is."""

@@ -14,7 +14,7 @@ from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
 from fovflow.config.usersteps import StepConfig
 from fovflow.copying import OF_TIMES
-from fovflow.corrections import of_step, read_corrections, unmet
+from fovflow.corrections import in_lines, of_step, read_corrections
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.layout import LOGS, Layout, fov_name, inspected
 from fovflow.planning.analysis import AnalysisPlan
@@ -40,7 +40,6 @@ from fovflow.states import (
     to_run,
     write_wanted,
 )
-from fovflow.tables import read_csv
 from fovflow.units import format_fovs
 from fovflow.userfiles import broken_link
 from fovflow.usersteps import FROM
@@ -107,10 +106,11 @@ class Pipeline:
         self._sha256: dict[str, str | None] = {}
         self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
         self._wanted: dict[tuple[str, str], Wanted] = {}
-        self._unmet: dict[tuple[str, int], tuple[list[tuple[int, int]], list[str]]] = {}
         path = self.config.corrections
         self.corrections = {} if path is None else read_corrections(path)
         self._records: dict[str, dict[str, Any]] = {}
+        self._unseen: dict[tuple[str, int], bool] = {}
+        self._first_look: dict[str, Folder] = {}
         self.datasets = {name: self._plan(name) for name in self.config.datasets}
         for name, source in self._sources.items():
             if source.files is None:
@@ -319,6 +319,31 @@ class Pipeline:
 
     def jobs(self, dataset: str, fov: int) -> list[WantedJob]:
         """Return the jobs that make one FOV, in the order of the steps."""
+        unseen = self.is_unseen(dataset, fov)
+        return [job for job in self._jobs(dataset, fov) if not (unseen and job.step == "browse")]
+
+    def is_unseen(self, dataset: str, fov: int) -> bool:
+        """Tell whether an FOV was made before there was a step `browse`, and its stacks are gone.
+
+        It is complete: to draw its cells for the report everything would have to be made again.
+        """
+        if (dataset, fov) not in self._unseen:
+            folder = self._first_look.setdefault(dataset, self.look(dataset))
+            *others, last = sorted(self._jobs(dataset, fov), key=lambda job: job.step == "browse")
+            stacks = [
+                self.layout.file(kind, dataset, fov, channel)[len(folder.path) + 1 :]
+                for kind in ("seg_labeled", "fl")
+                for channel in self.datasets[dataset].indices(FILES[kind].role)
+            ]
+            self._unseen[dataset, fov] = (
+                not any(map(folder.has, last.outputs))
+                and folder.record(last.record) is None
+                and not all(map(folder.has, stacks))
+                and not any(map(folder.reason, others))
+            )
+        return self._unseen[dataset, fov]
+
+    def _jobs(self, dataset: str, fov: int) -> list[WantedJob]:
         plan, found = self.datasets[dataset], []
         for stage in self.stages.values():
             if stage.name == "flat_field" and not self._estimates_flat_field:
@@ -478,30 +503,34 @@ class Pipeline:
         found = {fov: find_verdicts(self.layout.file("traces", dataset, fov))[1] for fov in fovs}
         return {fov: reason for fov, reason in found.items() if reason}
 
-    def unmet_corrections(self, dataset: str) -> dict[int, list[str]]:
-        """Return by FOV which of people's corrections its tables do not follow."""
-        found = {}
+    def unmet_corrections(self, dataset: str, folder: Folder | None = None) -> dict[int, list[str]]:
+        """Return by FOV which of people's corrections its jobs could not follow, in words."""
+        folder, found = folder or self.look(dataset), {}
         for fov in self.datasets[dataset].fovs:
-            names = (self.layout.file(kind, dataset, fov) for kind in ("traces", "tracks"))
-            traces, tracks = map(Path, names)
-            said = self.corrections.get((dataset, fov), [])
-            if said and traces.is_file() and tracks.is_file():
-                states = [
-                    (file.st_mtime_ns, file.st_size) for file in (traces.stat(), tracks.stat())
-                ]
-                before = self._unmet.get((dataset, fov))
-                if before is None or before[0] != states:  # tables are read once
-                    before = (
-                        states,
-                        unmet(
-                            read_csv(traces, columns=lambda name: name.startswith(_PLACES)),
-                            read_csv(tracks, columns=_LINEAGE.__contains__),
-                            said,
-                        ),
-                    )
-                    self._unmet[dataset, fov] = before
-                found[fov] = before[1]
-        return {fov: told for fov, told in found.items() if told}
+            told = []
+            for step in ("track", "extract"):
+                said = of_step(step, self.corrections.get((dataset, fov), []))
+                made = self.found(step, dataset, fov, folder) if said else {}
+                told += [in_lines(str(each), said) for each in made.get(UNMET, ())]
+            if told:
+                found[fov] = told
+        return found
+
+    def found(self, step: str, dataset: str, fov: int, folder: Folder) -> Mapping[str, Any]:
+        """Return what the job of a step without a channel found, if it was made as is wanted."""
+        record = self.layout.record(step, dataset, fov_name(fov))[len(folder.path) + 1 :]
+        as_wanted = folder.made_with(record) == self._wanted_of(step, dataset, fov_name(fov))
+        known = folder.record(record) if as_wanted else None
+        return known.found if known else {}
+
+    def unseen(self, dataset: str) -> str:
+        """Return of which FOVs the report cannot show cells, in a sentence; empty without any."""
+        fovs = [fov for fov in self.datasets[dataset].fovs if self.is_unseen(dataset, fov)]
+        words = (
+            "the report cannot show single cells of it, as it was made before it could and its "
+            "stacks are gone; to make them again, let keep name pc, fl and seg_labeled"
+        )
+        return f"{format_fovs(fovs)}: {words}" if fovs else ""
 
     def stray_corrections(self) -> str:
         """Return which corrections are of no FOV that is processed; empty where all are."""
@@ -529,6 +558,7 @@ class Pipeline:
                     f"{name}: {len(plan.fovs)} FOVs, {plan.n_frames} frames of "
                     f"{plan.height} × {plan.width}, channels {channels}"
                 )
+            lines += [f"{name}: {unseen}"] if (unseen := self.unseen(name)) else []
             if plan.header is not None:
                 lines += [f"{name}: warning: {text}" for text in plan.header.warnings]
             if problems:
@@ -543,8 +573,7 @@ class Pipeline:
         return "\n".join(lines)
 
 
-_PLACES = ("position_", "bbox_", "cell", "frame", "good", "flags")
-_LINEAGE = frozenset({"cell", "frame", "parent"})
+UNMET = "corrections_not_followed"
 
 
 def _stage_of(step: StepConfig) -> Stage:
@@ -615,11 +644,13 @@ def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
     Those are other stacks, too, that are missing where the traces are there.
     """
     plan, layout = pipeline.datasets[dataset], pipeline.layout
-    last = [stage for stage in pipeline.stages.values() if stage.is_last and stage.per_fov]
+    stages = [stage for stage in pipeline.stages.values() if stage.per_fov]
+    last = [stage for stage in stages if stage.is_last]
+    undrawn = [s for s in stages if s.name == "extract" or (s in last and s.name != "browse")]
     return [
         layout.place(file.path, dataset, fov, channel)
         for fov in plan.ready
-        for stage in last
+        for stage in (undrawn if pipeline.is_unseen(dataset, fov) else last)
         for file in stage.files
         if not file.pixel_bytes or file.kind in pipeline.kept
         for channel in plan.indices(stage.role or file.role)
@@ -637,4 +668,4 @@ def report_inputs(pipeline: Pipeline) -> list[str]:
     """Return what the report tells of: results, made again whenever traces are, and answers."""
     datasets = pipeline.datasets.items()
     results = [pipeline.layout.results(name) for name, plan in datasets if plan.ready]
-    return [*results, *pipeline.analysis.ready_answer()]
+    return [*results, *pipeline.analysis.reported()]

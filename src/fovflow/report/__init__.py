@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-REPORT_REVISION = 2
+REPORT_REVISION = 3
 """Raised whenever the same results would give another page."""
 
 
@@ -14,6 +14,8 @@ def write_report(
     outdir: str | Path,
     names: Iterable[str] | None = None,
     problems: Mapping[str, Iterable[str]] | None = None,
+    *,
+    single: bool = False,
 ) -> None:
     """Write the report of an output folder atomically, from what is there now; safe to repeat.
 
@@ -28,6 +30,8 @@ def write_report(
     problems : mapping of str to iterable of str, optional
         Why a dataset, or a part of it, could not be processed; read from the output folder where
         it is not given.
+    single : bool
+        Whether the cells to look at stand in the page, too: one file to hand on, of 20 MB at most.
 
     Raises
     ------
@@ -37,7 +41,7 @@ def write_report(
     from fovflow.atomic import write_text
     from fovflow.errors import FovflowError
     from fovflow.layout import Layout
-    from fovflow.report.gather import answer_in, find_datasets, gather
+    from fovflow.report.gather import answer_in, embed, find_datasets, gather
     from fovflow.report.page import page
 
     folder = Path(outdir)
@@ -48,7 +52,10 @@ def write_report(
             found="no folder with a processing_results.yaml",
             remedy="give the output folder of a run, or run the pipeline first",
         )
-    write_text(path, page(gather(folder, chosen, problems or {}, Path(path)), answer_in(folder)))
+    told = gather(folder, chosen, problems or {}, Path(path))
+    if single:
+        embed(Layout(folder), told)
+    write_text(path, page(told, answer_in(folder)))
     # It is no longer the page that a job has recorded; a job writes its record after it.
     Path(Layout(Path(path).parent).log("report")).with_suffix(".json").unlink(missing_ok=True)
 

@@ -20,8 +20,9 @@ from fovflow.config.features import FEATURES
 from fovflow.errors import FovflowError
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
-from fovflow.records import read_json, read_json_object
+from fovflow.records import read_json
 from fovflow.report.pictures import Picture, PictureBudget
+from fovflow.report.samples import fits_in, samples_in
 from fovflow.report.traces import TracePlot, plots_of
 from fovflow.results import FovResult, load_results
 from fovflow.tables import KINDS
@@ -56,6 +57,8 @@ class FovSummary:
     """Name of its position, such as that of a well."""
     files: dict[str, str] = field(default_factory=dict)
     """Addresses, relative to the page, of what the page loads of it: ``numbers``, ``pictures``."""
+    embedded: dict[str, str] = field(default_factory=dict)
+    """What stands in the page instead, as JSON."""
     step: str = ""
     error: str = ""
     at_frame: int | None = None
@@ -67,6 +70,8 @@ class FovSummary:
     reasons: dict[str, int] = field(default_factory=dict)
     frame_flags: dict[str, int] = field(default_factory=dict)
     series: list[FrameSeries] = field(default_factory=list)
+    levels: dict[str, float] = field(default_factory=dict)
+    """Medians: of the background over the frames, and of good rows of what is plotted."""
     pictures: list[Picture] = field(default_factory=list)
     note: str = ""
 
@@ -115,6 +120,8 @@ class DatasetSummary:
     fovs: list[FovSummary] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     plots: list[TracePlot] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """What a single page lacks, a sentence each."""
     picture_note: str = ""
     """Why there are no pictures, or not of all FOVs."""
     certificate: list[str] = field(default_factory=list)
@@ -133,23 +140,30 @@ class Answer:
     """Each in words."""
     pictures: Mapping[str, str] = field(default_factory=dict)
     """SuperPlots and dose curves by name, as base64 of the SVG."""
+    samples: Sequence[Mapping[str, Any]] = ()
+    fits: Sequence[Mapping[str, Any]] = ()
+    """What the browser is told of samples and fits, see `fovflow.report.samples`."""
 
 
 _MOST_PICTURES = 8
+MOST_EMBEDDED = 18_000_000
+"""Bytes of what a single page holds of cells to look at."""
 
 
 def answer_in(outdir: Path) -> Answer:
-    """Return the comparisons of an output folder, and the pictures of the first of them."""
+    """Return the samples of an output folder, their fits, comparisons, and some pictures."""
     folder = outdir / ANALYSIS
-    if not (folder / "comparisons.csv").is_file():
-        return Answer()
     try:
+        samples = samples_in(outdir)
+        fits = list(fits_in(outdir, samples))
+        if not (folder / "comparisons.csv").is_file():
+            return Answer(samples=samples, fits=fits)
         told = comparisons_in(folder)
         files = list(dict.fromkeys(path for _, path in told if path.is_file()))[:_MOST_PICTURES]
         pictures = {path.stem: b64encode(path.read_bytes()).decode() for path in files}
     except (FovflowError, OSError) as error:
         return Answer([without_folders(str(error))])
-    return Answer([words for words, _ in told], pictures)
+    return Answer([words for words, _ in told], pictures, samples, fits)
 
 
 def find_datasets(outdir: Path) -> list[str]:
@@ -208,10 +222,7 @@ def _to_look_at(layout: Layout, dataset: DatasetSummary, folder: Path) -> None:
     made = (dataset.content.get("params") or {}).get("browse") or {}
     channels = {str(index): name for index, name in (made.get("channels") or {}).items()}
     dataset.columns = {name: column_words(name, channels) for name in made.get("columns") or ()}
-    names = read_json_object(layout.plan(dataset.name)).get("positions") or []
     for fov in dataset.fovs:
-        if fov.index < len(names) and isinstance(names[fov.index], str):
-            fov.name = names[fov.index]
         if fov.status != "complete":
             continue
         paths = {
@@ -223,6 +234,38 @@ def _to_look_at(layout: Layout, dataset: DatasetSummary, folder: Path) -> None:
                 kind: quote(os.path.relpath(path, folder).replace(os.sep, "/"))
                 for kind, path in paths.items()
             }
+
+
+def embed(layout: Layout, datasets: Sequence[DatasetSummary]) -> None:
+    """Take what the page would load of FOVs into it, up to a size: numbers first, then pictures.
+
+    Where not all can have pictures, those that do are spread evenly.
+    """
+    left = MOST_EMBEDDED
+    for kind, share in (("numbers", 0.6), ("pictures", 1.0)):
+        least = (1 - share) * MOST_EMBEDDED
+        for dataset in datasets:
+            able = [fov for fov in dataset.fovs if kind in fov.files]
+            order = sorted(range(len(able)), key=_order)
+            for fov in (able[place] for place in order):
+                path = Path(layout.file(f"browse_{kind}", dataset.name, fov.index))
+                del fov.files[kind]
+                size, wanted = path.stat().st_size, kind == "numbers" or "numbers" in fov.embedded
+                if wanted and size <= left - least:
+                    text = path.read_text("utf-8").strip()
+                    text = text.removeprefix(f"fovflow.{kind}(").removesuffix(");")
+                    fov.embedded[kind] = f"[{text}]"
+                    left -= size
+            if lacking := sum(kind not in fov.embedded for fov in able):
+                dataset.left_out.append(
+                    f"{dataset.name}: this single file lacks the {kind} of {lacking} of "
+                    f"{len(able)} FOVs: the report beside the results has them"
+                )
+
+
+def _order(place: int) -> float:
+    """Return where a place comes if places are taken evenly: halves, quarters, eighths, …."""
+    return int(f"{place:b}"[::-1], 2) / (1 << place.bit_length())
 
 
 def column_words(column: str, channels: Mapping[Any, Any]) -> str:
@@ -270,6 +313,7 @@ def _fov(
     summary = FovSummary(
         index=fov.index,
         status=fov.status,
+        name=fov.position,
         step=fov.step,
         error=without_folders(fov.error),
         at_frame=entry.get("frame"),
@@ -334,6 +378,7 @@ def _frames(layout: Layout, summary: FovSummary, dataset: DatasetSummary, notes:
         if "background_level" in levels:
             title = f"background, {names.get(channel, f'channel {channel}')} (counts)"
             _series(summary, levels, "background_level", title)
+            _level(summary, title, summary.series[-1].values)
 
 
 def _series(summary: FovSummary, table: Table, column: str, title: str) -> None:
@@ -345,6 +390,13 @@ def _series(summary: FovSummary, table: Table, column: str, title: str) -> None:
     for text in flags.values():
         for flag in {part.strip() for part in text.replace(";", ",").split(",")} - {"missing"}:
             summary.frame_flags[flag] = summary.frame_flags.get(flag, 0) + 1
+
+
+def _level(summary: FovSummary, title: str, values: NDArray[Any]) -> None:
+    finite = np.asarray(values, np.float64)
+    finite = finite[np.isfinite(finite)]
+    if finite.size:
+        summary.levels[f"median {title}"] = float(np.median(finite))
 
 
 def _cells(summary: FovSummary, dataset: DatasetSummary, table: Table) -> None:
@@ -359,6 +411,7 @@ def _cells(summary: FovSummary, dataset: DatasetSummary, table: Table) -> None:
     for plot in dataset.plots:
         if plot.column in table:
             plot.sample.add(table, plot.column)
+            _level(summary, plot.title, table[plot.column][np.asarray(table["good"], bool)])
 
 
 def without_folders(sentence: str) -> str:

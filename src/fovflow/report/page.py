@@ -23,6 +23,7 @@ import fovflow
 from fovflow.quality import PEOPLE, RULES
 from fovflow.report.charts import LINES, frame_chart, trace_chart
 from fovflow.report.gather import Answer, DatasetSummary, FovSummary, without_folders
+from fovflow.report.hints import hints
 from fovflow.stages import STAGES
 from fovflow.units import format_ranges, number, spread, ticks
 
@@ -31,6 +32,7 @@ MOST_ROWS = 2000
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _BROWSER = "browser.js"
+_PARTS = re.compile(r"// PARTS: (.+)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BETWEEN_TAGS = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
 
@@ -43,8 +45,10 @@ def page(datasets: Sequence[DatasetSummary], answer: Answer | None = None) -> st
     problems = sum(bool(dataset.problems) for dataset in datasets)
     template = templates().get_template("page.html.j2")
     browser, policy = "", _POLICY
-    if any(fov.files for fov in fovs):
-        browser = _text(_BROWSER)
+    if any(fov.files or fov.embedded for fov in fovs):
+        browser = _PARTS.sub(
+            lambda found: "\n".join(map(_text, found[1].split(", "))), _text(_BROWSER)
+        )
         digest = b64encode(sha256(browser.encode()).digest()).decode()
         # The script of the page, and files beside it; nothing from elsewhere.
         policy += f" blob:; script-src 'sha256-{digest}' 'self'"
@@ -52,7 +56,7 @@ def page(datasets: Sequence[DatasetSummary], answer: Answer | None = None) -> st
         version=fovflow.__version__,
         policy=policy,
         browser=Markup(browser),
-        index=Markup(_index(datasets)) if browser else "",
+        index=Markup(_index(datasets, answer or Answer())) if browser else "",
         datasets=datasets,
         answer=answer or Answer(),
         headline=_headline(len(fovs), complete, failed, problems),
@@ -73,11 +77,15 @@ def templates() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     functions = (
-        count, facts, failures, flags_of, flat, format_ranges, frame_chart, number, percent,
+        count, facts, failures, flags_of, flat, format_ranges, frame_chart, hints, number, percent,
         plural, rows_shown, rule_words, status_words, ticks, trace_chart,
     )  # fmt: skip
     made.globals |= {function.__name__: function for function in functions}
-    made.globals |= {"LINES": LINES, "STEPS": {name: stage.words for name, stage in STAGES.items()}}
+    made.globals |= {
+        "plain": Markup,
+        "LINES": LINES,
+        "STEPS": {name: stage.words for name, stage in STAGES.items()},
+    }
     return made
 
 
@@ -90,8 +98,9 @@ def _text(name: str) -> str:
     return (files("fovflow.report") / "templates" / name).read_text("utf-8")
 
 
-def _index(datasets: Sequence[DatasetSummary]) -> str:
+def _index(datasets: Sequence[DatasetSummary], answer: Answer) -> str:
     """Return what the browser is told at the start, as JSON that cannot end its element."""
+    names = {dataset.name for dataset in datasets}
     told = {
         "datasets": [
             {
@@ -103,6 +112,8 @@ def _index(datasets: Sequence[DatasetSummary]) -> str:
             for dataset in datasets
             if dataset.fovs
         ],
+        "samples": [each for each in answer.samples if each["dataset"] in names],
+        "fits": [each for each in answer.fits if each["dataset"] in names],
         "rules": {rule: rule_words(rule) for rule in (*RULES, *PEOPLE)},
     }
     text = json.dumps(told, separators=(",", ":"), allow_nan=False)
@@ -119,8 +130,10 @@ def _index_of(fov: FovSummary) -> dict[str, Any]:
         "good": fov.good_cells,
         "median_frames": fov.median_frames,
         "flagged": sum(fov.frame_flags.values()) if fov.series else None,
+        "levels": fov.levels,
         "objects": [value if math.isfinite(value) else None for value in objects],
         **fov.files,
+        **dict.fromkeys(fov.embedded, "#"),
     }
 
 

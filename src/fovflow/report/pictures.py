@@ -8,15 +8,15 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.drawing import colour_of, draw_overlay
 from fovflow.errors import FovflowError
-from fovflow.overlay import colour_of, draw_overlay
+from fovflow.labels import boxes, resampled
 from fovflow.results import FovResult
 from fovflow.stacks import StackReader
 from fovflow.units import first_middle_last, format_ranges, spread
@@ -41,6 +41,8 @@ class CellLabel:
     y: float
     good: bool
     flags: str
+    box: tuple[slice, slice] | None = None
+    """Rows and columns of the cell in the PNG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,19 @@ class Picture:
         return min(14.0, max(8.0, 66.0 / math.sqrt(max(len(self.labels), 1))))
 
     def place(self, label: CellLabel) -> tuple[float, float]:
-        """Return the middle of an id's base line in pixels of the PNG, so that it lies inside."""
+        """Return the middle of an id's base line in pixels of the PNG, so that it lies inside.
+
+        It stands above a cell that it would cover.
+        """
         size = self.font_size
         half = size * 0.3 * len(str(label.cell))
-        x = min(max((label.x + 0.5) * self.scale, half), self.width - half)
-        y = min(max((label.y + 0.5) * self.scale, size * 0.5), self.height - size * 0.5)
+        x, y = ((at + 0.5) * self.scale for at in (label.x, label.y))
+        if label.box is not None:
+            rows, columns = label.box
+            if columns.stop - columns.start < 4 * half or rows.stop - rows.start < 2 * size:
+                y = rows.start - size * 0.6
+        x = min(max(x, half), self.width - half)
+        y = min(max(y, size * 0.5), self.height - size * 0.5)
         return x, y + size * 0.35
 
 
@@ -84,7 +94,7 @@ class PictureBudget:
     def choose(self, fovs: Mapping[int, FovResult]) -> tuple[set[int], str]:
         """Return the FOVs of a dataset to show, spread evenly, and a note on what is left out."""
         complete = [fov for fov in fovs.values() if fov.status == "complete"]
-        able = [fov.index for fov in complete if _stacks(fov)]
+        able = [fov.index for fov in complete if fov.to_draw]
         if complete and not able:
             return set(), (
                 "No pictures: the stacks were not kept after the run. To see the outlines of the "
@@ -111,7 +121,7 @@ class PictureBudget:
         traces, where they can be read. `notes`: why there are no pictures, or no more, is added.
         """
         named = table if "seg_labeled" in fov.stacks else None
-        image, label = _stacks(fov)
+        image, label = fov.to_draw
         made: list[Picture] = []
         try:
             with StackReader(image) as images, StackReader(label) as labels:
@@ -130,15 +140,6 @@ class PictureBudget:
         return made
 
 
-def _stacks(fov: FovResult) -> list[Path]:
-    """Return the stack to draw on and that of the cells; empty where either is not there."""
-    pairs = (("pc", "fl"), ("seg_labeled", "seg"))
-    found = [
-        [path for kind in kinds for path in fov.stacks.get(kind, {}).values()] for kinds in pairs
-    ]
-    return [paths[0] for paths in found] if all(found) else []
-
-
 def picture(
     frame: int,
     image: NDArray[Any],
@@ -155,11 +156,7 @@ def picture(
     small = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0, neginf=0.0)
     if scale < 1:
         small = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
-        for new, old in zip((height, width), image.shape, strict=True)
-    )
-    outlined = np.ascontiguousarray(labels[np.ix_(rows, columns)])
+    outlined = resampled(labels, height, width)
     drawn = draw_overlay(small, outlined)
     return Picture(
         frame=frame,
@@ -167,16 +164,18 @@ def picture(
         width=width,
         height=height,
         scale=scale,
-        labels=() if table is None else _cell_labels(frame, table),
+        labels=() if table is None else _cell_labels(frame, table, dict(boxes(outlined))),
     )
 
 
-def _cell_labels(frame: int, table: Mapping[str, NDArray[Any]]) -> tuple[CellLabel, ...]:
+def _cell_labels(
+    frame: int, table: Mapping[str, NDArray[Any]], boxes: Mapping[int, tuple[slice, slice]]
+) -> tuple[CellLabel, ...]:
     here = np.flatnonzero(table["frame"] == frame)
     names = ("cell", "position_x", "position_y", "good", "flags")
     columns = [table[name][here].tolist() for name in names]
     return tuple(
-        CellLabel(int(cell), float(x), float(y), bool(good), str(flags))
+        CellLabel(int(cell), float(x), float(y), bool(good), str(flags), boxes.get(int(cell)))
         for cell, x, y, good, flags in zip(*columns, strict=True)
     )
 

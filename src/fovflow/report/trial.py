@@ -18,7 +18,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 import fovflow
-from fovflow.overlay import stretch
+from fovflow.drawing import stretch
+from fovflow.labels import boxes
 from fovflow.report.page import templates
 
 if TYPE_CHECKING:
@@ -106,12 +107,8 @@ def _picture(image: NDArray[Any]) -> str:
 
 def _paths(labels: NDArray[np.uint16]) -> dict[int, str]:
     """Return the outline of each cell as an SVG path, through the middles of its border pixels."""
-    from scipy.ndimage import find_objects
-
     found = {}
-    for label, box in enumerate(find_objects(labels), 1):
-        if box is None:
-            continue
+    for label, box in boxes(labels):
         mask = (labels[box] == label).astype(np.uint8)
         contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
         corner = np.array([box[1].start, box[0].start])

@@ -15,6 +15,7 @@ from fovflow.errors import FovflowError
 from fovflow.layout import REPORT_NAME, RESULTS_NAME
 from fovflow.records import write_yaml
 from fovflow.runs.assets import is_of_script, last_of, members_of
+from fovflow.runs.effects import Effects, effects_of
 from fovflow.runs.manifest import kept_kind
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
 from fovflow.runs.store import RunFolder
@@ -65,6 +66,8 @@ class Comparison:
     """Number of outputs with equal SHA-256."""
     unknown: list[str] = field(default_factory=list)
     """Outputs of both whose content is not known, for want of a checksum."""
+    effects: Effects = field(default_factory=Effects)
+    """What they found in each FOV."""
 
     @property
     def same(self) -> bool:
@@ -81,6 +84,7 @@ class Comparison:
             "circumstances": self.circumstances,
             "equal_outputs": self.outputs,
             "outputs_without_checksum": self.unknown,
+            **({"found": found} if (found := self.effects.to_json()) else {}),
         }
 
 
@@ -104,6 +108,8 @@ def compare_runs(first: RunFolder, second: RunFolder) -> Comparison:
             found.differences.append(Difference("outputs", path, *words))
         else:
             found.outputs += 1
+    if not found.same:
+        found.effects = effects_of(first, second)
     return found
 
 
@@ -226,7 +232,8 @@ def format_comparison(found: Comparison) -> list[str]:
         return [f"The runs differ only in {what}; all {equal}."]
     counts = Counter(difference.section for difference in found.differences)
     told = ", ".join(f"{counts[section]} in {section}" for section in SECTIONS if counts[section])
-    return [*lines, f"{found.first} | {found.second}: {told or 'no'} differences; {equal}."]
+    last = f"{found.first} | {found.second}: {told or 'no'} differences; {equal}."
+    return [*lines, *found.effects.lines(), last]
 
 
 @dataclass(frozen=True, slots=True)

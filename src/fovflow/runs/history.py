@@ -102,6 +102,20 @@ class RecordedRun:
             found += [{"job": file.parent.name, **event} for event in read_events(file)]
         return sorted(found, key=lambda event: str(event.get("time")))
 
+    def _repr_html_(self) -> str:
+        from fovflow.notebook import card, picture_file
+
+        files = [asset for asset in self.assets if not asset.misplaced(self.path)]
+        about = {"status": self.status, "started": self.record.get("started")}
+        about |= {"tags": ", ".join(map(str, self.tags)), **self.metadata}
+        for row in self.metric_rows():
+            about |= {name: f"{value:g}" for name, value in row["metrics"].items()}
+        about |= {"files": ", ".join(asset.name for asset in files)}
+        rows = [(name, str(value)[:200]) for name, value in about.items() if value]
+        drawn = (picture_file(self.path / asset.path) for asset in reversed(files))
+        picture = next(filter(None, drawn), "")
+        return card(f"{self.kind} {self.name}", (), rows, picture=picture)
+
     def metrics(self) -> Any:
         """Return what was logged as a pandas.DataFrame, a row for each call.
 

@@ -161,6 +161,13 @@ class Run:
         """Status of the run; empty without an active run."""
         return str(self._record().get("status", ""))
 
+    def _repr_html_(self) -> str:
+        from fovflow.notebook import card
+        from fovflow.runs.history import recorded_run
+
+        known = self._session
+        return recorded_run(known.folder)._repr_html_() if known else card("no run", (), ())
+
     def config(
         self,
         suppress_errors: bool = True,

@@ -12,12 +12,13 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fovflow.atomic import Digest, digest_of, is_temporary
+from fovflow.atomic import Digest, digest_of, is_temporary, sha256_or_none
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, RUN_STATUSES, Status, moment, read_events, upgrade
 from fovflow.jobrecord import ENDS, JobRecord, read_records, record_text
 from fovflow.layout import (
     ANALYSIS,
+    DRAWN,
     LOGS,
     PLAN_NAME,
     REPORT_NAME,
@@ -26,7 +27,7 @@ from fovflow.layout import (
     WANTED_NAME,
     made_by_hand,
 )
-from fovflow.records import leads_out, read_yaml
+from fovflow.records import leads_out, read_json_object, read_yaml
 from fovflow.runs.assets import last_of, problems
 from fovflow.runs.checksums import read_list
 from fovflow.runs.manifest import (
@@ -224,6 +225,7 @@ class _Place:
                 if removed or record.status != "completed":
                     self.optional.add(path)
         self._expect_manifest()
+        self._check_drawn()
         for path in sorted(self._broken - {p for p, known in self.expected.items() if known}):
             self.report.damaged.append(self.damage(path))
         self._find_orphans(kept if isinstance(kept, list) else [*STACKS])
@@ -239,6 +241,31 @@ class _Place:
             return
         for item in listed:
             self._expect(self.manifest, self.manifest_digest, Digest(item.bytes or 0, item.sha256))
+
+    def _check_drawn(self) -> None:
+        """Take what is recorded of pictures of the cells; note those that show other cells."""
+        known = {name: d for record in self.records for name, d in record.outputs.items()}
+        for path, about in read_json_object(self.folder / DRAWN).items():
+            if not (made_by_hand().fullmatch(path) and (self.folder / path).is_file()):
+                continue
+            try:
+                self._expect(path, DRAWN, Digest(int(about["bytes"]), str(about["sha256"])))
+                sources = dict(about["made_from"])
+            except (KeyError, TypeError, ValueError):
+                self._find(DRAWN, f"tells nothing of {path}")
+                continue
+            for name, sha256 in sources.items():
+                if leads_out(self.folder, name):
+                    self._find(DRAWN, f"names {name!r}, which {leads_out(self.folder, name)}")
+                    continue
+                digest = known.get(name)
+                now = digest.sha256 if digest else sha256_or_none(self.folder / name)
+                if now != sha256:
+                    words = (
+                        "drawn of other results than there are now: fovflow overlay draws it again"
+                    )
+                    self._note(path, words)
+                    break
 
     def _find(self, file: str, problem: str) -> None:
         self.report.find(f"{self.prefix}{file}", problem)

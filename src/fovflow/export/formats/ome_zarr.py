@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fovflow.drawing import colour_of
 from fovflow.export.fov import ExportedFov, Format
-from fovflow.overlay import colour_of
 from fovflow.simulation.source import describe
 from fovflow.simulation.zarr_czi import write_image, write_ome_zarr
 

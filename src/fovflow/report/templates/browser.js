@@ -11,6 +11,7 @@ const fovflow = (() => {
     link: "goes on as", merge: "is one cell with", split: "divides into",
   };
   const COLOURS = { good: "#56b4e9", bad: "#e69f00", accept: "#2fd6a3", reject: "#ff7f50", chosen: "#ffffff" };
+  const TONES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a8f00"];
   const TINTS = ["#35e07f", "#ff5c8a", "#58b7ff", "#ffc94d"];
 
   // ---- small helpers
@@ -18,7 +19,7 @@ const fovflow = (() => {
   function h(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
     set(made, attributes);
-    made.append(...children.flat().filter((each) => each !== null && each !== undefined && each !== false));
+    made.append(...children.flat(3).filter((each) => each !== null && each !== undefined && each !== false));
     return made;
   }
   function svg(tag, attributes = {}, ...children) {
@@ -65,7 +66,9 @@ const fovflow = (() => {
   function load(kind, key) {
     const name = `${kind} ${key}`;
     if (loaded.has(name)) return loaded.get(name);
-    const promise = new Promise((resolve, reject) => {
+    const inside = document.getElementById(name); // in a page that is one file
+    const promise = (inside ? Promise.resolve(JSON.parse(inside.textContent)[2]) : new Promise((resolve, reject) => {
+      if (!files.get(key)[kind]) { reject(new Error(`This single file has no ${kind} of this FOV: the report beside the results has them.`)); return; }
       waiting.set(name, resolve);
       const script = h("script", { src: files.get(key)[kind] });
       script.onerror = () => {
@@ -74,7 +77,7 @@ const fovflow = (() => {
       };
       script.onload = () => script.remove();
       document.head.append(script);
-    }).then(kind === "numbers" ? unpack : (told) => ({ ...told, decoded: new Map(), shapes: new Map() }));
+    })).then(kind === "numbers" ? unpack : (told) => ({ ...told, decoded: new Map(), shapes: new Map() }));
     loaded.set(name, promise);
     if (kind === "pictures") { // those of a few FOVs stay in memory
       const held = [...loaded.keys()].filter((each) => each.startsWith("pictures"));
@@ -83,20 +86,17 @@ const fovflow = (() => {
     return promise;
   }
   async function inflate(text) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const plain = atob(text), bytes = new Uint8Array(plain.length);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = plain.charCodeAt(i);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Response(stream).arrayBuffer();
   }
-  async function unpack(told) {
-    const buffer = await inflate(told.data), { cells: m, rows: n } = told;
+  function reader(buffer) { // arrays that stand one after the other
     let at = 0;
     const take = (count, size) => { at += count * size; return buffer.slice(at - count * size, at); };
-    const id = new Uint32Array(take(m, 4)), count = new Uint16Array(take(m, 2)), parent = new Uint32Array(take(m, 4));
-    const first = new Uint32Array(m + 1);
-    count.forEach((each, i) => { first[i + 1] = first[i] + each; });
-    const changes = (total = n, begin = first) => {
+    const steps = (total, begin) => { // told as changes within each cell
       const low = new Uint8Array(take(total, 1)), high = new Uint8Array(take(total, 1)), whole = new Int32Array(total);
-      for (let i = 0; i < m; i++) {
+      for (let i = 0; i + 1 < begin.length; i++) {
         let sum = 0;
         for (let row = begin[i]; row < begin[i + 1]; row++) {
           const code = low[row] | (high[row] << 8);
@@ -105,9 +105,18 @@ const fovflow = (() => {
       }
       return whole;
     };
-    const frame = changes(), shown = new Set(told.shown), places = [], begin = new Uint32Array(m + 1);
+    return { take, steps };
+  }
+  async function unpack(told) {
+    const { take, steps: changed } = reader(await inflate(told.data)), { cells: m, rows: n } = told;
+    const id = new Uint32Array(take(m, 4)), count = new Uint16Array(take(m, 2)), parent = new Uint32Array(take(m, 4));
+    const first = new Uint32Array(m + 1);
+    count.forEach((each, i) => { first[i + 1] = first[i] + each; });
+    const changes = (total = n, begin = first) => changed(total, begin);
+    const frame = changes(), shown = new Set(told.shown), isShown = new Uint8Array(told.time.length), places = [], begin = new Uint32Array(m + 1);
+    for (const each of shown) isShown[each] = 1;
     for (let i = 0; i < m; i++) {
-      for (let row = first[i]; row < first[i + 1]; row++) if (row === first[i] || row === first[i + 1] - 1 || shown.has(frame[row])) places.push(row);
+      for (let row = first[i]; row < first[i + 1]; row++) if (row === first[i] || row === first[i + 1] - 1 || isShown[frame[row]]) places.push(row);
       begin[i + 1] = places.length;
     }
     const between = (values) => { // straight lines through the places that are told
@@ -119,24 +128,64 @@ const fovflow = (() => {
       });
       return whole;
     };
-    const x = between(changes(places.length, begin)), y = between(changes(places.length, begin)), verdict = changes();
-    const confidence = Float32Array.from(new Uint8Array(take(n, 1)), (code) => (code === 255 ? NaN : code / 20));
-    const values = {};
+    const xs = changes(places.length, begin), ys = changes(places.length, begin), verdict = changes();
+    const codes = new Uint8Array(take(n, 1)), confidence = new Float32Array(n);
+    for (let row = 0; row < n; row++) confidence[row] = codes[row] === 255 ? NaN : codes[row] / 20;
+    const values = {}, medians = {}, bins = new Uint32Array(256);
     for (const column of told.columns) {
       const low = new Float32Array(take(m, 4)), high = new Float32Array(take(m, 4)), steps = changes();
-      const found = new Float32Array(n);
+      const found = new Float32Array(n), middle = new Float32Array(m);
       for (let i = 0; i < m; i++) {
+        const value = (step) => low[i] + ((high[i] - low[i]) * (step - 1)) / 254;
+        bins.fill(0);
         for (let row = first[i]; row < first[i + 1]; row++) {
-          found[row] = steps[row] ? low[i] + ((high[i] - low[i]) * (steps[row] - 1)) / 254 : NaN;
+          bins[steps[row]]++;
+          found[row] = steps[row] ? value(steps[row]) : NaN;
         }
+        const many = first[i + 1] - first[i] - bins[0], ranked = (rank) => { let step = 0; for (let seen = 0; seen <= rank;) seen += bins[++step]; return step; };
+        middle[i] = many ? value((ranked((many - 1) >> 1) + ranked(many >> 1)) / 2) : NaN;
       }
       values[column] = found;
+      medians[column] = middle;
     }
-    const place = new Map(), owner = new Uint32Array(n);
-    for (let i = 0; i < m; i++) owner.fill(i, first[i], first[i + 1]);
+    const place = new Map();
     id.forEach((each, i) => place.set(each, i));
     delete told.data;
-    return { ...told, id, parent, first, frame, x, y, verdict, confidence, values, place, owner, shownFrames: shown };
+    let x, y, owner;
+    return {
+      ...told, id, parent, first, frame, verdict, confidence, values, medians, place, shownFrames: shown,
+      startX: (i) => xs[begin[i]], startY: (i) => ys[begin[i]],
+      get x() { return (x ??= between(xs)); }, // places of all rows are made when they are needed
+      get y() { return (y ??= between(ys)); },
+      get owner() {
+        if (!owner) { owner = new Uint32Array(n); for (let i = 0; i < m; i++) owner.fill(i, first[i], first[i + 1]); }
+        return owner;
+      },
+    };
+  }
+  const fitted = new Map(index.fits.map((told) => [told, null])); // tables of fits, unpacked when a cell of theirs is looked at
+  async function unpackFits(told) {
+    const m = told.cells, { take, steps } = reader(await inflate(told.data)), begin = Uint32Array.from({ length: m + 1 }, (_, i) => i * told.points);
+    const floats = () => new Float32Array(take(m, 4));
+    const fov = new Uint16Array(take(m, 2)), cell = new Uint32Array(take(m, 4)), success = new Uint8Array(take(m, 1)), code = new Uint16Array(take(m, 2)), rSquared = floats();
+    const values = told.parameters.map(([name, unit]) => ({ name, unit, value: floats(), low: floats(), high: floats() }));
+    const low = floats(), high = floats(), levels = steps(m * told.points, begin), rows = new Map();
+    cell.forEach((id, i) => rows.set(`${fov[i]} ${id}`, i));
+    const hours = Float64Array.from({ length: told.points }, (_, k) => told.span[0] + ((told.span[1] - told.span[0]) * k) / (told.points - 1));
+    return (key) => { // the fit to a cell that is named by FOV and id
+      if (!rows.has(key)) return null;
+      const i = rows.get(key), curve = Array.from(levels.subarray(begin[i], begin[i + 1]), (step) => (step ? low[i] + ((high[i] - low[i]) * (step - 1)) / 254 : NaN));
+      return {
+        model: told.model, column: told.column, success: success[i] === 1, verdict: told.verdicts[code[i]], rSquared: rSquared[i], hours, curve,
+        parameters: values.map((each) => ({ name: each.name, unit: each.unit, value: each.value[i], low: each.low[i], high: each.high[i] })),
+      };
+    };
+  }
+  async function fitsOf(dataset, fov) {
+    const those = index.fits.filter((told) => told.dataset === dataset && (fov === undefined || told.fovs.includes(fov)));
+    for (const told of those) if (!fitted.get(told)) fitted.set(told, unpackFits(told));
+    const found = await Promise.all(those.map((told) => fitted.get(told)));
+    return (of, id) => found.map((fit) => fit(`${of} ${id}`)).filter(Boolean);
   }
   async function image(pictures, channel, i) {
     const key = `${channel} ${i}`;
@@ -175,8 +224,10 @@ const fovflow = (() => {
 
   const STORE = `fovflow corrections ${location.pathname} ${index.datasets.map((each) => each.name).join(" ")}`;
   const kept = { corrections: [], who: "" };
+  let version = 0;
   try { Object.assign(kept, JSON.parse(localStorage.getItem(STORE) || "{}")); } catch { /* a full or closed store */ }
   function keep() {
+    version++;
     try { localStorage.setItem(STORE, JSON.stringify(kept)); } catch { say("The browser does not let this page keep anything: save corrections.csv before you close it."); }
     const count = document.getElementById("count");
     if (count) count.textContent = kept.corrections.length ? plural(kept.corrections.length, "correction") : "no corrections";
@@ -214,14 +265,19 @@ const fovflow = (() => {
     }
     return seen.get(each);
   }
-  function verdictOf(key, data, i) {
-    const of = said(key, data, i).filter((each) => each.action === "accept" || each.action === "reject");
-    return of.length ? of[of.length - 1].action : "";
+  function said(key, data, i) { // what was said of a cell: looked up once for each change
+    if (data.said?.version !== version) {
+      const { dataset, index: fov } = files.get(key), of = new Map();
+      for (const each of kept.corrections) {
+        if (each.dataset !== dataset || each.fov !== fov) continue;
+        const cell = cellOf(data, each);
+        if (of.has(cell)) of.get(cell).push(each); else of.set(cell, [each]);
+      }
+      data.said = { version, of };
+    }
+    return data.said.of.get(i) ?? [];
   }
-  function said(key, data, i) {
-    const { dataset, index: fov } = files.get(key);
-    return kept.corrections.filter((each) => each.dataset === dataset && each.fov === fov && cellOf(data, each) === i);
-  }
+  const verdictOf = (key, data, i) => said(key, data, i).findLast((each) => each.action === "accept" || each.action === "reject")?.action ?? "";
   function csv() {
     const cell = (value) => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
     return [FIELDS, ...kept.corrections.map((each) => FIELDS.map((name) => cell(each[name] ?? "")))].map((row) => row.join(",")).join("\n") + "\n";
@@ -271,7 +327,7 @@ const fovflow = (() => {
   // ---- the frame of all views
 
   let keys = {}, leave = () => {};
-  const VIEWS = { fields: ["Fields", fields], fov: ["", one], cells: ["Cells", cells], review: ["Review", review], corrections: ["Corrections", corrections] };
+  const VIEWS = { fields: ["Fields", fields], fov: ["", one], ...(index.samples.length ? { conditions: ["Conditions", conditions] } : {}), cells: ["Cells", cells], review: ["Review", review], corrections: ["Corrections", corrections] };
   function route() {
     const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
     leave();
@@ -297,7 +353,7 @@ const fovflow = (() => {
     Promise.resolve(VIEWS[name][1](body, rest)).catch((error) => body.replaceChildren(h("p", { class: "trouble", role: "alert" }, error.message)));
   }
   function help() {
-    const rows = [["A", "accept the cell"], ["R", "reject it"], ["C", "comment"], ["X", "cut its track before this frame"], ["L", "it goes on as another cell: then click that one"], ["M", "it is one cell with another: then click that one"], ["S", "it divides into another: then click that one"], ["U", "undo"], ["← →", "frame before, after"], ["↑ ↓", "cell before, after"], ["Space", "play, stop"], ["O, I, T", "outlines, ids, tails"], ["N", "next of the review list"], ["Esc", "back"]];
+    const rows = [["A", "accept the cell"], ["R", "reject it"], ["C", "comment"], ["X", "cut its track before this frame"], ["L", "it goes on as another cell: then click that one"], ["M", "it is one cell with another: then click that one"], ["S", "it divides into another: then click that one"], ["U", "undo"], ["B", "keep the cell beside the next ones"], ["← →", "frame before, after"], ["↑ ↓", "cell before, after"], ["Space", "play, stop"], ["O, I, T", "outlines, ids, tails"], ["N", "next of the review list"], ["Esc", "back"]];
     const box = h("dialog", { class: "keys" }, h("h2", {}, "Keys"), h("dl", {}, rows.map(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])), button("Close", () => box.close(), { autofocus: true }));
     box.addEventListener("close", () => box.remove());
     root.append(box);
@@ -322,10 +378,22 @@ const fovflow = (() => {
         "cells": (fov) => fov.cells, "good cells": (fov) => fov.good,
         "share of good cells (%)": (fov) => (fov.cells ? (100 * fov.good) / fov.cells : NaN),
         "median frames of a cell": (fov) => fov.median_frames, "flagged frames": (fov) => fov.flagged,
+        ...Object.fromEntries([...new Set(dataset.fovs.flatMap((fov) => Object.keys(fov.levels)))].map((name) => [name, (fov) => fov.levels[name]])),
       };
+      const conditionOf = (fov) => index.samples.find((each) => each.dataset === dataset.name && each.fovs.includes(fov.index))?.condition ?? "";
+      const conditions = [...new Set(dataset.fovs.map(conditionOf))].filter(Boolean).sort();
       const grid = h("div", { class: "grid" }), words = h("p", { class: "hint" });
-      const select = h("select", { onchange: paint }, Object.keys(numbers).map((name) => h("option", {}, name)));
+      const select = h("select", { onchange: paint }, [...Object.keys(numbers), ...(conditions.length ? ["condition"] : [])].map((name) => h("option", {}, name)));
+      const tile = (fov, value, style, odd) => {
+        const inside = [h("b", {}, String(fov.index)), h("span", {}, value || fov.status), fov.name && h("small", {}, fov.name)], title = `FOV ${fov.index}${fov.name ? `, ${fov.name}` : ""}: ${fov.status}`;
+        return fov.numbers ? h("a", { href: `#fov/${encodeURIComponent(dataset.name)}/${fov.index}`, class: odd ? "odd" : null, style, title }, inside) : h("div", { class: "gone", title }, inside);
+      };
       function paint() {
+        if (select.value === "condition") {
+          words.textContent = `${plural(conditions.length, "condition")}: ${conditions.join(", ")}.`;
+          grid.replaceChildren(...dataset.fovs.map((fov) => tile(fov, conditionOf(fov) || "no sample", conditionOf(fov) ? `border:3px solid ${TONES[conditions.indexOf(conditionOf(fov)) % TONES.length]}` : null, false)));
+          return;
+        }
         const of = numbers[select.value], values = dataset.fovs.map(of), finite = values.filter(Number.isFinite);
         const low = Math.min(...finite), high = Math.max(...finite), middle = median(values);
         const spread = 1.4826 * median(values.map((value) => Math.abs(value - middle)));
@@ -334,9 +402,7 @@ const fovflow = (() => {
         grid.replaceChildren(...dataset.fovs.map((fov, i) => {
           const part = high > low ? (values[i] - low) / (high - low) : 0.5, told = Number.isFinite(values[i]);
           const style = told ? `background:${cividis(part)};color:${part > 0.55 ? "#111" : "#fff"}` : null;
-          const inside = [h("b", {}, String(fov.index)), h("span", {}, told ? short(values[i]) : fov.status), fov.name && h("small", {}, fov.name)];
-          const title = `FOV ${fov.index}${fov.name ? `, ${fov.name}` : ""}: ${fov.status}`;
-          return fov.numbers ? h("a", { href: `#fov/${encodeURIComponent(dataset.name)}/${fov.index}`, class: odd.includes(fov) ? "odd" : null, style, title }, inside) : h("div", { class: "gone", title }, inside);
+          return tile(fov, told ? short(values[i]) : "", style, odd.includes(fov));
         }));
       }
       body.append(h("section", {}, h("h2", {}, dataset.name), h("label", {}, "Colour: ", select), words, grid, heat(dataset)));
@@ -351,584 +417,21 @@ const fovflow = (() => {
     const context = canvas.getContext("2d");
     rows.forEach((fov, y) => fov.objects.forEach((value, x) => { if (value !== null) { context.fillStyle = cividis((value - least) / (most - least)); context.fillRect(x, y, 1, 1); } }));
     const tip = h("p", { class: "hint" }, "Point at a place to read it.");
+    const odd = rows.flatMap((fov) => { // places far from the rest of their FOV
+      const middle = median(fov.objects.map((value) => value ?? NaN)), spread = Math.max(1.4826 * median(fov.objects.map((value) => Math.abs((value ?? NaN) - middle))), 0.05 * middle, 1);
+      return fov.objects.map((value, t) => [value === null ? 0 : Math.abs(value - middle) / spread, fov, t, middle]).filter(([far]) => far > 5);
+    }).sort((a, b) => b[0] - a[0]);
+    const far = odd.length ? h("p", { class: "hint" }, "Far from the rest of their FOV: ", odd.slice(0, 6).map(([, fov, t, middle], k) => [k ? "; " : "", h("a", { href: `#fov/${encodeURIComponent(dataset.name)}/${fov.index}/-/${t}` }, `FOV ${fov.index}, frame ${t}`), `: ${fov.objects[t]} cells (median ${short(middle)})`]), odd.length > 6 ? `; and ${odd.length - 6} more.` : ".") : null;
     const where = (event) => {
       const box = canvas.getBoundingClientRect();
       return [rows[clamp(Math.floor(((event.clientY - box.top) / box.height) * rows.length), 0, rows.length - 1)], clamp(Math.floor(((event.clientX - box.left) / box.width) * frames), 0, frames - 1)];
     };
     canvas.addEventListener("pointermove", (event) => { const [fov, t] = where(event); tip.textContent = `FOV ${fov.index}, frame ${t}: ${fov.objects[t] ?? "no"} cells`; });
     canvas.addEventListener("click", (event) => { const [fov, t] = where(event); if (fov.numbers) location.hash = `fov/${encodeURIComponent(dataset.name)}/${fov.index}/-/${t}`; });
-    return h("div", {}, h("h3", {}, "Cells per frame"), h("p", { class: "hint" }, `One row per FOV, frames from left to right; dark: ${least} cells, bright: ${most}; frames that were not acquired are left out.`), canvas, tip);
+    return h("div", {}, h("h3", {}, "Cells per frame"), h("p", { class: "hint" }, `One row per FOV, frames from left to right; dark: ${least} cells, bright: ${most}; frames that were not acquired are left out.`), canvas, tip, far);
   }
 
-  // ---- one FOV: frames, cells, traces
-
-  const look = { channel: "", outlines: true, ids: false, tails: false, by: "verdict", light: 1, shine: 1 };
-  async function one(body, [dataset, fov, cellText, frameText]) {
-    const key = `${dataset}/${fov}`;
-    if (!files.get(key)?.numbers) throw new Error(`There is nothing to look at of FOV ${fov} of ${dataset}: it is ${files.get(key)?.status ?? "not in this report"}.`);
-    body.append(h("p", { class: "hint" }, "Loading …"));
-    const data = await load("numbers", key);
-    let pictures = null, trouble = "";
-    try { pictures = await load("pictures", key); } catch (error) { trouble = error.message; }
-    if (!body.isConnected) return; // somebody went on meanwhile
-    const all = [...files.values()].filter((each) => each.dataset === dataset && each.numbers), here = all.findIndex((each) => each.index === Number(fov));
-    const go = (to) => (to ? h("a", { href: `#fov/${encodeURIComponent(dataset)}/${to.index}`, class: "step" }, to === all[here + 1] ? "next ›" : "‹ before") : null);
-    const name = files.get(key).name;
-    const count = pictures ? pictures.frames.length : 0;
-    let shown = 0, chosen = -1, playing = 0, waits = "", token = 0;
-    const zoom = { scale: 1, x: 0, y: 0 };
-
-    // The viewer: three canvases, so that light is changed without drawing anew.
-    const layers = ["phase", "glow", "lines"].map((each) => h("canvas", { class: each, "aria-hidden": "true" }));
-    const tip = h("div", { class: "tip", hidden: true });
-    const stage = h("div", { class: "stage", tabindex: "0", role: "application", "aria-label": "Frames of this field of view. Arrow keys change frame and cell.", style: pictures ? `aspect-ratio:${pictures.width}/${pictures.height};max-width:calc(76vh * ${pictures.width / pictures.height})` : null }, layers, tip);
-    const slider = h("input", { type: "range", min: 0, max: Math.max(count - 1, 0), value: 0, "aria-label": "Frame", oninput: () => show(Number(slider.value)) });
-    const clock = h("output", { class: "clock" });
-    const side = h("div", { class: "side" });
-    const fluorescent = pictures ? pictures.channels.map((each, i) => [each, i]).filter(([each]) => each.kind === "fl") : [];
-    const modes = pictures ? [["phase", pictures.channels[0].name || "phase"], ...fluorescent.map(([each, i]) => [`fl${i}`, each.name || `channel ${each.index}`]), ...(fluorescent.length && pictures.channels[0].kind === "pc" ? [["both", "Both"]] : [])] : [];
-    if (!modes.some(([id]) => id === look.channel)) look.channel = modes.length ? modes[modes.length - 1][0] : "";
-    const toggle = (id, text) => h("label", { class: "switch" }, h("input", { type: "checkbox", checked: look[id], onchange: (event) => { look[id] = event.target.checked; draw(); } }), text);
-    const range = (id, text) => h("label", { class: "range" }, text, h("input", { type: "range", min: 0.3, max: 3, step: 0.05, value: look[id], oninput: (event) => { look[id] = Number(event.target.value); light(); } }));
-    const tools = h("div", { class: "tools" },
-      h("span", { class: "modes", role: "group", "aria-label": "Channel" }, modes.map(([id, text]) => button(text, () => { look.channel = id; mark(); draw(); }, { "data-mode": id }))),
-      toggle("outlines", "outlines"), toggle("ids", "ids"), toggle("tails", "tails"),
-      h("label", {}, "colour ", h("select", { onchange: (event) => { look.by = event.target.value; draw(); } }, [["verdict", "verdict"], ["cell", "cell"], ["confidence", "confidence"]].map(([id, text]) => h("option", { value: id, selected: look.by === id }, text)))),
-      range("light", "light"), fluorescent.length ? range("shine", "glow") : null,
-      button("whole frame", () => { Object.assign(zoom, { scale: 1, x: 0, y: 0 }); draw(); }));
-    const play = button("▶", start, { title: "Play (Space)", "aria-label": "Play" });
-    body.replaceChildren(
-      h("div", { class: "title" }, h("h2", {}, `${dataset} · FOV ${fov}`, name && h("small", {}, ` ${name}`)), go(all[here - 1]), go(all[here + 1])),
-      h("div", { class: "pair" },
-        h("div", { class: "viewer" }, pictures && count ? [tools, stage, h("div", { class: "time" }, play, slider, clock)] : h("p", { class: "trouble" }, trouble || "There are no pictures: browse.pictures is 0, or no frame was acquired.")),
-        side));
-    const mark = () => body.querySelectorAll("[data-mode]").forEach((each) => each.setAttribute("aria-pressed", each.dataset.mode === look.channel));
-    function light() {
-      layers[0].style.filter = `brightness(${look.light})`;
-      layers[1].style.filter = `brightness(${look.shine})`;
-    }
-    function rowAt(i, frame) {
-      for (let row = data.first[i]; row < data.first[i + 1]; row++) if (data.frame[row] === frame) return row;
-      return -1;
-    }
-    function colour(i, row) {
-      if (look.by === "cell") return hue(data.id[i]);
-      if (look.by === "confidence") return Number.isFinite(data.confidence[row]) ? cividis(data.confidence[row]) : "#999";
-      return COLOURS[verdictOf(key, data, i)] || (row >= 0 && data.verdicts[data.verdict[row]][0] ? COLOURS.good : COLOURS.bad);
-    }
-    async function draw() {
-      if (!count) return;
-      const mine = ++token, frame = pictures.frames[shown];
-      const base = look.channel.startsWith("fl") ? Number(look.channel.slice(2)) : 0;
-      const [picture, glow, shapes] = await Promise.all([image(pictures, base, shown), look.channel === "both" ? Promise.all(fluorescent.map(([, i]) => image(pictures, i, shown))) : [], outlines(pictures, shown)]);
-      if (mine !== token || !stage.isConnected) return;
-      const box = stage.getBoundingClientRect(), ratio = window.devicePixelRatio || 1, fit = (box.width / pictures.width) * zoom.scale;
-      layers.forEach((each) => {
-        const [width, height] = [Math.round(box.width * ratio), Math.round(box.height * ratio)];
-        if (each.width !== width || each.height !== height) { each.width = width; each.height = height; }
-        const context = each.getContext("2d");
-        context.setTransform(1, 0, 0, 1, 0, 0);
-        context.globalCompositeOperation = "source-over";
-        context.clearRect(0, 0, each.width, each.height);
-        context.setTransform(fit * ratio, 0, 0, fit * ratio, -zoom.x * fit * ratio, -zoom.y * fit * ratio);
-        context.imageSmoothingEnabled = fit * ratio < 4;
-      });
-      const [under, over, lines] = layers.map((each) => each.getContext("2d"));
-      under.drawImage(picture, 0, 0);
-      glow.forEach((each, k) => {
-        const tinted = new OffscreenCanvas(pictures.width, pictures.height), inside = tinted.getContext("2d");
-        inside.drawImage(each, 0, 0);
-        inside.globalCompositeOperation = "multiply";
-        inside.fillStyle = TINTS[k % TINTS.length];
-        inside.fillRect(0, 0, pictures.width, pictures.height);
-        over.globalCompositeOperation = "lighter";
-        over.drawImage(tinted, 0, 0);
-      });
-      lines.lineJoin = "round";
-      const thin = 1.4 / fit;
-      if (look.outlines || chosen >= 0) {
-        for (const shape of shapes) {
-          const i = data.place.get(shape.id) ?? -1;
-          if (i < 0 || (!look.outlines && i !== chosen)) continue;
-          lines.strokeStyle = i === chosen ? COLOURS.chosen : colour(i, rowAt(i, frame));
-          lines.lineWidth = i === chosen ? 2.2 * thin : thin;
-          lines.setLineDash(verdictOf(key, data, i) === "reject" ? [4 * thin, 3 * thin] : []);
-          lines.stroke(shape.path);
-        }
-        lines.setLineDash([]);
-      }
-      if (look.tails) {
-        for (let i = 0; i < data.cells; i++) {
-          const row = rowAt(i, frame);
-          if (row < 0) continue;
-          lines.beginPath();
-          for (let each = Math.max(data.first[i], row - 12); each <= row; each++) lines.lineTo(data.x[each] + 0.5, data.y[each] + 0.5);
-          lines.strokeStyle = colour(i, row);
-          lines.lineWidth = thin;
-          lines.stroke();
-        }
-      }
-      if (look.ids) {
-        lines.font = `${12 / fit}px system-ui, sans-serif`;
-        lines.textAlign = "center";
-        lines.lineWidth = 3 / fit;
-        lines.strokeStyle = "#000b";
-        for (const shape of shapes) { // above the cell, so that it is not covered
-          const x = (shape.box[0] + shape.box[2]) / 2, y = Math.max(shape.box[1] - 3 / fit, 12 / fit), i = data.place.get(shape.id) ?? -1;
-          if (i < 0) continue;
-          lines.strokeText(shape.id, x, y);
-          lines.fillStyle = colour(i, rowAt(i, frame));
-          lines.fillText(shape.id, x, y);
-        }
-      }
-      scaleBar(lines, fit * ratio, ratio);
-    }
-    function scaleBar(context, perPixel, ratio) {
-      if (!data.pixel_um) return;
-      const perUm = (perPixel * data.scale) / data.pixel_um, target = (context.canvas.width * 0.2) / perUm, ten = 10 ** Math.floor(Math.log10(target));
-      const um = [5, 2, 1].map((step) => step * ten).find((step) => step <= target);
-      const width = um * perUm, x = context.canvas.width - width - 14 * ratio, y = context.canvas.height - 14 * ratio;
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.fillStyle = "#000a";
-      context.fillRect(x - 6 * ratio, y - 20 * ratio, width + 12 * ratio, 28 * ratio);
-      context.fillStyle = "#fff";
-      context.fillRect(x, y, width, 3 * ratio);
-      context.font = `${12 * ratio}px system-ui, sans-serif`;
-      context.textAlign = "center";
-      context.fillText(`${um} µm`, x + width / 2, y - 5 * ratio);
-    }
-    function show(i) {
-      if (!count) return;
-      shown = clamp(i, 0, count - 1);
-      slider.value = shown;
-      const frame = pictures.frames[shown];
-      clock.textContent = `frame ${frame} · ${short(data.time[frame])} ${data.unit}`;
-      side.querySelectorAll(".now").forEach((each) => { const [x0, x1, t0, t1] = each.dataset.axis.split(" ").map(Number), x = x0 + ((x1 - x0) * (data.time[frame] - t0)) / (t1 - t0 || 1); each.setAttribute("x1", x); each.setAttribute("x2", x); });
-      side.querySelectorAll(".thumbs button").forEach((each) => each.setAttribute("aria-current", Number(each.dataset.picture) === shown));
-      draw();
-    }
-    function nearest(frame) {
-      return count ? pictures.frames.reduce((best, each, i) => (Math.abs(each - frame) < Math.abs(pictures.frames[best] - frame) ? i : best), 0) : 0;
-    }
-    function start() {
-      if (playing) { clearInterval(playing); playing = 0; } else playing = setInterval(() => show((shown + 1) % count), 220);
-      play.textContent = playing ? "❚❚" : "▶";
-    }
-    leave = () => clearInterval(playing);
-    function choose(i, quiet = false) {
-      chosen = i;
-      history.replaceState(null, "", `#fov/${encodeURIComponent(dataset)}/${fov}${i >= 0 ? `/${data.id[i]}` : ""}`);
-      if (i >= 0 && count) {
-        const frames = [...data.frame.subarray(data.first[i], data.first[i + 1])];
-        if (!frames.includes(pictures.frames[shown])) show(nearest(frames[frames.length >> 1]));
-      }
-      panel();
-      if (!quiet) draw();
-    }
-    function panel() {
-      side.replaceChildren(...(chosen < 0 ? [list()] : [card(chosen)]));
-      show(shown);
-    }
-    function list() {
-      const rows = Array.from({ length: data.cells }, (_, i) => summary(key, data, i));
-      return h("div", { class: "card" }, h("h3", {}, plural(data.cells, "cell")), h("p", { class: "hint" }, "Click a cell in the frame, or here."), table(rows, data.columns, (row) => choose(row.i)));
-    }
-    function card(i) {
-      const row = summary(key, data, i), { first, last } = row, of = said(key, data, i);
-      const daughters = [...data.id].filter((_, j) => data.parent[j] === data.id[i]);
-      const link = (id) => (data.place.has(id) ? button(`cell ${id}`, () => choose(data.place.get(id)), { class: "as-text" }) : `cell ${id}`);
-      const judge = (action, text, letter) => button([text, h("kbd", {}, letter)], () => act(action), { class: action, "aria-pressed": action in COLOURS ? verdictOf(key, data, i) === action : null });
-      return h("div", { class: "card" },
-        h("div", { class: "title" }, h("h3", {}, `Cell ${data.id[i]}`), h("span", { class: `badge ${row.verdict || (row.good ? "good" : "bad")}` }, row.verdict ? WORDS[row.verdict] : row.good ? `good in ${row.good} of ${row.n} frames` : "not good"), button("×", () => choose(-1), { "aria-label": "Back to the list", class: "close" })),
-        h("div", { class: "judge" }, judge("accept", "Accept", "A"), judge("reject", "Reject", "R"), judge("comment", "Comment", "C"), judge("cut", "Cut", "X"), judge("link", "Link", "L"), judge("merge", "Merge", "M"), judge("split", "Divides", "S"), button(["Undo", h("kbd", {}, "U")], undo)),
-        of.length ? h("ul", { class: "told" }, of.map((each) => h("li", {}, `${WORDS[each.action]}${each.action === "cut" ? ` (frame ${each.frame})` : ""}${each.target_frame !== "" ? ` the cell at ${each.target_x}, ${each.target_y} in frame ${each.target_frame}` : ""}${each.reason ? `: ${each.reason}` : ""}`))) : null,
-        data.columns.map((column) => chart(i, column)),
-        thumbs(i),
-        h("dl", { class: "facts" },
-          h("dt", {}, "frames"), h("dd", {}, `${first} to ${last}, found in ${row.n}`),
-          row.flags.length ? [h("dt", {}, "flags"), h("dd", {}, row.flags.map(([flag, rows]) => h("div", {}, h("b", {}, flag), ` ${index.rules[flag] ?? ""} (${plural(rows, "frame")})`)))] : null,
-          Number.isFinite(row.confidence) ? [h("dt", {}, "weakest link"), h("dd", {}, `${Math.round(100 * row.confidence)} %, before frame ${row.weakest}`)] : null,
-          data.parent[i] || daughters.length ? [h("dt", {}, "lineage"), h("dd", {}, data.parent[i] ? ["daughter of ", link(data.parent[i]), daughters.length ? "; " : ""] : "", daughters.length ? ["mother of ", ...daughters.flatMap((id, k) => [k ? ", " : "", link(id)])] : "")] : null));
-    }
-    function chart(i, column) {
-      const width = 420, height = 150, x0 = 52, x1 = width - 8, y0 = height - 24, y1 = 12;
-      const values = data.values[column], from = data.first[i], to = data.first[i + 1];
-      const own = [...values.subarray(from, to)].filter(Number.isFinite);
-      const title = columnWords(key, column);
-      if (!own.length) return h("p", { class: "hint" }, `${title}: no value.`);
-      let low = Math.min(...own), high = Math.max(...own);
-      if (low === high) { low -= Math.abs(low) * 0.1 + 0.5; high += Math.abs(high) * 0.1 + 0.5; }
-      const t0 = data.time[0], t1 = data.time[data.time.length - 1];
-      const px = (t) => x0 + ((x1 - x0) * (t - t0)) / (t1 - t0 || 1), py = (value) => y0 + ((y1 - y0) * (value - low)) / (high - low);
-      const path = (start, end, keepRow) => {
-        let text = "", before = -2;
-        for (let row = start; row < end; row++) {
-          if (!Number.isFinite(values[row]) || !keepRow(row)) continue;
-          text += `${data.frame[row] === before + 1 ? "L" : "M"}${px(data.time[data.frame[row]]).toFixed(1)} ${py(values[row]).toFixed(1)}`;
-          before = data.frame[row];
-        }
-        return text;
-      };
-      const good = (row) => data.verdicts[data.verdict[row]][0];
-      const others = [];
-      for (let j = 0; j < data.cells; j += Math.ceil(data.cells / 60)) if (j !== i) others.push(path(data.first[j], data.first[j + 1], good));
-      const dots = [];
-      for (let row = from; row < to; row++) if (Number.isFinite(values[row]) && !good(row)) dots.push(svg("circle", { cx: px(data.time[data.frame[row]]).toFixed(1), cy: py(values[row]).toFixed(1), r: 2.6, class: "bad" }));
-      const clip = `clip-${column.replace(/\W/g, "-")}`;
-      const made = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img" },
-        svg("title", {}, document.createTextNode(`${title}, cell ${data.id[i]}: ${short(low)} to ${short(high)}`)),
-        svg("clipPath", { id: clip }, svg("rect", { x: x0, y: y1 - 4, width: x1 - x0 + 4, height: y0 - y1 + 8 })),
-        [low, (low + high) / 2, high].map((value) => [svg("line", { x1: x0, x2: x1, y1: py(value), y2: py(value), class: "rule" }), svg("text", { x: x0 - 6, y: py(value) + 4, "text-anchor": "end" }, document.createTextNode(short(value)))]).flat(),
-        [t0, t1].map((t, k) => svg("text", { x: px(t), y: height - 6, "text-anchor": k ? "end" : "start" }, document.createTextNode(k ? `${short(t)} ${data.unit}` : short(t)))),
-        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.join(""), class: "others" }), svg("path", { d: path(from, to, () => true), class: "own" }), dots),
-        svg("line", { class: "now", y1, y2: y0, "data-axis": `${x0} ${x1} ${t0} ${t1}` }));
-      made.addEventListener("click", (event) => {
-        const box = made.getBoundingClientRect(), t = t0 + (((event.clientX - box.left) / box.width * width - x0) / (x1 - x0)) * (t1 - t0);
-        show(nearest(data.time.reduce((best, each, k) => (Math.abs(each - t) < Math.abs(data.time[best] - t) ? k : best), 0)));
-      });
-      return h("figure", {}, h("figcaption", {}, title), made);
-    }
-    function thumbs(i) {
-      const strip = h("div", { class: "thumbs" });
-      if (!count) return strip;
-      const rows = pictures.frames.map((frame, k) => [k, rowAt(i, frame)]).filter(([, row]) => row >= 0);
-      const some = rows.filter((_, k) => k % Math.ceil(rows.length / 10) === 0);
-      const size = 76, reach = 28; // pixels of the picture on each side of the cell
-      some.forEach(async ([k, row]) => {
-        const canvas = h("canvas", { width: size * 2, height: size * 2 });
-        strip.append(button([canvas, h("small", {}, String(pictures.frames[k]))], () => show(k), { "data-picture": k, "aria-label": `frame ${pictures.frames[k]}` }));
-        const base = look.channel.startsWith("fl") ? Number(look.channel.slice(2)) : 0;
-        const [picture, shapes] = await Promise.all([image(pictures, base, k), outlines(pictures, k)]);
-        const context = canvas.getContext("2d"), scale = size / reach;
-        context.setTransform(scale, 0, 0, scale, size - data.x[row] * scale, size - data.y[row] * scale);
-        context.drawImage(picture, 0, 0);
-        for (const shape of shapes) if (shape.id === data.id[i]) { context.strokeStyle = colour(i, row); context.lineWidth = 2 / scale; context.stroke(shape.path); }
-      });
-      return strip;
-    }
-    function act(action) {
-      if (chosen < 0) { say("Choose a cell first."); return; }
-      const i = chosen;
-      if (["link", "merge", "split"].includes(action)) {
-        waits = action;
-        say(`Cell ${data.id[i]} ${WORDS[action]} … click the other cell, or press Esc.`);
-        return;
-      }
-      if (action === "comment") { comment(i); return; }
-      const row = action === "cut" && count ? rowAt(i, pictures.frames[shown]) : -1;
-      if (action === "cut" && (row < 0 || row === data.first[i])) { say("Go to the frame that shall begin a new cell; not its first one."); return; }
-      correct(key, anchor(data, i, row), action);
-      say(`Cell ${data.id[i]}: ${WORDS[action]}.`);
-      panel();
-    }
-    function comment(i) {
-      const text = h("input", { type: "text", "aria-label": "Comment", maxlength: 300 });
-      const done = () => { if (text.value.trim()) { correct(key, anchor(data, i), "comment", { reason: text.value.trim() }); say("Comment kept."); } box.close(); };
-      const box = h("dialog", {}, h("h2", {}, `Comment on cell ${data.id[i]}`), h("form", { onsubmit: (event) => { event.preventDefault(); done(); } }, text, h("div", {}, h("button", { type: "submit" }, "Keep"), button("Leave", () => box.close()))));
-      box.addEventListener("close", () => { box.remove(); panel(); });
-      root.append(box);
-      box.showModal();
-      text.focus();
-    }
-    function pair(j) {
-      const i = chosen, action = waits;
-      waits = "";
-      if (i === j) { say("That is the same cell."); return; }
-      const ends = (cell) => data.frame[data.first[cell + 1] - 1], begins = (cell) => data.frame[data.first[cell]];
-      let [from, to] = [i, j];
-      if (action === "link" && begins(j) < begins(i)) [from, to] = [j, i];
-      if (action === "link" && begins(to) <= ends(from)) { say("Both are there at the same time: cut one of them first, or merge them."); return; }
-      if (action === "split" && begins(to) <= begins(from)) { say("A daughter begins after its mother."); return; }
-      const common = action === "merge" ? [...pictures.frames, ...data.frame.subarray(data.first[i], data.first[i + 1])].find((frame) => rowAt(i, frame) >= 0 && rowAt(j, frame) >= 0) : undefined;
-      if (action === "merge" && common === undefined) { say("They are never there together: link them instead."); return; }
-      const own = anchor(data, from, action === "merge" ? rowAt(i, common) : action === "link" ? data.first[from + 1] - 1 : -1);
-      const other = anchor(data, to, action === "merge" ? rowAt(j, common) : data.first[to]);
-      correct(key, own, action, { target_frame: other.frame, target_x: other.x, target_y: other.y });
-      say(`Cell ${data.id[from]} ${WORDS[action]} cell ${data.id[to]}.`);
-      panel();
-    }
-    function undo() {
-      const { dataset: of, index: number } = files.get(key);
-      for (let k = kept.corrections.length - 1; k >= 0; k--) {
-        if (kept.corrections[k].dataset === of && kept.corrections[k].fov === number) {
-          const [gone] = kept.corrections.splice(k, 1);
-          keep();
-          say(`Undone: ${WORDS[gone.action]}.`);
-          panel();
-          return;
-        }
-      }
-      say("There is nothing to undo in this FOV.");
-    }
-
-    // Pointing, dragging, pinching and turning the wheel.
-    const place = (event) => {
-      const box = stage.getBoundingClientRect(), fit = (box.width / pictures.width) * zoom.scale;
-      return [(event.clientX - box.left) / fit + zoom.x, (event.clientY - box.top) / fit + zoom.y];
-    };
-    async function cellAt(event) {
-      const [x, y] = place(event), context = layers[2].getContext("2d");
-      context.save();
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      const found = (await outlines(pictures, shown)).filter((shape) => x >= shape.box[0] - 1 && x <= shape.box[2] + 2 && y >= shape.box[1] - 1 && y <= shape.box[3] + 2 && context.isPointInPath(shape.path, x, y));
-      context.restore();
-      return found.length ? data.place.get(found[0].id) ?? -1 : -1;
-    }
-    function zoomTo(scale, event) {
-      const [x, y] = place(event), next = clamp(scale, 1, 16), part = zoom.scale / next;
-      zoom.x = clamp(x - (x - zoom.x) * part, 0, pictures.width * (1 - 1 / next));
-      zoom.y = clamp(y - (y - zoom.y) * part, 0, pictures.height * (1 - 1 / next));
-      zoom.scale = next;
-      draw();
-    }
-    if (count) {
-      const down = new Map();
-      let moved = false, gap = 0;
-      stage.addEventListener("wheel", (event) => { event.preventDefault(); zoomTo(zoom.scale * Math.exp(-event.deltaY / 300), event); }, { passive: false });
-      stage.addEventListener("pointerdown", (event) => { down.set(event.pointerId, event); moved = false; gap = 0; stage.setPointerCapture(event.pointerId); });
-      stage.addEventListener("pointermove", async (event) => {
-        const before = down.get(event.pointerId);
-        if (!before) {
-          const i = await cellAt(event), box = stage.getBoundingClientRect();
-          tip.hidden = i < 0;
-          if (i >= 0) {
-            tip.textContent = `cell ${data.id[i]}`;
-            tip.style.left = `${clamp(event.clientX - box.left + 12, 0, box.width - 90)}px`;
-            tip.style.top = `${event.clientY - box.top + 12}px`;
-          }
-          return;
-        }
-        if (Math.hypot(event.clientX - before.clientX, event.clientY - before.clientY) < (moved ? 0 : 4)) return;
-        moved = true;
-        down.set(event.pointerId, event);
-        const box = stage.getBoundingClientRect(), fit = (box.width / pictures.width) * zoom.scale;
-        if (down.size === 2) {
-          const [a, b] = [...down.values()], now = Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
-          if (gap) zoomTo((zoom.scale * now) / gap, { clientX: (a.clientX + b.clientX) / 2, clientY: (a.clientY + b.clientY) / 2 });
-          gap = now;
-          return;
-        }
-        zoom.x = clamp(zoom.x - (event.clientX - before.clientX) / fit, 0, pictures.width * (1 - 1 / zoom.scale));
-        zoom.y = clamp(zoom.y - (event.clientY - before.clientY) / fit, 0, pictures.height * (1 - 1 / zoom.scale));
-        draw();
-      });
-      stage.addEventListener("pointerup", async (event) => {
-        down.delete(event.pointerId);
-        if (moved || down.size) return;
-        const i = await cellAt(event);
-        if (waits && i >= 0) pair(i); else choose(i);
-      });
-      stage.addEventListener("pointercancel", (event) => down.delete(event.pointerId));
-      stage.addEventListener("pointerleave", () => { tip.hidden = true; });
-      const watcher = new ResizeObserver(() => draw());
-      watcher.observe(stage);
-      const stop = leave;
-      leave = () => { stop(); watcher.disconnect(); };
-    }
-    const flip = (id) => () => { look[id] = !look[id]; body.querySelectorAll(".switch").forEach((each) => { if (each.textContent === id) each.firstChild.checked = look[id]; }); draw(); };
-    keys = {
-      a: () => act("accept"), r: () => act("reject"), c: () => act("comment"), x: () => act("cut"), l: () => act("link"), m: () => act("merge"), s: () => act("split"), u: undo,
-      ArrowLeft: () => show(shown - 1), ArrowRight: () => show(shown + 1), ArrowDown: () => choose((chosen + 1) % data.cells), ArrowUp: () => choose((chosen - 1 + data.cells) % data.cells),
-      " ": () => count && start(), o: flip("outlines"), i: flip("ids"), t: flip("tails"),
-      n: async () => { const next = (await doubtful()).find((row) => !row.verdict && !(row.key === key && row.i === chosen)); if (next) location.hash = address(next); },
-      Escape: () => { if (waits) { waits = ""; say(""); } else if (chosen >= 0) choose(-1); else location.hash = "fields"; },
-    };
-    mark();
-    light();
-    const wanted = data.place.get(Number(cellText));
-    if (frameText) show(nearest(Number(frameText)));
-    choose(cellText && cellText !== "-" && wanted !== undefined ? wanted : -1);
-  }
-
-  // ---- cells of all FOVs
-
-  function columnWords(key, column) {
-    return files.get(key).of.columns[column] ?? column;
-  }
-  function address(row) {
-    const { dataset, index: fov } = files.get(row.key);
-    return `fov/${encodeURIComponent(dataset)}/${fov}/${row.id}`;
-  }
-  function summary(key, data, i) {
-    const from = data.first[i], to = data.first[i + 1], flags = new Map(), confidences = data.confidence.subarray(from, to);
-    const parsed = data.parsed ??= data.verdicts.map(([fine, text]) => [fine, text.split(";").filter(Boolean)]);
-    let good = 0, weakest = -1;
-    for (let row = from; row < to; row++) {
-      const [fine, names] = parsed[data.verdict[row]];
-      good += fine;
-      for (const flag of names) flags.set(flag, (flags.get(flag) ?? 0) + 1);
-      if (Number.isFinite(data.confidence[row]) && (weakest < 0 || data.confidence[row] < data.confidence[weakest])) weakest = row;
-    }
-    const medians = Object.fromEntries(data.columns.map((column) => [column, median(data.values[column].subarray(from, to))]));
-    return {
-      key, i, id: data.id[i], n: to - from, first: data.frame[from], last: data.frame[to - 1], good, flags: [...flags],
-      confidence: weakest < 0 ? NaN : data.confidence[weakest], weakest: weakest < 0 ? -1 : data.frame[weakest], whole: data.time.length,
-      parent: data.parent[i], x: data.x[from], y: data.y[from], verdict: verdictOf(key, data, i), judged: said(key, data, i).length, confidences, ...medians,
-    };
-  }
-  async function everything(progress) {
-    const found = [];
-    let done = 0;
-    const those = [...files.entries()].filter(([, each]) => each.numbers);
-    for (const [key] of those) {
-      const data = await load("numbers", key);
-      for (let i = 0; i < data.cells; i++) found.push(summary(key, data, i));
-      progress?.(++done / those.length);
-    }
-    return found;
-  }
-  function table(rows, columns, choose, more = []) {
-    const heads = [...more, ["cell", (row) => row.id], ["frames", (row) => row.n], ["from", (row) => row.first], ["good", (row) => row.good], ...columns.map((column) => [columnWords(rows[0]?.key ?? [...files.keys()][0], column), (row) => row[column]]), ["weakest link", (row) => row.confidence], ["flags", (row) => row.flags.map(([flag]) => flag).join(" ")], ["verdict", (row) => (row.verdict ? WORDS[row.verdict] : row.judged ? "corrected" : "")]];
-    let by = -1, up = true;
-    const body = h("tbody"), words = h("p", { class: "hint" });
-    const fill = () => {
-      const sorted = by < 0 ? rows : [...rows].sort((a, b) => { const [p, q] = [heads[by][1](a), heads[by][1](b)]; return (up ? 1 : -1) * (typeof p === "string" ? p.localeCompare(q) : (Number.isNaN(p) ? Infinity : p) - (Number.isNaN(q) ? Infinity : q)); });
-      const some = sorted.slice(0, 400);
-      words.textContent = some.length < rows.length ? `The first ${some.length} of ${rows.length} are listed: sort or filter to see others.` : "";
-      body.replaceChildren(...some.map((row) => h("tr", { tabindex: "0", onclick: () => choose(row), onkeydown: (event) => { if (event.key === "Enter") choose(row); } }, heads.map(([, of]) => { const value = of(row); return h("td", { class: typeof value === "number" ? "num" : null }, typeof value === "number" ? short(value) : value); }))));
-    };
-    const head = h("tr", {}, heads.map(([name], k) => h("th", { scope: "col" }, button(name, (event) => {
-      up = by === k ? !up : true;
-      by = k;
-      head.querySelectorAll("th").forEach((each, j) => each.setAttribute("aria-sort", j === k ? (up ? "ascending" : "descending") : "none"));
-      event.currentTarget.blur();
-      fill();
-    }))));
-    fill();
-    return h("div", { class: "listed" }, words, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Cells" }, h("table", {}, h("thead", {}, head), body)));
-  }
-  const ofAll = () => [...(index.datasets.length > 1 ? [["dataset", (row) => files.get(row.key).dataset]] : []), ["FOV", (row) => files.get(row.key).index]];
-  async function cells(body) {
-    const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading cells" });
-    body.append(h("p", { class: "hint" }, "Loading the cells of all fields …"), bar);
-    const rows = await everything((part) => { bar.value = part; });
-    if (!body.isConnected) return;
-    if (!rows.length) throw new Error("There are no cells.");
-    const columns = [...new Set(rows.flatMap((row) => files.get(row.key).of.shown))];
-    const numbers = { frames: (row) => row.n, "good frames": (row) => row.good, "first frame": (row) => row.first, "weakest link": (row) => row.confidence, x: (row) => row.x, y: (row) => row.y, ...Object.fromEntries(columns.map((column) => [columnWords(rows.find((row) => column in row)?.key, column), (row) => row[column]])) };
-    const flags = [...new Set(rows.flatMap((row) => row.flags.map(([flag]) => flag)))].sort();
-    const option = (names) => names.map((name) => h("option", {}, name));
-    const which = h("select", { onchange: update }, option(["all cells", "with good frames", "without a good frame", "judged", "not judged"]));
-    const flagged = h("select", { onchange: update }, option(["any flag", ...flags]));
-    const least = h("input", { type: "number", min: 0, value: 0, oninput: update, "aria-label": "Least number of frames" });
-    const names = Object.keys(numbers), across = h("select", { onchange: update }, option(names)), along = h("select", { onchange: update }, option(names));
-    across.value = names[Math.min(names.length - 1, 6)];
-    along.value = names[names.length - 1];
-    let lasso = [];
-    const canvas = h("canvas", { class: "scatter", role: "img", "aria-label": "Scatter plot of the cells; the table beside it lists them", width: 900, height: 640 });
-    const words = h("p", { class: "hint" }), listed = h("div");
-    let shownRows = [], spots = [];
-    function update() {
-      const test = { "with good frames": (row) => row.good > 0, "without a good frame": (row) => !row.good, "judged": (row) => row.judged, "not judged": (row) => !row.judged }[which.value] ?? (() => true);
-      shownRows = rows.filter((row) => test(row) && row.n >= Number(least.value) && (flagged.value === "any flag" || row.flags.some(([flag]) => flag === flagged.value)));
-      lasso = [];
-      paint();
-    }
-    function inside([x, y]) {
-      let odd = false;
-      for (let a = 0, b = lasso.length - 1; a < lasso.length; b = a++) {
-        const [ax, ay] = lasso[a], [bx, by] = lasso[b];
-        if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) odd = !odd;
-      }
-      return odd;
-    }
-    function paint() {
-      const context = canvas.getContext("2d"), { width, height } = canvas, style = getComputedStyle(document.documentElement);
-      const values = shownRows.map((row) => [numbers[across.value](row), numbers[along.value](row)]);
-      const finite = values.filter((each) => each.every(Number.isFinite));
-      const bounds = [0, 1].map((k) => { const some = finite.map((each) => each[k]).sort((a, b) => a - b), low = some[Math.floor(some.length * 0.002)] ?? 0, high = some[Math.ceil(some.length * 0.998) - 1] ?? 1; return [low, high > low ? high : low + 1]; });
-      const px = (value) => 110 + ((width - 130) * (value - bounds[0][0])) / (bounds[0][1] - bounds[0][0]), py = (value) => height - 60 - ((height - 90) * (value - bounds[1][0])) / (bounds[1][1] - bounds[1][0]);
-      context.clearRect(0, 0, width, height);
-      context.font = "22px system-ui, sans-serif";
-      context.fillStyle = style.getPropertyValue("--soft");
-      context.strokeStyle = style.getPropertyValue("--rule");
-      context.strokeRect(110, 20, width - 120, height - 76);
-      context.textAlign = "center";
-      context.fillText(across.value, width / 2, height - 8);
-      bounds[0].forEach((value, k) => { context.textAlign = k ? "right" : "left"; context.fillText(short(value), k ? width - 12 : 110, height - 32); });
-      context.textAlign = "right";
-      bounds[1].forEach((value, k) => context.fillText(short(value), 104, k ? 40 : height - 58));
-      context.save();
-      context.translate(22, height / 2);
-      context.rotate(-Math.PI / 2);
-      context.textAlign = "center";
-      context.fillText(along.value, 0, 0);
-      context.restore();
-      spots = values.map(([x, y]) => [px(x), py(y)]);
-      const caught = lasso.length > 2 ? shownRows.filter((_, k) => inside(spots[k])) : shownRows;
-      const set = new Set(caught);
-      spots.forEach(([x, y], k) => {
-        if (!Number.isFinite(x) || !Number.isFinite(y)) return;
-        context.globalAlpha = set.has(shownRows[k]) ? 0.75 : 0.12;
-        context.fillStyle = shownRows[k].verdict ? COLOURS[shownRows[k].verdict] : shownRows[k].good ? "#0072b2" : "#d98200";
-        context.beginPath();
-        context.arc(x, y, shownRows.length > 3000 ? 2.2 : 4.5, 0, 7);
-        context.fill();
-      });
-      context.globalAlpha = 1;
-      if (lasso.length > 1) { context.beginPath(); lasso.forEach(([x, y]) => context.lineTo(x, y)); context.closePath(); context.strokeStyle = style.getPropertyValue("--ink"); context.stroke(); }
-      words.textContent = `${plural(caught.length, "cell")}${lasso.length > 2 ? " in the lasso; click the plot to let go" : ". Draw around points to choose them"}.`;
-      listed.replaceChildren(table(caught, columns, (row) => { location.hash = address(row); }, ofAll()));
-    }
-    const spot = (event) => { const box = canvas.getBoundingClientRect(); return [((event.clientX - box.left) / box.width) * canvas.width, ((event.clientY - box.top) / box.height) * canvas.height]; };
-    let drawing = false;
-    canvas.addEventListener("pointerdown", (event) => { drawing = true; lasso = [spot(event)]; canvas.setPointerCapture(event.pointerId); });
-    canvas.addEventListener("pointermove", (event) => { if (drawing) lasso.push(spot(event)); });
-    canvas.addEventListener("pointerup", (event) => {
-      drawing = false;
-      if (lasso.length < 4) {
-        const [x, y] = spot(event), near = spots.map(([a, b], k) => [Math.hypot(a - x, b - y), k]).sort((a, b) => a[0] - b[0])[0];
-        lasso = [];
-        if (near && near[0] < 8) { location.hash = address(shownRows[near[1]]); return; }
-      }
-      paint();
-    });
-    body.replaceChildren(
-      h("div", { class: "tools" }, h("label", {}, "show ", which), h("label", {}, "flag ", flagged), h("label", {}, "at least ", least, " frames"), h("label", {}, "across ", across), h("label", {}, "up ", along)),
-      h("div", { class: "pair even" }, h("div", {}, canvas, words), listed));
-    update();
-  }
-
-  // ---- review: doubt times influence
-
-  async function doubtful(progress) {
-    const rows = (await everything(progress)).filter((row) => row.n > 1);
-    const byDataset = new Map();
-    for (const row of rows) {
-      const of = files.get(row.key).of, column = of.shown[of.shown.length - 1];
-      if (!byDataset.has(of)) byDataset.set(of, []);
-      byDataset.get(of).push([row, row[column]]);
-    }
-    for (const pairs of byDataset.values()) {
-      const middle = median(pairs.map(([row, value]) => (row.good ? value : NaN))), spread = 1.4826 * median(pairs.map(([row, value]) => (row.good ? Math.abs(value - middle) : NaN))) || 1;
-      for (const [row, value] of pairs) {
-        const share = row.good / row.n, odd = Math.min(Math.abs(value - middle) / spread, 5) / 5;
-        const reasons = [];
-        if (row.confidence < 0.8) reasons.push([1 - row.confidence, `a link of ${Math.round(100 * row.confidence)} % before frame ${row.weakest}`]);
-        if (share > 0 && share < 1) reasons.push([1 - Math.abs(2 * share - 1), `good in ${Math.round(100 * share)} % of its frames`]);
-        if (row.first > 0 && !row.parent && row.n > 2) reasons.push([0.35, `begins in frame ${row.first}, and not by a division`]);
-        if (row.last < row.whole - 1 && row.n > 2) reasons.push([0.25, `ends in frame ${row.last}`]);
-        if (odd > 0.7) reasons.push([odd * 0.6, "its value is far from the others'"]);
-        const doubt = 1 - reasons.reduce((left, [part]) => left * (1 - clamp(part, 0, 0.95)), 1);
-        row.score = doubt * (0.15 + 0.5 * odd + 0.35 * Math.min(1, row.n / row.whole));
-        row.why = reasons.sort((a, b) => b[0] - a[0]).map(([, words]) => words).join("; ");
-      }
-    }
-    return rows.filter((row) => row.score > 0).sort((a, b) => b.score - a.score);
-  }
-  async function review(body) {
-    const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading cells" });
-    body.append(h("p", { class: "hint" }, "Looking through the cells of all fields …"), bar);
-    const rows = await doubtful((part) => { bar.value = part; }), first = rows.slice(0, 40);
-    if (!body.isConnected) return;
-    const done = first.filter((row) => row.judged).length;
-    body.replaceChildren(
-      h("h2", {}, first.length ? `Review these ${first.length} of ${rows.length} doubtful cells first` : "No cell is in doubt"),
-      h("p", { class: "hint" }, "Ordered by doubt (weak links, broken tracks, flags in a part of the frames) times influence (long tracks, values far from the others'). Open the first, judge it with A or R, and go on with N."),
-      h("p", {}, h("progress", { max: Math.max(first.length, 1), value: done, "aria-label": "Reviewed" }), ` ${done} of ${first.length} judged`),
-      h("ol", { class: "review" }, first.map((row) => h("li", { class: row.judged ? "done" : null }, h("a", { href: `#${address(row)}` }, `${index.datasets.length > 1 ? `${files.get(row.key).dataset}, ` : ""}FOV ${files.get(row.key).index}, cell ${row.id}`), h("span", {}, row.verdict ? WORDS[row.verdict] : row.judged ? "corrected" : row.why)))));
-    keys = { n: () => { const next = rows.find((row) => !row.judged); if (next) location.hash = address(next); } };
-  }
+  // PARTS: browser_fov.js, browser_lists.js
 
   // ---- corrections: what was said, to be saved and loaded
 

@@ -1,0 +1,70 @@
+"""What the browser is told of samples and fits."""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64decode
+
+import numpy as np
+
+from fovflow.report.samples import POINTS, fits_in, samples_in
+
+
+def test_samples_have_their_fovs_and_fits_their_curves(folder):
+    folder.add(fovs=2, cells=4, frames=6)
+    folder.analyse()
+    samples = samples_in(folder.path)
+    assert [(each["sample"], each["condition"], each["fovs"]) for each in samples] == [
+        ("day 1", "control", [0]), ("<b>drug<∕b>", "drug", [1]),
+    ]  # fmt: skip
+    fits = {each["sample"]: each for each in fits_in(folder.path, samples)}
+    told = fits["day 1"]
+    assert told["parameters"] == [["G0", "a.u."], ["beta", "1/h"], ["offset", "a.u."]]
+    assert (told["column"], told["span"]) == ("intensity_total_ch_1", (0.0, 5 / 6))
+    data, at = zlib.decompress(b64decode(told["data"])), 0
+
+    def take(kind: str, count: int = 3) -> np.ndarray:
+        nonlocal at
+        found = np.frombuffer(data, kind, count, at)
+        at += found.nbytes
+        return found
+
+    assert take("<u2").tolist() == [0, 0, 0]
+    assert take("<u4").tolist() == [1, 2, 3]
+    assert take("u1").tolist() == [1, 1, 0]
+    assert [told["verdicts"][code] for code in take("<u2")] == ["ok", "ok", "bound hit: beta <b>"]
+    take("<f4")  # R²
+    numbers = [take("<f4").tolist() for _ in range(9)]
+    assert numbers[:3] == [[100, 200, 300], [90, 180, 270], [110, 220, 330]]
+    low, high = take("<f4"), take("<f4")
+    code = take("u1", 3 * POINTS) + 256 * take("u1", 3 * POINTS).astype(int)
+    changes = np.where(code & 1, -(code + 1) // 2, code // 2).reshape(3, POINTS)
+    part = (np.cumsum(changes, axis=1) - 1) / 254
+    curves = low[:, None] + (high - low)[:, None] * part
+    times = np.linspace(0, 5 / 6, POINTS)
+    truth = np.array([[100], [200], [300]]) * np.exp(-0.5 * times) + 10
+    assert np.abs(curves - truth).max() < 0.005 * 300
+    assert at == len(data)
+
+
+def test_a_table_of_fits_that_cannot_be_read_is_left_out(folder):
+    folder.add(fovs=2, cells=4, frames=6)
+    folder.analyse()
+    broken = folder.path / "analysis" / "day 1_intensity_total_ch_1_fitted_decay.csv"
+    broken.write_text("a,b\n1,2\n", "utf-8")
+    assert [each["fovs"] for each in fits_in(folder.path, samples_in(folder.path))] == [[1]]
+    assert "Look at the cells" not in folder.write()
+
+
+def test_an_output_folder_without_samples_has_none(folder):
+    assert samples_in(folder.path) == []
+
+
+def test_a_report_of_one_dataset_tells_nothing_of_samples_of_others(folder):
+    folder.add(fovs=2, cells=4, frames=6)
+    folder.add("other", fovs=1)
+    folder.let_browse()
+    folder.let_browse("other")
+    folder.analyse()
+    assert '"condition":"control"' in folder.write()
+    assert "control" not in folder.write(names=["other"])
