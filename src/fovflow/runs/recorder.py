@@ -195,7 +195,10 @@ class EngineJobs:
         if own == "submitted":
             self._record("job_started", job.started, **_about(job))
         removed = own == "completed" and job.status == "failed"
-        if job.status == "failed" and own not in ENDED:
+        by_cluster = own == "terminated" and (  # or by a Ctrl-C that is not heard here yet
+            self._state.jobs[job.job, job.attempt].error == "stopped"
+        )
+        if job.status == "failed" and (own not in ENDED or removed or by_cluster):
             self._await_interrupt()
         if self._interrupted():
             reason = STOPPED_WITH_RUN
@@ -209,9 +212,6 @@ class EngineJobs:
                 about = {**_about(job), "status": "completed", "seconds": spent}
                 self._record("job_finished", job.ended, **about)
             return
-        by_cluster = own == "terminated" and (
-            self._state.jobs[job.job, job.attempt].error == "stopped"
-        )
         if own not in ("failed", "terminated") or by_cluster:
             reason = reason or job.error or self._cluster.why(job.job) or SILENT
             status: Status = "terminated" if reason == STOPPED_WITH_RUN else "failed"
