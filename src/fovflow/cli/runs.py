@@ -19,7 +19,7 @@ from fovflow.cli.common import (
     print_result,
 )
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import ENDED, RUN_STATUSES, recorded_number, seconds_of
+from fovflow.events import ENDED, LEVELS, RUN_STATUSES, recorded_number, seconds_of
 from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.history import recorded_run
 from fovflow.runs.history import runs as runs_of
@@ -176,11 +176,18 @@ def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
 
 def _of_scripts(run: RunFolder, state: RunState) -> dict[str, Any]:
     """Return what scripts did in a run: files, and numbers of a run that is a script's own."""
-    rows = recorded_run(run).metric_rows() if is_of_script(state.record) else []
+    known = recorded_run(run)
+    rows = known.metric_rows() if is_of_script(state.record) else []
     for row in rows:
         row["metrics"] = {name: recorded_number(n) for name, n in row["metrics"].items()}
     assets = [asset.to_json() for asset in last_of(state.assets)]
-    return {"malformed": dict(state.malformed), "assets": assets, "metrics": rows}
+    return {
+        "malformed": dict(state.malformed),
+        "assets": assets,
+        "metrics": rows,
+        "units": known.units() if rows else {},
+        "folder_details": known.folder,
+    }
 
 
 def _job(job: JobRecord) -> dict[str, Any]:
@@ -218,6 +225,9 @@ def format_run(content: dict[str, Any]) -> str:
     if content.get("tags"):
         lines.append(f"  tags: {', '.join(content['tags'])}")
     lines += [f"  {key}: {value}" for key, value in (content.get("metadata") or {}).items()]
+    group = content.get("folder_details") or {}
+    told = [f"{key}: {value}" for key, value in group.items() if key != "name" and value]
+    lines += ["  ".join(["  group:", group["name"], *told])] if group else []
     workflow = content.get("workflow") or {}
     known = [f"{name} {version}" for name, version in (content.get("versions") or {}).items()]
     if workflow.get("commit"):
@@ -230,7 +240,7 @@ def format_run(content: dict[str, Any]) -> str:
     for title, outputs in (("outputs", True), ("other files", False)):
         files = [x for x in content.get("assets", ()) if (x["category"] == "output") == outputs]
         lines += _section(title, [_asset(file) for file in files])
-    lines += _section("metrics", _metrics(content.get("metrics", [])))
+    lines += _section("metrics", _metrics(content.get("metrics", []), content.get("units", {})))
     script = is_of_script(content) and not content["counts"]["total"]
     lines += [] if script else _section(*_jobs(content), always=True)
     lines += _section("errors", _failures(content))
@@ -247,7 +257,11 @@ def format_run(content: dict[str, Any]) -> str:
         for event in content["alerts"]
     ]
     lines += _section("alerts", alerts)
-    messages = [f"{_time(event)}  {event['message']}" for event in content["messages"]]
+    messages = [
+        f"{_time(event)}  {event['level'] + ': ' if event.get('level') in LEVELS else ''}"
+        f"{event['message']}"
+        for event in content["messages"]
+    ]
     lines += _section("messages", messages)
     damaged = [
         f"{file}: {count} {'line is no event' if count == 1 else 'lines are no events'}, left out"
@@ -299,14 +313,15 @@ def _size(number: int) -> str:
     return f"{number} bytes" if number < 100_000 else megabytes(number)
 
 
-def _metrics(rows: list[dict[str, Any]]) -> list[str]:
+def _metrics(rows: list[dict[str, Any]], units: dict[str, str]) -> list[str]:
     """Return a small curve of each metric of each job, with its last, least and largest value."""
     from fovflow.runs.history import small_line
 
     series: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         for name, value in row["metrics"].items():
-            series.setdefault((row["job"], name), []).append(float(value))
+            shown = f"{name} ({units[name]})" if name in units else name
+            series.setdefault((row["job"], shown), []).append(float(value))
     width = max((len(name) for _, name in series), default=0)
     lines = [
         f"{name:{width}}  {small_line(values)}  last {values[-1]:g}, least {min(values):g}, "

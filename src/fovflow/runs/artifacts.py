@@ -80,7 +80,7 @@ class KeptFiles:
                 target = first.with_name(f"{first.stem}{middle}{first.suffix}")
                 same = not target.is_symlink() and sha256_or_none(target) == digest.sha256
                 if same or _take_name(draft, target):
-                    return {**_content(target, self.base, digest), "mode": "copy"}
+                    return {**content_of(target, self.base, digest), "mode": "copy"}
         raise FovflowError(f"there are too many files {name!r} in {self.folder / category}")
 
 
@@ -118,7 +118,7 @@ def _take_name(draft: Path, target: Path) -> bool:
     return True
 
 
-def _content(path: Path, base: Path, digest: Digest | None = None) -> dict[str, Any]:
+def content_of(path: Path, base: Path, digest: Digest | None = None) -> dict[str, Any]:
     """Return path, bytes and SHA-256 of a file; the path is relative to `base` where it can be."""
     digest = digest or digest_of(path)
     shown = path.relative_to(base).as_posix() if path.is_relative_to(base) else os.fspath(path)
@@ -271,7 +271,7 @@ class Outputs:
             "filetype": _guess(path.name),
         }
         if not path.is_dir():
-            return about | _content(path, self.run)
+            return about | content_of(path, self.run)
         from fovflow.runs.provenance import capture_inputs
 
         (found,) = capture_inputs([path])
@@ -365,7 +365,7 @@ def write_dataset(
         "version": version,
         "description": description,
         "execution": run.name,
-        "members": [_content(path, run.absolute()) for path in paths],
+        "members": [content_of(path, run.absolute()) for path in paths],
     }
     write_json(target, content)
     return target

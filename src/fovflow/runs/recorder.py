@@ -465,7 +465,7 @@ class Recorder:
         self._jobs.settle(None)
         if self._watcher is not None:
             self._guarded(self._watcher.poll)
-            self._guarded(self._watcher.finish)
+            self._guarded(lambda: self._watcher.finish(self._ending))
         status, message = outcome(self.state, self.interrupted)
         self.state.record["status"], self.state.record["ended"] = status, now()
         if self.run is None:
@@ -476,6 +476,9 @@ class Recorder:
                 current.unlink()
         self.run.update(counts=counts(self.state), failures=failures(self.state))
         self.state.record = self.run.set_status(status, message)
+
+    def _ending(self) -> str:
+        return ": ".join(filter(None, outcome(self.state, self.interrupted)))
 
     # ---- failures of the recording itself
 
