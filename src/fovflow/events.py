@@ -81,6 +81,7 @@ EVENTS: dict[str, EventKind] = {
         ("path", "category"),
         ("name", "filetype", "bytes", "sha256", "mode", "types"),
     ),
+    "announced": EventKind("an output is about to be written", ("path",), ("types",)),
     "workflow": EventKind("the engine's plan: number of jobs by rule", ("jobs",), ("total",)),
     "job_started": EventKind("a job began", _JOB, _BEGINNING),
     "cluster_job": EventKind(

@@ -19,7 +19,8 @@ from fovflow.cli.common import (
     print_result,
 )
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import ENDED, LEVELS, RUN_STATUSES, recorded_number, seconds_of
+from fovflow.events import ENDED, FINAL, LEVELS, RUN_STATUSES, recorded_number, seconds_of
+from fovflow.records import leads_out
 from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.history import recorded_run
 from fovflow.runs.history import runs as runs_of
@@ -181,7 +182,13 @@ def _of_scripts(run: RunFolder, state: RunState) -> dict[str, Any]:
     for row in rows:
         row["metrics"] = {name: recorded_number(n) for name, n in row["metrics"].items()}
     assets = [asset.to_json() for asset in last_of(state.assets)]
+    there = (
+        (name, run.path / name)
+        for name in state.announced
+        if state.record["status"] in FINAL and not leads_out(run.path, name)
+    )
     return {
+        "unrecorded": [name for name, path in there if path.exists()],
         "malformed": dict(state.malformed),
         "assets": assets,
         "metrics": rows,
@@ -219,9 +226,12 @@ def _rules(jobs: list[JobRecord], order: list[str]) -> dict[str, dict[str, Any]]
 def format_run(content: dict[str, Any]) -> str:
     """Return a run as text for people."""
     lines = [f"{content.get('name')} ({content.get('id')}): {content.get('status')}"]
+    vocabulary = content.get("vocabulary")
+    meant = isinstance(vocabulary, dict) and vocabulary.get(content.get("workflow_type"))
     for key in ("description", "workflow_type", "command", "working_directory", "folder"):
         if content.get(key):
-            lines.append(f"  {key.replace('_', ' ')}: {content[key]}")
+            more = f" ({meant})" if meant and key == "workflow_type" else ""
+            lines.append(f"  {key.replace('_', ' ')}: {content[key]}{more}")
     if content.get("tags"):
         lines.append(f"  tags: {', '.join(content['tags'])}")
     lines += [f"  {key}: {value}" for key, value in (content.get("metadata") or {}).items()]
@@ -240,6 +250,9 @@ def format_run(content: dict[str, Any]) -> str:
     for title, outputs in (("outputs", True), ("other files", False)):
         files = [x for x in content.get("assets", ()) if (x["category"] == "output") == outputs]
         lines += _section(title, [_asset(file) for file in files])
+    lines += _section(
+        "outputs that no record tells, see fovflow runs abandon", content.get("unrecorded", [])
+    )
     lines += _section("metrics", _metrics(content.get("metrics", []), content.get("units", {})))
     script = is_of_script(content) and not content["counts"]["total"]
     lines += [] if script else _section(*_jobs(content), always=True)
@@ -468,11 +481,27 @@ def export(folder: str, format: str, to: str | None) -> int:
     return 0
 
 
+@command(
+    "fovflow runs abandon brave-otter",
+    argument("run", metavar="RUN", help="id or name of an execution that was killed"),
+    OUTDIR_OPTION,
+)
+def abandon(run: str, outdir: str | None) -> int:
+    """End an execution that was killed, with what it left behind."""
+    from fovflow.runs.execution import abandon as end
+
+    ended = end(run, chosen_outdir(outdir))
+    (found,) = runs_of(ended.folder.parents[1], name=ended.id)
+    print(f"{found.name} ({found.id}): {found.status}, with {len(found.assets)} files recorded")
+    return 0
+
+
 PARTS = {
     "list": (list_runs, "list the runs of an output folder"),
     "show": (show, "show one run: status, errors, jobs, attempts, alerts"),
     "compare": (compare, "show what two runs do not share, and if it matters"),
     "lineage": (lineage, "show where a file comes from, back to the raw data"),
+    "abandon": (abandon, "end an execution that was killed, with the outputs it left behind"),
     "export": (export, "write a dataset's manifest as W3C PROV"),
 }
 """The subcommands, and what they do."""
