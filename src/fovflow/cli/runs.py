@@ -449,30 +449,54 @@ def lineage(*, file: str, forward: bool, outdir: str | None, json: bool) -> int:
     return 0
 
 
-@command(
-    "fovflow runs export results/plate1 --to plate1_prov.json",
-    argument("folder", metavar="FOLDER", help="a dataset's folder with its manifest"),
-    argument("--format", choices=["prov-json"], default="prov-json", help="(default: prov-json)"),
-    argument("--to", metavar="FILE", help="file to write (default: print it)"),
-)
-def export(folder: str, format: str, to: str | None) -> int:
-    """Print or write a dataset's manifest in the words of W3C PROV."""
-    from fovflow.atomic import write_text
+def _crate(folder: str, outdir: str | None) -> tuple[str, dict[str, Any]]:
+    """Return name and content of the crate of a dataset's folder, or of a script's run."""
     from fovflow.records import read_json
-    from fovflow.runs.manifest import FILE_NAME
-    from fovflow.runs.prov import to_prov
+    from fovflow.runs.crate import FILE_NAME
+    from fovflow.runs.script_crate import script_crate
 
     place = Path(folder)
     manifest = place / FILE_NAME
+    if (place / "run.json").exists() or not place.exists():
+        run = recorded_run(chosen_run(outdir, folder))
+        if is_of_script(run.record):
+            return run.name, script_crate(run)
     if not manifest.exists():
         raise FovflowError(
             f"there is no {FILE_NAME} in {place}",
-            remedy="give the folder of a dataset, such as results/plate1",
+            remedy="give the folder of a dataset, such as results/plate1, or an execution",
         )
     content = read_json(manifest)
     if not isinstance(content, dict) or not isinstance(content.get("@graph"), list):
         raise FovflowError(f"{manifest} is no RO-Crate: it has no list @graph")
-    text = dumps(to_prov(content, place.resolve().name), indent=1, ensure_ascii=False) + "\n"
+    return place.resolve().name, content
+
+
+@command(
+    "fovflow runs export results/plate1 --to plate1_prov.json",
+    argument(
+        "folder",
+        metavar="FOLDER",
+        help="a dataset's folder with its manifest; or a run of a script or an execution: its id, "
+        "name or folder",
+    ),
+    argument(
+        "--format", choices=["prov-json", "ro-crate"], default="prov-json",
+        help="W3C PROV, or the RO-Crate itself (default: prov-json)",
+    ),
+    argument("--to", metavar="FILE", help="file to write (default: print it)"),
+    OUTDIR_OPTION,
+)  # fmt: skip
+def export(folder: str, format: str, to: str | None, outdir: str | None) -> int:
+    """Print or write what a dataset's manifest, or the record of a script's run, tells."""
+    from fovflow.atomic import write_text
+    from fovflow.runs.crate import to_text
+    from fovflow.runs.prov import to_prov
+
+    name, content = _crate(folder, outdir)
+    text = to_text(content)
+    if format == "prov-json":
+        text = dumps(to_prov(content, name), indent=1, ensure_ascii=False) + "\n"
     if to is None:
         print(text, end="")
     else:

@@ -21,6 +21,7 @@ from fovflow.runs.artifacts import Outputs, Types, check_types
 from fovflow.runs.datasets import files_of, find_dataset, write_dataset
 from fovflow.runs.provenance import capture_environment, capture_inputs, capture_workflow
 from fovflow.runs.run import Run
+from fovflow.runs.script_crate import write_script_crate
 from fovflow.runs.state import read_with_files
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder, find_run
 
@@ -255,6 +256,10 @@ class Execution:
             self.run.__exit__(kind, error, trace)
             _open_here.remove(self.id)
             self._status = self.run.status
+            try:
+                write_script_crate(RunFolder(self.folder))
+            except (FovflowError, OSError) as problem:
+                complain(f"fovflow: the crate of {self.id} is not written: {problem}")
             if self._temporary is not None:
                 self._temporary.cleanup()
 

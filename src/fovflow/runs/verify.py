@@ -29,17 +29,9 @@ from fovflow.layout import (
 from fovflow.records import leads_out, read_yaml
 from fovflow.runs.assets import last_of, problems
 from fovflow.runs.checksums import read_list
+from fovflow.runs.crate import FILE_NAME, STATUS, file_path, references_of, types_of
 from fovflow.runs.datasets import dataset_problems
-from fovflow.runs.manifest import (
-    ACTIONS,
-    FILE_NAME,
-    STATUS,
-    file_path,
-    job_id,
-    kept_kind,
-    references_of,
-    types_of,
-)
+from fovflow.runs.manifest import ACTIONS, job_id, kept_kind
 from fovflow.runs.manifest_records import MANIFEST_DIGEST
 from fovflow.runs.rawcheck import check_raw
 from fovflow.runs.state import read_with_files
