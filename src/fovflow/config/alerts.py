@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from functools import cache
-from math import fsum, inf, nan
+from math import fsum
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -162,14 +162,11 @@ class Alert(Section):
             wanted = self.aggregation == "at least one"
             return next((v for v in values if self.holds(v) == wanted), values[-1])
         count = 1 if self.aggregation == "sum" else len(values)
-        try:
+        with suppress(ValueError, OverflowError):
             return fsum(values) / count
-        except ValueError:
-            return nan
-        except OverflowError:  # of the sum, perhaps not of the average
-            with suppress(OverflowError):
-                return float(sum(map(Fraction, values)) / count)
-            return inf if sum(map(Fraction, values)) > 0 else -inf
+        with suppress(OverflowError):  # of the sum, perhaps not of the average
+            return float(sum(map(Fraction, values)) / count)
+        return sum(values) / count
 
     def words(self, value: float, *, of_window: bool = False) -> str:
         """Return in words that the rule holds for a value, with the limit.

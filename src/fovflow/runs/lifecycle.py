@@ -231,10 +231,7 @@ class OpenRun:
         session = take_over(self._outdir, name, self._settings.queue())
         self._open(session)
         record = session.folder.update(waiting=False, host=socket.gethostname(), pid=os.getpid())
-        self._tags = list(record.get("tags") or [])
-        events = session.folder.events()
-        self._steps = sum(event["type"] == "metrics" for event in events)
-        self._begin(running=True)
+        self._go_on(record)
         return True
 
     def reopen(self, folder: RunFolder) -> None:
@@ -249,9 +246,7 @@ class OpenRun:
 
         record = folder.change(change)
         self._open(open_session(folder, self._settings.queue()))
-        self._tags = list(record.get("tags") or [])
-        self._steps = sum(event["type"] == "metrics" for event in folder.events())
-        self._begin(running=True)
+        self._go_on(record)
 
     @recorded
     def set_status(self, status: str) -> None:
@@ -392,6 +387,12 @@ class OpenRun:
             self._undo = raise_terminated()
         atexit.register(self._close_at_exit)
         watch.watch_for(*self._alerts.values())
+
+    def _go_on(self, record: Mapping[str, Any]) -> None:
+        """Go on with a run that was begun before, after its tags and steps."""
+        self._tags = list(record.get("tags") or [])
+        self._steps = sum(event["type"] == "metrics" for event in self.session.folder.events())
+        self._begin(running=True)
 
     def _introduce(self, about: dict[str, Any]) -> None:
         """Say in the job's records who joined."""
