@@ -322,7 +322,7 @@ def is_term(term: Any) -> bool:
 def check_types(types: Types) -> list[str]:
     """Return types, each once."""
     one = isinstance(types, str) or not isinstance(types, Iterable)
-    found = [str(types)] if one else list(dict.fromkeys(types))
+    found: list[Any] = [types] if one else list(dict.fromkeys(types))
     wrong = [term for term in found if not is_term(term)]
     if wrong:
         raise ConfigError(
