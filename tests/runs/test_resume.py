@@ -173,15 +173,25 @@ def test_a_killed_execution_is_resumed_or_abandoned_with_its_outputs(killed, how
     assert told == "the output outputs/Table/never.csv was announced and not made"
 
 
+def test_an_output_that_was_announced_and_never_made_can_be_made_later(killed):
+    with fovflow.resume("killed", killed) as exe:
+        exe.output_path("Table", "never.csv").write_text("4")
+        with pytest.raises(FovflowError, match="already"):
+            exe.output_path("Table", "never.csv")
+    (run,) = fovflow.runs(killed)
+    assert [asset.name for asset in run.assets] == ["half.csv", "never.csv"]
+    assert not [event for event in run.events() if event.get("level") == "warning"]
+
+
 def test_datasets_hold_datasets_grow_and_are_copied(tmp_path):
     a, b, c = (tmp_path / name for name in ("a.csv", "b.csv", "c.csv"))
     for file in (a, b, c):
         file.write_text(file.name)
     out = tmp_path / "out"
-    with fovflow.execution(outdir=out, name="one") as exe:
+    with fovflow.execution(outdir=out, name="z, the first") as exe:
         inner = exe.create_dataset([a], "1.0.0", name="inner", types=["Training", "Small"])
         exe.create_dataset([inner, b], "1.0.0", name="outer")
-    with fovflow.execution(outdir=out, name="two") as exe:
+    with fovflow.execution(outdir=out, name="a, the second") as exe:
         exe.create_dataset([c], "1.1.0", name="outer", extends="1.0.0")
         assert exe.members("outer", "1.0.0") == [a, b]
         assert exe.members("outer") == [a, b, c]
@@ -190,11 +200,12 @@ def test_datasets_hold_datasets_grow_and_are_copied(tmp_path):
     content = json.loads(inner.read_text())
     assert (content["types"], content["extends"]) == (["Training", "Small"], None)
     wanted = [{"dataset": "outer", "materialize": True}]
-    with fovflow.execution(outdir=out, datasets=wanted) as exe:
+    with fovflow.execution(outdir=out, name="reads", datasets=wanted) as exe:
         copies = exe.members("outer")
     assert [path.read_text() for path in copies] == ["a.csv", "b.csv", "c.csv"]
     assert all(path.is_relative_to(exe.folder) for path in copies)
-    assert [asset.category for asset in fovflow.runs(out)[-1].assets] == ["input"] * 3
+    (reads,) = fovflow.runs(out, name="reads")
+    assert [asset.category for asset in reads.assets] == ["input"] * 3
     assert verify(out).findings == []
     a.write_text("changed")
     with (

@@ -227,12 +227,14 @@ class Outputs:
             for path, types in (announced or {}).items()
             if not leads_out(self.run, path)
         }
+        self._earlier = set(self._promised)
 
     def new_path(self, types: Types, name: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
         """Return where a new file goes, and the keys of the event that announces it."""
         terms = check_types(types)
         target = self._target(terms, name)
         self._promised[target] = tuple(terms)
+        self._earlier.discard(target)
         return target, {"path": target.relative_to(self.run).as_posix(), "types": terms}
 
     def register(
@@ -303,7 +305,7 @@ class Outputs:
             raise FovflowError(f"{target.parent} is a file and can hold no outputs") from None
         if not target.parent.resolve().is_relative_to(self.folder.resolve()):
             raise FovflowError(f"{target.parent} is a link that leads out of the outputs")
-        if target in self._promised or os.path.lexists(target):
+        if target in self._promised.keys() - self._earlier or os.path.lexists(target):
             raise self._collision(target)
         return target
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.events import now
 from fovflow.records import read_json_object, write_json
 from fovflow.runs.artifacts import content_of, is_term
 from fovflow.runs.assets import changed
@@ -16,14 +17,16 @@ FOLDER = "datasets"
 """Folder, in an execution's, of the records of the datasets that it made."""
 
 
-def _records(outdir: Path) -> list[Path]:
+def _records(outdir: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return the records of all datasets of an output folder, the oldest first."""
-    return sorted((outdir / "runs").glob(f"*/{FOLDER}/*.json"))
+    paths = sorted((outdir / "runs").glob(f"*/{FOLDER}/*.json"))
+    found = [(path, read_json_object(path)) for path in paths]
+    return sorted(found, key=lambda one: str(one[1].get("created") or ""))
 
 
 def find_dataset(outdir: Path, name: str, version: str | None = None) -> Path:
     """Return the record of a dataset: of that version, else of the newest that was made."""
-    found = [(path, read_json_object(path)) for path in _records(outdir)]
+    found = _records(outdir)
     known = [(path, content) for path, content in found if content.get("name") == name]
     chosen = [path for path, content in known if version in (None, content.get("version"))]
     if not chosen:
@@ -66,7 +69,7 @@ def write_dataset(
             found=str(absent[0]) if absent else "no members",
             remedy="write the files first",
         )
-    others = [path for path in _records(outdir) if path.name == file]
+    others = [path for path, _ in _records(outdir) if path.name == file]
     target = run / FOLDER / file
     if others or target.exists():
         raise FovflowError(
@@ -78,6 +81,7 @@ def write_dataset(
         "schema_version": 1,
         "name": name,
         "version": version,
+        "created": now(),
         "description": description,
         "types": types,
         "extends": extends,
