@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.adapter.engine import snakemake_command, workflow_folder
+from fovflow.adapter.interrupts import CALLER
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.results import FovResult, Results, load_results
 from fovflow.runs.session import raise_terminated
@@ -143,9 +144,17 @@ def _wait_for(command: list[str], output: int | None) -> int:
     """Run a command in a group of its own; an interruption ends the group, and is raised.
 
     So does a signal that tells this process to end, such as that of a cluster at its time limit.
+    Where it is killed, the group learns so by a pipe whose end here is closed by the system.
     """
     undo = raise_terminated()
-    process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    theirs, ours = os.pipe()
+    try:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, start_new_session=True, pass_fds=[theirs],
+            env={**os.environ, CALLER: str(theirs)},
+        )  # fmt: skip
+    finally:
+        os.close(theirs)
     try:
         return process.wait()
     except BaseException:
@@ -157,6 +166,7 @@ def _wait_for(command: list[str], output: int | None) -> int:
                 break
         raise
     finally:
+        os.close(ours)
         undo()
 
 

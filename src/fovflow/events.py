@@ -65,7 +65,7 @@ _END = (
 EVENTS: dict[str, EventKind] = {
     "status": EventKind("the run or job has a new status", ("status",), ("message",)),
     "message": EventKind("something that a person should read", ("message",), ("level",)),
-    "metrics": EventKind("numbers by name", ("metrics", "step"), ("elapsed_s",)),
+    "metrics": EventKind("numbers by name", ("metrics", "step"), ("elapsed_s", "units")),
     "progress": EventKind(
         "frame t of T of a step is done", ("step", "fov", "t", "T"), ("dataset", "message")
     ),
@@ -81,6 +81,7 @@ EVENTS: dict[str, EventKind] = {
         ("path", "category"),
         ("name", "filetype", "bytes", "sha256", "mode", "types"),
     ),
+    "announced": EventKind("an output is about to be written", ("path",), ("types",)),
     "workflow": EventKind("the engine's plan: number of jobs by rule", ("jobs",), ("total",)),
     "job_started": EventKind("a job began", _JOB, _BEGINNING),
     "cluster_job": EventKind(
@@ -91,10 +92,17 @@ EVENTS: dict[str, EventKind] = {
     "job_finished": EventKind("a job ended well", (*_JOB, "status"), _END),
     "job_failed": EventKind("a job ended badly", (*_JOB, "status"), _END),
     "alert_defined": EventKind("an alert is watched for", ("alert",)),
+    "user_alert": EventKind(
+        "a script says how it is with an alert", ("name", "critical", "message")
+    ),
     "alert": EventKind("an alert fired", ("name", "source"), ("job", "value", "message", "action")),
     "dropped": EventKind("a full queue lost this many events", ("count",)),
 }
 """All types of events."""
+
+
+LEVELS = ("debug", "info", "warning", "error")
+"""How much a message matters; that an alert fired has the level ``alert``."""
 
 
 def now() -> str:

@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 import fovflow
 from fovflow.atomic import write_text
 from fovflow.config.findings import FRAME_FINDINGS
-from fovflow.errors import FovflowError, explained
+from fovflow.errors import FovflowError
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
-from fovflow.records import REMAKE, leads_out, read_yaml, yaml_text
+from fovflow.records import leads_out, read_yaml, yaml_text
+from fovflow.resultsform import checked, entries, in_our_form
 from fovflow.stacks import StackReader
 from fovflow.stages import FILES, STACKS
 from fovflow.states import states_of_folder
@@ -428,7 +429,7 @@ def _load_dataset(place: Path) -> Results:
     there = file.exists()
     skipped: list[str] = []
     content = (
-        _checked(_in_our_form(read_yaml(file), file, skipped), file) if there else discover(place)
+        checked(in_our_form(read_yaml(file), file, skipped), file) if there else discover(place)
     )
     for text in skipped:
         warnings.warn(f"{file}: {text}", stacklevel=3)
@@ -451,40 +452,6 @@ def _load_dataset(place: Path) -> Results:
     )
 
 
-def _in_our_form(content: Any, file: Path, skipped: list[str]) -> Any:
-    """Return a results file in which another program lists files by FOV alone in our form.
-
-    It is read as far as it goes; sentences about the rest are added to `skipped`.
-    """
-    files = content.get("results") if isinstance(content, dict) else None
-    if not isinstance(files, dict) or "results_paths" in content:
-        return content
-    with explained(f"{file} is no results file", AttributeError, IndexError, KeyError, TypeError):
-        given = content["channels"]
-        pc, fl = (given.get("pc") or [0])[0], [entry[0] for entry in given.get("fl") or ()]
-    paths: dict[str, dict[str, Any]] = {}
-    for fov, found in files.items():
-        if _no_number(fov) or not isinstance(found, dict):
-            what = "it is no number of an FOV" if _no_number(fov) else "it lists no files"
-            skipped.append(f"FOV {str(fov)[:40]!r} is skipped: {what}")
-            continue
-        own = paths[str(fov)] = {k: v for k, v in found.items() if k != "traces"}
-        own["traces_csv"] = [[channel, found.get("traces")] for channel in fl or [pc]]
-        for kind in (*STACKS, "traces"):
-            try:
-                _entries(own, kind, file, str(fov))
-            except (FovflowError, KeyError, TypeError):
-                del own[FILES[kind].listed]
-                skipped.append(f"FOV {fov}: {kind} is skipped: it is no name of a file")
-    if files and not paths:
-        raise FovflowError(f"{file} is no results file", found=skipped[0], remedy=REMAKE)
-    return {**content, "channels": {"pc": pc, "fl": fl}, "results_paths": paths}
-
-
-def _no_number(fov: Any) -> bool:
-    return not (str(fov).isascii() and str(fov).isdecimal() and len(str(fov)) < 10)
-
-
 def findings_of(tables: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Return a sentence for each finding that most frames of a dataset are flagged with.
 
@@ -503,99 +470,6 @@ def findings_of(tables: Iterable[str | os.PathLike[str]]) -> list[str]:
         for word, sentence in FRAME_FINDINGS.items()
         if flagged[word] > frames / 2
     ]
-
-
-_FORM: dict[str, tuple[type, ...]] = {
-    "results_paths": (dict,),
-    "results_paths.*": (dict,),
-    "results_paths.*.steps": (dict,),
-    "results_paths.*.steps.*": (dict,),
-    "results_paths.*.steps.*.*": (str,),
-    **{f"results_paths.*.{file.listed}": (list,) for file in FILES.values() if file.listed},
-    "fovs": (dict,),
-    "fovs.*": (dict,),
-    "fovs.*.status": (str,),
-    "fovs.*.frame": (int,),
-    "dataset": (str,),
-    "channels": (dict,),
-    "channels.pc": (int,),
-    "channels.fl": (list,),
-    "channels.fl.*": (int,),
-    "channel_names": (dict,),
-    "kept": (list,),
-    "kept.*": (str,),
-    "problems": (list,),
-    "corrections_not_followed": (dict,),
-    "corrections_not_followed.*": (list,),
-    "positions": (dict,),
-    "positions.*": (str,),
-    "not_selected": (list,),
-    "not_selected.*": (int,),
-    "findings": (list,),
-    "findings.*": (str,),
-    "frames": (dict,),
-    "size": (dict,),
-    "raw": (dict,),
-    "counts": (dict,),
-    "pixel_um": (int, float),
-    "params": (dict,),
-    "params.*": (dict,),
-    "params.extract.arguments": (dict,),
-    "params.extract.arguments.features": (dict,),
-    "params.extract.arguments.features.*": (list,),
-    "params.extract.arguments.features.*.*": (str,),
-    "params.extract.qc": (dict,),
-}
-"""Types of the values of a results file, where they are not null; ``*`` is each key or item."""
-
-
-def _checked(content: Any, file: Path) -> dict[str, Any]:
-    """Return the content of a results file, FOVs as text.
-
-    Raises FovflowError that names the place where it is of another kind than it should be.
-    """
-    found = _wrong_place(content) if isinstance(content, dict) else type(content).__name__
-    if not found and not isinstance(content.get("results_paths"), dict):
-        found = "no results_paths"
-    if found:
-        raise FovflowError(f"{file} is no results file", found=found, remedy=REMAKE)
-    by_fov = {key: content.get(key) or {} for key in ("results_paths", "fovs")}
-    named = {k: {str(int(fov)): v for fov, v in part.items()} for k, part in by_fov.items()}
-    return {**content, **named}
-
-
-def _wrong_place(content: dict[str, Any]) -> str:
-    """Return which value is of another kind than it should be, and how; empty where none is."""
-    for form, kinds in _FORM.items():
-        for place, value in _at(content, "", form.split(".")):
-            number = isinstance(value, bool) and bool not in kinds
-            if value is not None and (number or not isinstance(value, kinds)):
-                wanted = " or ".join(_WORDS[kind] for kind in kinds)
-                return f"{place} is {_WORDS.get(type(value), type(value).__name__)}, not {wanted}"
-    for key in ("results_paths", "fovs"):
-        for fov in content.get(key) or {}:
-            if _no_number(fov):
-                return f"{key} has {str(fov)[:40]!r}, which is no number of an FOV"
-    name = content.get("dataset") or "."
-    problem = leads_out(".", name) or ("/" in name and "is no name of a folder")
-    return f"dataset is {name[:80]!r}, which {problem}" if problem else ""
-
-
-_WORDS = {
-    dict: "a mapping", list: "a list", str: "text", int: "a whole number", float: "a number",
-    bool: "true or false",
-}  # fmt: skip
-
-
-def _at(value: Any, place: str, form: list[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the place and the value of all that a path of keys with wildcards leads to."""
-    if not form:
-        yield place, value
-    elif isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            if form[0] in ("*", str(key)):
-                yield from _at(item, f"{place}.{key}".lstrip("."), form[1:])
 
 
 def discover(place: Path) -> dict[str, Any]:
@@ -655,7 +529,7 @@ def _fov_result(
     paths = content["results_paths"].get(key) or {}
     stacks: dict[str, dict[int, Path]] = {}
     for kind in STACKS:
-        for channel, name in _entries(paths, kind, place / RESULTS_NAME, key):
+        for channel, name in entries(paths, kind, place / RESULTS_NAME, key):
             found = _locate(place, name, missing)
             if found:
                 stacks.setdefault(kind, {})[channel] = found
@@ -663,7 +537,7 @@ def _fov_result(
     named = FILES["fl_background"].path.rpartition("/")[2]
     about = {"dataset": metadata["dataset"], "fov": fov_name(index)}
     models = {c: folder / named.format(channel=c, **about) for c in stacks.get("fl", {})}
-    listed = _entries(paths, "traces", place / RESULTS_NAME, key)
+    listed = entries(paths, "traces", place / RESULTS_NAME, key)
     tables = {channel: path for channel, n in listed if (path := _locate(place, n, missing))}
     traces = next(iter(tables.values()), None)
     verdicts, stale = find_verdicts(traces) if traces else (None, "")
@@ -744,22 +618,6 @@ def traces_header(traces: Traces) -> list[str]:
     own = traces_of(traces)
     judged_columns = [] if find_verdicts(own)[1] else read_header(traces)
     return list(dict.fromkeys([*read_header(own), *judged_columns]))
-
-
-def _entries(paths: Mapping[str, Any], kind: str, file: Path, fov: str) -> list[tuple[int, str]]:
-    """Return channel and name of each listed file of a kind: one such pair, or a list of them."""
-    listed = FILES[kind].listed
-    given = paths.get(listed) or []
-    pairs = [given] if given and not isinstance(given[0], list) else given
-    for pair in pairs:
-        types = [type(part) for part in pair] if isinstance(pair, list) else []
-        if types != [int, str]:
-            raise FovflowError(
-                f"{file} is no results file",
-                found=f"results_paths.{fov}.{listed} has {str(pair)[:80]}, not channel and name",
-                remedy=REMAKE,
-            )
-    return [(channel, name) for channel, name in pairs]
 
 
 def _locate(place: Path, name: str, missing: list[Path]) -> Path | None:

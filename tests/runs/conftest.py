@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from runs.crate_validator import fill_cache
 from runs.recorded import Recorded
 
 from fovflow import Run
@@ -45,6 +46,14 @@ def whole(tmp_path_factory):
 def recorded(whole, tmp_path):
     """A copy of them, which a test may change."""
     return whole.copy_to(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """What the validator of RO-Crates looks up."""
+    path = tmp_path_factory.mktemp("cache") / "http"
+    fill_cache(path)
+    return path
 
 
 @pytest.fixture

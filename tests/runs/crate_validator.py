@@ -39,8 +39,10 @@ def fill_cache(path: Path) -> None:
         session.cache.close()
 
 
-def issues(folder: Path, cache: Path) -> list[str]:
-    """Return what the Provenance Run Crate profile finds at the level REQUIRED."""
+def issues(
+    folder: Path, cache: Path, profile: str = "provenance-run-crate", level: str = "REQUIRED"
+) -> list[str]:
+    """Return what a profile finds at a level."""
     # The validator makes URIs of the folder's name without quoting it.
     with tempfile.TemporaryDirectory() as plain, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the validator's own dependencies
@@ -48,8 +50,8 @@ def issues(folder: Path, cache: Path) -> list[str]:
 
         settings = models.ValidationSettings(
             rocrate_uri=str(shutil.copytree(folder, Path(plain) / "crate")),
-            profile_identifier="provenance-run-crate",
-            requirement_severity="REQUIRED",
+            profile_identifier=profile,
+            requirement_severity=level,
             offline=True,
             cache_path=cache,
         )

@@ -13,7 +13,7 @@ from runs.recorded import DATASET
 import fovflow
 from fovflow.cli import main
 from fovflow.errors import FovflowError
-from fovflow.events import EventTail
+from fovflow.events import EventFile, EventTail
 from fovflow.records import MOST_MERGED, parse_yaml, read_yaml, write_yaml
 from fovflow.results import load_results
 from fovflow.runs.publish import publish
@@ -292,3 +292,50 @@ def test_records_of_scripts_that_are_damaged_in_any_way_give_no_traceback(tmp_pa
             run.metrics()
             assert run.outputs is not None
         file.write_bytes(whole[file])
+
+
+def not_json(data: bytes) -> int:
+    """Return how many lines hold no JSON object, and are not empty."""
+    bad = 0
+    for line in data.decode("utf-8", "replace").split("\n"):
+        content = None
+        with suppress(ValueError, RecursionError):
+            content = json.loads(line)
+        bad += bool(line.strip()) and not isinstance(content, dict)
+    return bad
+
+
+DAMAGED_FILES = 200
+
+
+def test_damaged_files_of_events_leave_every_view_and_the_number_of_lines_left_out(
+    whole, tmp_path, capsys
+):
+    recorded = whole.copy_to(tmp_path)
+    own = EventFile(recorded.run.path / "events.jsonl")
+    for number in range(5):
+        own.write("message", message=f"message {number}")
+    own.close()
+    files = sorted(recorded.run.path.rglob("*.jsonl"))
+    original = {file: file.read_bytes() for file in files}
+    where = str(recorded.outdir)
+    commands = [["runs", "list", where], ["watch", "--once", where], ["verify", where],
+                ["status", where], ["runs", "show", where, "--json"]]  # fmt: skip
+    chance, number = random.Random(2), 0
+    while number < DAMAGED_FILES:
+        for file in files:
+            data = original[file]
+            for _ in range(chance.randint(1, 3)):
+                data = damaged(data, chance)
+            file.write_bytes(data)
+        number += len(files)
+        for command in commands:
+            main(command)
+            told = capsys.readouterr()
+            assert "Traceback" not in told.err + told.out, command
+            assert "unexpected" not in told.err, (command, told.err)
+        shown = json.loads(told.out)
+        for file in files:
+            bad = not_json(file.read_bytes().rpartition(b"\n")[0])  # the last one may be growing
+            name = file.relative_to(recorded.run.path).as_posix()
+            assert shown.get("malformed", {}).get(name, 0) >= bad, name

@@ -7,12 +7,12 @@ import json
 import re
 
 import pytest
-from runs.crate_validator import fill_cache, issues
+from runs.crate_validator import issues
 from runs.recorded import CONFIG, ENGINE, Recorded, at, digest
 
 from fovflow.jobrecord import JobKey, JobRecord
 from fovflow.runs import manifest_records
-from fovflow.runs.manifest import file_path
+from fovflow.runs.crate import file_path
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.state import join_attempts
 from fovflow.runs.verify import verify
@@ -20,13 +20,6 @@ from paths import ROOT
 
 COMPLETED = "http://schema.org/CompletedActionStatus"
 FAILED = "http://schema.org/FailedActionStatus"
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    path = tmp_path_factory.mktemp("cache") / "http"
-    fill_cache(path)
-    return path
 
 
 @pytest.fixture
@@ -127,7 +120,9 @@ def test_the_same_records_give_the_same_bytes(recorded):
 def test_the_mail_server_stays_out_and_the_licence_comes_in(recorded):
     config = (recorded.folder / "provenance" / "config.json").read_text(encoding="utf-8")
     assert "smtp" not in config
-    assert recorded.entities()["./"]["license"] == "CC-BY-4.0"
+    entities = recorded.entities()
+    assert entities["./"]["license"] == {"@id": "https://spdx.org/licenses/CC-BY-4.0"}
+    assert entities["https://spdx.org/licenses/CC-BY-4.0"]["name"] == "CC-BY-4.0"
 
 
 def test_a_stack_that_was_removed_after_use_is_described_and_no_part(recorded):

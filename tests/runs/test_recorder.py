@@ -115,6 +115,28 @@ def test_jobs_under_way_at_the_end_are_recorded_as_stopped(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("last", ["job_failed", "job_finished"])
+def test_a_job_that_hears_ctrl_c_before_its_run_does_is_no_failure(tmp_path, last):
+    recorder = make(tmp_path)
+    recorder.start()
+    assert recorder.run is not None
+    about = {"job": "segment.fov_0", "rule": "segment", "wildcards": {"fov": "0"}, "attempt": 1}
+    recorder.job_started(0, "segment", {"fov": "0"}, "0.log")
+    own = EventFile(recorder.run.job_file("segment.fov_0", 1))
+    own.write("job_started", **about)
+    if last == "job_failed":
+        own.write(last, **about, status="terminated", error="stopped", exit=130)
+    else:  # the engine removes what it has made
+        own.write(last, **about, status="completed", seconds=1.0)
+    own.close()
+    recorder.job_ended(0, failed=True)
+    time.sleep(0.3)
+    recorder.interrupt("stopped by the user (Ctrl-C)")
+    recorder.finish()
+    counts = recorder.run.read_record()["counts"]
+    assert (counts["failed"], counts["terminated"]) == (0, 1)
+
+
 def test_the_heart_beats_while_the_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("fovflow.runs.recorder.BEAT_S", 0.01)
     recorder = make(tmp_path)

@@ -10,7 +10,9 @@ import textwrap
 import pytest
 
 import fovflow
+from fovflow.cli import main
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.runs.execution import abandon
 from fovflow.runs.store import JOB_EVENTS, RunFolder
 from fovflow.runs.verify import verify
 
@@ -120,3 +122,107 @@ def test_executions_within_others_and_jobs_name_them(tmp_path, recorded, monkeyp
     record.write_text(json.dumps({**content, "parent": "../../elsewhere"}))
     (run,) = fovflow.runs(recorded.outdir, name="in a job")
     assert run.parents == []
+
+
+KILLED = """
+    import os, sys, fovflow
+    with fovflow.execution(outdir=sys.argv[1], name="killed") as exe:
+        exe.output_path(["Mask", "Derived"], "half.csv").write_text("1,2")
+        exe.output_path("Table", "never.csv")
+        os._exit(9)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """The output folder of an execution that was killed after it had made an output."""
+    subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)], check=False)
+    return tmp_path
+
+
+def test_outputs_of_a_killed_execution_are_found_and_named(killed, capsys):
+    (run,) = fovflow.runs(killed)
+    assert (run.status, run.assets) == ("lost", [])
+    main(["runs", "show", "killed", "--outdir", str(killed)])
+    assert "  outputs/Mask/half.csv\n" in capsys.readouterr().out
+    notes = [str(note) for note in verify(killed).notes]
+    assert any("half.csv: announced and never recorded" in note for note in notes)
+    assert not any("never.csv" in note for note in notes)
+
+
+@pytest.mark.parametrize("how", ["resume", "abandon", "command"])
+def test_a_killed_execution_is_resumed_or_abandoned_with_its_outputs(killed, how, capsys):
+    if how == "resume":
+        with fovflow.resume("killed", killed) as exe:
+            with pytest.raises(FovflowError, match="already"):
+                exe.output_path("Mask", "half.csv")
+            exe.output_path("Table", "more.csv").write_text("3")
+    elif how == "abandon":
+        assert abandon("killed", killed).status == "terminated"
+    else:
+        assert main(["runs", "abandon", "killed", "--outdir", str(killed)]) == 0
+        assert "terminated, with 1 files recorded" in capsys.readouterr().out
+    (run,) = fovflow.runs(killed)
+    assert run.status == ("completed" if how == "resume" else "terminated")
+    half, *more = run.assets
+    assert (half.path, half.types, half.bytes) == ("outputs/Mask/half.csv", ("Mask", "Derived"), 3)
+    assert [asset.name for asset in more] == ["more.csv"] * (how == "resume")
+    report = verify(killed)
+    assert (report.findings, [str(note) for note in report.notes]) == ([], [])
+    (told,) = [event["message"] for event in run.events() if event.get("level") == "warning"]
+    assert told == "the output outputs/Table/never.csv was announced and not made"
+
+
+def test_an_output_that_was_announced_and_never_made_can_be_made_later(killed):
+    with fovflow.resume("killed", killed) as exe:
+        exe.output_path("Table", "never.csv").write_text("4")
+        with pytest.raises(FovflowError, match="already"):
+            exe.output_path("Table", "never.csv")
+    (run,) = fovflow.runs(killed)
+    assert [asset.name for asset in run.assets] == ["half.csv", "never.csv"]
+    assert not [event for event in run.events() if event.get("level") == "warning"]
+
+
+def test_datasets_hold_datasets_grow_and_are_copied(tmp_path):
+    a, b, c = (tmp_path / name for name in ("a.csv", "b.csv", "c.csv"))
+    for file in (a, b, c):
+        file.write_text(file.name)
+    out = tmp_path / "out"
+    with fovflow.execution(outdir=out, name="z, the first") as exe:
+        inner = exe.create_dataset([a], "1.0.0", name="inner", types=["Training", "Small"])
+        exe.create_dataset([inner, b], "1.0.0", name="outer")
+    with fovflow.execution(outdir=out, name="a, the second") as exe:
+        exe.create_dataset([c], "1.1.0", name="outer", extends="1.0.0")
+        assert exe.members("outer", "1.0.0") == [a, b]
+        assert exe.members("outer") == [a, b, c]
+        with pytest.raises(FovflowError, match="no dataset outer 3"):
+            exe.create_dataset([c], "4.0.0", name="outer", extends="3")
+    content = json.loads(inner.read_text())
+    assert (content["types"], content["extends"]) == (["Training", "Small"], None)
+    wanted = [{"dataset": "outer", "materialize": True}]
+    with fovflow.execution(outdir=out, name="reads", datasets=wanted) as exe:
+        copies = exe.members("outer")
+    assert [path.read_text() for path in copies] == ["a.csv", "b.csv", "c.csv"]
+    assert all(path.is_relative_to(exe.folder) for path in copies)
+    (reads,) = fovflow.runs(out, name="reads")
+    assert [asset.category for asset in reads.assets] == ["input"] * 3
+    assert verify(out).findings == []
+    a.write_text("changed")
+    with (
+        pytest.raises(FovflowError, match=r"a\.csv, a member of the dataset inner-1\.0\.0: its co"),
+        fovflow.execution(outdir=out, name="late", datasets=wanted),
+    ):
+        pytest.fail("never")
+    assert fovflow.runs(out, name="late")[0].status == "failed"
+    assert any("the member" in str(finding) for finding in verify(out).findings)
+
+
+def test_terms_of_the_vocabulary_are_kept_with_their_meaning(tmp_path, capsys):
+    screen = {"workflow_type": "screen", "vocabulary": {"screen": "many doses, one plate"}}
+    with fovflow.execution(outdir=tmp_path, name="v", **screen):
+        pass
+    assert fovflow.runs(tmp_path)[0].record["vocabulary"] == screen["vocabulary"]
+    main(["runs", "show", "v", "--outdir", str(tmp_path)])
+    assert "workflow type: screen (many doses, one plate)" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="screen, or a term of vocabulary"):
+        fovflow.execution(outdir=tmp_path, workflow_type="x", vocabulary={"screen": ""})

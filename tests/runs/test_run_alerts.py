@@ -335,3 +335,46 @@ def test_times_beyond_the_calendar_are_none():
     assert moment("0001-01-01T00:00:00+14:00") is None
     assert moment("9999-12-31T23:59:59-14:00") is None
     assert moment("2026-03-01T12:00:00+02:00").isoformat() == "2026-03-01T10:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "logged", "told"),
+    [
+        ("average", [5, 20], "m = 12.5 on average is above 10"),
+        ("average", [5, 10], None),
+        ("sum", [5, 6], "m = 11 in sum is above 10"),
+        ("sum", [5, 5], None),
+        ("at least one", [5, 20, 1], "m = 20 once is above 10"),
+        ("at least one", [5, 9], None),
+        ("all", [11, 12], "m = 12 always is above 10"),
+        ("all", [11, 9, 12], None),
+        ("sum", [1e308, 1e308], "m = inf in sum is above 10"),
+    ],
+)
+def test_values_of_a_window_count_together(events, watch, aggregation, logged, told):
+    log(events, logged)
+    fired = watch([above(window_s=60, aggregation=aggregation)]).poll(NOW)
+    assert [firing.message for firing in fired] == ([told] if told else [])
+
+
+def test_a_script_sets_an_alert_itself(events, watch):
+    watcher = watch([{"name": "mine", "source": "user"}, {"name": "other", "source": "user"}])
+    for critical, text in [(True, "odd"), (True, "still"), (False, "fine"), (True, "again")]:
+        events.write("user_alert", name="mine", critical=critical, message=text)
+    assert [(one.name, one.message, one.value) for one in watcher.poll(NOW)] == (
+        [("mine", "odd", None), ("mine", "again", None)]
+    )
+
+
+def test_the_end_of_a_run_is_told(watch, tmp_path):
+    file = tmp_path / "ends.jsonl"
+    told = {"source": "end", "notification": ["file"], "file": str(file)}
+    alerts = [{"name": "any", **told}, {"name": "bad", "pattern": "^(failed|terminated)", **told}]
+    assert watch(alerts).poll(NOW) == []
+    assert [one.name for one in watch(alerts).finish(lambda: "completed")] == ["any"]
+    assert [one.name for one in watch(alerts).finish(lambda: "failed: no light")] == ["any", "bad"]
+    assert watch(alerts).finish() == []
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(line["name"], line["message"]) for line in lines] == (
+        [("any", "completed"), ("any", "failed: no light"), ("bad", "failed: no light")]
+    )

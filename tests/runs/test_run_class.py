@@ -10,6 +10,7 @@ from runs.ownrecords import events_of
 
 import fovflow
 from fovflow import Run
+from fovflow.cli import main
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.runs.store import RunFolder, list_runs
 
@@ -58,6 +59,9 @@ def test_without_a_run_nothing_happens(tmp_path, capfd):
     run.close()
     run.close()
     assert list(tmp_path.iterdir()) == []
+    told = "fovflow.Run: log_event() before init() records nothing\n"
+    assert capfd.readouterr() == ("", told)  # once
+    Run("disabled", outdir=tmp_path).log_event("x")
     assert capfd.readouterr() == ("", "")
 
 
@@ -258,3 +262,44 @@ def test_a_run_that_waits_may_begin_by_itself(run):
 
 def test_it_is_a_public_name():
     assert fovflow.Run is Run
+
+
+def test_metrics_have_units(tmp_path):
+    with Run(outdir=tmp_path) as run:
+        run.init("units")
+        for area in (1.0, 2.0):
+            run.log_metrics({"area": area, "n": 3}, units={"area": "µm²"})
+        assert run.log_metrics({"area": 1.0}, units={"area": 3}) is False
+    told = [event.get("units") for event in events_of(run.path, "metrics")]
+    assert told == [{"area": "µm²"}, None]  # once is enough
+    (found,) = fovflow.runs(tmp_path)
+    assert found.units() == found.metrics().attrs["units"] == {"area": "µm²"}
+
+
+def test_events_have_a_level(tmp_path, capsys):
+    with Run(outdir=tmp_path) as run:
+        run.init("levels")
+        run.log_event("as always")
+        run.log_event("hm", level="warning")
+        assert run.log_event("hm", level="loud") is False
+    told = [(event["message"], event.get("level")) for event in events_of(run.path, "message")]
+    assert told[:2] == [("as always", None), ("hm", "warning")]
+    main(["runs", "show", "levels", "--outdir", str(tmp_path)])
+    assert "  warning: hm\n" in capsys.readouterr().out
+
+
+def test_details_of_a_folder_are_shared_by_its_runs(tmp_path, capsys):
+    for name, details in [("one", {"tags": ["a"], "metadata": {"lab": "x"}}),
+                          ("two", {"tags": ["b"], "description": "all fits"})]:  # fmt: skip
+        with Run(outdir=tmp_path) as run:
+            run.init(name, folder="/fits")
+            run.set_folder_details("/fits", **details)
+    with Run(outdir=tmp_path) as run:
+        run.init("elsewhere")
+    one, two, other = sorted(fovflow.runs(tmp_path), key=lambda found: found.name != "one")
+    two, other = (two, other) if two.name == "two" else (other, two)
+    shared = {"name": "/fits", "metadata": {"lab": "x"}, "tags": ["a", "b"]}
+    assert one.folder == two.folder == shared | {"description": "all fits"}
+    assert other.folder == {}
+    main(["runs", "show", "one", "--outdir", str(tmp_path)])
+    assert "description: all fits" in capsys.readouterr().out

@@ -72,7 +72,7 @@ VALUE = {"name": "x", "metric": "m", "rule": "is above", "threshold": 1}
         ({**VALUE, "threshold": None}, "needs threshold"),
         ({**VALUE, "range_low": 0}, "has no range_low"),
         ({**VALUE, "threshold": float("nan")}, "finite"),
-        ({**VALUE, "pattern": "a"}, "events only"),
+        ({**VALUE, "pattern": "a"}, "end only"),
         ({**VALUE, "source": "resources"}, "cpu_percent"),
         (
             {
@@ -97,6 +97,12 @@ VALUE = {"name": "x", "metric": "m", "rule": "is above", "threshold": 1}
         ),
         ({**VALUE, "notification": "email"}, "smtp"),
         ({**VALUE, "notification": "apprise"}, "apprise only together with apprise_env"),
+        ({**VALUE, "aggregation": "sum"}, "needs window_s"),
+        ({**VALUE, "aggregation": "most", "window_s": 1}, "'average', 'sum', 'at least one'"),
+        ({"name": "x", "source": "user", "pattern": "a"}, "end only"),
+        ({"name": "x", "source": "user", "window_s": 1}, "window_s does not go with"),
+        ({"name": "x", "source": "end", "on_alert": "stop_run"}, "nothing to stop"),
+        ({"name": "x", "source": "end", "pattern": "("}, "no regular expression"),
         ({**VALUE, "on_alert": "explode"}, "'notify', 'stop_job' or 'stop_run'"),
     ],
 )

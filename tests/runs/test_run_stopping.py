@@ -154,3 +154,17 @@ def test_an_alert_of_a_job_stops_the_job_and_is_in_its_records(tmp_path):
     assert kinds == ["alert_defined", "metrics", "alert"]
     assert not (folder.path / "alerts.jsonl").exists()
     assert folder.read_record()["status"] == "created"
+
+
+def test_a_script_sets_an_alert_and_its_end_is_told(run, tmp_path):
+    run.add_alert("done", source="end")
+    run.add_alert("numbers", metric="m", rule="is above", threshold=0)
+    run.init()
+    run.log_alert("odd", message="the fit is odd")
+    with pytest.raises(ConfigError, match="not of the source user"):
+        run.log_alert("numbers")
+    run.set_status("failed")
+    run.close()
+    assert [(one["name"], one["message"]) for one in alerts(run)] == (
+        [("odd", "the fit is odd"), ("done", "failed")]
+    )

@@ -13,7 +13,7 @@ from runs.recorded import DATASET, Recorded
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.layout import RESULTS_NAME, WANTED_NAME
-from fovflow.runs.manifest import file_id
+from fovflow.runs.crate import file_id
 from fovflow.runs.verify import verify
 
 

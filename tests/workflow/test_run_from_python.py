@@ -13,6 +13,7 @@ import pytest
 
 import fovflow
 from fovflow.runs.state import RunReader
+from fovflow.runs.store import list_runs
 from workflow_project import Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -71,7 +72,7 @@ def test_no_cores_are_refused_in_the_terminal(project: Project):
     assert "no job can run with --cores 0" in done.text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(project: Project, number):
     project.config |= {"fovs": "1", "steps": [STEP]}
     own = project.folder / "own.py"
@@ -95,9 +96,14 @@ def test_a_signal_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(project: 
     os.kill(process.pid, number)
     out, error = process.communicate(timeout=600)
     assert out == ("interrupted\n" if number == signal.SIGINT else ""), error
-    assert process.returncode == (-number if number == signal.SIGINT else 128 + number)
+    assert process.returncode == (128 + number if number == signal.SIGTERM else -number)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+    record = list_runs(project.results.parent)[-1].read_record()
+    assert (record["status"], record["counts"]["failed"]) == ("terminated", 0)
+    if number == signal.SIGKILL:
+        told = "stopped: the process that called fovflow.run is gone"
+        assert record["history"][-1]["message"].startswith(told)
     assert not list(Path(project.results).rglob("*.part"))
     own.write_text("def own(fov, outputs):\n    outputs['own.txt'].touch()\n")
     again = project.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -61,11 +62,31 @@ class Interruptions:
             raise KeyboardInterrupt
 
 
+CALLER = "FOVFLOW_CALLER"
+"""Environment variable with the descriptor of a pipe that ends with the process that began a run.
+"""
+
+
+def _end_with_caller() -> None:
+    """End this run, as Ctrl-C does, where the caller of `fovflow.run` is killed."""
+    named = os.environ.pop(CALLER, None)
+    if named is None:
+        return
+
+    def watch() -> None:
+        os.read(int(named), 1)  # nothing is ever written: it returns at the end of the caller
+        REASONS[signal.SIGINT] = "stopped: the process that called fovflow.run is gone"
+        os.killpg(0, signal.SIGINT)
+
+    threading.Thread(target=watch, name="fovflow-caller", daemon=True).start()
+
+
 def expect_interrupts() -> None:
     """Let Ctrl-C end the planning with one sentence in place of a traceback, from now on.
 
     Raises KeyboardInterrupt at once, where Ctrl-C was blocked before; see `interrupts_blocked`.
     """
+    _end_with_caller()
     shown = sys.excepthook
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

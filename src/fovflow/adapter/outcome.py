@@ -18,7 +18,7 @@ from fovflow.planning.dataset import DatasetPlan
 from fovflow.planning.pipeline import Decision, Pipeline, report_inputs
 from fovflow.records import through_json
 from fovflow.results import findings_of, results_paths, results_text
-from fovflow.runs.manifest import FILE_NAME
+from fovflow.runs.crate import FILE_NAME
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.rawcheck import pixels_of
 from fovflow.states import COMPLETE, Folder, Wanted, WantedJob, reason_to_run

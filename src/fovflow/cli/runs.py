@@ -19,7 +19,8 @@ from fovflow.cli.common import (
     print_result,
 )
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import ENDED, RUN_STATUSES, recorded_number, seconds_of
+from fovflow.events import ENDED, FINAL, LEVELS, RUN_STATUSES, recorded_number, seconds_of
+from fovflow.records import leads_out
 from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.history import recorded_run
 from fovflow.runs.history import runs as runs_of
@@ -176,11 +177,24 @@ def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
 
 def _of_scripts(run: RunFolder, state: RunState) -> dict[str, Any]:
     """Return what scripts did in a run: files, and numbers of a run that is a script's own."""
-    rows = recorded_run(run).metric_rows() if is_of_script(state.record) else []
+    known = recorded_run(run)
+    rows = known.metric_rows() if is_of_script(state.record) else []
     for row in rows:
         row["metrics"] = {name: recorded_number(n) for name, n in row["metrics"].items()}
     assets = [asset.to_json() for asset in last_of(state.assets)]
-    return {"malformed": dict(state.malformed), "assets": assets, "metrics": rows}
+    there = (
+        (name, run.path / name)
+        for name in state.announced
+        if state.record["status"] in FINAL and not leads_out(run.path, name)
+    )
+    return {
+        "unrecorded": [name for name, path in there if path.exists()],
+        "malformed": dict(state.malformed),
+        "assets": assets,
+        "metrics": rows,
+        "units": known.units() if rows else {},
+        "folder_details": known.folder,
+    }
 
 
 def _job(job: JobRecord) -> dict[str, Any]:
@@ -212,12 +226,18 @@ def _rules(jobs: list[JobRecord], order: list[str]) -> dict[str, dict[str, Any]]
 def format_run(content: dict[str, Any]) -> str:
     """Return a run as text for people."""
     lines = [f"{content.get('name')} ({content.get('id')}): {content.get('status')}"]
+    vocabulary = content.get("vocabulary")
+    meant = isinstance(vocabulary, dict) and vocabulary.get(content.get("workflow_type"))
     for key in ("description", "workflow_type", "command", "working_directory", "folder"):
         if content.get(key):
-            lines.append(f"  {key.replace('_', ' ')}: {content[key]}")
+            more = f" ({meant})" if meant and key == "workflow_type" else ""
+            lines.append(f"  {key.replace('_', ' ')}: {content[key]}{more}")
     if content.get("tags"):
         lines.append(f"  tags: {', '.join(content['tags'])}")
     lines += [f"  {key}: {value}" for key, value in (content.get("metadata") or {}).items()]
+    group = content.get("folder_details") or {}
+    told = [f"{key}: {value}" for key, value in group.items() if key != "name" and value]
+    lines += ["  ".join(["  group:", group["name"], *told])] if group else []
     workflow = content.get("workflow") or {}
     known = [f"{name} {version}" for name, version in (content.get("versions") or {}).items()]
     if workflow.get("commit"):
@@ -230,7 +250,10 @@ def format_run(content: dict[str, Any]) -> str:
     for title, outputs in (("outputs", True), ("other files", False)):
         files = [x for x in content.get("assets", ()) if (x["category"] == "output") == outputs]
         lines += _section(title, [_asset(file) for file in files])
-    lines += _section("metrics", _metrics(content.get("metrics", [])))
+    lines += _section(
+        "outputs that no record tells, see fovflow runs abandon", content.get("unrecorded", [])
+    )
+    lines += _section("metrics", _metrics(content.get("metrics", []), content.get("units", {})))
     script = is_of_script(content) and not content["counts"]["total"]
     lines += [] if script else _section(*_jobs(content), always=True)
     lines += _section("errors", _failures(content))
@@ -247,7 +270,11 @@ def format_run(content: dict[str, Any]) -> str:
         for event in content["alerts"]
     ]
     lines += _section("alerts", alerts)
-    messages = [f"{_time(event)}  {event['message']}" for event in content["messages"]]
+    messages = [
+        f"{_time(event)}  {event['level'] + ': ' if event.get('level') in LEVELS else ''}"
+        f"{event['message']}"
+        for event in content["messages"]
+    ]
     lines += _section("messages", messages)
     damaged = [
         f"{file}: {count} {'line is no event' if count == 1 else 'lines are no events'}, left out"
@@ -299,14 +326,15 @@ def _size(number: int) -> str:
     return f"{number} bytes" if number < 100_000 else megabytes(number)
 
 
-def _metrics(rows: list[dict[str, Any]]) -> list[str]:
+def _metrics(rows: list[dict[str, Any]], units: dict[str, str]) -> list[str]:
     """Return a small curve of each metric of each job, with its last, least and largest value."""
     from fovflow.runs.history import small_line
 
     series: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         for name, value in row["metrics"].items():
-            series.setdefault((row["job"], name), []).append(float(value))
+            shown = f"{name} ({units[name]})" if name in units else name
+            series.setdefault((row["job"], shown), []).append(float(value))
     width = max((len(name) for _, name in series), default=0)
     lines = [
         f"{name:{width}}  {small_line(values)}  last {values[-1]:g}, least {min(values):g}, "
@@ -428,30 +456,54 @@ def lineage(*, file: str, forward: bool, outdir: str | None, json: bool) -> int:
     return 0
 
 
-@command(
-    "fovflow runs export results/plate1 --to plate1_prov.json",
-    argument("folder", metavar="FOLDER", help="a dataset's folder with its manifest"),
-    argument("--format", choices=["prov-json"], default="prov-json", help="(default: prov-json)"),
-    argument("--to", metavar="FILE", help="file to write (default: print it)"),
-)
-def export(folder: str, format: str, to: str | None) -> int:
-    """Print or write a dataset's manifest in the words of W3C PROV."""
-    from fovflow.atomic import write_text
+def _crate(folder: str, outdir: str | None) -> tuple[str, dict[str, Any]]:
+    """Return name and content of the crate of a dataset's folder, or of a script's run."""
     from fovflow.records import read_json
-    from fovflow.runs.manifest import FILE_NAME
-    from fovflow.runs.prov import to_prov
+    from fovflow.runs.crate import FILE_NAME
+    from fovflow.runs.script_crate import script_crate
 
     place = Path(folder)
     manifest = place / FILE_NAME
+    if (place / "run.json").exists() or not place.exists():
+        run = recorded_run(chosen_run(outdir, folder))
+        if is_of_script(run.record):
+            return run.name, script_crate(run)
     if not manifest.exists():
         raise FovflowError(
             f"there is no {FILE_NAME} in {place}",
-            remedy="give the folder of a dataset, such as results/plate1",
+            remedy="give the folder of a dataset, such as results/plate1, or an execution",
         )
     content = read_json(manifest)
     if not isinstance(content, dict) or not isinstance(content.get("@graph"), list):
         raise FovflowError(f"{manifest} is no RO-Crate: it has no list @graph")
-    text = dumps(to_prov(content, place.resolve().name), indent=1, ensure_ascii=False) + "\n"
+    return place.resolve().name, content
+
+
+@command(
+    "fovflow runs export results/plate1 --to plate1_prov.json",
+    argument(
+        "folder",
+        metavar="FOLDER",
+        help="a dataset's folder with its manifest; or a run of a script or an execution: its id, "
+        "name or folder",
+    ),
+    argument(
+        "--format", choices=["prov-json", "ro-crate"], default="prov-json",
+        help="W3C PROV, or the RO-Crate itself (default: prov-json)",
+    ),
+    argument("--to", metavar="FILE", help="file to write (default: print it)"),
+    OUTDIR_OPTION,
+)  # fmt: skip
+def export(folder: str, format: str, to: str | None, outdir: str | None) -> int:
+    """Print or write what a dataset's manifest, or the record of a script's run, tells."""
+    from fovflow.atomic import write_text
+    from fovflow.runs.crate import to_text
+    from fovflow.runs.prov import to_prov
+
+    name, content = _crate(folder, outdir)
+    text = to_text(content)
+    if format == "prov-json":
+        text = dumps(to_prov(content, name), indent=1, ensure_ascii=False) + "\n"
     if to is None:
         print(text, end="")
     else:
@@ -460,11 +512,27 @@ def export(folder: str, format: str, to: str | None) -> int:
     return 0
 
 
+@command(
+    "fovflow runs abandon brave-otter",
+    argument("run", metavar="RUN", help="id or name of an execution that was killed"),
+    OUTDIR_OPTION,
+)
+def abandon(run: str, outdir: str | None) -> int:
+    """End an execution that was killed, with what it left behind."""
+    from fovflow.runs.execution import abandon as end
+
+    ended = end(run, chosen_outdir(outdir))
+    (found,) = runs_of(ended.folder.parents[1], name=ended.id)
+    print(f"{found.name} ({found.id}): {found.status}, with {len(found.assets)} files recorded")
+    return 0
+
+
 PARTS = {
     "list": (list_runs, "list the runs of an output folder"),
     "show": (show, "show one run: status, errors, jobs, attempts, alerts"),
     "compare": (compare, "show what two runs do not share, and if it matters"),
     "lineage": (lineage, "show where a file comes from, back to the raw data"),
+    "abandon": (abandon, "end an execution that was killed, with the outputs it left behind"),
     "export": (export, "write a dataset's manifest as W3C PROV"),
 }
 """The subcommands, and what they do."""

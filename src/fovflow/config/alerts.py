@@ -5,8 +5,11 @@ The configuration, `fovflow.Run.add_alert` and the watcher take `Alert`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
 from functools import cache
+from math import fsum
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -20,6 +23,9 @@ RESOURCES = ("cpu_percent", "rss_mib", "read_mib", "written_mib", "gpu_percent",
 
 Rule = Literal["is above", "is below", "is outside range", "is inside range"]
 RULES: tuple[Rule, ...] = get_args(Rule)
+
+Aggregation = Literal["average", "sum", "at least one", "all"]
+_HOW = {"average": "on average ", "sum": "in sum ", "at least one": "once ", "all": "always "}
 
 _LIMITS = ("threshold", "range_low", "range_high")
 
@@ -48,8 +54,10 @@ class Alert(Section):
     """An alert, evaluated while the run goes on, for every job by itself."""
 
     name: str = Field(min_length=1, description="Name of the alert; each name once.")
-    source: Literal["metrics", "events", "resources"] = Field(
-        "metrics", description="What is watched: logged metrics, messages and errors, or resources."
+    source: Literal["metrics", "events", "resources", "user", "end"] = Field(
+        "metrics",
+        description="What is watched: logged metrics, messages and errors (events), resources, "
+        "what a script says itself by log_alert (user), or how the run ends (end).",
     )
     metric: str | None = Field(
         None,
@@ -69,11 +77,17 @@ class Alert(Section):
     pattern: str | None = Field(
         None,
         max_length=PATTERN_LENGTH,
-        description="Regular expression (RE2) looked for in messages and errors, for events.",
+        description="Regular expression (RE2) looked for in messages and errors, for events; in "
+        "the status and its reason, for end, where null is any end.",
     )
     window_s: Positive | None = Field(
         None,
-        description="Time in seconds over which values are averaged; null looks at every value.",
+        description="Time in seconds over which values count together; null looks at every value.",
+    )
+    aggregation: Aggregation | None = Field(
+        None,
+        description="How the values of window_s count: their average (the default) or sum, or "
+        "whether the rule holds for at least one, or for all.",
     )
     frequency_s: Positive = Field(10.0, description="Time in seconds between two evaluations.")
     on_alert: Literal["notify", "stop_job", "stop_run"] = Field(
@@ -138,7 +152,23 @@ class Alert(Section):
         inside = self.range_low <= value <= self.range_high
         return inside if self.rule == "is inside range" else not inside
 
-    def words(self, value: float, how: str = "") -> str:
+    def summary(self, values: Sequence[float]) -> float:
+        """Return what values of a window are together, for `holds` to be asked of.
+
+        Of infinities of both signs it is NaN. For ``at least one`` and ``all`` it is the value
+        that decides.
+        """
+        if self.aggregation in ("at least one", "all"):
+            wanted = self.aggregation == "at least one"
+            return next((v for v in values if self.holds(v) == wanted), values[-1])
+        count = 1 if self.aggregation == "sum" else len(values)
+        with suppress(ValueError, OverflowError):
+            return fsum(values) / count
+        with suppress(OverflowError):  # of the sum, perhaps not of the average
+            return float(sum(map(Fraction, values)) / count)
+        return sum(values) / count
+
+    def words(self, value: float, *, of_window: bool = False) -> str:
         """Return in words that the rule holds for a value, with the limit.
 
         Examples
@@ -149,6 +179,7 @@ class Alert(Section):
         limits = (
             [self.threshold] if self.threshold is not None else [self.range_low, self.range_high]
         )
+        how = _HOW[self.aggregation or "average"] if of_window else ""
         return f"{self.metric} = {value:g} {how}{self.rule} {' to '.join(f'{x:g}' for x in limits)}"
 
     def found_in(self, text: str) -> bool:
@@ -235,11 +266,15 @@ def _problems(alert: Alert) -> Iterator[str]:
             yield f"notification {name} and the key {name} go together"
     if not alert.name.strip():
         yield "it needs a name"
-    if alert.source == "events":
+    if alert.aggregation and (
+        alert.window_s is None or alert.source not in ("metrics", "resources")
+    ):
+        yield "an aggregation needs window_s, and the source metrics or resources"
+    if alert.source in ("events", "user", "end"):
         yield from _event_problems(alert)
         return
     if alert.pattern is not None:
-        yield "a pattern goes with the source events only"
+        yield "a pattern goes with the sources events and end only"
     if not alert.metric:
         yield "metric must name the value that is watched"
     if alert.source == "resources" and alert.metric not in RESOURCES:
@@ -258,9 +293,16 @@ def _problems(alert: Alert) -> Iterator[str]:
 def _event_problems(alert: Alert) -> Iterator[str]:
     for name in ("metric", "rule", *_LIMITS):
         if getattr(alert, name) is not None:
-            yield f"{name} does not go with the source events"
+            yield f"{name} does not go with the source {alert.source}"
+    if alert.source != "events" and alert.window_s is not None:
+        yield f"window_s does not go with the source {alert.source}"
+    if alert.source == "end" and alert.on_alert != "notify":
+        yield "at the end of a run there is nothing to stop"
+    if alert.source == "user" and alert.pattern is not None:
+        yield "a pattern goes with the sources events and end only"
     if not alert.pattern:
-        yield "the source events needs a pattern"
+        if alert.source == "events":
+            yield "the source events needs a pattern"
         return
     import re2
 

@@ -42,11 +42,16 @@ class InputConfig(Section):
     name: str | None = Field(None, description="Name of the input.")
     version: str | None = Field(None, description="Version or identifier of the input.")
     type: str | None = Field(None, description="What kind of input it is.")
+    materialize: bool = Field(
+        False, description="Copy the members of dataset into the execution's folder."
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if (self.path is None) == (self.dataset is None):
             raise ValueError("an input has either path or dataset")
+        if self.materialize and self.dataset is None:
+            raise ValueError("materialize goes with dataset only")
         return self
 
 

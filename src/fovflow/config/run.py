@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from fovflow.config.alerts import Alert, SmtpConfig, Terms
-from fovflow.config.section import NotNegative, Number, Section
+from fovflow.config.section import NotNegative, Number, Section, Text
 from fovflow.errors import did_you_mean
 
 WORKFLOW_TYPES = (
@@ -23,7 +23,11 @@ class Labels(Section):
     name: str | None = Field(
         None, min_length=1, description="Name of the run; null makes one of adjective and noun."
     )
-    vocabulary: Terms = Field((), description="Further terms that workflow_type may take.")
+    vocabulary: Terms | dict[Text, str] = Field(
+        (),
+        description="Further terms that workflow_type may take: a list, or a mapping of terms to "
+        "what they mean.",
+    )
     workflow_type: str = Field(
         "processing",
         description=f"What kind of work this is: {', '.join(WORKFLOW_TYPES)}, or a term of "

@@ -11,8 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
-from math import fsum, inf, nan
+from math import inf
 from typing import Any
 
 from fovflow.config.alerts import Alert, SmtpConfig
@@ -50,7 +49,7 @@ class AlertState:
         `now`: seconds since the epoch, at which a window ends. `last`: whether nothing follows:
         evaluate in any case.
         """
-        if now < self._due and not last:
+        if now < self._due and not last and self.alert.source != "user":
             return []
         self._due = now + self.alert.frequency_s
         new, self._new = self._new, []
@@ -59,25 +58,19 @@ class AlertState:
             while self._window and self._window[0][0] < now - self.alert.window_s:
                 self._window.popleft()
             new = [self._summary()] if self._window else []  # an empty window is no data
-        pattern = self.alert.pattern is not None
+        text_only = self.alert.rule is None
         return [
-            (None if pattern else value, text)
+            (None if text_only else value, text)
             for _, value, text in new
-            if self._crosses(value > 0 if pattern else self.alert.holds(value))
+            if self._crosses(value > 0 if text_only else self.alert.holds(value))
         ]
 
     def _summary(self) -> tuple[float, float, str]:
-        """Return the window's average; of a pattern, whether and where it was found last."""
+        """Return what the window is together; of a pattern, whether and where it was found last."""
         if self.alert.pattern is not None:
             return max(reversed(self._window), key=lambda item: item[1])
-        values = [value for _, value, _ in self._window]
-        try:
-            mean = fsum(values) / len(values)
-        except ValueError:  # of infinities of both signs
-            mean = nan
-        except OverflowError:  # of the sum, not of the average
-            mean = float(sum(map(Fraction, values)) / len(values))
-        return self._window[-1][0], mean, self.alert.words(mean, "on average ")
+        value = self.alert.summary([value for _, value, _ in self._window])
+        return self._window[-1][0], value, self.alert.words(value, of_window=True)
 
     def _crosses(self, holds: bool) -> bool:
         before, self.firing = self.firing, holds
@@ -86,7 +79,10 @@ class AlertState:
     def _value(self, event: Mapping[str, Any]) -> tuple[float, str] | None:
         """Return the number of an event that the alert looks at, and a text for people."""
         alert, kind = self.alert, event.get("type")
-        if alert.pattern is not None:
+        if alert.source == "user":
+            mine = kind == "user_alert" and event.get("name") == alert.name
+            return (float(event["critical"] is True), str(event["message"])) if mine else None
+        if alert.source == "events":
             text = event_text(event)
             return None if text is None else (float(alert.found_in(text)), text)
         if kind != alert.source:
@@ -170,13 +166,23 @@ class AlertWatcher:
         self._notifier.tend()
         return fired
 
-    def finish(self) -> list[Firing]:
-        """Look once more, whatever is due, and end; return what fires. Safe to call twice."""
+    def finish(self, ending: Callable[[], str] = str) -> list[Firing]:
+        """Look once more, whatever is due, and end; return what fires. Safe to call twice.
+
+        `ending`: returns, after that look, how the run ends, for alerts of the source ``end``.
+        """
         if self._finished:
             return []
         self._finished = True
         self._files.settled.clear()
         fired = self._look(time.time(), last=True)
+        told = ending()
+        for alert in self.alerts.values():
+            wanted = alert.source == "end" and (alert.pattern is None or alert.found_in(told))
+            if told and wanted:
+                about = alert.name, alert.source, alert.on_alert, "", utc_now()
+                fired.append(Firing(*about, None, told))
+                self._tell(fired[-1])
         self._notifier.finish()
         if self._file is not None:
             self._file.close()

@@ -6,14 +6,14 @@ import mimetypes
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from fovflow.atomic import Digest, atomic_open, digest_of, sha256_or_none
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.records import json_text, not_json, read_json_object, write_json
+from fovflow.records import json_text, leads_out, not_json
 from fovflow.runs.arguments import check_choice, safe_name
 
 CATEGORIES = ("input", "output", "code")
@@ -80,7 +80,7 @@ class KeptFiles:
                 target = first.with_name(f"{first.stem}{middle}{first.suffix}")
                 same = not target.is_symlink() and sha256_or_none(target) == digest.sha256
                 if same or _take_name(draft, target):
-                    return {**_content(target, self.base, digest), "mode": "copy"}
+                    return {**content_of(target, self.base, digest), "mode": "copy"}
         raise FovflowError(f"there are too many files {name!r} in {self.folder / category}")
 
 
@@ -118,7 +118,7 @@ def _take_name(draft: Path, target: Path) -> bool:
     return True
 
 
-def _content(path: Path, base: Path, digest: Digest | None = None) -> dict[str, Any]:
+def content_of(path: Path, base: Path, digest: Digest | None = None) -> dict[str, Any]:
     """Return path, bytes and SHA-256 of a file; the path is relative to `base` where it can be."""
     digest = digest or digest_of(path)
     shown = path.relative_to(base).as_posix() if path.is_relative_to(base) else os.fspath(path)
@@ -203,6 +203,9 @@ def _write_pickle(thing: Any, file: IO[bytes]) -> None:
         ) from error
 
 
+Types = str | Iterable[str]
+"""One type of an output, or several."""
+
 MODES = ("link", "copy")
 _TERM = re.compile(r"\w[\w .+-]*")
 
@@ -210,22 +213,32 @@ _TERM = re.compile(r"\w[\w .+-]*")
 class Outputs:
     """The folder ``outputs/{type}/`` of an execution.
 
-    `run`: the execution's folder.
+    `run`: the execution's folder. `announced`: types of outputs that were announced before and
+    never recorded, by path, where the execution was killed.
     """
 
-    def __init__(self, run: str | os.PathLike[str]):
+    def __init__(
+        self, run: str | os.PathLike[str], announced: Mapping[str, tuple[str, ...]] | None = None
+    ):
         self.run = Path(run)
         self.folder = self.run / "outputs"
-        self._promised: dict[Path, str] = {}
+        self._promised = {
+            self.run / path: types
+            for path, types in (announced or {}).items()
+            if not leads_out(self.run, path)
+        }
+        self._earlier = set(self._promised)
 
-    def new_path(self, kind: str, name: str | os.PathLike[str]) -> Path:
-        """Return where a new file goes, and remember it; see `Execution.output_path`."""
-        target = self._target(kind, name)
-        self._promised[target] = kind
-        return target
+    def new_path(self, types: Types, name: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
+        """Return where a new file goes, and the keys of the event that announces it."""
+        terms = check_types(types)
+        target = self._target(terms, name)
+        self._promised[target] = tuple(terms)
+        self._earlier.discard(target)
+        return target, {"path": target.relative_to(self.run).as_posix(), "types": terms}
 
     def register(
-        self, path: str | os.PathLike[str], kind: str, mode: str, rename: str | None
+        self, path: str | os.PathLike[str], types: Types, mode: str, rename: str | None
     ) -> tuple[Path, dict[str, Any]]:
         """Link or copy an existing file; return its place and the keys of its event."""
         check_choice("mode", mode, MODES)
@@ -236,7 +249,8 @@ class Outputs:
                 found="a folder" if source.is_dir() else "nothing",
                 remedy="register files, one by one",
             )
-        target = self._target(kind, source.name if rename is None else rename)
+        terms = check_types(types)
+        target = self._target(terms, source.name if rename is None else rename)
         if mode == "copy":
             with _draft(target, copy_of(source)) as draft:
                 taken = _take_name(draft, target)
@@ -248,30 +262,30 @@ class Outputs:
                 taken = False
         if not taken:
             raise self._collision(target)
-        return target, self.describe(target, kind)
+        return target, self.describe(target, terms)
 
     def written(self) -> tuple[list[dict[str, Any]], list[str]]:
         """Return the events of promised files that were made, and the names of those not made."""
         made, absent = [], []
-        for path, kind in self._promised.items():
+        for path, types in self._promised.items():
             if path.exists():
-                made.append(self.describe(path, kind))
+                made.append(self.describe(path, types))
             else:
                 absent.append(path.relative_to(self.run).as_posix())
         self._promised.clear()
         return made, absent
 
-    def describe(self, path: Path, kind: str) -> dict[str, Any]:
+    def describe(self, path: Path, types: Iterable[str]) -> dict[str, Any]:
         """Return the keys of an event ``artifact`` for an output."""
         about: dict[str, Any] = {
             "category": "output",
             "name": path.name,
-            "types": [kind],
+            "types": list(types),
             "mode": "link" if path.is_symlink() else "copy",
             "filetype": _guess(path.name),
         }
         if not path.is_dir():
-            return about | _content(path, self.run)
+            return about | content_of(path, self.run)
         from fovflow.runs.provenance import capture_inputs
 
         (found,) = capture_inputs([path])
@@ -280,21 +294,18 @@ class Outputs:
             "bytes": found["bytes"], "sha256": found.get("digest"),
         }  # fmt: skip
 
-    def _target(self, kind: str, name: str | os.PathLike[str]) -> Path:
-        """Return the place of an output, which is free and inside the folder."""
-        if not _is_term(kind):
-            raise ConfigError(
-                f"the type {kind!r} is no word that can name a folder",
-                remedy="use letters, digits, spaces and _ - . +",
-            )
-        target = self.folder / kind / safe_name("name", name)
+    def _target(self, types: list[str], name: str | os.PathLike[str]) -> Path:
+        """Return the place of an output, which is free and in the folder of its first type."""
+        if not types:
+            raise ConfigError("an output needs a type", remedy='such as "Table"')
+        target = self.folder / types[0] / safe_name("name", name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise FovflowError(f"{target.parent} is a file and can hold no outputs") from None
         if not target.parent.resolve().is_relative_to(self.folder.resolve()):
             raise FovflowError(f"{target.parent} is a link that leads out of the outputs")
-        if target in self._promised or os.path.lexists(target):
+        if target in self._promised.keys() - self._earlier or os.path.lexists(target):
             raise self._collision(target)
         return target
 
@@ -305,67 +316,19 @@ class Outputs:
         )
 
 
-def _is_term(term: Any) -> bool:
+def is_term(term: Any) -> bool:
+    """Tell whether a text is a word, perhaps of several parts, that can name a file or folder."""
     return isinstance(term, str) and bool(_TERM.fullmatch(term)) and ".." not in term
 
 
-def find_dataset(outdir: Path, name: str, version: str | None = None) -> Path:
-    """Return the record of a dataset: of that version, else of the newest that was made."""
-    runs = sorted((outdir / "runs").glob("*/datasets/*.json"))
-    found = [(path, read_json_object(path)) for path in runs]
-    known = [(path, content) for path, content in found if content.get("name") == name]
-    chosen = [path for path, content in known if version in (None, content.get("version"))]
-    if not chosen:
-        raise FovflowError(
-            f"there is no dataset {name} {version or ''}".rstrip() + f" in {outdir / 'runs'}",
-            found=", ".join(f"{c.get('name')} {c.get('version')}" for _, c in found) or "none",
-            remedy="name one that create_dataset() of an execution has made",
+def check_types(types: Types) -> list[str]:
+    """Return types, each once."""
+    one = isinstance(types, str) or not isinstance(types, Iterable)
+    found: list[Any] = [types] if one else list(dict.fromkeys(types))
+    wrong = [term for term in found if not is_term(term)]
+    if wrong:
+        raise ConfigError(
+            f"the type {wrong[0]!r} is no word that can name a folder",
+            remedy="use letters, digits, spaces and _ - . +",
         )
-    return chosen[-1]
-
-
-def write_dataset(
-    outdir: Path,
-    run: Path,
-    members: Iterable[str | os.PathLike[str]],
-    *,
-    name: str,
-    version: str,
-    description: str,
-) -> Path:
-    """Write the record of a dataset, and return its path; see `Execution.create_dataset`."""
-    for what, term in (("name", name), ("version", version)):
-        if not _is_term(term):
-            raise ConfigError(
-                f"the {what} {term!r} of a dataset is no word",
-                remedy="use letters, digits and _ - . +, as in 1.0.0",
-            )
-    file = f"{name}-{version}.json"
-    if isinstance(members, str | os.PathLike):
-        raise ConfigError("members of a dataset are a list of paths", found=repr(members))
-    paths = list(dict.fromkeys(Path(os.path.abspath(member)) for member in members))  # noqa: PTH100
-    absent = [path for path in paths if not path.is_file()]
-    if absent or not paths:
-        raise FovflowError(
-            f"the dataset {name} {version} has a member that is no file",
-            found=str(absent[0]) if absent else "no members",
-            remedy="write the files first",
-        )
-    others = [p for p in (outdir / "runs").glob("*/datasets/*.json") if p.name == file]
-    target = run / "datasets" / file
-    if others or target.exists():
-        raise FovflowError(
-            f"the dataset {name} has a version {version} already",
-            found=str(others[0] if others else target),
-            remedy="give the next version",
-        )
-    content = {
-        "schema_version": 1,
-        "name": name,
-        "version": version,
-        "description": description,
-        "execution": run.name,
-        "members": [_content(path, run.absolute()) for path in paths],
-    }
-    write_json(target, content)
-    return target
+    return found

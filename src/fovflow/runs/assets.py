@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.atomic import Digest, digest_of
-from fovflow.records import leads_out, read_json_object
+from fovflow.records import leads_out
 
 _ATTEMPT = re.compile(r"/attempt-\d+/")
 
@@ -111,33 +111,13 @@ def changed(path: Path, size: int | None, sha256: str | None, *, linked: bool = 
     return f"{place}was changed: {str(now)[:24]}… where {sha256[:24]}… is recorded"
 
 
-def members_of(record: Path) -> list[Mapping[str, Any]]:
-    """Return the members of a dataset that its record names, each with ``path``."""
-    members = read_json_object(record).get("members")
-    found = [m for m in members if isinstance(m, Mapping)] if isinstance(members, list) else []
-    return [member for member in found if isinstance(member.get("path"), str)]
-
-
 def last_of(assets: list[Asset]) -> list[Asset]:
     """Return the last state of each file, by its path."""
     return list({asset.path: asset for asset in sorted(assets, key=lambda a: a.time)}.values())
 
 
 def problems(run: Path, assets: list[Asset]) -> Iterator[tuple[str, str]]:
-    """Yield what does not hold of a run's files, and of the members of its datasets.
-
-    Each is a name relative to the run's folder, and a sentence.
-    """
+    """Yield what does not hold of a run's files: a name relative to its folder, a sentence."""
     for asset in last_of(assets):
         if problem := asset.problem(run):
             yield "events.jsonl" if asset.misplaced(run) else asset.path, problem
-    for record in sorted((run / "datasets").glob("*.json")):
-        members = members_of(record)
-        if not members:
-            yield f"datasets/{record.name}", "has no members with a path"
-        for member in members:
-            file = run / member["path"]
-            if file.exists() and (
-                problem := changed(file, member.get("bytes"), str(member.get("sha256")))
-            ):
-                yield f"datasets/{record.name}", f"the member {member['path']}: {problem}"

@@ -18,7 +18,7 @@ from fovflow.config import Config
 from fovflow.errors import FovflowError, reading
 from fovflow.layout import EXPORTS, LOGS, OVERLAYS
 from fovflow.readers.fingerprint import raw_files
-from fovflow.runs.manifest import FILE_NAME as MANIFEST
+from fovflow.runs.crate import FILE_NAME as MANIFEST
 from fovflow.tables import read_csv
 from fovflow.userfiles import is_left_by_system
 

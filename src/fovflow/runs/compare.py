@@ -14,7 +14,8 @@ from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
 from fovflow.layout import REPORT_NAME, RESULTS_NAME
 from fovflow.records import write_yaml
-from fovflow.runs.assets import is_of_script, last_of, members_of
+from fovflow.runs.assets import is_of_script, last_of
+from fovflow.runs.datasets import members_of
 from fovflow.runs.effects import Effects, effects_of
 from fovflow.runs.manifest import kept_kind
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
@@ -119,7 +120,7 @@ def _contents(run: RunFolder, record: Mapping[str, Any]) -> dict[str, str | None
     found = {path: output.digest.sha256 if output.digest else None for path, output in made.items()}
     for asset in last_of(read_with_files(run).assets):
         if asset.category == "output":
-            dataset = asset.types == ("dataset",)
+            dataset = asset.types[:1] == ("dataset",)
             found[asset.key] = _members(run.path / asset.path) if dataset else asset.sha256
     return found
 

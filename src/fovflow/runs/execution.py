@@ -17,10 +17,12 @@ import fovflow
 from fovflow.errors import FovflowError, complain
 from fovflow.records import read_json_object
 from fovflow.runs.arguments import check_text
-from fovflow.runs.artifacts import Outputs, find_dataset, write_dataset
-from fovflow.runs.assets import changed, members_of
+from fovflow.runs.artifacts import Outputs, Types, check_types
+from fovflow.runs.datasets import files_of, find_dataset, write_dataset
 from fovflow.runs.provenance import capture_environment, capture_inputs, capture_workflow
 from fovflow.runs.run import Run
+from fovflow.runs.script_crate import write_script_crate
+from fovflow.runs.state import read_with_files
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder, find_run
 
 if TYPE_CHECKING:
@@ -107,6 +109,16 @@ def resume(wanted: str, outdir: str | os.PathLike[str] = "results") -> Execution
     return Execution(ExecutionConfig(outdir=os.fspath(folder.path.parents[1])), former=folder)
 
 
+def abandon(wanted: str, outdir: str | os.PathLike[str] = "results") -> Execution:
+    """End an execution that was killed: as terminated, with the outputs that it left behind.
+
+    `wanted`, `outdir`: as for `resume`, which goes on with it instead.
+    """
+    with resume(wanted, outdir) as exe:
+        exe.run.session.folder.set_status("terminated", "abandoned")
+    return exe
+
+
 class Execution:
     """A running execution.
 
@@ -123,6 +135,7 @@ class Execution:
         self.dry_run = dry_run
         self._former = former
         self._inputs: list[tuple[dict[str, Any], tuple[int, ...]]] = []
+        self._materialized: dict[Path, list[Path]] = {}
         self._config = config
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._outdir = Path(config.outdir)
@@ -163,7 +176,13 @@ class Execution:
         _open_here.append(self.id)
         self._started = time.monotonic()
         self._status = "running"
-        self._outputs = Outputs(self.folder)
+        folder = self.run.session.folder
+        self._outputs = Outputs(folder.path, read_with_files(folder).announced)
+        try:
+            self._materialize(inputs)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def _begin(self, inputs: list[dict[str, Any]]) -> None:
@@ -173,6 +192,7 @@ class Execution:
             "workflow": self._workflow(),
             "working_directory": os.getcwd(),  # noqa: PTH109  (as it is told to others)
             "workflow_type": config.workflow_type,
+            "vocabulary": config.vocabulary or None,
             "parameters": dict(config.parameters),
             "inputs": inputs,
             "environment": capture_environment(),
@@ -185,7 +205,7 @@ class Execution:
         given = []
         for role, ones in (("dataset", self._config.datasets), ("asset", self._config.assets)):
             for one in ones:
-                about = one.model_dump(exclude_none=True)
+                about = one.model_dump(exclude_defaults=True)
                 if one.dataset:
                     record = find_dataset(self._outdir, one.dataset, one.version)
                     version = str(read_json_object(record).get("version"))
@@ -198,19 +218,27 @@ class Execution:
         self._inputs = [(found, _state(found)) for found in inputs]
         return inputs
 
+    def _materialize(self, inputs: list[dict[str, Any]]) -> None:
+        """Copy the members of datasets for which that is asked."""
+        for found in inputs:
+            if found.get("materialize"):
+                record, copies = Path(found["path"]), list[Path]()
+                for path in files_of(record):
+                    name = f"{record.stem}/{path.name}"
+                    about = self.run.session.kept.keep_file(path, "input", filetype=None, name=name)
+                    self.run.session.write("artifact", **about)
+                    copies.append(self.folder / about["path"])
+                self._materialized[record] = copies
+
     def members(self, dataset: str, version: str | None = None) -> list[Path]:
         """Return the files of a dataset that an execution in the output folder has made.
 
-        Raises FovflowError if there is no such dataset, or a member is not what was recorded.
+        Those of datasets in it are among them. Where the dataset is an input with ``materialize``,
+        they are the copies. Raises FovflowError if there is no such dataset, or a member is not
+        what was recorded.
         """
         record = find_dataset(self._outdir, dataset, version)
-        folder, found = record.parents[1], []
-        for member in members_of(record):
-            path = folder / member["path"]
-            if problem := changed(path, member.get("bytes"), member.get("sha256")):
-                raise FovflowError(f"{path}, a member of the dataset {dataset}: {problem}")
-            found.append(path)
-        return found
+        return self._materialized.get(record) or files_of(record)
 
     def __exit__(
         self,
@@ -228,6 +256,10 @@ class Execution:
             self.run.__exit__(kind, error, trace)
             _open_here.remove(self.id)
             self._status = self.run.status
+            try:
+                write_script_crate(RunFolder(self.folder))
+            except (FovflowError, OSError) as problem:
+                complain(f"fovflow: the crate of {self.id} is not written: {problem}")
             if self._temporary is not None:
                 self._temporary.cleanup()
 
@@ -237,13 +269,14 @@ class Execution:
         self._open()
         self.run.session.write("status", status="running", message=text)
 
-    def output_path(self, type: str, name: str | os.PathLike[str]) -> Path:
+    def output_path(self, type: Types, name: str | os.PathLike[str]) -> Path:
         """Return the path of a new output, to be written by the script.
 
         Parameters
         ----------
-        type : str
-            What kind of output it is, such as ``Model`` or ``Table``: a folder.
+        type : str, or list of str
+            What kind of output it is, such as ``Model`` or ``["Mask", "Derived"]``; the first one
+            is its folder.
         name : str
             File name, perhaps with folders.
 
@@ -252,12 +285,14 @@ class Execution:
         FovflowError
             If there is such an output already, or the name climbs out of the folder.
         """
-        return self._open().new_path(type, name)
+        target, about = self._open().new_path(type, name)
+        self.run.session.write("announced", **about)
+        return target
 
     def register(
         self,
         path: str | os.PathLike[str],
-        type: str,
+        type: Types,
         mode: str = "link",
         rename: str | None = None,
     ) -> Path:
@@ -266,7 +301,7 @@ class Execution:
         Parameters
         ----------
         path : path-like
-        type : str
+        type : str, or list of str
             As for `output_path`.
         mode : {"link", "copy"}
             A symbolic link, or a copy made in pieces.
@@ -289,25 +324,34 @@ class Execution:
         version: str,
         name: str | None = None,
         description: str = "",
+        *,
+        types: Types = (),
+        extends: str | None = None,
     ) -> Path:
         """Record a dataset made of files that are there; return the record's path.
 
         Parameters
         ----------
         members : iterable of path-like
-            Files, each once; their sizes and SHA-256 are recorded.
+            Files, each once; their sizes and SHA-256 are recorded. The record of a dataset, as this
+            returns it, is that dataset, with its members.
         version : str
             Such as ``1.0.0``; each name and version is made once per output folder.
         name : str, optional
             The execution's name by default.
         description : str
+        types : list of str
+            What kind of dataset it is, such as ``Training``.
+        extends : str, optional
+            An earlier version, whose members it has besides.
         """
-        outputs = self._open()
+        outputs, terms = self._open(), check_types(types)
         path = write_dataset(
             self._outdir, self.folder, members,
             name=name or self.run.name, version=version, description=description,
+            types=terms, extends=extends,
         )  # fmt: skip
-        self.run.session.write("artifact", **outputs.describe(path, "dataset"))
+        self.run.session.write("artifact", **outputs.describe(path, ["dataset", *terms]))
         return path
 
     def _open(self) -> Outputs:

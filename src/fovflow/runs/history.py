@@ -71,6 +71,24 @@ class RecordedRun:
         return dict(self.record.get("parameters") or self.record.get("config") or {})
 
     @property
+    def folder(self) -> dict[str, Any]:
+        """Name and details of the group of runs that it belongs to; empty where it is in none.
+
+        The details are what all runs in the output folder have said of that group, the last word
+        on each counts.
+        """
+        name = self.record.get("folder")
+        if not name:
+            return {}
+        found: dict[str, Any] = {"name": name, "metadata": {}, "tags": []}
+        for run in list_runs(self.path.parents[1]):
+            given = (run.known().get("folders") or {}).get(name) or {}
+            metadata = {**found["metadata"], **(given.get("metadata") or {})}
+            tags = list(dict.fromkeys([*found["tags"], *(given.get("tags") or [])]))
+            found |= {**given, "metadata": metadata, "tags": tags}
+        return found
+
+    @property
     def inputs(self) -> list[dict[str, Any]]:
         """Inputs with path, size and digest."""
         return [dict(item) for item in self.record.get("inputs") or [] if isinstance(item, Mapping)]
@@ -120,7 +138,8 @@ class RecordedRun:
         """Return what was logged as a pandas.DataFrame, a row for each call.
 
         Its columns are ``time`` (UTC), ``step``, ``elapsed_s``, ``job`` (empty for a script's own
-        run) and one for each metric, NaN where a call did not give it.
+        run) and one for each metric, NaN where a call did not give it. ``attrs["units"]`` has the
+        units that were given, by name.
         """
         import pandas as pd
 
@@ -133,7 +152,14 @@ class RecordedRun:
         for name in names:
             column = f"{name} (metric)" if name in table else name
             table[column] = [row["metrics"].get(name, float("nan")) for row in rows]
-        return pd.DataFrame(table)
+        found = pd.DataFrame(table)
+        found.attrs["units"] = self.units()
+        return found
+
+    def units(self) -> dict[str, str]:
+        """Return the units of metrics that were given, by name."""
+        told = (event.get("units") for event in self.events() if event["type"] == "metrics")
+        return {str(k): str(v) for one in told if isinstance(one, Mapping) for k, v in one.items()}
 
     def metric_rows(self) -> list[dict[str, Any]]:
         """Return what `metrics` does as plain values: ``metrics`` has the numbers by name."""

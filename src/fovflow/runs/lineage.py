@@ -21,6 +21,8 @@ from fovflow.runs.store import list_runs
 from fovflow.stages import STAGES
 from fovflow.states import CONTENT
 
+_SHOWN = ("status", "parameters", "run", "attempt", "host", "started", "ended")
+
 
 @dataclass(slots=True)
 class Step:
@@ -39,30 +41,18 @@ class Step:
 
     def to_json(self) -> dict[str, Any]:
         """Return the step as plain values."""
-        record, script = self.record, self.script
-        if script is not None:
-            keys = ("host", "started", "ended")
-            return {
-                "job": self.job,
-                "depth": self.depth,
-                "status": script.status,
-                "parameters": script.parameters,
-                "run": script.id,
-                "attempt": None,
-                **{key: script.record.get(key) for key in keys},
-                "inputs": self.inputs,
-                "outputs": self.outputs,
-            }
+        known: dict[str, Any] = {}
+        if script := self.script:
+            known = {**script.record, "status": script.status, "run": script.id, "attempt": None}
+            known["parameters"] = script.parameters
+        elif record := self.record:
+            known = {key: getattr(record, key) for key in _SHOWN if key != "parameters"}
+            known["parameters"] = record.options
         return {
             "job": self.job,
             "depth": self.depth,
-            "status": record and record.status,
-            "parameters": record and record.options,
-            "run": (record and record.run) or None,
-            "attempt": (record and record.attempt) or None,
-            "host": (record and record.host) or None,
-            "started": record and record.started,
-            "ended": record and record.ended,
+            **{key: known.get(key) for key in _SHOWN},
+            **{key: known.get(key) or None for key in ("run", "attempt", "host")},
             "inputs": self.inputs,
             "outputs": self.outputs,
         }

@@ -8,45 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from fovflow.atomic import Digest
-from fovflow.events import moment
 from fovflow.jobrecord import JobKey, JobRecord
 from fovflow.layout import PLAN_NAME, parse
-from fovflow.stages import FILES, STACKS, STAGES, position
-
-FILE_NAME = "ro-crate-metadata.json"
+from fovflow.runs.crate import (
+    NPY_FORMAT,
+    STATUS,
+    Graph,
+    file_entity,
+    file_id,
+    ref,
+    refs,
+    size_of,
+    timestamp,
+    words_of,
+)
+from fovflow.stages import STACKS, STAGES, position
 
 JOB_LIMIT = 10_000
 """Up to this number of jobs each has an action of its own."""
 
-NO_LICENSE = "No licence is stated: ask the owner of the data."
-NO_CHECKSUM = "No checksum was recorded when it was made."
-
-STATUS = {
-    "completed": "http://schema.org/CompletedActionStatus",
-    "failed": "http://schema.org/FailedActionStatus",
-    "terminated": "http://schema.org/FailedActionStatus",
-    "lost": "http://schema.org/FailedActionStatus",
-    "created": "http://schema.org/ActiveActionStatus",
-    "running": "http://schema.org/ActiveActionStatus",
-}
-"""Statuses of runs and jobs in schema.org's words."""
-
 ACTIONS = frozenset({"CreateAction", "OrganizeAction", "ControlAction"})
 """Types of what is done: a job or a run, the engine's run, the engine's control of a job."""
 
-_RO_CRATE = "https://w3id.org/ro/crate/1.1"
-_TERMS = "https://w3id.org/ro/terms/workflow-run#"
-_CONTEXT: list[Any] = [
-    f"{_RO_CRATE}/context",
-    {term: f"{_TERMS}{term}" for term in ("sha256", "resourceUsage", "environment")},
-]
 _WORKFLOW_RO_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 _PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
@@ -56,19 +45,6 @@ _PROFILES = {
 }
 _SNAKEMAKE = "https://snakemake.github.io"
 _SNAKEMAKE_LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
-_NPY_FORMAT = "https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"
-_MEDIA = {
-    ".npy": "application/octet-stream",
-    ".csv": "text/csv",
-    ".json": "application/json",
-    ".jsonl": "application/jsonl",
-    ".yaml": "application/yaml",
-    ".html": "text/html",
-    ".png": "image/png",
-    ".py": "text/x-python",
-    ".smk": "text/plain",
-    "": "text/plain",
-}
 _USAGE = {"cpu_s": ("CPU time", "SEC"), "peak_mib": ("peak resident memory", "E63")}
 _PACKAGES = (
     "numpy", "scipy", "opencv-python-headless", "scikit-image", "pandas", "nd2", "tifffile",
@@ -108,7 +84,8 @@ class ManifestFacts:
     """See `fovflow.runs.provenance.capture_environment`."""
     table: tuple[str, Digest] | None = None
     """The table of all jobs, where they are too many for an action each."""
-    license: str = NO_LICENSE
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the configuration tells of the run: perhaps license, author, publisher."""
 
 
 def make_manifest(facts: ManifestFacts) -> dict[str, Any]:
@@ -119,32 +96,14 @@ def make_manifest(facts: ManifestFacts) -> dict[str, Any]:
     return _Manifest(facts).content()
 
 
-def to_text(manifest: Mapping[str, Any]) -> str:
-    """Return a manifest as JSON text, one entity per line."""
-    context, graph = manifest["@context"], manifest["@graph"]
-    entities = ",\n".join(map(_compact, graph))
-    return f'{{"@context": {_compact(context)},\n"@graph": [\n{entities}\n]}}\n'
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-class _Manifest:
-    """Entities by id, in the order in which they are added."""
-
+class _Manifest(Graph):
     def __init__(self, facts: ManifestFacts):
+        super().__init__()
         self.facts = facts
-        self.graph: dict[str, dict[str, Any]] = {}
+        self.agent: Any = None
         self.engine = f"https://github.com/snakemake/snakemake/tree/v{facts.engine[1]}"
         self.main = next(iter(facts.workflow))
         self.raw = ["#raw"] if facts.raw else []
-
-    def add(self, ident: str, kind: Any, **keys: Any) -> str:
-        """Add an entity without its empty values; return its id. A known one stays as it is."""
-        if self.graph.get(ident, {"@id": ident}) == {"@id": ident}:
-            self.graph[ident] = _tidy({"@id": ident, "@type": kind, **keys})
-        return ident
 
     def content(self) -> dict[str, Any]:
         """Return the whole manifest."""
@@ -157,7 +116,7 @@ class _Manifest:
             *sorted({job.step for job in facts.jobs}, key=position),
         ]
         for number, step in enumerate(steps):
-            keys = {"name": step, "position": str(number), "workExample": _ref(self._tool(step))}
+            keys = {"name": step, "position": str(number), "workExample": ref(self._tool(step))}
             self.add(f"#step/{step}", "HowToStep", **keys)
         actions = self._add_runs()
         self._add_software()
@@ -166,25 +125,17 @@ class _Manifest:
             self.add(ident, "CreativeWork", name=name, version=version)
         bad = sum(job.status != "completed" for job in facts.jobs)
         jobs = f"{len(facts.jobs)} jobs" + (f", {bad} of them not completed" if bad else "")
-        root = {
-            "@id": "./",
-            "@type": "Dataset",
-            "name": f"Results of {facts.dataset}" if facts.dataset else "Analysis of samples",
-            "description": f"What fovflow {facts.version} made of the {self._subject()}: {jobs}.",
-            "datePublished": timestamp(facts.published),
-            "license": facts.license,
-            "conformsTo": _refs(_PROFILES),
-            "mainEntity": _ref(file_id(self.main)),
-            "hasPart": _refs(map(file_id, sorted(set(files)))),
-            "mentions": _refs(actions),
-        }
-        descriptor = {
-            "@id": FILE_NAME,
-            "@type": "CreativeWork",
-            "conformsTo": _refs([_RO_CRATE, _WORKFLOW_RO_CRATE]),
-            "about": _ref("./"),
-        }
-        return {"@context": _CONTEXT, "@graph": [descriptor, _tidy(root), *self.graph.values()]}
+        return self.whole(
+            [_WORKFLOW_RO_CRATE],
+            name=f"Results of {facts.dataset}" if facts.dataset else "Analysis of samples",
+            description=f"What fovflow {facts.version} made of the {self._subject()}: {jobs}.",
+            datePublished=timestamp(facts.published),
+            **self.people(facts.metadata),
+            conformsTo=refs(_PROFILES),
+            mainEntity=ref(file_id(self.main)),
+            hasPart=refs(map(file_id, sorted(set(files)))),
+            mentions=refs(actions),
+        )
 
     def _subject(self) -> str:
         if self.facts.dataset:
@@ -199,7 +150,7 @@ class _Manifest:
             name, digest = self.facts.table
             entries[name] = (digest, "Every job, one JSON object per line")
         for path, (known, words) in sorted(entries.items()):
-            self.add(**_file(path, known, words))
+            self.add(**file_entity(path, known, words))
         return list(entries)
 
     def _add_outputs(self) -> list[str]:
@@ -210,9 +161,9 @@ class _Manifest:
             if path in self.facts.present and path not in self.facts.documents
         ]
         for path, digest in outputs:
-            self.add(**_file(path, digest))
+            self.add(**file_entity(path, digest))
         if any(path.endswith(".npy") for path, _ in outputs):
-            self.add(_NPY_FORMAT, "WebPage", name="NumPy array file format")
+            self.add(NPY_FORMAT, "WebPage", name="NumPy array file format")
         return [path for path, _ in outputs]
 
     def _file_of_job(self, path: str, digest: Digest | None = None) -> str:
@@ -227,8 +178,8 @@ class _Manifest:
             f"#elsewhere/{file_id(path.removeprefix('../'))}",
             "CreativeWork",
             name=path.rpartition("/")[2],
-            description=f"{_words_of(path) or 'file'}; {where}",
-            **_size(digest),
+            description=f"{words_of(path) or 'file'}; {where}",
+            **size_of(digest),
         )
 
     def _add_raw(self) -> None:
@@ -281,26 +232,26 @@ class _Manifest:
         """Add the workflow's files and language."""
         facts = self.facts
         about = (facts.runs[-1].get("workflow") if facts.runs else None) or {}
-        main = _file(self.main, facts.workflow[self.main], "The workflow")
+        main = file_entity(self.main, facts.workflow[self.main], "The workflow")
         main["kind"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
         main["name"] = str(about.get("name") or "fovflow")
         self.add(
             **main,
             version=facts.version,
-            programmingLanguage=_ref(_SNAKEMAKE_LANGUAGE),
-            hasPart=_refs(map(self._tool, steps)),
-            step=_refs(f"#step/{step}" for step in steps),
-            softwareRequirements=_refs(
+            programmingLanguage=ref(_SNAKEMAKE_LANGUAGE),
+            hasPart=refs(map(self._tool, steps)),
+            step=refs(f"#step/{step}" for step in steps),
+            softwareRequirements=refs(
                 [self.engine, *(f"#software/{name}" for name, _ in self._software())]
             ),
             codeRepository=about.get("repository") or None,
             identifier=about.get("commit") or None,
         )
         for path, digest in facts.workflow.items():
-            code = _file(path, digest, "Part of the workflow")
+            code = file_entity(path, digest, "Part of the workflow")
             code["kind"] = ["File", "SoftwareSourceCode"]
             self.add(**code, version=facts.version)
-        place = _ref(_SNAKEMAKE)
+        place = ref(_SNAKEMAKE)
         keys = {"name": "Snakemake", "identifier": place, "url": place}
         self.add(_SNAKEMAKE_LANGUAGE, "ComputerLanguage", **keys)
         self.add(_SNAKEMAKE, "WebSite", name="Snakemake")
@@ -317,6 +268,8 @@ class _Manifest:
             jobs[job.run if job.run in runs else last].append(job)
         actions = []
         for ident, run in runs.items():
+            about = run.get("metadata")
+            self.agent = self.people(about if isinstance(about, Mapping) else {}).get("author")
             of_jobs = self._add_plan(ident) if ident == last and self.raw else []
             if len(facts.jobs) <= JOB_LIMIT:
                 alone, grouped = jobs[ident], []
@@ -360,20 +313,22 @@ class _Manifest:
             "CreateAction",
             name=f"Run {name}",
             description=str(run.get("description") or self._code_in_words(run)),
-            instrument=_ref(file_id(self.main)),
-            object=_refs([*self.raw, *self._add_parameters(jobs)]),
-            result=_refs(map(file_id, [*self._results(jobs), *sorted(documents)])),
+            instrument=ref(file_id(self.main)),
+            object=refs([*self.raw, *self._add_parameters(jobs)]),
+            result=refs(map(file_id, [*self._results(jobs), *sorted(documents)])),
             **ending,
-            environment=_refs(variables),
+            environment=refs(variables),
+            agent=self.agent,
         )
         organizer = self.add(
             f"#engine/{ident}",
             "OrganizeAction",
             name=f"{facts.engine[0]} runs the workflow ({name})",
-            object=_refs(item for item in of_jobs if item.startswith("#control/")),
-            result=_ref(action),
+            object=refs(item for item in of_jobs if item.startswith("#control/")),
+            result=ref(action),
             **ending,
-            instrument=_ref(self.engine),
+            instrument=ref(self.engine),
+            agent=self.agent,
         )
         return [action, organizer]
 
@@ -384,8 +339,8 @@ class _Manifest:
             "plan",
             name="plan",
             description="Read the raw data's header, or find it unchanged",
-            object=_ref("#raw"),
-            result=_refs([file_id(PLAN_NAME)] if PLAN_NAME in self.facts.documents else []),
+            object=ref("#raw"),
+            result=refs([file_id(PLAN_NAME)] if PLAN_NAME in self.facts.documents else []),
             actionStatus=STATUS["completed"],
         )
 
@@ -402,13 +357,13 @@ class _Manifest:
             job.step,
             name=job.key.words,
             description=" ".join(["job of run", run, *where]),
-            object=_refs(inputs),
-            result=_refs(self._file_of_job(path, known) for path, known in job.outputs.items()),
+            object=refs(inputs),
+            result=refs(self._file_of_job(path, known) for path, known in job.outputs.items()),
             startTime=timestamp(job.started),
             endTime=timestamp(job.ended),
             actionStatus=STATUS.get(job.status),
             error=error,
-            resourceUsage=_refs(self._add_usage(job)),
+            resourceUsage=refs(self._add_usage(job)),
         )
 
     def _add_usage(self, job: JobRecord) -> list[str]:
@@ -430,8 +385,8 @@ class _Manifest:
             step,
             name=f"{step}, {len(jobs)} jobs",
             description=f"{len(jobs)} jobs of run {run}; {self.facts.table[0]} has each",
-            object=_refs(self._add_parameters(jobs) or self.raw),
-            result=_refs(map(file_id, self._results(jobs))),
+            object=refs(self._add_parameters(jobs) or self.raw),
+            result=refs(map(file_id, self._results(jobs))),
             startTime=min(filter(None, (timestamp(job.started) for job in jobs)), default=None),
             endTime=max(filter(None, (timestamp(job.ended) for job in jobs)), default=None),
             actionStatus=STATUS["completed"],
@@ -441,16 +396,17 @@ class _Manifest:
         self, ident: str, step: str, name: str, description: str, **keys: Any
     ) -> list[str]:
         """Add the action of a job, and the engine's control of it; return their ids."""
-        about = {"name": name, "description": description, "instrument": _ref(self._tool(step))}
-        action = self.add(f"#job/{ident}", "CreateAction", **about, **keys)
+        about = {"name": name, "description": description, "instrument": ref(self._tool(step))}
+        action = self.add(f"#job/{ident}", "CreateAction", **about, **keys, agent=self.agent)
         control = self.add(
             f"#control/{ident}",
             "ControlAction",
             name=f"control of {name}",
-            instrument=_ref(f"#step/{step}"),
-            object=_ref(action),
+            instrument=ref(f"#step/{step}"),
+            object=ref(action),
             actionStatus=keys["actionStatus"],
             error=keys.get("error"),
+            agent=self.agent,
         )
         return [action, control]
 
@@ -494,39 +450,9 @@ def _is_failed(status: str) -> bool:
     return STATUS.get(status) == STATUS["failed"]
 
 
-def file_id(path: str) -> str:
-    """Return the id of a file from its name relative to the manifest's folder.
-
-    Examples
-    --------
-    >>> file_id("fov_000/plate 1_pc.npy")
-    'fov_000/plate%201_pc.npy'
-    """
-    return quote(path)
-
-
 def job_id(key: JobKey) -> str:
     """Return the id of the action of a job; names of samples may hold spaces."""
     return f"#job/{quote(key.name)}"
-
-
-def file_path(ident: str) -> str:
-    """Return the name relative to the manifest's folder of the file with this id."""
-    return unquote(ident)
-
-
-def types_of(entity: Mapping[str, Any]) -> list[str]:
-    """Return the types of an entity."""
-    types = entity.get("@type")
-    return [types] if isinstance(types, str) else list(types or [])
-
-
-def references_of(entity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each key under which an entity refers to another, and that one's id."""
-    for key, value in entity.items():
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, Mapping) and "@id" in item:
-                yield key, str(item["@id"])
 
 
 def kept_kind(path: str) -> str | None:
@@ -539,58 +465,3 @@ def kept_kind(path: str) -> str | None:
     """
     found = parse(path)
     return found.kind if found and found.kind in STACKS else None
-
-
-def timestamp(time: str | None) -> str | None:
-    """Return a time in UTC with three decimals and ``+00:00``; None where it is no time.
-
-    Examples
-    --------
-    >>> timestamp("2026-03-01T10:00:00.123456+00:00")
-    '2026-03-01T10:00:00.123+00:00'
-    """
-    at = moment(time)
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")
-
-
-def _file(path: str, digest: Digest | None, words: str | None = None) -> dict[str, Any]:
-    """Return what `_Manifest.add` takes for a file in the folder."""
-    parts = [words or _words_of(path), None if digest else NO_CHECKSUM]
-    name = path.rpartition("/")[2]
-    suffix = name[name.rfind(".") :] if "." in name else ""
-    return {
-        "ident": file_id(path),
-        "kind": "File",
-        "name": name,
-        "encodingFormat": _MEDIA.get(suffix, "application/octet-stream"),
-        "conformsTo": _ref(_NPY_FORMAT) if suffix == ".npy" else None,
-        "description": ". ".join(filter(None, parts)) or None,
-        **_size(digest),
-    }
-
-
-def _size(digest: Digest | None) -> dict[str, str]:
-    return {"contentSize": str(digest.bytes), "sha256": digest.sha256} if digest else {}
-
-
-def _words_of(path: str) -> str | None:
-    """Return what an output is, from its name; None for names of other origin."""
-    found = parse(path)
-    return FILES[found.kind].words if found else None
-
-
-def _ref(ident: str) -> dict[str, str]:
-    return {"@id": ident}
-
-
-def _refs(idents: Iterable[str]) -> list[dict[str, str]]:
-    return [{"@id": ident} for ident in idents]
-
-
-def _tidy(entity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entity without empty values, lists of one value as that value."""
-    kept = {key: value for key, value in entity.items() if value is not None and value != []}
-    return {
-        key: value[0] if isinstance(value, list) and len(value) == 1 else value
-        for key, value in kept.items()
-    }

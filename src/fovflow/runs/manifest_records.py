@@ -17,14 +17,8 @@ from fovflow.events import now, writable
 from fovflow.jobrecord import JobRecord
 from fovflow.layout import ANALYSIS, PLAN_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.records import leads_out, public, read_json_object
-from fovflow.runs.manifest import (
-    FILE_NAME,
-    JOB_LIMIT,
-    NO_LICENSE,
-    ManifestFacts,
-    make_manifest,
-    to_text,
-)
+from fovflow.runs.crate import FILE_NAME, to_text
+from fovflow.runs.manifest import JOB_LIMIT, ManifestFacts, make_manifest
 from fovflow.runs.provenance import WORKFLOW_FILES, capture_environment
 from fovflow.runs.state import read_jobs
 from fovflow.runs.store import list_runs
@@ -177,7 +171,7 @@ def write_manifest(
         engine=engine,
         environment=environment,
         table=job_table(folder, jobs) if len(jobs) > JOB_LIMIT else None,
-        license=str((settings.get("metadata") or {}).get("license") or NO_LICENSE),
+        metadata=settings.get("metadata") or {},
     )
     text = to_text(make_manifest(facts))
     if _text_of(folder / FILE_NAME) != text:  # where the new digest cannot be written there is none

@@ -2,7 +2,7 @@
 
 Files and parameters are entities, jobs and runs are activities, the workflow engine is the agent
 that carries them out, and the script of a step is its plan. This module is pure: it takes the
-content of ``ro-crate-metadata.json`` and reads nothing else.
+content of ``ro-crate-metadata.json`` and reads nothing else; a script's run is an activity, too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from fovflow.runs.manifest import references_of, types_of
+from fovflow.runs.crate import references_of, types_of
 
 _PREFIXES = {
     "schema": "http://schema.org/",
@@ -81,9 +81,13 @@ class _Document:
         inputs, outputs = _ids(action, "object"), _ids(action, "result")
         if ident in self._run_of:
             about["dcterms:isPartOf"] = _name_of(_name(self._run_of[ident]))
+        if ident in self._run_of or not self._engine_of:  # else its jobs tell that
             self._relate(ident, inputs, outputs)
         self.records["activity"][_name(ident)] = {**times, **about, **_about(action)}
-        self._associate(ident, _ids(action, "instrument"))
+        for agent in _ids(action, "agent"):
+            person = {"prov:type": _name_of("prov:Person")}
+            self.records["agent"][_name(agent)] = person | _about(self._graph.get(agent, {}))
+        self._associate(ident, _ids(action, "instrument"), _ids(action, "agent"))
 
     def _relate(self, job: str, inputs: list[str], outputs: list[str]) -> None:
         activity = _name(job)
@@ -98,9 +102,9 @@ class _Document:
                     "wasDerivedFrom", generatedEntity=name, usedEntity=source, activity=activity
                 )
 
-    def _associate(self, ident: str, plans: Iterable[str]) -> None:
-        engine = self._engine_of.get(ident)
-        agent = {} if engine is None else {"agent": _name(engine)}
+    def _associate(self, ident: str, plans: Iterable[str], people: list[str]) -> None:
+        engine = [self._engine_of[ident]] if ident in self._engine_of else people[:1]
+        agent = {"agent": _name(engine[0])} if engine else {}
         for plan in self._entities(plans, {"prov:type": _name_of("prov:Plan")}):
             self._add("wasAssociatedWith", activity=_name(ident), **agent, plan=plan)
 

@@ -195,7 +195,10 @@ class EngineJobs:
         if own == "submitted":
             self._record("job_started", job.started, **_about(job))
         removed = own == "completed" and job.status == "failed"
-        if job.status == "failed" and own not in ENDED:
+        by_cluster = own == "terminated" and (  # or by a Ctrl-C that is not heard here yet
+            self._state.jobs[job.job, job.attempt].error == "stopped"
+        )
+        if job.status == "failed" and (own not in ENDED or removed or by_cluster):
             self._await_interrupt()
         if self._interrupted():
             reason = STOPPED_WITH_RUN
@@ -209,9 +212,6 @@ class EngineJobs:
                 about = {**_about(job), "status": "completed", "seconds": spent}
                 self._record("job_finished", job.ended, **about)
             return
-        by_cluster = own == "terminated" and (
-            self._state.jobs[job.job, job.attempt].error == "stopped"
-        )
         if own not in ("failed", "terminated") or by_cluster:
             reason = reason or job.error or self._cluster.why(job.job) or SILENT
             status: Status = "terminated" if reason == STOPPED_WITH_RUN else "failed"
@@ -465,7 +465,7 @@ class Recorder:
         self._jobs.settle(None)
         if self._watcher is not None:
             self._guarded(self._watcher.poll)
-            self._guarded(self._watcher.finish)
+            self._guarded(lambda: self._watcher.finish(self._ending))
         status, message = outcome(self.state, self.interrupted)
         self.state.record["status"], self.state.record["ended"] = status, now()
         if self.run is None:
@@ -476,6 +476,9 @@ class Recorder:
                 current.unlink()
         self.run.update(counts=counts(self.state), failures=failures(self.state))
         self.state.record = self.run.set_status(status, message)
+
+    def _ending(self) -> str:
+        return ": ".join(filter(None, outcome(self.state, self.interrupted)))
 
     # ---- failures of the recording itself
 

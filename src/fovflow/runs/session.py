@@ -199,14 +199,15 @@ class Watch:
                 self._repeat(ALERTS_S, partial(self._note, self._watcher.poll))
             self._watcher.add(alert)
 
-    def end(self) -> None:
-        """Look once more, and stop everything."""
+    def end(self, told: str) -> None:
+        """Look once more, and stop everything; `told`: how the run ends."""
         if self._monitor is not None:
             self._monitor.stop()
         for thread in self._threads:
             thread.stop()
         if self._watcher is not None:
-            self._note(self._watcher.finish)
+            ending = told if self._session.owner else ""  # the job's end is not the run's
+            self._note(partial(self._watcher.finish, lambda: ending))
 
     def _note(self, look: Callable[[], list[Firing]]) -> None:
         """Say in the run's events which alerts fire; a job's file has it already."""

@@ -36,8 +36,9 @@ class RunState:
 
     `planned` has the number of jobs by rule, `jobs` the records by job and attempt, `alerts` those
     that fired, `messages` those of the run itself, `assets` the files that scripts made or kept,
-    `cluster_jobs` what a cluster was given, and `malformed`, by file in the run's folder, the
-    number of lines that are no events.
+    `announced` the types of outputs that an execution was about to write, by path, and has not
+    recorded, `cluster_jobs` what a cluster was given, and `malformed`, by file in the run's folder,
+    the number of lines that are no events.
     """
 
     def __init__(self, record: Mapping[str, Any] | None = None, *, files: bool = False):
@@ -49,6 +50,7 @@ class RunState:
         self.alerts: list[dict[str, Any]] = []
         self.messages: list[dict[str, Any]] = []
         self.assets: list[Asset] = []
+        self.announced: dict[str, tuple[str, ...]] = {}
         self.cluster_jobs: list[dict[str, Any]] = []
         self.malformed: Counter[str] = Counter()
         self._files = files
@@ -96,6 +98,9 @@ class RunState:
                 self.messages.append(dict(event))
             elif kind == "artifact":
                 self.assets.append(Asset.of(event, job[0] if job else ""))
+                self.announced.pop(self.assets[-1].path, None)
+            elif kind == "announced" and not leads_out(".", event["path"]):
+                self.announced[event["path"]] = tuple(map(str, event.get("types") or ()))
             elif kind == "cluster_job":
                 attempt, asked = whole(event["attempt"]), dict(event.get("asked") or {})
                 names = [check_place(name, attempt)[0] for name in event["jobs"]]

@@ -249,6 +249,7 @@ _TEXTS = (
 )  # fmt: skip
 _OBJECTS = (
     "metadata",
+    "folders",
     "parameters",
     "counts",
     "jobs",

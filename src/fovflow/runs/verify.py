@@ -30,16 +30,9 @@ from fovflow.layout import (
 from fovflow.records import leads_out, read_json_object, read_yaml
 from fovflow.runs.assets import last_of, problems
 from fovflow.runs.checksums import read_list
-from fovflow.runs.manifest import (
-    ACTIONS,
-    FILE_NAME,
-    STATUS,
-    file_path,
-    job_id,
-    kept_kind,
-    references_of,
-    types_of,
-)
+from fovflow.runs.crate import FILE_NAME, STATUS, file_path, references_of, types_of
+from fovflow.runs.datasets import dataset_problems
+from fovflow.runs.manifest import ACTIONS, job_id, kept_kind
 from fovflow.runs.manifest_records import MANIFEST_DIGEST
 from fovflow.runs.rawcheck import check_raw
 from fovflow.runs.state import read_with_files
@@ -537,8 +530,12 @@ def _check_run(run: RunFolder, base: Path, report: Report) -> None:
         file = (run.path / place).relative_to(base).as_posix()
         lines = "line that is no event" if count == 1 else "lines that are no events"
         report.note(file, f"has {count} {lines}, as a crash or a full disk leaves them")
-    for asset, problem in problems(run.path, state.assets):
-        report.find((run.path / asset).relative_to(base).as_posix(), problem)
+    for file, problem in [*problems(run.path, state.assets), *dataset_problems(run.path)]:
+        report.find((run.path / file).relative_to(base).as_posix(), problem)
+    for told in state.announced if run.status() in FINAL else ():
+        if not leads_out(run.path, told) and (run.path / told).exists():
+            words = "announced and never recorded: fovflow.resume or fovflow runs abandon does"
+            report.note((run.path / told).relative_to(base).as_posix(), words)
     found = [asset for asset in last_of(state.assets) if asset.mode != "reference"]
     report.files += len(found)
     report.bytes += sum(asset.bytes or 0 for asset in found)
