@@ -21,6 +21,7 @@ from fovflow.segmentation.greylevels import coarse_levels
 from fovflow.segmentation.halos import (
     LEAST_NOISE,
     Outline,
+    even_halos,
     relief_range,
     remove_halos,
     surroundings,
@@ -123,7 +124,8 @@ class LogStdSegmenter(FrameSegmenter):
         relief = cv2.subtract(sheet.gather(frame.image), sheet.gather(level), dtype=cv2.CV_32F)
         dark, bright = relief_range(relief, mask)
         brightness = max(LEAST_NOISE * noise, self._outline.fraction * bright)
-        cells = remove_halos(mask, relief, brightness, self._outline, sheet)
+        even = even_halos(relief, mask, LEAST_NOISE * noise / brightness)
+        cells = remove_halos(mask, even, brightness, self._outline, sheet)
         least = np.float32(self._settings.min_contrast * brightness)
         faint = (np.abs(relief) < least).view(np.uint8)
 
