@@ -89,6 +89,19 @@ def test_a_pale_object_is_ragged_where_its_outline_is():
     assert flags(table, "ragged") == [(2, t) for t in range(20, 40)]
 
 
+def test_an_outline_that_wavers_more_than_the_others_is_flagged_where_it_does():
+    area = np.full((6, 40), 400.0)
+    area *= np.exp(0.01 * np.random.default_rng(2).normal(size=area.shape))
+    area[3, 20:] *= 1 + 0.2 * (np.arange(20) % 2)
+    area[4, 20:] = 260  # a division: once, and not for long
+    cells = {c: steady(x=60 * c) for c in range(1, 7)}
+    found = flags(traces(cells, area_ch_0=area.ravel()), "wavering")
+    assert {cell for cell, _ in found} == {4}
+    assert [t for _, t in found] == [*range(21, 40)]  # most of their changes are great
+    few = traces({c: cells[c] for c in (1, 2, 4)}, area_ch_0=area[[0, 1, 3]].ravel())
+    assert flags(few, "wavering") == []
+
+
 def test_a_background_that_fades_is_flagged_once_a_tenth_is_gone():
     level = 100 * np.exp(-0.01 * np.arange(40))
     noise = np.random.default_rng(0).normal(0, 0.3, 40)

@@ -15,8 +15,8 @@ Row = dict[str, float]
 Flagged = set[int]
 ORDER = (
     "min_frames", "brief", "broken", "border", "saturation", "invalid", "area_jump", "merge",
-    "frame", "focus", "size", "debris", "ragged", "low_confidence", "fast", "gap", "lineage",
-    "bleaching", "shading",
+    "frame", "focus", "size", "debris", "ragged", "wavering", "low_confidence", "fast", "gap",
+    "lineage", "bleaching", "shading",
 )  # fmt: skip
 REASONS = ORDER[1:3]
 
@@ -48,6 +48,7 @@ class Settings:
     max_shading: float = 0.12
     ragged_sharpness: float = 0.7
     ragged_solidity: float = 0.8
+    waver_ratio: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -268,6 +269,24 @@ def ragged(movie: Movie, p: Settings) -> Flagged:
     return flagged
 
 
+def wavering(movie: Movie, p: Settings) -> Flagged:
+    """Rows around which areas change much from row to row."""
+    flagged, cells = set(), movie.cells()
+    for name in movie.with_prefix("area") if len(cells) >= 5 else ():
+        usual = {}
+        for rows in cells.values():
+            area = [math.log(movie.rows[i][name]) for i in rows]
+            change = [math.nan, *(abs(b - a) for a, b in pairwise(area))]
+            for place, i in enumerate(rows):
+                around = [c for c in change[max(0, place - 7) : place + 8] if not math.isnan(c)]
+                if around:
+                    usual[i] = np.median(around)
+        if usual:
+            limit = max(p.waver_ratio * np.median([*usual.values()]), 0.06)
+            flagged |= {i for i, change in usual.items() if change > limit}
+    return flagged
+
+
 def low_confidence(movie: Movie, p: Settings) -> Flagged:
     """Rows that doubtful links tear from the longest piece of their cell."""
     weak = {(r["cell"], r["frame"]) for r in movie.links
@@ -402,7 +421,7 @@ def chains(movie: Movie, p: Settings) -> dict[float, float]:
 
 
 RULES = {rule.__name__: rule for rule in (
-    border, saturation, invalid, area_jump, merge, frame, focus, size, debris, ragged,
+    border, saturation, invalid, area_jump, merge, frame, focus, size, debris, ragged, wavering,
     low_confidence, fast, gap, lineage, bleaching, shading,
 )}  # fmt: skip
 

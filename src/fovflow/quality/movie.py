@@ -28,6 +28,12 @@ SHARPEST = 0.9
 STILL_AREA = 0.1
 """Variation of the area (SD over mean) below which an object does not change."""
 
+WAVER_WINDOW = 15
+"""Rows around over which the changes of a cell's area are looked at."""
+
+LEAST_WAVER = 0.06
+"""Change of ln(area) from row to row that is steady enough in every movie."""
+
 FADED = 0.9
 """Share of its first level below which the background has faded."""
 
@@ -216,6 +222,24 @@ def pale_and_ragged(rows: Rows, sharpness: float, solidity: float) -> BoolArray:
         shape = filled.get(name.replace("sharpness", "solidity"))
         if shape is not None and not np.isnan(values).all():
             flagged |= (values < sharpness * np.nanmedian(values)) & (shape < solidity)
+    return flagged
+
+
+def wavering(rows: Rows, ratio: float) -> BoolArray:
+    """Flag rows around which a cell's area changes more from row to row than is usual in the movie.
+
+    That is the median of the absolute changes of ln(area) over `WAVER_WINDOW` rows around, against
+    the median of this over the movie: outlines that are found now here, now there.
+    """
+    flagged = np.zeros(len(rows), bool)
+    if rows.cells.size.size < FEWEST_CELLS:
+        return flagged
+    for area in rows.of_feature("area").values():
+        change = np.abs(np.diff(np.log(area.astype(np.float64)), prepend=np.nan))
+        change[rows.cells.start] = np.nan
+        change = running_median(change, rows.cells, WAVER_WINDOW)
+        if not np.isnan(change).all():
+            flagged |= change > max(ratio * float(np.nanmedian(change)), LEAST_WAVER)
     return flagged
 
 
