@@ -75,7 +75,7 @@ class ExtractConfig(Section):
 Rule = Literal[
     "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
     "debris", "ragged", "wavering", "low_confidence", "fast", "gap", "lineage", "bleaching",
-    "shading",
+    "shading", "crowded",
 ]  # fmt: skip
 
 _CLASSIC: dict[str, Any] = {
@@ -120,7 +120,7 @@ class QcConfig(Section):
         description="Rules that make rows bad; their names stand in the column flags.",
     )
     note: tuple[Rule, ...] = Field(
-        ("gap", "lineage", "bleaching", "shading"),
+        ("gap", "lineage", "bleaching", "shading", "crowded"),
         description="Rules whose names stand in flags without making a row bad.",
     )
     verdict: Literal["row", "cell"] = Field(

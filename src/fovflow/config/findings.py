@@ -28,3 +28,11 @@ FRAME_FINDINGS: dict[str, str] = {
     "and the channel, or segment with another method",
 }
 """Flags of frames in the segmentation's table whose rows are not good, by rule ``frame``."""
+
+FRAME_NOTES: dict[str, str] = {
+    "weak contrast": "the contrast of the cells is low for the noise: 2 to 7 % of the areas are "
+    "more than 20 % off; look at the outlines, expose longer, or segment with method unet",
+    "wide cells": "the objects are nearly too large for logstd, which outlines them 10 % too small "
+    "and some in part; set a larger bright_um, or segment with method unet",
+}
+"""Flags of frames whose rows may be good all the same."""

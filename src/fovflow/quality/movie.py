@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,17 @@ STILL_AREA = 0.1
 WAVER_WINDOW = 15
 """Rows around over which the changes of a cell's area are looked at."""
 
+RAGGED_WAVER = 1.25
+"""Change of an area, in that which is usual, up to which an outline is steady, though ragged."""
+
 LEAST_WAVER = 0.06
 """Change of ln(area) from row to row that is steady enough in every movie."""
+
+CROWDED = 1.25
+"""Distance of nearest neighbours, in the sum of their radii, that is typical where cells touch."""
+
+_TOGETHER = 256
+"""Cells of a frame whose distances to all others are held in memory at a time."""
 
 FADED = 0.9
 """Share of its first level below which the background has faded."""
@@ -132,6 +141,28 @@ def too_fast(rows: Rows, radii: float) -> BoolArray:
     return np.full(len(rows), float(np.median(np.hypot(dx, dy) / radius)) > radii)
 
 
+def crowded(rows: Rows) -> BoolArray:
+    """Flag all rows where most cells nearly touch another, so that outlines between are uncertain.
+
+    That is where the median over rows of the distance to the nearest centroid of the frame, over
+    the sum of the radii of both cells' areas, is below `CROWDED`.
+    """
+    area = next(iter(rows.of_feature("area").values()), None)
+    flagged = np.zeros(len(rows), bool)
+    if area is None or rows.cells.size.size < FEWEST_CELLS:
+        return flagged
+    place = rows.column("position_x") + 1j * rows.column("position_y")
+    radius = np.sqrt(area / np.pi)
+    near = np.full(len(rows), np.inf)
+    order = np.argsort(rows.frame, kind="stable")
+    for frame in np.split(order, np.flatnonzero(np.diff(rows.frame[order])) + 1):
+        for part in np.array_split(frame, -(-frame.size // _TOGETHER)):
+            apart = np.abs(place[part, None] - place[frame]) / (radius[part, None] + radius[frame])
+            apart[part[:, None] == frame] = np.inf
+            near[part] = apart.min(axis=1)
+    return np.full(len(rows), bool(np.median(near) < CROWDED))
+
+
 def common_motion(rows: Rows) -> tuple[FloatArray, FloatArray]:
     """Return the median step in x and y of all cells from the acquired frame before, per frame."""
     linked = np.flatnonzero(rows.step == 1)
@@ -214,15 +245,20 @@ def uneven_background(rows: Rows, most: float) -> BoolArray:
 def pale_and_ragged(rows: Rows, sharpness: float, solidity: float) -> BoolArray:
     """Flag rows of objects that are found in part, or with something beside them.
 
-    Their sharpness is below a share of the movie's median, and their solidity below `solidity`.
+    Their sharpness is below a share of the movie's median, their solidity below `solidity`, and
+    their area changes more from row to row than is usual (`RAGGED_WAVER`): flat cells with long
+    processes are pale and of low solidity, too, but found alike in every frame.
     """
     flagged = np.zeros(len(rows), bool)
     filled = rows.of_feature("solidity")
+    steady = np.zeros(len(rows), bool)
+    for change, usual in _area_changes(rows):
+        steady |= change <= RAGGED_WAVER * usual
     for name, values in rows.of_feature("sharpness").items():
         shape = filled.get(name.replace("sharpness", "solidity"))
         if shape is not None and not np.isnan(values).all():
             flagged |= (values < sharpness * np.nanmedian(values)) & (shape < solidity)
-    return flagged
+    return flagged & ~steady
 
 
 def wavering(rows: Rows, ratio: float) -> BoolArray:
@@ -232,15 +268,20 @@ def wavering(rows: Rows, ratio: float) -> BoolArray:
     the median of this over the movie: outlines that are found now here, now there.
     """
     flagged = np.zeros(len(rows), bool)
-    if rows.cells.size.size < FEWEST_CELLS:
-        return flagged
+    if rows.cells.size.size >= FEWEST_CELLS:
+        for change, usual in _area_changes(rows):
+            flagged |= change > max(ratio * usual, LEAST_WAVER)
+    return flagged
+
+
+def _area_changes(rows: Rows) -> Iterator[tuple[FloatArray, float]]:
+    """Yield the change of ln(area) around each row, NaN for single rows, and its median."""
     for area in rows.of_feature("area").values():
         change = np.abs(np.diff(np.log(area.astype(np.float64)), prepend=np.nan))
         change[rows.cells.start] = np.nan
         change = running_median(change, rows.cells, WAVER_WINDOW)
         if not np.isnan(change).all():
-            flagged |= change > max(ratio * float(np.nanmedian(change)), LEAST_WAVER)
-    return flagged
+            yield change, float(np.nanmedian(change))
 
 
 def chains(rows: Rows, gap: int) -> IntArray:

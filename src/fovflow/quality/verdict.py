@@ -32,6 +32,7 @@ RULES: dict[str, str] = {
     "lineage": "The cell has a parent or daughters.",
     "bleaching": "The background has faded since the first frame.",
     "shading": "The background differs from the centre of the frame to its corners.",
+    "crowded": "Most cells of the movie nearly touch another: outlines between them are uncertain.",
 }
 """All rules, in the order in which their names stand in `flags`."""
 
@@ -51,7 +52,7 @@ NEEDS: dict[str, str] = {
     "saturation": "saturated_fraction", "invalid": "invalid_fraction", "area_jump": "area",
     "merge": "area", "focus": "sharpness", "size": "area", "ragged": "solidity", "debris": "area",
     "wavering": "area", "fast": "area",
-    "bleaching": "background_mean", "shading": "background_mean",
+    "bleaching": "background_mean", "shading": "background_mean", "crowded": "area",
 }  # fmt: skip
 """Features without which a rule flags nothing."""
 
@@ -59,7 +60,7 @@ REJECT = (
     "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
     "debris", "ragged", "wavering", "low_confidence", "fast",
 )  # fmt: skip
-NOTE = ("gap", "lineage", "bleaching", "shading")
+NOTE = ("gap", "lineage", "bleaching", "shading", "crowded")
 
 _WORDS = ("min_frames", *REASONS, *list(RULES)[1:])
 
@@ -196,6 +197,7 @@ def judge(
         "lineage": lambda: rules.in_lineage(rows, links or {}),
         "bleaching": lambda: movie.fading(rows),
         "shading": lambda: movie.uneven_background(rows, max_shading),
+        "crowded": lambda: movie.crowded(rows),
     }
     wanted = {*reject, *note}
     flagged = {name: flag() for name, flag in evaluations.items() if name in wanted}

@@ -47,15 +47,16 @@ CLEAR_SPREAD = 0.5
 """Spread (natural log units) beyond which the histogram's peak is no background: noise has 0.1 to
 0.3, cells that cover nearly all of the frame about 1."""
 
-FAINT = 10.0
-"""Brightness of halos, in noise standard deviations, below which outlines are not reliable."""
+FAINT, WEAK = 10.0, 13.0
+"""Brightness of halos, in noise standard deviations, below which outlines are not reliable, and
+below which some are not."""
 
 BRIGHT_HALOS = 1.2
 """Brightness of halos over the darkness of cells above which only pieces of cells are found."""
 
-SMALL, LARGE = 2.6, 2.0
-"""Typical radius of a frame's objects, in `window_um` and `bright_um`, below and above which they
-are too small and too large to be outlined with these lengths."""
+SMALL, WIDE, LARGE = 2.6, 1.75, 2.0
+"""Typical radius of a frame's objects, in `window_um`, `bright_um` and `bright_um`, below and above
+which they are too small, nearly too large and too large to be outlined with these lengths."""
 
 _BINS = 1300
 _STRIP_PIXELS = 1 << 17  # codes of one strip stay in the processor's cache
@@ -79,8 +80,10 @@ class LogStdSegmenter(FrameSegmenter):
         self._closing = disc(settings.close_um / px)
         self._opening = disc(settings.open_um / px)
         self._block = max(4, round(settings.background_um / px))
-        radii = SMALL * settings.window_um / px, LARGE * settings.bright_um / px
-        self._small, self._large = (math.pi * radius**2 for radius in radii)
+        self._small = math.pi * (SMALL * settings.window_um / px) ** 2
+        self._wide, self._large = (
+            math.pi * (radii * settings.bright_um / px) ** 2 for radii in (WIDE, LARGE)
+        )
         self._faint_area = settings.faint_area_um2 / px**2
         self._limits = Limits.of(
             settings, px, smoothing_um=settings.outline_um, new_ratio=settings.new_neck_ratio
@@ -145,9 +148,11 @@ class LogStdSegmenter(FrameSegmenter):
         usual = float(np.median(areas[areas > 0]))
         doubts = {
             "faint": bright < FAINT * noise,
+            "weak contrast": FAINT * noise <= bright < WEAK * noise,
             "bright halos": bright > -BRIGHT_HALOS * dark,
             "small cells": usual < self._small,
             "large cells": usual > self._large > 0,
+            "wide cells": self._large >= usual > self._wide,
         }
         return labels, n_split, [word for word, holds in doubts.items() if holds]
 

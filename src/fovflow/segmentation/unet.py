@@ -99,7 +99,7 @@ class UnetSegmenter(FrameSegmenter):
         large = cv2.resize(wide, shape[::-1], interpolation=cv2.INTER_NEAREST)
         cell = cv2.resize(logit, shape[::-1], interpolation=cv2.INTER_LINEAR) > level
         shown = cv2.copyTo(large, cell.view(np.uint8))
-        return shown if shown.dtype == np.uint16 else shown.astype(np.int32)
+        return np.asarray(shown, np.uint16 if large.dtype == np.uint16 else np.int32)
 
     def _kept(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
         """Tell of each number whether its object is of an allowed size."""
@@ -118,4 +118,4 @@ def _sizes(labels: NDArray[Any]) -> NDArray[Any]:
     if labels.dtype != np.uint16:
         return np.bincount(labels.ravel())
     n = int(labels.max()) + 1
-    return cv2.calcHist([labels], [0], None, [n], [0, n]).ravel().astype(np.float64)
+    return np.asarray(cv2.calcHist([labels], [0], None, [n], [0, n]).ravel(), np.float64)
