@@ -66,7 +66,6 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "area_jump": ("area", "merged"), "merge": ("merged",), "saturation": ("intensity",),
     "frame": ("area", "no cell", "merged"), "focus": ("area",),
     "size": ("no cell", "merged", "area"), "debris": ("no cell",), "ragged": ("area", "no cell"),
-    "wavering": ("area", "other cell", "merged"),
     "low_confidence": ("other cell",), "fast": ("other cell",), "shading": ("intensity",),
     "crowded": ("area", "merged"),
 }  # fmt: skip

@@ -44,7 +44,6 @@ def compare(seed, **params):
 EAGER = {
     "debris_share": 1.0, "max_step_radii": 0.05, "max_shading": 0.001, "size_ratio": 1.3,
     "ragged_sharpness": 1.0, "ragged_solidity": 0.95, "min_confidence": 0.9,
-    "waver_ratio": 1.2,
 }  # fmt: skip
 
 
@@ -68,7 +67,6 @@ def test_every_rule_speaks():
         {"focus_ratio": 0.9, "foreground_jump": 1.05, "size_ratio": 1.3},
         {"debris_share": 1.0, "max_step_radii": 0.05, "max_shading": 0.001},
         {"ragged_sharpness": 1.0, "ragged_solidity": 0.95, "min_confidence": 0.9},
-        {"waver_ratio": 1.2},
         {"rejoin_gap": 0},
         {"max_saturated_fraction": 0.0, "max_invalid_fraction": 0.02},
         {"reject": ("border", "gap", "lineage"), "note": ("min_frames", "merge")},

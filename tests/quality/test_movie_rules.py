@@ -95,19 +95,6 @@ def test_a_pale_object_is_ragged_where_its_outline_is_and_is_not_steady():
     assert flags(traces(cells, area_ch_0=area, **look), "ragged") == []
 
 
-def test_an_outline_that_wavers_more_than_the_others_is_flagged_where_it_does():
-    area = np.full((6, 40), 400.0)
-    area *= np.exp(0.01 * np.random.default_rng(2).normal(size=area.shape))
-    area[3, 20:] *= 1 + 0.2 * (np.arange(20) % 2)
-    area[4, 20:] = 260  # a division: once, and not for long
-    cells = {c: steady(x=60 * c) for c in range(1, 7)}
-    found = flags(traces(cells, area_ch_0=area.ravel()), "wavering")
-    assert {cell for cell, _ in found} == {4}
-    assert [t for _, t in found] == [*range(21, 40)]  # most of their changes are great
-    few = traces({c: cells[c] for c in (1, 2, 4)}, area_ch_0=area[[0, 1, 3]].ravel())
-    assert flags(few, "wavering") == []
-
-
 def test_a_movie_is_crowded_where_most_cells_nearly_touch_another():
     area = {"area_ch_0": np.full(240, np.pi * 100)}
     assert len(flags(traces({c: steady(x=22 * c) for c in range(1, 7)}, **area), "crowded")) == 240

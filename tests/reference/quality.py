@@ -15,7 +15,7 @@ Row = dict[str, float]
 Flagged = set[int]
 ORDER = (
     "min_frames", "brief", "broken", "border", "saturation", "invalid", "area_jump", "merge",
-    "frame", "focus", "size", "debris", "ragged", "wavering", "low_confidence", "fast", "gap",
+    "frame", "focus", "size", "debris", "ragged", "low_confidence", "fast", "gap",
     "lineage", "bleaching", "shading", "crowded",
 )  # fmt: skip
 REASONS = ORDER[1:3]
@@ -48,7 +48,6 @@ class Settings:
     max_shading: float = 0.12
     ragged_sharpness: float = 0.7
     ragged_solidity: float = 0.8
-    waver_ratio: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -288,15 +287,6 @@ def area_changes(movie: Movie) -> list[dict[int, float]]:
     return found
 
 
-def wavering(movie: Movie, p: Settings) -> Flagged:
-    """Rows around which areas change much from row to row."""
-    flagged = set()
-    for change in area_changes(movie) if len(movie.cells()) >= 5 else ():
-        limit = max(p.waver_ratio * np.median([*change.values()]), 0.06)
-        flagged |= {i for i, c in change.items() if c > limit}
-    return flagged
-
-
 def low_confidence(movie: Movie, p: Settings) -> Flagged:
     """Rows that doubtful links tear from the longest piece of their cell."""
     weak = {(r["cell"], r["frame"]) for r in movie.links
@@ -447,7 +437,7 @@ def chains(movie: Movie, p: Settings) -> dict[float, float]:
 
 
 RULES = {rule.__name__: rule for rule in (
-    border, saturation, invalid, area_jump, merge, frame, focus, size, debris, ragged, wavering,
+    border, saturation, invalid, area_jump, merge, frame, focus, size, debris, ragged,
     low_confidence, fast, gap, lineage, bleaching, shading, crowded,
 )}  # fmt: skip
 

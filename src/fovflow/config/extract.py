@@ -74,7 +74,7 @@ class ExtractConfig(Section):
 
 Rule = Literal[
     "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
-    "debris", "ragged", "wavering", "low_confidence", "fast", "gap", "lineage", "bleaching",
+    "debris", "ragged", "low_confidence", "fast", "gap", "lineage", "bleaching",
     "shading", "crowded",
 ]  # fmt: skip
 
@@ -113,7 +113,6 @@ class QcConfig(Section):
             "size",
             "debris",
             "ragged",
-            "wavering",
             "low_confidence",
             "fast",
         ),
@@ -216,13 +215,6 @@ class QcConfig(Section):
     )
     ragged_solidity: Share = Field(
         0.8, description="Rule ragged: solidity below which a pale object is flagged."
-    )
-    waver_ratio: float = Field(
-        3.0,
-        gt=1,
-        allow_inf_nan=False,
-        description="Rule wavering: ratio to the change of areas from frame to frame that is usual "
-        "in the movie, above which a row is flagged.",
     )
 
     @model_validator(mode="before")

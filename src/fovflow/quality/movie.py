@@ -28,14 +28,11 @@ SHARPEST = 0.9
 STILL_AREA = 0.1
 """Variation of the area (SD over mean) below which an object does not change."""
 
-WAVER_WINDOW = 15
+AREA_WINDOW = 15
 """Rows around over which the changes of a cell's area are looked at."""
 
-RAGGED_WAVER = 1.25
+STEADY = 1.25
 """Change of an area, in that which is usual, up to which an outline is steady, though ragged."""
-
-LEAST_WAVER = 0.06
-"""Change of ln(area) from row to row that is steady enough in every movie."""
 
 CROWDED = 1.25
 """Distance of nearest neighbours, in the sum of their radii, that is typical where cells touch."""
@@ -246,14 +243,14 @@ def pale_and_ragged(rows: Rows, sharpness: float, solidity: float) -> BoolArray:
     """Flag rows of objects that are found in part, or with something beside them.
 
     Their sharpness is below a share of the movie's median, their solidity below `solidity`, and
-    their area changes more from row to row than is usual (`RAGGED_WAVER`): flat cells with long
+    their area changes more from row to row than is usual (`STEADY`): flat cells with long
     processes are pale and of low solidity, too, but found alike in every frame.
     """
     flagged = np.zeros(len(rows), bool)
     filled = rows.of_feature("solidity")
     steady = np.zeros(len(rows), bool)
     for change, usual in _area_changes(rows):
-        steady |= change <= RAGGED_WAVER * usual
+        steady |= change <= STEADY * usual
     for name, values in rows.of_feature("sharpness").items():
         shape = filled.get(name.replace("sharpness", "solidity"))
         if shape is not None and not np.isnan(values).all():
@@ -261,25 +258,15 @@ def pale_and_ragged(rows: Rows, sharpness: float, solidity: float) -> BoolArray:
     return flagged & ~steady
 
 
-def wavering(rows: Rows, ratio: float) -> BoolArray:
-    """Flag rows around which a cell's area changes more from row to row than is usual in the movie.
-
-    That is the median of the absolute changes of ln(area) over `WAVER_WINDOW` rows around, against
-    the median of this over the movie: outlines that are found now here, now there.
-    """
-    flagged = np.zeros(len(rows), bool)
-    if rows.cells.size.size >= FEWEST_CELLS:
-        for change, usual in _area_changes(rows):
-            flagged |= change > max(ratio * usual, LEAST_WAVER)
-    return flagged
-
-
 def _area_changes(rows: Rows) -> Iterator[tuple[FloatArray, float]]:
-    """Yield the change of ln(area) around each row, NaN for single rows, and its median."""
+    """Yield the median change of ln(area) from row to row around each, and what is usual of it.
+
+    NaN for single rows. Around are `AREA_WINDOW` rows of the cell, usual is the movie's median.
+    """
     for area in rows.of_feature("area").values():
         change = np.abs(np.diff(np.log(area.astype(np.float64)), prepend=np.nan))
         change[rows.cells.start] = np.nan
-        change = running_median(change, rows.cells, WAVER_WINDOW)
+        change = running_median(change, rows.cells, AREA_WINDOW)
         if not np.isnan(change).all():
             yield change, float(np.nanmedian(change))
 

@@ -25,7 +25,6 @@ RULES: dict[str, str] = {
     "size": "The object is much larger or smaller than the movie's other ones.",
     "debris": "The object neither moves nor changes, unlike the movie's other ones.",
     "ragged": "The object is pale and ragged: probably found in part, or with what lies beside.",
-    "wavering": "The area changes more from frame to frame than those of the movie's other cells.",
     "low_confidence": "The row hangs on the rest of its cell by a doubtful link.",
     "fast": "Cells move by about their own size from frame to frame.",
     "gap": "The cell was not found in the frame before, though earlier.",
@@ -51,14 +50,14 @@ REASONS: dict[str, str] = {
 NEEDS: dict[str, str] = {
     "saturation": "saturated_fraction", "invalid": "invalid_fraction", "area_jump": "area",
     "merge": "area", "focus": "sharpness", "size": "area", "ragged": "solidity", "debris": "area",
-    "wavering": "area", "fast": "area",
+    "fast": "area",
     "bleaching": "background_mean", "shading": "background_mean", "crowded": "area",
 }  # fmt: skip
 """Features without which a rule flags nothing."""
 
 REJECT = (
     "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
-    "debris", "ragged", "wavering", "low_confidence", "fast",
+    "debris", "ragged", "low_confidence", "fast",
 )  # fmt: skip
 NOTE = ("gap", "lineage", "bleaching", "shading", "crowded")
 
@@ -99,7 +98,6 @@ def judge(
     max_shading: float = 0.12,
     ragged_sharpness: float = 0.7,
     ragged_solidity: float = 0.8,
-    waver_ratio: float = 3.0,
 ) -> Columns:
     """Fill the columns `good` and `flags` of one FOV's traces; no row is removed.
 
@@ -155,8 +153,6 @@ def judge(
         Change of the background from the frame's centre to its corners, as a share of it.
     ragged_sharpness, ragged_solidity : float
         Objects with less than this share of the movie's median sharpness and with this solidity.
-    waver_ratio : float
-        An area that changes from frame to frame by this many times what is usual in the movie.
 
     Returns
     -------
@@ -190,7 +186,6 @@ def judge(
         "size": lambda: movie.unusual_size(rows, size_ratio),
         "debris": lambda: movie.at_rest(rows, debris_share),
         "ragged": lambda: movie.pale_and_ragged(rows, ragged_sharpness, ragged_solidity),
-        "wavering": lambda: movie.wavering(rows, waver_ratio),
         "low_confidence": lambda: movie.doubtful_links(rows, links or {}, min_confidence),
         "fast": lambda: movie.too_fast(rows, max_step_radii),
         "gap": lambda: rules.after_gap(rows),
