@@ -174,6 +174,7 @@ _TABLE = (
         ),
         is_last=False,
         settings=("extract", "qc"),
+        revision=2,
         frames_in_memory=10,
         all_channels=True,
     ),
