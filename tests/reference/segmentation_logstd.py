@@ -124,7 +124,7 @@ def even_halos(relief: np.ndarray, mask: np.ndarray, least: float) -> np.ndarray
     for k in range(1, n + 1):
         own = relief[sampled & (component == k)]
         if own.size >= 8:
-            even[component == k] /= np.clip((own.mean() / usual) ** 0.7, max(least, 0.3), 1.5)
+            even[component == k] /= np.clip((own.mean() / usual) ** 0.7, max(least, 0.3), 1)
     return even
 
 

@@ -23,8 +23,8 @@ FOOT = 0.3
 OWN = 0.7
 """Exponent with which a cell's own halo counts, against those of all cells of the frame."""
 
-OWN_RANGE = (0.3, 1.5)
-"""Least and greatest brightness of a cell's halo, in that of all, that is reckoned with."""
+PALEST = 0.3
+"""Least brightness of a cell's halo, in that of all, that is reckoned with."""
 
 FEWEST_PIXELS = 8
 """Of fewer pixels nobody knows how bright a halo is."""
@@ -68,11 +68,12 @@ def relief_range(relief: NDArray[np.float32], mask: Mask) -> tuple[float, float]
 
 
 def even_halos(relief: NDArray[np.float32], mask: Mask, least: float) -> NDArray[np.float32]:
-    """Return the relief, divided so that the halos of all components are about as bright.
+    """Return the relief, divided so that pale cells have about as bright halos as the others.
 
     Weak halos of pale cells would else stay on, beside dark or round cells with strong ones. A
     component's halo is as bright as the mean of its positive relief, on pixels of even row and even
-    column; it is divided by the ratio to that of all components, raised to `OWN`, at least `least`.
+    column. Where that is below the mean of all components, its relief is divided by the ratio of
+    both, raised to `OWN`, at least `least`.
     """
     n, component = cv2.connectedComponents(mask, connectivity=8)
     parts, values = component[::2, ::2], relief[::2, ::2]
@@ -82,7 +83,7 @@ def even_halos(relief: NDArray[np.float32], mask: Mask, least: float) -> NDArray
     known = count >= FEWEST_PIXELS
     scale = np.ones(n, np.float32)
     ratio = total[known] / count[known] / (total.sum() / max(1, count.sum()))
-    scale[known] = np.clip(ratio**OWN, max(least, OWN_RANGE[0]), OWN_RANGE[1])
+    scale[known] = np.clip(ratio**OWN, max(least, PALEST), 1)
     return np.asarray(relief / scale[component])
 
 
