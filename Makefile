@@ -60,10 +60,10 @@ bench: $(READY)
 performance: $(READY)
 	$(BIN)/python -m benchmarks.page
 
-# PEtab, which tests need, takes an old SymPy, and PyTorch a new one: they have environments of their own.
+# Tests pin SymPy and mpmath otherwise (PEtab) than PyTorch takes them: both have environments of their own.
 $(TRAIN_READY): pyproject.toml constraints.txt
 	[ -d $(TRAIN) ] || $(PYTHON) -m venv $(TRAIN)
-	grep -v '^sympy==' constraints.txt > $(TRAIN)/constraints.txt
+	grep -vE '^(sympy|mpmath)==' constraints.txt > $(TRAIN)/constraints.txt
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -c $(TRAIN)/constraints.txt \
 		-e ".[train]" pytest hypothesis $(TORCH)
 	@touch $@

@@ -67,7 +67,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "frame": ("area", "no cell", "merged"), "focus": ("area",),
     "size": ("no cell", "merged", "area"), "debris": ("no cell",), "ragged": ("area", "no cell"),
     "low_confidence": ("other cell",), "fast": ("other cell",), "shading": ("intensity",),
-    "crowded": ("area", "merged"),
+    "dim": ("intensity",), "crowded": ("area", "merged"),
 }  # fmt: skip
 """Which errors a flag stands for."""
 
@@ -207,7 +207,7 @@ def main() -> None:
         by = [
             f"{e} {(wrong[e] & good).sum() / kept:.1%}" for e in ERRORS if (wrong[e] & good).any()
         ]
-        most = [rule for rule in ("frame", "focus", *MOVIE) if carries[rule].mean() > 0.25]
+        most = [rule for rule in ("frame", "focus", "dim", *MOVIE) if carries[rule].mean() > 0.25]
         most += sorted(noted)
         share = f"{any_wrong.sum() / kept:.1%}" if good.any() else "–"
         cells = (name, len(good), int(good.sum()), share, ", ".join(by), ", ".join(most))

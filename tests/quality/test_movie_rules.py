@@ -95,6 +95,16 @@ def test_a_pale_object_is_ragged_where_its_outline_is_and_is_not_steady():
     assert flags(traces(cells, area_ch_0=area, **look), "ragged") == []
 
 
+def test_light_that_is_little_more_than_noise_is_dim_and_a_rise_is_not():
+    noise = np.random.default_rng(4).normal(size=(3, 40))
+    total = np.stack([1000 * 1.2 ** np.arange(40), 1000 + 10 * noise[1], 100 + 30 * noise[2]])
+    total[1, 5] = np.nan
+    cells = {c: steady(x=60 * c) for c in (1, 2, 3)}
+    assert flags(traces(cells, intensity_total_ch_1=total.ravel()), "dim") == [
+        (3, t) for t in range(40)
+    ]
+
+
 def test_a_movie_is_crowded_where_most_cells_nearly_touch_another():
     area = {"area_ch_0": np.full(240, np.pi * 100)}
     assert len(flags(traces({c: steady(x=22 * c) for c in range(1, 7)}, **area), "crowded")) == 240

@@ -16,7 +16,7 @@ Flagged = set[int]
 ORDER = (
     "min_frames", "brief", "broken", "border", "saturation", "invalid", "area_jump", "merge",
     "frame", "focus", "size", "debris", "ragged", "low_confidence", "fast", "gap",
-    "lineage", "bleaching", "shading", "crowded",
+    "lineage", "bleaching", "shading", "dim", "crowded",
 )  # fmt: skip
 REASONS = ORDER[1:3]
 
@@ -345,6 +345,26 @@ def shading(movie: Movie, p: Settings) -> Flagged:
     return set()
 
 
+def dim(movie: Movie, p: Settings) -> Flagged:
+    """Rows around which a cell's light is little more than noise."""
+    flagged = set()
+    for name in movie.with_prefix("intensity_total"):
+        for rows in movie.cells().values():
+            total = np.array([movie.rows[i][name] for i in rows], float)
+            noise = []
+            for k, value in enumerate(total):
+                around = total[max(0, k - 4) : k + 5]
+                known = around[~np.isnan(around)]
+                level = abs(np.median(known)) if known.size else math.nan
+                off = abs(value - np.median(known)) if known.size else math.nan
+                noise.append(off / level if level else math.inf if off else math.nan)
+            for k, i in enumerate(rows):
+                around = [n for n in noise[max(0, k - 7) : k + 8] if not math.isnan(n)]
+                if around and np.median(around) > 0.05:
+                    flagged.add(i)
+    return flagged
+
+
 def crowded(movie: Movie, p: Settings) -> Flagged:
     """All rows, where most cells nearly touch another."""
     names, near = movie.with_prefix("area"), []
@@ -438,7 +458,7 @@ def chains(movie: Movie, p: Settings) -> dict[float, float]:
 
 RULES = {rule.__name__: rule for rule in (
     border, saturation, invalid, area_jump, merge, frame, focus, size, debris, ragged,
-    low_confidence, fast, gap, lineage, bleaching, shading, crowded,
+    low_confidence, fast, gap, lineage, bleaching, shading, dim, crowded,
 )}  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class ExtractConfig(Section):
 Rule = Literal[
     "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
     "debris", "ragged", "low_confidence", "fast", "gap", "lineage", "bleaching",
-    "shading", "crowded",
+    "shading", "dim", "crowded",
 ]  # fmt: skip
 
 _CLASSIC: dict[str, Any] = {
@@ -119,7 +119,7 @@ class QcConfig(Section):
         description="Rules that make rows bad; their names stand in the column flags.",
     )
     note: tuple[Rule, ...] = Field(
-        ("gap", "lineage", "bleaching", "shading", "crowded"),
+        ("gap", "lineage", "bleaching", "shading", "dim", "crowded"),
         description="Rules whose names stand in flags without making a row bad.",
     )
     verdict: Literal["row", "cell"] = Field(

@@ -29,7 +29,10 @@ STILL_AREA = 0.1
 """Variation of the area (SD over mean) below which an object does not change."""
 
 AREA_WINDOW = 15
-"""Rows around over which the changes of a cell's area are looked at."""
+"""Rows around over which the changes of a cell's area, and of its light, are looked at."""
+
+DIM = 0.05
+"""Typical distance of a cell's light from its median over the frames around, as a share of it."""
 
 STEADY = 1.25
 """Change of an area, in that which is usual, up to which an outline is steady, though ragged."""
@@ -216,6 +219,21 @@ def fading(rows: Rows) -> BoolArray:
         fall = rate * (frames - frames[0])
         if -fall[-1] > 5 * left.std():
             flagged |= (fall < np.log(FADED))[at]
+    return flagged
+
+
+def dim(rows: Rows) -> BoolArray:
+    """Flag rows around which the fluorescence of any channel is little more than noise.
+
+    That is where the median, over `AREA_WINDOW` rows around, of the distance of `intensity_total`
+    from its median over `JUMP_WINDOW` rows, as a share of that median, is above `DIM`.
+    """
+    flagged = np.zeros(len(rows), bool)
+    for total in rows.of_feature("intensity_total").values():
+        level = running_median(total.astype(np.float64), rows.cells, JUMP_WINDOW)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            noise = np.abs(total - level) / np.abs(level)
+        flagged |= running_median(noise, rows.cells, AREA_WINDOW) > DIM
     return flagged
 
 
