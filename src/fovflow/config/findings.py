@@ -5,6 +5,8 @@ Segmenters flag frames by these words, the quality rules flag rows; reports say 
 
 from __future__ import annotations
 
+from typing import Final
+
 FRAME_FINDINGS: dict[str, str] = {
     "saturated": "the phase contrast is saturated; expose it shorter",
     "all foreground": "the whole frame counts as cells; choose another method for segment",
@@ -36,3 +38,12 @@ FRAME_NOTES: dict[str, str] = {
     "and some in part; set a larger bright_um, or segment with method unet",
 }
 """Flags of frames whose rows may be good all the same."""
+
+REJECT: Final = (
+    "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
+    "debris", "ragged", "low_confidence", "fast",
+)  # fmt: skip
+"""Quality rules that make rows bad by default."""
+
+NOTE: Final = ("gap", "lineage", "bleaching", "shading", "dim", "crowded")
+"""Quality rules that are only noted by default."""

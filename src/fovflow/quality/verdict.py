@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fovflow.config.findings import NOTE, REJECT
 from fovflow.errors import ConfigError
 from fovflow.labels import BoolArray
 from fovflow.quality import movie, rules
@@ -56,12 +57,6 @@ NEEDS: dict[str, str] = {
     "dim": "intensity_total",
 }  # fmt: skip
 """Features without which a rule flags nothing."""
-
-REJECT = (
-    "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
-    "debris", "ragged", "low_confidence", "fast",
-)  # fmt: skip
-NOTE = ("gap", "lineage", "bleaching", "shading", "dim", "crowded")
 
 _WORDS = ("min_frames", *REASONS, *list(RULES)[1:])
 
