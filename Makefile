@@ -12,6 +12,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TRAIN := .venv-train
+TRAIN_READY := $(TRAIN)/.ready
 PYTHON_CODE := src tests scripts benchmarks training docs/conf.py docs/extensions docs/pictures
 
 .PHONY: help install demo test test-fast test-slurm check format bench performance train documents docs pictures clean
@@ -58,11 +60,17 @@ bench: $(READY)
 performance: $(READY)
 	$(BIN)/python -m benchmarks.page
 
-train: $(READY)
-	@$(BIN)/python -c "import torch, onnx" 2>/dev/null || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
-	$(BIN)/python -m fovflow train $(or $(DATA),../shared/data/t98g_manual) --pixel-um 0.8708 --from-scratch \
-		$(if $(QUICK),--steps 200 --crop 160 --out $(or $(OUT),.venv/unet.onnx),--steps 4500 --all --out src/fovflow/segmentation/unet.onnx)
+# Tests pin SymPy and mpmath otherwise (PEtab) than PyTorch takes them: both have environments of their own.
+$(TRAIN_READY): pyproject.toml constraints.txt
+	[ -d $(TRAIN) ] || $(PYTHON) -m venv $(TRAIN)
+	grep -vE '^(sympy|mpmath)==' constraints.txt > $(TRAIN)/constraints.txt
+	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -c $(TRAIN)/constraints.txt \
+		-e ".[train]" pytest hypothesis $(TORCH)
+	@touch $@
+
+train: $(TRAIN_READY)
+	$(TRAIN)/bin/python -m fovflow train $(or $(DATA),../shared/data/t98g_manual) --pixel-um 0.8708 --from-scratch \
+		$(if $(QUICK),--steps 200 --crop 160 --out $(or $(OUT),$(TRAIN)/unet.onnx),--steps 4500 --all --out src/fovflow/segmentation/unet.onnx)
 
 documents: $(READY)
 	$(BIN)/python -m fovflow.config.documents config

@@ -18,6 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from fovflow.background import get_corrector
+from fovflow.config.findings import FRAME_NOTES
 from fovflow.features import get_extractor
 from fovflow.quality import RULES, judge
 from fovflow.segmentation import get_segmenter
@@ -50,6 +51,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "12-bit saturation": {"brightness": 2.5e6, "bit_depth": 12},
     "shading 0.5": {"shading": 0.5, "vignetting": 0.6},
     "bleaching 3 % a frame": {"bleaching": 0.03},
+    "grain 0.03": {"grain": 0.03},
+    "radius 22 µm": {"cell_radius_um": 22.0, "cells": 10, "height": 768, "width": 768},
+    "many divisions": {"cells": 24, "divisions": 16, "births": 0, "deaths": 0},
+    "drift 9 px a frame": {"drift_px": (8.0, -5.0), "drift_jitter_px": 3.0},
+    "contrast 2": {"phase_contrast": 2.0},
+    "dim": {"brightness": 8000.0, "brightness_spread": 0.6},
 }  # fmt: skip
 
 ERRORS = ("no cell", "merged", "other cell", "area", "intensity")
@@ -60,28 +67,33 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "frame": ("area", "no cell", "merged"), "focus": ("area",),
     "size": ("no cell", "merged", "area"), "debris": ("no cell",), "ragged": ("area", "no cell"),
     "low_confidence": ("other cell",), "fast": ("other cell",), "shading": ("intensity",),
+    "dim": ("intensity",), "crowded": ("area", "merged"),
 }  # fmt: skip
 """Which errors a flag stands for."""
 
-MOVIE = ("fast", "shading", "bleaching")
+MOVIE = ("fast", "shading", "bleaching", "crowded")
 """Flags of whole movies."""
 
 Flags = NDArray[np.bool_]
 
 
-def run(params: MovieParams, method: str) -> tuple[Mapping[str, Any], dict[str, Flags]]:
-    """Return the judged rows of a movie, and per error which rows have it."""
+Errors = dict[str, Flags]
+
+
+def run(params: MovieParams, method: str) -> tuple[Mapping[str, Any], Errors, set[str]]:
+    """Return the judged rows of a movie, per error which rows have it, and notes on most frames."""
     movie = simulate(params)
     frames = [movie.frame(0, t) for t in range(params.frames)]
-    rows, labeled = make_rows(frames, params.pixel_um, method)
+    rows, labeled, flags = make_rows(frames, params.pixel_um, method)
+    noted = {w for w in FRAME_NOTES if sum(w in text for text in flags) > len(flags) / 2}
     truth = np.stack([movie.masks(0, t) for t in range(params.frames)])
-    return rows, errors(rows, labeled, truth, movie.cells(0))
+    return rows, errors(rows, labeled, truth, movie.cells(0)), noted
 
 
 def make_rows(
     frames: Sequence[Sequence[NDArray[Any]]], px: float, method: str
-) -> tuple[Mapping[str, Any], NDArray[Any]]:
-    """Return judged rows and ids of frames, each of phase contrast and perhaps fluorescence."""
+) -> tuple[Mapping[str, Any], NDArray[Any], list[str]]:
+    """Return judged rows, ids and flags of frames of phase contrast and perhaps fluorescence."""
     segmenter, tracker = get_segmenter(method, pixel_um=px), get_tracker("iou", pixel_um=px)
     shape = len(frames), *frames[0][0].shape
     corrector = get_corrector("tiles", shape=shape[1:], pixel_um=px)
@@ -101,13 +113,13 @@ def make_rows(
         extractor.add(t, labeled[t], phase, dict(zip(fl, pairs, strict=True)))
     table = {name: np.asarray(column) for name, column in extractor.finish().items()}
     rows = judge(table, shape=shape, pixel_um=px, links=lineage.links, frame_flags=flags)
-    return rows, labeled
+    return rows, labeled, list(flags.values())
 
 
 def describe(movie: Path, masks: Path | None, px: float, method: str) -> str:
     """Return what was found in a movie, and how much of it lies on masks that others made."""
     frames = [[tifffile.imread(name)] for name in sorted(movie.glob("*.tif"))]
-    rows, labeled = make_rows(frames, px, method)
+    rows, labeled, _ = make_rows(frames, px, method)
     good = rows["good"]
     text = f"{method}: {len(np.unique(rows['cell']))} ids, {len(good)} rows, {good.sum()} good"
     if masks is None:
@@ -184,7 +196,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name in args.names or SETTINGS:
         settings = USUAL | SETTINGS[name] | ({"frames": 12} if args.quick else {})
-        rows, wrong = run(MovieParams(seed=args.seed, **settings), args.method)
+        rows, wrong, noted = run(MovieParams(seed=args.seed, **settings), args.method)
         good, texts = rows["good"], [str(text).split(";") for text in rows["flags"]]
         carries = {rule: np.array([rule in text for text in texts], bool) for rule in RULES}
         for rule, claimed in CLAIMS.items():
@@ -195,7 +207,8 @@ def main() -> None:
         by = [
             f"{e} {(wrong[e] & good).sum() / kept:.1%}" for e in ERRORS if (wrong[e] & good).any()
         ]
-        most = [rule for rule in ("frame", "focus", *MOVIE) if carries[rule].mean() > 0.25]
+        most = [rule for rule in ("frame", "focus", "dim", *MOVIE) if carries[rule].mean() > 0.25]
+        most += sorted(noted)
         share = f"{any_wrong.sum() / kept:.1%}" if good.any() else "–"
         cells = (name, len(good), int(good.sum()), share, ", ".join(by), ", ".join(most))
         print("|", " | ".join(map(str, cells)), "|", flush=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import fovflow
 from fovflow.atomic import write_text
-from fovflow.config.findings import FRAME_FINDINGS
+from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES
 from fovflow.errors import FovflowError
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
 from fovflow.records import leads_out, read_yaml, yaml_text
@@ -458,16 +458,16 @@ def findings_of(tables: Iterable[str | os.PathLike[str]]) -> list[str]:
     `tables`: the segmentation's tables of its FOVs, frame by frame; those that are absent are left
     out. The words and what to do are in `fovflow.config.findings`.
     """
-    frames, flagged = 0, Counter[str]()
+    frames, flagged, known = 0, Counter[str](), FRAME_FINDINGS | FRAME_NOTES
     for table in tables:
         with suppress(OSError):
             lines = Path(table).read_text(encoding="utf-8").splitlines()[1:]
             frames += len(lines)
-            flagged.update(word for line in lines for word in FRAME_FINDINGS if word in line)
+            flagged.update(word for line in lines for word in known if word in line)
     return [
-        f"{flagged[word]} of {frames} frames are flagged {word!r}, and their rows are not good: "
-        f"{sentence}"
-        for word, sentence in FRAME_FINDINGS.items()
+        f"{flagged[word]} of {frames} frames are flagged {word!r}"
+        f"{', and their rows are not good' * (word in FRAME_FINDINGS)}: {sentence}"
+        for word, sentence in known.items()
         if flagged[word] > frames / 2
     ]
 

@@ -202,6 +202,7 @@ _TABLE = (
         ),
         is_last=False,
         settings=("extract", "qc"),
+        revision=2,
         frames_in_memory=10,
         all_channels=True,
         cpu_s_per_megapixel=0.003,

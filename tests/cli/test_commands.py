@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -16,9 +17,12 @@ from fovflow.cli import COMMANDS, main
 from fovflow.cli.project import Channels, dataset_name
 from fovflow.cli.run import format_jobs, in_words, read_dry_run
 from fovflow.config import load_config, parse_config
+from fovflow.errors import FovflowError
+from fovflow.planning.choice import choose
 from fovflow.readers.base import Channel, Position, RawInfo
+from fovflow.segmentation.frames import FrameStats
 from fovflow.simulation import MovieParams, simulate, write_movie
-from paths import ROOT
+from paths import ROOT, shared_data
 
 
 @pytest.fixture
@@ -159,6 +163,102 @@ def test_init_names_the_phase_channel_where_it_is_beyond_doubt(names, phase):
     assert ("FILL_IN" in text) is (phase is None)
     if phase is None:
         assert all(str(name) in text for name in chosen.names)
+
+
+def method_chosen(folder, *files):
+    """Lay out a project; return the method of segmentation in its configuration, and that line."""
+    assert main(["init", str(folder), "--raw", *map(str, files)]) == 0
+    text = (folder / "config" / "config.yaml").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith("segment: "))
+    return yaml.safe_load(text)["segment"]["method"], line
+
+
+def test_init_takes_the_network_for_real_cells(tmp_path, capsys):
+    frames = sorted((shared_data("t98g") / "phase").glob("*.tif"))
+    method, line = method_chosen(tmp_path / "t98g", *frames)
+    assert method == "unet"
+    assert "tried on 3 frames" in line
+    assert "3 flagged (bright halos)" in line
+    method, line = method_chosen(tmp_path / "incucyte", shared_data("nd2/incucyte_2fov_pgr.nd2"))
+    assert method == "unet"
+    assert line.endswith("on real frames unet is the better one")
+    assert "segment with method unet: tried on 3 frames" in capsys.readouterr().out
+
+
+def test_init_keeps_logstd_where_the_network_knows_no_such_cells(movie, tmp_path):
+    method, line = method_chosen(tmp_path / "p", movie)
+    assert method == "logstd"
+    assert "none flagged; unet" in line
+
+
+def frames_of_any_kind():
+    grain = np.random.default_rng(3).normal(900, 40, (2, 96, 96))
+    blocks = [cv2.imdecode(cv2.imencode(".jpg", f / 8, [1, 30])[1], 0) for f in grain]
+    return {
+        "tiny": grain[:, :8, :8].astype(np.uint16),
+        "row": grain[:, :1].astype(np.uint16),
+        "constant": np.full((2, 96, 96), 7, np.uint8),
+        "saturated": np.full((2, 96, 96), 65535, np.uint16) - (grain > 1000).astype(np.uint16),
+        "compressed": np.stack(blocks),
+        "not finite": np.full((2, 96, 96), np.nan, np.float32),
+        "noise": grain.astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize("kind", frames_of_any_kind())
+def test_init_lays_out_a_project_whatever_the_frames_show(kind, tmp_path):
+    file = tmp_path / "frames.ome.tif"
+    frames = frames_of_any_kind()[kind]
+    sizes = {"axes": "TYX", "PhysicalSizeX": 0.65, "PhysicalSizeY": 0.65}
+    tifffile.imwrite(file, frames, metadata=sizes, photometric="minisblack")
+    assert method_chosen(tmp_path / "p", file)[0] == "logstd"
+
+
+@pytest.mark.parametrize("fault", ["truncated", "too large", "no frame", "garbage"])
+def test_init_lays_out_a_project_where_no_frame_can_be_read(fault, movie, tmp_path, monkeypatch):
+    def fails(*_):
+        raise FovflowError("frame 3 is gone") if fault == "no frame" else ValueError("a\nb\x1b")
+
+    if fault == "truncated":
+        data = movie.read_bytes()
+        movie = tmp_path / "cut.ome.tif"
+        frames = np.random.default_rng(1).integers(0, 99, (3, 64, 64)).astype(np.uint16)
+        sizes = {"axes": "TYX", "PhysicalSizeX": 0.65, "PhysicalSizeY": 0.65}
+        tifffile.imwrite(movie, frames, metadata=sizes, compression="zlib")
+        data = movie.read_bytes()
+        movie.write_bytes(data[:9000] + bytes(3000) + data[12000:])
+    elif fault == "too large":
+        monkeypatch.setattr("fovflow.planning.choice.MOST_PIXELS", 100)
+    else:
+        monkeypatch.setattr("fovflow.copying.read_plane", fails)
+    method, line = method_chosen(tmp_path / "p", movie)
+    assert method == "logstd"
+    assert "not tried on frames, since" in line
+
+
+@pytest.mark.parametrize(
+    ("logstd", "unet", "method", "suits"),
+    [
+        ([(9, "")], [(9, "")], "unet", True),
+        ([(9, "")], [(9, "unfamiliar")], "logstd", True),
+        ([(9, "bright halos")], [(9, "")], "unet", True),
+        ([(9, "faint")], [(9, "unfamiliar")], "logstd", False),
+        ([(9, "coarse levels")], [(9, "coarse levels; unfamiliar")], "logstd", True),
+        ([(9, "compressed; faint")], [(9, "compressed")], "unet", True),
+        ([(9, "")], [(0, "")], "logstd", True),
+        ([(0, "")], [(0, "nothing recognised")], "logstd", False),
+        ([(9, "")] * 3, [(9, ""), (9, ""), (9, "unfamiliar")], "logstd", True),
+        ([(9, "faint")] * 2 + [(9, "")], [(9, ""), (9, ""), (9, "unfamiliar")], "unet", True),
+        ([(9, "threshold reset; nan")], [(9, "nan")], "unet", True),
+    ],
+)
+def test_the_method_with_fewer_flags_of_its_own_is_chosen(logstd, unet, method, suits):
+    stats = {
+        name: [FrameStats(n_objects=n, flag=flag) for n, flag in found]
+        for name, found in (("logstd", logstd), ("unet", unet))
+    }
+    choice = choose(stats)
+    assert (choice.method, choice.suits) == (method, suits)
 
 
 def test_init_without_raw_files_keeps_the_template(tmp_path, monkeypatch):

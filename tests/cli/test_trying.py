@@ -140,7 +140,7 @@ def test_what_the_configuration_says_of_a_method_holds():
         (["--fov", "2"], "no FOV 2; found: 2"),
         (["--fov", "-1"], "no FOV -1"),
         (["--dataset", "other"], "no dataset 'other'; found: plate"),
-        (["--write"], "which setting?; found: 1 = logstd; 2 = unet"),
+        (["--set", "segment.n_sigma=3,4", "--write"], "which setting?; found: 1 = logstd, n_sigma"),
         (["--write", "7"], "no setting 7"),
         (["--channel", "GFP"], "only for a raw file"),
         (["config/absent.yaml"], "no config file"),
@@ -243,6 +243,42 @@ def changed_lines(before: str, after: str) -> list[tuple[str, str]]:
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
     assert len(old) == len(new)
     return [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+
+
+def test_write_without_a_number_takes_the_better_method_and_says_why(project, capsys):
+    config = Path("config/config.yaml")
+    text = config.read_text().replace("{method: logstd}", "{method: unet}")
+    config.write_text(text)
+    found = tried(capsys, "--write")
+    assert found["better"] == 2
+    assert found["settings"][1]["line"] == "segment: {method: logstd}"
+    changed = config.read_text()
+    line = next(line for line in changed.splitlines() if line.startswith("segment"))
+    assert line.startswith("segment: {method: logstd}  # or classic, ")
+    assert "; tried on 3 frames: logstd 4 cells, none flagged; unet" in line
+    assert line.count("tried on") == 1
+    assert len(changed.splitlines()) == len(text.splitlines())
+    assert "Better: 2, logstd: tried on 3 frames" in Path("try.html").read_text()
+    tried(capsys, "--methods", "unet", "--write")
+    assert "\nsegment: {method: unet}  # or classic, " in config.read_text()
+    assert "tried on" not in config.read_text()
+
+
+def test_of_frames_that_suit_neither_method_none_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("flat.ome.tif", np.full((2, 90, 90), 700, np.uint16),
+                     metadata={"axes": "TYX", "PhysicalSizeX": 0.65, "PhysicalSizeY": 0.65,
+                               "TimeIncrement": 60.0, "TimeIncrementUnit": "s"})  # fmt: skip
+    assert main(["init", "--raw", "flat.ome.tif"]) == 0
+    config = Path("config/config.yaml")
+    text = config.read_text().replace("pc: FILL_IN", "pc: 0")
+    config.write_text(text)
+    assert "segment: {method: logstd}  # or classic" in text
+    assert "; neither suits, tried on 2 frames" in text
+    capsys.readouterr()
+    assert main(["try", "--write"]) in (1, 2)
+    assert "which setting?" in capsys.readouterr().err
+    assert config.read_text() == text
 
 
 def test_write_changes_one_line_and_keeps_its_comment(project, capsys):

@@ -82,11 +82,36 @@ def test_a_doubtful_link_leaves_the_longer_piece():
     assert flags(traces({1: steady()}), "low_confidence", links=links) == []
 
 
-def test_a_pale_object_is_ragged_where_its_outline_is():
-    sharp, solid = np.ones(80), np.full(80, 0.9)
-    sharp[40:], solid[60:] = 0.5, 0.7
-    table = traces({1: steady(), 2: steady(x=50)}, sharpness_ch_0=sharp, solidity_ch_0=solid)
-    assert flags(table, "ragged") == [(2, t) for t in range(20, 40)]
+def test_a_pale_object_is_ragged_where_its_outline_is_and_is_not_steady():
+    sharp, solid = np.ones(120), np.full(120, 0.9)
+    sharp[80:], solid[100:] = 0.5, 0.7
+    area = np.full(120, 400.0)
+    area[:80:2], area[80::2] = 404.0, 440.0
+    look = {"sharpness_ch_0": sharp, "solidity_ch_0": solid}
+    cells = {1: steady(), 2: steady(x=50), 3: steady(x=100)}
+    table = traces(cells, area_ch_0=area, **look)
+    assert flags(table, "ragged") == [(3, t) for t in range(20, 40)]
+    area[80::2] = 404.0  # as steady as the others: a flat cell with processes
+    assert flags(traces(cells, area_ch_0=area, **look), "ragged") == []
+
+
+def test_light_that_is_little_more_than_noise_is_dim_and_a_rise_is_not():
+    noise = np.random.default_rng(4).normal(size=(3, 40))
+    total = np.stack([1000 * 1.2 ** np.arange(40), 1000 + 10 * noise[1], 100 + 30 * noise[2]])
+    total[1, 5] = np.nan
+    cells = {c: steady(x=60 * c) for c in (1, 2, 3)}
+    assert flags(traces(cells, intensity_total_ch_1=total.ravel()), "dim") == [
+        (3, t) for t in range(40)
+    ]
+
+
+def test_a_movie_is_crowded_where_most_cells_nearly_touch_another():
+    area = {"area_ch_0": np.full(240, np.pi * 100)}
+    assert len(flags(traces({c: steady(x=22 * c) for c in range(1, 7)}, **area), "crowded")) == 240
+    apart = {c: steady(x=22 * c + 30 * (c > 1) + 30 * (c > 3) + 30 * (c > 4)) for c in range(1, 7)}
+    assert len(flags(traces(apart, **area), "crowded")) == 240  # four of six
+    apart = {c: steady(x=30 * c) for c in range(1, 7)}
+    assert flags(traces(apart, **area), "crowded") == []
 
 
 def test_a_background_that_fades_is_flagged_once_a_tenth_is_gone():

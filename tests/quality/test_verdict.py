@@ -115,6 +115,7 @@ def test_ledger_counts():
             "ragged",
             "bleaching",
             "shading",
+            "dim",
         ],
     }
 

@@ -15,8 +15,8 @@ Row = dict[str, float]
 Flagged = set[int]
 ORDER = (
     "min_frames", "brief", "broken", "border", "saturation", "invalid", "area_jump", "merge",
-    "frame", "focus", "size", "debris", "ragged", "low_confidence", "fast", "gap", "lineage",
-    "bleaching", "shading",
+    "frame", "focus", "size", "debris", "ragged", "low_confidence", "fast", "gap",
+    "lineage", "bleaching", "shading", "dim", "crowded",
 )  # fmt: skip
 REASONS = ORDER[1:3]
 
@@ -255,8 +255,11 @@ def debris(movie: Movie, p: Settings) -> Flagged:
 
 
 def ragged(movie: Movie, p: Settings) -> Flagged:
-    """Rows of pale objects of low solidity."""
-    flagged = set()
+    """Rows of pale objects of low solidity, whose areas are not steady."""
+    flagged, steady = set(), set()
+    for change in area_changes(movie):
+        usual = np.median([*change.values()])
+        steady |= {i for i, c in change.items() if c <= 1.25 * usual}
     for name in movie.with_prefix("sharpness"):
         shape = name.replace("sharpness", "solidity")
         usual = np.nanmedian([r[name] for r in movie.rows])
@@ -265,7 +268,23 @@ def ragged(movie: Movie, p: Settings) -> Flagged:
             for i, r in enumerate(movie.rows)
             if r[name] < p.ragged_sharpness * usual and r.get(shape, 1.0) < p.ragged_solidity
         }
-    return flagged
+    return flagged - steady
+
+
+def area_changes(movie: Movie) -> list[dict[int, float]]:
+    """Median change of ln(area) from row to row over the 15 rows around each."""
+    found = []
+    for name in movie.with_prefix("area"):
+        usual = {}
+        for rows in movie.cells().values():
+            area = [math.log(movie.rows[i][name]) for i in rows]
+            change = [math.nan, *(abs(b - a) for a, b in pairwise(area))]
+            for place, i in enumerate(rows):
+                around = [c for c in change[max(0, place - 7) : place + 8] if not math.isnan(c)]
+                if around:
+                    usual[i] = float(np.median(around))
+        found += [usual] if usual else []
+    return found
 
 
 def low_confidence(movie: Movie, p: Settings) -> Flagged:
@@ -324,6 +343,42 @@ def shading(movie: Movie, p: Settings) -> Flagged:
         if len(shares) >= 50 and abs(np.linalg.lstsq(terms, shares)[0][3]) > p.max_shading:
             return set(range(len(movie.rows)))
     return set()
+
+
+def dim(movie: Movie, p: Settings) -> Flagged:
+    """Rows around which a cell's light is little more than noise."""
+    flagged = set()
+    for name in movie.with_prefix("intensity_total"):
+        for rows in movie.cells().values():
+            total = np.array([movie.rows[i][name] for i in rows], float)
+            noise = []
+            for k, value in enumerate(total):
+                around = total[max(0, k - 4) : k + 5]
+                known = around[~np.isnan(around)]
+                level = abs(np.median(known)) if known.size else math.nan
+                off = abs(value - np.median(known)) if known.size else math.nan
+                noise.append(off / level if level else math.inf if off else math.nan)
+            for k, i in enumerate(rows):
+                around = [n for n in noise[max(0, k - 7) : k + 8] if not math.isnan(n)]
+                if around and np.median(around) > 0.05:
+                    flagged.add(i)
+    return flagged
+
+
+def crowded(movie: Movie, p: Settings) -> Flagged:
+    """All rows, where most cells nearly touch another."""
+    names, near = movie.with_prefix("area"), []
+    if not names or len(movie.cells()) < 5:
+        return set()
+    for r in movie.rows:
+        others = [math.inf]
+        for q in movie.rows:
+            if q is not r and q["frame"] == r["frame"]:
+                way = math.dist(*((s["position_x"], s["position_y"]) for s in (r, q)))
+                radii = sum(math.sqrt(s[names[0]] / math.pi) for s in (r, q))
+                others.append(way / radii)
+        near.append(min(others))
+    return set(range(len(near))) if np.median(near) < 1.25 else set()
 
 
 def gap(movie: Movie, p: Settings) -> Flagged:
@@ -403,7 +458,7 @@ def chains(movie: Movie, p: Settings) -> dict[float, float]:
 
 RULES = {rule.__name__: rule for rule in (
     border, saturation, invalid, area_jump, merge, frame, focus, size, debris, ragged,
-    low_confidence, fast, gap, lineage, bleaching, shading,
+    low_confidence, fast, gap, lineage, bleaching, shading, dim, crowded,
 )}  # fmt: skip
 
 

@@ -112,6 +112,22 @@ def halo_brightness(relief: np.ndarray, mask: np.ndarray, floor: float, fraction
     return max(floor, fraction * ranked(sample, 0.95)) if sample.size else floor
 
 
+def even_halos(relief: np.ndarray, mask: np.ndarray, least: float) -> np.ndarray:
+    """The relief, divided by how bright the halo of each component is among all."""
+    component, n = ndimage.label(mask, FULL)
+    sampled = np.zeros_like(mask)
+    sampled[::2, ::2] = mask[::2, ::2] & (relief[::2, ::2] > 0)
+    if not sampled.any():
+        return relief
+    usual = relief[sampled].mean()
+    even = relief.copy()
+    for k in range(1, n + 1):
+        own = relief[sampled & (component == k)]
+        if own.size >= 8:
+            even[component == k] /= np.clip((own.mean() / usual) ** 0.7, max(least, 0.3), 1)
+    return even
+
+
 def outlines(mask: np.ndarray, relief: np.ndarray, limit: float, p: LogStd) -> np.ndarray:
     """Cells without their halos (C)."""
     halo = (relief > limit) & mask
@@ -221,5 +237,5 @@ def segment_frame(
     relief = frame.image - surroundings(frame.image, mask, block)
     floor = 3 * frame.unit * float(np.exp(stats["mode"]))
     limit = halo_brightness(relief, mask, floor, p.halo_fraction)
-    cells = outlines(mask, relief, limit, p)
+    cells = outlines(mask, even_halos(relief, mask, floor / limit), limit, p)
     return objects(cells, mask, relief, limit, p, before), stats

@@ -318,7 +318,7 @@ def test_make_train_makes_a_network_that_finds_cells(torch, tmp_path):
         for name in ("01", "07", "13", "19", "25"):
             shutil.copy(data / part / f"{name}.{end}", tmp_path / part)
     out = tmp_path / "unet.onnx"
-    given = [f"VENV={sys.prefix}", "READY=", "QUICK=1", f"DATA={tmp_path}", f"OUT={out}"]
+    given = [f"TRAIN={sys.prefix}", "TRAIN_READY=", "QUICK=1", f"DATA={tmp_path}", f"OUT={out}"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(["make", "-s", "-f", str(ROOT / "Makefile"), "train", *given],
                           cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True,

@@ -26,6 +26,7 @@ from fovflow.layout import MOST_NAME_BYTES, dataset_name_problem
 from fovflow.readers.base import RawInfo
 from fovflow.readers.names import PHASE_WORDS
 from fovflow.records import parse_yaml
+from fovflow.terminal import printable
 
 PAPER = Path(fovflow.__file__).resolve().parent / "paper"
 """Makefile, figures and README of a paper's folder; ``gitignore`` gets its dot there."""
@@ -56,7 +57,8 @@ def init(folder: str, raw: list[str], paper: bool, pattern: str | None = None) -
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
         full = (template / "config" / "config.yaml").read_text(encoding="utf-8")
-        text = short_config(found, place, pattern) if found else full
+        method, why = _method(found, pattern) if found else ("", "")
+        text = short_config(found, place, pattern, method, why) if found else full
         config.write_text(text, encoding="utf-8")
         if not (place / "Snakefile").exists() and place.resolve() != template.resolve():
             (place / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")
@@ -72,6 +74,8 @@ def init(folder: str, raw: list[str], paper: bool, pattern: str | None = None) -
             f"cannot lay out {place}", found=error.strerror or str(error), remedy="choose a folder"
         ) from error
     print(f"made {config}: {_what_to_do(text) if found else 'name your raw files in it'}")
+    if found:
+        print(f"segment with method {method}: {why}")
     for file, info in found:
         for warning in info.warnings:
             print(f"{file}: {warning}", file=sys.stderr)
@@ -80,6 +84,20 @@ def init(folder: str, raw: list[str], paper: bool, pattern: str | None = None) -
     if found:
         print(f"see first which cells are found: {step}{_try_command(text)}")
     return 0
+
+
+def _method(found: Sequence[tuple[str, RawInfo]], pattern: str | None) -> tuple[str, str]:
+    """Return the method of segmentation that suits the files' frames, and why; the default else."""
+    from fovflow.planning.choice import BOTH, choose_for
+
+    try:
+        raws = [(path, Channels.of(info).phase) for path, info in found]
+        choice = choose_for(raws, pattern)
+    except Exception as error:  # whatever is wrong with a frame, the project is laid out
+        why = error.message if isinstance(error, FovflowError) else str(error) or repr(error)
+        why = printable(" ".join(why.split()))
+        return BOTH[0], f"not tried on frames, since {why}; later: fovflow try --write"
+    return choice.method, choice.reason
 
 
 def _try_command(text: str) -> str:
@@ -167,9 +185,16 @@ def look_at(files: Sequence[str], pattern: str | None = None) -> list[tuple[str,
 
 
 def short_config(
-    found: Sequence[tuple[str, RawInfo]], folder: Path, pattern: str | None = None
+    found: Sequence[tuple[str, RawInfo]],
+    folder: Path,
+    pattern: str | None = None,
+    method: str = "logstd",
+    why: str = "",
 ) -> str:
-    """Return a configuration of what differs from the defaults, with the rest in comments."""
+    """Return a configuration of what differs from the defaults, with the rest in comments.
+
+    `method`, `why`: of segmentation, and a comment on it.
+    """
     lines = [
         "# Configuration of fovflow. What does not stand here has its default; config/README.md",
         "# explains every key. Paths are relative to the folder of the project.",
@@ -194,9 +219,10 @@ def short_config(
     defaults = Config(datasets={"any": {"path": "any"}})
     methods = {"segment": SEGMENTERS, "correct": CORRECTORS, "track": TRACKERS}
     for section, registry in methods.items():
-        method = getattr(defaults, section).method
-        others = ", ".join(name for name in registry if name != method)
-        lines.append(f"{section}: {{method: {method}}}  # or {others}")
+        used = method if section == "segment" else getattr(defaults, section).method
+        others = ", ".join(name for name in registry if name != used)
+        reason = f"; {why}" if why and section == "segment" else ""
+        lines.append(f"{section}: {{method: {used}}}  # or {others}{reason}")
     lines += [
         *("", '# fovs: "0-5, 7"', '# frames: "0-99"', "# time_units: min", "# keep: all"),
         *("# samples: config/samples.tsv", "# fit: {model: trivial}"),

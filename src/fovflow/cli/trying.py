@@ -45,7 +45,7 @@ PAGE = "try.html"
         type=int,
         const=0,
         metavar="NUMBER",
-        help="put this setting into the configuration; without a number the only one",
+        help="put this setting into the configuration; without a number the better method",
     ),
     JSON,
 )
@@ -66,7 +66,14 @@ def try_(
 ) -> int:
     """Find cells with each setting, write the page, print a table; with --write choose one."""
     from fovflow.atomic import write_text
-    from fovflow.planning.trials import choose_settings, parse_sets, read_subject, try_settings
+    from fovflow.planning.choice import choose
+    from fovflow.planning.trials import (
+        choose_settings,
+        of_both,
+        parse_sets,
+        read_subject,
+        try_settings,
+    )
     from fovflow.progress import Progress
     from fovflow.report.trial import trial_page
 
@@ -90,21 +97,28 @@ def try_(
         content = read_config(config)
     named = [name.strip() for name in methods.split(",")] if methods is not None else []
     settings = choose_settings(content, named, parse_sets(sets))
-    chosen = None if write is None else _chosen(settings, write)
+    places = of_both(settings)
+    chosen = None if write is None or (write == 0 and places) else _chosen(settings, write)
     subject = read_subject(settings, _dataset(settings[0], dataset), fov, frames)
     lines = [_line(setting) for setting in settings]
     with Progress(len(settings) * len(subject.frames), "try", unit="frame", leave=False) as bar:
         attempts = try_settings(settings, subject, bar.count)
-    write_text(out, trial_page(settings, lines, subject, attempts))
+    found = {method: [each.stats for each in attempts[i]] for method, i in places.items()}
+    choice = choose(found) if places else None
+    best = settings[places[choice.method]] if choice and choice.suits else None
+    advice = f"{best.number}, {best.name}: {choice.reason}" if best and choice else None
+    write_text(out, trial_page(settings, lines, subject, attempts, advice))
+    content = _content(settings, lines, subject, attempts, out)
     print_result(
         json,
-        _content(settings, lines, subject, attempts, out),
+        {**content, "better": best.number if best else None},
         lambda: _table(settings, lines, subject, attempts),
     )
     if not json:
-        print(f"\npage: {out}")
-    if chosen is not None and config is not None:
-        _write(config, chosen, said=not json)
+        print(f"\nbetter: {advice}\n" if advice else "\n", f"page: {out}", sep="")
+    if write is not None and config is not None:
+        note = choice.reason if best and choice and chosen is None else ""
+        _write(config, chosen or best or _chosen(settings, write), note=note, said=not json)
     elif config is not None and not json:
         number = " NUMBER" if len(settings) > 1 else ""
         print(f"to put one into {config}: the same command with --write{number}")
@@ -188,15 +202,16 @@ def _line(setting: Setting) -> str:
     return section_line("segment", setting.section)
 
 
-def _write(config: Path, setting: Setting, *, said: bool) -> None:
-    """Put a setting into the configuration; all other bytes stay."""
+def _write(config: Path, setting: Setting, *, note: str = "", said: bool) -> None:
+    """Put a setting into the configuration, and why; all other bytes stay."""
     from fovflow.atomic import write_text
-    from fovflow.config.edit import replace_section
+    from fovflow.config.edit import note_section, replace_section
 
     place = config.resolve()
     try:
         text = place.read_bytes().decode("utf-8")
         changed = replace_section(text, "segment", setting.section, _defaults(setting))
+        changed = note_section(changed, "segment", note)
         if changed != text:
             mode = place.stat().st_mode
             write_text(place, changed)

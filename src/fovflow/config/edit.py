@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,6 +66,22 @@ def replace_section(
             remedy=f"put this line there with an editor: {line}",
         ) from error
     return changed
+
+
+def note_section(text: str, name: str, note: str) -> str:
+    """Return the text with a note at the end of the comment of a section on one line.
+
+    It takes the place of an earlier note; "" takes that away. A section with a line per key stays.
+    """
+    whole: Any = yaml.compose(text, yaml.SafeLoader)
+    (node,) = (v for k, v in whole.value if k.value == name)
+    end = node.end_mark.index
+    rest = re.match(r"[ \t]*(#.*)?$", text[end:].replace("\r", "\n"), re.MULTILINE)
+    if not node.flow_style or rest is None:
+        return text
+    kept = re.sub(r"(?:; |# *)(?:neither suits, |not )?tried on .*", "", rest[0]).rstrip()
+    added = f"{'; ' if '#' in kept else '  # '}{note}" if note else ""
+    return text[:end] + kept + added + text[end + len(rest[0]) :]
 
 
 def _in_one_line(text: str, node: Any, key_end: int, value: str) -> str:

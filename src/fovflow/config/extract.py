@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from fovflow.config.features import DEFAULT_FEATURES, find_features
+from fovflow.config.findings import NOTE, REJECT
 from fovflow.config.section import NotNegative, Part, Positive, Section, Share
 from fovflow.errors import ConfigError
 
@@ -74,7 +75,8 @@ class ExtractConfig(Section):
 
 Rule = Literal[
     "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
-    "debris", "ragged", "low_confidence", "fast", "gap", "lineage", "bleaching", "shading",
+    "debris", "ragged", "low_confidence", "fast", "gap", "lineage", "bleaching",
+    "shading", "dim", "crowded",
 ]  # fmt: skip
 
 _CLASSIC: dict[str, Any] = {
@@ -100,25 +102,11 @@ class QcConfig(Section):
         "frame's border.",
     )
     reject: tuple[Rule, ...] = Field(
-        (
-            "min_frames",
-            "border",
-            "saturation",
-            "invalid",
-            "area_jump",
-            "merge",
-            "frame",
-            "focus",
-            "size",
-            "debris",
-            "ragged",
-            "low_confidence",
-            "fast",
-        ),
+        REJECT,
         description="Rules that make rows bad; their names stand in the column flags.",
     )
     note: tuple[Rule, ...] = Field(
-        ("gap", "lineage", "bleaching", "shading"),
+        NOTE,
         description="Rules whose names stand in flags without making a row bad.",
     )
     verdict: Literal["row", "cell"] = Field(

@@ -5,6 +5,8 @@ Segmenters flag frames by these words, the quality rules flag rows; reports say 
 
 from __future__ import annotations
 
+from typing import Final
+
 FRAME_FINDINGS: dict[str, str] = {
     "saturated": "the phase contrast is saturated; expose it shorter",
     "all foreground": "the whole frame counts as cells; choose another method for segment",
@@ -28,3 +30,20 @@ FRAME_FINDINGS: dict[str, str] = {
     "and the channel, or segment with another method",
 }
 """Flags of frames in the segmentation's table whose rows are not good, by rule ``frame``."""
+
+FRAME_NOTES: dict[str, str] = {
+    "weak contrast": "the contrast of the cells is low for the noise: 2 to 7 % of the areas are "
+    "more than 20 % off; look at the outlines, expose longer, or segment with method unet",
+    "wide cells": "the objects are nearly too large for logstd, which outlines them 10 % too small "
+    "and some in part; set a larger bright_um, or segment with method unet",
+}
+"""Flags of frames whose rows may be good all the same."""
+
+REJECT: Final = (
+    "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
+    "debris", "ragged", "low_confidence", "fast",
+)  # fmt: skip
+"""Quality rules that make rows bad by default."""
+
+NOTE: Final = ("gap", "lineage", "bleaching", "shading", "dim", "crowded")
+"""Quality rules that are only noted by default."""

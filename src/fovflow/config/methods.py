@@ -285,7 +285,7 @@ SEGMENTERS = Registry(
         "classic": Method(
             "fovflow.segmentation.classic:ClassicSegmenter", ClassicSegment, False, 1
         ),
-        "logstd": Method("fovflow.segmentation.logstd:LogStdSegmenter", LogStdSegment, True, 4),
+        "logstd": Method("fovflow.segmentation.logstd:LogStdSegmenter", LogStdSegment, True, 5),
         "threshold": Method(
             "fovflow.segmentation.threshold:ThresholdSegmenter", ThresholdSegment, True, 1
         ),

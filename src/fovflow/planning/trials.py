@@ -20,6 +20,7 @@ from fovflow.config.load import parse_config
 from fovflow.config.methods import SEGMENTERS
 from fovflow.config.model import Config
 from fovflow.errors import ConfigError, FovflowError
+from fovflow.planning.choice import BOTH
 from fovflow.planning.dataset import DatasetPlan, plan_dataset
 from fovflow.planning.header import RawHeader
 from fovflow.planning.parameters import needs_pixel_size, step_parameters
@@ -30,8 +31,6 @@ from fovflow.units import first_middle_last, format_ranges, parse_ranges
 
 MOST_SETTINGS = 24
 MOST_FRAMES = 12
-BOTH = ("logstd", "unet")
-"""Methods that are tried where nothing else is asked for, after the configuration's own."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,13 @@ class Attempt:
         areas = np.bincount(self.labels.ravel())[1:]
         areas = areas[areas > 0]
         return float(np.median(areas)) * (self.pixel_um or 1.0) ** 2 if areas.size else math.nan
+
+
+def of_both(settings: Sequence[Setting]) -> dict[str, int]:
+    """Return the place of each method's setting, where one of each of both methods is tried."""
+    methods = [setting.config.segment.method for setting in settings]
+    comparable = all(methods.count(method) == 1 for method in BOTH)
+    return {method: methods.index(method) for method in BOTH} if comparable else {}
 
 
 def parse_sets(texts: Iterable[str]) -> dict[str, list[Any]]:

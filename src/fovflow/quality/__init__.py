@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from fovflow.quality.verdict import NEEDS, NOTE, PEOPLE, REASONS, RULES, judge, ledger
+from fovflow.config.findings import NOTE
+from fovflow.quality.verdict import NEEDS, PEOPLE, REASONS, RULES, judge, ledger
 
 __all__ = ["NEEDS", "NOTE", "PEOPLE", "REASONS", "RULES", "judge", "ledger"]

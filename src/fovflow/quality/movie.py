@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,21 @@ SHARPEST = 0.9
 
 STILL_AREA = 0.1
 """Variation of the area (SD over mean) below which an object does not change."""
+
+AREA_WINDOW = 15
+"""Rows around over which the changes of a cell's area, and of its light, are looked at."""
+
+DIM = 0.05
+"""Typical distance of a cell's light from its median over the frames around, as a share of it."""
+
+STEADY = 1.25
+"""Change of an area, in that which is usual, up to which an outline is steady, though ragged."""
+
+CROWDED = 1.25
+"""Distance of nearest neighbours, in the sum of their radii, that is typical where cells touch."""
+
+_TOGETHER = 256
+"""Cells of a frame whose distances to all others are held in memory at a time."""
 
 FADED = 0.9
 """Share of its first level below which the background has faded."""
@@ -126,6 +141,28 @@ def too_fast(rows: Rows, radii: float) -> BoolArray:
     return np.full(len(rows), float(np.median(np.hypot(dx, dy) / radius)) > radii)
 
 
+def crowded(rows: Rows) -> BoolArray:
+    """Flag all rows where most cells nearly touch another, so that outlines between are uncertain.
+
+    That is where the median over rows of the distance to the nearest centroid of the frame, over
+    the sum of the radii of both cells' areas, is below `CROWDED`.
+    """
+    area = next(iter(rows.of_feature("area").values()), None)
+    flagged = np.zeros(len(rows), bool)
+    if area is None or rows.cells.size.size < FEWEST_CELLS:
+        return flagged
+    place = rows.column("position_x") + 1j * rows.column("position_y")
+    radius = np.sqrt(area / np.pi)
+    near = np.full(len(rows), np.inf)
+    order = np.argsort(rows.frame, kind="stable")
+    for frame in np.split(order, np.flatnonzero(np.diff(rows.frame[order])) + 1):
+        for part in np.array_split(frame, -(-frame.size // _TOGETHER)):
+            apart = np.abs(place[part, None] - place[frame]) / (radius[part, None] + radius[frame])
+            apart[part[:, None] == frame] = np.inf
+            near[part] = apart.min(axis=1)
+    return np.full(len(rows), bool(np.median(near) < CROWDED))
+
+
 def common_motion(rows: Rows) -> tuple[FloatArray, FloatArray]:
     """Return the median step in x and y of all cells from the acquired frame before, per frame."""
     linked = np.flatnonzero(rows.step == 1)
@@ -185,6 +222,21 @@ def fading(rows: Rows) -> BoolArray:
     return flagged
 
 
+def dim(rows: Rows) -> BoolArray:
+    """Flag rows around which the fluorescence of any channel is little more than noise.
+
+    That is where the median, over `AREA_WINDOW` rows around, of the distance of `intensity_total`
+    from its median over `JUMP_WINDOW` rows, as a share of that median, is above `DIM`.
+    """
+    flagged = np.zeros(len(rows), bool)
+    for total in rows.of_feature("intensity_total").values():
+        level = running_median(total.astype(np.float64), rows.cells, JUMP_WINDOW)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            noise = np.abs(total - level) / np.abs(level)
+        flagged |= running_median(noise, rows.cells, AREA_WINDOW) > DIM
+    return flagged
+
+
 def uneven_background(rows: Rows, most: float) -> BoolArray:
     """Flag all rows where a channel's background changes from the centre to the corners.
 
@@ -208,15 +260,33 @@ def uneven_background(rows: Rows, most: float) -> BoolArray:
 def pale_and_ragged(rows: Rows, sharpness: float, solidity: float) -> BoolArray:
     """Flag rows of objects that are found in part, or with something beside them.
 
-    Their sharpness is below a share of the movie's median, and their solidity below `solidity`.
+    Their sharpness is below a share of the movie's median, their solidity below `solidity`, and
+    their area changes more from row to row than is usual (`STEADY`): flat cells with long
+    processes are pale and of low solidity, too, but found alike in every frame.
     """
     flagged = np.zeros(len(rows), bool)
     filled = rows.of_feature("solidity")
+    steady = np.zeros(len(rows), bool)
+    for change, usual in _area_changes(rows):
+        steady |= change <= STEADY * usual
     for name, values in rows.of_feature("sharpness").items():
         shape = filled.get(name.replace("sharpness", "solidity"))
         if shape is not None and not np.isnan(values).all():
             flagged |= (values < sharpness * np.nanmedian(values)) & (shape < solidity)
-    return flagged
+    return flagged & ~steady
+
+
+def _area_changes(rows: Rows) -> Iterator[tuple[FloatArray, float]]:
+    """Yield the median change of ln(area) from row to row around each, and what is usual of it.
+
+    NaN for single rows. Around are `AREA_WINDOW` rows of the cell, usual is the movie's median.
+    """
+    for area in rows.of_feature("area").values():
+        change = np.abs(np.diff(np.log(area.astype(np.float64)), prepend=np.nan))
+        change[rows.cells.start] = np.nan
+        change = running_median(change, rows.cells, AREA_WINDOW)
+        if not np.isnan(change).all():
+            yield change, float(np.nanmedian(change))
 
 
 def chains(rows: Rows, gap: int) -> IntArray:

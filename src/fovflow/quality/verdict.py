@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fovflow.config.findings import NOTE, REJECT
 from fovflow.errors import ConfigError
 from fovflow.labels import BoolArray
 from fovflow.quality import movie, rules
@@ -31,6 +32,8 @@ RULES: dict[str, str] = {
     "lineage": "The cell has a parent or daughters.",
     "bleaching": "The background has faded since the first frame.",
     "shading": "The background differs from the centre of the frame to its corners.",
+    "dim": "The fluorescence of a channel is little more than noise.",
+    "crowded": "Most cells of the movie nearly touch another: outlines between them are uncertain.",
 }
 """All rules, in the order in which their names stand in `flags`."""
 
@@ -50,15 +53,10 @@ NEEDS: dict[str, str] = {
     "saturation": "saturated_fraction", "invalid": "invalid_fraction", "area_jump": "area",
     "merge": "area", "focus": "sharpness", "size": "area", "ragged": "solidity", "debris": "area",
     "fast": "area",
-    "bleaching": "background_mean", "shading": "background_mean",
+    "bleaching": "background_mean", "shading": "background_mean", "crowded": "area",
+    "dim": "intensity_total",
 }  # fmt: skip
 """Features without which a rule flags nothing."""
-
-REJECT = (
-    "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
-    "debris", "ragged", "low_confidence", "fast",
-)  # fmt: skip
-NOTE = ("gap", "lineage", "bleaching", "shading")
 
 _WORDS = ("min_frames", *REASONS, *list(RULES)[1:])
 
@@ -117,41 +115,10 @@ def judge(
         for the rule ``lineage``, `merged` for ``merge`` and `confidence` for ``low_confidence``.
     frame_flags : mapping of int to str, optional
         What the segmentation flagged frames with, for the rule ``frame``.
-    reject, note : sequence of str
-        Rules that make rows bad, and rules that are only noted in `flags`; others are off.
-    verdict : {"row", "cell"}
-        Whether a rule makes single rows bad, or the whole cell.
-    min_frames, min_frames_fraction
-        A cell needs `min_frames` rows that are not bad otherwise (of all rows where the verdict is
-        per cell), or that share of the acquired frames where it is fewer; None: no share.
-    border_px, border_um, border_measure
-        A row closer than this to the frame's border is flagged; µm win over pixels. Measured
-        from the bounding box or from the centroid.
-    max_saturated_fraction, max_invalid_fraction : float
-        Share of a cell's pixels above which it is flagged, in any channel.
-    area_jump_ratio, area_jump_window
-        An area that is this many times more or less than the median of that many rows around.
-    merge_gain : float
-        Growth that shows a merge, as a share of the lost neighbour's area.
-    rejoin_gap : int
-        Ids that break for at most so many frames and go on nearby count together for `min_frames`;
-        not where the verdict is per cell.
-    foreground_jump : float
-        An area of all cells that is this many times more or less than in the frames around.
-    focus_ratio : float
-        Sharpness below this share of that of the movie's sharpest frames.
-    size_ratio : float
-        An area that is this many times more or less than the median of the movie.
-    debris_share : float
-        Objects that come less far than this share of the way of the others are at rest.
-    min_confidence : float
-        Links of less confidence are doubtful.
-    max_step_radii : float
-        Typical step per frame, in radii of a cell, above which ids may be exchanged.
-    max_shading : float
-        Change of the background from the frame's centre to its corners, as a share of it.
-    ragged_sharpness, ragged_solidity : float
-        Objects with less than this share of the movie's median sharpness and with this solidity.
+    reject, note, verdict, min_frames, …
+        As in the section ``qc`` of the configuration (``config/README.md``), which has the same
+        names and defaults. `border_um` wins over `border_px`; without `min_frames_fraction` (None)
+        `min_frames` holds in short movies, too.
 
     Returns
     -------
@@ -191,6 +158,8 @@ def judge(
         "lineage": lambda: rules.in_lineage(rows, links or {}),
         "bleaching": lambda: movie.fading(rows),
         "shading": lambda: movie.uneven_background(rows, max_shading),
+        "dim": lambda: movie.dim(rows),
+        "crowded": lambda: movie.crowded(rows),
     }
     wanted = {*reject, *note}
     flagged = {name: flag() for name, flag in evaluations.items() if name in wanted}

@@ -67,8 +67,9 @@ def trial_page(
     lines: Sequence[str],
     subject: Subject,
     attempts: Sequence[Sequence[Attempt]],
+    better: str | None = None,
 ) -> str:
-    """Return the page; `lines` is what each setting is in a configuration."""
+    """Return the page; `lines`: each setting in a configuration, `better`: which one, and why."""
     paths = [[_paths(a.labels) for a in row] for row in attempts]
     rows = []
     for setting, line, found, drawn in zip(settings, lines, attempts, paths, strict=True):
@@ -91,6 +92,7 @@ def trial_page(
             height=subject.images[0].shape[0],
             width=subject.images[0].shape[1],
             rows=rows,
+            better=better,
         )
     )
 

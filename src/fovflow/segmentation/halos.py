@@ -20,6 +20,16 @@ FOOT = 0.3
 """A halo's foot reaches down to this part of the brightness from which it is one."""
 
 
+OWN = 0.7
+"""Exponent with which a cell's own halo counts, against those of all cells of the frame."""
+
+PALEST = 0.3
+"""Least brightness of a cell's halo, in that of all, that is reckoned with."""
+
+FEWEST_PIXELS = 8
+"""Of fewer pixels nobody knows how bright a halo is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
     """Lengths (px, px²) of the halo removal."""
@@ -55,6 +65,26 @@ def relief_range(relief: NDArray[np.float32], mask: Mask) -> tuple[float, float]
     low, high = (math.floor(share * (values.size - 1)) for share in (0.05, 0.95))
     ranked = np.partition(values, (low, high))
     return float(ranked[low]), float(ranked[high])
+
+
+def even_halos(relief: NDArray[np.float32], mask: Mask, least: float) -> NDArray[np.float32]:
+    """Return the relief, divided so that pale cells have about as bright halos as the others.
+
+    Weak halos of pale cells would else stay on, beside dark or round cells with strong ones. A
+    component's halo is as bright as the mean of its positive relief, on pixels of even row and even
+    column. Where that is below the mean of all components, its relief is divided by the ratio of
+    both, raised to `OWN`, at least `least`.
+    """
+    n, component = cv2.connectedComponents(mask, connectivity=8)
+    parts, values = component[::2, ::2], relief[::2, ::2]
+    use = (parts > 0) & (values > 0)
+    count = np.bincount(parts[use], minlength=n)
+    total = np.bincount(parts[use], values[use], minlength=n)
+    known = count >= FEWEST_PIXELS
+    scale = np.ones(n, np.float32)
+    ratio = total[known] / count[known] / (total.sum() / max(1, count.sum()))
+    scale[known] = np.clip(ratio**OWN, max(least, PALEST), 1)
+    return np.asarray(relief / scale[component])
 
 
 def remove_halos(

@@ -21,6 +21,7 @@ from fovflow.segmentation.greylevels import coarse_levels
 from fovflow.segmentation.halos import (
     LEAST_NOISE,
     Outline,
+    even_halos,
     relief_range,
     remove_halos,
     surroundings,
@@ -46,15 +47,16 @@ CLEAR_SPREAD = 0.5
 """Spread (natural log units) beyond which the histogram's peak is no background: noise has 0.1 to
 0.3, cells that cover nearly all of the frame about 1."""
 
-FAINT = 10.0
-"""Brightness of halos, in noise standard deviations, below which outlines are not reliable."""
+FAINT, WEAK = 10.0, 13.0
+"""Brightness of halos, in noise standard deviations, below which outlines are not reliable, and
+below which some are not."""
 
 BRIGHT_HALOS = 1.2
 """Brightness of halos over the darkness of cells above which only pieces of cells are found."""
 
-SMALL, LARGE = 2.6, 2.0
-"""Typical radius of a frame's objects, in `window_um` and `bright_um`, below and above which they
-are too small and too large to be outlined with these lengths."""
+SMALL, WIDE, LARGE = 2.6, 1.75, 2.0
+"""Typical radius of a frame's objects, in `window_um`, `bright_um` and `bright_um`, below and above
+which they are too small, nearly too large and too large to be outlined with these lengths."""
 
 _BINS = 1300
 _STRIP_PIXELS = 1 << 17  # codes of one strip stay in the processor's cache
@@ -78,8 +80,10 @@ class LogStdSegmenter(FrameSegmenter):
         self._closing = disc(settings.close_um / px)
         self._opening = disc(settings.open_um / px)
         self._block = max(4, round(settings.background_um / px))
-        radii = SMALL * settings.window_um / px, LARGE * settings.bright_um / px
-        self._small, self._large = (math.pi * radius**2 for radius in radii)
+        self._small = math.pi * (SMALL * settings.window_um / px) ** 2
+        self._wide, self._large = (
+            math.pi * (radii * settings.bright_um / px) ** 2 for radii in (WIDE, LARGE)
+        )
         self._faint_area = settings.faint_area_um2 / px**2
         self._limits = Limits.of(
             settings, px, smoothing_um=settings.outline_um, new_ratio=settings.new_neck_ratio
@@ -123,7 +127,8 @@ class LogStdSegmenter(FrameSegmenter):
         relief = cv2.subtract(sheet.gather(frame.image), sheet.gather(level), dtype=cv2.CV_32F)
         dark, bright = relief_range(relief, mask)
         brightness = max(LEAST_NOISE * noise, self._outline.fraction * bright)
-        cells = remove_halos(mask, relief, brightness, self._outline, sheet)
+        even = even_halos(relief, mask, LEAST_NOISE * noise / brightness)
+        cells = remove_halos(mask, even, brightness, self._outline, sheet)
         least = np.float32(self._settings.min_contrast * brightness)
         faint = (np.abs(relief) < least).view(np.uint8)
 
@@ -143,9 +148,11 @@ class LogStdSegmenter(FrameSegmenter):
         usual = float(np.median(areas[areas > 0]))
         doubts = {
             "faint": bright < FAINT * noise,
+            "weak contrast": FAINT * noise <= bright < WEAK * noise,
             "bright halos": bright > -BRIGHT_HALOS * dark,
             "small cells": usual < self._small,
             "large cells": usual > self._large > 0,
+            "wide cells": self._large >= usual > self._wide,
         }
         return labels, n_split, [word for word, holds in doubts.items() if holds]
 

@@ -140,21 +140,33 @@ def normalise(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return np.asarray(np.clip(contrast / (2 * scale), -3, 3), np.float32)
 
 
-def follow(flow: NDArray[np.float32], doublings: int = 7) -> Said:
-    """Return (Y, X, 2), the x and y at which each pixel's way ends: 2**doublings steps.
+def follow(flow: NDArray[np.float32], places: NDArray[np.int64], doublings: int = 7) -> Said:
+    """Return (n, 2), the x and y at which the ways of n pixels end: 2**doublings steps.
 
-    `flow`: (Y, X, 2), the first step of each pixel, in x and y. Where n steps lead is known of each
-    pixel; a way of 2 n steps is that of n steps from there.
+    `flow`: (Y, X, 2), the first step of each pixel, in x and y, 0 where none of `places`, flat
+    indices, lies. Where k steps lead is known of each pixel; a way of 2 k steps is that of k from
+    there.
     """
     height, width = flow.shape[:2]
-    here = np.empty(flow.shape, np.float32)
-    here[..., 0], here[..., 1] = np.arange(width), np.arange(height)[:, None]
-    moved = flow
-    for _ in range(doublings):
-        moved = moved + cv2.remap(
-            moved, here + moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-    return np.asarray(np.clip(here + moved, 0, np.array([width - 1, height - 1], np.float32)))
+    moved = np.array(flow, np.float32, order="C")
+    pairs = moved.view(np.complex64).ravel()  # x and y of a pixel are gathered as one number
+    here = np.empty(places.size, np.complex64)
+    here.imag, here.real = np.divmod(places, width)
+    way = pairs[places]
+    rows = -(-places.size // _ROW)
+    at = np.zeros(rows * _ROW, np.complex64)
+    ends = at.view(np.float32).reshape(rows, _ROW, 2)
+    for _ in range(doublings if rows else 0):
+        np.add(here, way, out=at[: places.size])
+        further = cv2.remap(moved, ends, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        way += further.view(np.complex64).ravel()[: places.size]
+        pairs[places] = way
+    reached = (here + way).view(np.float32).reshape(-1, 2)
+    return np.asarray(np.clip(reached, 0, np.array([width - 1, height - 1], np.float32)))
+
+
+_ROW = 1024
+"""Length of the rows in which OpenCV is given the ways of pixels."""
 
 
 def find_instances(said: Said, level: float, blur: float = 1.5) -> NDArray[np.int32]:
@@ -166,7 +178,8 @@ def find_instances(said: Said, level: float, blur: float = 1.5) -> NDArray[np.in
     cell = said[0] > level
     strength = np.maximum(cv2.magnitude(said[1], said[2]), 1e-6)
     step = np.minimum(0.2, 1 / strength) * cell
-    ends = np.rint(follow(np.dstack([said[2] * step, said[1] * step]))[cell]).astype(np.int64)
+    flow = np.dstack([said[2] * step, said[1] * step])
+    ends = np.rint(follow(flow, np.flatnonzero(cell))).astype(np.int64)
     reached = ends[:, 1] * cell.shape[1] + ends[:, 0]
     heaps = np.bincount(reached, minlength=cell.size)
     places = np.flatnonzero(heaps)

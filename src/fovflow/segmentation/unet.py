@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,13 @@ from fovflow.errors import ConfigError
 from fovflow.segmentation.domain import domain_score
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.greylevels import coarse_levels
-from fovflow.segmentation.masks import Labels, check_pixel_um, number_objects, odd_side
+from fovflow.segmentation.masks import (
+    MAX_OBJECTS,
+    Labels,
+    check_pixel_um,
+    number_objects,
+    odd_side,
+)
 from fovflow.segmentation.network import BUILT_IN, Network, find_instances, normalise
 
 COARSEST = 8.0
@@ -85,17 +92,18 @@ class UnetSegmenter(FrameSegmenter):
         logit: NDArray[np.float32],
         level: float,
         shape: tuple[int, ...],
-    ) -> NDArray[np.int32]:
+    ) -> NDArray[Any]:
         """Return the cells in the frame's own pixels, with the outline of the enlarged logit."""
-        names = found.astype(np.float32)
+        names = found.astype(np.uint16 if found.max() <= MAX_OBJECTS else np.float32)
         wide = np.where(found > 0, names, cv2.dilate(names, np.ones((3, 3), np.uint8)))
         large = cv2.resize(wide, shape[::-1], interpolation=cv2.INTER_NEAREST)
         cell = cv2.resize(logit, shape[::-1], interpolation=cv2.INTER_LINEAR) > level
-        return np.where(cell, large, 0).astype(np.int32)
+        shown = cv2.copyTo(large, cell.view(np.uint8))
+        return np.asarray(shown, np.uint16 if large.dtype == np.uint16 else np.int32)
 
-    def _kept(self, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    def _kept(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
         """Tell of each number whether its object is of an allowed size."""
-        area = np.bincount(labels.ravel()) * self._px**2
+        area = _sizes(labels) * self._px**2
         edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
         cut = np.zeros(area.size, bool)
         cut[np.unique(np.concatenate(edges))] = True
@@ -103,3 +111,11 @@ class UnetSegmenter(FrameSegmenter):
         least = np.where(cut, min(s.min_cut_area_um2, s.min_area_um2), s.min_area_um2)
         most = math.inf if s.max_area_um2 is None else s.max_area_um2
         return np.asarray((area >= least) & (area <= most))
+
+
+def _sizes(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return the number of pixels of each number; that of 0 may be rounded."""
+    if labels.dtype != np.uint16:
+        return np.bincount(labels.ravel())
+    n = int(labels.max()) + 1
+    return np.asarray(cv2.calcHist([labels], [0], None, [n], [0, n]).ravel(), np.float64)
