@@ -57,7 +57,6 @@ rule correct:
 # Fluorescence less its background, float32: where the configuration keeps it, or somebody asks for it.
 rule corrected:
     input:
-        unpack(PIPELINE.illumination),
         stack=file_of("fl"),
         background=file_of("fl_background"),
     output:

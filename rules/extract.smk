@@ -4,7 +4,6 @@
 rule extract:
     input:
         unpack(PIPELINE.inputs("seg_labeled", "segment_frames", "fl", "fl_background")),
-        unpack(PIPELINE.illuminations),
         phase=PIPELINE.phase,
         times=file_of("times"),
         tracks=file_of("tracks"),

@@ -1,9 +1,10 @@
 """Corrected fluorescence: the model of a stack's background in a file, and frames made of it again.
 
-The file is an npz archive, not compressed: ``settings``, JSON of what the corrector was made with;
-``factors``, (T,) that undo bleaching; ``missing``, (T,) bool; and ``numbers``, (T, n) float64, see
-`ModelledCorrector`, NaN for missing frames. Of a method without such numbers it holds
-``corrected``, the (T, Y, X) frames, in their place.
+The file is an npz archive, not compressed: ``settings``, JSON of what the corrector was made with,
+and the dark frame and flat-field, (Y, X), where they are images; ``factors``, (T,) that undo
+bleaching; ``missing``, (T,) bool; and ``numbers``, (T, n) float64, see `ModelledCorrector`, NaN for
+missing frames. Of a method without such numbers it holds ``corrected``, the (T, Y, X) frames, in
+place of numbers and images.
 """
 
 from __future__ import annotations
@@ -21,23 +22,22 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.atomic import atomic_open, sha256_or_none
+from fovflow.atomic import atomic_open
 from fovflow.background import get_corrector
 from fovflow.background.corrector import Corrector, ModelledCorrector, Numbers, Surface
 from fovflow.background.stack import scaled
-from fovflow.errors import FovflowError, explained
+from fovflow.errors import explained
 from fovflow.features.views import Pixels
 from fovflow.records import REMAKE
-from fovflow.stacks import StackReader, read_array, read_image, write_header
+from fovflow.stacks import StackReader, read_array, write_header
 from fovflow.userfiles import open_regular
 
 STACK = "corrected.npy"
 """Name of the frames in the file of a method that gives no numbers."""
 
 
-def digests_of(images: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the SHA-256 of the files of a dark frame and a flat-field, by parameter."""
-    return {name: sha256_or_none(path) for name, path in images.items()}
+IMAGES = ("dark", "flat_field")
+"""Parameters of `get_corrector` that may be images, which the file then holds."""
 
 
 @contextmanager
@@ -48,12 +48,12 @@ def model_writer(
     *,
     factors: Numbers,
     missing: NDArray[np.bool_],
-    settings: Mapping[str, Any],
+    arguments: Mapping[str, Any],
 ) -> Iterator[Callable[[Surface], object]]:
     """Write the model of a corrected stack, atomically.
 
-    `shape`: (T, Y, X). `factors`, `missing`: (T,). `settings`: ``arguments`` of `get_corrector` and
-    the digests of the ``images``. Yields what takes each corrected frame, right after it was made.
+    `shape`: (T, Y, X). `factors`, `missing`: (T,). `arguments`: those of `get_corrector`. Yields
+    what takes each corrected frame, right after it was made.
     """
     numbers: list[Numbers] = []
     with atomic_open(path, "wb") as file, ZipFile(file, "w", ZIP_STORED) as archive:
@@ -62,6 +62,8 @@ def model_writer(
             with archive.open(ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
+        images = {name: arguments[name] for name in IMAGES if np.ndim(arguments.get(name))}
+        settings = {name: value for name, value in arguments.items() if name not in images}
         write("settings", np.array(json.dumps(settings, sort_keys=True)))
         write("factors", np.asarray(factors, np.float64))
         write("missing", np.asarray(missing, np.bool_))
@@ -72,6 +74,8 @@ def model_writer(
             for t in np.flatnonzero(~missing):
                 of_frames[t] = numbers[t]
             write("numbers", of_frames)
+            for name, image in images.items():
+                write(name, image)
             return
         with archive.open(ZipInfo(STACK), "w", force_zip64=True) as member:
             write_header(member, shape, np.dtype(np.float32))
@@ -81,21 +85,15 @@ def model_writer(
 class CorrectedFrames:
     """The corrected frames of a stack, made of the raw stack and the model of its background.
 
-    `model`, `raw`: their files. `images`: files of the dark frame and the flat-field, by parameter;
-    those that the model was made with are used. Use it as a context manager.
+    `model`, `raw`: their files. Use it as a context manager.
 
-    Raises FovflowError if a file is damaged, or the images are not those of the model.
+    Raises FovflowError if a file is damaged.
     """
 
     dtype = np.dtype(np.float32)
     ndim = 3
 
-    def __init__(
-        self,
-        model: str | os.PathLike[str],
-        raw: str | os.PathLike[str],
-        images: Mapping[str, str],
-    ):
+    def __init__(self, model: str | os.PathLike[str], raw: str | os.PathLike[str]):
         self.path = Path(model)
         self._numbers: Numbers = np.empty((0, 0))
         self._stack: StackReader | None = None
@@ -106,8 +104,7 @@ class CorrectedFrames:
             with self._explained():
                 file = opened.enter_context(open_regular(self.path))
                 archive = opened.enter_context(ZipFile(file))
-                settings = json.loads(str(_array(archive, "settings")))
-                arguments, made_with = dict(settings["arguments"]), dict(settings["images"])
+                arguments = dict(json.loads(str(_array(archive, "settings"))))
                 self._factors = _array(archive, "factors").astype(np.float64)
                 self._missing = _array(archive, "missing").astype(np.bool_)
                 if STACK in archive.namelist():
@@ -115,28 +112,16 @@ class CorrectedFrames:
                     self._stack = opened.enter_context(StackReader(self.path, *place))
                 else:
                     self._numbers = _array(archive, "numbers").astype(np.float64)
+                    there = [name for name in IMAGES if f"{name}.npy" in archive.namelist()]
+                    images = {name: _array(archive, name) for name in there}
                 found = self._stack.shape if self._stack else (len(self._numbers),)
                 of_frames = {len(self._factors), len(self._missing), *found[:1]}
                 if found != self.shape[: len(found)] or of_frames != {len(self)}:
                     raise ValueError(f"it is of shape {found}, the raw stack of {self.shape}")
-            if self._stack is None:
-                self._corrector = self._made(arguments, made_with, images)
+                if self._stack is None:
+                    made: Any = get_corrector(shape=self.shape[1:], **(arguments | images))
+                    self._corrector: ModelledCorrector = made
             self._opened = opened.pop_all()
-
-    def _made(
-        self, arguments: dict[str, Any], made_with: dict[str, str], images: Mapping[str, str]
-    ) -> ModelledCorrector:
-        if digests_of({name: images.get(name, "") for name in made_with}) != made_with:
-            raise FovflowError(
-                f"the corrected frames of {self.path.parent.name} cannot be made again",
-                found=f"the {' or the '.join(made_with).replace('_', '-')} that they were made "
-                "with is not there, or its content is another now",
-                remedy="let the configuration's key keep name fl_corrected, and run again",
-            )
-        shape = self.shape[1:]
-        given = {name: read_image(images[name], shape) for name in made_with}
-        corrector: Any = get_corrector(shape=shape, **(arguments | given))
-        return corrector  # type: ignore[no-any-return]
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -121,28 +121,28 @@ def correct(job: Job) -> None:
         correct_frames,
         get_corrector,
     )
-    from fovflow.corrected import digests_of, model_writer
+    from fovflow.corrected import IMAGES, model_writer
 
     options, times = job.options, read_csv(job.input.times)
     missing, rows = _missing(job, job.input.stack), []
     with StackReader(job.input.stack) as images, StackReader(job.input.seg) as labels:
         shape = images.shape[1:]
-        files = _images(job.input)
-        given = {key: read_image(name, shape) for key, name in files.items()}
-        make = partial(get_corrector, shape=shape, **(options["arguments"] | given))
+        files = {name: job.input.get(name) for name in IMAGES}
+        given = {name: read_image(file, shape) for name, file in files.items() if file}
+        arguments = options["arguments"] | given
+        make = partial(get_corrector, shape=shape, **arguments)
         factors = np.ones(len(images))
         if options["bleach"] == "exponential":
             levels = background_levels(make(), _frames(job, images, "levels"), labels, missing)
             factors = bleaching_factors(levels, times["time_s"])
         corrector = make()
-        settings = {"arguments": options["arguments"], "images": digests_of(files)}
         with model_writer(
             job.output.background,
             images.shape,
             corrector,
             factors=factors,
             missing=missing,
-            settings=settings,
+            arguments=arguments,
         ) as append:
             frames = correct_frames(corrector, _frames(job, images), labels, missing, factors)
             for frame, stats in frames:
@@ -161,7 +161,7 @@ def corrected(job: Job) -> None:
 
     given = job.input
     with (
-        CorrectedFrames(given.background, given.stack, _images(given)) as frames,
+        CorrectedFrames(given.background, given.stack) as frames,
         StackWriter(job.output[0], frames.shape, frames.dtype) as out,
     ):
         for t in job.frames(len(frames)):
@@ -227,13 +227,8 @@ def extract(job: Job) -> None:
 
         labeled, phase = opened(given.seg_labeled), opened(given.phase)
         pairs = {
-            c: (
-                opened(raw),
-                stack.enter_context(CorrectedFrames(model, raw, _images(given, number))),
-            )
-            for number, (c, raw, model) in enumerate(
-                zip(arguments["fl"], given.fl, given.fl_background, strict=True)
-            )
+            c: (opened(raw), stack.enter_context(CorrectedFrames(model, raw)))
+            for c, raw, model in zip(arguments["fl"], given.fl, given.fl_background, strict=True)
         }
         extractor = get_extractor(
             rows=stack.enter_context(RowFile(job.output.traces)),
@@ -392,14 +387,6 @@ def _frame_flags(path: str) -> dict[int, str]:
     table = read_csv(path, columns={"frame", "flag"}.__contains__)
     words = zip(table["frame"].tolist(), table["flag"].tolist(), strict=True)
     return {frame: word for frame, word in words if isinstance(word, str) and word}
-
-
-def _images(given: Any, number: int = 0) -> dict[str, str]:
-    """Return the files of dark frame and flat-field of a job's channels, by parameter."""
-    files = {key: given.get(key) for key in ("dark", "flat_field")}
-    return {
-        key: name if isinstance(name, str) else name[number] for key, name in files.items() if name
-    }
 
 
 def _channel_of(path: str) -> int:

@@ -129,9 +129,7 @@ class FovResult:
             return StackReader(file)
         from fovflow.corrected import CorrectedFrames
 
-        flat = Path(FILES["flat_field"].path.format(dataset=self.dataset, channel=channel))
-        images = {"flat_field": str(self.path.parent / flat)}
-        return CorrectedFrames(file, self.stacks["fl"][channel], images)
+        return CorrectedFrames(file, self.stacks["fl"][channel])
 
     def traces(self) -> Any:
         """Return the traces as a pandas.DataFrame; see `fovflow.features` for the columns.

@@ -13,7 +13,7 @@ from fovflow.background import correct_frames, get_corrector
 from fovflow.background.corrector import Estimate, SurfaceCorrector
 from fovflow.background.preparation import Preparation
 from fovflow.config.methods import CORRECTORS
-from fovflow.corrected import CorrectedFrames, digests_of, model_writer
+from fovflow.corrected import CorrectedFrames, model_writer
 from fovflow.errors import FovflowError
 from fovflow.features import extract_traces, get_extractor, measure_frames
 from fovflow.readers import open_raw
@@ -63,19 +63,20 @@ def write(folder, method, stack, labels, factors, images, monkeypatch, missing=M
     arguments |= {"tile_px": 100} if method in ("tiles", "classic") else {}
     corrector = get_corrector(shape=SHAPE, **arguments, **images)
     raw, model = save(folder / "raw.npy", stack), folder / "model.npz"
-    files = {name: str(folder / f"{name}.npy") for name in images}
-    for name, image in images.items():
-        np.save(files[name], image)
-    settings = {"arguments": arguments, "images": digests_of(files)}
     expected = np.empty(stack.shape, np.float32)
     with model_writer(
-        model, stack.shape, corrector, factors=factors, missing=missing, settings=settings
+        model,
+        stack.shape,
+        corrector,
+        factors=factors,
+        missing=missing,
+        arguments=arguments | images,
     ) as append:
         made = correct_frames(corrector, stack, labels, missing, factors)
         for t, (frame, _) in enumerate(made):
             append(frame)
             expected[t] = frame
-    return expected, lambda: CorrectedFrames(model, raw, files)
+    return expected, lambda: CorrectedFrames(model, raw)
 
 
 @pytest.mark.parametrize("method", [*CORRECTORS, "lowest"])
@@ -128,17 +129,6 @@ def test_frames_of_which_all_are_missing(scene, tmp_path, monkeypatch):
     with reopen() as frames:
         assert not expected.any()
         assert np.array_equal(np.asarray(frames), expected)
-
-
-def test_another_dark_frame_is_refused(scene, tmp_path, monkeypatch):
-    dark = {"dark": np.full(SHAPE, 7.5, np.float32)}
-    _, reopen = write(tmp_path, "none", *scene, np.ones(5), dark, monkeypatch)
-    np.save(tmp_path / "dark.npy", np.full(SHAPE, 8, np.float32))
-    with pytest.raises(FovflowError, match=r"the dark that .* is another now; to do: let .* keep"):
-        reopen()
-    (tmp_path / "dark.npy").unlink()
-    with pytest.raises(FovflowError, match="cannot be made again"):
-        reopen()
 
 
 def repacked(path, **changed):
@@ -196,10 +186,10 @@ def test_real_frames_are_made_again(kind, method, tmp_path):
     raw_stack, none, expected = save(tmp_path / "raw.npy", stack), np.zeros(2, bool), []
     with model_writer(
         tmp_path / "m.npz", stack.shape, corrector, factors=factors, missing=none,
-        settings={"arguments": settings, "images": {}},
+        arguments=settings,
     ) as append:  # fmt: skip
         for frame, _ in correct_frames(corrector, stack, [labels] * 2, none, factors):
             append(frame)
             expected.append(frame.copy())
-    with CorrectedFrames(tmp_path / "m.npz", raw_stack, {}) as frames:
+    with CorrectedFrames(tmp_path / "m.npz", raw_stack) as frames:
         assert [frame.tobytes() for frame in frames] == [frame.tobytes() for frame in expected]

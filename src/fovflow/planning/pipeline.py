@@ -283,17 +283,6 @@ class Pipeline:
             flat = self.layout.file("flat_field", wildcards.dataset, channel=wildcards.channel)
         return files if flat is None else files | {"flat_field": flat}
 
-    def illuminations(self, wildcards: Any) -> dict[str, str | list[str]]:
-        """Return these files for all channels: flat-fields in their order."""
-        dataset, fov = wildcards.dataset, wildcards.fov
-        channels = self.datasets[dataset].fl
-        each = [self.illumination(Place(dataset, fov, channel)) for channel in channels]
-        flat = [files["flat_field"] for files in each if "flat_field" in files]
-        return {
-            **(self.dark(wildcards) if channels else {}),
-            **({"flat_field": flat} if flat else {}),
-        }
-
     def user_inputs(self, step: StepConfig) -> Callable[[Any], dict[str, str | list[str]]]:
         """Return the input function of a user step's rule."""
         return lambda wildcards: self._user_inputs(step, wildcards)

@@ -20,7 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 import fovflow
-from fovflow.quality import PEOPLE, RULES
+from fovflow.quality import PEOPLE, REASONS, RULES
 from fovflow.report.charts import LINES, frame_chart, trace_chart
 from fovflow.report.gather import Answer, DatasetSummary, FovSummary, without_folders
 from fovflow.report.hints import hints
@@ -114,7 +114,7 @@ def _index(datasets: Sequence[DatasetSummary], answer: Answer) -> str:
         ],
         "samples": [each for each in answer.samples if each["dataset"] in names],
         "fits": [each for each in answer.fits if each["dataset"] in names],
-        "rules": {rule: rule_words(rule) for rule in (*RULES, *PEOPLE)},
+        "rules": {rule: rule_words(rule) for rule in (*RULES, *REASONS, *PEOPLE)},
     }
     text = json.dumps(told, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
@@ -181,7 +181,7 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 
 def rule_words(rule: str) -> str:
     """Return what a quality rule says of a cell."""
-    return (RULES | PEOPLE).get(rule, rule).rstrip(".")
+    return (RULES | REASONS | PEOPLE).get(rule, rule).rstrip(".")
 
 
 def status_words(fov: FovSummary) -> str:
