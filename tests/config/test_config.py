@@ -148,7 +148,7 @@ def test_a_broken_configuration_is_to_be_corrected_and_never_deleted(tmp_path, m
         lambda: fovflow.testing.job("copy", "a", 0),
         lambda: fovflow.execution(path),
         lambda: status.run(None, str(path), json=False),
-        lambda: report.run(None, str(path), None),
+        lambda: report.run(None, str(path), None, single=False),
         lambda: load_config(path),
     )
     for way in ways:

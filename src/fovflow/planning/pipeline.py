@@ -317,16 +317,19 @@ class Pipeline:
         It is complete: to draw its cells for the report everything would have to be made again.
         """
         if (dataset, fov) not in self._unseen:
-            folder = self._first_look.setdefault(dataset, self.look(dataset))
             *others, last = sorted(self._jobs(dataset, fov), key=lambda job: job.step == "browse")
+            drawn = (Path(self.layout.dataset(dataset), name) for name in last.outputs)
+            self._unseen[dataset, fov] = False
+            if any(path.exists() for path in drawn):
+                return False
+            folder = self._first_look.setdefault(dataset, self.look(dataset))
             stacks = [
                 self.layout.file(kind, dataset, fov, channel)[len(folder.path) + 1 :]
                 for kind in ("seg_labeled", "fl")
                 for channel in self.datasets[dataset].indices(FILES[kind].role)
             ]
             self._unseen[dataset, fov] = (
-                not any(map(folder.has, last.outputs))
-                and folder.record(last.record) is None
+                folder.record(last.record) is None
                 and not all(map(folder.has, stacks))
                 and not any(map(folder.reason, others))
             )

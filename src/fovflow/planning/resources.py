@@ -46,7 +46,7 @@ def estimate(fovs: int, frames: int, height: int, width: int, channels: int) -> 
     --------
     >>> found = estimate(fovs=3, frames=1000, height=2048, width=2048, channels=2)
     >>> found["steps"]["copy"], found["jobs"]
-    ({'jobs': 3, 'memory_mb': 348, 'disk_mb': 48000}, 20)
+    ({'jobs': 3, 'memory_mb': 348, 'disk_mb': 48000}, 23)
     """
     plan = DatasetPlan(
         name="",
