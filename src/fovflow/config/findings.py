@@ -11,18 +11,18 @@ FRAME_FINDINGS: dict[str, str] = {
     "saturated": "the phase contrast is saturated; expose it shorter",
     "all foreground": "the whole frame counts as cells; choose another method for segment",
     "no clear background": "cells cover nearly the whole frame, so that logstd knows no "
-    "background; segment with method unet",
+    "background; try method unet (fovflow try)",
     "coarse levels": "many pixels equal all their neighbours, as in frames with too few grey "
     "levels; record with more bits, and without lossy compression",
     "compressed": "the frames show blocks of lossy compression (JPEG); take the original frames",
-    "faint": "the contrast of the cells is too low for the noise; expose longer, or segment with "
-    "method unet",
+    "faint": "the contrast of the cells is too low for the noise; expose longer, or try method "
+    "unet (fovflow try)",
     "bright halos": "the halos are stronger than the cells are dark, as those of flat cells, of "
-    "which logstd finds pieces; segment with method unet",
+    "which logstd finds pieces; try method unet (fovflow try)",
     "small cells": "the objects are too small for logstd to outline; check pixel_um, set a smaller "
     "window_um, or segment with another method",
     "large cells": "the objects are too large for logstd to outline as wholes; check pixel_um, set "
-    "a larger bright_um, or segment with method unet",
+    "a larger bright_um, or try method unet (fovflow try)",
     "unfamiliar": "the network is unsure of much of what it sees, so that these are probably no "
     "cells of the kind that it was trained on; look at the outlines, check pixel_um and the "
     "channel, or segment with another method",
@@ -33,9 +33,9 @@ FRAME_FINDINGS: dict[str, str] = {
 
 FRAME_NOTES: dict[str, str] = {
     "weak contrast": "the contrast of the cells is low for the noise: 2 to 7 % of the areas are "
-    "more than 20 % off; look at the outlines, expose longer, or segment with method unet",
+    "more than 20 % off; look at the outlines, expose longer, or try method unet (fovflow try)",
     "wide cells": "the objects are nearly too large for logstd, which outlines them 10 % too small "
-    "and some in part; set a larger bright_um, or segment with method unet",
+    "and some in part; set a larger bright_um, or try method unet (fovflow try)",
 }
 """Flags of frames whose rows may be good all the same."""
 

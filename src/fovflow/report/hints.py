@@ -18,8 +18,8 @@ HINTS = {
     "the share of pixels that may be",
     "invalid": "pixels have no value: look at the raw frames and at correct",
     "area_jump": "masks merge and fall apart: raise segment.neck_ratio where cells are merged, "
-    "lower it where they are in pieces, or segment with method unet",
-    "merge": "masks swallow neighbours: raise segment.neck_ratio, or segment with method unet",
+    "lower it where they are in pieces, or try method unet (fovflow try)",
+    "merge": "masks swallow neighbours: raise segment.neck_ratio, or try method unet (fovflow try)",
     "frame": "the segmentation of whole frames is not reliable: the flags of frames in the table "
     "of FOVs say why",
     "focus": "the focus is lost: look at the frames; qc.focus_ratio is what is sharp enough",
@@ -28,7 +28,7 @@ HINTS = {
     "debris": "objects neither move nor change: raise segment.min_contrast and "
     "segment.faint_area_um2 (logstd), or segment.probability (unet)",
     "ragged": "objects are pale and ragged: lower segment.n_sigma where parts of flat cells are "
-    "found (logstd), or segment with method unet",
+    "found (logstd), or try method unet (fovflow try)",
     "low_confidence": "links are doubtful: better masks come first; then track.reach_um and "
     "track.max_distance_um, or more frames per hour",
     "fast": "cells move by about their own size between frames: record more often, or raise "
