@@ -62,7 +62,7 @@ def model_writer(
             with archive.open(ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
-        images = {name: arguments[name] for name in IMAGES if np.ndim(arguments.get(name))}
+        images = {name: arguments[name] for name in IMAGES if np.ndim(arguments.get(name, 0))}
         settings = {name: value for name, value in arguments.items() if name not in images}
         write("settings", np.array(json.dumps(settings, sort_keys=True)))
         write("factors", np.asarray(factors, np.float64))
