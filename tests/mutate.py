@@ -104,7 +104,7 @@ def main(file: str, count: str, seed: str, *tests: str) -> None:
             path.write_text(ast.unparse(change.apply(copy.deepcopy(tree))), encoding="utf-8")
             try:
                 done = subprocess.run(
-                    command, env=environment, capture_output=True, check=False, timeout=600
+                    command, env=environment, capture_output=True, check=False, timeout=120
                 )
             except subprocess.TimeoutExpired:
                 continue

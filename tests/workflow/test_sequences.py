@@ -121,9 +121,9 @@ class Machine:
     def lose_metadata(self) -> None:
         shutil.rmtree(self.project.folder / ".snakemake", ignore_errors=True)
 
-    def lose_some_metadata(self) -> None:
-        for path in (self.project.folder / ".snakemake" / "metadata").rglob("*"):
-            if path.is_file() and self.chance.random() < 0.5:
+    def damage_records(self) -> None:
+        for path in sorted(self.project.folder.glob("results/sim/logs/**/*.json")):
+            if self.chance.random() < 0.3:
                 path.write_text("{")
 
     def jump_clock(self) -> None:
@@ -243,7 +243,7 @@ def sequence(number: int, folder: Path, store: Path) -> None:
     machine = Machine(folder / "project", store, chance)
     edits: list[Callable[[Machine], None]] = [
         Machine.edit_config, Machine.edit_raw, Machine.edit_dark, Machine.delete_output,
-        Machine.change_output, Machine.lose_metadata, Machine.lose_some_metadata,
+        Machine.change_output, Machine.lose_metadata, Machine.damage_records,
         Machine.jump_clock, Machine.copy_project, Machine.run_part, Machine.run_and_kill,
         Machine.run_elsewhere, Machine.run_without_raw, Machine.judge_cells,
     ]  # fmt: skip
