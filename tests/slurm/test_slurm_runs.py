@@ -67,7 +67,7 @@ def test_a_whole_run_makes_the_same_bytes_with_one_job_for_each_fov(
     (record,) = list_runs(project.folder / "results")
     content, view = record.read_record(), read_run(record)
     assert content["status"] == "completed"
-    assert content["counts"]["completed"] == content["counts"]["total"] == 2 * 7 + 3
+    assert content["counts"]["completed"] == content["counts"]["total"] == 2 * 8 + 3
     assert {job["name"] for job in jobs.values()} == {content["cluster"]["name"]}
     assert view.alerts
     progress = record.job_file("segment.sim.fov_001.ch_0", 1).read_text()
