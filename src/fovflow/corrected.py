@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -59,8 +60,9 @@ def model_writer(
     with atomic_open(path, "wb") as file, ZipFile(file, "w", ZIP_STORED) as archive:
 
         def write(name: str, array: NDArray[Any]) -> None:
-            with archive.open(ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array, allow_pickle=False)
+            archive.writestr(ZipInfo(f"{name}.npy"), content.getvalue())
 
         images = {name: arguments[name] for name in IMAGES if np.ndim(arguments.get(name, 0))}
         settings = {name: value for name, value in arguments.items() if name not in images}
@@ -77,7 +79,9 @@ def model_writer(
             for name, image in images.items():
                 write(name, image)
             return
-        with archive.open(ZipInfo(STACK), "w", force_zip64=True) as member:
+        frames = ZipInfo(STACK)  # its size first: headers that are forced to be long differ
+        frames.file_size = 1024 + 4 * math.prod(shape)  # between releases of Python
+        with archive.open(frames, "w") as member:
             write_header(member, shape, np.dtype(np.float32))
             yield lambda frame: member.write(np.ascontiguousarray(frame).data.cast("B"))
 

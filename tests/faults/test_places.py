@@ -46,6 +46,7 @@ def in_private_mounts(folder: Path, script: str) -> dict[str, str]:
 
 
 def test_a_full_disk_is_named_and_costs_nothing_that_was_complete(quiet: Project, fresh: Project):
+    fresh.config["run"] = {"check_disk": False}  # otherwise nothing would begin
     fresh.write_config()
     told = in_private_mounts(
         fresh.folder,

@@ -87,7 +87,7 @@ def test_the_lists_and_the_table_hold_what_they_say(paper):
     listed = {item.file: item.sha256 for item in read_list(paper / "outputs.sha256")}
     assert listed == sums(paper)
     kinds = {Path(name).suffix for name in listed}
-    assert kinds == {".npy", ".csv", ".yaml", ".json", ".html", ".js"}
+    assert kinds == {".npy", ".npz", ".csv", ".yaml", ".json", ".html", ".js"}
     table = read_csv(paper / "tables" / "figure_1.csv")
     assert table["frame"].tolist() == list(range(6))
     assert table["cells"].tolist() == [len(good_areas(paper, frame)) for frame in range(6)]

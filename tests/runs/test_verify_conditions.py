@@ -227,6 +227,19 @@ def test_a_record_of_another_run_that_is_gone_is_not_compared(recorded):
     assert not [d for d in verify(recorded.folder).damaged if d.text is not None]
 
 
+def test_a_job_that_was_killed_after_its_record_and_before_its_last_event_is_no_damage(recorded):
+    (attempt,) = recorded.run.path.glob("jobs/track*fov_001*/attempt-1.jsonl")
+    lines = attempt.read_text(encoding="utf-8").splitlines(keepends=True)
+    (begun,) = (line for line in lines if '"job_started"' in line)
+    edit(recorded.record("track", 1), lambda c: c.update(seconds=9.0))
+    assert verify(recorded.folder).damaged
+    again = attempt.with_name("attempt-2.jsonl")
+    again.write_text(begun, encoding="utf-8")
+    assert told(verify(recorded.folder)) == []
+    again.write_text("".join(lines), encoding="utf-8")
+    assert verify(recorded.folder).damaged
+
+
 def test_a_record_that_cannot_be_read_is_known_from_its_run(recorded):
     path = recorded.record("segment", 0, "_ch_0")
     text = path.read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from workflow_project import Project
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 DATA, MEMORY, TIME, NODE, CANCEL = range(5)
-STEPS = ("segment", "correct", "track", "extract", "browse", "act")
+STEPS = ("segment", "correct", "corrected", "track", "extract", "browse", "act")
 ONE_MINUTE = ["copy:runtime=1 * attempt", *(f"{step}:runtime=0" for step in STEPS)]
 
 

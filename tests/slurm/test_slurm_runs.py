@@ -67,7 +67,7 @@ def test_a_whole_run_makes_the_same_bytes_with_one_job_for_each_fov(
     (record,) = list_runs(project.folder / "results")
     content, view = record.read_record(), read_run(record)
     assert content["status"] == "completed"
-    assert content["counts"]["completed"] == content["counts"]["total"] == 2 * 7 + 3
+    assert content["counts"]["completed"] == content["counts"]["total"] == 2 * 8 + 3
     assert {job["name"] for job in jobs.values()} == {content["cluster"]["name"]}
     assert view.alerts
     progress = record.job_file("segment.sim.fov_001.ch_0", 1).read_text()
@@ -82,7 +82,7 @@ def test_a_whole_run_makes_the_same_bytes_with_one_job_for_each_fov(
         assert cost["cpus"] == 1
         assert f"{cost['memory_mb']}M" == job["memory"]
         assert cost["what"] == f"sim, FOV {int(job['comment'].split('_fov_')[1][:3])}"
-        assert len(cost["jobs"]) == 7
+        assert len(cost["jobs"]) == 8
         assert 0 < cost["cpu_s"] < cost["seconds"] < 60
     shown, _ = command(project, "runs", "show", "--json").communicate(timeout=300)
     assert json.loads(shown)["cluster_jobs"] == costs

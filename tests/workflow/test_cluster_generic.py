@@ -109,7 +109,7 @@ def test_one_job_for_each_fov_and_the_same_bytes_as_locally(
     assert sorted(cost["id"] for cost in costs) == sorted(map(str, running.jobs))
     assert sorted(cost["what"] for cost in costs) == ["sim, FOV 0", "sim, FOV 1"]
     assert {cost["status"] for cost in costs} == {"completed"}
-    assert {len(cost["jobs"]) for cost in costs} == {6}
+    assert {len(cost["jobs"]) for cost in costs} == {7}
 
 
 def test_a_job_that_the_cluster_loses_is_told_of_and_not_waited_for_in_silence(

@@ -50,14 +50,14 @@ class Study(Project):
 
 @pytest.fixture(scope="module")
 def finished_study(finished_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    study = Study(tmp_path_factory.mktemp("study"))
+    study = Study(tmp_path_factory.mktemp("study"), keep="all")
     shutil.copytree(finished_project.folder / "raw", study.folder / "raw")
     study.lay_out()
     done = study.make()
     assert done.status == 0, done.text
     assert "sim: 3 FOVs, 8 frames of 160 × 176, channels pc 0, fl 1" in done.text
     assert "sim: 3 of 3 FOVs complete" in done.text
-    expected = ("copy", "segment", "correct", "track", "extract", "browse")
+    expected = ("copy", "segment", "correct", "track", "extract", "browse", "corrected")
     assert done.jobs == {
         **{f"cells_{step}": POSITIONS for step in expected},
         "cells_results": 1,

@@ -303,9 +303,17 @@ class _Place:
                 self._note(file, "no checksums were recorded for this job's outputs")
 
     def check_record(
-        self, file: str, attempts: list[tuple[dict[str, Any], str]], runs: Collection[str]
+        self,
+        file: str,
+        attempts: list[tuple[dict[str, Any], str]],
+        runs: Collection[str],
+        unended: Collection[str],
     ) -> None:
-        """Compare the record of a job with the attempts that its runs tell of, the oldest first."""
+        """Compare the record of a job with the attempts that its runs tell of, the oldest first.
+
+        `unended`: runs in which it began and tells of no end: it was killed before it could, and
+        may have written its record.
+        """
         if problem := leads_out(self.folder, file):
             self._find(LOGS, f"an event names {file!r}, which {problem}")
             return
@@ -317,8 +325,9 @@ class _Place:
             content = None
         if any(content == attempt for attempt, _ in attempts):
             return
-        if isinstance(content, dict) and content.get("run") not in runs and content.get("run"):
-            return  # of a run whose records are gone
+        run = content.get("run") if isinstance(content, dict) else None
+        if run and (run not in runs or run in unended):
+            return  # of a run whose records are gone, or lack the end of the job
         outputs = content.get("outputs") if isinstance(content, dict) else None
         if isinstance(outputs, list) or (isinstance(outputs, dict) and None in outputs.values()):
             return  # of a version that recorded no checksums
@@ -484,11 +493,15 @@ class _Place:
 def _check_against_runs(places: list[_Place], runs: list[RunFolder]) -> None:
     """Compare the records of jobs with what the jobs told their runs: they are made from that."""
     told: dict[tuple[str, str], list[tuple[dict[str, Any], str]]] = {}
+    unended: dict[tuple[str, str], set[str]] = {}
     for run in runs:
         for path in sorted((run.path / "jobs").glob("*/attempt-*.jsonl")):
             events = read_events(path)
             begun = next((e for e in events if e["type"] == "job_started"), dict[str, Any]())
             ended = next((e for e in reversed(events) if e["type"] in ENDS), dict[str, Any]())
+            if begun and not ended:
+                key, dataset = _record_of(begun)
+                unended.setdefault((dataset, key), set()).add(run.id)
             if "outputs" not in ended and "kind" not in ended:
                 continue  # killed, stopped, or not tried again: nothing was written
             text = record_text(begun, ended)
@@ -498,7 +511,7 @@ def _check_against_runs(places: list[_Place], runs: list[RunFolder]) -> None:
     for place in places:
         for (dataset, file), attempts in sorted(told.items()):
             if dataset == (place.folder.name if is_dataset(place.folder) else ""):
-                place.check_record(file, attempts, known)
+                place.check_record(file, attempts, known, unended.get((dataset, file), ()))
 
 
 def _record_of(begun: Mapping[str, Any]) -> tuple[str, str]:
