@@ -290,7 +290,7 @@ def to_run(
     for job in jobs:
         record = folder.record(job.record)
         known = None if record is None else record.made_from
-        names = earlier if known is None else [*known, *map(_model_of, known)]
+        names = earlier if known is None else [*known, *_models_of(known)]
         reads[job.record] = job.inputs or tuple(names)
         earlier += job.makes
         for name in reads[job.record]:
@@ -334,9 +334,13 @@ def _is_stack(name: str) -> bool:
 _CORRECTED = "/corrected_ch_"
 
 
-def _model_of(name: str) -> str:
+def _models_of(names: Iterable[str]) -> list[str]:
     """Return what is read in place of the corrected frames that an earlier version read."""
-    return name.replace("_fl_corrected_", "_fl_background_").replace(".npy", ".npz")
+    return [
+        name.replace("_fl_corrected_", "_fl_background_").replace(".npy", ".npz")
+        for name in names
+        if "_fl_corrected_" in name
+    ]
 
 
 # ---- what the last run wanted, for readers of the folder alone

@@ -88,6 +88,8 @@ PRIVATE = {
     "snakemake.workflow.Workflow.configfiles": "recorded with the run",
     "snakemake.workflow.Workflow.dryrun": "nothing is recorded of a dry run",
     "snakemake.workflow.Workflow.execution_settings": "--no-hooks; --drop-metadata, see decide",
+    "snakemake.workflow.Workflow.resource_settings": "--set-resources, which may differ by job",
+    "snakemake.common.tbdstring.TBDString": "a resource that is not known yet",
     "snakemake.workflow.Workflow.global_resources": "limit of steps of one FOV on a node",
     "snakemake.workflow.Workflow.is_main_process": "who plans and who only reads the plan",
     "snakemake.workflow.Workflow.local_exec": "whether jobs run on this machine",

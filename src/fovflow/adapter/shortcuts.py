@@ -27,6 +27,7 @@ def take_shortcuts(
     `silent`: whether the engine only plans and says nothing: then no sentences on jobs are made.
     """
     from snakemake import common, dag, jobs, rules, sourcecache
+    from snakemake.common.tbdstring import TBDString
     from snakemake.iocontainers import ResourceList
     from snakemake.script import PythonScript
 
@@ -61,11 +62,14 @@ def take_shortcuts(
     def expand_once(
         rule: Any, wildcards: Any, given: Any, attempt: int, skip_evaluation: Any = None
     ) -> Any:
-        if not is_our_rule(rule):
+        settings = rule.workflow.resource_settings  # a user's may depend on inputs and wildcards
+        if not is_our_rule(rule) or rule.name in settings.overwrite_resources:
             return expand(rule, wildcards, given, attempt, skip_evaluation)
         key = rule, wildcards.get("dataset"), attempt, frozenset(skip_evaluation or ())
         if key not in known:  # what our jobs need does not depend on the field of view
             found = expand(rule, wildcards, given, attempt, skip_evaluation)
+            if any(isinstance(value, TBDString) for value in found):
+                return found  # a default that waits for a file
             known[key] = dict(found.items())
         return ResourceList(fromdict=known[key])
 

@@ -76,6 +76,7 @@ def _estimate(json: bool, rest: list[str]) -> int:
     from fovflow.config.load import read_config
     from fovflow.planning.pipeline import Pipeline
     from fovflow.planning.space import estimate_run, format_run
+    from fovflow.records import parse_yaml
 
     parser = ArgumentParser(prog="fovflow run --estimate", allow_abbrev=False)
     parser.add_argument("--configfile", "--configfiles", nargs="+", default=[CONFIG])
@@ -85,7 +86,8 @@ def _estimate(json: bool, rest: list[str]) -> int:
     content: dict[str, object] = {}
     for name in given.configfile:
         content |= read_config(name)
-    content |= dict(each.split("=", 1) for each in given.config if "=" in each)
+    pairs = (each.split("=", 1) for each in given.config if "=" in each)
+    content |= {key: parse_yaml(value) for key, value in pairs}
     cores = int(given.cores) if given.cores.isdecimal() else os.cpu_count() or 1
     pipeline = Pipeline(content)
     for text in pipeline.summary().splitlines():

@@ -317,11 +317,14 @@ class Pipeline:
         It is complete: to draw its cells for the report everything would have to be made again.
         """
         if (dataset, fov) not in self._unseen:
-            *others, last = sorted(self._jobs(dataset, fov), key=lambda job: job.step == "browse")
-            drawn = (Path(self.layout.dataset(dataset), name) for name in last.outputs)
             self._unseen[dataset, fov] = False
-            if any(path.exists() for path in drawn):
+            traces, *drawn = (
+                os.path.exists(self.layout.file(kind, dataset, fov))  # noqa: PTH110
+                for kind in ("traces", *(file.kind for file in STAGES["browse"].files))
+            )
+            if any(drawn) or not traces:
                 return False
+            *others, last = sorted(self._jobs(dataset, fov), key=lambda job: job.step == "browse")
             folder = self._first_look.setdefault(dataset, self.look(dataset))
             stacks = [
                 self.layout.file(kind, dataset, fov, channel)[len(folder.path) + 1 :]

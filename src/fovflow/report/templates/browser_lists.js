@@ -2,6 +2,13 @@
 
   // ---- cells of all FOVs
 
+  function frameOf(context, style, x, y, width, height) { // of an empty plot, ready for its labels
+    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+    context.font = "22px system-ui, sans-serif";
+    context.fillStyle = style.getPropertyValue("--soft");
+    context.strokeStyle = style.getPropertyValue("--rule");
+    context.strokeRect(x, y, width, height);
+  }
   function columnWords(key, column) {
     return files.get(key).of.columns[column] ?? column;
   }
@@ -124,11 +131,7 @@
       const finite = values.filter((each) => each.every(Number.isFinite));
       const bounds = [0, 1].map((k) => { const some = finite.map((each) => each[k]).sort((a, b) => a - b), low = some[Math.floor(some.length * 0.002)] ?? 0, high = some[Math.ceil(some.length * 0.998) - 1] ?? 1; return [low, high > low ? high : low + 1]; });
       const px = (value) => 110 + ((width - 130) * (value - bounds[0][0])) / (bounds[0][1] - bounds[0][0]), py = (value) => height - 60 - ((height - 90) * (value - bounds[1][0])) / (bounds[1][1] - bounds[1][0]);
-      context.clearRect(0, 0, width, height);
-      context.font = "22px system-ui, sans-serif";
-      context.fillStyle = style.getPropertyValue("--soft");
-      context.strokeStyle = style.getPropertyValue("--rule");
-      context.strokeRect(110, 20, width - 120, height - 76);
+      frameOf(context, style, 110, 20, width - 120, height - 76);
       context.textAlign = "center";
       context.fillText(across.value, width / 2, height - 8);
       bounds[0].forEach((value, k) => { context.textAlign = k ? "right" : "left"; context.fillText(short(value), k ? width - 12 : 110, height - 32); });
@@ -209,11 +212,7 @@
       const all = [...members.values()].flat().map(of).filter(Number.isFinite).sort((a, b) => a - b);
       const low = all[Math.floor(all.length * 0.005)] ?? 0, top = all[Math.ceil(all.length * 0.995) - 1] ?? 1, high = top > low ? top : low + 1;
       const py = (value) => height - 60 - ((height - 90) * (value - low)) / (high - low), wide = (width - 140) / order.length;
-      context.clearRect(0, 0, width, height);
-      context.font = "22px system-ui, sans-serif";
-      context.fillStyle = style.getPropertyValue("--soft");
-      context.strokeStyle = style.getPropertyValue("--rule");
-      context.strokeRect(120, 15, width - 130, height - 70);
+      frameOf(context, style, 120, 15, width - 130, height - 70);
       context.textAlign = "right";
       [low, (low + high) / 2, high].forEach((value) => context.fillText(short(value), 112, py(value) + 8));
       context.textAlign = "center";
