@@ -50,6 +50,14 @@ def test_fovs_that_differ_most_are_told_first():
     assert list(Effects({("p", 0): ({}, {})}).lines()) == []
 
 
+def test_what_one_side_does_not_know_is_no_difference():
+    known = {"ids": 5.0, "good_cells": 3.0, "median_track": 9.0}
+    found = Effects({("p", 0): ({"ids": 5.0, "good_cells": 3.0}, known)})
+    assert list(found.lines()) == ["found: ids 5 | 5, good cells 3 | 3; 0 of 1 FOVs differ"]
+    found = Effects({("p", 0): ({"ids": 4.0, "good_cells": 3.0}, known)})
+    assert list(found.lines())[1:] == ["  p, FOV 0: ids 4 | 5"]
+
+
 def test_tables_of_the_run_are_read_and_others_are_told_by_records(pair, monkeypatch):
     first, second = pair
     name, made = f"{DATASET}/fov_001/x_traces.csv", {}

@@ -43,7 +43,7 @@ class Effects:
             names = ("good_cells", "ids")
             return sum(abs(one.get(n, 0) - other.get(n, 0)) for n in names)
 
-        places = (place for place, (one, other) in self.fovs.items() if one != other)
+        places = (place for place, sides in self.fovs.items() if _apart(*sides))
         return sorted(places, key=lambda place: (-apart(place), place))
 
     def total(self, name: str) -> tuple[float | None, float | None]:
@@ -81,11 +81,20 @@ class Effects:
             told = [
                 f"{words} {_shown(one, name)} | {_shown(two, name)}"
                 for name, words in NUMBERS.items()
-                if one.get(name) != two.get(name)
+                if name in _apart(one, two)
             ]
             yield f"  {dataset}, FOV {fov}: {', '.join(told)}"
         if len(changed) > MOST_FOVS:
             yield f"  and {len(changed) - MOST_FOVS} more, in --json and --html"
+
+
+def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> list[str]:
+    """Return the numbers that differ: what one side does not know is no difference.
+
+    Of an FOV that one side has not at all it is each number.
+    """
+    names = one.keys() & other.keys() if one and other else one.keys() | other.keys()
+    return [name for name in NUMBERS if name in names and one.get(name) != other.get(name)]
 
 
 def _shown(numbers: Mapping[str, float], name: str) -> str:
