@@ -13,6 +13,7 @@ import pytest
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Wildcards
 
 from fovflow.adapter.given import Given, source_of_given
+from stand_in import run_snakemake, widen_plan, write_project
 
 OPTIONS = {"a": [1, (2.5, None)], "names": {0: "phase", 1: "größe\n"}, "far": math.inf}
 
@@ -58,3 +59,17 @@ def test_a_job_imports_nothing_of_the_engine():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("option", ["--set-resources", "--default-resources"])
+def test_what_a_user_says_of_each_field_of_view_is_asked_for_each(tmp_path, option):
+    """What jobs need is remembered for a rule, unless a user's words tell the fields apart."""
+    write_project(tmp_path)
+    widen_plan(tmp_path, 3)
+    rule = "segment:" if option == "--set-resources" else ""
+    wish = f"{rule}slots=open('asked', 'a').write(wildcards.get('fov', '') + chr(10))"
+    run_snakemake(tmp_path, "--dry-run", "--forceall", option, wish)
+    asked = (tmp_path / "asked").read_text().split()
+    assert {*asked} == {"000", "001", "002"}
+    assert len(asked) >= (3 if rule else 3 * 6)  # for jobs of one rule, or of all

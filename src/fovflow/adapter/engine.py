@@ -507,7 +507,19 @@ def keep_what_was_copied() -> None:
 
 def save_time(engine: Engine) -> None:
     """Let the engine do nothing for each job that it could do once; see `take_shortcuts`."""
-    take_shortcuts(_is_our_rule, _is_own, silent=engine.is_dry_run and engine.is_quiet("ALL"))
+    silent = engine.is_dry_run and engine.is_quiet("ALL")
+    take_shortcuts(_is_our_rule, _is_own, _needs_the_same, silent=silent)
+
+
+def _needs_the_same(rule: Any) -> bool:
+    """Tell whether all jobs of a rule and dataset need the same: a user's settings may differ."""
+    settings = rule.workflow.resource_settings
+    defaults = getattr(settings.default_resources, "args", ())
+    return (
+        _is_our_rule(rule)
+        and rule.name not in settings.overwrite_resources
+        and not any("wildcards" in str(default) for default in defaults)
+    )
 
 
 def _is_own(script: Any) -> bool:

@@ -19,11 +19,16 @@ _DONE = "_fovflow_shortcuts"
 
 
 def take_shortcuts(
-    is_our_rule: Callable[[Any], bool], is_own: Callable[[Any], bool], *, silent: bool
+    is_our_rule: Callable[[Any], bool],
+    is_own: Callable[[Any], bool],
+    needs_the_same: Callable[[Any], bool],
+    *,
+    silent: bool,
 ) -> None:
     """Patch the engine.
 
     `is_our_rule`, `is_own`: whether a rule, or a script, of the engine is of this package.
+    `needs_the_same`: whether all jobs of a rule and dataset need the same resources.
     `silent`: whether the engine only plans and says nothing: then no sentences on jobs are made.
     """
     from snakemake import common, dag, jobs, rules, sourcecache
@@ -62,8 +67,7 @@ def take_shortcuts(
     def expand_once(
         rule: Any, wildcards: Any, given: Any, attempt: int, skip_evaluation: Any = None
     ) -> Any:
-        settings = rule.workflow.resource_settings  # a user's may depend on inputs and wildcards
-        if not is_our_rule(rule) or rule.name in settings.overwrite_resources:
+        if not needs_the_same(rule):
             return expand(rule, wildcards, given, attempt, skip_evaluation)
         key = rule, wildcards.get("dataset"), attempt, frozenset(skip_evaluation or ())
         if key not in known:  # what our jobs need does not depend on the field of view
