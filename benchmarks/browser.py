@@ -179,6 +179,7 @@ def _open(path: Path) -> dict[str, Any]:
         start = time.perf_counter()
         seen.go("fov/plate/0", ".listed table")
         field = time.perf_counter() - start
+        seen.page.wait_for_timeout(1000)  # nobody clicks sooner
         clicks = [seen.page.evaluate(_CLICK) for _ in range(15)]
         start = time.perf_counter()
         seen.go("cells", "canvas.scatter")

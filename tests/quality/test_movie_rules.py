@@ -7,6 +7,8 @@ import pytest
 from quality.test_rules import SHAPE, flags, steady, traces
 
 from fovflow.quality import judge, ledger
+from fovflow.quality.movie import drift_of
+from fovflow.quality.rules import Rows
 
 
 def walkers(cells=6, frames=40, step=1.5, seed=0):
@@ -72,6 +74,13 @@ def test_cells_that_move_by_their_size_are_fast_but_a_stage_is_not():
     stage = {c: [(t, x + 20 * (t % 2), y, w) for t, x, y, w in rows]
              for c, rows in walkers(6).items()}  # fmt: skip
     assert flags(traces(stage), "fast") == []
+
+
+def test_drift_is_how_far_all_cells_come_together():
+    there = {c: [(t, x + 3 * min(t, 39 - t), y - 4 * min(t, 39 - t), w) for t, x, y, w in rows]
+             for c, rows in walkers(6, step=0.0).items()}  # fmt: skip
+    assert drift_of(Rows(traces(there), SHAPE)) == pytest.approx(19 * 5)  # and back again
+    assert drift_of(Rows(traces({1: there[1]}), SHAPE)) is None
 
 
 def test_a_doubtful_link_leaves_the_longer_piece():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fovflow.quality import REASONS, judge
-from fovflow.quality.rules import _NEEDED, Rows, frames_needed, running_median
+from fovflow.quality.rules import Rows, frames_needed, running_median
 
 SHAPE = (40, 200, 300)
 
@@ -204,14 +204,7 @@ def test_running_median_against_plain_loops(window):
     ],
 )
 def test_rows_are_sorted_whatever_their_order_is(cell, frame):
-    rows = Rows(
-        {
-            "cell": cell,
-            "frame": frame,
-            **{name: [0, 0, 0] for name in _NEEDED if name not in ("cell", "frame")},
-        },
-        SHAPE,
-    )
+    rows = Rows({"cell": cell, "frame": frame}, SHAPE)
     expected = sorted(zip(cell, frame, strict=True))
     assert list(zip(rows.cell.tolist(), rows.frame.tolist(), strict=True)) == expected
 

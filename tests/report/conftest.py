@@ -122,13 +122,19 @@ class Folder:
             if kind in kept:
                 np.save(layout.file(kind, name, fov, 0), stack)
 
-    def let_browse(self, name: str = "plate", pictures: int = 3) -> None:
-        """Write what the report loads of each FOV, as rule ``browse`` does."""
+    def let_browse(
+        self, name: str = "plate", pictures: int = 3, parents: dict[int, int] | None = None
+    ) -> None:
+        """Write what the report loads of each FOV, as rule ``browse`` does.
+
+        `parents`: cell -> the cell that it came of.
+        """
         for traces_of in sorted(Path(self.layout.dataset(name)).glob("fov_*/*_traces.csv")):
             fov = int(traces_of.parent.name.removeprefix("fov_"))
             table, times = read_csv(traces_of), read_csv(self.layout.file("times", name, fov))
             links = {"cell": table["cell"], "frame": table["frame"]}
-            links |= {"parent": 0 * table["cell"], "confidence": 0.9 + 0.0 * table["cell"]}
+            parent = np.array([(parents or {}).get(int(cell), 0) for cell in table["cell"]])
+            links |= {"parent": parent, "confidence": 0.9 + 0.0 * table["cell"]}
             write_csv(self.layout.file("tracks", name, fov), links)
             with (
                 StackReader(self.layout.file("pc", name, fov, 0)) as images,

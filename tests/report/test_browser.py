@@ -143,6 +143,47 @@ def test_a_cell_stays_beside_the_next_ones(seen):
     assert seen.page.locator(".thumbs").count() == 1
 
 
+def test_fields_are_coloured_by_focus_and_drift(browser, folder):
+    folder.add(fovs=2, cells=6, frames=6)
+    path = folder.layout.file("traces", "plate", 1)
+    table = read_csv(path)
+    table["position_x"] = table["position_x"] + 2.5 * table["frame"]
+    write_csv(path, table | {"sharpness_ch_0": 0.5 + 0.0 * table["cell"]})
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fields", "#browser .grid a")
+    told = seen.page.locator("#browser .grid span")
+    for number, shown in (
+        ("drift of all cells (pixels)", ["0", "12.5"]),
+        ("median sharpness of cells (focus)", ["complete", "0.5"]),
+    ):
+        seen.page.select_option("#browser select", number)
+        assert told.all_inner_texts() == shown
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_a_family_is_drawn_over_time_and_leads_to_its_cells(browser, folder):
+    folder.add(fovs=1, cells=6, frames=6, size=64)
+    folder.let_browse(parents={2: 1, 3: 1, 4: 3, 5: 3, 6: 6})  # one claims to come of itself
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fov/plate/0/4", "svg.family")
+    members = seen.page.locator("svg.family .member")
+    assert sorted(members.locator("text").all_text_contents()) == ["1", "2", "3", "4", "5"]
+    assert seen.page.text_content("svg.family .chosen") == "4"
+    seen.page.locator("svg.family [aria-label='cell 2']").press("Enter")
+    assert seen.page.inner_text(".card h3") == "Cell 2"
+    members.nth(3).locator("text").click()
+    assert seen.page.inner_text(".card h3") == "Cell 3"  # mothers stand between their daughters
+    seen.go("fov/plate/0/6", ".card h3")
+    seen.page.wait_for_selector("h3:has-text('Cell 6')")
+    assert members.count() == 0
+    seen.context.close()
+    assert seen.wrong == []
+
+
 def test_outlines_change_what_is_drawn_and_nothing_else_does(seen):
     seen.go("fov/plate/0", ".listed table")
     seen.page.wait_for_timeout(400)
@@ -490,7 +531,7 @@ def test_names_of_all_kinds_are_text(browser, make_folder):
 )
 def test_nothing_keeps_people_out(browser, folder, place, scheme):
     folder.add(fovs=2, cells=4, frames=6, size=64)
-    folder.let_browse()
+    folder.let_browse(parents={2: 1, 3: 1})
     folder.analyse()
     folder.write()
     seen = Seen(browser, folder.path / "report.html", color_scheme=scheme, bypass_csp=True)
@@ -502,7 +543,7 @@ def test_nothing_keeps_people_out(browser, folder, place, scheme):
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser, folder):
     folder.add(fovs=2, cells=4, frames=6, size=64)
-    folder.let_browse()
+    folder.let_browse(parents={2: 1, 3: 1})
     folder.analyse()
     folder.write()
     seen = Seen(browser, folder.path / "report.html", viewport={"width": 390, "height": 844})

@@ -177,6 +177,16 @@ def common_motion(rows: Rows) -> tuple[FloatArray, FloatArray]:
     return steps[0], steps[1]
 
 
+def drift_of(rows: Rows) -> float | None:
+    """Return how far all cells together come from where they were, in pixels; None for few cells.
+
+    The farthest place of the movie counts, as the sums of `common_motion` tell it.
+    """
+    if rows.cells.size.size < FEWEST_CELLS or not np.any(rows.step == 1):
+        return None
+    return float(np.hypot(*(np.cumsum(step) for step in common_motion(rows))).max())
+
+
 def doubtful_links(rows: Rows, links: Mapping[str, ArrayLike], least: float) -> BoolArray:
     """Flag rows of a cell that hang on its other rows by a link of low confidence.
 

@@ -15,7 +15,6 @@ from fovflow.features.cells import Groups
 from fovflow.labels import BoolArray, FloatArray, IntArray
 
 _CHUNK = 1 << 13
-_NEEDED = ("cell", "frame", "position_x", "position_y", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
 
 
 class Rows:
@@ -33,13 +32,12 @@ class Rows:
         shape: tuple[int, int, int],
         missing: frozenset[int] = frozenset(),
     ):
-        absent = [name for name in _NEEDED if name not in columns]
-        if absent:
-            raise FovflowError(f"the traces have no column {absent[0]!r}", found=", ".join(columns))
         self._columns = columns
         self.shape = shape
-        cell, frame = (np.asarray(columns[name]) for name in ("cell", "frame"))
-        self.order = slice(None) if _sorted(cell, frame) else np.lexsort((frame, cell))
+        self.order: slice | IntArray = slice(None)
+        cell, frame = self.column("cell"), self.column("frame")
+        if not _sorted(cell, frame):
+            self.order = np.lexsort((frame, cell))
         self.cell: IntArray = cell[self.order].astype(np.int64, copy=False)
         self.frame: IntArray = frame[self.order].astype(np.int64, copy=False)
         begins = np.flatnonzero(np.append(True, self.cell[1:] != self.cell[:-1])[: self.cell.size])
@@ -50,7 +48,10 @@ class Rows:
         return self.cell.size
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return one column, in sorted order."""
+        """Return one column, in sorted order; an error tells that there is none."""
+        if name not in self._columns:
+            found = ", ".join(self._columns)
+            raise FovflowError(f"the traces have no column {name!r}", found=found)
         return np.asarray(self._columns[name])[self.order]
 
     def of_feature(self, feature: str) -> dict[str, NDArray[Any]]:

@@ -20,6 +20,8 @@ from fovflow.config.features import FEATURES
 from fovflow.errors import FovflowError
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
+from fovflow.quality.movie import drift_of
+from fovflow.quality.rules import Rows
 from fovflow.records import read_json
 from fovflow.report.pictures import Picture, PictureBudget
 from fovflow.report.samples import fits_in, samples_in
@@ -412,6 +414,12 @@ def _cells(summary: FovSummary, dataset: DatasetSummary, table: Table) -> None:
         if plot.column in table:
             plot.sample.add(table, plot.column)
             _level(summary, plot.title, table[plot.column][np.asarray(table["good"], bool)])
+    for column in table:
+        if column.startswith(f"{NEEDS['focus']}_ch_"):
+            _level(summary, "sharpness of cells (focus)", table[column])
+    drift = drift_of(Rows(table, (summary.frames or 0, 0, 0)))
+    if drift is not None:
+        summary.levels["drift of all cells (pixels)"] = round(drift, 1)
 
 
 def without_folders(sentence: str) -> str:

@@ -196,6 +196,7 @@
         of.length ? h("ul", { class: "told" }, of.map((each) => h("li", {}, `${WORDS[each.action]}${each.action === "cut" ? ` (frame ${each.frame})` : ""}${each.target_frame !== "" ? ` the cell at ${each.target_x}, ${each.target_y} in frame ${each.target_frame}` : ""}${each.reason ? `: ${each.reason}` : ""}`))) : null,
         data.columns.map((column) => chart(i, column, own.find((fit) => fit.column === column))),
         own.map(fitFacts),
+        family(i),
         thumbs(i),
         pinned >= 0 && pinned !== i ? thumbs(pinned) : null,
         h("dl", { class: "facts" },
@@ -204,6 +205,36 @@
           Number.isFinite(row.confidence) ? [h("dt", {}, "weakest link"), h("dd", {}, `${Math.round(100 * row.confidence)} %, before frame ${row.weakest}`)] : null,
           data.cells > 3 && alike(i).length ? [h("dt", {}, "most alike"), h("dd", {}, alike(i).map((j, k) => [k ? ", " : "", link(data.id[j])]))] : null,
           data.parent[i] || daughters.length ? [h("dt", {}, "lineage"), h("dd", {}, data.parent[i] ? ["daughter of ", link(data.parent[i]), daughters.length ? "; " : ""] : "", daughters.length ? ["mother of ", ...daughters.flatMap((id, k) => [k ? ", " : "", link(id)])] : "")] : null));
+    }
+    function family(i) { // the cell's first ancestor and all that came of it, over time
+      const children = (data.children ??= grouped(data.parent)), met = new Set(), members = [];
+      let root = i, leaves = 0;
+      while (data.place.has(data.parent[root]) && !met.has(root)) { met.add(root); root = data.place.get(data.parent[root]); }
+      met.clear();
+      const arrange = (j) => {
+        met.add(j);
+        const below = (children.get(data.id[j]) ?? []).filter((each) => !met.has(each)).map(arrange);
+        const member = { j, below, y: below.length ? (below[0].y + below[below.length - 1].y) / 2 : 20 + 20 * leaves++ };
+        members.push(member);
+        return member;
+      };
+      arrange(root);
+      if (members.length < 2) return null;
+      const width = 420, height = 20 * leaves + 22, x0 = 8, x1 = width - 8, t0 = data.time[0], t1 = data.time[data.time.length - 1];
+      const px = (row) => x0 + ((x1 - x0) * (data.time[data.frame[row]] - t0)) / (t1 - t0 || 1);
+      const drawn = members.sort((a, b) => a.y - b.y).map(({ j, y, below }) => {
+        const from = px(data.first[j]), to = px(data.first[j + 1] - 1), words = `cell ${data.id[j]}`;
+        return svg("g", { class: j === i ? "member chosen" : "member", role: "button", tabindex: "0", "aria-label": words, onclick: () => choose(j), onkeydown: (event) => { if (event.key === "Enter") choose(j); } },
+          ...below.map((each) => svg("path", { d: `M${to} ${y}V${each.y}H${px(data.first[each.j])}` })),
+          svg("path", { d: `M${from} ${y}H${to}`, class: summary(key, data, j).good ? "life" : "life bad" }),
+          svg("path", { d: `M${from} ${y - 6}H${Math.max(to, from + 24)}`, class: "reach" }),
+          svg("text", { x: Math.min(from + 2, x1 - 24), y: y - 5 }, document.createTextNode(data.id[j])));
+      });
+      const made = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart family", role: "group", "aria-label": `Lineage: ${plural(members.length, "cell")}` },
+        ...drawn,
+        ...[t0, t1].map((t, k) => svg("text", { x: k ? x1 : x0, y: height - 4, "text-anchor": k ? "end" : "start" }, document.createTextNode(k ? `${short(t)} ${data.unit}` : short(t)))),
+        svg("line", { class: "now", y1: 8, y2: height - 18, "data-axis": `${x0} ${x1} ${t0} ${t1}` }));
+      return h("figure", {}, h("figcaption", {}, "Lineage over time: click a cell of it"), h("div", { class: "scroll" }, made));
     }
     function alike(i) { // cells with the nearest medians and lengths, each in robust units of the FOV
       data.scaled ??= [Float32Array.from({ length: data.cells }, (_, j) => data.first[j + 1] - data.first[j]), ...data.columns.map((column) => data.medians[column])].map((values) => {
@@ -444,4 +475,5 @@
     const wanted = data.place.get(Number(cellText));
     if (frameText) show(nearest(Number(frameText)));
     choose(cellText && cellText !== "-" && wanted !== undefined ? wanted : -1);
+    if (data.cells && chosen < 0) setTimeout(() => body.isConnected && card(0), 300); // what the first click needs is at hand then
   }
