@@ -43,7 +43,7 @@ def measure(plan: Plan, parts: list[str], folder: Path, found: dict[str, Any]) -
         "arrays": lambda: steps.measure_arrays(plan.arrays, folder, plan.rounds),
         "jobs": lambda: steps.measure_jobs(plan.few, plan.many, folder, plan.rounds),
         "run": lambda: end_to_end.measure(plan.whole, folder, plan.rounds),
-        "recording": lambda: recording.measure_runs(plan.recorded, folder, plan.rounds),
+        "recording": lambda: recording.measure_runs(plan.recorded, folder, 2 * plan.rounds + 1),
         "events": lambda: recording.measure_events(plan.events, plan.rounds),
     }
     for part in parts:

@@ -44,7 +44,7 @@ FULL = Plan(
     few=Scene(2048, 200, 4),
     many=Scene(2048, 200, 24),
     whole=Scene(2048, 200, 60),
-    recorded=Scene(512, 12, 100, fovs=4),
+    recorded=Scene(512, 12, 50, fovs=4),
     rounds=3,
     events=20_000,
     growth={

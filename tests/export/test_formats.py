@@ -6,12 +6,14 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fovflow
 from export.made_results import EDGES, FRAMES, INTERVAL_S, NAMES, PARENTS, PIXEL_UM, SIZE, labels_of
 from fovflow.cli import main
 from fovflow.export import find_format, format_names
+from fovflow.tables import read_csv, write_csv
 
 
 def export(folder: Path, name: str, *options: str) -> Path:
@@ -233,6 +235,31 @@ class TestParquet:
         polars = pytest.importorskip("polars")
         made = export(folder, "parquet", "--good-only") / "plate_traces.parquet"
         assert polars.read_parquet(made)["good"].all()
+
+
+class TestCells:
+    def test_a_row_per_cell_of_all_fovs(self, folder, table, capsys):
+        for fov in (0, 1):
+            stem = folder / f"fov_{fov:03d}" / f"plate_fov_{fov:03d}"
+            traces, links = (read_csv(f"{stem}_{kind}.csv") for kind in ("traces", "tracks"))
+            area = {"area_um2": traces["area_ch_0"] * PIXEL_UM**2}
+            write_csv(f"{stem}_traces.csv", traces | area)
+            write_csv(f"{stem}_tracks.csv", links | {"distance_px": 0.0 * links["frame"]})
+        assert main(["export", "cells", str(folder), "--fovs", "0,1"]) == 0
+        found = pd.read_csv(folder / "exports" / "cells" / "plate_cells.csv")
+        assert list(found.columns[:4]) == ["dataset", "fov", "cell", "parent"]
+        assert found["fov"].value_counts().to_dict() == dict.fromkeys(
+            (0, 1), table["cell"].nunique()
+        )
+        first = found[found["fov"] == 0].set_index("cell")
+        assert first["parent"].to_dict() == {1: 0, 2: 0, **PARENTS}
+        assert first["frames"].to_dict() == table["cell"].value_counts().to_dict()
+        good = table[table["good"]]["cell"].value_counts().to_dict()
+        assert first["good_frames"].to_dict() == good
+
+    def test_what_traces_lack_is_named(self, folder, capsys):
+        assert main(["export", "cells", str(folder), "--fovs", "0"]) == 1
+        assert "a table of cells needs the column 'area_um2'" in capsys.readouterr().err
 
 
 class TestAnnData:

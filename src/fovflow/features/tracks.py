@@ -67,13 +67,14 @@ def cell_table(
     >>> table["path_um"].tolist(), table["speed_um_h"].tolist(), table["directionality"].tolist()
     ([30.0], [20.0], [1.0])
     """
-    absent = [name for name in NEEDED if name not in traces]
-    if absent:
-        raise FovflowError(
-            f"a table of cells needs the column {absent[0]!r} of traces",
-            found=", ".join(map(str, traces)),
-            remedy="give traces that fovflow has extracted",
-        )
+    for what, given, needed in ("traces", traces, NEEDED), ("links", links, LINKS):
+        absent = [name for name in needed if given is not None and name not in given]
+        if given is not None and absent:
+            raise FovflowError(
+                f"a table of cells needs the column {absent[0]!r} of {what}",
+                found=", ".join(map(str, given)),
+                remedy=f"give {what} that fovflow has extracted",
+            )
     cell, frame = (np.asarray(traces[name]).astype(np.int64) for name in ("cell", "frame"))
     order = np.lexsort((frame, cell))
     column = {name: np.asarray(traces[name])[order] for name in NEEDED}
