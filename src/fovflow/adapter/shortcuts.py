@@ -6,6 +6,7 @@ time: see docs/performance.md. The names are listed in `fovflow.adapter.engine`.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 from collections.abc import Callable
@@ -41,7 +42,8 @@ def take_shortcuts(
     if getattr(common, _DONE, False):
         return
     setattr(common, _DONE, True)
-    gc.set_threshold(100_000)  # hundreds of thousands of objects live as long as the plan
+    gc.set_threshold(100_000)  # millions of objects live as long as the plan
+    atexit.register(gc.freeze)  # nobody looks for cycles among them when the program ends
     parameters = cache(common.get_function_params)  # of a few functions, asked for by every job
     for module in (common, rules, jobs):
         module.get_function_params = parameters
