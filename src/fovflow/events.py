@@ -58,7 +58,7 @@ _BEGINNING = (
     "message",
 )
 _END = (
-    *_BEGINNING, "started", "seconds", "cpu_s", "peak_mib", "outputs", "found", "error",
+    *_BEGINNING, "started", "seconds", "cpu_s", "peak_mib", "outputs", "times", "found", "error",
     "kind", "transient", "frame", "exit", "log",
 )  # fmt: skip
 

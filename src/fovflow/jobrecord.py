@@ -90,6 +90,8 @@ class JobRecord:
     """SHA-256 of its inputs in the dataset's folder, by name; None in records of old versions."""
     outputs: dict[str, Digest | None] = field(default_factory=dict)
     """By name relative to the dataset's folder; None where no digest was recorded."""
+    times: Mapping[str, Any] = field(default_factory=dict)
+    """When the outputs were written, in ns since 1970, by name as above, where that is known."""
     found: Mapping[str, Any] = field(default_factory=dict)
     """What the job found, such as ``cells``, ``good_cells``, ``corrections_not_followed``."""
     t: int = 0
@@ -184,8 +186,10 @@ class JobRecord:
             outputs = event.get("outputs")
             outputs = outputs if isinstance(outputs, Mapping) else {}
             self.outputs = {str(name): _digest(content) for name, content in outputs.items()}
-            found = event.get("found")
-            self.found = found if isinstance(found, Mapping) else {}
+            self.times, self.found = (
+                told if isinstance(told := event.get(key), Mapping) else {}
+                for key in ("times", "found")
+            )
 
 
 def job_record(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:

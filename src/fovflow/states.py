@@ -110,6 +110,7 @@ class Folder:
     _records: dict[str, _Read] = field(default_factory=dict)
     _listed: dict[str, dict[str, os.stat_result]] = field(default_factory=dict)
     _digests: dict[str, Digest | None] = field(default_factory=dict)
+    _times: dict[str, Any] = field(default_factory=dict)
 
     def record(self, name: str) -> JobRecord | None:
         """Return the record of a job; None without."""
@@ -136,6 +137,7 @@ class Folder:
             found = self._records[name] = self.read[name]
             if found.record is not None and found.wanted is not None:
                 self._digests.update(found.record.outputs)
+                self._times.update(found.record.times)
         return self._records[name]
 
     @property
@@ -173,7 +175,7 @@ class Folder:
     def holds(self, name: str, digest: Digest | None) -> bool:
         """Tell whether a file that is there is as recorded.
 
-        Its content is read where its time is not that of the last comparison.
+        Its content is read where its time is not that of its record, or of the last comparison.
         """
         state = self._stat(name)
         if state is None or digest is None:
@@ -181,7 +183,7 @@ class Folder:
         if state.st_size != digest.bytes:
             return False
         now = [state.st_mtime_ns, digest.sha256]
-        if self.known.get(name) != now:
+        if self._times.get(name) != state.st_mtime_ns and self.known.get(name) != now:
             try:
                 if digest_of(f"{self.path}/{name}") != digest:
                     return False

@@ -32,6 +32,10 @@ PARAMETERS = {
         "self", "store_in_storage", "handle_log", "handle_touch", "error", "ignore_missing_output",
         "check_output_mtime",
     ],
+    "snakemake.dag.DAG.check_and_touch_output": [
+        "self", "job", "wait", "ignore_missing_output", "no_touch", "wait_for_local",
+        "check_output_mtime",
+    ],
     "snakemake.dag.DAG.cleanup_workdir": ["self"],
     "snakemake.io._IOFile._local_inventory": ["self", "cache"],
     "snakemake.jobs.GroupJob.log_error": ["self", "msg", "aux_logs", "kwargs"],

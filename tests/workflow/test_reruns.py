@@ -10,6 +10,9 @@ import sys
 import pytest
 from forking import ForkedProject
 
+from fovflow import states
+from fovflow.jobrecord import read_records
+from fovflow.layout import WANTED_NAME
 from fovflow.records import read_yaml
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
@@ -29,6 +32,31 @@ def test_a_run_makes_every_file_and_a_second_run_makes_none(project: Project):
     assert not list(project.results.rglob("*.part"))
     again = project.run()
     assert (again.status, again.jobs) == (0, {})
+
+
+def test_outputs_are_believed_by_the_time_that_their_job_recorded(project: Project, monkeypatch):
+    """Nothing of what was just made is read again to be known, whatever its size."""
+    folder = project.results
+    recorded = [record for record in read_records(folder) if record.key.fov]
+    assert len(recorded) > 8
+    for record in recorded:
+        for name in record.outputs:
+            if (folder / name).exists():
+                assert (folder / name).stat().st_mtime_ns == record.times[name], name
+    (folder / WANTED_NAME).write_text(
+        (folder / WANTED_NAME).read_text().replace('"compared": {', '"of_old": {')
+    )
+
+    def read(name: str) -> None:
+        raise AssertionError(f"{name} was read")
+
+    monkeypatch.setattr(states, "digest_of", read)
+    assert {state["status"] for state in states.states_of_folder(folder).values()} == {"complete"}
+    changed = folder / "fov_001" / "sim_fov_001_traces.csv"
+    content = changed.read_bytes()
+    changed.write_bytes(content[:-2] + b"0\n")
+    with pytest.raises(AssertionError, match=r"traces\.csv was read"):
+        states.states_of_folder(folder)
 
 
 def test_deleted_traces_are_made_again_for_that_fov_only(project: Project):

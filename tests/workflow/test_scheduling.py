@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import os
 import threading
 from types import SimpleNamespace
 
@@ -9,6 +12,7 @@ import pytest
 from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.settings.types import MaxJobsPerTimespan, SchedulingSettings
 
+from fovflow.adapter import engine
 from fovflow.adapter.engine import limit_scheduler_rounds
 
 
@@ -57,3 +61,26 @@ def test_a_hundred_jobs_that_end_begin_one_more_round(monkeypatch):
     assert scheduler._open_jobs.acquire(blocking=False)
     JobScheduler._schedule_reevalutation(scheduler, 1)
     assert len(timers) == 2
+
+
+@pytest.mark.parametrize(("later", "touched"), [(0, False), (5, False), (-5, True)])
+def test_outputs_keep_their_times_unless_a_clock_was_behind(tmp_path, monkeypatch, later, touched):
+    """`later`: seconds by which the output is dated after the input."""
+    importlib.import_module("snakemake.api")  # its modules import each other: this one first
+    from snakemake.dag import DAG
+
+    asked = {}
+
+    async def check(_dag, _job, **keys):
+        asked.update(keys)
+
+    monkeypatch.setattr(DAG, "check_and_touch_output", check)
+    monkeypatch.setattr(engine, "_is_ours", lambda _job: True)
+    engine.keep_times_of_outputs()
+    for name, seconds in (("read", 1_000_000), ("made", 1_000_000 + later)):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (seconds, seconds))
+    job = SimpleNamespace(input=[f"{tmp_path}/read"], output=[f"{tmp_path}/made"])
+    dag = SimpleNamespace(workflow=SimpleNamespace(touch=False))
+    asyncio.run(DAG.check_and_touch_output(dag, job, wait=0))
+    assert asked == {"wait": 0, "no_touch": not touched}

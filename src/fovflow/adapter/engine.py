@@ -52,6 +52,9 @@ PATCHED = {
         "what was copied stays until the new copy is whole: the raw file may be gone by then"
     ),
     "snakemake.jobs.Job.cleanup": "see remove_existing_output: also where the new copy fails",
+    "snakemake.dag.DAG.check_and_touch_output": (
+        "outputs keep the times that their job recorded: they are not read again to be believed"
+    ),
     "snakemake.dag.DAG.cleanup_workdir": "see prepare: a folder cannot be removed",
     "snakemake.io._IOFile._local_inventory": "see prepare: a file in the place of a folder",
     "snakemake.jobs.GroupJob.log_error": (
@@ -503,6 +506,40 @@ def keep_what_was_copied() -> None:
 
     setattr(remove_what_can_be_made_again, _PATCHED, True)
     Job.remove_existing_output, Job.cleanup = remove_what_can_be_made_again, clean_up_what_is_new
+
+
+_MANY = 1000
+"""Inputs whose times are not looked at one by one after a job."""
+
+
+def keep_times_of_outputs() -> None:
+    """Let the outputs of our jobs have the times that their records tell.
+
+    The engine sets them anew after each job. Where clocks differ, so that an output would be older
+    than an input, it still does.
+    """
+    from snakemake.dag import DAG
+
+    check = DAG.check_and_touch_output
+    if getattr(check, _PATCHED, False):
+        return
+
+    @wraps(check)
+    async def check_output(dag: Any, job: Any, **keys: Any) -> None:
+        if _is_ours(job) and len(job.input) < _MANY and not dag.workflow.touch:
+            made, read = ([_mtime_ns(f) for f in files] for files in (job.output, job.input))
+            keys["no_touch"] = min(made, default=0) >= max(read, default=0)
+        await check(dag, job, **keys)
+
+    setattr(check_output, _PATCHED, True)
+    DAG.check_and_touch_output = check_output
+
+
+def _mtime_ns(file: str) -> int:
+    try:
+        return os.stat(file).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
 
 
 def save_time(engine: Engine) -> None:

@@ -15,6 +15,7 @@ from fovflow.adapter.engine import (
     Engine,
     block_interrupts_at_start,
     hear_of_ended_jobs,
+    keep_times_of_outputs,
     keep_what_was_copied,
     leave_obstacles_to_jobs,
     limit_scheduler_rounds,
@@ -71,6 +72,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         raise refuse(str(error)) from None
     leave_obstacles_to_jobs(pipeline.occupied)
     keep_what_was_copied()
+    keep_times_of_outputs()
     save_time(engine)
     if not engine.is_main:
         from fovflow.runs.claim import join

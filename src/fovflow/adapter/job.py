@@ -489,7 +489,9 @@ class Job:
         """
         self._check_given()
         found = {"found": self._found} if self._found else {}
-        event = self.recorder.ending("completed", outputs=self.outputs(digests), **found)
+        outputs = self.outputs(digests)
+        times = {name: os.stat(self.folder / name).st_mtime_ns for name in outputs}  # noqa: PTH116
+        event = self.recorder.ending("completed", outputs=outputs, times=times, **found)
         self._write_record(event)
         self.recorder.end(event)
 
