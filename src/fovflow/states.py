@@ -110,7 +110,7 @@ class Folder:
     _records: dict[str, _Read] = field(default_factory=dict)
     _listed: dict[str, dict[str, os.stat_result]] = field(default_factory=dict)
     _digests: dict[str, Digest | None] = field(default_factory=dict)
-    _times: dict[str, Any] = field(default_factory=dict)
+    _times: dict[tuple[str, Digest | None], Any] = field(default_factory=dict)
 
     def record(self, name: str) -> JobRecord | None:
         """Return the record of a job; None without."""
@@ -137,7 +137,8 @@ class Folder:
             found = self._records[name] = self.read[name]
             if found.record is not None and found.wanted is not None:
                 self._digests.update(found.record.outputs)
-                self._times.update(found.record.times)
+                times = found.record.times
+                self._times |= {each: times.get(each[0]) for each in found.record.outputs.items()}
         return self._records[name]
 
     @property
@@ -183,7 +184,8 @@ class Folder:
         if state.st_size != digest.bytes:
             return False
         now = [state.st_mtime_ns, digest.sha256]
-        if self._times.get(name) != state.st_mtime_ns and self.known.get(name) != now:
+        made = self._times.get((name, digest))
+        if made != state.st_mtime_ns and self.known.get(name) != now:
             try:
                 if digest_of(f"{self.path}/{name}") != digest:
                     return False
