@@ -43,6 +43,10 @@ def describe(
         "height": info.height,
         "width": info.width,
     }
+    further = {
+        "missing_planes": [[*plane] for plane in info.missing_planes],
+        "pattern": getattr(reader, "pattern", ""),
+    }
     planes = sizes["positions"] * sizes["frames"] * sizes["channels"] * sizes["z"]
     return {
         "path": os.fspath(path),
@@ -60,13 +64,8 @@ def describe(
         "bytes": sum(file.stat().st_size for file in files),
         "pixel_bytes": planes * info.height * info.width * np.dtype(info.dtype).itemsize,
         "missing": [[int(p), int(t)] for p, t in info.missing],
-        **(
-            {"missing_planes": [[*plane] for plane in info.missing_planes]}
-            if info.missing_planes
-            else {}
-        ),
         "warnings": list(info.warnings),
-        **({"pattern": pattern} if (pattern := getattr(reader, "pattern", "")) else {}),
+        **{key: value for key, value in further.items() if value},
     }
 
 
@@ -86,17 +85,14 @@ def _describe_times(reader: RawReader, info: RawInfo) -> dict[str, Any]:
 
 def format_description(description: dict[str, Any]) -> str:
     """Write what `describe` found for people: a line per matter, aligned, long lists cut short."""
-    sizes, pixel = description["sizes"], description["pixel_um"]
-    area = ""
-    if pixel:
-        area = f" ({sizes['width'] * pixel:.4g} x {sizes['height'] * pixel:.4g} µm)"
+    sizes, pixel, axes = description["sizes"], description["pixel_um"], description["axes"]
+    pattern = description.get("pattern", [])
+    edges = [f"{sizes[edge] * (pixel or 0):.4g}" for edge in ("width", "height")]
+    area = f" ({' x '.join(edges)} µm)" if pixel else ""
     files = f" in {description['files']} files" if description["files"] > 1 else ""
     rows: list[tuple[str, Iterable[str]]] = [
         ("path", [description["path"]]),
-        (
-            "format",
-            [f"{description['format']}, axes {description['axes']}, {description['dtype']}"],
-        ),
+        ("format", [f"{description['format']}, axes {axes}, {description['dtype']}"]),
         ("size", [_size(sizes)]),
         ("image", [f"{sizes['width']} x {sizes['height']} pixels{area}"]),
         ("pixel", [_lengths(pixel, description["z_um"])]),
@@ -104,8 +100,8 @@ def format_description(description: dict[str, Any]) -> str:
         ("times", [_times(description["times"])]),
         ("channels", [f"{c['index']}  {c['name']}" for c in description["channels"]]),
         ("positions", _shorten(_positions(description["positions"]))),
-        ("axes", [f"{axes} from {how}" for axes, how in _known(description["axes_from"])]),
-        ("pattern", _listed(description.get("pattern", []))),
+        ("axes", _known(description["axes_from"])),
+        ("pattern", [pattern] if isinstance(pattern, str) else pattern),
         ("missing", _shorten(_missing(description["missing"]))),
         ("warnings", description["warnings"]),
     ]
@@ -116,16 +112,12 @@ def format_description(description: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _known(axes_from: dict[str, str]) -> list[tuple[str, str]]:
-    """Return axes in one text where they are known in the same way, and how."""
+def _known(axes_from: dict[str, str]) -> list[str]:
+    """Return how axes are known, those that are known in the same way together."""
     by_source: dict[str, str] = {}
     for axis, how in axes_from.items():
         by_source[how] = by_source.get(how, "") + axis
-    return [(axes, how) for how, axes in by_source.items()]
-
-
-def _listed(pattern: Pattern) -> list[str]:
-    return [pattern] if isinstance(pattern, str) else list(pattern)
+    return [f"{axes} from {how}" for how, axes in by_source.items()]
 
 
 def _size(sizes: dict[str, int]) -> str:
@@ -140,12 +132,8 @@ def _lengths(pixel: float | None, z: float | None) -> str:
 
 
 def _bytes(n: int) -> str:
-    value, unit = float(n), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{n} B" if unit == "B" else f"{value:.1f} {unit}"
+    power = min(max(n.bit_length() - 1, 0) // 10, 4)
+    return f"{n} B" if not power else f"{n / 1024**power:.1f} {'KMGT'[power - 1]}iB"
 
 
 def _times(times: dict[str, Any]) -> str:

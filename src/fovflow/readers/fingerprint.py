@@ -103,14 +103,9 @@ def fingerprint(path: str | os.PathLike[str], pattern: Pattern | None = None) ->
     Returns
     -------
     str
-        ``"sampled-sha256-1:"`` and 64 hexadecimal digits, defined thus. The files are taken in the
-        order of their names relative to the folder that all have in common, written with ``/`` and
-        compared as UTF-8 bytes. For each file there is a line: name, NUL, size in bytes as decimal
-        digits, NUL, the file's digest in lower-case hexadecimal digits, line feed; the name of a
-        dataset's only file is left empty. The result is the SHA-256 of these lines. A file's digest
-        is the SHA-256 of its content if it has at most 16 MiB; else of its first MiB, its last MiB,
-        and 64 samples of 64 KiB, the i-th (from 0) starting at byte
-        floor(i * (size - 65536) / 63).
+        ``"sampled-sha256-1:"`` and the SHA-256 of one line per file (name relative to the folder
+        that all have in common, NUL, size, NUL, digest, line feed), as ``docs/readers.md`` defines
+        it to the byte. Files of more than 16 MiB enter with samples of their content.
     """
     files = raw_files(path, pattern)
     folder = _common_folder(files)

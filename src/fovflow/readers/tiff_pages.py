@@ -27,24 +27,9 @@ from fovflow.userfiles import open_regular
 _UNCOMPRESSED = 1
 _DEFLATE = (8, 32946, 50013)
 _PRIVATE_LAYOUTS = (
-    "is_ome",
-    "is_mmstack",
-    "is_ndtiff",
-    "is_lsm",
-    "is_ndpi",
-    "is_scanimage",
-    "is_eer",
-    "is_svs",
-    "is_scn",
-    "is_bif",
-    "is_qpi",
-    "is_avs",
-    "is_sis",
-    "is_philips",
-    "is_indica",
-    "is_mdgel",
-    "is_fluoview",
-    "is_nih",
+    *("is_ome", "is_mmstack", "is_ndtiff", "is_lsm", "is_ndpi", "is_scanimage", "is_eer", "is_svs"),
+    *("is_scn", "is_bif", "is_qpi", "is_avs", "is_sis", "is_philips", "is_indica", "is_mdgel"),
+    *("is_fluoview", "is_nih"),
 )
 """Vendors' layouts that make tifffile open further files or believe private headers; what such a
 file says of itself in TIFF's own terms is used instead."""
