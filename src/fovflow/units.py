@@ -107,11 +107,8 @@ _UM = {
     "m": "1e6",
     "mm": "1e3",
     "cm": "1e4",
-    "inch": "25400",
     "in": "25400",
     "um": "1",
-    "micron": "1",
-    "microns": "1",
     "nm": "1e-3",
     "pm": "1e-6",
     "å": "1e-4",
@@ -120,11 +117,11 @@ _UM = {
 _S = {
     "s": "1",
     "ms": "1e-3",
+    "msec": "1e-3",
     "us": "1e-6",
     "ns": "1e-9",
     "min": "60",
     "h": "3600",
-    "hr": "3600",
     "d": "86400",
 }
 _PREFIXES = {"milli": "m", "micro": "u", "nano": "n", "pico": "p", "centi": "c"}
@@ -134,6 +131,10 @@ _WORDS = {
     "second": "s",
     "sec": "s",
     "minute": "min",
+    "min": "min",
+    "hr": "h",
+    "micron": "um",
+    "inch": "in",
     "hour": "h",
     "day": "d",
 }
@@ -179,7 +180,7 @@ def _convert(value: float | str | None, unit: str | None, table: dict[str, str])
 
 def _short(unit: str) -> str:
     """Return the symbol of a unit that is written in any of its usual forms."""
-    text = unicodedata.normalize("NFKC", unit.replace("\\u00B5", "µ").strip())
+    text = unicodedata.normalize("NFKC", re.sub(r"\\u00[bB]5", "µ", unit).strip().strip('"'))
     text = text.replace("μ", "u").replace("µ", "u")
     lower = text.lower()
     for word, symbol in _WORDS.items():

@@ -182,3 +182,11 @@ def test_an_mmstack_whose_acquisition_crashed_is_refused_by_name(tmp_path: Path)
     assert "axes" in str(caught.value)
     with fovflow.open_raw(path, axes="TYX") as raw:
         assert [int(raw.read(0, t, 0)[0, 0]) for t in range(3)] == [1, 2, 3]
+
+
+def test_positions_that_were_never_recorded_keep_their_numbers(tmp_path: Path) -> None:
+    planes = [({"position": p, "time": t}, 10 * p + t + 1) for p in (1, 3) for t in (0, 1)]
+    with fovflow.open_raw(write_ndtiff(tmp_path / "a", {"s.tif": planes}, {})) as raw:
+        assert (len(raw.info.positions), raw.info.n_frames) == (4, 2)
+        assert {p for p, _ in raw.info.missing} == {0, 2}
+        assert int(raw.read(3, 1, 0)[0, 0]) == 32

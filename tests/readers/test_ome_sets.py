@@ -213,3 +213,35 @@ def test_planes_on_the_same_page(tmp_path: Path) -> None:
         assert any("same page" in text for text in raw.info.warnings)
     with pytest.raises(FovflowError, match="same page"):
         fovflow.open_raw(write(tmp_path / "short.ome.tif", [1, 2], xml))
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda name: name.replace("\u00fc", "u\u0308")])
+def test_files_whose_names_changed_in_capitals_or_accents(tmp_path: Path, change: Any) -> None:
+    names = [f"\u00fc_{p}.ome.tif" for p in (0, 1)]
+    images = "".join(image(planes_in(names[p], 3, f"0{p}"), t=3, p=p) for p in (0, 1))
+    for p in (0, 1):
+        write(tmp_path / change(names[p]), [10 * p + t for t in range(3)], ome(images))
+    with fovflow.open_raw(tmp_path / change(names[0])) as raw:
+        assert raw.info.missing == ()
+        assert [int(raw.read(p, 2, 0)[0, 0]) for p in (0, 1)] == [2, 12]
+
+
+def test_channels_of_an_image_in_another_order_are_told_by_their_names(tmp_path: Path) -> None:
+    images = [image(f'<TiffData IFD="{4 * p}" PlaneCount="4"/>', t=2, c=2, p=p) for p in range(3)]
+    images[1] = images[1].replace("ch0", "??").replace("ch1", "ch0").replace("??", "ch1")
+    path = write(tmp_path / "a.ome.tif", range(12), ome("".join(images)))
+    with fovflow.open_raw(path) as raw:
+        assert [each.name for each in raw.info.channels] == ["ch0", "ch1"]
+        found = [[int(raw.read(p, 1, c)[0, 0]) for c in (0, 1)] for p in range(3)]
+    assert found == [[2, 3], [7, 6], [10, 11]]
+
+
+def test_channels_of_a_file_in_another_order_are_told_by_their_names(tmp_path: Path) -> None:
+    for p, names in enumerate((("a", "b"), ("b", "a"), ("a", "b"))):
+        xml = image('<TiffData IFD="0" PlaneCount="4"/>', t=2, c=2)
+        for i, name in enumerate(names):
+            xml = xml.replace(f'"ch{i}"', f'"{name}"')
+        write(tmp_path / f"pos{p}.ome.tif", range(4), ome(xml, str(p)))
+    with fovflow.open_raw(tmp_path) as raw:
+        found = [[int(raw.read(p, 1, c)[0, 0]) for c in (0, 1)] for p in range(3)]
+    assert found == [[2, 3], [3, 2], [2, 3]]

@@ -218,3 +218,42 @@ def test_axes_that_the_file_does_not_have(tmp_path: Path) -> None:
         fovflow.open_raw(both, axes={"z": "time"})
     with fovflow.open_raw(both, axes={"z": "time", "time": "z"}) as raw:
         assert (raw.info.n_frames, raw.info.n_z) == (3, 2)
+
+
+def test_metamorph_stacks_by_position_are_one_dataset_of_a_new_project(tmp_path: Path) -> None:
+    from fovflow.cli.project import look_at
+
+    for s in (1, 2):
+        write_stk(tmp_path / f"exp_w1Phase_s{s}.STK", [0] * 3, [0, 60_000, 120_000])
+    ((_, info),) = look_at([*map(str, sorted(tmp_path.iterdir()))])
+    assert (len(info.positions), info.n_frames) == (2, 3)
+
+
+def test_planes_that_are_not_rows_and_columns_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.zeros((24, 32, 5), np.uint16)
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata={"axes": "YXT"})
+    with pytest.raises(FovflowError, match="axes YXT of lengths 24, 32, 5"):
+        fovflow.open_raw(path)
+
+
+def test_vendors_of_which_only_the_name_or_a_tag_tells(tmp_path: Path) -> None:
+    flex = write_pages(tmp_path / "001.flex", range(4), extratags=[(65200, 2, 0, "<Root/>", True)])
+    with pytest.raises(FovflowError, match="PerkinElmer Flex"):
+        fovflow.open_raw(flex)
+    with fovflow.open_raw(flex, axes="TYX") as raw:
+        assert raw.info.n_frames == 4
+    with pytest.raises(FovflowError, match=r"cellSens.*\.ets"):
+        fovflow.open_raw(write_pages(tmp_path / "Image_1.vsi", [1]))
+
+
+def test_a_confocal_stack_of_several_channels_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.lsm"
+    tag = (34412, 1, 512, bytes(512), True)
+    pixels = np.zeros((2, 4, 24, 32), np.uint16)
+    with tifffile.TiffWriter(path) as out:
+        for page in pixels:
+            out.write(page, photometric="minisblack", planarconfig="separate", metadata=None,
+                      contiguous=False, extratags=[tag])  # fmt: skip
+    with pytest.raises(FovflowError, match="Zeiss LSM"):
+        fovflow.open_raw(path)

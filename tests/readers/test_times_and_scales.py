@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fovflow
 from fovflow.errors import FovflowError
 from fovflow.readers.base import (
     check_dtype,
@@ -30,6 +33,7 @@ PATH = Path("movie.nd2")
         (0.325, "µm", 0.325),
         (0.325, "μm", 0.325),
         (0.325, "\\u00B5m", 0.325),
+        (0.325, "\\u00b5m", 0.325),
         (0.325, "um", 0.325),
         (0.325, "micron", 0.325),
         (0.325, "Micrometers", 0.325),
@@ -57,6 +61,9 @@ def test_lengths(value: float | str | None, unit: str | None, expected: float | 
         (5, "minutes", 300.0),
         (1.5, "h", 5400.0),
         (250, "ms", 0.25),
+        (250, "msec", 0.25),
+        (5, "mins", 300.0),
+        (2, "hrs", 7200.0),
         (250, "milliseconds", 0.25),
         (1, "sec", 1.0),
         (1, "s", 1.0),
@@ -158,3 +165,91 @@ def test_numbers_of_planes(sizes: dict[str, int], message: str) -> None:
     check_sizes(PATH, good | {"P": 300, "T": 1000, "C": 4})
     with pytest.raises(FovflowError, match=message):
         check_sizes(PATH, good | sizes)
+
+
+def ome_pixels(path: Path, *sizes: tuple[float, float]) -> Path:
+    """An OME-TIFF of an image of two frames per pixel size (X, Y)."""
+    images = "".join(
+        f'<Image ID="Image:{p}"><Pixels ID="Pixels:{p}" DimensionOrder="XYCZT" Type="uint16" '
+        f'SizeX="8" SizeY="8" SizeZ="1" SizeC="1" SizeT="2" PhysicalSizeX="{x}" '
+        f'PhysicalSizeY="{y}"><TiffData IFD="{2 * p}" PlaneCount="2"/></Pixels></Image>'
+        for p, (x, y) in enumerate(sizes)
+    )
+    xml = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{images}</OME>'
+    path = path.with_suffix(".ome.tif")
+    pages = np.zeros((2 * len(sizes), 8, 8), np.uint16)
+    tifffile.imwrite(path, pages, description=xml, metadata=None)
+    return path
+
+
+def zarr_pixels(path: Path, *sizes: tuple[float, float]) -> Path:
+    """An OME-Zarr folder per pixel size."""
+    zarr = pytest.importorskip("zarr")
+    for p, (x, y) in enumerate(sizes):
+        group = zarr.open_group(str(path / f"{p}.zarr"), mode="w", zarr_format=2)
+        space = {"type": "space", "unit": "micrometer"}
+        axes: list[Any] = [{"name": "t", "type": "time"}, {"name": "y", **space}]
+        scale = {"coordinateTransformations": [{"type": "scale", "scale": [1, y, x]}]}
+        images = {"axes": [*axes, {"name": "x", **space}], "datasets": [{"path": "0", **scale}]}
+        group.attrs["multiscales"] = [{"version": "0.4", **images}]
+        group.create_array("0", shape=(2, 8, 8), chunks=(1, 8, 8), dtype="u2")[...] = 1
+    return path
+
+
+def imagej_pixels(path: Path, *sizes: tuple[float, float]) -> Path:
+    """A stack of ImageJ per pixel size."""
+    path.mkdir(exist_ok=True)
+    for p, (x, y) in enumerate(sizes):
+        tifffile.imwrite(
+            path / f"pos{p}.tif", np.zeros((2, 8, 8), np.uint16), imagej=True,
+            resolution=(1 / x, 1 / y), metadata={"axes": "TYX", "unit": "um"},
+        )  # fmt: skip
+    return path
+
+
+def tiff_pixels(path: Path, size: tuple[float, float]) -> Path:
+    per_cm = 1e4 / size[0], 1e4 / size[1]
+    path = path.with_suffix(".tif")
+    tifffile.imwrite(
+        path, np.zeros((8, 8), np.uint16), resolution=per_cm, resolutionunit="CENTIMETER"
+    )
+    return path
+
+
+def czi_pixels(path: Path, size: tuple[float, float]) -> Path:
+    pytest.importorskip("pylibCZIrw")
+    from pylibCZIrw import czi as library
+
+    path = path.with_suffix(".czi")
+    with library.create_czi(str(path)) as out:
+        out.write(data=np.zeros((8, 8, 1), np.uint16), location=(0, 0), plane={"T": 0})
+        out.write_metadata(document_name="x", scale_x=size[0] * 1e-6, scale_y=size[1] * 1e-6)
+    return path
+
+
+@pytest.mark.parametrize("write", [ome_pixels, zarr_pixels, imagej_pixels, tiff_pixels, czi_pixels])
+def test_pixels_that_are_not_square_have_no_size_and_are_told(tmp_path: Path, write: Any) -> None:
+    with fovflow.open_raw(write(tmp_path / "a", (0.5, 0.503))) as raw:
+        assert raw.info.pixel_um == pytest.approx(0.5)
+        assert not any("square" in text for text in raw.info.warnings)
+    path = write(tmp_path / "b", (0.5, 1.0))
+    with fovflow.open_raw(path) as raw:
+        assert raw.info.pixel_um is None
+        assert any("Pixels of 0.5 x 1 µm" in text for text in raw.info.warnings)
+    with fovflow.open_raw(path, pixel_um=0.6) as raw:
+        assert raw.info.pixel_um == 0.6
+
+
+@pytest.mark.parametrize("write", [ome_pixels, zarr_pixels, imagej_pixels, czi_pixels])
+def test_a_size_that_no_microscope_has_is_not_used(tmp_path: Path, write: Any) -> None:
+    with fovflow.open_raw(write(tmp_path / "a", (650.0, 650.0))) as raw:
+        assert raw.info.pixel_um is None
+        assert any("Pixels of 650 x 650 µm" in text for text in raw.info.warnings)
+
+
+@pytest.mark.parametrize("write", [ome_pixels, zarr_pixels, imagej_pixels])
+def test_positions_of_another_pixel_size_are_told(tmp_path: Path, write: Any) -> None:
+    with fovflow.open_raw(write(tmp_path / "a", (0.65, 0.65), (0.65, 0.65), (1.3, 1.3))) as raw:
+        assert (len(raw.info.positions), raw.info.pixel_um) == (3, pytest.approx(0.65))
+        (said,) = (text for text in raw.info.warnings if text.startswith("Position"))
+        assert "Position 2 has pixels of 1.3 µm, others of 0.65 µm" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import zarr
 
 import fovflow
 from fovflow import FovflowError
+from fovflow.simulation.containers import write_ome_zarr
 
 KINDS = {"t": "time", "time": "time", "frame": "time", "c": "channel", "wavelength": "channel"}
 UNITS = {"time": "minute", "space": "micrometer"}
@@ -139,3 +141,18 @@ def test_a_channel_that_was_recorded_in_some_frames_only(tmp_path: Path, separat
         assert raw.info.missing == ()
         assert [t for _, t, c, _ in raw.info.missing_planes if c == 1] == [1, 2, 3]
         assert [int(raw.read(0, t, 0)[0, 0]) for t in range(4)] == [1, 2, 3, 4]
+
+
+def test_channels_of_a_folder_in_another_order_are_told_by_their_names(tmp_path: Path) -> None:
+    for p in range(3):
+        frames = np.arange(1, 5, dtype=np.uint16).reshape(2, 1, 2, 1, 1) * np.ones(
+            (8, 8), np.uint16
+        )
+        names = ["GFP", "Phase"] if p == 1 else ["Phase", "GFP"]
+        write_ome_zarr(tmp_path / f"{p}.zarr", frames, channels=names, pixel_um=0.65)
+    shutil.rmtree(tmp_path / "1.zarr" / "0" / "c" / "0" / "0")
+    with fovflow.open_raw(tmp_path) as raw:
+        assert [each.name for each in raw.info.channels] == ["Phase", "GFP"]
+        assert raw.info.missing_planes == ((1, 0, 1, 0),)
+        found = [[int(raw.read(p, 1, c)[0, 0]) for c in (0, 1)] for p in range(3)]
+    assert found == [[3, 4], [4, 3], [3, 4]]

@@ -388,6 +388,22 @@ def common_shape(
     return common, notes + without_odd([shape == common for shape in shapes])
 
 
+def other_pixels(sizes_um: Sequence[float | None]) -> tuple[str, ...]:
+    """Return a sentence if the pixel size of some position is not that of the first."""
+    first = next(filter(None, sizes_um), 0.0)
+    return tuple(
+        f"Position {p} has pixels of {um:.4g} µm, others of {first:.4g} µm, which is used for all."
+        for p, um in enumerate(sizes_um)
+        if um and not math.isclose(um, first, rel_tol=0.01)
+    )[:1]
+
+
+def channel_order(names: Sequence[str], usual: Sequence[str], n: int) -> list[int]:
+    """Return where the `usual` channels are among the `n` of a position, in its own order."""
+    same = names != usual and len({*names}) == n and sorted(names) == sorted(usual)
+    return [names.index(name) for name in usual] if same else [*range(n)]
+
+
 def without_odd(alike: Sequence[bool]) -> tuple[str, ...]:
     """Return a sentence that says how the positions that are alike are chosen, if some are not."""
     kept = format_ranges([p for p, same in enumerate(alike) if same])
@@ -450,16 +466,24 @@ def raw_info(
     axes_from: str,
     positions: Iterable[tuple[str | None, float | None, float | None]],
     channels: Sequence[str],
+    edges_um: tuple[float | None, float | None],
+    warnings: Iterable[str] = (),
     **further: Any,
 ) -> RawInfo:
     """Return the description of a dataset in which all positions are alike.
 
     `axes` are the file's loops, outermost first; `sizes` the lengths of P, T, C and Z; `plane` is
     height, width and pixel type; `axes_from` is how all axes are known. A position is a name and x
-    and y in µm. Channels beyond the names in `channels` have none. Further fields are those of
-    `RawInfo`.
+    and y in µm. Channels beyond the names in `channels` have none. `edges_um` are width and height
+    of a pixel, as far as they are known. Further fields are those of `RawInfo`.
     """
     names = [*channels, *[""] * sizes["C"]][: sizes["C"]]
+    pixel_um, height = edges_um
+    square = not (pixel_um and height) or math.isclose(pixel_um, height, rel_tol=0.01)
+    if pixel_um and not (square and _LEAST_UM <= pixel_um <= _MOST_UM):
+        said = f"Pixels of {pixel_um:.4g} x {height or pixel_um:.4g} µm, as the file says,"
+        warnings = (*warnings, f"{said} are not square or of no microscope: not used.")
+        pixel_um = None
     return RawInfo(
         format,
         f"{axes}YX",
@@ -469,6 +493,8 @@ def raw_info(
         tuple(Position(p, *position) for p, position in enumerate(positions)),
         tuple(Channel(c, name) for c, name in enumerate(names)),
         axes_from=(axes_from,) * len(axes),
+        pixel_um=pixel_um,
+        warnings=tuple(warnings),
         **further,
     )
 
@@ -485,6 +511,8 @@ def unsupported_type(path: Path, found: str, remedy: str | None = None) -> Fovfl
 
 MICROSCOPIC_UM = (0.01, 10.0)
 """Sizes of pixels that a microscope makes; resolutions of screens and printers lie beyond."""
+
+_LEAST_UM, _MOST_UM = 0.001, 100.0  # of any microscope: a size beyond has a wrong unit
 
 DTYPES = ("uint8", "uint16", "float32")
 """Pixel types that are read; they are kept as they are."""

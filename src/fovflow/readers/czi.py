@@ -73,7 +73,7 @@ class CziReader(FileReader[Any]):
                 axes_from="indices of the images",
                 positions=[metadata.position(scene) for scene, _ in self._scenes],
                 channels=[metadata.channel(self._start["C"] + c) for c in range(sizes["C"])],
-                pixel_um=metadata.spacing("X"),
+                edges_um=(metadata.spacing("X"), metadata.spacing("Y")),
                 z_um=metadata.spacing("Z") if sizes["Z"] > 1 else None,
                 missing=frames.missing,
                 missing_planes=frames.missing_planes,

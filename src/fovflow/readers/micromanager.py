@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,12 +88,14 @@ class MicroManagerReader(FileReader[TiffPages]):
         rows = [*(_ndtiff_rows(path) if layout == "ndtiff" else _mmstack_rows(path))]
         if not rows:
             raise FovflowError(f"{path} lists no images", remedy="copy the dataset again")
+        values: dict[str, Sequence[Any]]
         values = {axis: _distinct([at[axis] for at, _ in rows]) for axis in _ROW_AXES}
         sizes = {letter: len(values[axis]) for axis, letter in _ROW_AXES.items()}
-        steps = values["time"]
-        if all(isinstance(step, int) for step in steps):  # frames that were never taken
-            values["time"] = list(range(steps[0], steps[-1] + 1))
-            sizes["T"] = len(values["time"])
+        for axis, begin in (("time", None), ("position", 0)):  # those that were never recorded
+            if all(isinstance(step, int) for step in values[axis]):
+                first = values[axis][0] if begin is None else begin
+                values[axis] = range(first, values[axis][-1] + 1)
+                sizes[_ROW_AXES[axis]] = len(values[axis])
         check_sizes(path, sizes)
         self._planes: dict[tuple[int, ...], _Plane] = {}
         held = np.zeros([sizes[axis] for axis in "PTCZ"], bool)
@@ -118,6 +120,8 @@ class MicroManagerReader(FileReader[TiffPages]):
         meta = {**summary, **first.meta}
         stage = meta.get("StagePositions") or meta.get("InitialPositionList") or ()
         labels = [each.get("Label") if isinstance(each, dict) else None for each in stage]
+        if len(labels) != sizes["P"]:
+            labels = [place if isinstance(place, str) else None for place in values["position"]]
         names = [str(v) if isinstance(v, str) else "" for v in values["channel"]]
         listed = [str(name) for name in meta.get("ChNames") or ()]
         info = raw_info(
@@ -126,16 +130,9 @@ class MicroManagerReader(FileReader[TiffPages]):
             sizes,
             (*shape, first.dtype),
             axes_from=f"index of {'NDTiff' if layout == 'ndtiff' else 'Micro-Manager'}",
-            positions=[
-                (
-                    labels[p] if len(labels) == sizes["P"] else _text(values["position"][p]),
-                    None,
-                    None,
-                )
-                for p in range(sizes["P"])
-            ],
+            positions=[(label, None, None) for label in labels],
             channels=names if any(names) or len(listed) != sizes["C"] else listed,
-            pixel_um=positive(_number(meta, "PixelSizeUm", "PixelSize_um")),
+            edges_um=(positive(_number(meta, "PixelSizeUm", "PixelSize_um")), None),
             z_um=positive(_number(meta, "z-step_um")) if sizes["Z"] > 1 else None,
             missing=frames.missing,
             missing_planes=frames.missing_planes,
@@ -255,7 +252,3 @@ def _distinct(values: list[Any]) -> list[Any]:
     """Return numbers in their order, names in that of their first image."""
     found = list(dict.fromkeys(values))
     return sorted(found) if all(isinstance(value, int) for value in found) else found
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -32,6 +32,7 @@ from fovflow.readers.base import (
     refuse_rgb,
     unsupported_type,
 )
+from fovflow.units import positive
 from fovflow.userfiles import open_regular
 
 MAGIC = b"\xda\xce\xbe\x0a"
@@ -150,14 +151,8 @@ def _text(name: bytes) -> str:
 _Point = tuple[str | None, float | None, float | None]
 _AXES = {"TimeLoop": "T", "NETimeLoop": "T", "XYPosLoop": "P", "ZStackLoop": "Z"}
 _METADATA = (
-    b"ImageAttributesLV!",
-    b"ImageAttributes!",
-    b"ImageMetadataLV!",
-    b"ImageMetadata!",
-    b"ImageMetadataSeqLV|0!",
-    b"ImageMetadataSeq|0!",
-    b"ImageTextInfoLV!",
-    b"ImageTextInfo!",
+    *(b"ImageAttributesLV!", b"ImageAttributes!", b"ImageMetadataLV!", b"ImageMetadata!"),
+    *(b"ImageMetadataSeqLV|0!", b"ImageMetadataSeq|0!", b"ImageTextInfoLV!", b"ImageTextInfo!"),
 )
 
 
@@ -183,7 +178,7 @@ class Nd2Header:
     compression: str | None
     has_loops: bool
     points: tuple[_Point, ...] | None
-    pixel_um: float | None
+    edges_um: tuple[float | None, float | None]
     z_um: float | None
     nominal: NDArray[np.float64] | None
 
@@ -225,7 +220,8 @@ def _decode_header(path: Path, file: ND2File) -> Nd2Header:
             nominal = _nominal_times(loop.type, loop.count, parameters)
     metadata: Any = file.metadata
     volume = metadata.channels[0].volume
-    pixel = volume.axesCalibration[0] if volume.axesCalibrated[0] else 0.0
+    edges = zip(volume.axesCalibration[:2], volume.axesCalibrated[:2], strict=True)
+    width, height = (positive(float(um)) if known else None for um, known in edges)
     if not loops and attributes.sequenceCount > 1:
         loops = [("T", int(attributes.sequenceCount))]
     if "P" not in dict(loops):
@@ -243,7 +239,7 @@ def _decode_header(path: Path, file: ND2File) -> Nd2Header:
         compression=attributes.compressionType if attributes.compressionType != "none" else None,
         has_loops=bool(file.experiment),
         points=points,
-        pixel_um=float(pixel) if pixel > 0 else None,
+        edges_um=(width, height),
         z_um=float(volume.axesCalibration[2]) if volume.axesCalibrated[2] else None,
         nominal=nominal,
     )
@@ -367,7 +363,7 @@ class Nd2Reader(FileReader[ChunkFile]):
             axes_from="loops of the acquisition" if header.has_loops else "order of the images",
             positions=header.points or ((None, None, None),) * self._sizes["P"],
             channels=header.names,
-            pixel_um=header.pixel_um,
+            edges_um=header.edges_um,
             z_um=header.z_um,
             missing=frames.missing,
             missing_planes=frames.missing_planes,

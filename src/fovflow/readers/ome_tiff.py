@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 from xml.etree import ElementTree
 
 import numpy as np
@@ -23,12 +24,14 @@ from fovflow.readers.base import (
     HeldFrames,
     Overrides,
     RawInfo,
+    channel_order,
     check_sizes,
     choose_times,
     common_shape,
     held_frames,
     long_axes,
     nominal_times,
+    other_pixels,
     raw_info,
     refuse_rgb,
 )
@@ -67,7 +70,7 @@ class Image:
     type: str
     channels: tuple[str, ...]
     samples: int
-    pixel_um: float | None
+    edges_um: tuple[float | None, float | None]
     z_um: float | None
     period_s: float | None
     x_um: float | None
@@ -150,7 +153,7 @@ def describe_set(path: Path, open_pages: Callable[[Path], TiffPages]) -> Descrip
         name = pointer.get("MetadataFile") or ""
         following = file_of_set(path, name)
         if not following.is_file():
-            following = _renamed(path, name, following) or following
+            following = _renamed(path, following) or following
         if not following.is_file() or following in seen:
             raise FovflowError(
                 f"{path} is part of a set whose description stands in another file",
@@ -186,17 +189,16 @@ def _text_of(path: Path, open_pages: Callable[[Path], TiffPages]) -> str:
     return ome_text(str(open_pages(path).tif.pages[0].description or ""))
 
 
-def _renamed(path: Path, name: str, wanted: Path) -> Path | None:
-    """Return the file that was called `name` before all files of the set got the same prefix."""
-    if not wanted.parent.is_dir():
-        return None
-    ending = "".join(char if char.isalnum() else "?" for char in wanted.name)
-    found = [
-        file
-        for file in wanted.parent.glob(f"?*{ending}")
-        if file.name.endswith(wanted.name) and path.name.startswith(file.name[: -len(wanted.name)])
-    ]
-    return found[0] if len(found) == 1 else None
+def _renamed(path: Path, wanted: Path) -> Path | None:
+    """Return the file called `wanted` before a set got a prefix, capitals, or other accents."""
+
+    def plain(file: Path) -> str:
+        return normalize("NFC", file.name).casefold()
+
+    ending, own = plain(wanted), plain(path)
+    beside = [each for each in wanted.parent.glob("*") if plain(each).endswith(ending)]
+    found = [each for each in beside if own.startswith(plain(each).removesuffix(ending))]
+    return found[0] if len(found) == 1 and found[0].is_file() else None
 
 
 def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> Image:
@@ -227,7 +229,10 @@ def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> I
         type=pixels.get("Type", ""),
         channels=tuple(child.get("Name") or "" for child in channels),
         samples=samples,
-        pixel_um=positive(_length(pixels, "PhysicalSizeX", "µm")),
+        edges_um=(
+            positive(_length(pixels, "PhysicalSizeX", "µm")),
+            positive(_length(pixels, "PhysicalSizeY", "µm")),
+        ),
         z_um=positive(_length(pixels, "PhysicalSizeZ", "µm")),
         period_s=positive(to_s(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))),
         x_um=x_um,
@@ -425,8 +430,9 @@ class _PlaneIndex:
             span = slice(block.first, block.first + count)
             file[span], page[span] = number, block.page + np.arange(count)
         turn = [image.order.index(axis) for axis in "TCZ"]
-        self._file[p, : image.sizes["T"]] = file.reshape(lengths).transpose(turn)
-        self._page[p, : image.sizes["T"]] = page.reshape(lengths).transpose(turn)
+        order = channel_order(image.channels, self.main.channels, image.sizes["C"])
+        self._file[p, : image.sizes["T"]] = file.reshape(lengths).transpose(turn)[:, order]
+        self._page[p, : image.sizes["T"]] = page.reshape(lengths).transpose(turn)[:, order]
 
     def _number(self, block: Block) -> int:
         """Return the number of a file of the set, or -1 if it is not there."""
@@ -448,11 +454,11 @@ class _PlaneIndex:
 
     def _renamed(self, block: Block, wanted: Path) -> Path | None:
         """Return a file with a prefix before its name, if it carries this set's description."""
-        found = _renamed(self._described.path, block.file or "", wanted)
+        found = _renamed(self._described.path, wanted)
         if found is not None and found != self._described.path:
             with _opened_once() as open_pages:
                 text = _text_of(found, open_pages)
-            if text != self._described.text and not (block.uuid and block.uuid in text):
+            if text not in ("", self._described.text) and not (block.uuid and block.uuid in text):
                 return None
         if found is not None:
             self.notes.append(f"The file {block.file!r} of the set is now called {found.name!r}.")
@@ -532,12 +538,11 @@ def set_files(path: Path) -> list[Path]:
 
 def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str]) -> RawInfo:
     notes = [f"The file {name!r} of the set is not there." for name in index.absent[:5]]
+    read = [image if same else None for image, same in zip(index.images, index.alike, strict=True)]
     notes += index.notes
+    notes += other_pixels([image.edges_um[0] if image else None for image in read])
     shape, dtype = plane[:2], plane[2]
-    shapes = [
-        (image.sizes["Y"], image.sizes["X"]) if same else None
-        for image, same in zip(index.images, index.alike, strict=True)
-    ]
+    shapes = [(image.sizes["Y"], image.sizes["X"]) if image else None for image in read]
     if (index.main.sizes["Y"], index.main.sizes["X"]) == shape:  # else the page counts
         shape, odd = common_shape(shapes)
         notes += odd
@@ -549,7 +554,7 @@ def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str
         axes_from="OME-XML",
         positions=[(image.name, image.x_um, image.y_um) for image in index.images],
         channels=index.main.channels,
-        pixel_um=index.main.pixel_um,
+        edges_um=index.main.edges_um,
         z_um=index.main.z_um,
         missing=frames.missing,
         missing_planes=frames.missing_planes,

@@ -50,6 +50,7 @@ _VENDORS = {
 
 _UNEXPLAINED_BYTES = 64 << 10
 """Headers and private tags are smaller."""
+_FLEX = 65200
 _WHITE_IS_ZERO = 0
 _STEP = re.compile(r"^[ctz]:\d+/\d+\s*(?:-\s*)?")
 
@@ -98,12 +99,15 @@ class TiffReader(FileReader[TiffPages]):
 
     def __init__(self, path: Path, given: Overrides | None = None):
         with self._opening(path, TiffPages) as self._pages:
+            named = given.axes if given else None
+            if named is None:
+                _refuse_unread(self._pages)
             height, width, dtype = self._pages.describe()
             count = _count_alike(self._pages, (height, width, dtype))
             self._dtype = np.dtype(dtype)
             tif: Any = self._pages.tif
             plane_bytes = height * width * self._dtype.itemsize
-            self._layout = _layout(self._pages, count, plane_bytes, given.axes if given else None)
+            self._layout = _layout(self._pages, count, plane_bytes, named)
             axes, shape = self._layout.axes, self._layout.shape
             sizes = dict.fromkeys("PTCZ", 1) | dict(zip(axes, shape, strict=True))
             check_sizes(path, sizes)
@@ -118,7 +122,7 @@ class TiffReader(FileReader[TiffPages]):
                 axes_from=self._layout.source,
                 positions=[(None, tags.x_um, tags.y_um)] * sizes["P"],
                 channels=header.channels,
-                pixel_um=tags.pixel_um or header.pixel_um,
+                edges_um=(tags.pixel_um, None) if tags.pixel_um else header.edges_um,
                 z_um=header.z_um,
                 warnings=(
                     *(header.notes if tags.pixel_um is None else ()),
@@ -182,8 +186,6 @@ def _page_notes(pages: TiffPages, count: int) -> list[str]:
 def _layout(pages: TiffPages, count: int, plane_bytes: int, given: str | None) -> _Layout:
     """Return how the planes are laid out in the file; `given` are axes that the user names."""
     page: Any = pages.tif.pages[0]
-    if given is None:
-        _refuse_unread(pages, plane_bytes)
     axes, shape, source = _announced(pages, count)
     if given is not None and len(given) == 1 and math.prod(shape) != count:
         axes, shape = "?", (count,)
@@ -206,19 +208,22 @@ def _layout(pages: TiffPages, count: int, plane_bytes: int, given: str | None) -
     )
 
 
-def _refuse_unread(pages: TiffPages, plane_bytes: int) -> None:
+def _refuse_unread(pages: TiffPages) -> None:
     """Refuse the layouts of vendors, and files with more pixels than their pages explain."""
     tif, page = pages.tif, cast("Any", pages.tif.pages[0])
     if tif.is_imagej or tif.is_stk or tif.is_shaped:
         return
     vendor = next((name for kind, name in _VENDORS.items() if getattr(page, f"is_{kind}")), None)
-    beyond = pages.size - pages.count * plane_bytes
-    plain = page.compression == 1 and not page.subifds
-    if vendor is not None and pages.count > 1:
+    vendor = "PerkinElmer Flex" if _FLEX in page.tags else vendor
+    explained = pages.count * int(page.nbytes)
+    plain = page.compression == 1 and not page.subifds and explained
+    if pages.path.suffix.lower() == ".vsi":
+        what, found = "of Olympus cellSens, whose images lie in .ets files", pages.path.name
+    elif vendor is not None and pages.count > 1:
         what, found = f"in the layout of {vendor}, which is not read", f"{pages.count} pages"
-    elif plain and beyond >= max(pages.count * plane_bytes, _UNEXPLAINED_BYTES):
+    elif plain and pages.size - explained >= max(explained, _UNEXPLAINED_BYTES):
         what = "that holds more than its pages explain"
-        found = f"{pages.count} pages of {plane_bytes} bytes in a file of {pages.size} bytes"
+        found = f"{pages.count} pages of {page.nbytes} bytes in a file of {pages.size} bytes"
     else:
         return
     raise FovflowError(
@@ -268,7 +273,13 @@ def _shaped(meta: dict[str, Any]) -> tuple[str, tuple[int, ...]]:
     names = str(meta.get("axes", ""))
     if len(shape) > 2 and shape[-1] == 1 and names.endswith("S"):
         shape, names = shape[:-1], names[:-1]
-    if len(names) != len(shape) or not names.endswith("YX"):
+    if len(names) == len(shape) and not names.endswith("YX"):
+        raise FovflowError(
+            "the planes of a TIFF file are not stored by rows and columns",
+            found=f"axes {names} of lengths {', '.join(map(str, shape))}",
+            remedy='write it anew with the axes Y and X last, such as "TYX"',
+        )
+    if len(names) != len(shape):
         names = "?" * (len(shape) - 2) + "YX"
     return names[:-2], shape[:-2]
 
@@ -298,7 +309,7 @@ def _named(
 class _Header:
     """What a header says besides the sizes; `recorded` are times (1, T) in seconds."""
 
-    pixel_um: float | None = None
+    edges_um: tuple[float | None, float | None] = (None, None)
     z_um: float | None = None
     period_s: float | None = None
     channels: tuple[str, ...] = ()
@@ -310,10 +321,11 @@ def _plain(tif: Any, sizes: dict[str, int]) -> _Header:
     """Return the pixel size that a resolution per inch or centimetre amounts to."""
     tags: Any = tif.pages[0].tags
     code = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 2
-    pixel = _plausible(to_um(_edge(tags), {2: "inch", 3: "cm"}.get(code)))
-    if pixel is None:
+    width, height = _edges(tags, {2: "inch", 3: "cm"}.get(code))
+    if (pixel := _plausible(width)) is None:
         return _Header()
-    return _Header(pixel, notes=("The pixel size comes from the resolution of the TIFF file.",))
+    note = "The pixel size comes from the resolution of the TIFF file."
+    return _Header((pixel, height), notes=(note,))
 
 
 def _plausible(pixel_um: float | None) -> float | None:
@@ -329,11 +341,12 @@ def _stk(tif: Any, sizes: dict[str, int]) -> _Header:
     """Return scales and times of a MetaMorph stack."""
     meta = tif.stk_metadata
     unit = str(meta.get("CalibrationUnits", ""))
-    calibrated = meta.get("XCalibration") if meta.get("SpatialCalibration", True) else None
+    used = meta.get("SpatialCalibration", True)
+    edges = [meta.get(f"{axis}Calibration") if used else None for axis in "XY"]
     seconds = _stk_seconds(meta)
     steps = np.abs(np.diff(np.ravel(meta.get("ZDistance", 0)).astype(np.float64)))
     return _Header(
-        pixel_um=_plausible(positive(to_um(calibrated, unit))),
+        edges_um=(_plausible(to_um(edges[0], unit)), positive(to_um(edges[1], unit))),
         z_um=positive(float(np.median(steps))) if sizes["Z"] > 1 and steps.size else None,
         recorded=seconds[np.newaxis] if seconds is not None and sizes["T"] > 1 else None,
     )
@@ -346,10 +359,14 @@ def _stk_seconds(meta: dict[str, Any]) -> NDArray[np.float64] | None:
     return seconds if seconds.size > 1 and bool(np.all(np.diff(seconds) > 0)) else None
 
 
-def _edge(tags: Any) -> float | None:
-    """Return the edge of a pixel in the file's unit of resolution."""
-    numerator, denominator = tags["XResolution"].value if "XResolution" in tags else (0, 0)
-    return denominator / numerator if numerator and denominator else None
+def _edges(tags: Any, unit: str | None) -> tuple[float | None, float | None]:
+    """Return width and height of a pixel in µm, where the resolution is per `unit`."""
+
+    def edge(key: str) -> float | None:
+        numerator, denominator = tags[key].value if key in tags else (0, 0)
+        return positive(to_um(denominator / numerator, unit)) if numerator else None
+
+    return edge("XResolution"), edge("YResolution")
 
 
 def _period(meta: dict[str, Any]) -> float | None:
@@ -359,8 +376,7 @@ def _period(meta: dict[str, Any]) -> float | None:
 def _imagej(tif: Any, sizes: dict[str, int]) -> _Header:
     meta = tif.imagej_metadata or {}
     unit = str(meta.get("unit", ""))
-    edge = _edge(tif.pages[0].tags)
-    found = positive(to_um(edge, unit))
+    found, height = _edges(tif.pages[0].tags, unit)
     # With a unit of microscopes a size of any kind is meant; inch may be a screen's resolution.
     pixel = _plausible(found) if unit.strip('"').lower() in ("inch", "inches", "in") else found
     notes = []
@@ -375,7 +391,7 @@ def _imagej(tif: Any, sizes: dict[str, int]) -> _Header:
             "they are read as frames. If they are z planes, say so with axes: {time: z}."
         )
     return _Header(
-        pixel_um=pixel,
+        edges_um=(pixel, height),
         z_um=positive(to_um(meta.get("spacing"), unit)) if sizes["Z"] > 1 else None,
         period_s=_period(meta),
         channels=_channel_names(meta.get("Labels"), sizes),

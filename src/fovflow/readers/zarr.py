@@ -23,12 +23,14 @@ from fovflow.errors import FovflowError
 from fovflow.readers.base import (
     Overrides,
     PlaneReader,
+    channel_order,
     check_sizes,
     choose_times,
     common_shape,
     held_frames,
     long_axes,
     nominal_times,
+    other_pixels,
     raw_info,
 )
 from fovflow.readers.locate import natural_key
@@ -42,7 +44,7 @@ MARGIN_BYTES = 64
 """What checksums and the like may add to the pixels of a chunk."""
 
 _DICTIONARY_BYTES = 256 << 20
-_PIECE = 1 << 20
+_MOST_STREAMS = 100
 _HEAD = 18
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -108,7 +110,7 @@ def _check(file: BinaryIO, start: int, length: int, packer: str, limit: int) -> 
         elif announced > limit:
             raise ValueError(f"a chunk unpacks to {announced} bytes, not to {limit} at most")
     elif packer in ("bz2", "lzma") or length > HARMLESS_BYTES:
-        _unpack(file, length, packer, limit)
+        _unpack(file.read(length), packer, limit)
 
 
 def _announced(packer: str, head: bytes, packed: int) -> int | None:
@@ -143,42 +145,22 @@ def _unpack_zstd(packed: bytes, limit: int) -> None:
     imagecodecs.zstd_decode(packed, out=bytearray(limit))  # stops where it is full
 
 
-def _unpack(file: BinaryIO, length: int, packer: str, limit: int) -> None:
-    """Unpack without keeping it, piece by piece, until it is too much."""
-    unpacked = 0
-    unpacker = _unpacker(packer)
-    while length > 0 and (piece := file.read(min(_PIECE, length))):
-        length -= len(piece)
-        while piece:
-            if unpacker.eof:  # all but zlib go on with the next stream
-                if packer == "zlib" or not piece.strip(b"\0"):
-                    return
-                unpacker = _unpacker(packer)
-            unpacked += len(unpacker.decompress(piece, _PIECE))
-            piece = _rest(unpacker)
-            while not unpacker.eof and not piece and not getattr(unpacker, "needs_input", True):
-                unpacked += len(unpacker.decompress(b"", _PIECE))
-                piece = _rest(unpacker)
-                _refuse_beyond(unpacked, limit)
-            _refuse_beyond(unpacked, limit)
-
-
-def _unpacker(packer: str) -> Any:
-    if packer == "bz2":
-        return bz2.BZ2Decompressor()
-    if packer == "lzma":
-        return lzma.LZMADecompressor(memlimit=_DICTIONARY_BYTES)
-    return zlib.decompressobj(wbits=47)  # zlib and gzip, told from the first bytes
-
-
-def _rest(unpacker: Any) -> bytes:
-    """Return what the unpacker has not taken in yet, or what follows after the end."""
-    return bytes(getattr(unpacker, "unconsumed_tail", b"") or unpacker.unused_data)
-
-
-def _refuse_beyond(unpacked: int, limit: int) -> None:
-    if unpacked > limit:
-        raise ValueError(f"a chunk unpacks to more than {limit} bytes")
+def _unpack(packed: bytes, packer: str, limit: int) -> None:
+    """Raise ValueError where more than `limit` bytes are unpacked; no more than these are kept."""
+    for _ in range(_MOST_STREAMS):
+        if packer == "bz2":
+            unpacker: Any = bz2.BZ2Decompressor()
+        elif packer == "lzma":
+            unpacker = lzma.LZMADecompressor(memlimit=_DICTIONARY_BYTES)
+        else:
+            unpacker = zlib.decompressobj(wbits=47)  # zlib and gzip, told from the first bytes
+        limit -= len(unpacker.decompress(packed, limit + 1))
+        packed = unpacker.unused_data
+        if limit < 0:
+            break
+        if packer == "zlib" or not packed.strip(b"\0"):  # others go on with the next stream
+            return
+    raise ValueError("a chunk unpacks to more than it can hold")
 
 
 _MAX_POSITIONS = 100_000
@@ -224,21 +206,21 @@ class ZarrReader(PlaneReader):
                 self._images[p] = None
         there = [image for image in there if _kind(image) == common]
         first = there[0]
+        self._usual = first.channels
         sizes = {axis: first.size(axis) for axis in "CZ"} | {"P": len(self._images)}
         sizes["T"] = max(image.size("T") for image in there)
         check_sizes(path, sizes)
         held = np.zeros([sizes[axis] for axis in "PTCZ"], bool)
         for p, image in enumerate(self._images):
             if image is not None:
-                held[p, : image.size("T")] = _held_planes(image)[:, :, np.newaxis]
+                order = channel_order(image.channels, first.channels, sizes["C"])
+                held[p, : image.size("T")] = _held_planes(image)[:, order, np.newaxis]
         held[[*self._broken]] = True  # reading them tells why
         frames = held_frames(path, held)
         shape, odd = common_shape(
-            [
-                None if image is None else (image.size("Y"), image.size("X"))
-                for image in self._images
-            ]
+            [(image.size("Y"), image.size("X")) if image else None for image in self._images]
         )
+        pixels = [image.edges_um[0] if image else None for image in self._images]
         info = raw_info(
             "ome-zarr",
             long_axes(f"P{first.axes[:-2]}", sizes),
@@ -250,11 +232,11 @@ class ZarrReader(PlaneReader):
                 for name, image in zip(names, self._images, strict=True)
             ],
             channels=first.channels,
-            pixel_um=first.pixel_um,
+            edges_um=first.edges_um,
             z_um=first.z_um if sizes["Z"] > 1 else None,
             missing=frames.missing,
             missing_planes=frames.missing_planes,
-            warnings=(*notes, *odd),
+            warnings=(*notes, *odd, *other_pixels(pixels)),
         )
         nominal = nominal_times(sizes["T"], first.period_s)
         super().__init__(path, info, choose_times(None, frames.there, nominal), given)
@@ -271,7 +253,8 @@ class ZarrReader(PlaneReader):
                     check_regular(image.array / name)
             array = zarr.open_array(str(image.array), mode="r", zarr_format=image.version)
             self._last = p, array
-        at = {"T": t, "C": c, "Z": z}
+        order = channel_order(image.channels, self._usual, image.size("C"))
+        at = {"T": t, "C": order[c], "Z": z}
         key = tuple(at[axis] for axis in image.axes[:-2])
         check_chunks(image, key)
         return np.asarray(self._last[1][(*key, slice(None), slice(None))])

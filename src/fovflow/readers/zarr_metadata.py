@@ -140,7 +140,7 @@ class Image:
     packing: Packing
     dtype: str
     channels: tuple[str, ...]
-    pixel_um: float | None
+    edges_um: tuple[float | None, float | None]
     z_um: float | None
     period_s: float | None
     x_um: float | None
@@ -203,7 +203,7 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
         packing=packed,
         dtype=dtype,
         channels=channels,
-        pixel_um=positive(spaced("X", to_um, scale)),
+        edges_um=(positive(spaced("X", to_um, scale)), positive(spaced("Y", to_um, scale))),
         z_um=positive(spaced("Z", to_um, scale)),
         period_s=positive(spaced("T", to_s, scale)),
         x_um=spaced("X", to_um, shift) if moved else None,
