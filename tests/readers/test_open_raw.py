@@ -213,3 +213,11 @@ def test_names_that_a_shell_expanded_give_the_pattern_back(
         tifffile.imwrite(tmp_path / f"a_{channel}_B{well}_t{t}.tif", np.ones((8, 9), np.uint16))
     names = sorted(map(str, tmp_path.glob(kept)))
     assert one_path(names) == str(tmp_path / pattern)
+
+
+def test_a_path_in_another_form_of_accents(tmp_path: Path) -> None:
+    (tmp_path / "Zu\u0308rich").mkdir()
+    nd2_file(tmp_path / "Zu\u0308rich" / "a.nd2")
+    for name in ("a.nd2", "*.nd2"):
+        with fovflow.open_raw(tmp_path / "Z\u00fcrich" / name) as raw:
+            assert raw.info.format == "nd2"

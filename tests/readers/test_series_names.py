@@ -95,6 +95,11 @@ def test_fields_told_from_names(names: list[str], expected: list[tuple[str, ...]
         ["001/image", "002/image"],
         ["x1_t5", "x2_t5"],
         ["t01_5", "t02_5", "t01_6"],
+        ["control/t1", "siGFP/t1"],
+        ["region1", "region2"],
+        ["x_area 1", "x_area 2"],
+        [f"C{n:02d}" for n in range(1, 13)],
+        [f"w{n}" for n in range(1, 25)],
     ],
 )
 def test_names_that_leave_a_choice(names: list[str]) -> None:
@@ -138,6 +143,9 @@ def test_numbers_sort_as_numbers(numbers: list[int]) -> None:
         ("{time:%Y%m%d}/{time:%H%M}.tif", "20240131/2024.tif", NameFields("", "20240131_2024")),
         ("{time:elapsed}.tif", "01d02h30m.tif", NameFields("", "01d02h30m")),
         ("t{time}z{z}.tif", "t1z22.tif", NameFields("", "1", "", "22")),
+        ("t{time}.tif", "t7.TIF", NameFields("", "7")),
+        ("t{time}_GFP.tif", "t7_gfp.tif", None),
+        ("Z\u00fcrich_{time}.tif", "Zu\u0308rich_7.tif", NameFields("", "7")),
         ("t{time}z{z}.tif", "t1zx.tif", None),
         ("a+b[{time}].tif", "a+b[7].tif", NameFields("", "7")),
         ("{time}.tif", "a/b/t5.tif", NameFields("", "t5")),
@@ -180,6 +188,9 @@ def test_patterns_find_what_was_written(position: str, time: int) -> None:
             ("U01--V02_X03--Y04", "0005", "C07", "06"),
         ),
         ("Micro-Manager", "Pos0/img_000000012_GFP_003", ("Pos0", "000000012", "GFP", "003")),
+        ("Gen5", "A1_01_2_7_Phase Contrast_003", ("A1_7", "003", "Phase Contrast", "")),
+        ("Gen5", "ID_E10/E10_-1_1_1_Tsf[GFP 1,2]_001", ("E10_1", "001", "Tsf[GFP 1,2]", "")),
+        ("Gen5", "A1ROI2_01_1_3Z4_Confocal RFP_001", ("A1_ROI2_3", "001", "Confocal RFP", "4")),
     ],
 )
 def test_naming_rules_of_microscopes(scheme: str, name: str, expected: tuple[str, ...]) -> None:
@@ -206,6 +217,30 @@ def test_naming_rules_of_microscopes(scheme: str, name: str, expected: tuple[str
         ),
         (["p1/phase1", "p2/gfp1"], [("p1", "", "phase", ""), ("p2", "", "gfp", "")]),
         (["B02_t1", "B03_t1"], [("B02", "", "", ""), ("B03", "", "", "")]),
+        (["time_point_1", "time_point_2"], [("", "point_1", "", ""), ("", "point_2", "", "")]),
+        (["Time Point3 x", "Time Point4 x"], [("", "Point3", "", ""), ("", "Point4", "", "")]),
+        (["t1_z_pos_3", "t2_z_pos_4"], [("", "t1", "", "pos_3"), ("", "t2", "", "pos_4")]),
+        (["t1_zpos3", "t1_zpos4"], [("", "", "", "zpos3"), ("", "", "", "zpos4")]),
+        (["s1_z step 3", "s1_z step 4"], [("", "", "", "step_3"), ("", "", "", "step_4")]),
+        (
+            ["pos 3_01", "pos 3_02", "pos 4_01"],
+            [(f"pos_{p}", t, "", "") for p, t in ((3, "01"), (3, "02"), (4, "01"))],
+        ),
+        (["Time_1_s1", "Time_1_s2"], [("s1", "", "", ""), ("s2", "", "", "")]),
+        (
+            ["Cy3_1", "Cy5_1", "Cy3_2"],
+            [("", t, c, "") for c, t in (("Cy3", "1"), ("Cy5", "1"), ("Cy3", "2"))],
+        ),
+        (["s1_Alexa488", "s1_Alexa561"], [("", "", "Alexa488", ""), ("", "", "Alexa561", "")]),
+        (["t1_488nm", "t1_561nm"], [("", "", "488", ""), ("", "", "561", "")]),
+        (["pos (1)", "pos (2)"], [("pos_1", "", "", ""), ("pos_2", "", "", "")]),
+        (["XY[1]_T[5]", "XY[2]_T[6]"], [("XY_1", "T_5", "", ""), ("XY_2", "T_6", "", "")]),
+        (["t1 (GFP)", "t1 (Phase)"], [("", "", "GFP", ""), ("", "", "Phase", "")]),
+        (["mock/t1", "transfected/t1"], [("mock", "", "", ""), ("transfected", "", "", "")]),
+        (["dish/t1", "transwell/t1"], [("dish", "", "", ""), ("transwell", "", "", "")]),
+        (["Trans/t1", "Transmitted/t1"], [("", "", "Trans", ""), ("", "", "Transmitted", "")]),
+        (["anaphase/t1", "prophase/t1"], [("anaphase", "", "", ""), ("prophase", "", "", "")]),
+        (["Phase/t1", "calcein/t1"], [("", "", "Phase", ""), ("", "", "calcein", "")]),
     ],
 )
 def test_letters_and_words_decide_each_other(
@@ -250,6 +285,9 @@ def test_a_hole_in_clock_times_is_a_missing_frame() -> None:
         (["0h", "12h", "24h"], [0, 1, 2], 86400),
         (["2019y05m09d_23h30m", "2019y05m10d_00h00m"], [0, 1], 1800),
         (["0min", "5min", "15min"], [0, 1, 3], 900),
+        (["20240131", "20240201", "20240203"], [0, 1, 3], 259200),
+        (["240131235000", "240201000000", "240201001000"], [0, 1, 2], 1200),
+        (["20240131100000", "20240131101000", "20240131102000"], [0, 1, 2], 1200),
     ],
 )
 def test_clocks_and_durations(texts: list[str], frames: list[int], last_s: float) -> None:
@@ -266,6 +304,11 @@ def test_clocks_and_durations(texts: list[str], frames: list[int], last_s: float
         (["t001", "t002"], [0, 1]),
         (["1", "1000", "1001"], [0, 1, 2]),
         (["a", "b", "b"], [0, 1, 1]),
+        (["0001", "0002", "0004"], [0, 1, 3]),
+        (["0000", "0010", "0030", "0040"], [0, 1, 3, 4]),
+        (["000000", "000001", "000003"], [0, 1, 3]),
+        (["20121015", "20121016", "20121018"], [0, 1, 3]),  # days, or hours of a day
+        (["1701010600", "1701011200", "1701011800"], [0, 1, 2]),
     ],
 )
 def test_numbers_stay_numbers(texts: list[str], frames: list[int]) -> None:
@@ -339,7 +382,7 @@ def test_one_name_and_names_of_different_parts():
         detect_fields(["a_t1", "t2"])
 
 
-@pytest.mark.parametrize("letter", ["a", "x", "r", "d"])
+@pytest.mark.parametrize("letter", ["a", "x", "r", "d", "e", "h"])
 def test_a_single_letter_before_a_number_is_asked_about(letter: str) -> None:
     names = [f"img_{letter}1", f"img_{letter}2"]
     with pytest.raises(FovflowError, match=f"'{letter}1', '{letter}2'"):

@@ -280,3 +280,102 @@ def test_a_real_series() -> None:
         for t in (0, 9, 36):
             expected = tifffile.imread(folder / f"20180101ef002xy01t{t + 1:02d}.tif")
             np.testing.assert_array_equal(raw.read(0, t, 0), expected)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [*(f"s1_t{t}" for t in range(8, 12)), *(f"s2_t{t:02d}" for t in range(8, 12))],
+        [*(f"Pos1/img_{t}" for t in (1, 2, 3)), *(f"pos1/img_{t}" for t in (4, 5, 6))],
+        [*(f"phase_xy01_t{t}" for t in range(3)), *(f"gfp_xy1_t{t:03d}" for t in range(3))],
+        [*(f"GFP_{t}" for t in range(3)), *(f"gfp_{t}" for t in range(3, 6))],
+        [*(f"Z\u00fc_phase_{t}" for t in range(3)), *(f"Zu\u0308_gfp_{t}" for t in range(3))],
+    ],
+)
+def test_names_that_are_spelled_in_two_ways(names: list[str], tmp_path: Path) -> None:
+    values = save(tmp_path, [f"{name}.tif" for name in names])
+    with fovflow.open_raw(tmp_path) as raw:
+        sizes = len(raw.info.positions), len(raw.info.channels), raw.info.n_frames
+        assert sizes in ((2, 1, 4), (1, 1, 6), (1, 2, 3))
+        assert np.prod(sizes) == len(values)
+        assert raw.info.missing == raw.info.missing_planes == ()
+
+
+def test_names_that_differ_in_capitals_stay_apart_where_they_must(tmp_path: Path) -> None:
+    """Their order is that of all processes, whatever the seed of hashes."""
+    save(tmp_path, [f"{name}/t{t}.tif" for name in ("a", "A", "b", "B") for t in range(3)])
+    with fovflow.open_raw(tmp_path) as raw:
+        assert [each.name for each in raw.info.positions] == ["A", "a", "B", "b"]
+
+
+def clock(seconds: int) -> str:
+    return f"{10 + seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_files_that_each_have_a_time_of_their_own(lost: bool, tmp_path: Path) -> None:
+    frames = [(s, t) for s in range(3) for t in range(8) if not lost or (s, t) != (1, 4)]
+    names = {(s, t): f"s{s}_20240131_{clock(600 * t + 190 * s + t % 3)}.tif" for s, t in frames}
+    values = save(tmp_path, names.values())
+    with fovflow.open_raw(tmp_path) as raw:
+        assert (len(raw.info.positions), raw.info.n_frames) == (3, 8)
+        assert raw.info.missing == (((1, 4),) if lost else ())
+        assert int(raw.read(2, 5, 0)[0, 0]) == values[names[2, 5]]
+        seconds = [600 * t + 380 + t % 3 for t in range(8)]
+        assert (raw.times(2).source, raw.times(2).seconds.tolist()) == ("measured", seconds)
+
+
+def test_a_channel_with_times_of_its_own_in_every_third_frame(tmp_path: Path) -> None:
+    names = [f"phase_20240131_{clock(600 * t)}.tif" for t in range(7)]
+    values = save(tmp_path, names + [f"gfp_20240131_{clock(600 * t + 5)}.tif" for t in (0, 3, 6)])
+    with fovflow.open_raw(tmp_path) as raw:
+        assert (raw.info.n_frames, len(raw.info.missing_planes)) == (7, 4)
+        assert int(raw.read(0, 3, 0)[0, 0]) == values["gfp_20240131_103005.tif"]
+
+
+def test_uneven_times_of_their_own_are_taken_in_order(tmp_path: Path) -> None:
+    names = [
+        f"s{s}_20240131_{clock(t + 40 * s)}.tif" for s in (1, 2) for t in (0, 600, 900, 2000, 2100)
+    ]
+    values = save(tmp_path, names)
+    with fovflow.open_raw(tmp_path) as raw:
+        assert (len(raw.info.positions), raw.info.n_frames, raw.info.missing) == (2, 5, ())
+        assert int(raw.read(1, 3, 0)[0, 0]) == values[names[8]]
+        assert raw.times(1).seconds.tolist() == [40, 640, 940, 2040, 2140]
+
+
+def stacks(folder: Path, lengths: dict[str, int]) -> Path:
+    for name, n in lengths.items():
+        with tifffile.TiffWriter(folder / f"{name}.tif") as out:
+            for value in range(n):
+                out.write(np.full((8, 8), value, np.uint16), metadata=None, contiguous=False)
+    return folder
+
+
+def test_a_channel_with_fewer_images_than_others_is_asked_about(tmp_path: Path) -> None:
+    names = {f"s{p}_{c}": n for p in (1, 2) for c, n in (("phase", 12), ("gfp", 4))}
+    with pytest.raises(FovflowError, match="4 images of gfp, 12 images of phase"):
+        fovflow.open_raw(stacks(tmp_path, names))
+
+
+def test_a_channel_that_lacks_the_last_image(tmp_path: Path) -> None:
+    with fovflow.open_raw(stacks(tmp_path, {"phase": 5, "gfp": 4})) as raw:
+        assert raw.info.missing_planes == ((0, 4, 0, 0),)
+
+
+def test_pages_that_are_taken_for_z_planes_are_told(tmp_path: Path) -> None:
+    stacks(tmp_path, {f"t{t}": 2 for t in range(3)})
+    with fovflow.open_raw(tmp_path) as raw:
+        assert any("axes: {z: channel}" in text for text in raw.info.warnings)
+    with fovflow.open_raw(tmp_path, axes={"z": "channel"}) as raw:
+        assert (raw.info.n_frames, len(raw.info.channels), raw.info.n_z) == (3, 2, 1)
+
+
+def test_a_pattern_in_another_form_of_accents(tmp_path: Path) -> None:
+    save(tmp_path, [f"Zu\u0308_{t}.tif" for t in range(3)])
+    for path, pattern in ((tmp_path, "Z\u00fc_{time}.tif"), (tmp_path / "Z\u00fc_*.tif", None)):
+        with fovflow.open_raw(path, pattern=pattern) as raw:
+            assert raw.info.n_frames == 3
+        from fovflow.readers.fingerprint import raw_files
+
+        assert len(raw_files(path, pattern)) == 3

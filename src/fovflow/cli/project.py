@@ -159,10 +159,10 @@ def look_at(files: Sequence[str], pattern: str | None = None) -> list[tuple[str,
     image each that are no series are refused.
     """
     from fovflow.readers import open_raw
-    from fovflow.readers.locate import one_path
+    from fovflow.readers.locate import TIFF_SUFFIXES, one_path
 
     refused: FovflowError | None = None
-    if len(files) > 1 and all(file.lower().endswith((".tif", ".tiff")) for file in files):
+    if len(files) > 1 and all(file.lower().endswith(TIFF_SUFFIXES) for file in files):
         try:
             path = one_path(files)
             with open_raw(path, pattern=pattern) as raw:

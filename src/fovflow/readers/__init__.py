@@ -69,10 +69,9 @@ def open_raw(
     interval_s : float, optional
         Time between frames in seconds, in place of what the files say.
     pattern : str or sequence of str, optional
-        How the names of a TIFF series are made up, such as ``"{position}/{channel}_{time}.tif"``;
-        of several, each name takes the first that fits. Fields are ``position``, ``well``,
-        ``site``, ``field``, ``time``, ``channel``, ``z`` and ``ignore``; ``*`` matches anything
-        within a name, ``[…]`` may be absent. Without it, the names themselves tell the fields.
+        How the names of a TIFF series are made up, such as ``"{position}/{channel}_{time}.tif"``
+        (see ``docs/readers.md``); of several, each name takes the first that fits. Without it, the
+        names themselves tell the fields.
     format : str, optional
         Name of the reader to use whatever the content: ``nd2``, ``tiff``, ``tiff-series``,
         ``ome-zarr``, ``czi``, or that of a plug-in.

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from fovflow.errors import FovflowError, reading
 from fovflow.userfiles import broken_link, check_regular, is_left_by_system
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_TIFF_SUFFIXES = (".tif", ".tiff", ".stk", ".btf", ".tf8")
+TIFF_SUFFIXES = (".tif", ".tiff", ".stk", ".btf", ".tf8")
 _MAX_DEPTH = 4
 _ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
@@ -45,14 +46,14 @@ def locate(path: str | os.PathLike[str]) -> Location:
     Where nothing is there, the error names what the folder holds that is similar. Empty files and
     folders without images are refused.
     """
-    given = Path(path).expanduser()
+    given = _as_spelled(Path(path).expanduser())
     if given.is_dir():
         if is_zarr(given):
             return Location(given)
         files = _tiffs_below(given)
         if not files:
-            inside = sorted((path for path in given.iterdir() if is_zarr(path)), key=_path_key)
-            files = tuple(inside)
+            inside = {path.name: path for path in given.iterdir() if is_zarr(path)}
+            files = tuple(inside[name] for name in sorted(inside, key=natural_key))
         if not files:
             raise FovflowError(
                 f"the folder {given} holds no images",
@@ -71,13 +72,15 @@ def locate(path: str | os.PathLike[str]) -> Location:
     return _match(given)
 
 
+def _as_spelled(path: Path) -> Path:
+    """Return a path as the disk has it: accents are one character or two, which looks the same."""
+    forms = (Path(normalize(form, str(path))) for form in ("NFC", "NFD"))
+    return next((each for each in forms if not path.exists() and each.exists()), path)
+
+
 def is_zarr(path: Path) -> bool:
     """Tell whether a path is a Zarr folder."""
     return any((path / mark).is_file() for mark in _ZARR_MARKS)
-
-
-def _path_key(path: Path) -> tuple[tuple[int, int, str], ...]:
-    return natural_key(path.name)
 
 
 def one_path(paths: Sequence[str]) -> str:
@@ -140,8 +143,8 @@ def _match(given: Path) -> Location:
             f"there is no {given}", found=link, remedy="mend the link, or mount its disk"
         )
     parts = [part for part in given.parts if part != given.anchor]
-    while parts and (root / parts[0]).exists():
-        root /= parts.pop(0)
+    while parts and (below := _as_spelled(root / parts[0])).exists():
+        root, parts = below, parts[1:]
     if not any(char in part for part in parts for char in "*?["):
         raise _absent(given, root, parts[0] if parts else "")
     found = _glob(root, parts)
@@ -162,8 +165,10 @@ def _match(given: Path) -> Location:
 def _glob(root: Path, parts: list[str]) -> list[Path]:
     """Return what matches; brackets that match nothing as a set are tried as plain characters."""
     parts = [part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ["**"]]
-    for pattern in (parts, [part.replace("[", "[[]") for part in parts]):
-        names = glob.glob("/".join(pattern), root_dir=root, recursive=True)  # noqa: PTH207
+    plain = "/".join(parts)
+    forms = (plain, plain.replace("[", "[[]"), normalize("NFC", plain), normalize("NFD", plain))
+    for pattern in forms:
+        names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
         if names:
             return [root / name for name in sorted(names, key=natural_key)]
     return []
@@ -179,7 +184,7 @@ def _tiffs_below(folder: Path) -> tuple[Path, ...]:
             str((Path(where) / name).relative_to(folder))
             for name in files
             if name[0] != "."
-            and name.lower().endswith(_TIFF_SUFFIXES)
+            and name.lower().endswith(TIFF_SUFFIXES)
             and _regular(Path(where) / name)
         ]
     return tuple(folder / name for name in sorted(names, key=natural_key))

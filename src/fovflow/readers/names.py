@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from unicodedata import normalize
 
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.readers.clocks import is_elapsed
+from fovflow.readers.clocks import elapsed_s
 from fovflow.units import Pattern
 
 FIELDS = ("position", "time", "channel", "z")
@@ -18,14 +19,18 @@ _KEYWORDS = {
     **dict.fromkeys(("xy", "pos", "position", "series", "scene", "stage", "fov"), "position"),
     **dict.fromkeys(("field", "site", "point", "view", "well", "s", "p", "xypos"), "position"),
     **dict.fromkeys(("t", "time", "tp", "timepoint", "frame", "tt"), "time"),
-    **dict.fromkeys(("c", "ch", "channel", "w", "wave", "wavelength"), "channel"),
-    **dict.fromkeys(("z", "slice", "zslice", "plane", "focus"), "z"),
+    **dict.fromkeys(("c", "ch", "channel", "w", "wave", "wavelength", "laser"), "channel"),
+    **dict.fromkeys(("cy", "alexa", "atto", "dylight", "filter"), "channel"),
+    **dict.fromkeys(("z", "slice", "zslice", "plane", "focus", "zpos", "zposition"), "z"),
+    **dict.fromkeys(("zstep", "zplane", "zlevel"), "z"),
 }
-PHASE_WORDS = re.compile(r"(?i)phase|^(pc|phc|ph\d?|bf|td)$|bright.?field|trans(?!fect)|dic\b")
+PHASE_WORDS = re.compile(
+    r"(?i)(?<!meta)(?<!ana)(?<!pro)(?<!telo)(?<!inter)phase|^(pc|phc|ph\d?|bf|td)$|bright.?field|"
+    r"trans(?=mi|li|ph|[^a-z]|$)|dic\b"
+)
 _CHANNEL_WORDS = re.compile(
-    r"(?i)phase|^(pc|phc|ph\d?|bf|td)$|bright.?field|trans|dic|gfp|rfp|yfp|cfp|bfp|cherry|venus|"
-    r"tomato|ruby|scarlet|citrine|dapi|hoechst|fitc|tritc|texas|cy\d|alexa|fluo|sytox|^(red|green|"
-    r"blue|far.?red)$"
+    PHASE_WORDS.pattern + r"|gfp|rfp|yfp|cfp|bfp|cherry|venus|tomato|ruby|scarlet|citrine|dapi|"
+    r"hoechst|fitc|tritc|texas|cy\d|alexa|fluo|sytox|^(red|green|blue|far.?red)$"
 )
 _ROW_C = re.compile(r"^C\d{2}$")
 _MOMENT = re.compile(
@@ -33,9 +38,12 @@ _MOMENT = re.compile(
 )
 """Date and time of day, with separators, that are one part of a name."""
 _WELL = re.compile(r"^[A-P]\d{1,2}$")
-_NO_TIME = re.compile(r"f|fld|tile|m|r|row|col|column|[xylabdkn]|day|roi|rep|plate")
+_NO_TIME = re.compile(
+    r"fld|tile|row|col|column|[abd-hj-oqruvxy]|day|roi|rep|plate|area|region|loc|location|chamber|"
+    r"lane|dish|slide|trap|embryo|colony|mouse|animal|donor|patient"
+)
 """Words and letters before numbers that are no frames: they are asked about."""
-_SEPARATORS = re.compile(r"[/\\_\-.\s=,]+")
+_SEPARATORS = re.compile(r"[\W_]+")
 _LABEL = re.compile(r"[A-Za-z]+_?(?=\d+$)")
 _WORD_BEFORE = re.compile(r"(?:^|[^\W\d_]*[^\w])([^\W\d_]+)$")
 _RUNS = re.compile(r"\d+|\D+")
@@ -79,13 +87,10 @@ class Names:
 def match_pattern(names: Sequence[str], pattern: Pattern) -> Names:
     """Read names by explicit patterns, each by the first that fits; others have no fields.
 
-    `names`: paths below the root of the series, with ``/``. A pattern: plain text with
-    ``{position}``, ``{well}``, ``{site}``, ``{field}`` (these four are joined to the position),
-    ``{time}``, ``{channel}``, ``{z}``, ``{ignore}``, ``*`` for anything within one name, and
-    ``[…]`` around what may be absent. ``{time:d}`` takes digits, ``{time:elapsed}`` durations such
-    as ``01d02h30m``, and ``{time:%Y%m%d%H%M}`` a clock. It must match from some folder down to the
-    end of the path. The texts of a field that stands several times are joined. A pattern without
-    any field, or with one of another name, is a `ConfigError`, and so are different forms of times.
+    `names`: paths below the root of the series, with ``/``; ``docs/readers.md`` has the language of
+    patterns. One must match from some folder down to the end of the path; the case of its suffix
+    does not count. One without a field, or of another name, is a `ConfigError`, and so are
+    different forms of times.
     """
     if isinstance(pattern, str):
         return _match_one(names, pattern)
@@ -103,7 +108,7 @@ def match_pattern(names: Sequence[str], pattern: Pattern) -> Names:
 
 
 def _match_one(names: Sequence[str], pattern: str) -> Names:
-    expression, position, depth = "", 0, 0
+    pattern, expression, position, depth = normalize("NFC", pattern), "", 0, 0
     forms: list[str] = []
     joined: dict[str, str] = {}
     for token in _FIELD.finditer(pattern):
@@ -136,8 +141,11 @@ def _match_one(names: Sequence[str], pattern: str) -> Names:
         )
     import re2  # its time grows linearly with the name, whatever the pattern
 
-    regex = re2.compile(f"(?:.*/)?{expression}{re.escape(pattern[position:])}".encode())
-    matches = (regex.fullmatch(name.translate(_LETTERS).encode()) for name in names)
+    rest, dot, suffix = pattern[position:].rpartition(".")
+    ending = f"{re.escape(rest + dot)}(?i:{re.escape(suffix)})" if dot else re.escape(suffix)
+    regex = re2.compile(f"(?:.*/)?{expression}{ending}".encode())
+    normal = (normalize("NFC", name) for name in names)  # macOS writes ü as two characters
+    matches = (regex.fullmatch(name.translate(_LETTERS).encode()) for name in normal)
     texts = (
         match and [each and each.decode().translate(_BYTES) for each in match.groups()]
         for match in matches
@@ -245,6 +253,11 @@ _SCHEMES = (
         r"(?P<channel>[^/.]+)",
     ),
     _Scheme(
+        "BioTek Gen5",  # the two numbers between well and field are a step and the channel's number
+        r"(?P<position>[A-P]\d{1,2})(?P<position2>ROI\d+)?_-?\d+_\d+_(?P<position3>\d+)"
+        r"(?:Z(?P<z>\d+))?_(?P<channel>[^/_]+)_(?P<time>\d+)",
+    ),
+    _Scheme(
         "MetaMorph",
         r"[^/]*_(?P<channel>w\d+[^_/.\d][^_/.]*)(?:_(?P<position>s\d+))?(?:_t(?P<time>\d+))?",
         alone=True,
@@ -313,9 +326,8 @@ def _pattern_from_one(names: Sequence[str], read: Names, labelled: Sequence[str]
 
     rule = next((each for each in _SCHEMES if each.name == read.scheme), None)
     if rule is not None and (match := rule.expression.match(text)):
-        forms = dict(
-            zip(("time", "time2", "time3"), (rule.time_form or "").split("_"), strict=False)
-        )
+        parts = ("time", "time2", "time3")
+        forms = dict(zip(parts, (rule.time_form or "").split("_"), strict=False))
         for group in sorted(match.re.groupindex, key=match.start, reverse=True):
             field = group.rstrip("23")
             if match[group] and field in varying:
@@ -366,11 +378,9 @@ class _Column:
 def detect_fields(names: Sequence[str]) -> Names:
     """Tell the fields from the names themselves: paths below the root without suffix, with ``/``.
 
-    Numbers after a known word or letter (``xy01``, ``pos_3``, ``s2`` position; ``t001``,
-    ``frame_10`` time; ``c1``, ``ch2``, ``w1`` channel; ``z3`` z) are taken for what they say;
-    words that name a stain or contrast (``GFP``, ``phase``) are channels, other words of folders
-    and names of wells (``B7``) positions. One number that is left over is the time. Names that are
-    made up differently or leave a choice are refused; the remedy is a pattern.
+    Numbers after a known word or letter are what it says; words of a stain or contrast are
+    channels, other words of folders and wells positions; one number that is left over is the time.
+    Names that are made up differently or leave a choice are refused; the remedy is a pattern.
     """
     parts = _columns(names)
     rows_of_a_plate = [
@@ -383,6 +393,9 @@ def detect_fields(names: Sequence[str]) -> Names:
     _decide_letters(parts)
     constant = {column.kind for column in parts if len(set(column.values)) == 1}
     columns = _without_doubles([each for each in parts if len(set(each.values)) > 1])
+    many = [each for each in columns if each.kind == "channel" and len({*each.values}) > 6]
+    if many:  # wells of row C, or wells called w1, w2
+        raise _ambiguous("these are more channels than a microscope has: perhaps wells", many)
     left_over = _assign_rest(columns, names, time_is_told="time" in constant)
     chosen: dict[str, list[str]] = {}
     for kind in FIELDS:
@@ -417,20 +430,21 @@ def _columns(names: Sequence[str]) -> list[_Column]:
     columns: list[_Column] = []
     for k in range(length):
         values = [row[k] for row in rows]
-        before = {row[k - 1] for row in rows} if k else set()
-        columns += _split(values, before, folder=k < n_folders)
+        before = [{row[j] for row in rows} for j in (k - 2, k - 1) if j >= 0]
+        words = ["", "", *(each.pop() if len(each) == 1 else "" for each in before)]
+        columns += _split(values, words[-2:], folder=k < n_folders)
     return columns
 
 
-def _split(values: list[str], before: set[str], *, folder: bool) -> list[_Column]:
-    """Split one part of the names into letters and digits where all are made up alike."""
+def _split(values: list[str], before: Sequence[str], *, folder: bool) -> list[_Column]:
+    """Split a part of the names, `before` which two others stand, where all are made up alike."""
     if len(set(values)) == 1 and not values[0][-1:].isdecimal():
         return []
     whole = [_Column(values, values, "", folder)]
     letters = {value[:1].lower() for value in values}
     if all(map(_WELL.match, values)) and not (len(letters) == 1 and letters <= {*_KEYWORDS}):
         return whole
-    if len(set(values)) > 1 and all(map(is_elapsed, values)):
+    if len(set(values)) > 1 and None not in map(elapsed_s, values):
         return [_Column(values, values, "", folder, "time")]
     runs = [_RUNS.findall(value) for value in values]
     shapes = {tuple(run.isdecimal() for run in row) for row in runs}
@@ -451,10 +465,16 @@ def _split(values: list[str], before: set[str], *, folder: bool) -> list[_Column
             label = ""
         texts = [label + text for text in column]
         joined = bool(label)
-        word = _WORD_BEFORE.search(next(iter(before))) if len(before) == 1 and not i else None
+        word = None if i else _WORD_BEFORE.search(before[1])
         if word is not None:
             label = word[1]
             texts = [f"{label}_{text}" for text in column]
+        if runs[0][i + 1 : i + 2] == ["nm"]:
+            label = "wavelength"
+        if (
+            label and i < 2 and (two := f"{before[i]}{label}".lower()) in _KEYWORDS
+        ):  # "time point 3"
+            label = two
         columns.append(_Column(column, texts, label.lower(), folder, joined=joined))
     return columns
 
@@ -465,8 +485,11 @@ def _kind(column: _Column) -> str | None:
         return _KEYWORDS.get(column.label)
     if all(_WELL.match(value) for value in distinct):
         return "position"
-    if any(_CHANNEL_WORDS.search(value) for value in distinct):
+    stained = [value for value in distinct if _CHANNEL_WORDS.search(value)]
+    if len(stained) == len(distinct) or any(map(PHASE_WORDS.search, stained)):
         return "channel"
+    if stained:
+        raise _ambiguous("these could be channels or positions", [column])
     return "position" if column.folder else None
 
 
@@ -477,19 +500,16 @@ def _decide_letters(columns: list[_Column]) -> None:
     ``p`` is a plane; with ``t`` and ``f``, or ``c`` as well, ``w`` is a well.
     """
     single = {column.label: column for column in columns if len(column.label) <= 2}
-    with_row = "r" in single and "c" in single
-    if with_row or ("ch" in single and "c" in single):
-        for label in ("r", "c"):
-            if label in single:
-                single[label].kind = "position"
-        if "f" in single:
-            single["f"].kind = "position"
-        if with_row and "f" in single and "p" in single:
-            single["p"].kind = "z"
-    if "w" in single and ("f" in single or "c" in single) and "t" in single:
-        single["w"].kind = "position"
-        if "f" in single:
-            single["f"].kind = "position"
+    kinds: dict[str, str] = {}
+    with_row = {"r", "c"} <= {*single}
+    if with_row or {"ch", "c"} <= {*single}:
+        kinds |= dict.fromkeys("rcf", "position")
+    if with_row and {"f", "p"} <= {*single}:
+        kinds["p"] = "z"
+    if {"w", "t"} <= {*single} and {"f", "c"} & {*single}:
+        kinds |= dict.fromkeys("wf", "position")
+    for label in kinds.keys() & single.keys():
+        single[label].kind = kinds[label]
 
 
 def _without_doubles(columns: list[_Column]) -> list[_Column]:
@@ -537,5 +557,7 @@ def _ambiguous(what: str, columns: list[_Column]) -> FovflowError:
 
 def _constant_position(name: str) -> str:
     """Return the position that all names have in common, such as ``xy01``, if they name one."""
-    found = re.findall(r"(?i)(?<![a-z])((?:xy|pos|position|fov|site|scene)[_-]?\d+)", name)
+    found = re.findall(
+        r"(?i)(?<![a-z])(?<!z[_ -])((?:xy|pos|position|fov|site|scene)[_-]?\d+)", name
+    )
     return str(found[-1]) if found else ""

@@ -6,8 +6,10 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +23,21 @@ from fovflow.readers.base import (
     Position,
     RawInfo,
     TimeSource,
+    channel_order,
     check_sizes,
     choose_times,
     held_frames,
     long_axes,
     open_questions,
+    other_pixels,
     without_odd,
     worst_source,
 )
-from fovflow.readers.clocks import frames_of
+from fovflow.readers.clocks import frames_apart, frames_of
 from fovflow.readers.locate import Location, natural_key
-from fovflow.readers.names import NameFields, match_pattern, pattern_of, read_names
+from fovflow.readers.names import FIELDS, NameFields, match_pattern, pattern_of, read_names
 from fovflow.readers.tiff import AnyTiff, files_of_set, open_tiff
-from fovflow.units import Pattern
+from fovflow.units import Pattern, spread
 
 _ABSENT = -1
 _PATTERNS = (
@@ -61,6 +65,7 @@ def interpret_names(root: Path, files: Sequence[Path], pattern: Pattern | None) 
     if len(files) == 1 and pattern is None:
         return NamedFiles(root, tuple(files), (NameFields(),))
     names = [path.relative_to(root).as_posix() if path != root else path.name for path in files]
+    names = [normalize("NFC", name) for name in names]
     read = match_pattern(names, pattern) if pattern else read_names([_stem(n) for n in names])
     found = read.fields
     pairs = [(path, each) for path, each in zip(files, found, strict=True) if each is not None]
@@ -81,8 +86,24 @@ def interpret_names(root: Path, files: Sequence[Path], pattern: Pattern | None) 
         what = "do not match the pattern" if pattern else "are no images of the series"
         notes += (f"{count} files {what}, such as {skipped!r}: left out.",)
     paths, fields = zip(*pairs, strict=True)
+    alike, said = _spelled_alike(fields), "capitals or leading zeros only are taken for the same"
+    notes += (f"Names that differ in {said}.",) * (alike != fields)
     shown = pattern or pattern_of(names, read)
-    return NamedFiles(root, paths, fields, read.time_form, read.time_left_over, notes, shown, how)
+    return NamedFiles(root, paths, alike, read.time_form, read.time_left_over, notes, shown, how)
+
+
+def _spelled_alike(fields: tuple[NameFields, ...]) -> tuple[NameFields, ...]:
+    """Spell texts alike that differ in capitals and zeros only, unless two files would be one."""
+    spelled: dict[Any, str] = {}
+
+    @cache
+    def spell(kind: str, text: str) -> str:
+        runs = (run[:2] if run[0] == 0 else run for run in natural_key(text))
+        return spelled.setdefault((kind, *runs), text)
+
+    each = ({kind: spell(kind, getattr(one, kind)) for kind in FIELDS} for one in fields)
+    alike = tuple(NameFields(**texts) for texts in each)
+    return alike if len({*alike}) == len({*fields}) else fields
 
 
 class SeriesGrid:
@@ -91,7 +112,7 @@ class SeriesGrid:
     The pages of the files, of which `inner` describes one of full length, may run over an axis that
     the names leave out; `held` tells which planes (T, C, Z) there are of files that lack some.
     `sizes` has the lengths of P, T, C and Z, `held` (P, T, C, Z) which planes there are, `seconds`
-    the times of frames where the names tell them, `notes` sentences for the warnings.
+    (P, T) the times of frames where the names tell them, `notes` sentences for the warnings.
 
     Two files of the same place are refused, and so are frames that lack channels or z planes where
     no channel is there in all frames: then the names were misread, or files got lost.
@@ -100,10 +121,15 @@ class SeriesGrid:
     def __init__(self, named: NamedFiles, inner: RawInfo, held: Mapping[Path, NDArray[np.bool_]]):
         root, known, notes = named.root, named.fields, list(named.notes)
         named_times = frames_of([each.time for each in known], named.time_form)
-        times, self.seconds = named_times.frames, named_times.seconds
+        times = named_times.frames
+        seconds = [named_times.seconds.get(t, np.nan) for t in times]
+        places = [(each.position, each.channel, each.z) for each in known]
+        if named_times.seconds and len({*times}) == len(times) > len({*places}) > 1:
+            times = frames_apart(seconds, places)
+            notes.append("Each file has a time of its own: frames are counted for each position.")
         notes += [named_times.note] if named_times.note else []
         labels = {
-            kind: sorted({getattr(each, kind) for each in known}, key=natural_key)
+            kind: sorted(sorted({getattr(each, kind) for each in known}), key=natural_key)
             for kind in ("position", "channel", "z")
         }
         self.positions = tuple(labels["position"])
@@ -115,6 +141,8 @@ class SeriesGrid:
                 remedy=_PATTERNS,
             )
         self._pages = _page_axes(root, inner, len(set(times)), len(labels["channel"]), labels["z"])
+        said = "The images in each file are taken for z planes; or say axes: {z: channel}."
+        notes += [said] * self._pages["swapped"]
         outer = (max(times) + 1, len(labels["channel"]), len(labels["z"]))
         inner_names = tuple(channel.name for channel in inner.channels)
         self.channels = tuple(labels["channel"]) if outer[1] > 1 else inner_names
@@ -129,6 +157,7 @@ class SeriesGrid:
         check_sizes(root, self.sizes)
         self._files = named.files
         self._at = np.full((len(self.positions), *outer), _ABSENT, np.int32)
+        self.seconds = np.full((len(self.positions), self.sizes["T"]), np.nan)
         rank = {kind: {text: i for i, text in enumerate(texts)} for kind, texts in labels.items()}
         for i, (each, t) in enumerate(zip(known, times, strict=True)):
             p, c, z = (rank[kind][getattr(each, kind)] for kind in labels)
@@ -140,6 +169,7 @@ class SeriesGrid:
                     remedy="give a pattern with all fields that tell files apart",
                 )
             self._at[key] = i
+            self.seconds[p, t] = np.fmin(self.seconds[p, t], seconds[i])
         self.held = self._held_planes(root)
         for path, planes in held.items():
             place = np.argwhere(self._at == named.files.index(path))[0]
@@ -265,6 +295,7 @@ class SeriesReader(FileReader[AnyTiff]):
         with self._opening(self._longest, open_tiff) as first:
             self._inner = first.info
             self._odd: dict[Path, FovflowError] = {}
+            self._pixels: dict[str, float | None] = {}
             inside = self._look_at_some(named, sizes)
             self._grid = grid = SeriesGrid(named, self._inner, inside)
             self.pattern = named.pattern
@@ -274,15 +305,14 @@ class SeriesReader(FileReader[AnyTiff]):
             n_positions, n_frames, n_z = (grid.sizes[axis] for axis in "PTZ")
             frames = held_frames(named.root, grid.held)
             self._there = frames.there
-            seconds = np.full(n_frames, np.nan)
-            if source == "unknown":
-                seconds[list(grid.seconds)] = list(grid.seconds.values())
-                source = "measured" if n_frames > 1 and grid.seconds else source
+            if source == "unknown" and n_frames > 1 and np.isfinite(grid.seconds).any():
+                source = "measured"
             if n_frames == 1 and source == "unknown":
                 times = [FrameTimes(np.zeros(1), "nominal")] * n_positions
             else:
-                held = frames.there if seconds.any() else np.ones((n_positions, 1), bool)
-                times = [FrameTimes(np.where(row, seconds, np.nan), source) for row in held]
+                known = grid.seconds if source == "measured" and not self._in_files else np.nan
+                seconds = np.where(frames.there, known, np.nan)
+                times = [FrameTimes(row, source) for row in seconds]
             info = replace(
                 self._inner,
                 format="tiff-series",
@@ -313,12 +343,16 @@ class SeriesReader(FileReader[AnyTiff]):
         odd = [path for path, size in zip(named.files, sizes, strict=True) if size != usual]
         stack = self._inner.n_frames * self._inner.n_z * len(self._inner.channels) > 1
         found = {self._longest: self._inner}
-        for path in odd[: _MAX_CHECKED * (100 if stack else 1)]:
+        place = dict(zip(named.files, (each.position for each in named.fields), strict=True))
+        firsts = [*{name: path for path, name in reversed(place.items())}.values()]
+        wanted = odd[: _MAX_CHECKED * (100 if stack else 1)] + spread(firsts, _MAX_CHECKED)
+        for path in dict.fromkeys(wanted):
             try:
                 found[path] = self._reader(path).info
+                self._pixels[place[path]] = found[path].pixel_um
             except FovflowError as error:
                 self._odd[path] = error
-        self._refuse_mixed(named)
+        self._refuse_mixed(named, {path: info.n_frames for path, info in found.items()})
         self._longest = max(found, key=lambda path: found[path].n_frames)
         self._inner = found[self._longest]
         return {
@@ -327,21 +361,28 @@ class SeriesReader(FileReader[AnyTiff]):
             if not (planes := _held_inside(info, self._inner.n_frames)).all()
         }
 
-    def _refuse_mixed(self, named: NamedFiles) -> None:
-        """Refuse files of other kinds where they are not a few: half of all, or a whole channel."""
-        odd = [
-            each for path, each in zip(named.files, named.fields, strict=True) if path in self._odd
-        ]
-        rest = [
-            each
-            for path, each in zip(named.files, named.fields, strict=True)
-            if path not in self._odd
-        ]
+    def _refuse_mixed(self, named: NamedFiles, frames: Mapping[Path, int]) -> None:
+        """Refuse odd files where they are not a few, and channels of fewer `frames` than others."""
+        odd: list[NameFields] = []
+        rest: list[NameFields] = []
+        most: dict[str, int] = {}
+        for path, each in zip(named.files, named.fields, strict=True):
+            (odd if path in self._odd else rest).append(each)
+            n = frames.get(path, self._inner.n_frames)
+            most[each.channel] = max(most.get(each.channel, 0), n)
         lost = {each.channel for each in odd} - {each.channel for each in rest}
         lost |= {each.z for each in odd} - {each.z for each in rest}
         if lost or len(odd) >= len(rest):
             for error in self._odd.values():
                 raise error
+        if min(most.values()) + 1 < max(most.values()) and len({e.time for e in rest}) == 1:
+            raise FovflowError(
+                f"the files of some channels in {named.root} hold fewer images than those of "
+                "others, and it is not clear to which frames they belong",
+                found=", ".join(f"{n} images of {name}" for name, n in most.items()),
+                remedy="save all channels in one OME-TIFF, or each image as a file with the number "
+                "of the frame in its name",
+            )
 
     def _told_notes(self, named: NamedFiles) -> list[str]:
         """Return what is to be said of the files themselves."""
@@ -350,6 +391,7 @@ class SeriesReader(FileReader[AnyTiff]):
         notes += [f"{len(self._odd) - 5} more files are like that."] * (len(self._odd) > 5)
         pairs = zip(named.files, named.fields, strict=True)
         good = {each.position for path, each in pairs if path not in self._odd}
+        notes += other_pixels([*map(self._pixels.get, self._grid.positions)])
         return [*notes, *without_odd([name in good for name in self._grid.positions])]
 
     def _reader(self, path: Path) -> AnyTiff:
@@ -408,8 +450,9 @@ class SeriesReader(FileReader[AnyTiff]):
         return choose_times(recorded, held, None)[0]
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
-        inner = self._grid.inner(t, c, z)
-        return self._reader(self._grid.file(p, t, c, z)).read(0, *inner)
+        reader, at = self._reader(self._grid.file(p, t, c, z)), self._grid.inner(t, c, z)
+        own, usual = ([each.name for each in i.channels] for i in (reader.info, self._inner))
+        return reader.read(0, at[0], channel_order(own, usual, len(own))[at[1]], at[2])
 
 
 def _held_inside(info: RawInfo, n_frames: int) -> NDArray[np.bool_]:
