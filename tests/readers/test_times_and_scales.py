@@ -21,6 +21,7 @@ from fovflow.readers.base import (
     phase_times,
     worst_source,
 )
+from fovflow.simulation.containers import write_ome_zarr
 from fovflow.units import to_s, to_um
 
 PATH = Path("movie.nd2")
@@ -178,7 +179,7 @@ def ome_pixels(path: Path, *sizes: tuple[float, float]) -> Path:
     xml = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{images}</OME>'
     path = path.with_suffix(".ome.tif")
     pages = np.zeros((2 * len(sizes), 8, 8), np.uint16)
-    tifffile.imwrite(path, pages, description=xml, metadata=None)
+    tifffile.imwrite(path, pages, description=xml, metadata=None, photometric="minisblack")
     return path
 
 
@@ -253,3 +254,27 @@ def test_positions_of_another_pixel_size_are_told(tmp_path: Path, write: Any) ->
         assert (len(raw.info.positions), raw.info.pixel_um) == (3, pytest.approx(0.65))
         (said,) = (text for text in raw.info.warnings if text.startswith("Position"))
         assert "Position 2 has pixels of 1.3 µm, others of 0.65 µm" in said
+
+
+@pytest.mark.parametrize("kind", ["ome", "imagej", "zarr"])
+def test_positions_of_another_period_have_their_own_times(tmp_path: Path, kind: str) -> None:
+    periods = 60.0, 300.0
+    if kind == "ome":
+        path = ome_pixels(tmp_path / "a", (0.65, 0.65), (0.65, 0.65))
+        text = tifffile.tiffcomment(path)
+        for period in periods:
+            text = text.replace('SizeT="2" P', f'SizeT="2" TimeIncrement="{period}" P', 1)
+        tifffile.tiffcomment(path, text.encode())
+    elif kind == "imagej":
+        path = tmp_path
+        for p, period in enumerate(periods):
+            tifffile.imwrite(tmp_path / f"pos{p}.tif", np.zeros((2, 8, 8), np.uint16), imagej=True,
+                             metadata={"axes": "TYX", "finterval": period})  # fmt: skip
+    else:
+        path = tmp_path
+        for p, period in enumerate(periods):
+            about: Any = {"channels": ["a"], "pixel_um": 0.65, "period_s": period}
+            write_ome_zarr(path / f"{p}.zarr", np.ones((2, 1, 1, 8, 8), np.uint16), **about)
+    with fovflow.open_raw(path) as raw:
+        assert [raw.times(p).seconds.tolist() for p in (0, 1)] == [[0, 60], [0, 300]]
+        assert raw.info.time_source == "nominal"

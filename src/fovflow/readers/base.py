@@ -154,9 +154,11 @@ def regular_times(n_frames: int, interval_s: float, source: TimeSource) -> Frame
     return FrameTimes(np.arange(n_frames, dtype=np.float64) * interval_s, source)
 
 
-def nominal_times(n_frames: int, period_s: float | None) -> NDArray[np.float64] | None:
-    """Return times t * `period_s`; None without a period."""
-    return None if period_s is None else np.arange(n_frames, dtype=np.float64) * period_s
+def nominal_times(n_frames: int, *periods_s: float | None) -> NDArray[np.float64] | None:
+    """Return times t * period, (P, T), of each position that tells one, else of the first."""
+    known = [period for period in periods_s if period is not None]
+    used = [known[0] if period is None else period for period in periods_s if known]
+    return np.outer(used, np.arange(n_frames)) if used else None
 
 
 def phase_times(phases: Sequence[tuple[int, float, float]]) -> NDArray[np.float64] | None:
@@ -189,8 +191,8 @@ def choose_times(
     dataset without times is at 0 s, nominally.
 
     `recorded` (P, T) float64 or None: time stamps in seconds; NaN where there is none. `held` (P,
-    T) bool: which frames the file holds; the measured times of others are NaN. `nominal` (T,)
-    float64 or None: times from the announced period, in seconds.
+    T) bool: which frames the file holds; the measured times of others are NaN. `nominal` (T,) or
+    (P, T) float64 or None: times from the announced period, in seconds.
     """
     n_positions, n_frames = held.shape
     if nominal is None and n_frames == 1:
@@ -205,7 +207,7 @@ def choose_times(
                 chosen.append(FrameTimes(np.where(held[p], recorded[p], np.nan), "measured"))
                 continue
         if nominal is not None:
-            chosen.append(FrameTimes(nominal.copy(), "nominal"))
+            chosen.append(FrameTimes(np.broadcast_to(nominal, held.shape)[p].copy(), "nominal"))
         else:
             chosen.append(FrameTimes(np.full(n_frames, np.nan), "unknown"))
     return tuple(chosen)

@@ -334,7 +334,7 @@ class OmeTiffReader(FileReader[TiffPages]):
                 for t, seconds in image.stamps.items():
                     if 0 <= t < info.n_frames:
                         recorded[p, t] = seconds
-            nominal = nominal_times(info.n_frames, index.main.period_s)
+            nominal = nominal_times(info.n_frames, *(image.period_s for image in index.images))
             super().__init__(path, info, choose_times(recorded, frames.there, nominal), given)
             stack.pop_all()
 

@@ -30,6 +30,7 @@ from fovflow.readers.base import (
     long_axes,
     open_questions,
     other_pixels,
+    regular_times,
     without_odd,
     worst_source,
 )
@@ -40,10 +41,6 @@ from fovflow.readers.tiff import AnyTiff, files_of_set, open_tiff
 from fovflow.units import Pattern, spread
 
 _ABSENT = -1
-_PATTERNS = (
-    'say it with a pattern, such as "cells_{position}.tif" (each file a movie of a position) or '
-    '"cells_{time}.tif" (each file the z planes of a frame)'
-)
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,8 @@ class SeriesGrid:
                 f"each file of the series in {root} holds several images, and it is not clear what "
                 "the number in the names is",
                 found=f"{named.files[0].name} with {inner.n_frames * inner.n_z} images",
-                remedy=_PATTERNS,
+                remedy='say it with a pattern, such as "cells_{position}.tif" (each file a movie '
+                'of a position) or "cells_{time}.tif" (each file the z planes of a frame)',
             )
         self._pages = _page_axes(root, inner, len(set(times)), len(labels["channel"]), labels["z"])
         said = "The images in each file are taken for z planes; or say axes: {z: channel}."
@@ -438,7 +436,9 @@ class SeriesReader(FileReader[AnyTiff]):
         if self._inner.n_frames > 1:
             path = self._grid.first_file(p, 0)
             found = self._reader(self._longest if path in self._odd else path).times(0)
-            if found.source != "measured":
+            if found.source == "nominal" and len(found.seconds) > 1:
+                found = regular_times(self.info.n_frames, float(found.seconds[1]), "nominal")
+            elif found.source != "measured":
                 found = self._reader(self._longest).times(0)
             recorded[0, : len(found.seconds)] = found.seconds
             return FrameTimes(recorded[0], found.source)

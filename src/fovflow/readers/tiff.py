@@ -50,7 +50,6 @@ _VENDORS = {
 
 _UNEXPLAINED_BYTES = 64 << 10
 """Headers and private tags are smaller."""
-_FLEX = 65200
 _WHITE_IS_ZERO = 0
 _STEP = re.compile(r"^[ctz]:\d+/\d+\s*(?:-\s*)?")
 
@@ -100,8 +99,7 @@ class TiffReader(FileReader[TiffPages]):
     def __init__(self, path: Path, given: Overrides | None = None):
         with self._opening(path, TiffPages) as self._pages:
             named = given.axes if given else None
-            if named is None:
-                _refuse_unread(self._pages)
+            _refuse_unread(self._pages, named)
             height, width, dtype = self._pages.describe()
             count = _count_alike(self._pages, (height, width, dtype))
             self._dtype = np.dtype(dtype)
@@ -208,13 +206,13 @@ def _layout(pages: TiffPages, count: int, plane_bytes: int, given: str | None) -
     )
 
 
-def _refuse_unread(pages: TiffPages) -> None:
-    """Refuse the layouts of vendors, and files with more pixels than their pages explain."""
+def _refuse_unread(pages: TiffPages, named: str | None) -> None:
+    """Refuse vendors' layouts, and more pixels than the pages explain, unless axes are `named`."""
     tif, page = pages.tif, cast("Any", pages.tif.pages[0])
-    if tif.is_imagej or tif.is_stk or tif.is_shaped:
+    if named is not None or tif.is_imagej or tif.is_stk or tif.is_shaped:
         return
     vendor = next((name for kind, name in _VENDORS.items() if getattr(page, f"is_{kind}")), None)
-    vendor = "PerkinElmer Flex" if _FLEX in page.tags else vendor
+    vendor = "PerkinElmer Flex" if 65200 in page.tags else vendor
     explained = pages.count * int(page.nbytes)
     plain = page.compression == 1 and not page.subifds and explained
     if pages.path.suffix.lower() == ".vsi":

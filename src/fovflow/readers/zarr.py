@@ -238,7 +238,7 @@ class ZarrReader(PlaneReader):
             missing_planes=frames.missing_planes,
             warnings=(*notes, *odd, *other_pixels(pixels)),
         )
-        nominal = nominal_times(sizes["T"], first.period_s)
+        nominal = nominal_times(sizes["T"], *(i.period_s if i else None for i in self._images))
         super().__init__(path, info, choose_times(None, frames.there, nominal), given)
 
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
