@@ -392,3 +392,7 @@ def test_a_single_letter_before_a_number_is_asked_about(letter: str) -> None:
 def test_an_elapsed_time_that_all_names_share_is_no_time() -> None:
     names = [f"a_01d00h00m_s{site}" for site in (1, 2)]
     assert fields(*names) == [("s1", "", "", ""), ("s2", "", "", "")]
+
+
+def test_many_channels_that_are_called_so_are_channels() -> None:
+    assert len({each[2] for each in fields(*(f"t1_ch{c}" for c in range(1, 9)))}) == 8

@@ -393,8 +393,8 @@ def detect_fields(names: Sequence[str]) -> Names:
     _decide_letters(parts)
     constant = {column.kind for column in parts if len(set(column.values)) == 1}
     columns = _without_doubles([each for each in parts if len(set(each.values)) > 1])
-    many = [each for each in columns if each.kind == "channel" and len({*each.values}) > 6]
-    if many:  # wells of row C, or wells called w1, w2
+    letters = [each for each in columns if each.label in ("c", "w") and each.kind == "channel"]
+    if many := [each for each in letters if len({*each.values}) > 6]:
         raise _ambiguous("these are more channels than a microscope has: perhaps wells", many)
     left_over = _assign_rest(columns, names, time_is_told="time" in constant)
     chosen: dict[str, list[str]] = {}
