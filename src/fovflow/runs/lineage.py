@@ -132,7 +132,7 @@ class Scripts:
 
     def name(self, path: Path) -> str:
         """Return the name of a file."""
-        real, base = path.resolve(), self.outdir.resolve()
+        real, base = _real(path), _real(self.outdir)
         return real.relative_to(base).as_posix() if real.is_relative_to(base) else os.fspath(real)
 
     def _inputs(self, run: RecordedRun) -> dict[str, str | None]:
@@ -200,6 +200,11 @@ class Scripts:
                         yield step
 
 
+def _real(path: str | os.PathLike[str]) -> Path:
+    """Return a path without links, whatever a record has for one."""
+    return Path(os.path.realpath(os.fspath(path).replace("\0", "")))
+
+
 def _meet(some: Mapping[str, str | None], others: Mapping[str, str | None]) -> bool:
     """Tell whether a file is among others: by its name, or where it was moved by its content."""
     moved = {(name.rpartition("/")[2], sha) for name, sha in others.items() if sha}
@@ -229,7 +234,7 @@ def trace(file: str | os.PathLike[str], outdir: str | os.PathLike[str] = "result
         return _trace_output(folder, path.relative_to(folder).as_posix())
     runs = [parent.parent for parent in path.parents if parent.name == "runs"]
     scripts = Scripts(runs[0] if runs else Path(outdir))
-    files = {scripts.name(path): sha256_or_none(path)} | {os.fspath(path.resolve()): None}
+    files = {scripts.name(path): sha256_or_none(path)} | {os.fspath(_real(path)): None}
     back, forward = list(scripts.back(files, 0)), list(_users_of_given(path, files, scripts))
     if not (back or forward):
         raise FovflowError(
@@ -267,7 +272,7 @@ def _users_of_given(
     for folder in _datasets(scripts.outdir):
         known = Records(folder)
         stamp = read_json_object(folder / STAMP_NAME).get("path")
-        is_raw = isinstance(stamp, str) and Path(stamp).resolve() == path.resolve()
+        is_raw = isinstance(stamp, str) and _real(stamp) == _real(path)
         first = [r for r in known.records if _was_given(r, path, digests, is_raw=is_raw)]
         users = {"": first, **known.users}
         for step in _walk(known, "", 1, users, lambda record: record.outputs):
@@ -285,10 +290,10 @@ def _was_given(record: JobRecord, path: Path, digests: set[str], *, is_raw: bool
     if not isinstance(options, Mapping):
         return False
     content = options.get(CONTENT)
-    known = {options.get("sha256"), *(content.values() if isinstance(content, Mapping) else ())}
+    known = [options.get("sha256"), *(content.values() if isinstance(content, Mapping) else ())]
     script = options.get("script")
-    return bool(digests & known) or (
-        isinstance(script, str) and Path(script).resolve() == path.resolve()
+    return any(isinstance(one, str) and one in digests for one in known) or (
+        isinstance(script, str) and _real(script) == _real(path)
     )
 
 
