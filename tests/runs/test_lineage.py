@@ -147,7 +147,7 @@ def test_outputs_of_jobs_are_traced_forward_through_executions(chain, tmp_path, 
     moved = tmp_path / "elsewhere"
     shutil.move(tmp_path / "results", moved)
     monkeypatch.chdir("/")
-    there = moved / table.relative_to("results") if not table.is_absolute() else table
+    there = moved / table.relative_to(tmp_path / "results")
     assert [step.job for step in trace(there).forward] == ["execution plot"]
 
 
