@@ -214,16 +214,11 @@ def from_line(line: str) -> dict[str, Any] | None:
     return event
 
 
-def finite_or_none(value: int | float) -> int | float | None:
-    """Return a number; None for infinities, NaN and integers beyond all floats."""
-    return value if as_float(value) is not None else None
-
-
-def plain_values(value: Any, number: Callable[[int | float], Any] = finite_or_none) -> Any:
+def plain_values(value: Any, number: Callable[[int | float], Any] | None = None) -> Any:
     """Return `value` as a record holds it: as it comes back from JSON, without what is secret.
 
-    Sets are lists in the order of their texts, arrays are lists. `number`: returns what a number
-    becomes; by default NaN, infinities and integers beyond all floats are None.
+    Arrays and sets are lists. NaN, infinities and integers beyond all floats are None, where
+    `number` does not say what numbers become.
 
     Examples
     --------
@@ -233,7 +228,8 @@ def plain_values(value: Any, number: Callable[[int | float], Any] = finite_or_no
     if isinstance(value, str):
         return writable(value)
     if isinstance(value, int | float):
-        return number(value)
+        known = value if as_float(value) is not None else None
+        return known if number is None else number(value)
     if isinstance(value, Mapping):
         return {
             writable(str(key)): SECRET if is_secret(key, item) else plain_values(item, number)

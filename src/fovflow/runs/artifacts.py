@@ -214,7 +214,7 @@ Types = str | Iterable[str]
 
 MODES = ("link", "copy")
 _TERM = re.compile(r"\w[\w .+-]*")
-MOST_OF_TERM = 100
+MOST_OF_TERM = 120
 """Longest term, in bytes."""
 
 

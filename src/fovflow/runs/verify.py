@@ -654,11 +654,10 @@ def _paths(value: Any) -> list[str]:
     """Return all file names in the nested lists and mappings of ``results_paths``."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, dict):
-        return [path for item in value.values() for path in _paths(item)]
-    if isinstance(value, list):
-        return [path for item in value for path in _paths(item)]
-    return []
+    inner = value.values() if isinstance(value, dict) else value
+    return (
+        [path for item in inner for path in _paths(item)] if isinstance(value, dict | list) else []
+    )
 
 
 def read_object(path: Path, name: str, report: Report) -> dict[str, Any] | None:
