@@ -119,6 +119,17 @@ def test_booleans_are_numbers_that_can_be_read_back(run, tmp_path):
     assert found.metrics()[["converged", "of_numpy"]].to_numpy().tolist() == [[1, 0]]
 
 
+def test_of_runs_of_one_name_the_one_that_waits_is_taken_over(tmp_path):
+    for running in (False, True):
+        waiting = Run(outdir=tmp_path)
+        waiting.init("same", running=running)
+        waiting.close()
+    taken = Run(outdir=tmp_path)
+    assert taken.reconnect("same")
+    taken.close()
+    assert [run.status for run in fovflow.runs(tmp_path)] == ["completed", "completed"]
+
+
 def test_a_run_whose_folder_is_gone_tells_no_status(tmp_path, capfd):
     with Run(outdir=tmp_path / "o") as run:
         run.init("x")

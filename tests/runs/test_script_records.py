@@ -47,6 +47,15 @@ def test_executions_that_differ_are_told_apart_in_words(tmp_path):
     assert str(difference) == "code: workflow_type: analysis | evaluation"
 
 
+def test_kinds_of_parameters_are_told_apart_and_none_is_no_parameter(tmp_path):
+    for name, parameters in (("one", {"on": True}), ("two", {"on": 1}), ("none", {})):
+        with fovflow.execution(outdir=tmp_path, name=name, parameters=parameters):
+            pass
+    one, two, none = (RunFolder(run.path) for run in fovflow.runs(tmp_path))
+    assert list(map(str, compare_runs(one, two).differences)) == ["parameters: on: True | 1"]
+    assert list(map(str, compare_runs(one, none).differences)) == ["parameters: on: True | nothing"]
+
+
 def test_executions_that_did_the_same_are_the_same(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -139,7 +139,7 @@ def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
         one, other = values_of(first), values_of(second)
         for key in sorted({*one, *other}):
             values = one.get(key), other.get(key)
-            if values[0] != values[1]:
+            if values[0] != values[1] or len({isinstance(value, bool) for value in values}) > 1:
                 words = [_ABSENT if value is None else str(value) for value in values]
                 found.append(Difference(section, key, *words))
     return found
@@ -173,7 +173,7 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _flat(f"{prefix}.{key}" if prefix else str(key), item)
-    else:
+    elif prefix:
         yield prefix, value
 
 

@@ -155,14 +155,6 @@ class Scripts:
                     found[self.name(run.path / asset.path)] = asset.sha256
         return found
 
-    def makers(self, files: Mapping[str, str | None]) -> list[str]:
-        """Return the runs that made one of the files."""
-        return [ident for ident, made in self.makes.items() if _meet(made, files)]
-
-    def users(self, files: Mapping[str, str | None]) -> list[str]:
-        """Return the runs that read one of the files."""
-        return [ident for ident, read in self.reads.items() if _meet(read, files)]
-
     def step(self, ident: str, depth: int) -> Step:
         """Return a run as a step of a lineage."""
         run = self.runs[ident]
@@ -173,7 +165,7 @@ class Scripts:
     def forward(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
         """Yield the runs that read the files, or what was made of them by other runs."""
         seen = set[str]()
-        while found := [ident for ident in self.users(files) if ident not in seen]:
+        while found := [ident for ident in _with(files, self.reads) if ident not in seen]:
             seen.update(found)
             files = {name: sha for ident in found for name, sha in self.makes[ident].items()}
             yield from (self.step(ident, depth) for ident in found)
@@ -182,7 +174,7 @@ class Scripts:
     def back(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
         """Yield the runs that made the files and what they read, and the jobs before them."""
         seen = set[str]()
-        while found := [ident for ident in self.makers(files) if ident not in seen]:
+        while found := [ident for ident in _with(files, self.makes) if ident not in seen]:
             seen.update(found)
             yield from (self.step(ident, depth) for ident in found)
             files = {name: sha for ident in found for name, sha in self.reads[ident].items()}
@@ -205,12 +197,18 @@ def _real(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(os.fspath(path).replace("\0", "")))
 
 
-def _meet(some: Mapping[str, str | None], others: Mapping[str, str | None]) -> bool:
-    """Tell whether a file is among others: by its name, or where it was moved by its content."""
-    moved = {(name.rpartition("/")[2], sha) for name, sha in others.items() if sha}
-    return not others.keys().isdisjoint(some) or any(
-        (name.rpartition("/")[2], sha) in moved for name, sha in some.items()
-    )
+def _with(files: Mapping[str, str | None], of_runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the runs with one of the files: by its name, else, as it was moved, by content."""
+    named, moved = dict[str, list[str]](), dict[tuple[str, str], list[str]]()
+    for ident, some in of_runs.items():
+        for name, sha in some.items():
+            named.setdefault(name, []).append(ident)
+            if sha:
+                moved.setdefault((name.rpartition("/")[2], sha), []).append(ident)
+    found = set[str]()
+    for name, sha in files.items():
+        found.update(named.get(name) or moved.get((name.rpartition("/")[2], sha or ""), ()))
+    return [ident for ident in of_runs if ident in found]
 
 
 def _datasets(outdir: Path) -> list[Path]:

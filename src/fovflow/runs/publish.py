@@ -35,6 +35,8 @@ class Place:
     def __init__(self, destination: str):
         import fsspec
 
+        if not destination.strip():
+            raise FovflowError("publish: the destination is empty", remedy="name a folder")
         try:
             self._system, self._base = fsspec.core.url_to_fs(destination)
         except (ImportError, ValueError) as error:
