@@ -207,7 +207,7 @@ def _with(files: Mapping[str, str | None], of_runs: Mapping[str, Mapping[str, An
                 moved.setdefault((name.rpartition("/")[2], sha), []).append(ident)
     found = set[str]()
     for name, sha in files.items():
-        found.update(named.get(name) or moved.get((name.rpartition("/")[2], sha or ""), ()))
+        found.update(named.get(name) or moved.get((name.rpartition("/")[2], sha or "")) or [])
     return [ident for ident in of_runs if ident in found]
 
 
