@@ -290,11 +290,6 @@ def writable(value: str) -> str:
     """Return a text as records hold it: without secrets, and credentials in addresses.
 
     Halves of surrogate pairs, which UTF-8 cannot hold, are ``?``.
-
-    Examples
-    --------
-    >>> writable("from https://me:pass@example.org/a")
-    'from https://(secret)@example.org/a'
     """
     text = value.encode("utf-8", "replace").decode()
     if "://" in text:

@@ -25,11 +25,8 @@ MOST_MERGED = 10_000
 MOST_NESTED = 100
 """Deepest nesting of a YAML record."""
 
-MOST_BYTES = 255
-"""Longest name of a file or folder, in bytes, that systems have."""
-
-MOST_LETTERS = 2000
-"""Longest name of a file below a folder in a record."""
+MOST_BYTES, MOST_LETTERS = 255, 2000
+"""Longest name of a file, in bytes, and longest way to one below a folder."""
 
 REMAKE = "delete the file and run the pipeline again: it is remade"
 

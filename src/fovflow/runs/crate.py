@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -39,6 +40,8 @@ CONTEXT: list[Any] = [
     f"{RO_CRATE}/context",
     {term: f"{_TERMS}{term}" for term in ("sha256", "resourceUsage", "environment")},
 ]
+quoted = partial(quote, errors="replace")
+"""Returns a text as a part of an id."""
 NPY_FORMAT = "https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"
 _MEDIA = {
     ".npy": "application/octet-stream",
@@ -108,11 +111,6 @@ def to_text(manifest: Mapping[str, Any]) -> str:
 
 def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def quoted(text: str) -> str:
-    """Return a text as a part of an id."""
-    return quote(text, errors="replace")
 
 
 def file_id(path: str) -> str:

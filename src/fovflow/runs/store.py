@@ -71,10 +71,7 @@ _locked = threading.local()
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep all other threads and processes from being in this folder's block at once.
-
-    A signal's handler may come in between, in the same thread.
-    """
+    """Keep others out of this folder's block, but for a signal's handler in the same thread."""
     held: set[Path] = _locked.__dict__.setdefault("folders", set())
     if folder in held:
         yield
@@ -310,17 +307,14 @@ def _wrong_part(record: dict[str, Any]) -> str:
 
 
 def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
-    """Return all runs of an output folder, oldest first.
-
-    Ids tell the second; of runs that began within one their records tell which was the first.
-    """
+    """Return all runs of an output folder, oldest first."""
     places = (Path(outdir) / "runs").glob("*")
     found = [RunFolder(place) for place in places if os.path.lexists(place / "run.json")]
     same = Counter(run.id[:_STAMP] for run in found)
 
     def when(run: RunFolder) -> tuple[str, str, str]:
-        second = run.id[:_STAMP]
-        return second, str(run.known().get("created")) if same[second] > 1 else "", run.id
+        at = run.known().get("created") if same[run.id[:_STAMP]] > 1 else ""
+        return run.id[:_STAMP], str(at), run.id
 
     return sorted(found, key=when)
 
