@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import threading
 import time as clock
 from collections import deque
@@ -17,6 +18,7 @@ from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from fovflow.errors import complain
+from fovflow.userfiles import open_own, open_regular
 
 VERSION = 2
 """Version of the form of events and of records; `upgrade` brings version 1 into it."""
@@ -212,29 +214,34 @@ def from_line(line: str) -> dict[str, Any] | None:
     return event
 
 
-def plain_values(value: Any) -> Any:
+def plain_values(value: Any, number: Callable[[int | float], Any] | None = None) -> Any:
     """Return `value` as a record holds it: as it comes back from JSON, without what is secret.
 
-    NaN, infinities and integers beyond all floats are None.
+    Arrays and sets are lists. NaN, infinities and integers beyond all floats are None, where
+    `number` does not say what numbers become.
 
     Examples
     --------
-    >>> plain_values({1: (2.5, float("nan"))})
-    {'1': [2.5, None]}
+    >>> plain_values({1: (2.5, float("nan")), "a": {"y", "x"}})
+    {'1': [2.5, None], 'a': ['x', 'y']}
     """
     if isinstance(value, str):
         return writable(value)
     if isinstance(value, int | float):
-        return value if as_float(value) is not None else None
+        known = value if as_float(value) is not None else None
+        return known if number is None else number(value)
     if isinstance(value, Mapping):
         return {
-            writable(str(key)): SECRET if is_secret(key, item) else plain_values(item)
+            writable(str(key)): SECRET if is_secret(key, item) else plain_values(item, number)
             for key, item in value.items()
         }
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain_values(item) for item in value]
-    if hasattr(value, "item"):  # NumPy scalars
-        return plain_values(value.item())
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    if isinstance(value, list | tuple):
+        return [plain_values(item, number) for item in value]
+    if hasattr(value, "tolist"):  # scalars and arrays of NumPy
+        plain = value.tolist()
+        return plain_values(str(plain) if type(plain) is type(value) else plain, number)
     return value if value is None else writable(str(value))
 
 
@@ -243,6 +250,8 @@ SECRET = "(secret)"
 
 LEAST_SECRET = 6
 """Shortest text, in characters, that is also taken out of other texts, such as messages."""
+
+_CREDENTIALS = re.compile(r"(?<=://)(?!git@)[^/\s@]+@")
 
 _secret_keys: set[str] = set()
 _secret_texts: set[str] = set()
@@ -278,11 +287,13 @@ def is_secret(key: Any, value: Any) -> bool:
 
 
 def writable(value: str) -> str:
-    """Return a text as records hold it: without secrets.
+    """Return a text as records hold it: without secrets, and credentials in addresses.
 
     Halves of surrogate pairs, which UTF-8 cannot hold, are ``?``.
     """
     text = value.encode("utf-8", "replace").decode()
+    if "://" in text:
+        text = _CREDENTIALS.sub(f"{SECRET}@", text)
     for secret in sorted(_secret_texts, key=len, reverse=True):
         text = text.replace(secret, SECRET)
     return text
@@ -359,12 +370,12 @@ class EventFile:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("ab", buffering=0)
+        self._file = open_own(self.path, "ab")
         self._torn = _ends_within_a_line(self.path)
         after_fork(self, EventFile._unlock)
 
     def _unlock(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may log, too
 
     def write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
         """Append an event; see `fovflow.events.EVENTS` for types and keys."""
@@ -392,7 +403,7 @@ class EventFile:
 
 
 def _ends_within_a_line(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if not file.seek(0, os.SEEK_END):
             return False
         file.seek(-1, os.SEEK_END)
@@ -415,21 +426,26 @@ def lines_of(data: bytes) -> list[str]:
 class EventTail:
     """Read a growing file of events: each call returns what is new and whole.
 
-    `malformed` counts the lines that are no events, which are left out.
+    `malformed` counts the lines that are no events, which are left out; `problem` says why the
+    file, which is there, cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
         self.malformed = 0
+        self.problem = ""
         self._offset = 0
 
     def read(self, *, to_end: bool = False) -> list[dict[str, Any]]:
         """Return the events since the last call; `to_end`: also of a line that has no end yet."""
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 file.seek(self._offset)
                 data = file.read()
-        except OSError:
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.problem = f"cannot be read: {error.strerror or error}"
             return []
         end = len(data) if to_end else data.rfind(b"\n") + 1
         self._offset += end
@@ -464,7 +480,7 @@ class Journal:
         """Start with nothing to write: what a parent keeps is the parent's to write."""
         self._kept: deque[str] = deque()
         self._unrecorded = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def write(self, kind: str, /, *, time: str | None = None, **keys: Any) -> dict[str, Any]:
         """Record an event; see `fovflow.events.EVENTS`.

@@ -271,8 +271,8 @@ def in_words(wildcards: Mapping[str, Any]) -> str:
     'plate1, FOV 3, channel 1'
     """
     names = {"dataset": "", "fov": "FOV "}
-    numbers = {k: str(int(v)) for k, v in wildcards.items() if k == "fov" and str(v).isdecimal()}
-    shown = {**wildcards, **numbers}
+    fov = str(wildcards.get("fov", ""))
+    shown = {**wildcards, **({"fov": fov.lstrip("0") or "0"} if fov.isdecimal() else {})}
     return ", ".join(f"{names.get(key, f'{key} ')}{value}" for key, value in shown.items())
 
 
@@ -285,7 +285,7 @@ def whole(value: Any) -> int:
 
 def check_place(job: Any, attempt: Any) -> tuple[str, int]:
     """Return a job's name and attempt, which name a file; ValueError where they cannot."""
-    if leads_out(".", job) or "/" in job or len(job.encode("utf-8", "replace")) > 255:
+    if leads_out(None, job) or "/" in job:
         raise ValueError(f"{job!r} is no name of a job")
     return job, whole(attempt)
 

@@ -25,13 +25,18 @@ MOST_MERGED = 10_000
 MOST_NESTED = 100
 """Deepest nesting of a YAML record."""
 
+MOST_BYTES, MOST_LETTERS = 255, 2000
+"""Longest name of a file, in bytes, and longest way to one below a folder."""
+
 REMAKE = "delete the file and run the pipeline again: it is remade"
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-def leads_out(folder: str | os.PathLike[str], name: Any) -> str:
+def leads_out(folder: str | os.PathLike[str] | None, name: Any) -> str:
     """Return why a name that a file tells is none of a file inside `folder`; empty where it is.
+
+    Without a folder links are not looked for.
 
     Examples
     --------
@@ -42,15 +47,23 @@ def leads_out(folder: str | os.PathLike[str], name: Any) -> str:
         return "is no name"
     if _CONTROL.search(name):
         return "holds control characters"
-    pure, place = PurePosixPath(name), os.fspath(folder)
+    pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name:
         return "lies outside the folder"
-    for part in pure.parts:
+    if len(name) > MOST_LETTERS or any(len(part.encode()) > MOST_BYTES for part in pure.parts):
+        return "is too long"
+    place = base = "" if folder is None else os.fspath(folder)
+    for part in pure.parts if folder is not None else ():
         place = os.path.join(place, part)  # noqa: PTH118  (many names are looked at)
         linked = os.path.islink(place)  # noqa: PTH114
-        if linked and not Path(place).resolve().is_relative_to(Path(folder).resolve()):
+        if linked and not Path(os.path.realpath(place)).is_relative_to(os.path.realpath(base)):
             return "is reached through a link that leads out of the folder"
     return ""
+
+
+def without_odd_letters(name: str) -> str:
+    """Return a file's name with ``_`` for letters that `leads_out` refuses."""
+    return _CONTROL.sub("_", name).replace("\\", "_")
 
 
 def inside(folder: str | os.PathLike[str], name: Any) -> Path:

@@ -133,7 +133,7 @@ def _wrong_place(content: dict[str, Any]) -> str:
             if _no_number(fov):
                 return f"{key} has {str(fov)[:40]!r}, which is no number of an FOV"
     name = content.get("dataset") or "."
-    problem = leads_out(".", name) or ("/" in name and "is no name of a folder")
+    problem = leads_out(None, name) or ("/" in name and "is no name of a folder")
     return f"dataset is {name[:80]!r}, which {problem}" if problem else ""
 
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from runs.recorded import DATASET, Recorded
 
+import fovflow
+from fovflow.adapter.job import open_log
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.events import EventFile
 from fovflow.records import inside, leads_out, read_yaml, write_yaml
 from fovflow.results import load_results
-from fovflow.runs.publish import publish
+from fovflow.runs.arguments import safe_name
+from fovflow.runs.claim import Claim
+from fovflow.runs.publish import Place, publish
+from fovflow.runs.state import RunState
 from fovflow.runs.verify import verify
 
 NAMES = [
@@ -24,6 +33,10 @@ NAMES = [
     ("a\nb", "holds control characters"),
     ("a\x1b[2Jb", "holds control characters"),
     ("a\u2028b", "holds control characters"),
+    ("a\udcffb", "holds control characters"),
+    ("a" * 256, "is too long"),
+    ("é" * 128, "is too long"),
+    ("a/" * 2000, "is too long"),
     ("", "is no name"),
     (None, "is no name"),
     (["a"], "is no name"),
@@ -39,7 +52,7 @@ def crafted(tmp_path: Path) -> Recorded:
     return Recorded(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "problem"), NAMES, ids=repr)
+@pytest.mark.parametrize(("name", "problem"), NAMES, ids=lambda value: repr(value)[:20])
 def test_a_name_that_leads_out_is_told(tmp_path, name, problem):
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -52,7 +65,8 @@ def test_a_name_that_leads_out_is_told(tmp_path, name, problem):
 def test_names_and_links_that_stay_inside_are_fine(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to("a")
-    for name in ("a/b", "link/b", "plate ü/x..npy", "a/./b", "new"):
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("a/b", "link/b", "plate ü/x..npy", "a/./b", "new", "loop", "loop/b", "é" * 127):
         assert inside(tmp_path, name) == tmp_path / name
     (tmp_path / "far").symlink_to(tmp_path)  # the folder itself may be a link
     assert leads_out(tmp_path / "far", "a/b") == ""
@@ -151,3 +165,100 @@ def test_the_report_of_publish_can_be_read_by_machines(crafted, tmp_path, capsys
     assert main(arguments) == 1
     assert "1 failed" in capsys.readouterr().out
     assert any((tmp_path / "a").iterdir())
+
+
+def test_links_of_the_working_directory_have_no_part_in_names(tmp_path, monkeypatch):
+    (tmp_path / "outputs").symlink_to("/")
+    monkeypatch.chdir(tmp_path)
+    state = RunState()
+    about = {"v": 2, "time": "2026-01-01T00:00:00+00:00", "type": "announced"}
+    assert state.feed({**about, "path": "outputs/Table/a.csv"})
+    assert list(state.announced) == ["outputs/Table/a.csv"]
+    assert safe_name("name", "outputs/a") == "outputs/a"
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "heartbeat", "publish", "lock", "log"])
+def test_nothing_is_written_through_a_link_that_lies_in_a_folder_of_results(crafted, name):
+    target = crafted.outdir.parent / "secret"
+    outdir = ["--outdir", str(crafted.outdir)]
+    with fovflow.execution(outdir=crafted.outdir, name="fit") as exe:
+        pass
+    if name == "publish":
+        to = str(crafted.outdir.parent / "to")
+        file = crafted.run.path / f"publish-{Place(to).slug}.jsonl"
+        file.symlink_to(target)
+        with suppress(OSError):
+            main(["publish", "calm-otter", to, *outdir])
+    elif name == "lock":
+        (crafted.outdir / "runs" / ".lock").symlink_to(target)
+        with suppress(FovflowError, OSError):
+            Claim(crafted.outdir).take()
+    elif name == "log":
+        file = crafted.folder / "logs" / "x.log"
+        file.symlink_to(target)
+        open_log(file)
+        logging.getLogger("fovflow").error("said")
+        logging.basicConfig(force=True)
+        logging.captureWarnings(capture=False)
+        assert "said" in file.read_text()
+        assert not file.is_symlink()
+    else:
+        file = exe.folder / name
+        file.unlink()
+        file.symlink_to(target)
+        before = target.stat().st_mtime_ns
+        main(["runs", "abandon", "fit", *outdir])
+        assert target.stat().st_mtime_ns == before
+    assert target.read_text() == "hush"
+
+
+def test_a_parent_is_another_run_of_the_folder_and_nothing_else(crafted):
+    (crafted.outdir / "run.json").write_text((crafted.run.path / "run.json").read_text())
+    for parent in ("..", ".", "../runs/" + crafted.run.id, "a\0b", "a" * 300):
+        crafted.edit_run(parent=parent)
+        (run,) = fovflow.runs(crafted.outdir)
+        assert run.parents == []
+
+
+HOW = {
+    "pipe": os.mkfifo,
+    "folder": os.mkdir,
+    "loop": lambda file: file.symlink_to(file.name),
+    "endless": lambda file: file.symlink_to("/dev/zero"),
+}
+RECORDS = [
+    "runs/*-calm-otter/run.json", "runs/*-calm-otter/events.jsonl", "runs/.current",
+    "runs/*-fit/run.json", "runs/*-fit/events.jsonl", "runs/*-fit/datasets/fit-1.0.0.json",
+    "runs/*-fit/outputs/Table/a.csv", "runs/*-fit/ro-crate-metadata.json",
+    f"{DATASET}/dataset.json", f"{DATASET}/processing_results.yaml",
+    f"{DATASET}/ro-crate-metadata.json", f"{DATASET}/provenance/ro-crate-metadata.json.sha256",
+    f"{DATASET}/logs/fov_000/copy.json", "runs/*-calm-otter/jobs/copy.*.fov_000/attempt-1.jsonl",
+]  # fmt: skip
+UNCHECKED = ("runs/.current", "runs/*-fit/ro-crate-metadata.json")
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_what_is_no_regular_file_holds_no_command_up(tmp_path, how, capsys):
+    recorded = Recorded(tmp_path / "whole")
+    with fovflow.execution(outdir=recorded.outdir, name="fit") as exe:
+        table = exe.output_path("Table", "a.csv")
+        table.write_text("a")
+        exe.create_dataset([table], version="1.0.0")
+    for number, record in enumerate(RECORDS):
+        outdir = tmp_path / str(number)
+        shutil.copytree(recorded.outdir, outdir)
+        folder, _, name = record.rpartition("/")
+        file = next(outdir.glob(folder)) / name
+        file.unlink(missing_ok=True)
+        HOW[how](file)
+        at = ["--outdir", str(outdir)]
+        made = str(outdir / table.relative_to(recorded.outdir))
+        commands = [["verify", str(outdir)], ["runs", "show", "fit", *at],
+                    ["runs", "show", "calm-otter", *at], ["runs", "lineage", made],
+                    ["runs", "compare", "fit", "calm-otter", *at], ["runs", "export", "fit", *at],
+                    ["publish", "fit", str(tmp_path / f"{number}-fit"), *at],
+                    ["runs", "abandon", "fit", *at]]  # fmt: skip
+        for command in commands:
+            status = main(command)
+            assert "unexpected" not in capsys.readouterr().err, (record, command)
+            assert status or command[0] != "verify" or record in UNCHECKED, record

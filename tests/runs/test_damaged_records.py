@@ -294,6 +294,73 @@ def test_records_of_scripts_that_are_damaged_in_any_way_give_no_traceback(tmp_pa
         file.write_bytes(whole[file])
 
 
+DAMAGED_RUNS = [
+    {"command": "snakemake 'a"},
+    {"config": {"outdir": "a/" * 30}},
+    {"config": {"outdir": "a\0b"}},
+    {"config": {"run": {"alerts": [5]}}},
+    {"working_directory": "a\0b"},
+    {"workflow": {"commit": 5}},
+    {"inputs": [5, {"path": "a\0b", "problems": 5}]},
+    {"folder": "g", "folders": {"g": {"tags": [[1]], "metadata": [1]}}},
+    {"history": [{"time": TIME, "status": "running", "message": 5}]},
+    {"assets": [5], "metrics": 5, "units": 5, "damages": 5, "unrecorded": 5, "folder_details": 5},
+]
+
+
+@pytest.mark.parametrize("keys", DAMAGED_RUNS, ids=str)
+def test_a_record_of_a_run_with_odd_values_gives_sentences(recorded, keys, tmp_path, capsys):
+    recorded.edit_run(**{"command": "snakemake", "configfiles": ["gone.yaml"], **keys})
+    outdir = ["--outdir", str(recorded.outdir)]
+    tracks = str(recorded.folder / recorded.name(0, "tracks.csv"))
+    for command in (["runs", "show", "calm-otter", *outdir], ["restore", "calm-otter", *outdir],
+                    ["verify", str(recorded.outdir)], ["runs", "list", str(recorded.outdir)],
+                    ["runs", "lineage", tracks], ["publish", "calm-otter", str(tmp_path), *outdir],
+                    ):  # fmt: skip
+        main(command)
+        assert "unexpected" not in capsys.readouterr().err
+    (run,) = fovflow.runs(recorded.outdir)
+    assert isinstance(run.folder, dict)
+
+
+JOB_KEYS = [
+    {"wildcards": ["fov"]}, {"wildcards": ["channel", "sample"]}, {"run": ["x"]},
+    {"wildcards": {"dataset": DATASET, "fov": "9" * 5000}}, {"job": "\ud800"},
+    {"options": {"sha256": ["x"], "script": "a\0b"}}, {"options": {"content": {"a": [1]}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("keys", JOB_KEYS, ids=lambda keys: str(keys)[:40])
+def test_a_record_of_a_job_with_odd_values_gives_sentences(recorded, keys, capsys):
+    raw = recorded.outdir / "raw.nd2"
+    raw.write_text("raw")
+    record = recorded.record("track", 1)
+    content = {**json.loads(record.read_text(encoding="utf-8")), **keys}
+    record.write_text(json.dumps(content), encoding="utf-8")
+    attempt = recorded.run.job_file(f"track.{DATASET}.fov_001", 1)
+    lines = [json.dumps({**json.loads(line), **keys}) for line in attempt.read_text().splitlines()]
+    attempt.write_text("\n".join(lines) + "\n")
+    for command in (["verify", str(recorded.outdir)], ["status", str(recorded.outdir)],
+                    ["runs", "show", str(recorded.run.path)], ["runs", "lineage", str(raw)],
+                    ["runs", "compare", str(recorded.run.path), str(recorded.run.path)],
+                    ):  # fmt: skip
+        main([*command, *(["--outdir", str(recorded.outdir)] if "lineage" in command else [])])
+        assert "unexpected" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entity", [5, "x", ["x"], {}, {"@id": "#x", "@type": 5},
+                                    {"@id": "#y", "@type": "OrganizeAction"},
+                                    {"@id": "a.npy", "@type": "File", "contentSize": "9" * 5000,
+                                     "sha256": "0"}], ids=lambda e: str(e)[:30])  # fmt: skip
+def test_a_manifest_with_odd_entities_is_exported_and_verified(recorded, entity, capsys):
+    content = json.loads(recorded.manifest_file.read_text(encoding="utf-8"))
+    content["@graph"].append(entity)
+    recorded.manifest_file.write_text(json.dumps(content), encoding="utf-8")
+    assert main(["verify", str(recorded.outdir)]) == 1
+    assert main(["runs", "export", str(recorded.folder)]) == 0
+    assert "wasGeneratedBy" in capsys.readouterr().out
+
+
 def not_json(data: bytes) -> int:
     """Return how many lines hold no JSON object, and are not empty."""
     bad = 0

@@ -147,8 +147,23 @@ def test_outputs_of_jobs_are_traced_forward_through_executions(chain, tmp_path, 
     moved = tmp_path / "elsewhere"
     shutil.move(tmp_path / "results", moved)
     monkeypatch.chdir("/")
-    there = moved / table.relative_to("results") if not table.is_absolute() else table
+    there = moved / table.relative_to(tmp_path / "results")
     assert [step.job for step in trace(there).forward] == ["execution plot"]
+
+
+def test_a_file_of_the_same_name_and_content_is_another_one(tmp_path):
+    made = []
+    for name in ("one", "two"):
+        with fovflow.execution(outdir=tmp_path, name=name) as exe:
+            made.append(exe.output_path("Table", "a.csv"))
+            made[-1].write_text("a")
+    with fovflow.execution(outdir=tmp_path, name="use", datasets=[made[1]]):
+        pass
+    assert [step.job for step in trace(made[1]).back] == ["execution two"]
+    assert [step.job for step in trace(made[1]).forward] == ["execution use"]
+    shutil.move(made[1], tmp_path / "a.csv")
+    found = trace(tmp_path / "a.csv", tmp_path)
+    assert [step.job for step in found.back] == ["execution one", "execution two"]
 
 
 def test_what_was_made_of_raw_data_and_of_a_script(chain, tmp_path, capsys):

@@ -242,3 +242,11 @@ def test_a_report_that_was_made_again_by_no_job_is_published_as_it_is(recorded, 
     assert (report.ok, [note.file for note in report.notes]) == (True, ["report.html"])
     assert publish(recorded.run, str(tmp_path / "b")).failed == {}
     assert (tmp_path / "b" / "report.html").read_text() == "second"
+
+
+def test_an_empty_destination_is_not_the_working_directory(recorded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(FovflowError, match="destination is empty"):
+        publish(recorded.run, " ")
+    assert sorted(tmp_path.iterdir()) == before

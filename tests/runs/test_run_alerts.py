@@ -95,6 +95,16 @@ def test_nothing_is_evaluated_before_it_is_due_but_nothing_is_missed(folder, eve
     assert values(watcher.poll(NOW + 30)) == [11]
 
 
+def test_a_clock_that_is_set_back_holds_no_alert_up(folder, events, watch):
+    watcher = watch([above(frequency_s=30), {**above(window_s=60), "name": "together"}])
+    log(events, [1000], at=3600)
+    assert len(watcher.poll(NOW + 3600)) == 2
+    log(events, [1], at=10)
+    watcher.poll(NOW + 20)
+    log(events, [11], at=45)
+    assert sorted(values(watcher.poll(NOW + 51))) == [11]
+
+
 def test_a_window_is_averaged_and_an_empty_one_is_no_data(folder, events, watch):
     watcher = watch([above(window_s=60, frequency_s=1)])
     assert watcher.poll(NOW) == []

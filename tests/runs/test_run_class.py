@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,7 +13,8 @@ import fovflow
 from fovflow import Run
 from fovflow.cli import main
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.runs.store import RunFolder, list_runs
+from fovflow.runs.store import RunFolder, find_run, list_runs, runs_until
+from fovflow.runs.verify import verify
 
 
 def test_a_whole_run(tmp_path):
@@ -50,6 +52,101 @@ def test_modes(tmp_path):
         run.set_status("failed")
         assert (run.name, run.id, run.path, run.status) == ("", "", "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda run: run.save_all(5),
+        lambda run: run.save_all([5]),
+        lambda run: run.save_directory(5),
+        lambda run: run.save([1], name=5),
+        lambda run: run.log_metrics(),
+        lambda run: run.log_metrics({"a": 1}, units=5),
+        lambda run: run.add_process("n", 5),
+        lambda run: run.add_process("n", ["true"], env={"A": 5}),
+        lambda run: run.log_event("x", datetime(2026, 3, 1)),
+    ],
+)
+def test_a_mistake_in_a_call_that_logs_does_not_end_the_work(tmp_path, call, capfd):
+    with Run(outdir=tmp_path) as run:
+        run.init("x")
+        assert call(run) is False
+    assert run.status == "completed"
+    (said,) = [e for e in events_of(run.path, "message") if e.get("level") == "error"]
+    assert capfd.readouterr().err.startswith(f"fovflow.Run: {said['message']}")
+    with pytest.raises((TypeError, AttributeError, FovflowError)), Run(outdir=tmp_path) as run:
+        run.config(suppress_errors=False)
+        run.init("y")
+        call(run)
+
+
+def test_a_script_may_change_its_folder(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("a")
+    with (
+        Run(outdir="results") as run,
+        fovflow.execution(outdir="results", datasets=["in.csv"]) as exe,
+    ):
+        run.init("x")
+        monkeypatch.chdir("elsewhere")
+        assert run.update_metadata({"a": 1})
+        assert run.save([1], name="list")
+        exe.output_path("Table", "a.csv").write_text("a")
+    assert (run.status, exe.status) == ("completed", "completed")
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert events_of(exe.folder, "message") == []
+    assert verify(tmp_path / "results").findings == []
+
+
+def test_runs_of_one_second_are_in_the_order_in_which_they_were_made(tmp_path):
+    names = ["zebra", "ant", "mole", "ant", "ant"]
+    for name in names:
+        made = RunFolder.create(tmp_path, name=name)
+        made.write_record({**made.read_record(), "status": "completed"})
+    assert [run.name for run in fovflow.runs(tmp_path)] == names
+    assert find_run(tmp_path).path == made.path
+    before, after = runs_until(list_runs(tmp_path)[2])
+    assert [run.known()["name"] for run in before] == names[:3]
+    assert after == {run.id for run in list_runs(tmp_path)[3:]}
+
+
+def test_booleans_are_numbers_that_can_be_read_back(run, tmp_path):
+    run.init()
+    run.log_metrics({"converged": True, "of_numpy": np.bool_(0)})
+    (found,) = fovflow.runs(tmp_path)
+    assert found.metrics()[["converged", "of_numpy"]].to_numpy().tolist() == [[1, 0]]
+
+
+def test_of_runs_of_one_name_the_one_that_waits_is_taken_over(tmp_path):
+    for running in (False, True):
+        waiting = Run(outdir=tmp_path)
+        waiting.init("same", running=running)
+        waiting.close()
+    taken = Run(outdir=tmp_path)
+    assert taken.reconnect("same")
+    taken.close()
+    assert [run.status for run in fovflow.runs(tmp_path)] == ["completed", "completed"]
+
+
+def test_a_run_whose_folder_is_gone_tells_no_status(tmp_path, capfd):
+    with Run(outdir=tmp_path / "o") as run:
+        run.init("x")
+        shutil.rmtree(tmp_path / "o")
+        assert (run.name, run.status) == ("", "")
+    assert "close: [Errno 2] No such file" in capfd.readouterr().err
+
+
+def test_an_error_without_a_text_ends_the_run_and_goes_on(tmp_path):
+    class MuteError(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    with pytest.raises(MuteError), Run(outdir=tmp_path) as run:
+        run.init()
+        raise MuteError
+    assert RunFolder(run.path).read_record()["history"][-1]["message"] == "MuteError"
 
 
 def test_without_a_run_nothing_happens(tmp_path, capfd):
@@ -293,12 +390,13 @@ def test_details_of_a_folder_are_shared_by_its_runs(tmp_path, capsys):
                           ("two", {"tags": ["b"], "description": "all fits"})]:  # fmt: skip
         with Run(outdir=tmp_path) as run:
             run.init(name, folder="/fits")
+            run.set_folder_details("/fits", tags=["all"], metadata={"lab": "y", "n": 1})
             run.set_folder_details("/fits", **details)
     with Run(outdir=tmp_path) as run:
         run.init("elsewhere")
     one, two, other = sorted(fovflow.runs(tmp_path), key=lambda found: found.name != "one")
     two, other = (two, other) if two.name == "two" else (other, two)
-    shared = {"name": "/fits", "metadata": {"lab": "x"}, "tags": ["a", "b"]}
+    shared = {"name": "/fits", "metadata": {"lab": "y", "n": 1}, "tags": ["all", "a", "b"]}
     assert one.folder == two.folder == shared | {"description": "all fits"}
     assert other.folder == {}
     main(["runs", "show", "one", "--outdir", str(tmp_path)])

@@ -32,7 +32,7 @@ def test_run_class(reader, tmp_path):
     first, second = sorted(
         list_runs(tmp_path / "results"), key=lambda run: "first-fit" not in run.id
     )
-    assert told == f"completed results/runs/{first.id}\n"
+    assert told == f"completed {first.path}\n"
     metrics = [event for event in first.events() if event["type"] == "metrics"]
     assert [(event["step"], event["metrics"]["loss"]) for event in metrics] == [
         (0, 1.0), (1, 0.5), (2, 1 / 3),

@@ -7,8 +7,11 @@ import json
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
+import numpy as np
 import pytest
 from runs.ownrecords import events_of
 
@@ -216,6 +219,52 @@ def test_a_copy_never_replaces_what_appears_meanwhile(keys, tmp_path, monkeypatc
 def test_names_that_climb_out_are_refused(keys, kind, name):
     with fovflow.execution(keys) as exe, pytest.raises(ConfigError):
         exe.output_path(kind, name)
+
+
+def test_parameters_of_every_kind_are_recorded(keys):
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(ConfigError, match="none of which holds itself"):
+        fovflow.execution(**keys, parameters={"x": endless})
+    given = {"array": np.arange(3), "kinds": {"b", "a"}, "rate": float("inf"), "path": Path("a/b"),
+             "none": float("nan"), "deep": {2: (np.float32(0.5), None, np.longdouble(2))},
+             }  # fmt: skip
+    with fovflow.execution(**keys, parameters=given) as exe:
+        pass
+    assert RunFolder(exe.folder).read_record()["parameters"] == {
+        "array": [0, 1, 2], "kinds": ["a", "b"], "rate": "inf", "path": "a/b", "none": "nan",
+        "deep": {"2": [0.5, None, "2.0"]},
+    }  # fmt: skip
+
+
+def test_two_that_make_one_version_at_once_make_it_once(keys, tmp_path):
+    (tmp_path / "a").write_text("a")
+    ready = Barrier(4)
+
+    def make(_):
+        with fovflow.execution(**keys) as exe:
+            ready.wait(60)
+            try:
+                exe.create_dataset([tmp_path / "a"], version="1.0.0", name="one")
+            except FovflowError as error:
+                return str(error)
+            return "made"
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(make, range(4)))
+    assert found.count("made") == 1
+    assert sum("has a version 1.0.0 already" in text for text in found) == 3
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b", "\udcff", "é" * 200])
+def test_names_that_no_record_may_have_are_refused(keys, name):
+    with fovflow.execution(**keys) as exe:
+        with pytest.raises(ConfigError):
+            exe.output_path("Table", name)
+        with pytest.raises(ConfigError):
+            exe.output_path(name, "a.csv")
+        with pytest.raises(ConfigError):
+            exe.create_dataset([], version="1", name=name)
 
 
 def test_datasets_have_members_and_a_version(keys, tmp_path):

@@ -10,12 +10,13 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from runs.ownrecords import events_of
 
-from fovflow import Run
+from fovflow import Run, execution
 from fovflow.errors import ConfigError
 from fovflow.events import Journal, read_events
 from fovflow.runs.store import RunFolder, list_runs
@@ -106,6 +107,81 @@ def test_a_fork_does_not_end_its_parents_run(run):
         os._exit(0)
     os.waitpid(pid, 0)
     assert run.status == "running"
+
+
+@pytest.mark.parametrize("begin", ["before", "inside"])
+def test_a_run_belongs_to_the_process_that_begins_it(tmp_path, begin):
+    run = Run(outdir=tmp_path)
+    if begin == "before":
+        run.init()
+
+    def work():
+        with suppress(SystemExit), run:
+            if begin == "inside":
+                run.init()
+            sys.exit(3)
+
+    assert forked(work) == 0
+    (folder,) = list_runs(tmp_path)
+    assert folder.status() == {"before": "running", "inside": "failed"}[begin]
+    messages = [event for event in folder.events() if event["type"] == "message"]
+    assert len(messages) == (begin == "inside")
+    run.close()
+
+
+def test_a_child_does_not_end_an_execution(tmp_path):
+    with execution(outdir=tmp_path) as exe:
+        exe.output_path("Table", "a").write_text("a")
+        assert forked(lambda: exe.__exit__(None, None, None)) == 0
+        assert exe.run.status == "running"
+    assert len(events_of(exe.folder, "artifact")) == 1
+
+
+SIGNALS = """
+import signal, sys, time
+from fovflow import Run
+
+run = Run(outdir=sys.argv[1])
+run.config(disable_resources_metrics=True)
+run.init()
+
+def handle(*_):
+    run.log_event("tick")
+    run.update_metadata({"of_handler": time.time()})
+
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.4, 0.4)
+until = time.monotonic() + 3
+while time.monotonic() < until:
+    run.log_metrics({"x": 1})
+    run.update_metadata({"y": 1})
+signal.setitimer(signal.ITIMER_REAL, 0)
+run.close()
+"""
+
+
+def test_handlers_of_signals_may_record(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS, tmp_path],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder,) = list_runs(tmp_path)
+    assert folder.status() == "completed"
+    assert "tick" in [event["message"] for event in events_of(folder.path, "message")]
+
+
+def test_an_error_at_a_prompt_is_no_end_of_the_program(tmp_path):
+    code = """
+        import sys
+        from fovflow import Run
+        run = Run(outdir=sys.argv[1])
+        run.init()
+        sys.ps1, sys.last_type, sys.last_value = ">>> ", NameError, NameError("a typo")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), tmp_path], check=True)
+    (folder,) = list_runs(tmp_path)
+    assert folder.status() == "completed"
 
 
 def forked(work):

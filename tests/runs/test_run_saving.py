@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from fovflow import Run
 from fovflow.errors import ConfigError
 from fovflow.events import read_events
 from fovflow.runs import artifacts as saving
+from fovflow.runs.verify import verify
 
 
 @pytest.fixture
@@ -168,6 +170,21 @@ def test_a_folder_that_holds_the_run_does_not_hold_itself(run, tmp_path):
     (tmp_path / "a.txt").write_text("a")
     run.save_directory(".", "input")
     assert [event["path"] for event in artifacts(run)] == ["artifacts/input/a.txt"]
+
+
+def test_files_of_odd_names_are_kept_under_names_that_records_may_have(tmp_path, capfd):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in (b"a\nb", b"a\\b", b"\xff", "é".encode()):
+        (source / os.fsdecode(name)).write_bytes(name)
+    (source / "far").symlink_to(tmp_path)
+    with Run(outdir=tmp_path / "o") as run:
+        run.init("x")
+        assert not run.save_directory(source)
+    assert "far is a folder" in capfd.readouterr().err
+    kept = sorted(path.name for path in (Path(run.path) / "artifacts" / "output").iterdir())
+    assert kept == ["_", "a_b", "a_b-2", "é"]
+    assert verify(tmp_path / "o").findings == []
 
 
 def test_one_bad_file_of_many_costs_itself_only(tmp_path, monkeypatch, capfd):

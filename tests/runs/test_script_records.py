@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -44,6 +45,15 @@ def test_executions_that_differ_are_told_apart_in_words(tmp_path):
     third = execute(tmp_path / "c", parameters={"model": {"lr": 0.1}}, workflow_type="evaluation")
     (difference,) = [d for d in compare_runs(first, third).differences if d.section == "code"]
     assert str(difference) == "code: workflow_type: analysis | evaluation"
+
+
+def test_kinds_of_parameters_are_told_apart_and_none_is_no_parameter(tmp_path):
+    for name, parameters in (("one", {"on": True}), ("two", {"on": 1}), ("none", {})):
+        with fovflow.execution(outdir=tmp_path, name=name, parameters=parameters):
+            pass
+    one, two, none = (RunFolder(run.path) for run in fovflow.runs(tmp_path))
+    assert list(map(str, compare_runs(one, two).differences)) == ["parameters: on: True | 1"]
+    assert list(map(str, compare_runs(one, none).differences)) == ["parameters: on: True | nothing"]
 
 
 def test_executions_that_did_the_same_are_the_same(tmp_path):
@@ -132,6 +142,46 @@ def test_publishing_an_execution_copies_only_its_own_files(recorded, tmp_path):
     assert {name.split("/")[1] for name in done.copied} == {run.id}
     assert {f.name for f in (tmp_path / "archive").iterdir()} == {"runs"}
     assert verify(tmp_path / "archive").findings == []
+
+
+def test_files_that_no_event_tells_of_are_found(tmp_path):
+    run = execute(tmp_path / "out")
+    (run.path / "outputs" / "Table" / "more.csv").write_text("a")
+    (run.path / "artifacts" / "output").mkdir(parents=True, exist_ok=True)
+    (run.path / "artifacts" / "output" / "x\ny.json").write_text("1")
+    (run.path / "outputs" / "Table" / ".DS_Store").write_text("1")
+    found = {str(finding) for finding in verify(tmp_path / "out").findings}
+    orphan = "orphan: no record speaks of it"
+    assert found == {
+        f"runs/{run.id}/outputs/Table/more.csv: {orphan}",
+        f"runs/{run.id}/artifacts/output/x\\ny.json: {orphan}",
+    }
+    record = {**run.read_record(), "status": "running", "host": "elsewhere"}
+    run.write_record(record)
+    os.utime(run.path / "heartbeat", (0, 0))  # killed between a file and its event
+    report = verify(tmp_path / "out")
+    assert [finding.file for finding in report.findings] == [f"runs/{run.id}/run.json"]
+    assert sum(note.problem == orphan for note in report.notes) == 2
+
+
+def test_events_that_cannot_be_read_are_named(tmp_path, capsys):
+    run = execute(tmp_path / "out")
+    (run.path / "events.jsonl").unlink()
+    (run.path / "events.jsonl").mkdir()
+    name = f"runs/{run.id}/events.jsonl"
+    found = {finding.file: finding.problem for finding in verify(tmp_path / "out").findings}
+    assert found[name] == "cannot be read: Is a directory"
+    done = publish(run, str(tmp_path / "archive"))
+    assert done.failed[name] == "damaged: cannot be read: Is a directory"
+    assert main(["runs", "show", str(run.path)]) == 0
+    assert "events.jsonl: cannot be read: Is a directory, left out" in capsys.readouterr().out
+
+
+def test_names_cannot_forge_lines(tmp_path, capsys):
+    with fovflow.Run(outdir=tmp_path) as run:
+        run.init("a\ngood-run  completed  2026-01-01 00:00:00\x1b[2J")
+    main(["runs", "list", str(tmp_path)])
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_crafted_assets_lead_nowhere(tmp_path):

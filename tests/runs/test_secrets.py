@@ -98,6 +98,28 @@ def test_an_execution_keeps_secrets(tmp_path):
     assert "hush-hush" not in texts_of(tmp_path)
 
 
+def test_credentials_in_addresses_are_in_no_record(tmp_path):
+    address = "https://me:hush-hush@example.org/a?b=1"
+    keys = {"outdir": tmp_path, "parameters": {"from": address}, "metadata": {"from": address}}
+    with execution(**keys, tags=[address], description=f"of {address}") as exe:
+        exe.run.log_event(f"GET {address}: 404")
+        exe.run.add_process("get", ["true", address])
+    assert "hush-hush" not in texts_of(tmp_path)
+    assert f"https://{SECRET}@example.org/a?b=1" in texts_of(tmp_path)
+    for text in ("ssh://git@example.org/a", "https://example.org/@me", "me@example.org"):
+        assert writable(text) == text
+
+
+def test_who_is_told_of_an_end_is_told_no_secret(tmp_path):
+    keep_secret(["token"], {"token": "hush-hush"})
+    told = tmp_path / "told.jsonl"
+    with pytest.raises(RuntimeError), Run(outdir=tmp_path / "o") as run:
+        run.init()
+        run.add_alert("ended", source="end", notification="file", file=told)
+        raise RuntimeError("401 for hush-hush")
+    assert json.loads(told.read_text())["message"] == f"failed: RuntimeError: 401 for {SECRET}"
+
+
 def test_what_a_command_line_gives_is_taken_out_of_it():
     assert _without(["-H", "Authorization: SEKRET"], "x --config 'h=Authorization: SEKRET'") == (
         f"x --config 'h={SECRET}'"

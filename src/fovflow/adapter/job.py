@@ -271,6 +271,7 @@ def check_outputs(names: Iterable[str]) -> None:
 def open_log(path: Path) -> None:
     """Send what is logged and warned about to the job's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # a link would lead elsewhere
     handler = _Log(path, mode="w", encoding="utf-8")
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -21,7 +21,7 @@ from fovflow.cli.common import (
     flag,
     print_result,
 )
-from fovflow.errors import ConfigError, complain
+from fovflow.errors import ConfigError, complain, explained
 from fovflow.events import SECRET
 from fovflow.units import format_fovs
 
@@ -225,12 +225,15 @@ def restore(
     Returns 1 with ``--run`` if the command failed or an output came out otherwise than recorded.
     """
     from fovflow.adapter.recording import describe_now
+    from fovflow.jobrecord import MALFORMED
     from fovflow.runs.compare import relocated, restoration
 
     recorded = chosen_run(outdir, run)
     if config_only:
         return _give_config(recorded, to)
-    found = restoration(recorded, describe_now(relocated(recorded)))
+    about = f"the run {recorded.id} cannot be done again: its record is damaged"
+    with explained(about, *MALFORMED, IndexError):
+        found = restoration(recorded, describe_now(relocated(recorded)))
     lines = [
         f"changed: {change.section}: {change.key}: then {change.first}, today {change.second}"
         for change in found.drift

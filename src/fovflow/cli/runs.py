@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.history import recorded_run
 from fovflow.runs.history import runs as runs_of
 from fovflow.runs.store import RunFolder
+from fovflow.terminal import printable
 from fovflow.units import megabytes
 
 if TYPE_CHECKING:
@@ -113,7 +115,8 @@ def format_runs(entries: list[dict[str, Any]]) -> str:
         jobs = f"{found['completed']}/{found['total']}" if found else ""
         started = _date(entry["started"] or entry["created"] or "")
         spent = "" if entry["seconds"] is None else clock(entry["seconds"])
-        rows.append((str(entry["name"]), entry["status"], started, spent, jobs, entry["id"]))
+        name = printable(str(entry["name"]), one_line=True)
+        rows.append((name, entry["status"], started, spent, jobs, entry["id"]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -157,8 +160,9 @@ def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
     ended = [job for job in jobs if job.status in ENDED]
     slowest = sorted(ended, key=lambda job: (-job.seconds(0.0), job.job))[:SLOWEST]
     again = {job.job for job in jobs if job.attempt > 1}
+    of_scripts = _of_scripts(run, state)
     return {
-        **state.record,
+        **{key: value for key, value in state.record.items() if key not in of_scripts},
         "folder": str(run.path),
         "counts": {
             "total": state.total,
@@ -170,7 +174,7 @@ def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
         "attempts": [_job(job) for key, job in sorted(state.jobs.items()) if key[0] in again],
         "alerts": state.alerts,
         "messages": state.messages,
-        **{key: value for key, value in _of_scripts(run, state).items() if value},
+        **{key: value for key, value in of_scripts.items() if value},
         "cluster_jobs": cluster_costs(state),
     }
 
@@ -190,6 +194,7 @@ def _of_scripts(run: RunFolder, state: RunState) -> dict[str, Any]:
     return {
         "unrecorded": [name for name, path in there if path.exists()],
         "malformed": dict(state.malformed),
+        "damages": state.damages(),
         "assets": assets,
         "metrics": rows,
         "units": known.units() if rows else {},
@@ -241,7 +246,8 @@ def format_run(content: dict[str, Any]) -> str:
     workflow = content.get("workflow") or {}
     known = [f"{name} {version}" for name, version in (content.get("versions") or {}).items()]
     if workflow.get("commit"):
-        known.append(f"commit {workflow['commit'][:12]}{' with changes' * bool(workflow['dirty'])}")
+        changes = " with changes" * bool(workflow.get("dirty"))
+        known.append(f"commit {str(workflow['commit'])[:12]}{changes}")
     lines += [f"  made with: {', '.join(known)}"] if known else []
     lines += _section("status", _history(content), always=True)
     told = [f"{key}: {dumps(v, ensure_ascii=False)}" for key, v in _parameters(content).items()]
@@ -276,10 +282,7 @@ def format_run(content: dict[str, Any]) -> str:
         for event in content["messages"]
     ]
     lines += _section("messages", messages)
-    damaged = [
-        f"{file}: {count} {'line is no event' if count == 1 else 'lines are no events'}, left out"
-        for file, count in content.get("malformed", {}).items()
-    ]
+    damaged = [f"{file}: {words}, left out" for file, words in content.get("damages", {}).items()]
     return "\n".join([*lines, *_section("damaged records", damaged)])
 
 
@@ -291,7 +294,7 @@ def _section(title: str, content: list[str], *, always: bool = False) -> list[st
 def _history(content: dict[str, Any]) -> list[str]:
     return [
         f"{_date(entry['time'])} UTC  {entry['status']}"
-        f"{': ' + entry['message'] if entry.get('message') else ''}"
+        f"{': ' * bool(entry.get('message'))}{entry.get('message') or ''}"
         for entry in content.get("history") or []
     ]
 
@@ -299,13 +302,16 @@ def _history(content: dict[str, Any]) -> list[str]:
 def _inputs(content: dict[str, Any]) -> list[str]:
     lines = []
     for entry in content.get("inputs") or []:
+        if not isinstance(entry, Mapping):
+            continue
         name = entry.get("dataset") or entry.get("name") or entry.get("role") or ""
         text = f"{name}: {entry.get('path')}"
         size = entry.get("bytes")
         text += f", {_size(size)}" if isinstance(size, int) else ""
         digest = entry.get("fingerprint") or entry.get("sha256") or entry.get("digest")
         lines.append(f"{text}, {digest}" if digest else text)
-        lines += [f"  {problem}" for problem in entry.get("problems") or []]
+        problems = entry.get("problems")
+        lines += [f"  {each}" for each in problems] if isinstance(problems, list) else []
     return lines
 
 

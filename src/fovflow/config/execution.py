@@ -20,7 +20,7 @@ from fovflow.config.model import Config
 from fovflow.config.run import Labels
 from fovflow.config.section import Section
 from fovflow.errors import ConfigError
-from fovflow.events import keep_secret
+from fovflow.events import keep_secret, plain_values, recorded_number
 from fovflow.userfiles import user_path
 
 
@@ -88,6 +88,14 @@ class ExecutionConfig(Labels):
     parameters: dict[str, Any] = Field(default={}, description="Parameters of the workflow.")
     datasets: Inputs = Field((), description="Input datasets: paths, or mappings with path.")
     assets: Inputs = Field((), description="Further inputs, such as models.")
+
+    @field_validator("parameters")
+    @classmethod
+    def _as_recorded(cls, value: dict[str, Any]) -> Any:
+        try:
+            return plain_values(value, recorded_number)
+        except RecursionError:
+            raise ValueError("plain values, none of which holds itself") from None
 
     @field_validator("outdir", mode="before")
     @classmethod

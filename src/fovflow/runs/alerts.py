@@ -16,7 +16,7 @@ from typing import Any
 
 from fovflow.config.alerts import Alert, SmtpConfig
 from fovflow.errors import ConfigError, complain
-from fovflow.events import EventFile, EventTail, moment, number_of
+from fovflow.events import EventFile, EventTail, moment, number_of, writable
 from fovflow.events import now as utc_now
 from fovflow.jobrecord import ENDS
 from fovflow.runs.notify import Firing, Notifier
@@ -34,7 +34,7 @@ class AlertState:
     firing: bool = False
     _new: list[tuple[float, float, str]] = field(default_factory=list)
     _window: deque[tuple[float, float, str]] = field(default_factory=deque)
-    _due: float = -inf
+    _looked: float = -inf
 
     def feed(self, event: Mapping[str, Any]) -> None:
         """Take note of an event, if it is of the alert's kind."""
@@ -49,13 +49,14 @@ class AlertState:
         `now`: seconds since the epoch, at which a window ends. `last`: whether nothing follows:
         evaluate in any case.
         """
-        if now < self._due and not last and self.alert.source != "user":
+        waits = 0 <= now - self._looked < self.alert.frequency_s  # a clock may be set back
+        if waits and not last and self.alert.source != "user":
             return []
-        self._due = now + self.alert.frequency_s
+        self._looked = now
         new, self._new = self._new, []
         if self.alert.window_s is not None:
             self._window.extend(new)
-            while self._window and self._window[0][0] < now - self.alert.window_s:
+            while self._window and abs(now - self._window[0][0]) > self.alert.window_s:
                 self._window.popleft()
             new = [self._summary()] if self._window else []  # an empty window is no data
         text_only = self.alert.rule is None
@@ -176,7 +177,7 @@ class AlertWatcher:
         self._finished = True
         self._files.settled.clear()
         fired = self._look(time.time(), last=True)
-        told = ending()
+        told = writable(ending())
         for alert in self.alerts.values():
             wanted = alert.source == "end" and (alert.pattern is None or alert.found_in(told))
             if told and wanted:

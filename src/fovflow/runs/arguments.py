@@ -11,6 +11,7 @@ from typing import Any
 
 from fovflow.errors import ConfigError, did_you_mean
 from fovflow.events import as_float, moment
+from fovflow.records import leads_out
 
 MOST = 1e9
 """Largest number of seconds, events, or whatever else a setting counts."""
@@ -22,7 +23,7 @@ def check_metrics(metrics: Any) -> dict[str, int | float]:
     for name, value in _plain_items("metrics", "numbers", metrics):
         if not isinstance(value, int | float):
             raise ConfigError(f"the metric {name!r} is no number", found=short(value))
-        found[name] = value
+        found[name] = int(value) if isinstance(value, bool) else value
     if not found:
         raise ConfigError("there is no metric to log", found="an empty mapping")
     return found
@@ -46,14 +47,18 @@ def check_metadata(metadata: Any) -> dict[str, str | int | float | bool | None]:
 
 
 def _plain_items(what: str, kind: str, given: Any) -> Iterator[tuple[str, Any]]:
-    """Yield names and values of a mapping; NumPy scalars and 0-d arrays as Python's own."""
+    """Yield names and values of a mapping; see `as_python`."""
     if not isinstance(given, Mapping):
         raise ConfigError(f"{what} are a mapping of names to {kind}", found=type(given).__name__)
     for name, value in given.items():
         if not isinstance(name, str) or not name:
             raise ConfigError(f"names of {what} are text", found=short(name))
-        scalar = hasattr(value, "item") and getattr(value, "ndim", 0) == 0
-        yield name, value.item() if scalar else value
+        yield name, as_python(value)
+
+
+def as_python(value: Any) -> Any:
+    """Return NumPy scalars and 0-d arrays as Python's own values, and anything else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
 
 
 def check_tags(tags: Any) -> list[str]:
@@ -87,7 +92,7 @@ def check_choice(what: str, value: Any, allowed: Iterable[str]) -> str:
 
 def check_positive(what: str, value: Any, *, whole: bool = False) -> Any:
     """Return a positive number."""
-    kinds = int if whole else int | float
+    value, kinds = as_python(value), int if whole else int | float
     number = as_float(value) if isinstance(value, kinds) else None
     if isinstance(value, bool) or number is None or not 0 < number <= MOST:
         raise ConfigError(
@@ -108,6 +113,7 @@ def check_pid(pid: Any) -> int:
     """Return the id of a process that is there."""
     import psutil
 
+    pid = as_python(pid)
     if isinstance(pid, bool) or not isinstance(pid, int) or not 0 < pid < 2**31:
         raise ConfigError("a process id is a positive whole number", found=short(pid))
     if not psutil.pid_exists(pid):
@@ -130,14 +136,15 @@ def check_timestamp(timestamp: Any) -> str | None:
     """
     if timestamp is None:
         return None
-    at = timestamp if isinstance(timestamp, datetime) else None
+    at = timestamp if isinstance(timestamp, datetime) and timestamp.tzinfo else None
     if isinstance(timestamp, str) and not re.search(r"\.(\d{7}|\s*$)", timestamp):
         at = moment(timestamp.strip())
     with suppress(ValueError, OverflowError):
         if at is not None:
             return at.astimezone(UTC).isoformat(timespec="microseconds")
     raise ConfigError(
-        "a time stamp is text such as 2026-03-01 12:00:00.500000, in UTC",
+        "a time stamp is text such as 2026-03-01 12:00:00.500000, in UTC, or a datetime with a "
+        "time zone",
         found=short(timestamp),
     )
 
@@ -158,9 +165,10 @@ def safe_name(what: str, name: str | os.PathLike[str]) -> str:
     """Return a name of a file below a folder, with ``/``; names that climb out are refused."""
     text = os.fspath(name).replace("\\", "/")
     parts = [part for part in text.split("/") if part not in ("", ".")]
-    if not parts or text.startswith("/") or ".." in parts or "\0" in text:
+    if problem := leads_out(None, "/" * text.startswith("/") + "/".join(parts)):
         raise ConfigError(
             f"{what} {os.fspath(name)!r} is no name of a file inside the run's folder",
+            found=f"it {problem}",
             remedy="use letters, digits and _ - . , with / for folders",
         )
     return "/".join(parts)

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from fovflow.atomic import Digest, atomic_open, digest_of, sha256_or_none
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.records import json_text, leads_out, not_json
+from fovflow.records import json_text, leads_out, not_json, without_odd_letters
 from fovflow.runs.arguments import check_choice, safe_name
 
 CATEGORIES = ("input", "output", "code")
@@ -129,21 +129,27 @@ def stored_name(path: Path, *, preserve_path: bool, root: Path | None = None) ->
     """Return the name under which a file is kept.
 
     Without `preserve_path` it is the file's own, or for a file of a folder the one below `root`;
-    with it, the path as it was given, made relative.
+    with it, the path as it was given, made relative. Letters that no name in a record may have are
+    ``_``.
     """
-    if not preserve_path:
-        return path.name if root is None else path.relative_to(root).as_posix()
-    normal = Path(os.path.normpath(path))
-    parts = [part for part in normal.parts if part not in (normal.anchor, "..")]
-    return "/".join(parts) or path.name
+    if preserve_path:
+        normal = Path(os.path.normpath(path))
+        name = "/".join(part for part in normal.parts if part not in (normal.anchor, ".."))
+    else:
+        name = path.name if root is None else path.relative_to(root).as_posix()
+    return without_odd_letters(name or path.name)
 
 
 def files_below(folder: Path, leave_out: Path) -> Iterator[Path]:
-    """Yield all files of a folder in order, without those of the run itself."""
+    """Yield all files of a folder in order, without those of the run itself.
+
+    Links to folders, which are not followed, are among them.
+    """
     kept = leave_out.resolve()
     for where, names, files in os.walk(folder):
         names[:] = sorted(n for n in names if (Path(where) / n).resolve() != kept)
-        yield from (Path(where) / name for name in sorted(files))
+        links = [name for name in names if (Path(where) / name).is_symlink()]
+        yield from (Path(where) / name for name in sorted([*files, *links]))
 
 
 def check_kind(category: Any, filetype: Any) -> None:
@@ -208,6 +214,8 @@ Types = str | Iterable[str]
 
 MODES = ("link", "copy")
 _TERM = re.compile(r"\w[\w .+-]*")
+MOST_OF_TERM = 120
+"""Longest term, in bytes."""
 
 
 class Outputs:
@@ -318,7 +326,8 @@ class Outputs:
 
 def is_term(term: Any) -> bool:
     """Tell whether a text is a word, perhaps of several parts, that can name a file or folder."""
-    return isinstance(term, str) and bool(_TERM.fullmatch(term)) and ".." not in term
+    word = isinstance(term, str) and bool(_TERM.fullmatch(term)) and ".." not in term
+    return word and len(term.encode()) <= MOST_OF_TERM
 
 
 def check_types(types: Types) -> list[str]:

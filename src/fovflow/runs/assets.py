@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class Asset:
 
 def changed(path: Path, size: int | None, sha256: str | None, *, linked: bool = False) -> str:
     """Return how a file, or a folder of files, differs from what was recorded of it."""
-    place = f"its source {path.resolve()} " if linked else ""
+    place = f"its source {os.path.realpath(path)} " if linked else ""
     if not path.exists():
         return f"{place}is gone" if linked else "missing"
     if not (path.is_file() or path.is_dir()):
@@ -112,8 +113,8 @@ def changed(path: Path, size: int | None, sha256: str | None, *, linked: bool = 
 
 
 def last_of(assets: list[Asset]) -> list[Asset]:
-    """Return the last state of each file, by its path."""
-    return list({asset.path: asset for asset in sorted(assets, key=lambda a: a.time)}.values())
+    """Return the last state of each file, by its path: what was told last."""
+    return list({asset.path: asset for asset in assets}.values())
 
 
 def problems(run: Path, assets: list[Asset]) -> Iterator[tuple[str, str]]:

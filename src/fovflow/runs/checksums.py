@@ -20,7 +20,7 @@ from fovflow.layout import EXPORTS, LOGS, OVERLAYS
 from fovflow.readers.fingerprint import raw_files
 from fovflow.runs.crate import FILE_NAME as MANIFEST
 from fovflow.tables import read_csv
-from fovflow.userfiles import is_left_by_system
+from fovflow.userfiles import is_left_by_system, open_regular
 
 RAW_LIST = "raw_data.sha256"
 OUTPUT_LIST = "outputs.sha256"
@@ -94,8 +94,8 @@ def read_list(path: str | os.PathLike[str]) -> list[ListedFile]:
 
     Raises FovflowError if it is absent or no such list.
     """
-    with reading(path):
-        text = Path(path).read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    with reading(path), open_regular(path) as opened:
+        text = opened.read().decode("utf-8-sig", errors="surrogateescape")
     found: list[ListedFile] = []
     about: dict[str, Any] = {}
     for line in filter(None, (line.removesuffix("\r") for line in text.split("\n"))):

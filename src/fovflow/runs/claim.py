@@ -219,7 +219,8 @@ def left_locked(outdir: str | os.PathLike[str]) -> str:
 
 def _lock(path: Path, kind: int, *, make: bool = True) -> tuple[int | None, bool]:
     """Return a descriptor of the locked file, and whether the lock was had."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o666)
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags | (os.O_CREAT if make else 0), 0o666)
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -121,14 +121,15 @@ def _contents(run: RunFolder, record: Mapping[str, Any]) -> dict[str, str | None
     for asset in last_of(read_with_files(run).assets):
         if asset.category == "output":
             dataset = asset.types[:1] == ("dataset",)
-            found[asset.key] = _members(run.path / asset.path) if dataset else asset.sha256
+            whole = dataset and not asset.misplaced(run.path)
+            found[asset.key] = _members(run.path / asset.path) if whole else asset.sha256
     return found
 
 
 def _members(record: Path) -> str:
     """Return a digest of the members of a dataset: its record names the run, too."""
     told = sorted(f"{Path(m['path']).name} {m.get('sha256')}" for m in members_of(record))
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    return hashlib.sha256("\n".join(told).encode(errors="replace")).hexdigest()
 
 
 def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
@@ -138,7 +139,7 @@ def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
         one, other = values_of(first), values_of(second)
         for key in sorted({*one, *other}):
             values = one.get(key), other.get(key)
-            if values[0] != values[1]:
+            if values[0] != values[1] or len({isinstance(value, bool) for value in values}) > 1:
                 words = [_ABSENT if value is None else str(value) for value in values]
                 found.append(Difference(section, key, *words))
     return found
@@ -172,7 +173,7 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _flat(f"{prefix}.{key}" if prefix else str(key), item)
-    else:
+    elif prefix:
         yield prefix, value
 
 

@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
 from fovflow.atomic import Digest
-from fovflow.events import moment
+from fovflow.events import moment, writable
 from fovflow.layout import parse
 from fovflow.stages import FILES
 
@@ -39,6 +40,8 @@ CONTEXT: list[Any] = [
     f"{RO_CRATE}/context",
     {term: f"{_TERMS}{term}" for term in ("sha256", "resourceUsage", "environment")},
 ]
+quoted = partial(quote, errors="replace")
+"""Returns a text as a part of an id."""
 NPY_FORMAT = "https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"
 _MEDIA = {
     ".npy": "application/octet-stream",
@@ -76,13 +79,13 @@ class Graph:
         found: dict[str, Any] = {"license": str(metadata.get("license") or NO_LICENSE)}
         if re.fullmatch(r"\S+", found["license"]):
             url = found["license"]
-            url = url if "://" in url else f"https://spdx.org/licenses/{quote(url)}"
+            url = url if "://" in url else f"https://spdx.org/licenses/{quoted(url)}"
             found["license"] = ref(self.add(url, "CreativeWork", name=str(metadata["license"])))
         for role, kind in (("author", "Person"), ("publisher", "Organization")):
             if metadata.get(role):
                 name, _, rest = str(metadata[role]).partition("<")
                 ident, name = rest.strip(" >"), name.strip() or str(metadata[role])
-                ident = ident if "://" in ident else f"#{role}/{quote(name)}"
+                ident = ident if "://" in ident else f"#{role}/{quoted(name)}"
                 url = ident if "://" in ident else None
                 found[role] = ref(self.add(ident, kind, name=name, url=url))
         return found
@@ -103,7 +106,7 @@ def to_text(manifest: Mapping[str, Any]) -> str:
     """Return a crate as JSON text, one entity per line."""
     context, graph = manifest["@context"], manifest["@graph"]
     entities = ",\n".join(map(_compact, graph))
-    return f'{{"@context": {_compact(context)},\n"@graph": [\n{entities}\n]}}\n'
+    return writable(f'{{"@context": {_compact(context)},\n"@graph": [\n{entities}\n]}}\n')
 
 
 def _compact(value: Any) -> str:
@@ -118,7 +121,7 @@ def file_id(path: str) -> str:
     >>> file_id("fov_000/plate 1_pc.npy")
     'fov_000/plate%201_pc.npy'
     """
-    return quote(path)
+    return quoted(path)
 
 
 def file_path(ident: str) -> str:
@@ -129,7 +132,13 @@ def file_path(ident: str) -> str:
 def types_of(entity: Mapping[str, Any]) -> list[str]:
     """Return the types of an entity."""
     types = entity.get("@type")
-    return [types] if isinstance(types, str) else list(types or [])
+    listed = types if isinstance(types, list) else [types]
+    return [one for one in listed if isinstance(one, str)]
+
+
+def entities_of(graph: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """Return what of a crate's graph is an entity: it has an id."""
+    return [each for each in graph if isinstance(each, Mapping) and "@id" in each]
 
 
 def references_of(entity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

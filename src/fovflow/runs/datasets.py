@@ -12,6 +12,7 @@ from fovflow.events import now
 from fovflow.records import read_json_object, write_json
 from fovflow.runs.artifacts import content_of, is_term
 from fovflow.runs.assets import changed
+from fovflow.runs.store import alone_in
 
 FOLDER = "datasets"
 """Folder, in an execution's, of the records of the datasets that it made."""
@@ -69,14 +70,6 @@ def write_dataset(
             found=str(absent[0]) if absent else "no members",
             remedy="write the files first",
         )
-    others = [path for path, _ in _records(outdir) if path.name == file]
-    target = run / FOLDER / file
-    if others or target.exists():
-        raise FovflowError(
-            f"the dataset {name} has a version {version} already",
-            found=str(others[0] if others else target),
-            remedy="give the next version",
-        )
     content = {
         "schema_version": 1,
         "name": name,
@@ -88,7 +81,16 @@ def write_dataset(
         "execution": run.name,
         "members": [_member(path, run.absolute()) for path in paths],
     }
-    write_json(target, content)
+    target = run / FOLDER / file
+    with alone_in(run.parent):
+        others = [path for path, _ in _records(outdir) if path.name == file]
+        if others or target.exists():
+            raise FovflowError(
+                f"the dataset {name} has a version {version} already",
+                found=str(others[0] if others else target),
+                remedy="give the next version",
+            )
+        write_json(target, content)
     return target
 
 

@@ -116,9 +116,11 @@ def found_by(run: RunFolder) -> dict[Place, dict[str, float]]:
     """
     current, found = Current(outdir_of(run)), dict[Place, dict[str, float]]()
     for path, output in outputs_of(run).items():
-        if output.job.step != "extract" or not path.endswith("_traces.csv"):
+        fov = output.job.wildcards.get("fov", "0")
+        of_fov = fov.isdecimal() and len(fov) < 10
+        if output.job.step != "extract" or not path.endswith("_traces.csv") or not of_fov:
             continue
-        place = (output.job.dataset, int(output.job.wildcards.get("fov", 0)))
+        place = (output.job.dataset, int(fov))
         told = output.job.found
         names = {"ids": told.get("cells"), "good_cells": told.get("good_cells")}
         found[place] = {k: float(v) for k, v in names.items() if isinstance(v, int | float)}

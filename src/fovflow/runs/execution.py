@@ -6,6 +6,7 @@ import glob
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import fovflow
 from fovflow.errors import FovflowError, complain
+from fovflow.events import number_of
 from fovflow.records import read_json_object
 from fovflow.runs.arguments import check_text
 from fovflow.runs.artifacts import Outputs, Types, check_types
@@ -29,24 +31,25 @@ if TYPE_CHECKING:
     from fovflow.config.execution import ExecutionConfig
 
 
-_open_here: list[str] = []
-"""Ids of the executions that are open in this process."""
+_open_here: list[tuple[str, int]] = []
+"""Ids of the executions that are open in this process, and the thread that opened each."""
 
 
 def _parent() -> str | None:
     """Return the id of the run that an execution is begun in; None alone."""
     job, run = os.environ.get(JOB_EVENTS), os.environ.get(ENVIRONMENT)
-    if _open_here:
-        return _open_here[-1]
+    for thread in (threading.current_thread(), threading.main_thread()):
+        if mine := [ident for ident, opener in _open_here if opener == thread.ident]:
+            return mine[-1]
     if job and len(Path(job).parents) > 2:
         return Path(job).parents[2].name
     return Path(run).name if run else None
 
 
-def _state(found: dict[str, Any]) -> tuple[int, ...]:
+def _state(path: Path) -> tuple[int, ...]:
     """Return size and time of an input, by which a change is noticed."""
     with suppress(OSError):
-        state = Path(str(found["path"])).expanduser().stat()
+        state = path.stat()
         return state.st_size, state.st_mtime_ns
     return ()
 
@@ -102,7 +105,7 @@ def resume(wanted: str, outdir: str | os.PathLike[str] = "results") -> Execution
     """
     from fovflow.config.execution import ExecutionConfig
 
-    folder = find_run(Path(outdir).expanduser(), wanted)
+    folder = RunFolder(find_run(Path(outdir).expanduser(), wanted).path.absolute())
     kind = folder.read_record().get("kind")
     if kind != "execution":
         raise FovflowError(f"the run {folder.id} is no execution", found=f"a run of kind {kind}")
@@ -134,11 +137,11 @@ class Execution:
     ):
         self.dry_run = dry_run
         self._former = former
-        self._inputs: list[tuple[dict[str, Any], tuple[int, ...]]] = []
+        self._inputs: list[tuple[Path, tuple[int, ...]]] = []
         self._materialized: dict[Path, list[Path]] = {}
         self._config = config
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._outdir = Path(config.outdir)
+        self._outdir = Path(config.outdir).absolute()
         self._outputs: Outputs | None = None
         self._status = "created"
         self._started = 0.0
@@ -173,7 +176,8 @@ class Execution:
             self._begin(inputs)
         else:
             self.run.reopen(self._former)
-        _open_here.append(self.id)
+        self._opened = self.id, threading.get_ident()
+        _open_here.append(self._opened)
         self._started = time.monotonic()
         self._status = "running"
         folder = self.run.session.folder
@@ -215,7 +219,8 @@ class Execution:
         for found in inputs:
             if "problem" in found:
                 raise FovflowError(f"an input cannot be read: {found['problem']}")
-        self._inputs = [(found, _state(found)) for found in inputs]
+        paths = [Path(found["path"]).expanduser().absolute() for found in inputs]
+        self._inputs = [(path, _state(path)) for path in paths]
         return inputs
 
     def _materialize(self, inputs: list[dict[str, Any]]) -> None:
@@ -246,6 +251,8 @@ class Execution:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self.run.is_forked:
+            return
         try:
             self._finish(quiet=error is not None)
         except BaseException as problem:
@@ -254,7 +261,7 @@ class Execution:
                 raise
         finally:
             self.run.__exit__(kind, error, trace)
-            _open_here.remove(self.id)
+            _open_here.remove(self._opened)
             self._status = self.run.status
             try:
                 write_script_crate(RunFolder(self.folder))
@@ -369,13 +376,13 @@ class Execution:
             for name in absent:
                 text = f"the output {name} was announced and not made"
                 self.run.session.write("message", message=text, level="warning")
-            for found, state in self._inputs:
-                if _state(found) != state:
-                    text = f"the input {found['path']} was changed during the execution"
+            for path, state in self._inputs:
+                if _state(path) != state:
+                    text = f"the input {path} was changed during the execution"
                     self.run.session.write("message", message=text, level="warning")
                     complain(f"fovflow: {text}")
             folder = self.run.session.folder
-            before = folder.read_record().get("duration_s") or 0.0
+            before = number_of(folder.read_record().get("duration_s")) or 0.0
             folder.update(duration_s=round(before + time.monotonic() - self._started, 3))
         except (FovflowError, OSError) as error:
             if not quiet:

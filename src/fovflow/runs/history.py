@@ -12,6 +12,7 @@ from typing import Any
 
 from fovflow.errors import ConfigError
 from fovflow.events import moment, number_of, read_events
+from fovflow.records import leads_out
 from fovflow.runs.assets import Asset, is_of_script, last_of
 from fovflow.runs.state import outputs_of, read_with_files
 from fovflow.runs.store import RunFolder, list_runs
@@ -82,10 +83,8 @@ class RecordedRun:
             return {}
         found: dict[str, Any] = {"name": name, "metadata": {}, "tags": []}
         for run in list_runs(self.path.parents[1]):
-            given = (run.known().get("folders") or {}).get(name) or {}
-            metadata = {**found["metadata"], **(given.get("metadata") or {})}
-            tags = list(dict.fromkeys([*found["tags"], *(given.get("tags") or [])]))
-            found |= {**given, "metadata": metadata, "tags": tags}
+            given = (run.known().get("folders") or {}).get(name)
+            found = joined(found, given if isinstance(given, Mapping) else {})
         return found
 
     @property
@@ -96,8 +95,9 @@ class RecordedRun:
     @property
     def parents(self) -> list[RecordedRun]:
         """The run that it was begun in, as a list: of one, or none."""
-        place = self.path.parent / str(self.record.get("parent") or "-")
-        inside = place.parent == self.path.parent and (place / "run.json").exists()
+        name = str(self.record.get("parent") or "-")
+        place = self.path.parent / name
+        inside = not leads_out(None, name) and "/" not in name and (place / "run.json").exists()
         return [recorded_run(RunFolder(place))] if inside else []
 
     @property
@@ -146,7 +146,9 @@ class RecordedRun:
         rows = self.metric_rows()
         names = sorted({name for row in rows for name in row["metrics"]})
         table = {
-            "time": pd.to_datetime([row["time"] for row in rows], utc=True, format="ISO8601"),
+            "time": pd.to_datetime(
+                [str(moment(row["time"])) for row in rows], utc=True, format="ISO8601"
+            ),
             **{key: [row[key] for row in rows] for key in ("step", "elapsed_s", "job")},
         }
         for name in names:
@@ -173,6 +175,17 @@ class RecordedRun:
             about = {key: event.get(key) for key in ("time", "step", "elapsed_s")}
             found.append({**about, "job": str(event.get("job") or ""), "metrics": known})
         return found
+
+
+def joined(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return details of a folder of runs with further ones: the last word on each counts."""
+    found = {**known, **{key: value for key, value in given.items() if value}}
+    metadata, tags = dict[str, Any](), list[str]()
+    for one in (known, given):
+        named, listed = one.get("metadata"), one.get("tags")
+        metadata |= named if isinstance(named, Mapping) else {}
+        tags += [str(tag) for tag in listed] if isinstance(listed, list) else []
+    return {**found, "metadata": metadata, "tags": list(dict.fromkeys(tags))}
 
 
 def runs(

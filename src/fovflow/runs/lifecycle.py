@@ -64,7 +64,7 @@ def recorded(
             return False
         try:
             method(self, *args, **kwargs)
-        except (FovflowError, OSError) as error:
+        except Exception as error:  # a mistake in a call must not end the work
             self._report(method.__name__, error)
             return False
         return True
@@ -84,7 +84,7 @@ class OpenRun:
                 remedy="use mode='offline', which records everything in files",
             )
         self._enabled = check_choice("mode", mode, ("offline", "disabled")) == "offline"
-        self._outdir = Path(outdir).expanduser()
+        self._outdir = Path(outdir).expanduser().absolute()  # the script may change its folder
         self._process = os.getpid()
         self._settings = Settings()
         self._session: Session | None = None
@@ -285,7 +285,7 @@ class OpenRun:
             Why.
         """
         check_choice("status", status, SETTABLE[1:])
-        if self._session is None or self._closed or self._process != os.getpid():
+        if self._session is None or self._closed or self.is_forked:
             self._closed = True
             return
         session = self._session
@@ -327,9 +327,12 @@ class OpenRun:
             return
         stopped = isinstance(error, KeyboardInterrupt | Terminated)
         status = "terminated" if stopped else "failed"
-        summary = f"{type(error).__name__}: {error}".removesuffix(": ")
+        said = ""
+        with suppress(Exception):  # an error whose text cannot be made
+            said = f": {error}" if str(error) else ""
+        summary = f"{type(error).__name__}{said}"
         summary = error.reason if isinstance(error, Terminated) else summary
-        if self._is_active() and not self._closed:
+        if self._is_active() and not (self._closed or self.is_forked):
             lines = "".join(traceback.format_exception(kind, error, trace)).splitlines()
             text = "\n".join([summary, *lines[-_TRACEBACK_LINES:]])
             try:
@@ -339,6 +342,11 @@ class OpenRun:
         self.close(status, summary)
 
     @property
+    def is_forked(self) -> bool:
+        """Whether this process is a fork of the one that opened the run, which ends it."""
+        return self._process != os.getpid()
+
+    @property
     def session(self) -> Session:
         """The open session; FovflowError where the run is closed or has not begun."""
         if self._session is None or self._closed:
@@ -346,7 +354,7 @@ class OpenRun:
         return self._session
 
     def _open(self, session: Session | None) -> None:
-        self._session = session
+        self._session, self._process = session, os.getpid()
         self._watch = Watch(session, self._settings) if session else None
 
     def _is_active(self) -> bool:
@@ -411,11 +419,12 @@ class OpenRun:
             self._watch.watch_for(*self._alerts.values())
 
     def _record(self) -> dict[str, Any]:
-        return self._session.folder.read_record() if self._session else {}
+        return self._session.folder.known() if self._session else {}
 
     def _close_at_exit(self) -> None:
         """Close a run that nobody closed: as failed after an exception that ended the program."""
-        kind = getattr(sys, "last_type", None)
+        at_a_prompt = hasattr(sys, "ps1")  # there an exception does not end the program
+        kind = None if at_a_prompt else getattr(sys, "last_type", None)
         if kind is None and Terminated.last:
             self.close("terminated", Terminated.last)
         elif kind is None:

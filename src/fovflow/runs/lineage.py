@@ -132,7 +132,7 @@ class Scripts:
 
     def name(self, path: Path) -> str:
         """Return the name of a file."""
-        real, base = path.resolve(), self.outdir.resolve()
+        real, base = _real(path), _real(self.outdir)
         return real.relative_to(base).as_posix() if real.is_relative_to(base) else os.fspath(real)
 
     def _inputs(self, run: RecordedRun) -> dict[str, str | None]:
@@ -155,14 +155,6 @@ class Scripts:
                     found[self.name(run.path / asset.path)] = asset.sha256
         return found
 
-    def makers(self, files: Mapping[str, str | None]) -> list[str]:
-        """Return the runs that made one of the files."""
-        return [ident for ident, made in self.makes.items() if _meet(made, files)]
-
-    def users(self, files: Mapping[str, str | None]) -> list[str]:
-        """Return the runs that read one of the files."""
-        return [ident for ident, read in self.reads.items() if _meet(read, files)]
-
     def step(self, ident: str, depth: int) -> Step:
         """Return a run as a step of a lineage."""
         run = self.runs[ident]
@@ -173,7 +165,7 @@ class Scripts:
     def forward(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
         """Yield the runs that read the files, or what was made of them by other runs."""
         seen = set[str]()
-        while found := [ident for ident in self.users(files) if ident not in seen]:
+        while found := [ident for ident in _with(files, self.reads) if ident not in seen]:
             seen.update(found)
             files = {name: sha for ident in found for name, sha in self.makes[ident].items()}
             yield from (self.step(ident, depth) for ident in found)
@@ -182,7 +174,7 @@ class Scripts:
     def back(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
         """Yield the runs that made the files and what they read, and the jobs before them."""
         seen = set[str]()
-        while found := [ident for ident in self.makers(files) if ident not in seen]:
+        while found := [ident for ident in _with(files, self.makes) if ident not in seen]:
             seen.update(found)
             yield from (self.step(ident, depth) for ident in found)
             files = {name: sha for ident in found for name, sha in self.reads[ident].items()}
@@ -200,12 +192,23 @@ class Scripts:
                         yield step
 
 
-def _meet(some: Mapping[str, str | None], others: Mapping[str, str | None]) -> bool:
-    """Tell whether a file is among others: by its name, or where it was moved by its content."""
-    moved = {(name.rpartition("/")[2], sha) for name, sha in others.items() if sha}
-    return not others.keys().isdisjoint(some) or any(
-        (name.rpartition("/")[2], sha) in moved for name, sha in some.items()
-    )
+def _real(path: str | os.PathLike[str]) -> Path:
+    """Return a path without links, whatever a record has for one."""
+    return Path(os.path.realpath(os.fspath(path).replace("\0", "")))
+
+
+def _with(files: Mapping[str, str | None], of_runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the runs with one of the files: by its name, else, as it was moved, by content."""
+    named, moved = dict[str, list[str]](), dict[tuple[str, str], list[str]]()
+    for ident, some in of_runs.items():
+        for name, sha in some.items():
+            named.setdefault(name, []).append(ident)
+            if sha:
+                moved.setdefault((name.rpartition("/")[2], sha), []).append(ident)
+    found = set[str]()
+    for name, sha in files.items():
+        found.update(named.get(name) or moved.get((name.rpartition("/")[2], sha or "")) or [])
+    return [ident for ident in of_runs if ident in found]
 
 
 def _datasets(outdir: Path) -> list[Path]:
@@ -229,7 +232,7 @@ def trace(file: str | os.PathLike[str], outdir: str | os.PathLike[str] = "result
         return _trace_output(folder, path.relative_to(folder).as_posix())
     runs = [parent.parent for parent in path.parents if parent.name == "runs"]
     scripts = Scripts(runs[0] if runs else Path(outdir))
-    files = {scripts.name(path): sha256_or_none(path)} | {os.fspath(path.resolve()): None}
+    files = {scripts.name(path): sha256_or_none(path)} | {os.fspath(_real(path)): None}
     back, forward = list(scripts.back(files, 0)), list(_users_of_given(path, files, scripts))
     if not (back or forward):
         raise FovflowError(
@@ -267,7 +270,7 @@ def _users_of_given(
     for folder in _datasets(scripts.outdir):
         known = Records(folder)
         stamp = read_json_object(folder / STAMP_NAME).get("path")
-        is_raw = isinstance(stamp, str) and Path(stamp).resolve() == path.resolve()
+        is_raw = isinstance(stamp, str) and _real(stamp) == _real(path)
         first = [r for r in known.records if _was_given(r, path, digests, is_raw=is_raw)]
         users = {"": first, **known.users}
         for step in _walk(known, "", 1, users, lambda record: record.outputs):
@@ -285,10 +288,10 @@ def _was_given(record: JobRecord, path: Path, digests: set[str], *, is_raw: bool
     if not isinstance(options, Mapping):
         return False
     content = options.get(CONTENT)
-    known = {options.get("sha256"), *(content.values() if isinstance(content, Mapping) else ())}
+    known = [options.get("sha256"), *(content.values() if isinstance(content, Mapping) else ())]
     script = options.get("script")
-    return bool(digests & known) or (
-        isinstance(script, str) and Path(script).resolve() == path.resolve()
+    return any(isinstance(one, str) and one in digests for one in known) or (
+        isinstance(script, str) and _real(script) == _real(path)
     )
 
 

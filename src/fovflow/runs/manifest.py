@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from fovflow.atomic import Digest
 from fovflow.jobrecord import JobKey, JobRecord
@@ -22,6 +21,7 @@ from fovflow.runs.crate import (
     Graph,
     file_entity,
     file_id,
+    quoted,
     ref,
     refs,
     size_of,
@@ -353,7 +353,7 @@ class _Manifest(Graph):
         inputs += self._add_parameters([job])
         error = (job.error or "stopped before its end") if _is_failed(job.status) else None
         return self._add_actions(
-            quote(job.key.name),
+            quoted(job.key.name),
             job.step,
             name=job.key.words,
             description=" ".join(["job of run", run, *where]),
@@ -452,7 +452,7 @@ def _is_failed(status: str) -> bool:
 
 def job_id(key: JobKey) -> str:
     """Return the id of the action of a job; names of samples may hold spaces."""
-    return f"#job/{quote(key.name)}"
+    return f"#job/{quoted(key.name)}"
 
 
 def kept_kind(path: str) -> str | None:

@@ -44,6 +44,8 @@ class WatchedProcess:
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd,
                 env={**os.environ, **(env or {})},
             )  # fmt: skip
+        for file in self._files:
+            session.write("announced", path=file.relative_to(session.kept.base).as_posix())
         session.write("message", message=f"process {name} began: {shlex.join(command)}")
         self._thread = threading.Thread(target=self._watch, name=f"fovflow-{name}", daemon=True)
         self._thread.start()

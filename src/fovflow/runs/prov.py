@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from fovflow.runs.crate import references_of, types_of
+from fovflow.runs.crate import entities_of, references_of, types_of
 
 _PREFIXES = {
     "schema": "http://schema.org/",
@@ -30,7 +30,7 @@ def to_prov(manifest: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     `manifest`: content of ``ro-crate-metadata.json``. `dataset`: name of the dataset; names in the
     document begin with ``arcp://name,{dataset}/``. The order depends on the manifest alone.
     """
-    graph = {str(entity["@id"]): entity for entity in manifest["@graph"]}
+    graph = {str(entity["@id"]): entity for entity in entities_of(manifest["@graph"])}
     found = _Document(graph)
     for entity in graph.values():
         kinds = types_of(entity)
@@ -60,7 +60,7 @@ class _Document:
 
     def add_engine(self, action: Entity) -> None:
         """Add the agent behind a run; remember which jobs it carried out."""
-        (run,) = _ids(action, "result")
+        run = next(iter(_ids(action, "result")), "")
         for engine in _ids(action, "instrument"):
             agent = {"prov:type": _name_of("prov:SoftwareAgent")}
             self.records["agent"][_name(engine)] = agent | _about(self._graph.get(engine, {}))

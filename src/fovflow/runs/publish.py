@@ -6,14 +6,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fovflow.atomic import Digest, digest_of, is_temporary, temporary_name, was_left
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, lines_of
+from fovflow.events import FINAL, EventFile, lines_of
 from fovflow.jobrecord import read_record
 from fovflow.layout import ANALYSIS, LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.records import leads_out, read_json, read_yaml
@@ -21,7 +21,8 @@ from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.crate import FILE_NAME
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
-from fovflow.runs.store import RunFolder, list_runs
+from fovflow.runs.store import RunFolder, runs_until
+from fovflow.userfiles import open_regular
 
 
 class ChangedError(Exception):
@@ -34,6 +35,8 @@ class Place:
     def __init__(self, destination: str):
         import fsspec
 
+        if not destination.strip():
+            raise FovflowError("publish: the destination is empty", remedy="name a folder")
         try:
             self._system, self._base = fsspec.core.url_to_fs(destination)
         except (ImportError, ValueError) as error:
@@ -196,12 +199,11 @@ def _damages(run: RunFolder, outdir: Path, found: Iterable[str]) -> dict[str, st
 
     Events of earlier runs count, too: they tell which outputs there are.
     """
-    others = [run] if is_of_script(run.known()) else list_runs(outdir)
+    others = [run] if is_of_script(run.known()) else runs_until(run)[0]
     damages = {
-        f"runs/{other.id}/{file}": "1 line is no event" if n == 1 else f"{n} lines are no events"
+        f"runs/{other.id}/{file}": problem
         for other in others
-        if other.id <= run.id
-        for file, n in read_with_files(other).malformed.items()
+        for file, problem in read_with_files(other).damages().items()
     }
     for name in found:
         path, parts = outdir / name, name.split("/")
@@ -313,8 +315,8 @@ class State:
     def __init__(self, path: Path):
         self._path = path
         self._done: dict[str, Digest] = {}
-        with suppress(OSError):
-            for line in lines_of(path.read_bytes()):
+        with suppress(OSError), open_regular(path) as file:
+            for line in lines_of(file.read()):
                 with suppress(ValueError, KeyError, TypeError, RecursionError):
                     entry = json.loads(line)
                     self._done[entry["path"]] = Digest(entry["bytes"], entry["sha256"])
@@ -327,6 +329,5 @@ class State:
         """Note that an item was copied and checked."""
         self._done[path] = digest
         entry = {"path": path, "bytes": digest.bytes, "sha256": digest.sha256}
-        with self._path.open("a", encoding="utf-8") as file:
-            cut_off = not (self._path.read_bytes() or b"\n").endswith(b"\n")
-            file.write("\n" * cut_off + json.dumps(entry, ensure_ascii=False) + "\n")
+        with closing(EventFile(self._path)) as file:
+            file.append(json.dumps(entry, ensure_ascii=False) + "\n")

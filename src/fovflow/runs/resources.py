@@ -159,15 +159,6 @@ class ResourceMonitor(Background):
 
     `write`: ``write("resources", **keys)``, such as `fovflow.events.EventFile.write`. `interval_s`:
     seconds between two measurements. `pid`: the process; this one where it is not given.
-
-    Examples
-    --------
-    >>> events = []
-    >>> monitor = ResourceMonitor(lambda kind, **keys: events.append((kind, keys)), interval_s=60)
-    >>> monitor.start()
-    >>> monitor.stop()
-    >>> events[-1][0], events[-1][1]["rss_mib"] > 1
-    ('resources', True)
     """
 
     def __init__(

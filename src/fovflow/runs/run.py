@@ -11,6 +11,7 @@ from typing import Any
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import LEVELS, recorded_number
 from fovflow.runs.arguments import (
+    as_python,
     check_choice,
     check_metadata,
     check_metrics,
@@ -302,10 +303,11 @@ class Run(OpenRun):
             "description": None if description is None else check_text("description", description),
         }
         key = check_text("path", path, empty=False)
-        new = {name: value for name, value in given.items() if value}
+        from fovflow.runs.history import joined
+
         self._annotate(
             "folders",
-            lambda known: {**known, key: {**known.get(key, {}), **new}},
+            lambda known: {**known, key: joined(known.get(key) or {}, given)},
             metadata={f"folder {key}": given},
         )
 
@@ -395,7 +397,9 @@ class Run(OpenRun):
             "file": None if file is None else os.fspath(file),
             "command": None if command is None else [str(part) for part in command],
         }
-        alert = Alert.of({key: value for key, value in given.items() if value is not None})
+        alert = Alert.of(
+            {key: as_python(value) for key, value in given.items() if value is not None}
+        )
         if "email" in alert.notification and self._settings.smtp is None:
             raise ConfigError(
                 f"alert {name!r}: there is no mail server", remedy="give one with config(smtp={…})"

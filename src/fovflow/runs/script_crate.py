@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from fovflow.atomic import write_text
 from fovflow.events import now
@@ -19,6 +18,7 @@ from fovflow.runs.crate import (
     STATUS,
     Graph,
     file_entity,
+    quoted,
     ref,
     refs,
     timestamp,
@@ -46,7 +46,7 @@ def script_crate(run: RecordedRun) -> dict[str, Any]:
     inputs = [_input(graph, number, found) for number, found in enumerate(run.inputs)]
     parameters = [
         graph.add(
-            f"#parameter/{quote(name)}",
+            f"#parameter/{quoted(name)}",
             "PropertyValue",
             name=name,
             value=json.dumps(value, ensure_ascii=False),
@@ -142,7 +142,7 @@ def _metrics(graph: Graph, run: RecordedRun) -> list[str]:
     units = run.units() if series else {}
     return [
         graph.add(
-            f"#metric/{quote(name)}",
+            f"#metric/{quoted(name)}",
             "PropertyValue",
             name=name,
             value=f"{values[-1]:g}",

@@ -91,20 +91,20 @@ def join_run(queue: dict[str, Any]) -> Session | None:
 
 
 def take_over(outdir: str | os.PathLike[str], name: str, queue: dict[str, Any]) -> Session:
-    """Open a run that waits in the state ``created``, by its name or id, the newest first.
+    """Open a run that waits in the state ``created``, by its name or id, the newest one.
 
     Raises FovflowError if there is none of that name, it is in another state, or someone else has
     it.
     """
     runs = list_runs(outdir)
-    named = [run for run in runs if name in (run.id, run.known().get("name"))]
+    named = [run for run in reversed(runs) if name in (run.id, run.known().get("name"))]
     if not named:
         raise FovflowError(
             f"there is no run {name!r} in {Path(outdir) / 'runs'}",
             found=", ".join(run.id for run in runs[-5:]) or "no runs",
             remedy="give the name or id of a run that was made with init(running=False)",
         )
-    folder = named[-1]
+    folder = max(named, key=lambda run: run.known().get("status") == "created")
     status = folder.known().get("status", "lost")
     if status != "created" or not claim(folder):
         raise FovflowError(

@@ -25,7 +25,7 @@ from fovflow.jobrecord import (
 )
 from fovflow.records import inside, leads_out
 from fovflow.runs.assets import Asset
-from fovflow.runs.store import RunFolder, list_runs
+from fovflow.runs.store import RunFolder, list_runs, runs_until
 
 
 class RunState:
@@ -37,8 +37,8 @@ class RunState:
     `planned` has the number of jobs by rule, `jobs` the records by job and attempt, `alerts` those
     that fired, `messages` those of the run itself, `assets` the files that scripts made or kept,
     `announced` the types of outputs that an execution was about to write, by path, and has not
-    recorded, `cluster_jobs` what a cluster was given, and `malformed`, by file in the run's folder,
-    the number of lines that are no events.
+    recorded, `cluster_jobs` what a cluster was given, and, by file in the run's folder, `malformed`
+    the number of lines that are no events and `unreadable` why it cannot be read.
     """
 
     def __init__(self, record: Mapping[str, Any] | None = None, *, files: bool = False):
@@ -53,6 +53,7 @@ class RunState:
         self.announced: dict[str, tuple[str, ...]] = {}
         self.cluster_jobs: list[dict[str, Any]] = []
         self.malformed: Counter[str] = Counter()
+        self.unreadable: dict[str, str] = {}
         self._files = files
         self._last: dict[str, JobRecord] = {}
         self._by_status: dict[str, dict[str, JobRecord]] = {}
@@ -99,7 +100,7 @@ class RunState:
             elif kind == "artifact":
                 self.assets.append(Asset.of(event, job[0] if job else ""))
                 self.announced.pop(self.assets[-1].path, None)
-            elif kind == "announced" and not leads_out(".", event["path"]):
+            elif kind == "announced" and not leads_out(None, event["path"]):
                 self.announced[event["path"]] = tuple(map(str, event.get("types") or ()))
             elif kind == "cluster_job":
                 attempt, asked = whole(event["attempt"]), dict(event.get("asked") or {})
@@ -143,6 +144,14 @@ class RunState:
         return self.jobs[key]
 
     # ---- what is asked of it
+
+    def damages(self) -> dict[str, str]:
+        """Return in words what is left out of the files of events, by name."""
+        lines = {
+            file: "1 line is no event" if number == 1 else f"{number} lines are no events"
+            for file, number in self.malformed.items()
+        }
+        return lines | self.unreadable
 
     def last(self) -> list[JobRecord]:
         """Return the last attempt of each job, in the order in which the jobs came up."""
@@ -309,9 +318,11 @@ class RunReader:
         """Take what is new of a file; count what in it is no event, and return the events."""
         taken = [event for event in events if self.state.feed(event, key)]
         tail.malformed += len(events) - len(taken)
+        file = tail.path.relative_to(self.run.path).as_posix()
         if tail.malformed:
-            file = tail.path.relative_to(self.run.path).as_posix()
             self.state.malformed[file] = tail.malformed
+        if tail.problem:
+            self.state.unreadable[file] = tail.problem
         return taken
 
 
@@ -495,9 +506,8 @@ def outputs_of(run: RunFolder, *, records: bool = False) -> dict[str, Output]:
     damaged or gone.
     """
     outdir = outdir_of(run)
-    runs = list_runs(outdir)
-    later = {other.id for other in runs if other.id > run.id}
-    attempts = newest_attempts(other for other in runs if other.id not in later)
+    until, later = runs_until(run)
+    attempts = newest_attempts(until)
     for dataset in {name for name, _ in attempts} if records else ():
         if leads_out(outdir, dataset or "."):
             continue

@@ -6,9 +6,11 @@ import fcntl
 import os
 import secrets
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, RUN_STATUSES, VERSION, moment, now, plain_values, read_events
 from fovflow.records import inside, read_json, write_json
+from fovflow.userfiles import open_own, read_regular
 
 ADJECTIVES = (
     "agile", "amber", "bold", "brave", "bright", "brisk", "calm", "clear", "clever", "cool",
@@ -56,8 +59,34 @@ jobs that are not recorded."""
 CURRENT = ".current"
 """File in ``runs/`` with the name of the run at work, for jobs on other machines."""
 
+_STAMP = 16
+"""Characters at the beginning of a run's id that tell when it was made."""
+
 STOP_SUFFIX = ".stop"
 """Beside an attempt's events, a file of this suffix asks the attempt to stop, and says why."""
+
+
+_locked = threading.local()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep others out of this folder's block, but for a signal's handler in the same thread."""
+    held: set[Path] = _locked.__dict__.setdefault("folders", set())
+    if folder in held:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        held.add(folder)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        held.discard(folder)
+        with suppress(OSError):  # a forked child may have the descriptor, too
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
 
 
 class RunFolder:
@@ -74,7 +103,7 @@ class RunFolder:
 
         Without a name it is an adjective and a noun. `content` are further keys of ``run.json``.
         """
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # `_STAMP` characters
         chosen = name or f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
         letters = "".join(c if c.isalnum() or c in "-_." else "-" for c in chosen)
         slug = letters.encode(errors="replace")[:80].decode(errors="ignore").strip("-.") or "run"
@@ -136,19 +165,12 @@ class RunFolder:
 
     def change(self, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> dict[str, Any]:
         """Replace what `change` returns of the record, alone of all threads and processes."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with alone_in(self.path):
             before = self.read_record()
             content = {**before, **change(before)}
             if content != before:
                 self.write_record(content)
             return content
-        finally:
-            with suppress(OSError):  # a forked child may have the descriptor, too
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
 
     def update(self, **keys: Any) -> dict[str, Any]:
         """Change keys of ``run.json``; return all of it."""
@@ -201,8 +223,8 @@ class RunFolder:
 
     def beat(self) -> None:
         """Touch the heartbeat."""
-        with suppress(OSError):
-            (self.path / "heartbeat").touch()
+        with suppress(OSError), open_own(self.path / "heartbeat", "ab") as file:
+            os.utime(file.fileno())
 
     def events(self) -> list[dict[str, Any]]:
         """Return the owner's events."""
@@ -286,14 +308,29 @@ def _wrong_part(record: dict[str, Any]) -> str:
 
 def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
     """Return all runs of an output folder, oldest first."""
-    return [RunFolder(path.parent) for path in sorted((Path(outdir) / "runs").glob("*/run.json"))]
+    places = (Path(outdir) / "runs").glob("*")
+    found = [RunFolder(place) for place in places if os.path.lexists(place / "run.json")]
+    same = Counter(run.id[:_STAMP] for run in found)
+
+    def when(run: RunFolder) -> tuple[str, str, str]:
+        at = run.known().get("created") if same[run.id[:_STAMP]] > 1 else ""
+        return run.id[:_STAMP], str(at), run.id
+
+    return sorted(found, key=when)
+
+
+def runs_until(run: RunFolder) -> tuple[list[RunFolder], set[str]]:
+    """Return a run and those before it in its output folder, and the ids of those after it."""
+    runs = list_runs(run.path.parent.parent)
+    place = 1 + next((n for n, other in enumerate(runs) if other.id == run.id), len(runs))
+    return runs[:place], {other.id for other in runs[place:]}
 
 
 def run_at_work(outdir: str | os.PathLike[str]) -> RunFolder | None:
     """Return the run that is at work on an output folder, or was when it was killed."""
     base = Path(outdir) / "runs"
     with suppress(OSError, ValueError, FovflowError):
-        ident = (base / CURRENT).read_text(encoding="utf-8").strip()
+        ident = read_regular(base / CURRENT).strip()
         if (inside(base, ident) / "run.json").exists() and Path(ident).name == ident:
             return RunFolder(base / ident)
     return None

@@ -30,16 +30,18 @@ from fovflow.layout import (
 from fovflow.records import leads_out, read_json_object, read_yaml
 from fovflow.runs.assets import last_of, problems
 from fovflow.runs.checksums import read_list
-from fovflow.runs.crate import FILE_NAME, STATUS, file_path, references_of, types_of
+from fovflow.runs.crate import FILE_NAME, STATUS, entities_of, file_path, references_of, types_of
+from fovflow.runs.datasets import FOLDER as DATASETS
 from fovflow.runs.datasets import dataset_problems
 from fovflow.runs.manifest import ACTIONS, job_id, kept_kind
 from fovflow.runs.manifest_records import MANIFEST_DIGEST
 from fovflow.runs.rawcheck import check_raw
-from fovflow.runs.state import read_with_files
+from fovflow.runs.state import RunState, read_with_files
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.stages import STACKS, step_of_rule
 from fovflow.states import states_of_folder
-from fovflow.userfiles import is_left_by_system
+from fovflow.terminal import printable
+from fovflow.userfiles import is_left_by_system, read_regular
 from fovflow.verdicts import find_verdicts
 
 CLOCK_TOLERANCE_S = 1.0
@@ -64,7 +66,7 @@ class Finding:
     problem: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.problem}"
+        return printable(f"{self.file}: {self.problem}", one_line=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ class _Place:
         try:
             listed = read_list(self.folder / self.manifest_digest)
         except FovflowError as error:
-            if (self.folder / self.manifest_digest).exists():
+            if os.path.lexists(self.folder / self.manifest_digest):
                 self._find(self.manifest_digest, f"cannot be read: {error.found or error}")
                 self._broken.add(self.manifest_digest)
             return
@@ -318,7 +320,7 @@ class _Place:
             self._find(LOGS, f"an event names {file!r}, which {problem}")
             return
         try:
-            content = json.loads((self.folder / file).read_text(encoding="utf-8"))
+            content = json.loads(read_regular(self.folder / file))
         except FileNotFoundError:
             return
         except (OSError, ValueError, RecursionError):
@@ -326,7 +328,7 @@ class _Place:
         if any(content == attempt for attempt, _ in attempts):
             return
         run = content.get("run") if isinstance(content, dict) else None
-        if run and (run not in runs or run in unended):
+        if run and isinstance(run, str) and (run not in runs or run in unended):
             return  # of a run whose records are gone, or lack the end of the job
         outputs = content.get("outputs") if isinstance(content, dict) else None
         if isinstance(outputs, list) or (isinstance(outputs, dict) and None in outputs.values()):
@@ -374,7 +376,7 @@ class _Place:
             if status not in FOV_STATUSES:
                 self._find(RESULTS_NAME, f"wrong status {status!r} of FOV {fov}")
                 continue
-            if not fov.isdecimal():
+            if not (fov.isdecimal() and len(fov) < 10):
                 self._find(RESULTS_NAME, f"the FOV {fov!r} is no number")
                 continue
             failed = failures.get(f"{int(fov):03d}")
@@ -402,7 +404,7 @@ class _Place:
             self._find(self.manifest, "has no @graph")
             self._broken.add(self.manifest)
             return {}
-        entities = [entity for entity in graph if isinstance(entity, Mapping) and "@id" in entity]
+        entities = entities_of(graph)
         if len(entities) != len(graph):
             self._find(self.manifest, f"{len(graph) - len(entities)} entities have no @id")
         counts = Counter(str(entity["@id"]) for entity in entities)
@@ -421,7 +423,7 @@ class _Place:
                 self._check_action(entity)
             if "File" in types and not ident.startswith("#") and "://" not in ident:
                 size, sha256 = str(entity.get("contentSize")), entity.get("sha256")
-                whole = isinstance(sha256, str) and size.isdecimal()
+                whole = isinstance(sha256, str) and size.isdecimal() and len(size) < 20
                 described[f"{self.about}{file_path(ident)}"] = (
                     Digest(int(size), str(sha256)) if whole else None
                 )
@@ -516,7 +518,8 @@ def _check_against_runs(places: list[_Place], runs: list[RunFolder]) -> None:
 
 def _record_of(begun: Mapping[str, Any]) -> tuple[str, str]:
     """Return the name of a job's record relative to the dataset's folder, and the dataset."""
-    named = begun.get("wildcards") or {}
+    told = begun.get("wildcards")
+    named = told if isinstance(told, Mapping) else {}
     channel = f"_ch_{named['channel']}" if "channel" in named else ""
     step = str(begun.get("step") or step_of_rule(str(begun.get("rule"))))
     feature = f"_{named['feature']}" if "feature" in named else ""
@@ -543,12 +546,17 @@ def _check_run(run: RunFolder, base: Path, report: Report) -> None:
         file = (run.path / place).relative_to(base).as_posix()
         lines = "line that is no event" if count == 1 else "lines that are no events"
         report.note(file, f"has {count} {lines}, as a crash or a full disk leaves them")
-    for file, problem in [*problems(run.path, state.assets), *dataset_problems(run.path)]:
+    for file, problem in [
+        *state.unreadable.items(), *problems(run.path, state.assets), *dataset_problems(run.path)
+    ]:  # fmt: skip
         report.find((run.path / file).relative_to(base).as_posix(), problem)
     for told in state.announced if run.status() in FINAL else ():
         if not leads_out(run.path, told) and (run.path / told).exists():
             words = "announced and never recorded: fovflow.resume or fovflow runs abandon does"
             report.note((run.path / told).relative_to(base).as_posix(), words)
+    for stray in sorted(strays(run.path, state)) if run.status() in FINAL else ():
+        say = report.note if run.status() == "lost" else report.find
+        say((run.path / stray).relative_to(base).as_posix(), "orphan: no record speaks of it")
     found = [asset for asset in last_of(state.assets) if asset.mode != "reference"]
     report.files += len(found)
     report.bytes += sum(asset.bytes or 0 for asset in found)
@@ -563,6 +571,20 @@ def _check_run(run: RunFolder, base: Path, report: Report) -> None:
         failed += newest and job.status == "failed"
     if failed and content.get("status") == "completed":
         report.find(name, f"wrong status completed: {failed} of its jobs failed")
+
+
+def strays(run: Path, state: RunState) -> Iterator[str]:
+    """Yield the files in the places of a script's files that no event tells of."""
+    known = {*state.announced, *(asset.path for asset in state.assets)}
+    places = [run / name for name in ("outputs", "artifacts", DATASETS)]
+    for place in (*places, *(run / "jobs").glob("*/attempt-*/")):
+        for path in place.rglob("*"):
+            name = path.relative_to(run)
+            half = is_temporary(path.name) or path.suffix == ".draft"
+            if path.is_dir() or half or is_left_by_system(path.name):
+                continue
+            if known.isdisjoint(each.as_posix() for each in (name, *name.parents)):
+                yield name.as_posix()
 
 
 def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
@@ -632,11 +654,10 @@ def _paths(value: Any) -> list[str]:
     """Return all file names in the nested lists and mappings of ``results_paths``."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, dict):
-        return [path for item in value.values() for path in _paths(item)]
-    if isinstance(value, list):
-        return [path for item in value for path in _paths(item)]
-    return []
+    inner = value.values() if isinstance(value, dict) else value
+    return (
+        [path for item in inner for path in _paths(item)] if isinstance(value, dict | list) else []
+    )
 
 
 def read_object(path: Path, name: str, report: Report) -> dict[str, Any] | None:
@@ -649,7 +670,7 @@ def read_object(path: Path, name: str, report: Report) -> dict[str, Any] | None:
         return dict(items)
 
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=pairs)
+        content = json.loads(read_regular(path), object_pairs_hook=pairs)
     except OSError as error:
         report.find(name, f"cannot be read: {error.strerror or error}")
         return None
