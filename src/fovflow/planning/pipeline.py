@@ -388,7 +388,8 @@ class Pipeline:
 
     def look(self, dataset: str) -> Folder:
         """Return a dataset's folder as it is now, for `fovflow.states`."""
-        return Folder(self.layout.dataset(dataset), self._records.setdefault(dataset, {}))
+        known, seg = self._records.setdefault(dataset, {}), str(self.datasets[dataset].seg)
+        return Folder(self.layout.dataset(dataset), known, seg)
 
     def reasons(self, dataset: str, folder: Folder) -> Decision:
         """Return what has to be made again of a dataset's FOVs, and what need not."""
@@ -491,6 +492,16 @@ class Pipeline:
         return {
             fov: state_of(self.jobs(dataset, fov), folder) for fov in self.datasets[dataset].fovs
         }
+
+    def to_measure(self, dataset: str) -> set[int]:
+        """Return the FOVs of its samples of which the traces have to be measured again."""
+        folder, found = self.look(dataset), set[int]()
+        samples = [each for each in self.analysis.samples.values() if each.dataset == dataset]
+        for fov in (fov for sample in samples for fov in sample.fovs):
+            jobs, restored = self.jobs(dataset, fov), set[str]()
+            again = to_run(jobs, folder, restored).keys() - restored
+            found |= {fov for job in jobs if job.step == "extract" and job.record in again}
+        return found
 
     def stale_verdicts(self, dataset: str) -> dict[int, str]:
         """Return by FOV why a person's verdicts beside its traces are not used."""
