@@ -35,6 +35,7 @@ _GIVEN = {
     "flat_field": "the flat-field",
     "inspected": "a person's verdicts",
     "model": "the network's weights",
+    "description": "what stands beside the network",
 }
 
 

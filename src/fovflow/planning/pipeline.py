@@ -95,7 +95,7 @@ class Pipeline:
     ):
         self.is_main = is_main
         self.config: Config = parse_config(config)
-        _check_model(self.config.segment)
+        _check_given(self.config)
         self.layout = Layout(self.config.outdir)
         self.kept = self.config.kept()
         self.occupied: set[str] = set()
@@ -456,8 +456,9 @@ class Pipeline:
             found |= {name: self._digest(path) for name, path in self._given(place).items()}
         elif step == "segment":
             model = getattr(self.config.segment, "model", None)
-            if model and (known := self._digest(model)):  # it may be a name that is no file
-                found["model"] = known
+            if model:  # it may be a name that is no file
+                files = {"model": model, "description": str(Path(model).with_suffix(".json"))}
+                found |= {name: known for name, p in files.items() if (known := self._digest(p))}
         elif step in self.user_steps:
             path = self._user_inputs(self.user_steps[step], place).get("inspected")
             found |= {"inspected": sha256_or_none(str(path))} if path else {}
@@ -633,15 +634,25 @@ def problem_targets(pipeline: Pipeline) -> list[str]:
     return [pipeline.layout.problem(name) for name, plan in datasets if plan.problems]
 
 
-def _check_model(segment: Any) -> None:
-    """Refuse a network that is not there before anything is done; of others names are known."""
-    model = getattr(segment, "model", None)
-    if segment.method == "unet" and model is not None and not os.path.isfile(model):  # noqa: PTH113
-        raise ConfigError(
-            f"segment: unet: the network {model} is not there",
-            found=broken_link(model) or "no such file",
-            remedy="correct its path, or leave model out for the package's own",
-        )
+def _check_given(config: Config) -> None:
+    """Refuse files that steps need and that are not there, before anything is done.
+
+    The engine would leave out steps without their inputs, where there are outputs of before.
+    """
+    segment = config.segment
+    given = [  # of other networks names are known
+        ("segment: unet: the network", "model", segment if segment.method == "unet" else None),
+        ("correct: the dark frame", "dark", config.correct),
+        ("correct: the flat-field", "flat_field", config.correct),
+    ]
+    for what, key, section in given:
+        path = getattr(section, key, None)
+        if isinstance(path, str) and path != "estimate" and not os.path.isfile(path):  # noqa: PTH113
+            raise ConfigError(
+                f"{what} {path} is not there",
+                found=broken_link(path) or "no such file",
+                remedy=f"correct its path, or leave {key} out",
+            )
 
 
 def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
