@@ -103,6 +103,20 @@ def test_a_step_that_has_another_name_is_the_only_maker_of_its_file(project):
     assert run(project) == {}
 
 
+def test_what_a_step_no_longer_writes_goes(project):
+    project.config["steps"] = [STEPS[0] | {"outputs": ["m.csv"]}]
+    project.config["samples"] = [{"name": "a", "fovs": "all"}]
+    project.config["fit"] = {"model": "trivial"}
+    assert run(project)["count"] == FOVS
+    assert not project.file(0, "n.csv").exists()
+    assert project.file(0, "t.csv").exists(), "a step that is left out leaves its files"
+    project.config["fit"] = {"model": "maturation"}
+    run(project)
+    names = {path.name for path in (project.folder / "results/analysis").glob("*_fitted_*")}
+    assert names == {f"a_intensity_total_ch_{channel}_fitted_maturation.csv" for channel in (1, 2)}
+    assert verify(project.folder / "results").findings == []
+
+
 def test_inputs_of_a_step_that_changed_are_told_by_all(project):
     project.config["steps"] = [STEPS[0] | {"inputs": ["traces", "tracks"]}]
     target = project.file(0, "n.csv").relative_to(project.folder)
@@ -164,3 +178,19 @@ def test_another_reading_of_the_names_of_a_series_is_other_data(tmp_path):
         assert run(project)["copy"] == 2
         copied = np.load(project.file(1, "fl_ch_1.npy"), allow_pickle=False)
         np.testing.assert_array_equal(copied, pixels[:, :, 1].transpose(*axes, 2, 3)[1])
+
+
+def test_outdated_traces_and_such_that_are_elsewhere_are_warned_of(project, tmp_path):
+    del project.config["steps"]
+    project.config["extract"] = {"erosion_px": 1}
+    run(project, "--", str(project.file(0, "traces.csv").relative_to(project.folder)))
+    results = load_results(project.results)
+    results.fovs[0].traces()  # only what is drawn of them is older
+    with pytest.warns(UserWarning, match="fov_001: the traces are outdated, from step extract on"):
+        assert set(results.traces()["fov"]) == {0, 1}
+    run(project)
+    folder = project.file(1, "traces.csv").parent
+    shutil.move(folder, tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.warns(UserWarning, match="fov_001 is left out: its traces are not in the folder"):
+        assert set(load_results(project.results).traces()["fov"]) == {0}

@@ -35,6 +35,7 @@ from fovflow.layout import LOGS, parse
 from fovflow.records import read_json_object
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
+from fovflow.stages import STAGES
 from fovflow.states import CONTENT, differs_only_in
 from fovflow.terminal import printable
 
@@ -492,7 +493,8 @@ class Job:
         self._check_given()
         found = {"found": self._found} if self._found else {}
         outputs = self.outputs(digests)
-        self._remove_contradictions(outputs)
+        with suppress(OSError):
+            self._remove_contradictions(outputs)
         times = {name: os.stat(self.folder / name).st_mtime_ns for name in outputs}  # noqa: PTH116
         event = self.recorder.ending("completed", outputs=outputs, times=times, **found)
         self._write_record(event)
@@ -501,12 +503,15 @@ class Job:
     def _remove_contradictions(self, outputs: Mapping[str, Mapping[str, Any]]) -> None:
         """Remove what was true before these outputs were made.
 
-        Those are stacks and tables that the job made of other channels, and records of jobs, such
-        as of a step that had another name, that tell of another content of these files.
+        Those are files that the step made of other channels or by other names, and records of jobs,
+        such as of a step that had another name, that tell of another content of these files.
         """
-        kinds = {(os.path.dirname(name), found.kind) for name in outputs if (found := parse(name))}  # noqa: PTH120
-        for name in {*self._before.outputs} - {*outputs} if self._before else ():
-            if (found := parse(name)) and (os.path.dirname(name), found.kind) in kinds:  # noqa: PTH120
+        kinds = {file.kind for file in STAGES[self.step].files} if self.step in STAGES else {None}
+        folders = {Path(name).parent for name in outputs}
+        others = {name for record in self._others.values() for name in record.outputs}
+        for name in {*self._before.outputs} - {*outputs} - others if self._before else ():
+            kind = found.kind if (found := parse(name)) else None
+            if kind in kinds and Path(name).parent in folders:
                 (self.folder / name).unlink(missing_ok=True)
         for path, record in self._others.items():
             told = {name: digest for name, digest in record.outputs.items() if name in outputs}

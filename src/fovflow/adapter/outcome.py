@@ -94,7 +94,7 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
         },
         "fovs": {str(fov): status for fov, status in statuses.items()},
         "pixels": {
-            str(fov): pixels
+            str(fov): {c: pixels[c] for _, c in plan.channels if c in pixels}
             for fov in statuses
             if (pixels := pixels_of(folder.record(layout.record("copy", dataset, fov)[start:])))
         },
