@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fovflow.atomic import Digest, digest_of, write_text
+from fovflow.atomic import Digest, digest_of, sha256_or_none, write_text
 from fovflow.events import plain_values
 from fovflow.jobrecord import JobRecord, read_record
 from fovflow.layout import WANTED_NAME, parse
@@ -188,10 +188,7 @@ class Folder:
         now = [state.st_mtime_ns, digest.sha256]
         made = self._times.get((name, digest))
         if made != state.st_mtime_ns and self.known.get(name) != now:
-            try:
-                if digest_of(f"{self.path}/{name}") != digest:
-                    return False
-            except OSError:
+            if sha256_or_none(f"{self.path}/{name}") != digest.sha256:
                 return False
             self.known[name] = now
         return True
@@ -234,9 +231,10 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
     for name, sha256 in record.made_from.items():
         if not folder.is_from(name, sha256):
             yield f"made from another {name.rpartition('/')[2]}"
-    if (job.inputs and {*job.inputs} != {*record.made_from}) or any(
-        "_seg_" in name and _is_of_other_cells(name, folder.seg) for name in record.made_from
-    ):
+    of_cells = [name for name in record.made_from if "_seg_" in name] if folder.seg else []
+    found = [f for f in map(parse, of_cells) if f and FILES[f.kind].role == "seg"]
+    other = any(each.channel != folder.seg for each in found)
+    if other or (job.inputs and {*job.inputs} != {*record.made_from}):
         yield "its set of inputs changed"
     for name in job.outputs:  # what it made when other channels were asked for
         if name not in record.outputs and folder.has(name):
@@ -244,11 +242,6 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
     for name, digest in record.outputs.items():
         if not folder.holds(name, digest):
             yield f"its content was changed: {name.rpartition('/')[2]}"
-
-
-def _is_of_other_cells(name: str, seg: str) -> bool:
-    found = parse(name) if seg else None
-    return found is not None and FILES[found.kind].role == "seg" and found.channel != seg
 
 
 def differs_only_in(keys: Collection[str], record: JobRecord | None, options: Any) -> bool:

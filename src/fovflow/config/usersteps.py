@@ -20,7 +20,6 @@ _TAKEN = frozenset(
 )  # fmt: skip
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _OWN_JOB = re.compile(r".*_ch_\d+|merge_(\d+|everything)")
-"""What records of steps' jobs, and rules of the analysis, are called."""
 _OUTPUT = re.compile(r"[\w+-][\w.+-]{0,99}", re.ASCII)
 _OWN_FILE = re.compile(
     rf"({'|'.join(STACKS)})_ch_\d+_frames\.csv|({'|'.join(TABLES)})_inspected\.csv|qc\..*|.*\.part",
