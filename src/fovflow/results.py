@@ -315,10 +315,10 @@ class Results:
         """Return the traces of all FOVs that have any, as one pandas.DataFrame."""
         import pandas as pd
 
+        text = "is left out: its traces are not in the folder, or a link leads out of it"
         for fov in self.fovs.values():
             if fov.status == "complete" and fov.traces_path is None:
-                text = "its traces are not in the folder, or a link leads out of it"
-                warnings.warn(f"{fov.name} is left out: {text}", stacklevel=2)
+                warnings.warn(f"{fov.name} {text}", stacklevel=2)
         tables = [fov.traces() for fov in self.fovs.values() if fov.traces_path is not None]
         tables = [table for table in tables if len(table)] or tables[:1]
         if not tables:

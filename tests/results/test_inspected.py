@@ -293,8 +293,6 @@ def test_status_and_the_report_tell_of_stale_verdicts(folder, traces, capsys, mo
     [
         ("cell,good\n1,False\n2,\n", "neither true nor false"),
         ("cell,remark\n1,dim\n", "has no column good"),
-        ("cell,good\n", "they judge no cell"),
-        ("cell,frame,good,flags\n", "they judge no cell"),
     ],
 )
 def test_verdicts_that_say_nothing_are_told_and_cost_no_rows(traces, folder, text, words):
@@ -304,12 +302,6 @@ def test_verdicts_that_say_nothing_are_told_and_cost_no_rows(traces, folder, tex
         found = load_results(folder).traces()
     assert len(found) == CELLS * FRAMES
     assert found["good"].all()
-
-
-def test_verdicts_on_an_fov_without_cells_are_of_it(traces):
-    write_csv(traces, {name: column[:0] for name, column in table().items()})
-    beside(traces).write_bytes(traces.read_bytes())
-    assert find_verdicts(traces)[1] == ""
 
 
 def test_blanks_around_the_names_of_columns_do_not_matter(traces, folder):

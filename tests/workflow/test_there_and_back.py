@@ -157,6 +157,15 @@ def test_samples_are_as_old_as_their_traces(project, capsys, monkeypatch):
     assert "sample a: outdated at merge" in capsys.readouterr().out
 
 
+def test_a_file_of_an_fov_that_is_not_selected_is_made_again_by_its_name(project):
+    del project.config["steps"]
+    project.config |= {"fovs": "0", "extract": {"erosion_px": 1}}
+    target = project.file(1, "traces.csv").relative_to(project.folder)
+    assert run(project, "--", str(target)) == {"extract": 1}
+    assert run(project, "--", str(target)) == {}
+    assert run(project)["extract"] == 1, "that of FOV 0"
+
+
 def test_options_of_snakemake_that_run_nothing_ask_our_records(project):
     done = snakemake(project.folder, "--cores", "1", "--delete-all-output")
     assert done.status == 0, done.text

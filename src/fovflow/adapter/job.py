@@ -365,7 +365,6 @@ class Job:
         self.channel = wildcards.get("channel")
         self.frame: int | None = None
         self._read: dict[str, Digest] = {}
-        self._before: JobRecord | None = None
         self._others: dict[Path, JobRecord] = {}
         self.threads = int(snakemake.threads)
         self.log = Path(snakemake.log[0])

@@ -146,7 +146,8 @@ def decide(pipeline: Pipeline) -> tuple[Decision, dict[str, str]]:
         decision.restored.update(restored)
         decision.idle.update(idle)
         file = pipeline.layout.results(name)
-        stale = plan.fovs and not any(found.values()) and news(pipeline, name)
+        states = pipeline.statuses(name, folder).values()
+        stale = plan.fovs and all(each == COMPLETE for each in states) and news(pipeline, name)
         reasons[file] = "it does not say what there is" if stale else ""
         if plan.fovs and not stale and not _has_manifest(pipeline, name):
             reasons[file] = f"there is no {FILE_NAME}"

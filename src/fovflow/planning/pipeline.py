@@ -392,9 +392,9 @@ class Pipeline:
         return Folder(self.layout.dataset(dataset), known, seg)
 
     def reasons(self, dataset: str, folder: Folder) -> Decision:
-        """Return what has to be made again of a dataset's FOVs, and what need not."""
+        """Return what of a dataset's FOVs, also others than wanted, has to be made again."""
         found, restored, idle = dict[str, str](), set[str](), set[str]()
-        for fov in self.datasets[dataset].fovs:
+        for fov in (*self.datasets[dataset].fovs, *self._others(dataset, folder)):
             jobs, same = self.jobs(dataset, fov), set[str]()
             running = to_run(jobs, folder, same)
             for job in jobs:
@@ -480,12 +480,17 @@ class Pipeline:
 
     def listed(self, dataset: str, folder: Folder) -> list[int]:
         """Return the FOVs that results tell of: those of this run, and others that are complete."""
-        wanted, others = self.datasets[dataset].fovs, set[int]()
+        others = self._others(dataset, folder)
+        states = {fov: state_of(self.jobs(dataset, fov), folder) for fov in others}
+        complete = [fov for fov, state in states.items() if state == COMPLETE]
+        return sorted([*self.datasets[dataset].fovs, *complete])
+
+    def _others(self, dataset: str, folder: Folder) -> set[int]:
+        """Return the FOVs of a folder that this run was not asked for."""
+        wanted, numbers = self.datasets[dataset].fovs, list[str]()
         with suppress(OSError), os.scandir(folder.path) as entries:
-            numbers = (e.name.removeprefix("fov_") for e in entries if e.name.startswith("fov_"))
-            others = {int(number) for number in numbers if number.isdecimal()} - {*wanted}
-        states = {fov: state_of(self.jobs(dataset, fov), folder) for fov in others if wanted}
-        return sorted([*wanted, *(f for f, state in states.items() if state == COMPLETE)])
+            numbers = [e.name.removeprefix("fov_") for e in entries if e.name.startswith("fov_")]
+        return {int(n) for n in numbers if wanted and n.isdecimal()} - {*wanted}
 
     def statuses(self, dataset: str, folder: Folder | None = None) -> dict[int, dict[str, Any]]:
         """Return the state of each FOV of a dataset; see `fovflow.states.state_of`."""
@@ -639,13 +644,12 @@ def _check_given(config: Config) -> None:
 
     The engine would leave out steps without their inputs, where there are outputs of before.
     """
-    segment = config.segment
-    given = [  # of other networks names are known
-        ("segment: unet: the network", "model", segment if segment.method == "unet" else None),
-        ("correct: the dark frame", "dark", config.correct),
-        ("correct: the flat-field", "flat_field", config.correct),
-    ]
-    for what, key, section in given:
+    unet = config.segment if config.segment.method == "unet" else None  # others know names
+    for section, key, what in (
+        (unet, "model", "segment: unet: the network"),
+        (config.correct, "dark", "correct: the dark frame"),
+        (config.correct, "flat_field", "correct: the flat-field"),
+    ):
         path = getattr(section, key, None)
         if isinstance(path, str) and path != "estimate" and not os.path.isfile(path):  # noqa: PTH113
             raise ConfigError(
