@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fovflow.atomic import Digest, digest_of, sha256_or_none, write_text
+from fovflow.atomic import Digest, digest_of, write_text
 from fovflow.events import plain_values
 from fovflow.jobrecord import JobRecord, read_record
 from fovflow.layout import WANTED_NAME, parse
@@ -188,7 +188,10 @@ class Folder:
         now = [state.st_mtime_ns, digest.sha256]
         made = self._times.get((name, digest))
         if made != state.st_mtime_ns and self.known.get(name) != now:
-            if sha256_or_none(f"{self.path}/{name}") != digest.sha256:
+            try:
+                if digest_of(f"{self.path}/{name}") != digest:
+                    return False
+            except OSError:
                 return False
             self.known[name] = now
         return True
