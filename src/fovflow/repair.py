@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -311,28 +311,20 @@ def _date(path: Path, jobs: _Jobs) -> None:
 
 def where_different(first: Path, second: Path) -> str:
     """Return in words which bytes of two files differ."""
+    import numpy as np
+
     low, high, count, start = -1, -1, 0, 0
     with first.open("rb") as one, second.open("rb") as other:
-        while True:
-            a, b = one.read(1 << 20), other.read(1 << 20)
-            if not a and not b:
-                break
-            if a != b:
-                for place in _places(a, b):
-                    low, high, count = (start + place if low < 0 else low), start + place, count + 1
-            start += max(len(a), len(b))
+        while (pieces := sorted([one.read(1 << 20), other.read(1 << 20)], key=len))[1]:
+            a, b = (np.frombuffer(piece, np.uint8) for piece in pieces)
+            differ = np.append(a != b[: a.size], np.ones(b.size - a.size, bool))
+            if (places := np.flatnonzero(differ)).size:
+                low = low if count else start + int(places[0])
+                high, count = start + int(places[-1]), count + places.size
+            start += b.size
     if not count:
         return "no byte of it differed"
     return f"byte {low} differed" if count == 1 else f"bytes {low} to {high}: {count} differed"
-
-
-def _places(a: bytes, b: bytes) -> Iterator[int]:
-    import numpy as np
-
-    shorter = min(len(a), len(b))
-    differ = np.frombuffer(a[:shorter], np.uint8) != np.frombuffer(b[:shorter], np.uint8)
-    yield from np.flatnonzero(differ).tolist()
-    yield from range(shorter, max(len(a), len(b)))
 
 
 def _remake_records(

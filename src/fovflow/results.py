@@ -23,7 +23,7 @@ from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, 
 from fovflow.records import leads_out, read_yaml, yaml_text
 from fovflow.resultsform import checked, entries, in_our_form
 from fovflow.stacks import StackReader
-from fovflow.stages import FILES, STACKS
+from fovflow.stages import FILES, STACKS, position
 from fovflow.states import states_of_folder
 from fovflow.tables import read_header
 from fovflow.verdicts import find_verdicts, judged, read_verdicts, traces_of
@@ -135,7 +135,7 @@ class FovResult:
         """Return the traces as a pandas.DataFrame; see `fovflow.features` for the columns.
 
         Verdicts of a person on these traces count. Those of other traces do not: it is warned of
-        them.
+        them, and of traces that are outdated.
         """
         import pandas as pd
 
@@ -145,9 +145,11 @@ class FovResult:
                 found=f"status {self.status} {self.error}".rstrip(),
                 remedy="run the pipeline again",
             )
-        if self.stale_verdicts:
-            text = f"{self.name}: a person's verdicts are not used: {self.stale_verdicts}"
-            warnings.warn(text, stacklevel=2)
+        told = [f"a person's verdicts are not used: {self.stale_verdicts}"]
+        stale = self.status == "outdated" and position(self.step) <= position("extract")
+        outdated = [f"the traces are outdated, from step {self.step} on: run the pipeline again"]
+        for text in told * bool(self.stale_verdicts) + outdated * stale:
+            warnings.warn(f"{self.name}: {text}", stacklevel=2)
         table = traces_of(self.traces_path)
         found = pd.read_csv(table)
         if table == self.traces_path:
@@ -313,6 +315,10 @@ class Results:
         """Return the traces of all FOVs that have any, as one pandas.DataFrame."""
         import pandas as pd
 
+        text = "is left out: its traces are not in the folder, or a link leads out of it"
+        for fov in self.fovs.values():
+            if fov.status == "complete" and fov.traces_path is None:
+                warnings.warn(f"{fov.name} {text}", stacklevel=2)
         tables = [fov.traces() for fov in self.fovs.values() if fov.traces_path is not None]
         tables = [table for table in tables if len(table)] or tables[:1]
         if not tables:

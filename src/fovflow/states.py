@@ -35,6 +35,7 @@ _GIVEN = {
     "flat_field": "the flat-field",
     "inspected": "a person's verdicts",
     "model": "the network's weights",
+    "description": "what stands beside the network",
 }
 
 
@@ -100,11 +101,12 @@ class Folder:
     """A dataset's folder, looked at once: records, files, and times of files that were compared.
 
     `read`: records that were read when it was looked at before; they are read again where their
-    files are others now.
+    files are others now. `seg`: the channel in which cells are found, where it is known.
     """
 
     path: str
     read: dict[str, _Read] = field(default_factory=dict)
+    seg: str = ""
     _known: dict[str, list[Any]] | None = None
     _reasons: dict[WantedJob, str] = field(default_factory=dict)
     _records: dict[str, _Read] = field(default_factory=dict)
@@ -232,8 +234,14 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
     for name, sha256 in record.made_from.items():
         if not folder.is_from(name, sha256):
             yield f"made from another {name.rpartition('/')[2]}"
-    if job.inputs and {*job.inputs} != {*record.made_from}:
+    of_cells = [name for name in record.made_from if "_seg_" in name] if folder.seg else []
+    found = [f for f in map(parse, of_cells) if f and FILES[f.kind].role == "seg"]
+    other = any(each.channel != folder.seg for each in found)
+    if other or (job.inputs and {*job.inputs} != {*record.made_from}):
         yield "its set of inputs changed"
+    for name in job.outputs:  # what it made when other channels were asked for
+        if name not in record.outputs and folder.has(name):
+            yield f"its record does not tell of {name.rpartition('/')[2]}"
     for name, digest in record.outputs.items():
         if not folder.holds(name, digest):
             yield f"its content was changed: {name.rpartition('/')[2]}"
@@ -350,26 +358,31 @@ def _models_of(names: Iterable[str]) -> list[str]:
 # ---- what the last run wanted, for readers of the folder alone
 
 
-def write_wanted(jobs: Mapping[int, Iterable[WantedJob]], folder: Folder) -> None:
+def write_wanted(jobs: Mapping[int, Collection[WantedJob]], folder: Folder) -> None:
     """Write what a run wants of each FOV, and the times of the files that were compared."""
     fovs = {
         str(fov): {job.record: [job.step, *job.wanted, *job.outputs] for job in wanted}
         for fov, wanted in jobs.items()
     }
-    text = json.dumps({"fovs": fovs, "compared": folder.known}, ensure_ascii=False)
+    inputs = {job.record: job.inputs for wanted in jobs.values() for job in wanted if job.inputs}
+    content = {"fovs": fovs, "compared": folder.known, "seg": folder.seg, "inputs": inputs}
+    text = json.dumps(content, ensure_ascii=False)
     write_text(f"{folder.path}/{WANTED_NAME}", text + "\n")
 
 
 def states_of_folder(path: str | Path) -> dict[int, dict[str, Any]]:
     """Return the state of each FOV that the last run wanted; empty where that is not known."""
-    wanted = read_json_object(f"{path}/{WANTED_NAME}").get("fovs")
-    folder, states = Folder(str(path)), {}
+    known = read_json_object(f"{path}/{WANTED_NAME}")
+    folder, states = Folder(str(path), seg=str(known.get("seg", ""))), {}
     try:
-        for fov, entries in (wanted or {}).items():
+        for fov, entries in (known.get("fovs") or {}).items():
             jobs = [
-                WantedJob(step, record, Wanted(parameters, content), tuple(outputs))
+                WantedJob(
+                    step, record, Wanted(parameters, content), tuple(outputs),
+                    inputs=tuple(known.get("inputs", {}).get(record, ())),
+                )
                 for record, (step, parameters, content, *outputs) in entries.items()
-            ]
+            ]  # fmt: skip
             states[int(fov)] = state_of(jobs, folder)
     except (AttributeError, TypeError, ValueError):
         return {}

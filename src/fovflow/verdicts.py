@@ -87,13 +87,13 @@ def read_verdicts(path: str | os.PathLike[str]) -> Table:
     Raises FovflowError where it is no such table: ``cell`` is absent, ``good`` is neither true nor
     false, or a cell (in a frame) stands twice.
     """
-    table = read_csv(path)
+    table = {name.strip(): column for name, column in read_csv(path).items()}
     for name in _keys(table):
         if table[name].size and table[name].dtype.kind != "i":
             raise FovflowError(f"{os.fspath(path)}: the column {name} has no whole numbers")
-    if "cell" not in table:
+    if "cell" not in table or not {"frame", "good"} & {*table}:  # frames alone choose rows
         raise FovflowError(
-            f"{os.fspath(path)} has no column cell",
+            f"{os.fspath(path)} has no column {'good' if 'cell' in table else 'cell'}",
             found=", ".join(table),
             remedy="give a table with cell and good, separated by commas",
         )
@@ -108,9 +108,9 @@ def read_verdicts(path: str | os.PathLike[str]) -> Table:
 def _booleans(path: str | os.PathLike[str], values: NDArray[Any]) -> NDArray[np.bool_]:
     known = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
     texts = [str(value).strip().lower() for value in values.tolist()]
-    if wrong := next((text for text in texts if text not in known), None):
+    if wrong := [text for text in texts if text not in known]:
         raise FovflowError(
-            f"{os.fspath(path)}: a verdict is neither true nor false", found=repr(wrong)
+            f"{os.fspath(path)}: a verdict is neither true nor false", found=repr(wrong[0])
         )
     return np.array([known[text] for text in texts], dtype=bool)
 

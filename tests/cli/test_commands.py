@@ -294,6 +294,14 @@ def test_status_of_nothing_is_an_error(tmp_path, monkeypatch, capsys):
     assert "results holds no results" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_a_configuration_that_is_named_has_to_be_there(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "a" / "fov_000").mkdir(parents=True)
+    assert main([command, "--configfile", "typo.yaml"]) == 2
+    assert "there is no config file typo.yaml" in capsys.readouterr().err
+
+
 def test_a_wrong_configuration_has_exit_status_2(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("config").mkdir()

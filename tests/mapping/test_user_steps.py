@@ -41,6 +41,8 @@ def test_defaults_and_arguments_of_single_fovs():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"name": "segment_ch_0"}, r"steps\.0\.name: 'segment_ch_0' .* another name than those"),
+        ({"name": "merge_everything"}, "another name than those that fovflow"),
         ({"name": "segment"}, r"steps\.0\.name: 'segment' .* another name than those that fovflow"),
         ({"name": "copy_1"}, r"steps\.0\.name: .* another name"),
         ({"name": "Nuclei"}, r"steps\.0\.name: 'Nuclei' .* lower-case letters"),

@@ -27,4 +27,17 @@ def test_other_weights_of_a_network_are_noticed(tmp_path, monkeypatch):
     first = content()
     assert first is not None
     (tmp_path / "weights").write_bytes(b"two")
-    assert content() not in (None, first)
+    assert (second := content()) not in (None, first)
+    (tmp_path / "weights.json").write_text('{"pixel_um": 1}')
+    assert content() not in (None, first, second), "it says how frames are made ready"
+
+
+@pytest.mark.parametrize("key", ["dark", "flat_field"])
+def test_an_image_that_is_not_there_is_refused_before_anything_is_done(tmp_path, monkeypatch, key):
+    """The engine would leave out the steps that need it, where there are outputs of before."""
+    monkeypatch.chdir(tmp_path)
+    config = {"datasets": {"a": {"path": "raw.nd2"}}, "correct": {key: "image.npy"}}
+    for make in (lambda: None, (tmp_path / "image.npy").mkdir):
+        make()
+        with pytest.raises(ConfigError, match=r"the (dark frame|flat-field) image\.npy is not"):
+            Pipeline(config)

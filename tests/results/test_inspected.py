@@ -286,3 +286,25 @@ def test_status_and_the_report_tell_of_stale_verdicts(folder, traces, capsys, mo
     assert "FOV 0: a person's verdicts are not used: made from" in capsys.readouterr().out
     assert main(["report", "results"]) == 0
     assert "verdicts are not used" in (folder.parent / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cell,good\n1,False\n2,\n", "neither true nor false"),
+        ("cell,remark\n1,dim\n", "has no column good"),
+    ],
+)
+def test_verdicts_that_say_nothing_are_told_and_cost_no_rows(traces, folder, text, words):
+    beside(traces).write_text(text)
+    assert words in find_verdicts(traces)[1]
+    with pytest.warns(UserWarning, match=words):
+        found = load_results(folder).traces()
+    assert len(found) == CELLS * FRAMES
+    assert found["good"].all()
+
+
+def test_blanks_around_the_names_of_columns_do_not_matter(traces, folder):
+    beside(traces).write_text("cell, good\n2, False\n")
+    found = load_results(folder).traces()
+    assert found.loc[~found["good"], "cell"].unique().tolist() == [2]

@@ -280,8 +280,9 @@ class Engine:
         async def incomplete_files(dag: Any) -> list[str]:
             if dag.workflow is not self._workflow:
                 return list(await ask(dag))
-            if not self.is_module:  # all jobs are ours, and its metadata decide nothing of them
-                self._workflow.execution_settings.keep_metadata = False
+            settings = self._workflow.execution_settings  # there are none of what runs no jobs
+            if settings and not self.is_module:  # all jobs are ours, its metadata decide nothing
+                settings.keep_metadata = False
             (reasons, restored, idle), refused = find()
             ours: set[str] = set()
             for job in dag.jobs:

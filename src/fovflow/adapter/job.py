@@ -30,11 +30,12 @@ from fovflow.events import (
     to_line,
     writable,
 )
-from fovflow.jobrecord import in_words, job_name, read_record, record_text
-from fovflow.layout import LOGS
+from fovflow.jobrecord import JobRecord, in_words, job_name, read_record, record_text
+from fovflow.layout import LOGS, parse
 from fovflow.records import read_json_object
 from fovflow.runs.claim import join
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, STOP_SUFFIX, RunFolder, run_at_work
+from fovflow.stages import STAGES
 from fovflow.states import CONTENT, differs_only_in
 from fovflow.terminal import printable
 
@@ -365,6 +366,7 @@ class Job:
         self.channel = wildcards.get("channel")
         self.frame: int | None = None
         self._read: dict[str, Digest] = {}
+        self._others: dict[Path, JobRecord] = {}
         self.threads = int(snakemake.threads)
         self.log = Path(snakemake.log[0])
         self.record = self.log.with_suffix(".json")
@@ -441,7 +443,7 @@ class Job:
 
     def start(self) -> None:
         """Record that the job began, with its options and inputs."""
-        inputs = self.inputs()
+        inputs, self._before = self.inputs(), read_record(self.record)
         facts = {} if inputs is None else {"inputs": inputs, "made_from": self._made_from(inputs)}
         self.recorder.start(step=self.step, threads=self.threads, options=self.options, **facts)
 
@@ -491,10 +493,30 @@ class Job:
         self._check_given()
         found = {"found": self._found} if self._found else {}
         outputs = self.outputs(digests)
+        with suppress(OSError):
+            self._remove_contradictions(outputs)
         times = {name: os.stat(self.folder / name).st_mtime_ns for name in outputs}  # noqa: PTH116
         event = self.recorder.ending("completed", outputs=outputs, times=times, **found)
         self._write_record(event)
         self.recorder.end(event)
+
+    def _remove_contradictions(self, outputs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Remove what was true before these outputs were made.
+
+        Those are files that the step made of other channels or by other names, and records of jobs,
+        such as of a step that had another name, that tell of another content of these files.
+        """
+        kinds = {file.kind for file in STAGES[self.step].files} if self.step in STAGES else {None}
+        folders = {Path(name).parent for name in outputs}
+        others = {name for record in self._others.values() for name in record.outputs}
+        for name in {*self._before.outputs} - {*outputs} - others if self._before else ():
+            kind = found.kind if (found := parse(name)) else None
+            if kind in kinds and Path(name).parent in folders:
+                (self.folder / name).unlink(missing_ok=True)
+        for path, record in self._others.items():
+            told = {name: digest for name, digest in record.outputs.items() if name in outputs}
+            if any(digest and digest.sha256 != outputs[n]["sha256"] for n, digest in told.items()):
+                path.unlink(missing_ok=True)
 
     def _made_from(self, inputs: list[str]) -> dict[str, str]:
         """Return the SHA-256 of the inputs in the dataset's folder: what their makers recorded."""
@@ -505,6 +527,7 @@ class Job:
             record = read_record(path)
             if record is not None and record.status == "completed":
                 known |= record.outputs
+                self._others[path] = record
         found = {}
         for name in inputs:
             if not name.startswith("..") and name not in given:

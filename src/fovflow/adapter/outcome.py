@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 
 from fovflow.adapter.engine import workflow_folder
 from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
-from fovflow.atomic import remove_leftovers, write_text
+from fovflow.atomic import remove_leftovers, sha256_or_none, write_text
 from fovflow.errors import complain
 from fovflow.layout import inspected
 from fovflow.planning.dataset import DatasetPlan
@@ -21,7 +22,7 @@ from fovflow.results import findings_of, results_paths, results_text
 from fovflow.runs.crate import FILE_NAME
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.rawcheck import pixels_of
-from fovflow.states import COMPLETE, Folder, Wanted, WantedJob, reason_to_run
+from fovflow.states import COMPLETE, CONTENT, Folder, Wanted, WantedJob, reason_to_run
 from fovflow.units import format_fovs
 
 _NO_PARAMETERS = frozenset({"problems", "fovs"})
@@ -93,7 +94,7 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
         },
         "fovs": {str(fov): status for fov, status in statuses.items()},
         "pixels": {
-            str(fov): pixels
+            str(fov): {c: pixels[c] for _, c in plan.channels if c in pixels}
             for fov in statuses
             if (pixels := pixels_of(folder.record(layout.record("copy", dataset, fov)[start:])))
         },
@@ -145,7 +146,8 @@ def decide(pipeline: Pipeline) -> tuple[Decision, dict[str, str]]:
         decision.restored.update(restored)
         decision.idle.update(idle)
         file = pipeline.layout.results(name)
-        stale = plan.fovs and not any(found.values()) and news(pipeline, name)
+        states = pipeline.statuses(name, folder).values()
+        stale = plan.fovs and all(each == COMPLETE for each in states) and news(pipeline, name)
         reasons[file] = "it does not say what there is" if stale else ""
         if plan.fovs and not stale and not _has_manifest(pipeline, name):
             reasons[file] = f"there is no {FILE_NAME}"
@@ -314,11 +316,20 @@ def update_manifest(pipeline: Pipeline, dataset: str) -> None:
 
 
 def report_options(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what the report depends on besides files: its revision, and datasets' problems."""
+    """Return what the report depends on: its revision, datasets' problems, people's verdicts."""
     from fovflow.report import REPORT_REVISION
 
+    verdicts = {
+        file: sha256_or_none(file)
+        for name, plan in pipeline.datasets.items()
+        for fov in plan.fovs
+        if os.path.exists(file := inspected(pipeline.layout.file("traces", name, fov)))  # noqa: PTH110
+    }
     problems = {n: list(plan.problems) for n, plan in pipeline.datasets.items() if plan.problems}
-    return {"revision": REPORT_REVISION, "datasets": list(pipeline.datasets), "problems": problems}
+    options = {
+        "revision": REPORT_REVISION, "datasets": list(pipeline.datasets), "problems": problems
+    }  # fmt: skip
+    return {**options, CONTENT: verdicts} if verdicts else options
 
 
 def record_analysis(pipeline: Pipeline) -> None:

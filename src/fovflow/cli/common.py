@@ -74,11 +74,16 @@ FOLDER = argument(
 JSON = flag("--json", help="print JSON")
 
 
+def is_given(configfile: str) -> bool:
+    """Tell whether there is a configuration to read: one that is named has to be there."""
+    return configfile != CONFIG or Path(configfile).exists()
+
+
 def chosen_outdir(given: str | None, configfile: str = CONFIG) -> Path:
     """Return the output folder: the one that was given, the configuration's, or ``results``."""
     if given is not None:
         return Path(given)
-    if Path(configfile).exists():
+    if is_given(configfile):
         from fovflow.config.load import read_config
 
         outdir = read_config(configfile).get("outdir")

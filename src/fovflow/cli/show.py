@@ -17,6 +17,7 @@ from fovflow.cli.common import (
     chosen_run,
     command,
     flag,
+    is_given,
     print_result,
 )
 from fovflow.errors import ConfigError, FovflowError
@@ -47,7 +48,7 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
     from fovflow.config.load import read_config
     from fovflow.planning.pipeline import Pipeline
 
-    if Path(configfile).exists():
+    if is_given(configfile):
         pipeline = Pipeline(read_config(configfile))
         if outdir is None or Path(outdir).resolve() == Path(pipeline.config.outdir).resolve():
             return [
@@ -56,7 +57,7 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
                     "fovs": {str(k): v for k, v in pipeline.statuses(name).items()},
                     "problems": list(plan.problems),
                     **_some("stale_verdicts", pipeline.stale_verdicts(name)),
-                    **_some("samples", pipeline.analysis.statuses(name)),
+                    **_some("samples", pipeline.analysis.statuses(name, pipeline.to_measure(name))),
                 }
                 for name, plan in pipeline.datasets.items()
             ]
@@ -241,7 +242,7 @@ def report(outdir: str | None, configfile: str, out: str | None, single: bool) -
     from fovflow.config import load_config
     from fovflow.report import write_report
 
-    if not outdir and Path(configfile).exists():
+    if not outdir and is_given(configfile):
         outdir = load_config(configfile).outdir
     folder = Path(outdir or "results")
     page = Path(out or ("report_single.html" if single else folder / REPORT_NAME))

@@ -14,11 +14,12 @@ from fovflow.userfiles import user_file
 
 _TAKEN = frozenset(
     {
-        "all", "analyse", "fit", "manifest", "merge", "problem", "qc", "report", "results", "total",
-        *STAGES, *TABLES, *STACKS,
+        "all", "analyse", "fit", "manifest", "merge", "problem", "qc", "report", "results",
+        "statistics", "total", *STAGES, *TABLES, *STACKS,
     }
 )  # fmt: skip
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_OWN_JOB = re.compile(r".*_ch_\d+|merge_(\d+|everything)")
 _OUTPUT = re.compile(r"[\w+-][\w.+-]{0,99}", re.ASCII)
 _OWN_FILE = re.compile(
     rf"({'|'.join(STACKS)})_ch_\d+_frames\.csv|({'|'.join(TABLES)})_inspected\.csv|qc\..*|.*\.part",
@@ -80,7 +81,7 @@ class StepConfig(Section):
     def _check_name(cls, value: str) -> str:
         if not _NAME.fullmatch(value):
             raise ValueError("up to 40 lower-case letters, digits and _, the first a letter")
-        if value in _TAKEN or step_of_rule(value) != value:
+        if value in _TAKEN or step_of_rule(value) != value or _OWN_JOB.fullmatch(value):
             raise ValueError("another name than those that fovflow uses itself")
         return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from fovflow.errors import ConfigError
 from fovflow.layout import ANALYSIS, LOGS, Layout, inspected
 from fovflow.planning.dataset import DatasetPlan
 from fovflow.results import traces_or_verdicts
-from fovflow.states import Folder, Wanted, WantedJob, state_of
+from fovflow.states import COMPLETE, Folder, Wanted, WantedJob, state_of
 
 if TYPE_CHECKING:
     from fovflow.analysis.answer import Table
@@ -234,13 +234,18 @@ class AnalysisPlan:
         folder = Folder(self._layout.outdir)
         return {job.step: state_of([job], folder) for job in self.jobs()}
 
-    def statuses(self, dataset: str) -> dict[str, dict[str, Any]]:
-        """Return the state of each sample of a dataset, by its name."""
+    def statuses(self, dataset: str, stale: Container[int] = ()) -> dict[str, dict[str, Any]]:
+        """Return the state of each sample of a dataset, by its name.
+
+        `stale`: FOVs of which the traces will be made again.
+        """
         found: dict[str, dict[str, Any]] = {}
         for job, state in self.states().items():
             name, _, step = job.rpartition("/")
             if name and self.samples[name].dataset == dataset:
                 of_job = {**state, "step": step} if "step" in state else state
+                if of_job == COMPLETE and any(fov in stale for fov in self.samples[name].fovs):
+                    of_job = {"status": "outdated", "step": "merge"}
                 if found.get(name, {"status": "complete"})["status"] == "complete":
                     found[name] = of_job
         return found

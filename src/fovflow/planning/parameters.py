@@ -14,6 +14,7 @@ from fovflow.config.methods import (
     TilesCorrect,
 )
 from fovflow.config.model import Config
+from fovflow.copying import OF_TIMES
 from fovflow.planning.dataset import DatasetPlan
 from fovflow.stages import STAGES
 
@@ -74,14 +75,14 @@ def _section(config: Config, step: str, plan: DatasetPlan) -> dict[str, Any]:
 
 
 def _copy(config: Config, plan: DatasetPlan) -> dict[str, Any]:
-    axes = config.dataset(plan.name).axes
+    dataset = config.dataset(plan.name)
     return {
-        **({} if axes is None else {"axes": axes}),
+        **dataset.model_dump(include={"axes", "pattern"}, exclude_none=True),
         "frames": plan.frames,
         "shape": [plan.height, plan.width],
         "crop": None if config.copy_.crop is None else config.copy_.crop.model_dump(),
         "z": config.copy_.z,
-        "interval_s": config.dataset(plan.name).interval_s,
+        "interval_s": dataset.interval_s,
     }
 
 
@@ -89,7 +90,7 @@ def _flat_field(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     copy = _copy(config, plan)
     dark = getattr(config.correct, "dark", 0.0)
     return {
-        **{key: copy[key] for key in ("axes", "frames", "crop", "shape", "z") if key in copy},
+        **{key: value for key, value in copy.items() if key not in OF_TIMES},
         "arguments": {
             "dark": dark if isinstance(dark, int | float) else 0.0,
             "pixel_um": plan.pixel_um,

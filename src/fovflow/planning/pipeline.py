@@ -95,7 +95,7 @@ class Pipeline:
     ):
         self.is_main = is_main
         self.config: Config = parse_config(config)
-        _check_model(self.config.segment)
+        _check_given(self.config)
         self.layout = Layout(self.config.outdir)
         self.kept = self.config.kept()
         self.occupied: set[str] = set()
@@ -388,12 +388,13 @@ class Pipeline:
 
     def look(self, dataset: str) -> Folder:
         """Return a dataset's folder as it is now, for `fovflow.states`."""
-        return Folder(self.layout.dataset(dataset), self._records.setdefault(dataset, {}))
+        known, seg = self._records.setdefault(dataset, {}), str(self.datasets[dataset].seg)
+        return Folder(self.layout.dataset(dataset), known, seg)
 
     def reasons(self, dataset: str, folder: Folder) -> Decision:
-        """Return what has to be made again of a dataset's FOVs, and what need not."""
+        """Return what of a dataset's FOVs, also others than wanted, has to be made again."""
         found, restored, idle = dict[str, str](), set[str](), set[str]()
-        for fov in self.datasets[dataset].fovs:
+        for fov in (*self.datasets[dataset].fovs, *self._others(dataset, folder)):
             jobs, same = self.jobs(dataset, fov), set[str]()
             running = to_run(jobs, folder, same)
             for job in jobs:
@@ -455,8 +456,9 @@ class Pipeline:
             found |= {name: self._digest(path) for name, path in self._given(place).items()}
         elif step == "segment":
             model = getattr(self.config.segment, "model", None)
-            if model and (known := self._digest(model)):  # it may be a name that is no file
-                found["model"] = known
+            if model:  # it may be a name that is no file
+                files = {"model": model, "description": str(Path(model).with_suffix(".json"))}
+                found |= {name: known for name, p in files.items() if (known := self._digest(p))}
         elif step in self.user_steps:
             path = self._user_inputs(self.user_steps[step], place).get("inspected")
             found |= {"inspected": sha256_or_none(str(path))} if path else {}
@@ -478,12 +480,17 @@ class Pipeline:
 
     def listed(self, dataset: str, folder: Folder) -> list[int]:
         """Return the FOVs that results tell of: those of this run, and others that are complete."""
-        wanted, others = self.datasets[dataset].fovs, set[int]()
+        others = self._others(dataset, folder)
+        states = {fov: state_of(self.jobs(dataset, fov), folder) for fov in others}
+        complete = [fov for fov, state in states.items() if state == COMPLETE]
+        return sorted([*self.datasets[dataset].fovs, *complete])
+
+    def _others(self, dataset: str, folder: Folder) -> set[int]:
+        """Return the FOVs of a folder that this run was not asked for."""
+        wanted, numbers = self.datasets[dataset].fovs, list[str]()
         with suppress(OSError), os.scandir(folder.path) as entries:
-            numbers = (e.name.removeprefix("fov_") for e in entries if e.name.startswith("fov_"))
-            others = {int(number) for number in numbers if number.isdecimal()} - {*wanted}
-        states = {fov: state_of(self.jobs(dataset, fov), folder) for fov in others if wanted}
-        return sorted([*wanted, *(f for f, state in states.items() if state == COMPLETE)])
+            numbers = [e.name.removeprefix("fov_") for e in entries if e.name.startswith("fov_")]
+        return {int(n) for n in numbers if wanted and n.isdecimal()} - {*wanted}
 
     def statuses(self, dataset: str, folder: Folder | None = None) -> dict[int, dict[str, Any]]:
         """Return the state of each FOV of a dataset; see `fovflow.states.state_of`."""
@@ -491,6 +498,16 @@ class Pipeline:
         return {
             fov: state_of(self.jobs(dataset, fov), folder) for fov in self.datasets[dataset].fovs
         }
+
+    def to_measure(self, dataset: str) -> set[int]:
+        """Return the FOVs of its samples of which the traces have to be measured again."""
+        folder, found = self.look(dataset), set[int]()
+        samples = [each for each in self.analysis.samples.values() if each.dataset == dataset]
+        for fov in (fov for sample in samples for fov in sample.fovs):
+            jobs, restored = self.jobs(dataset, fov), set[str]()
+            again = to_run(jobs, folder, restored).keys() - restored
+            found |= {fov for job in jobs if job.step == "extract" and job.record in again}
+        return found
 
     def stale_verdicts(self, dataset: str) -> dict[int, str]:
         """Return by FOV why a person's verdicts beside its traces are not used."""
@@ -622,15 +639,24 @@ def problem_targets(pipeline: Pipeline) -> list[str]:
     return [pipeline.layout.problem(name) for name, plan in datasets if plan.problems]
 
 
-def _check_model(segment: Any) -> None:
-    """Refuse a network that is not there before anything is done; of others names are known."""
-    model = getattr(segment, "model", None)
-    if segment.method == "unet" and model is not None and not os.path.isfile(model):  # noqa: PTH113
-        raise ConfigError(
-            f"segment: unet: the network {model} is not there",
-            found=broken_link(model) or "no such file",
-            remedy="correct its path, or leave model out for the package's own",
-        )
+def _check_given(config: Config) -> None:
+    """Refuse files that steps need and that are not there, before anything is done.
+
+    The engine would leave out steps without their inputs, where there are outputs of before.
+    """
+    unet = config.segment if config.segment.method == "unet" else None  # others know names
+    for section, key, what in (
+        (unet, "model", "segment: unet: the network"),
+        (config.correct, "dark", "correct: the dark frame"),
+        (config.correct, "flat_field", "correct: the flat-field"),
+    ):
+        path = getattr(section, key, None)
+        if isinstance(path, str) and path != "estimate" and not os.path.isfile(path):  # noqa: PTH113
+            raise ConfigError(
+                f"{what} {path} is not there",
+                found=broken_link(path) or "no such file",
+                remedy=f"correct its path, or leave {key} out",
+            )
 
 
 def last_files(pipeline: Pipeline, dataset: str) -> list[str]:

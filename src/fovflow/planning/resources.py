@@ -48,14 +48,8 @@ def estimate(fovs: int, frames: int, height: int, width: int, channels: int) -> 
     >>> found["steps"]["copy"], found["jobs"]
     ({'jobs': 3, 'memory_mb': 348, 'disk_mb': 48000}, 23)
     """
-    plan = DatasetPlan(
-        name="",
-        pc=0,
-        fl=tuple(range(1, channels)),
-        frames=(0, frames - 1, 1),
-        height=height,
-        width=width,
-    )
+    fl, chosen = tuple(range(1, channels)), (0, frames - 1, 1)
+    plan = DatasetPlan("", pc=0, fl=fl, frames=chosen, height=height, width=width)
     steps = {}
     for stage in STAGES.values():
         if stage.per_fov:

@@ -154,17 +154,16 @@ class _Manifest(Graph):
         return list(entries)
 
     def _add_outputs(self) -> list[str]:
-        outputs = [
-            (path, digest)
-            for job in self.facts.jobs
-            for path, digest in job.outputs.items()
-            if path in self.facts.present and path not in self.facts.documents
-        ]
-        for path, digest in outputs:
-            self.add(**file_entity(path, digest))
-        if any(path.endswith(".npy") for path, _ in outputs):
+        there = self.facts.present - self.facts.documents.keys()
+        made = [path for job in self.facts.jobs for path in job.outputs if path in there]
+        last: dict[str, Digest | None] = {}  # a step may have had another name before
+        for job in sorted(self.facts.jobs, key=lambda job: job.ended or ""):
+            last |= job.outputs
+        for path in made:
+            self.add(**file_entity(path, last[path]))
+        if any(path.endswith(".npy") for path in made):
             self.add(NPY_FORMAT, "WebPage", name="NumPy array file format")
-        return [path for path, _ in outputs]
+        return list(dict.fromkeys(made))
 
     def _file_of_job(self, path: str, digest: Digest | None = None) -> str:
         """Return the id of a file; one that is not in the folder is described without being a part.

@@ -517,7 +517,7 @@ def outputs_of(run: RunFolder, *, records: bool = False) -> dict[str, Output]:
             if unknown and record.run not in later:
                 attempts[dataset, record.key] = record
     found: dict[str, Output] = {}
-    for (dataset, _), job in attempts.items():
+    for (dataset, _), job in sorted(attempts.items(), key=lambda each: each[1].ended or ""):
         for name, digest in job.outputs.items():
             path = f"{dataset}/{name}" if dataset else name
             found[path] = Output(path, digest, job, name)
