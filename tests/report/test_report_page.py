@@ -221,8 +221,16 @@ def test_frames_with_flags_are_marked_and_missing_ones_counted(folder):
     assert page.text.count("frames 0 to 1: missing") == 3
     assert page.text.count("frame 4: saturated") == 3
     assert text.count('class="missing"') == text.count('class="flagged"') == 3
-    assert "complete 6 2 3 2 6 min_frames 1 border 1 saturated 2" in page.text
+    assert "complete 6 2 3 2 6 min_frames 1 border 1 saturated 1" in page.text  # one frame
     assert [f"plate, FOV 0, frame {t}" in text for t in (0, 2, 4, 5)] == [False, True, True, True]
+
+
+def test_a_frame_with_several_flags_is_one_flagged_frame(folder):
+    folder.add(fovs=1, cells=3, frames=6, fl=(1, 2), flags={4: "saturated; crowded", 5: "crowded"})
+    folder.let_browse()
+    text = folder.write()
+    assert "crowded 2 saturated 1" in check_safe(text).text
+    assert '"flagged":2,' in text
 
 
 def test_what_was_found_of_movies_like_this_one_is_shown(folder):

@@ -286,3 +286,14 @@ def test_status_and_the_report_tell_of_stale_verdicts(folder, traces, capsys, mo
     assert "FOV 0: a person's verdicts are not used: made from" in capsys.readouterr().out
     assert main(["report", "results"]) == 0
     assert "verdicts are not used" in (folder.parent / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", [b"cell,good,who\n1,True,J\xfcrgen\n", b"", b"cell,good\n1,True,x\n"]
+)
+def test_a_persons_file_that_cannot_be_read_is_to_be_saved_anew_and_never_deleted(tmp_path, text):
+    path = tmp_path / "plate_fov_000_traces_inspected.csv"
+    path.write_bytes(text)
+    with pytest.raises(FovflowError, match="to do: save it as a CSV in UTF-8") as caught:
+        read_verdicts(path)
+    assert "delete" not in str(caught.value)

@@ -26,6 +26,7 @@ from fovflow.analysis.statistics import (
 from fovflow.analysis.summaries import UNITS, summaries
 from fovflow.atomic import atomic_open, write_text
 from fovflow.config.features import FEATURES
+from fovflow.config.load import read_table
 from fovflow.errors import ConfigError, FovflowError, explained, reading
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def comparisons_in(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
 
     path = Path(folder, "comparisons.csv")
     with reading(path), explained(f"{path} is no table of comparisons", KeyError, ValueError):
-        table = pd.read_csv(path, keep_default_na=False, na_values={"p": ""})
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
         numbers = [
             n for n in map(str, table) if n.partition("_")[0] in ("difference", "ratio", "p")
         ]
@@ -229,17 +230,22 @@ def samples_table(samples: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFram
     import pandas as pd
 
     if isinstance(samples, str | os.PathLike):
-        separator = "\t" if Path(samples).suffix == ".tsv" else ","
-        with reading(samples), explained(f"{samples} is no table", ValueError):
-            samples = pd.read_csv(samples, sep=separator, dtype=str, keep_default_na=False)
+        columns, rows = read_table(os.fspath(samples))
+        samples = pd.DataFrame([row for _, row in rows], columns=columns)
     if "sample" not in samples.columns:
         raise FovflowError(
             "the table of samples lacks the column sample",
             found=", ".join(map(str, samples.columns)),
             remedy="give the columns sample, condition and replicate",
         )
-    kept = samples.reindex(columns=["sample", "condition", "replicate"])
-    return kept.fillna("").astype(str)
+    kept = samples.reindex(columns=["sample", "condition", "replicate"]).fillna("").astype(str)
+    if twice := sorted({*kept["sample"][kept["sample"].duplicated()]}):
+        raise FovflowError(
+            "the table of samples names a sample twice",
+            found=", ".join(twice),
+            remedy="give one row for each",
+        )
+    return kept
 
 
 def tables_in(folder: Path, samples: list[str]) -> Iterator[Table]:

@@ -70,12 +70,18 @@ class FovSummary:
     good_cells: int | None = None
     median_frames: float | None = None
     reasons: dict[str, int] = field(default_factory=dict)
-    frame_flags: dict[str, int] = field(default_factory=dict)
+    flagged: dict[str, set[int]] = field(default_factory=dict)
+    """The frames that carry each flag, whichever channel has it."""
     series: list[FrameSeries] = field(default_factory=list)
     levels: dict[str, float] = field(default_factory=dict)
     """Medians: of the background over the frames, and of good rows of what is plotted."""
     pictures: list[Picture] = field(default_factory=list)
     note: str = ""
+
+    @property
+    def frame_flags(self) -> dict[str, int]:
+        """How many frames carry each flag."""
+        return {flag: len(frames) for flag, frames in self.flagged.items()}
 
     @property
     def objects(self) -> FrameSeries | None:
@@ -223,7 +229,9 @@ def _to_look_at(layout: Layout, dataset: DatasetSummary, folder: Path) -> None:
     """Fill in names of positions, and what the page can load of complete FOVs."""
     made = (dataset.content.get("params") or {}).get("browse") or {}
     channels = {str(index): name for index, name in (made.get("channels") or {}).items()}
-    dataset.columns = {name: column_words(name, channels) for name in made.get("columns") or ()}
+    words = {name: column_words(name, channels) for name in made.get("columns") or ()}
+    alike = Counter(words.values())  # channels may have one name
+    dataset.columns = {n: w if alike[w] == 1 else f"{w}, {n}" for n, w in words.items()}
     for fov in dataset.fovs:
         if fov.status != "complete":
             continue
@@ -389,9 +397,9 @@ def _series(summary: FovSummary, table: Table, column: str, title: str) -> None:
     values = np.asarray(table[column], np.float64).copy()
     values[[i for i, flag in flags.items() if "missing" in flag and i < values.size]] = np.nan
     summary.series.append(FrameSeries(title=title, values=values, flags=flags))
-    for text in flags.values():
+    for frame, text in flags.items():
         for flag in {part.strip() for part in text.replace(";", ",").split(",")} - {"missing"}:
-            summary.frame_flags[flag] = summary.frame_flags.get(flag, 0) + 1
+            summary.flagged.setdefault(flag, set()).add(frame)
 
 
 def _level(summary: FovSummary, title: str, values: NDArray[Any]) -> None:

@@ -39,6 +39,7 @@ const fovflow = (() => {
   const button = (text, onclick, more = {}) => h("button", { type: "button", onclick, ...more }, text);
   const short = (value) => {
     if (!Number.isFinite(value)) return "–";
+    if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value); // ids and counts
     const size = Math.abs(value);
     if (size >= 1e6 || (size < 1e-3 && size > 0)) return value.toExponential(2);
     return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
@@ -333,7 +334,7 @@ const fovflow = (() => {
     leave();
     leave = () => {};
     keys = {};
-    const shown = name in VIEWS;
+    const shown = Object.hasOwn(VIEWS, name);
     root.hidden = !shown;
     report.forEach((each) => { each.hidden = shown; });
     document.body.classList.toggle("browsing", shown);
@@ -412,7 +413,8 @@ const fovflow = (() => {
   function heat(dataset) {
     const rows = dataset.fovs.filter((fov) => fov.objects?.length);
     if (!rows.length) return null;
-    const frames = Math.max(...rows.map((fov) => fov.objects.length)), all = rows.flatMap((fov) => fov.objects.filter(Number.isFinite)), most = Math.max(1, ...all), least = Math.min(most - 1, ...all);
+    const ends = (end, start, lists) => lists.reduce((found, values) => values.reduce((a, b) => (b === null ? a : end(a, b)), found), start); // of more numbers than a call can take
+    const frames = ends(Math.max, 0, [rows.map((fov) => fov.objects.length)]), all = rows.map((fov) => fov.objects), most = ends(Math.max, 1, all), least = ends(Math.min, most - 1, all);
     const canvas = h("canvas", { width: frames, height: rows.length, class: "heat", role: "img", "aria-label": `Cells per frame, one row per FOV; at most ${most}`, style: `height:${clamp(rows.length * 10, 40, 420)}px` });
     const context = canvas.getContext("2d");
     rows.forEach((fov, y) => fov.objects.forEach((value, x) => { if (value !== null) { context.fillStyle = cividis((value - least) / (most - least)); context.fillRect(x, y, 1, 1); } }));

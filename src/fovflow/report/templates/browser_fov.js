@@ -180,7 +180,7 @@
     }
     function list() {
       const rows = Array.from({ length: data.cells }, (_, i) => summary(key, data, i));
-      const listed = table(key, data.columns, (row) => choose(row.i));
+      const listed = table(columnsOf(key, data.columns), (row) => choose(row.i));
       listed.show(rows);
       return h("div", { class: "card" }, h("h3", {}, plural(data.cells, "cell")), h("p", { class: "hint" }, "Click a cell in the frame, or here."), listed.element);
     }
