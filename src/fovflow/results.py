@@ -348,7 +348,9 @@ class Results:
         own, tables = {*self.samples.get("sample", ())}, []
         for path in sorted((self.folder.parent / ANALYSIS).glob("*_ch_*_fitted_*.csv")):
             name = next((each for each in names if path.name.startswith(f"{each}_")), None)
-            match = re.fullmatch(r"(.+)_ch_(\d+)_fitted_\w+\.csv", path.name[len(name or "") + 1 :])
+            match = re.fullmatch(
+                r"([^\W\d]\w*)_ch_(\d+)_fitted_\w+\.csv", path.name[len(name or "") + 1 :]
+            )
             if name in own and match:
                 row = about[about["sample"] == name].iloc[0]
                 table = pd.read_csv(path)

@@ -236,6 +236,12 @@ def test_the_table_of_samples_of_the_command_is_read_as_that_of_the_configuratio
     assert samples_table(path).to_numpy().tolist() == [["a", "0.50", "NA"], ["b", "1", "None"]]
 
 
+def test_tables_of_a_sample_that_is_gone_are_not_those_of_one_with_a_shorter_name(tmp_path) -> None:
+    for name in ("drug", "drug_1", "drug_2"):
+        (tmp_path / f"{name}_area_ch_0.csv").touch()
+    assert [table.sample for table in tables_in(tmp_path, ["drug", "drug_1"])] == ["drug_1", "drug"]
+
+
 def test_conditions_keep_their_letters_in_sentences(tmp_path) -> None:
     head = "feature,model,quantity,unit,condition,reference,difference,difference_low,"
     head += "difference_high,ratio,ratio_low,ratio_high,p,p_adjusted,test,note\n"

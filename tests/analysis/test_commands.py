@@ -212,7 +212,7 @@ def test_wrong_usage(kinetics, capsys, arguments, expected):
     assert expected in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("names", [("007", "7"), ("NA", "1e3"), ("null", "True")])
+@pytest.mark.parametrize("names", [("007", "7"), ("NA", "1e3"), ("nan", "True")])
 def test_results_of_a_sample_are_found_whatever_names_look_like(names, tmp_path):
     for name in names:
         write_results(tmp_path, name, {0: traces(0)})

@@ -431,7 +431,7 @@ def test_why_says_what_is_wrong_with_the_configuration(tmp_path, monkeypatch, ca
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"segment:\n\tmethod: logstd\n", "config.yaml cannot be read; found: while scanning"),
+        (b"segment:\n\tmethod: logstd\n", "other.yaml cannot be read; found: while scanning"),
         ("# Müller".encode("latin-1"), "byte 0xfc in line 2"),
         (b"fvos: 1\n", "fvos: unknown key; did you mean fovs?"),
     ],

@@ -469,7 +469,7 @@ def test_texts_with_such_letters_and_such_numbers_in_quotes_are_taken(tmp_path):
     file = tmp_path / "config.yaml"
     text = (
         "# a\u00a0comment\ndatasets:\n  a: {path: 'a\u202f1.nd2', fovs: \"010\"}\n"
-        "run: {description: a,\u00a0b}\ntime_units: h\nsegment: {n_sigma: 0.5}\nfovs: 08\n"
+        "run:\n  description: a,\u00a0b\ntime_units: h\nsegment: {n_sigma: 0.5}\nfovs: 08\n"
     )
     file.write_bytes("\ufeff".encode() + text.replace("\n", "\r\n").encode())
     config = load_config(file)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from chromium import Seen, chromium
-from report.conftest import PARAMS
 
 from fovflow.corrections import read_corrections, with_verdicts
 from fovflow.report import write_report
@@ -574,6 +574,25 @@ def test_ids_and_counts_are_told_to_the_last_digit(browser, folder):
     assert seen.wrong == []
 
 
+def test_the_number_of_a_cell_is_that_of_its_good_measurements(browser, folder):
+    folder.add(fovs=1, cells=3, frames=5, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    table = read_csv(path)
+    bad = (table["cell"] == 2) & (table["frame"] < 4)
+    write_csv(path, table | {"good": table["good"] & ~bad})
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fov/plate/0", ".listed table")
+    place = (
+        seen.page.locator("#browser th").all_inner_texts().index("GFP: intensity total (counts)")
+    )
+    rows = seen.page.locator("#browser tbody tr").all_inner_texts()
+    assert [row.split("\t")[place] for row in rows] == ["102", "204", "302"]
+    seen.context.close()
+    assert seen.wrong == []
+
+
 def test_fields_of_a_large_project_are_shown(browser, folder):
     """More counts of cells than a function can take as arguments."""
     folder.add(fovs=1, cells=4, frames=3, size=64)
@@ -597,8 +616,9 @@ def test_fields_of_a_large_project_are_shown(browser, folder):
 def test_a_channel_keeps_its_name_where_datasets_have_it_at_other_places(
     browser, folder, monkeypatch
 ):
+    params = sys.modules[type(folder).__module__].PARAMS
     monkeypatch.setitem(
-        PARAMS, "browse", {"columns": ["intensity_total_ch_1"], "channels": {1: "GFP"}}
+        params, "browse", {"columns": ["intensity_total_ch_1"], "channels": {1: "GFP"}}
     )
     folder.add("one", fovs=1, cells=3, size=64)
     folder.let_browse("one")
@@ -606,7 +626,7 @@ def test_a_channel_keeps_its_name_where_datasets_have_it_at_other_places(
         "columns": ["intensity_total_ch_1", "intensity_total_ch_2"],
         "channels": {1: "RFP", 2: "GFP"},
     }
-    monkeypatch.setitem(PARAMS, "browse", browse)
+    monkeypatch.setitem(params, "browse", browse)
     folder.add("two", fovs=1, cells=3, fl=(1, 2), size=64)
     path = folder.layout.file("traces", "two", 0)
     write_csv(

@@ -227,10 +227,19 @@ def test_frames_with_flags_are_marked_and_missing_ones_counted(folder):
 
 def test_a_frame_with_several_flags_is_one_flagged_frame(folder):
     folder.add(fovs=1, cells=3, frames=6, fl=(1, 2), flags={4: "saturated; crowded", 5: "crowded"})
+    assert "crowded 2 saturated 1" in check_safe(folder.write()).text
     folder.let_browse()
-    text = folder.write()
-    assert "crowded 2 saturated 1" in check_safe(text).text
-    assert '"flagged":2,' in text
+    assert '"flagged":2,' in folder.write()
+
+
+def test_traces_of_another_program_that_lack_columns_are_told(folder):
+    folder.add(fovs=2, cells=3, frames=6)
+    path = folder.layout.file("traces", "plate", 1)
+    table = read_csv(path)
+    write_csv(path, {name: table[name] for name in table if name not in ("flags", "good")})
+    page = check_safe(folder.write())
+    assert "the traces have no column flags, good: nothing is told of them" in page.text
+    assert "complete 6 0 3 2 6" in page.text
 
 
 def test_what_was_found_of_movies_like_this_one_is_shown(folder):

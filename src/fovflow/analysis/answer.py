@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Curves = Callable[[str, np.ndarray, pd.DataFrame], np.ndarray]
 
-_TABLE = re.compile(r"(?P<measure>.+_ch_\d+)(?:_fitted_(?P<model>\w+))?")
+_TABLE = re.compile(r"(?P<measure>[^\W\d]\w*_ch_\d+)(?:_fitted_(?P<model>\w+))?")
 _FITS = 12
 """Cells of a sample whose fits are drawn."""
 ANSWER_REVISION = 1
@@ -230,6 +230,8 @@ def samples_table(samples: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFram
     import pandas as pd
 
     if isinstance(samples, str | os.PathLike):
+        with reading(samples):
+            Path(samples).stat()
         columns, rows = read_table(os.fspath(samples))
         samples = pd.DataFrame([row for _, row in rows], columns=columns)
     if "sample" not in samples.columns:

@@ -143,11 +143,11 @@ def _numbers(name: Path, column: str, values: NDArray[Any]) -> NDArray[Any]:
         match = _WHOLE.fullmatch(text) if whole else None
         with suppress(ValueError):
             numbers[i] = float(match[1] if match else text)
-        if whole and not numbers[i].is_integer():
+        if part := whole and not np.isnan(numbers[i]) and not numbers[i].is_integer():
             numbers[i] = np.nan
         if np.isnan(numbers[i]) and not (may_lack and text.casefold() in _BLANK):
             raise FovflowError(
-                f"{name}: not a {'whole ' * whole}number in row {i + 1} of the column {column}",
+                f"{name}: not a {'whole ' * part}number in row {i + 1} of the column {column}",
                 found=repr(text),
                 remedy="correct it; a value that is not known may be empty",
             )

@@ -336,6 +336,9 @@ def _fov(
         if fov.stale_verdicts:
             notes.append(f"a person's verdicts are not used: {fov.stale_verdicts}")
         table = _read(fov.traces_path, notes, _needed(dataset))
+    if lacking := sorted(_ALWAYS.difference(table or _ALWAYS)):
+        notes.append(f"the traces have no column {', '.join(lacking)}: nothing is told of them")
+        table = None
     if table is not None:
         _cells(summary, dataset, table)
     if budget is not None:
@@ -345,10 +348,12 @@ def _fov(
     return summary
 
 
+_ALWAYS = frozenset({"cell", "frame", "time", "good", "flags", "position_x", "position_y"})
+
+
 def _needed(dataset: DatasetSummary) -> Callable[[str], bool]:
     """Return which columns of the traces the report reads."""
-    names = {"cell", "frame", "time", "good", "flags", "position_x", "position_y"}
-    names |= {plot.column for plot in dataset.plots}
+    names = _ALWAYS | {plot.column for plot in dataset.plots}
     features = tuple(f"{feature}_ch_" for feature in NEEDS.values())
     return lambda column: column in names or column.startswith(features)
 

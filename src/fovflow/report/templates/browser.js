@@ -132,18 +132,20 @@ const fovflow = (() => {
     const xs = changes(places.length, begin), ys = changes(places.length, begin), verdict = changes();
     const codes = new Uint8Array(take(n, 1)), confidence = new Float32Array(n);
     for (let row = 0; row < n; row++) confidence[row] = codes[row] === 255 ? NaN : codes[row] / 20;
-    const values = {}, medians = {}, bins = new Uint32Array(256);
+    const values = {}, medians = {}, bins = new Uint32Array(256), fine = told.verdicts.map(([good]) => good), sound = new Uint8Array(m);
+    for (let i = 0; i < m; i++) for (let row = first[i]; row < first[i + 1]; row++) if (fine[verdict[row]]) sound[i] = 1;
     for (const column of told.columns) {
       const low = new Float32Array(take(m, 4)), high = new Float32Array(take(m, 4)), steps = changes();
       const found = new Float32Array(n), middle = new Float32Array(m);
       for (let i = 0; i < m; i++) {
         const value = (step) => low[i] + ((high[i] - low[i]) * (step - 1)) / 254;
         bins.fill(0);
+        let many = 0; // of the good rows, or of all where none is good
         for (let row = first[i]; row < first[i + 1]; row++) {
-          bins[steps[row]]++;
           found[row] = steps[row] ? value(steps[row]) : NaN;
+          if (steps[row] && (!sound[i] || fine[verdict[row]])) { bins[steps[row]]++; many++; }
         }
-        const many = first[i + 1] - first[i] - bins[0], ranked = (rank) => { let step = 0; for (let seen = 0; seen <= rank;) seen += bins[++step]; return step; };
+        const ranked = (rank) => { let step = 0; for (let seen = 0; seen <= rank;) seen += bins[++step]; return step; };
         middle[i] = many ? value((ranked((many - 1) >> 1) + ranked(many >> 1)) / 2) : NaN;
       }
       values[column] = found;
