@@ -620,14 +620,14 @@ def test_a_channel_keeps_its_name_where_datasets_have_it_at_other_places(
     monkeypatch.setitem(
         params, "browse", {"columns": ["intensity_total_ch_1"], "channels": {1: "GFP"}}
     )
-    folder.add("one", fovs=1, cells=3, size=64)
+    folder.add("one", fovs=1, cells=3, frames=5, size=64)
     folder.let_browse("one")
     browse = {
         "columns": ["intensity_total_ch_1", "intensity_total_ch_2"],
         "channels": {1: "RFP", 2: "GFP"},
     }
     monkeypatch.setitem(params, "browse", browse)
-    folder.add("two", fovs=1, cells=3, fl=(1, 2), size=64)
+    folder.add("two", fovs=1, cells=3, frames=5, fl=(1, 2), size=64)
     path = folder.layout.file("traces", "two", 0)
     write_csv(
         path, (table := read_csv(path)) | {"intensity_total_ch_2": 9e4 + 0.5 + 0.0 * table["cell"]}
