@@ -204,7 +204,7 @@ class FovResult:
         """Return the one table of that kind, such as ``tracks``, as a pandas.DataFrame."""
         import pandas as pd
 
-        name = Path(FILES[kind].path).name
+        name = Path(FILES[kind].path).name if kind in FILES else kind
         name = name.format(dataset="*", fov=fov_name(self.index), channel="*")
         for path in sorted(self.path.glob(name)):
             if parse(path.name):

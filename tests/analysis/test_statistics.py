@@ -160,6 +160,15 @@ def test_one_cell_on_a_side_has_no_interval(cells: int) -> None:
     assert row["note"].endswith("no interval: there is one cell on a side")
 
 
+def test_a_sentence_tells_the_interval_that_agrees_with_its_p_value() -> None:
+    row = {"condition": "b", "reference": "a", "p": 0.04, "p_adjusted": 0.04, "test": "paired t"}
+    row |= {"difference": -5.0, "difference_low": -9.0, "difference_high": -1.0, "note": ""}
+    row |= {"ratio": 0.4, "ratio_low": 0.1, "ratio_high": 1.4}
+    assert sentence(row).startswith("b against a: difference -5 [-9, -1], p = 0.04")
+    assert sentence(row | {"ratio_high": 0.9}).startswith("b against a: ratio 0.4 [0.1, 0.9]")
+    assert sentence(row | {"p": 0.06}).startswith("b against a: ratio 0.4 [0.1, 1.4]")
+
+
 def test_why_there_is_no_p_value_is_in_the_sentence_whatever_else_is_noted() -> None:
     cells = table({"a": 0.0, "b": 1.0})
     cells.loc[cells["sample"] == "b2", "good"] = False

@@ -402,7 +402,9 @@ def sentence(row: Mapping[Any, Any]) -> str:
     """Return a row of `compare` in words."""
     pair = f"{row['condition']} against {row['reference']}"
     size = f"{pair}: difference {_with_interval(row, 'difference')}"
-    if math.isfinite(row["ratio"]):
+    # The p-value is that of the difference: an interval of the ratio that says otherwise is not.
+    apart = row["ratio_low"] > 1 or row["ratio_high"] < 1
+    if math.isfinite(row["ratio"]) and not (math.isfinite(row["p"]) and apart != (row["p"] < 0.05)):
         size = f"{pair}: ratio {_with_interval(row, 'ratio')}"
     if math.isfinite(row["p"]):
         p = f"p = {row['p']:.2g}" if row["p"] >= 1e-4 else "p < 0.0001"
