@@ -73,4 +73,4 @@ def test_importing_the_package_loads_neither_pandas_nor_the_kernel():
 def test_settings_that_there_are_not_are_refused(name):
     table = pd.DataFrame({"time": range(20), "fov": 0, "cell": 1, "value": range(20)})
     with pytest.raises(ConfigError, match=f"there is no {name} 'Classic'; to do: use "):
-        fit_traces(table, "decay", **{name: "Classic"})
+        fovflow.fit_traces(table, "decay", **{name: "Classic"})

@@ -75,14 +75,12 @@ def merged_config(files: Iterable[str], changes: Iterable[str] = ()) -> dict[str
     return content
 
 
-def _merge(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
+def _merge(content: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
-        if isinstance(value, Mapping):
-            inner = content.get(key)
-            content[key] = dict(inner) if isinstance(inner, Mapping) else {}
-            _merge(content[key], value)
-        else:
-            content[key] = value
+        inner = content.get(key)
+        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
+        content[key] = _merge({**inner}, value) if both else value
+    return content
 
 
 def _text_of(value: str) -> Any:
@@ -205,11 +203,8 @@ def parse_config(content: Mapping[str, Any]) -> Config:
 def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     """Read a table of datasets: a header line, one dataset per row.
 
-    Columns are ``dataset``, ``path`` and, where needed, ``pattern``, ``pixel_um``,
-    ``interval_s``, ``fovs``, ``frames``, ``pc`` and ``fl`` (names or indices, separated by
-    commas). Empty fields count as not given.
-
-    Raises ConfigError if the table is absent or has unknown or repeated names.
+    Empty fields count as not given. Raises ConfigError if the table is absent or has unknown or
+    repeated names.
     """
     name = os.fspath(path)
     allowed = ["dataset", *(k for k in DatasetConfig.model_fields if k != "channels"), "pc", "fl"]
@@ -235,11 +230,8 @@ def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 def read_samples(path: str | os.PathLike[str]) -> Any:
     """Read a table of samples: a header line, one sample per row; or their YAML.
 
-    Columns are ``sample``, ``dataset``, one of ``fovs``, ``wells`` and ``positions``,
-    ``condition``, ``replicate`` and any others. Fields of the former that are empty count as not
-    given.
-
-    Raises ConfigError if the table is absent, or lacks a column, or has one twice.
+    Empty fields of the columns that `SampleConfig` knows count as not given. Raises ConfigError if
+    the table is absent, or lacks a column, or has one twice.
     """
     name = os.fspath(path)
     if name.endswith((".yaml", ".yml")):

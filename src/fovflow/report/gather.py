@@ -79,11 +79,6 @@ class FovSummary:
     note: str = ""
 
     @property
-    def frame_flags(self) -> dict[str, int]:
-        """How many frames carry each flag."""
-        return {flag: len(frames) for flag, frames in self.flagged.items()}
-
-    @property
     def objects(self) -> FrameSeries | None:
         """The number of cells per frame, where it is known."""
         return next((series for series in self.series if series.title == OBJECTS), None)
