@@ -414,15 +414,7 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
 def load_datasets(folder: str | os.PathLike[str]) -> dict[str, Results]:
     """Read the results of every dataset of an output folder, by name; copies by their folders'.
 
-    Parameters
-    ----------
-    folder : path-like
-        As for `load_results`, or an output folder that holds several datasets.
-
-    Raises
-    ------
-    FovflowError
-        If there are no results.
+    Raises FovflowError if there are no results.
     """
     found = [_load_dataset(place) for place in _find_datasets(Path(folder))]
     names = Counter(results.dataset for results in found)
