@@ -249,3 +249,7 @@ def test_conditions_keep_their_letters_in_sentences(tmp_path) -> None:
     (tmp_path / "comparisons.csv").write_text(head + row, "utf-8")
     ((words, _),) = comparisons_in(tmp_path)
     assert words == "mean of area_ch_0: 0.50 against 0: difference 1 [0, 2]; no p-value: because"
+    (tmp_path / "comparisons.csv").write_text(head, "utf-8")
+    ((words, path),) = comparisons_in(tmp_path)
+    assert words == "nothing is compared: the samples have fewer than two conditions"
+    assert not path.is_file()

@@ -138,7 +138,8 @@ def comparisons_in(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
         ]
         table[numbers] = table[numbers].apply(pd.to_numeric)
         rows = table.sort_values("model", ascending=False, kind="stable").to_dict("records")
-        return [_told_of(row, Path(folder)) for row in rows]
+        nothing = "nothing is compared: the samples have fewer than two conditions"
+        return [_told_of(row, Path(folder)) for row in rows] or [(nothing, Path(folder))]
 
 
 def _told_of(row: Mapping[Any, Any], folder: Path) -> tuple[str, Path]:
