@@ -593,6 +593,22 @@ def test_the_number_of_a_cell_is_that_of_its_good_measurements(browser, folder):
     assert seen.wrong == []
 
 
+def test_a_field_without_cells_has_none_to_go_to(browser, folder):
+    folder.add(fovs=1, cells=3, frames=3, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    write_csv(path, {name: column[:0] for name, column in read_csv(path).items()})
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fov/plate/0", ".listed table")
+    for key in ("ArrowDown", "ArrowUp", "a"):
+        seen.page.keyboard.press(key)
+    assert seen.page.inner_text(".card h3") == "0 cells"
+    assert seen.page.url.endswith("#fov/plate/0")
+    seen.context.close()
+    assert seen.wrong == []
+
+
 def test_fields_of_a_large_project_are_shown(browser, folder):
     """More counts of cells than a function can take as arguments."""
     folder.add(fovs=1, cells=4, frames=3, size=64)

@@ -78,8 +78,10 @@ def merged_config(files: Iterable[str], changes: Iterable[str] = ()) -> dict[str
 def _merge(content: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         inner = content.get(key)
-        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
-        content[key] = _merge({**inner}, value) if both else value
+        if isinstance(value, Mapping) and isinstance(inner, Mapping):
+            content[key] = _merge(dict(inner), value)
+        else:
+            content[key] = value
     return content
 
 
