@@ -154,6 +154,8 @@ def main() -> int:
     parser.add_argument("--comparisons", type=int, default=1000)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     given = parser.parse_args()
+    if given.comparisons < 1:
+        parser.error("--comparisons: at least 1")
     start = time.perf_counter()
     found = measure(given.comparisons)
     print(table(found))

@@ -56,19 +56,10 @@ def numbers_script(
 ) -> str:
     """Return the script with the numbers of one FOV's cells.
 
-    Parameters
-    ----------
-    dataset, fov
-        Which FOV.
-    traces : mapping of str to (n,) arrays
-        The FOV's table of traces.
-    links : mapping of str to (m,) arrays
-        ``cell``, ``frame``, ``parent`` and ``confidence`` of its table of tracks.
-    columns : sequence of str
-        The traces' columns to hand over; one that the table lacks is left out.
-    about : mapping
-        What else the page is told: ``scale`` (pixels of a picture per pixel of a frame), ``shown``
-        (frames that have pictures), times, sizes.
+    `links`: ``cell``, ``frame``, ``parent`` and ``confidence`` of its table of tracks. `columns`:
+    those of `traces` to hand over; one that the table lacks is left out. `about`: what else the
+    page is told: ``scale`` (pixels of a picture per pixel of a frame), ``shown`` (frames that have
+    pictures), times, sizes.
     """
     shown = [name for name in columns if name in traces]
     cell, frame = (np.asarray(traces[name], np.int64) for name in ("cell", "frame"))

@@ -169,10 +169,7 @@ def with_verdicts(
     All rows of an accepted cell are good, none of a rejected one; ``accepted`` and ``rejected``
     stand before their other flags. Of two on one cell the later line counts, and the other is told.
 
-    Parameters
-    ----------
-    traces : mapping of str to (n,) arrays
-        Columns ``cell``, ``frame``, ``position_x``, ``position_y``, the box, ``good``, ``flags``.
+    `traces`: ``cell``, ``frame``, ``position_x``, ``position_y``, the box, ``good``, ``flags``.
     """
     places = ("cell", "frame", "position_x", "position_y", *_BOX)
     table = {name: np.asarray(traces[name]) for name in places}

@@ -112,12 +112,8 @@ class Overlays:
         """Return frame `t` with outlines, ids, time and scale bar.
 
         The ids of cells that are not good in that frame are orange, as in the report. Small frames
-        are enlarged. `side`: greatest width and height, in pixels.
-
-        Returns
-        -------
-        numpy.ndarray
-            (Y, X, 3) uint8, red, green, blue.
+        are enlarged. `side`: greatest width and height, in pixels. The picture is (Y, X, 3) uint8,
+        red, green, blue.
         """
         from PIL import Image, ImageDraw
 

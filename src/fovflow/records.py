@@ -28,6 +28,8 @@ MOST_NESTED = 100
 MOST_BYTES, MOST_LETTERS = 255, 2000
 """Longest name of a file, in bytes, and longest way to one below a folder."""
 
+_OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|\d+(:\d+)+)")
+"""Numbers that YAML reads to the base of 8 or 60."""
 REMAKE = "delete the file and run the pipeline again: it is remade"
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -93,8 +95,9 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
 def parse_yaml(text: str, *, strict: bool = False) -> Any:
     """Parse YAML of plain values as `yaml.safe_load` does, within bounds.
 
-    Where it is `strict`, repeated keys are errors. Raises YAMLError, ValueError, RecursionError for
-    what is no such YAML, merges more than `MOST_MERGED` keys, or is nested too deeply.
+    Where it is `strict`, repeated keys are errors, and numbers to the base of 8 or 60. Raises
+    YAMLError, ValueError, RecursionError for what is no such YAML, merges more than `MOST_MERGED`
+    keys, or is nested too deeply.
     """
     return _load(text, strict=strict)
 
@@ -123,7 +126,11 @@ def _load(source: str, *, strict: bool = False, fast: bool = False) -> Any:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             seen = set()
-            for key, _ in node.value if strict and isinstance(node, yaml.MappingNode) else ():
+            for key, value in node.value if strict and isinstance(node, yaml.MappingNode) else ():
+                if not fast and value.tag.endswith(":int") and _OTHER_BASE.fullmatch(value.value):
+                    found = self.construct_object(value)
+                    what = f"{value.value} is {found} in YAML: write that, or put it into quotes"
+                    raise yaml.constructor.ConstructorError(None, None, what, value.start_mark)
                 if isinstance(key, yaml.ScalarNode) and key.value != "<<":
                     if (key.tag, key.value) in seen:
                         what = f"the key {key.value!r} stands twice"
@@ -308,6 +315,8 @@ def readable(path: Path, what: str, **options: str) -> Iterator[IO[str]]:
 
 def _garbage(path: Path, what: str, error: Exception) -> FovflowError:
     found = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnicodeDecodeError):
+        found = f"it is not UTF-8, the encoding of text (byte 0x{error.object[error.start]:02x})"
     return FovflowError(f"{path} is not a readable {what} file", found=found, remedy=REMAKE)
 
 

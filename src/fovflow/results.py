@@ -206,7 +206,7 @@ class FovResult:
         """Return the one table of that kind, such as ``tracks``, as a pandas.DataFrame."""
         import pandas as pd
 
-        name = Path(FILES[kind].path).name
+        name = Path(FILES[kind].path).name if kind in FILES else kind
         name = name.format(dataset="*", fov=fov_name(self.index), channel="*")
         for path in sorted(self.path.glob(name)):
             if parse(path.name):
@@ -335,11 +335,11 @@ class Results:
     @property
     def samples(self) -> Any:
         """The dataset's samples and what came of them, as a pandas.DataFrame; empty without any."""
-        return self._analysed("samples.csv", {"sample": str})
+        return self._own(self._analysed("samples.csv"))
 
     def merged(self) -> Any:
         """Return the rows of the dataset in the table of all samples, as a pandas.DataFrame."""
-        return self._analysed("traces.csv.gz", {"sample": str, "flags": str})
+        return self._own(self._analysed("traces.csv.gz"))
 
     @property
     def fits(self) -> Any:
@@ -349,13 +349,15 @@ class Results:
         """
         import pandas as pd
 
-        about = self.samples
+        about = self._analysed("samples.csv")
         names = sorted(about.get("sample", ()), key=len, reverse=True)
-        tables = []
+        own, tables = {*self.samples.get("sample", ())}, []
         for path in sorted((self.folder.parent / ANALYSIS).glob("*_ch_*_fitted_*.csv")):
             name = next((each for each in names if path.name.startswith(f"{each}_")), None)
-            match = re.fullmatch(r"(.+)_ch_(\d+)_fitted_\w+\.csv", path.name[len(name or "") + 1 :])
-            if name is not None and match:
+            match = re.fullmatch(
+                r"([^\W\d]\w*)_ch_(\d+)_fitted_\w+\.csv", path.name[len(name or "") + 1 :]
+            )
+            if name in own and match:
                 row = about[about["sample"] == name].iloc[0]
                 table = pd.read_csv(path)
                 for key in ("replicate", "condition", "sample"):
@@ -368,18 +370,22 @@ class Results:
     @property
     def comparisons(self) -> Any:
         """The comparisons of the conditions of all samples, as a pandas.DataFrame."""
-        return self._analysed("comparisons.csv", {"condition": str, "reference": str})
+        return self._analysed("comparisons.csv", "condition", "reference")
 
-    def _analysed(self, name: str, kinds: dict[str, type]) -> Any:
+    def _analysed(self, name: str, *texts: str) -> Any:
+        """Return a table of the analysis; names are text, whatever they look like."""
         import pandas as pd
 
         path = self.folder.parent / ANALYSIS / name
         if not path.exists():
             return pd.DataFrame()
-        table = pd.read_csv(path, dtype=kinds)
-        if "dataset" not in table:
-            return table
-        return table[table["dataset"].astype(str) == self.dataset].reset_index(drop=True)
+        kinds = dict.fromkeys(("dataset", "sample", "flags", *texts), str)
+        return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
+
+    def _own(self, table: Any) -> Any:
+        return (
+            table[table["dataset"] == self.dataset].reset_index(drop=True) if len(table) else table
+        )
 
 
 def load_results(folder: str | os.PathLike[str]) -> Results:
@@ -412,20 +418,13 @@ def load_results(folder: str | os.PathLike[str]) -> Results:
 
 
 def load_datasets(folder: str | os.PathLike[str]) -> dict[str, Results]:
-    """Read the results of every dataset of an output folder, by name.
+    """Read the results of every dataset of an output folder, by name; copies by their folders'.
 
-    Parameters
-    ----------
-    folder : path-like
-        As for `load_results`, or an output folder that holds several datasets.
-
-    Raises
-    ------
-    FovflowError
-        If there are no results.
+    Raises FovflowError if there are no results.
     """
     found = [_load_dataset(place) for place in _find_datasets(Path(folder))]
-    return {results.dataset: results for results in found}
+    names = Counter(results.dataset for results in found)
+    return {r.dataset if names[r.dataset] == 1 else r.folder.name: r for r in found}
 
 
 def _load_dataset(place: Path) -> Results:

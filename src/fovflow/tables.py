@@ -128,25 +128,12 @@ def read_csv(
     integers without leading zeros, float64 where all are numbers or empty (NaN), and text
     (object dtype, str) otherwise.
 
-    Parameters
-    ----------
-    path : path-like
-    kinds : mapping of str to type
-        What a column is where its values cannot tell: ``str`` columns are always text, whatever
-        they hold; a column without any value has this kind, or float.
-    columns : callable, optional
-        Tells by its name whether a column is wanted; all are by default.
+    `kinds`: what a column is where its values cannot tell: ``str`` columns are always text,
+    whatever they hold; a column without any value has this kind, or float. `columns`: tells by its
+    name whether a column is wanted. Returns the columns in the file's order.
 
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        The columns in the file's order.
-
-    Raises
-    ------
-    FovflowError
-        If the file is absent, is not UTF-8 text, has no header, a repeated column, or a line of
-        another number of fields; names the line.
+    Raises FovflowError if the file is absent, is not UTF-8 text, has no header, a repeated column,
+    or a line of another number of fields; names the line.
     """
     name = Path(path)
     text = {column for column, kind in kinds.items() if kind is str}

@@ -50,9 +50,15 @@ def open_own(path: str | os.PathLike[str], mode: str) -> io.FileIO:
 
 
 def read_regular(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
-    """Return the text of a regular file."""
-    with io.TextIOWrapper(open_regular(path), encoding) as file:
-        return file.read()
+    """Return the text of a regular file; UnicodeError names the line where it is no text."""
+    with open_regular(path) as file:
+        data = file.read()
+    try:
+        return io.TextIOWrapper(io.BytesIO(data), encoding).read()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{data[error.start]:02x} in line {line}"
+        raise UnicodeError(f"it is not UTF-8, the encoding of text ({found})") from error
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:

@@ -87,7 +87,11 @@ def read_verdicts(path: str | os.PathLike[str]) -> Table:
     Raises FovflowError where it is no such table: ``cell`` is absent, ``good`` is neither true nor
     false, or a cell (in a frame) stands twice.
     """
-    table = {name.strip(): column for name, column in read_csv(path).items()}
+    try:
+        table = {name.strip(): column for name, column in read_csv(path).items()}
+    except FovflowError as error:
+        remedy = "save it as a CSV in UTF-8, with cell and good separated by commas"
+        raise FovflowError(error.message, found=error.found, remedy=remedy) from error
     for name in _keys(table):
         if table[name].size and table[name].dtype.kind != "i":
             raise FovflowError(f"{os.fspath(path)}: the column {name} has no whole numbers")

@@ -13,8 +13,10 @@ import pytest
 
 from fovflow.analysis import pictures
 from fovflow.analysis.answer import (
+    comparisons_in,
     model_curves,
     picture_names,
+    samples_table,
     tables_in,
     write_statistics,
 )
@@ -135,6 +137,8 @@ def test_what_lacks_is_told(tmp_path: Path) -> None:
         write_statistics(tmp_path, table.drop(columns="sample"))
     with pytest.raises(FovflowError, match="cannot read"):
         write_statistics(tmp_path, tmp_path / "samples.tsv")
+    with pytest.raises(FovflowError, match="names a sample twice; found: a"):
+        write_statistics(tmp_path, pd.concat([table, table]))
     (tmp_path / "a_area_ch_0.csv").write_text("# Time units: h\ntime,value\n1,2\n")
     with pytest.raises(FovflowError, match="lacks cell, fov"):
         write_statistics(tmp_path, table)
@@ -222,3 +226,30 @@ def test_pictures_that_are_announced_are_made(tmp_path: Path) -> None:
     assert "superplot_intensity_total_ch_1_trivial_sum" not in picture_names(
         found, PARAMS.conditions, ["beta"]
     )
+
+
+def test_the_table_of_samples_of_the_command_is_read_as_that_of_the_configuration(tmp_path) -> None:
+    path = tmp_path / "samples.tsv"
+    path.write_text(
+        "\ufeff# mine\nsample ;condition;replicate;\na;0.50;NA;\nb;1;None;\n;;;\n", "utf-8"
+    )
+    assert samples_table(path).to_numpy().tolist() == [["a", "0.50", "NA"], ["b", "1", "None"]]
+
+
+def test_tables_of_a_sample_that_is_gone_are_not_those_of_one_with_a_shorter_name(tmp_path) -> None:
+    for name in ("drug", "drug_1", "drug_2"):
+        (tmp_path / f"{name}_area_ch_0.csv").touch()
+    assert [table.sample for table in tables_in(tmp_path, ["drug", "drug_1"])] == ["drug_1", "drug"]
+
+
+def test_conditions_keep_their_letters_in_sentences(tmp_path) -> None:
+    head = "feature,model,quantity,unit,condition,reference,difference,difference_low,"
+    head += "difference_high,ratio,ratio_low,ratio_high,p,p_adjusted,test,note\n"
+    row = "area_ch_0,,mean,px,0.50,0,1,0,2,,,,,,,no p-value: because\n"
+    (tmp_path / "comparisons.csv").write_text(head + row, "utf-8")
+    ((words, _),) = comparisons_in(tmp_path)
+    assert words == "mean of area_ch_0: 0.50 against 0: difference 1 [0, 2]; no p-value: because"
+    (tmp_path / "comparisons.csv").write_text(head, "utf-8")
+    ((words, path),) = comparisons_in(tmp_path)
+    assert words == "nothing is compared: the samples have fewer than two conditions"
+    assert not path.is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from analysis.made_traces import traces, write_results
 
 import fovflow
+import fovflow.results
 from fovflow.cli import main
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.tables import write_csv
@@ -208,3 +210,52 @@ def test_the_folder_of_fits_and_the_list_of_models(kinetics, capsys):
 def test_wrong_usage(kinetics, capsys, arguments, expected):
     assert main(["fit", *arguments]) == 2
     assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [("007", "7"), ("NA", "1e3"), ("nan", "True")])
+def test_results_of_a_sample_are_found_whatever_names_look_like(names, tmp_path):
+    for name in names:
+        write_results(tmp_path, name, {0: traces(0)})
+    rows = [f"{n}\t{n}{'_2' * k}\tall\tNone\n" for k, n in enumerate(names)]
+    (tmp_path / "s.tsv").write_text("dataset\tsample\tfovs\tcondition\n" + "".join(rows))
+    folder, table = tmp_path / "analysis", tmp_path / "s.tsv"
+    assert main(["merge", str(tmp_path), "--samples", str(table), "--out", str(folder)]) == 0
+    for name in names:
+        results = fovflow.load_results(tmp_path / name)
+        assert results.samples["condition"].to_list() == ["None"]
+        assert len(results.merged()) == len(traces(0)["cell"])
+
+
+def test_fits_of_another_datasets_sample_are_not_taken_for_those_of_a_shorter_name(tmp_path):
+    folder = tmp_path / "analysis"
+    for name in ("one", "two"):
+        write_results(tmp_path, name, {0: traces(0)})
+    (tmp_path / "s.tsv").write_text("dataset\tsample\tfovs\none\tdrug\tall\ntwo\tdrug_2\tall\n")
+    table = str(tmp_path / "s.tsv")
+    assert main(["merge", str(tmp_path), "--samples", table, "--out", str(folder)]) == 0
+    for name in ("drug", "drug_2"):
+        pd.DataFrame({"fov": [0], "cell": [1], "verdict": [name]}).to_csv(
+            folder / f"{name}_intensity_total_ch_1_fitted_decay.csv", index=False
+        )
+    found = {name: fovflow.load_results(tmp_path / name).fits for name in ("one", "two")}
+    assert [*found["one"]["verdict"], *found["two"]["verdict"]] == ["drug", "drug_2"]
+    assert {*found["one"]["feature"], *found["two"]["feature"]} == {"intensity_total"}
+
+
+def test_a_copy_of_a_dataset_does_not_take_its_place(tmp_path):
+    write_results(tmp_path, "plate", {0: traces(0)})
+    shutil.copytree(tmp_path / "plate", tmp_path / "plate - copy")
+    found = fovflow.results.load_datasets(tmp_path)
+    assert {name: each.folder.name for name, each in found.items()} == {
+        "plate": "plate", "plate - copy": "plate - copy",
+    }  # fmt: skip
+
+
+def test_fits_of_two_files_do_not_become_one(kinetics, capsys):
+    Path("b").mkdir()
+    Path("b/one.csv").write_text(Path("a/one.csv").read_text())
+    arguments = ["--model", "line", "--out", "fits"]
+    assert main(["fit", "a/one.csv", "b/one.csv", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert "would be one file, fits/one_fitted_line.csv; found: a/one.csv, b/one.csv" in told
+    assert main(["fit", "a/one.csv", "a/one.csv", *arguments]) == 0

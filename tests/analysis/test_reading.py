@@ -87,6 +87,11 @@ def test_a_table_without_rows(read):
         (TIDY + "40,left,1,7\n", "not a number in row 3 of the column fov; found: 'left'"),
         ("# Time units: fortnight\n" + TIDY, "unknown unit of times; found: fortnight"),
         ("time,fov,cell,value\n0,0,1,\x00\n", "not a number"),
+        (TIDY + "40,0,1.5,7\n", "not a whole number in row 3 of the column cell; found: '1.5'"),
+        (TIDY + "40,inf,1,7\n", "not a whole number in row 3 of the column fov; found: 'inf'"),
+        (TIDY + ",,,\n", "not a number in row 3 of the column time; found: ''"),
+        ("time;fov;cell;value\n0;0;1;2\n", "to do: .*separated by commas"),
+        ("time;fov;cell;value\n0,5;0;1;2,5\n", "separated by commas.*decimal points"),
     ],
 )
 def test_what_is_no_analysis_csv(read, text, expected):
@@ -97,3 +102,12 @@ def test_what_is_no_analysis_csv(read, text, expected):
 def test_a_missing_file():
     with pytest.raises(FovflowError, match=r"cannot open nowhere\.csv"):
         fovflow.read_analysis("nowhere.csv")
+
+
+@pytest.mark.parametrize("text", ["# Zeit µ\ntime,fov,cell,value\n", "time (µs),a\n0,1\n"])
+def test_a_table_in_another_encoding_is_to_be_saved_anew_and_never_deleted(tmp_path, text):
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(FovflowError, match=r"not UTF-8.*\(byte 0xb5\).*in UTF-8") as caught:
+        fovflow.read_analysis(path)
+    assert "delete" not in str(caught.value)

@@ -124,7 +124,7 @@ def test_all_that_is_wrong_with_a_list_is_one_error():
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        (["sample\tfovs\tdose\tdose", "a\t0\t1\t2"], "found: dose twice"),
+        (["sample\tfovs\tdose\tdose", "a\t0\t1\t2"], "two columns of one name; found: dose; to do"),
         (["name\tfovs", "a\t0"], "needs the columns sample, and fovs, wells or positions"),
         (["sample\tfovs", "a\t0\tb"], "row 2 has more fields than the header"),
         (["sample\tfovs", "a\t"], "one of fovs, wells and positions (sample a: none of them)"),
@@ -154,3 +154,36 @@ def test_a_fit_needs_samples_and_bounds_in_order():
 )
 def test_wells_in_names_of_positions(name, well):
     assert well_of(name) == well
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sample;fovs;condition;dose\r\na ;0-1, 3;control;2,5\r\nb;2;drug;\r\n",
+        '\ufeffsample,fovs,condition,dose\na,"0-1, 3",control,"2,5"\nb,2,drug,\n',
+        "sample\tfovs\tcondition \tdose\t\t\na\t0-1, 3\tcontrol\t2,5\t\t\n\t\t\t\t\t\nb\t2\tdrug\n",
+    ],
+)
+def test_tables_as_spreadsheets_save_them(text, tmp_path):
+    path = tmp_path / "samples.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    first, second = samples(str(path), ONE)
+    assert (first.name, first.fovs, first.condition) == ("a", "0-1, 3", "control")
+    assert (first.columns, second.columns) == ({"dose": "2,5"}, {"dose": ""})
+
+
+def test_a_quote_that_never_ends_does_not_swallow_samples(tmp_path):
+    rows = table(tmp_path, "sample\tfovs\tnote", 'a\t0\t"5 inch', "b\t1\tx")
+    assert "each quote needs another one" in wrong(rows, ONE)
+    rows = table(tmp_path, "sample\tfovs\tnote", 'a\t0\t5"', "b\t1\tx")
+    assert [each.columns["note"] for each in samples(rows, ONE)] == ['5"', "x"]
+
+
+def test_a_list_in_a_file_is_to_be_corrected_and_never_deleted(tmp_path):
+    path = tmp_path / "samples.yaml"
+    for text in (b"samples: [{name: 010, fovs: 0}]", b"- {name: \xe4, fovs: 0}", b"a: [", None):
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_bytes(text)
+        assert "delete" not in (told := wrong(str(path), ONE))
+        assert "the table of samples" in told or "there is no table of samples" in told

@@ -15,6 +15,7 @@ from fovflow.analysis.statistics import (
     compare,
     describe,
     nested_draws,
+    sentence,
     variance_parts,
 )
 from fovflow.errors import ConfigError, FovflowError
@@ -143,7 +144,37 @@ def test_a_replicate_without_usable_values_is_named() -> None:
 def test_one_cell_is_described() -> None:
     row = describe(table({"a": 0.0}, replicates=1, fovs=1, cells=1), QUICK).iloc[-1]
     assert (row["cells"], row["fovs"]) == (1, 1)
-    assert row["estimate_low"] == row["estimate"] == row["estimate_high"] == row["median"]
+    assert row["estimate"] == row["median"]
+    assert np.isnan([row["estimate_low"], row["estimate_high"]]).all()
+    assert row["note"] == "one cell: there is no interval"
+
+
+@pytest.mark.parametrize("cells", [1, 20])
+def test_one_cell_on_a_side_has_no_interval(cells: int) -> None:
+    lone = table({"a": 0.0}, replicates=1, fovs=1, cells=1)
+    row = compare(pd.concat([lone, table({"b": 1.0}, cells=cells)]), QUICK).iloc[0]
+    assert np.isfinite([row["difference"], row["ratio"]]).all()
+    assert np.isnan(
+        [row[f"{n}_{end}"] for n in ("difference", "ratio") for end in ("low", "high")]
+    ).all()
+    assert row["note"].endswith("no interval: there is one cell on a side")
+
+
+def test_a_sentence_tells_the_interval_that_agrees_with_its_p_value() -> None:
+    row = {"condition": "b", "reference": "a", "p": 0.04, "p_adjusted": 0.04, "test": "paired t"}
+    row |= {"difference": -5.0, "difference_low": -9.0, "difference_high": -1.0, "note": ""}
+    row |= {"ratio": 0.4, "ratio_low": 0.1, "ratio_high": 1.4}
+    assert sentence(row).startswith("b against a: difference -5 [-9, -1], p = 0.04")
+    assert sentence(row | {"ratio_high": 0.9}).startswith("b against a: ratio 0.4 [0.1, 0.9]")
+    assert sentence(row | {"p": 0.06}).startswith("b against a: ratio 0.4 [0.1, 1.4]")
+
+
+def test_why_there_is_no_p_value_is_in_the_sentence_whatever_else_is_noted() -> None:
+    cells = table({"a": 0.0, "b": 1.0})
+    cells.loc[cells["sample"] == "b2", "good"] = False
+    (row,) = compare(cells, QUICK).to_dict("records")
+    assert row["note"].startswith("the condition: no usable value in replicate day2; no p-value")
+    assert "; no p-value: it needs 3 replicates a side, and there are 2 and 3" in sentence(row)
 
 
 def test_replicates_that_do_not_differ_have_no_p_value() -> None:

@@ -429,7 +429,31 @@ def test_why_says_what_is_wrong_with_the_configuration(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.yaml").write_text("datasets: {a: {path: x.nd2}}\nkeeep: all\n")
-    assert main(["why"]) == 1
+    assert main(["why"]) == 2
     told = capfd.readouterr().err
     assert "keeep" in told
     assert "Using workflow" not in told
+
+
+@pytest.mark.parametrize("command", [["why"], ["run", "-n"], ["run", "--estimate"], ["run"]])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"segment:\n\tmethod: logstd\n", "other.yaml cannot be read; found: while scanning"),
+        ("# Müller".encode("latin-1"), "byte 0xfc in line 2"),
+        (b"fvos: 1\n", "fvos: unknown key; did you mean fovs?"),
+    ],
+)
+def test_a_wrong_configuration_is_told_in_our_words_before_snakemake_starts(
+    command, text, said, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "other.yaml"
+    file.write_bytes(b"datasets: {a: {path: x.nd2}}\n" + text)
+    for words in ([*command, "--configfile", str(file)], [*command, f"--configfile={file}"]):
+        assert main(words) == 2
+        told = capfd.readouterr().err
+        assert said in told
+        assert told.startswith("fovflow: the config")
+        assert not {"Traceback", "WorkflowError", "File "} & {*told.replace(",", " ").split(" ")}
+    assert list(tmp_path.iterdir()) == [file]

@@ -16,7 +16,7 @@ from fovflow.cli.common import chosen_outdir
 from fovflow.cli.show import report, status
 from fovflow.config import Config, config_schema, load_config, parse_config
 from fovflow.config.documents import DOCUMENTS
-from fovflow.config.load import read_datasets
+from fovflow.config.load import merged_config, read_datasets
 from fovflow.errors import ConfigError
 from paths import ROOT
 
@@ -442,3 +442,85 @@ def test_the_text_null_of_the_command_line_is_null():
 def test_a_dataset_takes_several_patterns():
     config = parse_config({"datasets": {"a": {"path": "x", "pattern": ["a{time}", "b{time}"]}}})
     assert config.dataset("a").pattern == ("a{time}", "b{time}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"# M\xfcller\n", "it is not UTF-8, the encoding of text (byte 0xfc in line 3)"),
+        ("fovs: 0\n".encode("utf-16"), "byte 0xff in line 3"),
+        (b"segment:\n\xc2\xa0 n_sigma: 4\n", "a special space, '\\xa0', in line 4"),
+        (b"segment:\n  n_sigma:\xc2\xa04\n", "a special space, '\\xa0', in line 4"),
+        (b"fovs: 010\n", "010 is 8 in YAML: write that, or put it into quotes"),
+        (b"samples: [{name: a, fovs: 0, replicate: 007}]\n", "007 is 7 in YAML"),
+        (b"run: {metadata: {start: 10:30}}\n", "10:30 is 630 in YAML"),
+    ],
+)  # fmt: skip
+def test_what_an_editor_or_yaml_made_of_a_text_is_told_with_its_place(text, said, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_bytes(b"datasets:\n  a: {path: a.nd2}\n" + text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert said in str(caught.value)
+    assert "to do: mend the YAML, saved as UTF-8: plain spaces" in str(caught.value)
+
+
+def test_texts_with_such_letters_and_such_numbers_in_quotes_are_taken(tmp_path):
+    file = tmp_path / "config.yaml"
+    text = (
+        "# a\u00a0comment\ndatasets:\n  a: {path: 'a\u202f1.nd2', fovs: \"010\"}\n"
+        "run:\n  description: a,\u00a0b\ntime_units: h\nsegment: {n_sigma: 0.5}\nfovs: 08\n"
+    )
+    file.write_bytes("\ufeff".encode() + text.replace("\n", "\r\n").encode())
+    config = load_config(file)
+    assert (config.dataset("a").fovs, config.fovs) == ("010", "08")
+    assert config.run.description == "a,\u00a0b"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("segment: {n_sigma: 3,5}", "segment: the key 5 is no name; a number is written with a "
+         "point, not a comma"),
+        ("copy: {crop: {y1: 1,5, x1: 9}}", "copy.crop: the key 5 is no name"),
+        ("1: x", "  the key 1 is no name"),
+        ("qc: {focus_ratio: '0,5'}", "qc.focus_ratio: '0,5' is not allowed; allowed: a number, "
+         "with a decimal point and without its unit"),
+        ("track: {reach_um: 20 um}", "track.reach_um: '20 um' is not allowed; allowed: a number, "
+         "with a decimal point"),
+        ("fovs: [0, 1]", 'fovs: [0, 1] is not allowed; allowed: all, or indices and ranges as '
+         'text, such as "0-5, 7"'),
+        ("fovs:", "fovs: None is not allowed; allowed: all, or indices"),
+        ("frames: [0, 5]", 'frames: [0, 5] is not allowed; allowed: all, a range such as "0-99"'),
+        ("samples: [{name: a, fovs: [0, 1]}]", "samples.0.fovs: [0, 1] is not allowed; allowed: "
+         "all, or indices"),
+        ("samples: [{name: a, fovs: 0}]\nfit: {bounds: {t0: [0, 1, 2]}}",
+         "fit.bounds.t0: [0, 1, 2] is not allowed; allowed: a list of two"),
+        ("samples: [{name: a, fovs: 0, condition: Drug}]\nstatistics: {reference: drug}",
+         "as reference (Drug), not drug"),
+    ],
+)  # fmt: skip
+def test_what_a_person_would_write_is_told_how_it_is_written(content, said, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(f"datasets:\n  a: {{path: a.nd2}}\n{content}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert said in str(caught.value)
+
+
+def test_changes_of_the_command_line_go_into_sections_as_snakemake_puts_them(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("datasets: {a: {path: a.nd2}}\nsegment: {method: unet, min_area_um2: 9}\n")
+    changes = [
+        "segment={probability: 0.3}",
+        "fovs=010",
+        "keep=[pc]",
+        "fit=",
+        "no value",
+        "outdir=a: b",
+    ]
+    merged = merged_config([str(file)], changes)
+    assert merged["segment"] == {"method": "unet", "min_area_um2": 9, "probability": 0.3}
+    assert (merged["fovs"], merged["keep"], merged["fit"]) == ("010", ["pc"], None)
+    assert (file.read_text().count("probability"), merged["outdir"]) == (0, {"a": "b"})
+    assert parse_config(merged | {"outdir": "x"}).segment.probability == 0.3

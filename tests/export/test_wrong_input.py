@@ -49,6 +49,15 @@ def test_wrong_arguments(folder, capsys, arguments, words, status):
     assert not (folder / "exports").exists()
 
 
+def test_without_a_folder_the_output_folder_is_exported(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder.parents[1])
+    status, out, _ = told(capsys, "ome-tiff", "--fovs", "0")
+    assert (status, out.split()[0][-12:]) == (0, "_000.ome.tif")
+    monkeypatch.chdir(folder)
+    assert told(capsys, "ome-tiff") == (1, "", "fovflow: there is no folder results; to do: give a "
+                                        "dataset's result folder\n")  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["ome-tiff", "ome-zarr"])
 def test_stacks_that_were_not_kept(layout, capsys, name):
     folder = write(layout, kept=frozenset({"seg_labeled"}))

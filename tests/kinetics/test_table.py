@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import fovflow
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from kinetics.simulated import cells
 
 
@@ -67,3 +67,10 @@ def test_importing_the_package_loads_neither_pandas_nor_the_kernel():
     code = f"import sys, fovflow; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["settings", "loss", "noise", "scale"])
+def test_settings_that_there_are_not_are_refused(name):
+    table = pd.DataFrame({"time": range(20), "fov": 0, "cell": 1, "value": range(20)})
+    with pytest.raises(ConfigError, match=f"there is no {name} 'Classic'; to do: use "):
+        fovflow.fit_traces(table, "decay", **{name: "Classic"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -551,5 +552,113 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser, folder):
         seen.go(place, "#view > *")
         seen.page.wait_for_timeout(300)
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390, place
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_ids_and_counts_are_told_to_the_last_digit(browser, folder):
+    folder.add(fovs=1, cells=4, frames=3, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    write_csv(path, (table := read_csv(path)) | {"cell": table["cell"] + 12340})
+    path = folder.layout.file("segment_frames", "plate", 0, 0)
+    write_csv(path, (table := read_csv(path)) | {"n_objects": table["frame"] + 12344})
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fov/plate/0", ".listed table")
+    first = seen.page.locator("#browser tbody td").first
+    assert first.inner_text() == "12341"
+    seen.go("fields", ".heat")
+    assert "at most 12346" in (seen.page.get_attribute(".heat", "aria-label") or "")
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_the_number_of_a_cell_is_that_of_its_good_measurements(browser, folder):
+    folder.add(fovs=1, cells=3, frames=5, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    table = read_csv(path)
+    bad = (table["cell"] == 2) & (table["frame"] < 4)
+    write_csv(path, table | {"good": table["good"] & ~bad})
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fov/plate/0", ".listed table")
+    place = (
+        seen.page.locator("#browser th").all_inner_texts().index("GFP: intensity total (counts)")
+    )
+    rows = seen.page.locator("#browser tbody tr").all_inner_texts()
+    assert [row.split("\t")[place] for row in rows] == ["102", "204", "302"]
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_a_field_without_cells_has_none_to_go_to(browser, folder):
+    folder.add(fovs=1, cells=3, frames=3, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    write_csv(path, {name: column[:0] for name, column in read_csv(path).items()})
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fov/plate/0", ".listed table")
+    for key in ("ArrowDown", "ArrowUp", "a"):
+        seen.page.keyboard.press(key)
+    assert seen.page.inner_text(".card h3") == "0 cells"
+    assert seen.page.url.endswith("#fov/plate/0")
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_fields_of_a_large_project_are_shown(browser, folder):
+    """More counts of cells than a function can take as arguments."""
+    folder.add(fovs=1, cells=4, frames=3, size=64)
+    folder.let_browse()
+    text = folder.write()
+    start = text.index('id="browse-index"')
+    start = text.index("{", start)
+    index = json.loads(text[start : text.index("</script>", start)])
+    (fov,) = index["datasets"][0]["fovs"]
+    fov["objects"] = [None, *([7.0] * 300_000), 9.0]
+    page = folder.path / "large.html"
+    end = text.index("</script>", start)
+    page.write_text(text[:start] + json.dumps(index) + text[end:], "utf-8")
+    seen = Seen(browser, page)
+    seen.go("fields", ".heat")
+    assert "dark: 7 cells, bright: 9" in seen.page.inner_text("#view")
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_a_channel_keeps_its_name_where_datasets_have_it_at_other_places(
+    browser, folder, monkeypatch
+):
+    params = sys.modules[type(folder).__module__].PARAMS
+    monkeypatch.setitem(
+        params, "browse", {"columns": ["intensity_total_ch_1"], "channels": {1: "GFP"}}
+    )
+    folder.add("one", fovs=1, cells=3, frames=5, size=64)
+    folder.let_browse("one")
+    browse = {
+        "columns": ["intensity_total_ch_1", "intensity_total_ch_2"],
+        "channels": {1: "RFP", 2: "GFP"},
+    }
+    monkeypatch.setitem(params, "browse", browse)
+    folder.add("two", fovs=1, cells=3, frames=5, fl=(1, 2), size=64)
+    path = folder.layout.file("traces", "two", 0)
+    write_csv(
+        path, (table := read_csv(path)) | {"intensity_total_ch_2": 9e4 + 0.5 + 0.0 * table["cell"]}
+    )
+    folder.let_browse("two")
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("cells", "#browser tbody tr >> nth=5")
+    heads = seen.page.locator("#browser th").all_inner_texts()
+    rows = [row.split("\t") for row in seen.page.locator("#browser tbody tr").all_inner_texts()]
+    green, red = (heads.index(f"{name}: intensity total (counts)") for name in ("GFP", "RFP"))
+    told = {(row[0], row[2]): (row[green], row[red]) for row in rows}
+    assert told["one", "1"] == ("102", "–")
+    assert told["two", "1"] == ("90000", "102")
+    options = seen.page.locator("label:has-text('across') option").all_inner_texts()
+    assert options.count("GFP: intensity total (counts)") == 1
     seen.context.close()
     assert seen.wrong == []

@@ -221,8 +221,25 @@ def test_frames_with_flags_are_marked_and_missing_ones_counted(folder):
     assert page.text.count("frames 0 to 1: missing") == 3
     assert page.text.count("frame 4: saturated") == 3
     assert text.count('class="missing"') == text.count('class="flagged"') == 3
-    assert "complete 6 2 3 2 6 min_frames 1 border 1 saturated 2" in page.text
+    assert "complete 6 2 3 2 6 min_frames 1 border 1 saturated 1" in page.text  # one frame
     assert [f"plate, FOV 0, frame {t}" in text for t in (0, 2, 4, 5)] == [False, True, True, True]
+
+
+def test_a_frame_with_several_flags_is_one_flagged_frame(folder):
+    folder.add(fovs=1, cells=3, frames=6, fl=(1, 2), flags={4: "saturated; crowded", 5: "crowded"})
+    assert "crowded 2 saturated 1" in check_safe(folder.write()).text
+    folder.let_browse()
+    assert '"flagged":2,' in folder.write()
+
+
+def test_traces_of_another_program_that_lack_columns_are_told(folder):
+    folder.add(fovs=2, cells=3, frames=6)
+    path = folder.layout.file("traces", "plate", 1)
+    table = read_csv(path)
+    write_csv(path, {name: table[name] for name in table if name not in ("flags", "good")})
+    page = check_safe(folder.write())
+    assert "the traces have no column flags, good: nothing is told of them" in page.text
+    assert "complete 6 0 3 2 6" in page.text
 
 
 def test_what_was_found_of_movies_like_this_one_is_shown(folder):

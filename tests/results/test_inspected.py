@@ -308,3 +308,14 @@ def test_blanks_around_the_names_of_columns_do_not_matter(traces, folder):
     beside(traces).write_text("cell, good\n2, False\n")
     found = load_results(folder).traces()
     assert found.loc[~found["good"], "cell"].unique().tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    "text", [b"cell,good,who\n1,True,J\xfcrgen\n", b"", b"cell,good\n1,True,x\n"]
+)
+def test_a_persons_file_that_cannot_be_read_is_to_be_saved_anew_and_never_deleted(tmp_path, text):
+    path = tmp_path / "plate_fov_000_traces_inspected.csv"
+    path.write_bytes(text)
+    with pytest.raises(FovflowError, match="to do: save it as a CSV in UTF-8") as caught:
+        read_verdicts(path)
+    assert "delete" not in str(caught.value)

@@ -15,7 +15,7 @@ from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.records import read_yaml, write_yaml
-from fovflow.results import load_results, results_paths, write_results
+from fovflow.results import FovResult, load_results, results_paths, write_results
 
 CHANNELS = {"pc": 0, "fl": [1, 2], "seg": 0}
 KEPT = frozenset({"pc", "fl", "seg", "fl_corrected", "seg_labeled"})
@@ -54,6 +54,12 @@ def folder(tmp_path: Path) -> Path:
         },
     )
     return Path(layout.dataset("plate"))
+
+
+def test_a_kind_of_table_that_there_is_not_is_told(tmp_path):
+    fov = FovResult(index=0, status="complete", path=tmp_path)
+    with pytest.raises(FovflowError, match="FOV 0 has no table of nope"):
+        fov.table("nope")
 
 
 def test_the_file_has_the_form_that_viewers_read(folder):

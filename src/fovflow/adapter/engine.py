@@ -134,25 +134,6 @@ def workflow_folder() -> Path:
     )
 
 
-CONFIG = Path("config/config.yaml")
-"""What the workflow reads where nothing else is named, relative to the working folder."""
-_ELSEWHERE = frozenset(
-    {"--configfile", "--configfiles", "--directory", "-d", "--profile", "--workflow-profile"}
-    | {"--snakefile", "-s", "--help", "-h", "--version", "-v"}
-)
-
-
-def check_configured(arguments: Sequence[str]) -> None:
-    """Raise ConfigError where neither this folder nor the arguments name a configuration."""
-    if not {word.split("=")[0] for word in arguments} & _ELSEWHERE and not CONFIG.is_file():
-        raise ConfigError(
-            "there is no configuration here",
-            found=f"no {CONFIG} in {Path.cwd()}",
-            remedy="go to the project's folder, name a file with --configfile, or make one with "
-            "fovflow init",
-        )
-
-
 def snakemake_command(arguments: Sequence[str]) -> list[str]:
     """Return the command line that runs Snakemake on this package's workflow.
 

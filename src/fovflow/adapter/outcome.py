@@ -269,7 +269,8 @@ def describe_outcome(pipeline: Pipeline) -> str:
     if Path(pipeline.layout.report()).is_file():
         lines.append(f"to look at: {pipeline.layout.report()}")
     if pipeline.analysis.measures:
-        lines.append(f"{len(pipeline.analysis.measures)} samples: {pipeline.layout.analysis('')}")
+        count = len(pipeline.analysis.measures)
+        lines.append(f"{count} sample{'s' * (count != 1)}: {pipeline.layout.analysis('')}")
         lines += [f"  comparisons: {name}" for name in pipeline.analysis.answer()[1:2]]
     return "\n".join(lines)
 

@@ -32,7 +32,7 @@ from fovflow.adapter.engine import (
 from fovflow.adapter.interrupts import Interruptions
 from fovflow.adapter.job import LIVE, PLANS
 from fovflow.config import parse_config
-from fovflow.config.load import read_config
+from fovflow.config.load import merged_config
 from fovflow.config.run import RunConfig
 from fovflow.errors import FovflowError, complain
 from fovflow.events import LEAST_SECRET, SECRET
@@ -446,22 +446,18 @@ def describe_now(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _config_now(record: Mapping[str, Any], directory: Path) -> Any:
     """Return the configuration, resolved; the recorded one where its files are gone."""
-    from snakemake.utils import update_config
-
     names = [directory / name for name in record.get("configfiles") or []]
     if not names or not all(name.exists() for name in names):
         return record.get("config")
-    merged: dict[str, Any] = {}
+    changes: list[str] = []
     taking = False
     try:
-        for name in names:
-            update_config(merged, read_config(name))
         for word in shlex.split(str(record.get("command") or "")):  # --config key=value …
             if word.startswith("-"):
                 taking = word in ("--config", "-C")
-            elif taking and "=" in word:
-                key, _, value = word.partition("=")
-                merged[key] = value
+            elif taking:
+                changes.append(word)
+        merged = merged_config(map(str, names), changes)
         return public(parse_config(merged).model_dump(mode="json", by_alias=True))
     except FovflowError as error:
         return {"error": str(error)}

@@ -26,6 +26,7 @@ from fovflow.analysis.statistics import (
 from fovflow.analysis.summaries import UNITS, summaries
 from fovflow.atomic import atomic_open, write_text
 from fovflow.config.features import FEATURES
+from fovflow.config.load import read_table
 from fovflow.errors import ConfigError, FovflowError, explained, reading
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     Curves = Callable[[str, np.ndarray, pd.DataFrame], np.ndarray]
 
-_TABLE = re.compile(r"(?P<measure>.+_ch_\d+)(?:_fitted_(?P<model>\w+))?")
+_TABLE = re.compile(r"(?P<measure>[^\W\d]\w*_ch_\d+)(?:_fitted_(?P<model>\w+))?")
 _FITS = 12
 """Cells of a sample whose fits are drawn."""
 ANSWER_REVISION = 1
@@ -131,13 +132,14 @@ def comparisons_in(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
 
     path = Path(folder, "comparisons.csv")
     with reading(path), explained(f"{path} is no table of comparisons", KeyError, ValueError):
-        table = pd.read_csv(path, keep_default_na=False, na_values={"p": ""})
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
         numbers = [
             n for n in map(str, table) if n.partition("_")[0] in ("difference", "ratio", "p")
         ]
         table[numbers] = table[numbers].apply(pd.to_numeric)
         rows = table.sort_values("model", ascending=False, kind="stable").to_dict("records")
-        return [_told_of(row, Path(folder)) for row in rows]
+        nothing = "nothing is compared: the samples have fewer than two conditions"
+        return [_told_of(row, Path(folder)) for row in rows] or [(nothing, Path(folder))]
 
 
 def _told_of(row: Mapping[Any, Any], folder: Path) -> tuple[str, Path]:
@@ -229,17 +231,24 @@ def samples_table(samples: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFram
     import pandas as pd
 
     if isinstance(samples, str | os.PathLike):
-        separator = "\t" if Path(samples).suffix == ".tsv" else ","
-        with reading(samples), explained(f"{samples} is no table", ValueError):
-            samples = pd.read_csv(samples, sep=separator, dtype=str, keep_default_na=False)
+        with reading(samples):
+            Path(samples).stat()
+        columns, rows = read_table(os.fspath(samples))
+        samples = pd.DataFrame([row for _, row in rows], columns=columns)
     if "sample" not in samples.columns:
         raise FovflowError(
             "the table of samples lacks the column sample",
             found=", ".join(map(str, samples.columns)),
             remedy="give the columns sample, condition and replicate",
         )
-    kept = samples.reindex(columns=["sample", "condition", "replicate"])
-    return kept.fillna("").astype(str)
+    kept = samples.reindex(columns=["sample", "condition", "replicate"]).fillna("").astype(str)
+    if twice := sorted({*kept["sample"][kept["sample"].duplicated()]}):
+        raise FovflowError(
+            "the table of samples names a sample twice",
+            found=", ".join(twice),
+            remedy="give one row for each",
+        )
+    return kept
 
 
 def tables_in(folder: Path, samples: list[str]) -> Iterator[Table]:

@@ -21,18 +21,8 @@ def write_fits(
 ) -> Any:
     """Fit each cell of an analysis CSV; write and return the table, one row per cell.
 
-    Parameters
-    ----------
-    tidy, fitted : path-like
-        The table to fit, see `fovflow.read_analysis`, and the CSV to write.
-    settings : mapping of str to object
-        Arguments of `fovflow.fit_traces`; ``time_units`` is that of a file that tells none.
-    petab : path-like, optional
-        Folder that gets the fits as a PEtab problem, see `fovflow.analysis.petab`.
-
-    Returns
-    -------
-    pandas.DataFrame
+    `settings`: arguments of `fovflow.fit_traces`; ``time_units`` is that of a file that tells none.
+    `petab`: folder that gets the fits as a PEtab problem, see `fovflow.analysis.petab`.
     """
     from fovflow.kinetics import fit_traces
 

@@ -59,14 +59,19 @@ def read_analysis(path: str | os.PathLike[str], *, time_units: str | None = None
     import pandas as pd
 
     name, unit = Path(path), None
-    with readable(name, "CSV", encoding="utf-8-sig") as file:
-        for line in takewhile(lambda text: text.startswith("#"), file):
-            if match := _TIME_LINE.match(line):
-                unit = match[1]
     try:
+        with readable(name, "CSV", encoding="utf-8-sig") as file:
+            for line in takewhile(lambda text: text.startswith("#"), file):
+                if match := _TIME_LINE.match(line):
+                    unit = match[1]
         columns = {column.strip(): values for column, values in read_csv(name, kinds={}).items()}
     except FovflowError as error:
-        remedy = "correct the file; names that hold a comma stand between double quotes"
+        if isinstance(error.__cause__, OSError):
+            raise
+        remedy = (
+            "save it as a CSV in UTF-8: columns separated by commas, each with a name of its own, "
+            "decimal points; names that hold a comma between double quotes"
+        )
         raise FovflowError(error.message, found=error.found, remedy=remedy) from error
     found = {key: _numbers(name, key, values) for key, values in _tidy(name, columns).items()}
     tidy = pd.DataFrame(found)
@@ -111,7 +116,8 @@ def _tidy(name: Path, columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any
             f"{name} lacks {', '.join(sorted({*TIDY} - {*lower})) if of_tidy else 'columns'} of an "
             "analysis CSV",
             found=", ".join(columns),
-            remedy=f"give a table with the columns {', '.join(TIDY)}, or one column per cell",
+            remedy=f"give a table with the columns {', '.join(TIDY)}, or one column per cell, "
+            "separated by commas",
         )
     matches = [_CELL.fullmatch(cell) for cell in cells]
     keys = [(int(match[1]), int(match[2])) for match in matches if match]
@@ -133,13 +139,15 @@ def _numbers(name: Path, column: str, values: NDArray[Any]) -> NDArray[Any]:
         return values.astype(np.int64 if whole else np.float64)
     numbers = np.full(len(values), np.nan)
     for i, value in enumerate(values.tolist()):
-        text = str(value).strip()
+        text = "" if value != value else str(value).strip()  # noqa: PLR0124  (NaN)
         match = _WHOLE.fullmatch(text) if whole else None
         with suppress(ValueError):
             numbers[i] = float(match[1] if match else text)
+        if part := whole and not np.isnan(numbers[i]) and not numbers[i].is_integer():
+            numbers[i] = np.nan
         if np.isnan(numbers[i]) and not (may_lack and text.casefold() in _BLANK):
             raise FovflowError(
-                f"{name}: not a number in row {i + 1} of the column {column}",
+                f"{name}: not a {'whole ' * part}number in row {i + 1} of the column {column}",
                 found=repr(text),
                 remedy="correct it; a value that is not known may be empty",
             )

@@ -284,7 +284,10 @@ def mean_of(group: Group, settings: Settings) -> Estimate:
         return Estimate()
     rng = np.random.default_rng([settings.seed, 2])
     drawn = nested_draws(group.centres, group.draws, rng)
-    return _interval(float(group.centres.mean()), drawn, group.centres.size - 1)
+    centre = float(group.centres.mean())
+    return (
+        Estimate(centre) if group.cells == 1 else _interval(centre, drawn, group.centres.size - 1)
+    )
 
 
 class Difference(NamedTuple):
@@ -322,7 +325,9 @@ def difference_of(a: Group, b: Group, settings: Settings) -> Difference:
         from scipy.special import stdtr
 
         p = float(2 * stdtr(freedom, -abs(centre) / error))
-    return Difference(_interval(centre, drawn, freedom), p, test if enough else "")
+    lone = 1 in (a.cells, b.cells)  # how far such a side may be off is not known
+    estimate = Estimate(centre) if lone else _interval(centre, drawn, freedom)
+    return Difference(estimate, p, test if enough else "")
 
 
 def _welch(a: Array, b: Array) -> tuple[float, float]:
@@ -377,7 +382,9 @@ def _comparison_note(a: Group, b: Group, found: Difference, ratio: Estimate) -> 
             if found.test
             else f"no p-value: fewer than {LEAST_REPLICATES} pairs of replicates"
         )
-    if least == 1:
+    if 1 in (a.cells, b.cells):
+        said.append("no interval: there is one cell on a side")
+    elif least == 1:
         said.append("the interval tells how well these cells are known, not whether it repeats")
     lone = sorted(set(a.names) ^ set(b.names))
     if found.test == "paired t" and lone:
@@ -395,13 +402,16 @@ def sentence(row: Mapping[Any, Any]) -> str:
     """Return a row of `compare` in words."""
     pair = f"{row['condition']} against {row['reference']}"
     size = f"{pair}: difference {_with_interval(row, 'difference')}"
-    if math.isfinite(row["ratio"]):
+    # The p-value is that of the difference: an interval of the ratio that says otherwise is not.
+    apart = row["ratio_low"] > 1 or row["ratio_high"] < 1
+    if math.isfinite(row["ratio"]) and not (math.isfinite(row["p"]) and apart != (row["p"] < 0.05)):
         size = f"{pair}: ratio {_with_interval(row, 'ratio')}"
     if math.isfinite(row["p"]):
         p = f"p = {row['p']:.2g}" if row["p"] >= 1e-4 else "p < 0.0001"
         corrected = f", corrected {row['p_adjusted']:.2g}" if row["p_adjusted"] > row["p"] else ""
         return f"{size}, {p} ({row['test']} over replicates{corrected})"
-    why = row["note"].split(";")[0]
+    parts = row["note"].split("; ")
+    why = next((part for part in parts if part.startswith("no p-value")), parts[0])
     return f"{size}; {why}" if math.isfinite(row["difference"]) else f"{pair}: {why}"
 
 
@@ -479,7 +489,9 @@ def _description_note(cells: pd.DataFrame, group: Group, level: str, there: int)
     if level == "condition" and group.names == ("",):
         said.append("no replicates are named: everything counts as one")
     unit = "replicate" if level == "condition" else "FOV"
-    if len(group.names) == 1:
+    if group.cells == 1:
+        said.append("one cell: there is no interval")
+    elif len(group.names) == 1:
         said.append(
             f"one {unit}: the interval tells how well its cells are known, not whether it repeats"
         )

@@ -196,9 +196,15 @@ def fit(files: list[str], model: str, models: bool, out: str | None, **options: 
         "shared": options["share"] or (),
         **{key: options[key] for key in ("settings", "population", "time_units")},
     }
-    failed = 0
-    for file in files:
+    failed, made = 0, dict[Path, str]()
+    for file in dict.fromkeys(files):
         path = Path(out or Path(file).parent, fitted_name(file, model))
+        if made.setdefault(path, file) != file:
+            raise ConfigError(
+                f"the fits of two files would be one file, {path}",
+                found=f"{made[path]}, {file}",
+                remedy="fit them into folders of their own",
+            )
         petab = Path(options["petab"], path.stem) if options["petab"] else None
         try:
             table = write_fits(file, path, settings, petab)

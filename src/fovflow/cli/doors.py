@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
-from fovflow.cli.common import FOLDER, argument, command, flag
+from fovflow.cli.common import FOLDER, argument, chosen_outdir, command, flag
 from fovflow.errors import ConfigError, FovflowError, complain
 from fovflow.units import parse_ranges
 
@@ -24,7 +24,7 @@ from fovflow.units import parse_ranges
 )
 def export(
     format: str,
-    folder: str,
+    folder: str | None,
     *,
     fovs: str | None,
     out: str | None,
@@ -56,7 +56,7 @@ def export(
             pixel_um=pixel_um,
             form=form,
         )
-        for results in load_datasets(folder).values()
+        for results in load_datasets(chosen_outdir(folder)).values()
     ]
     failed = False
     for each in chain.from_iterable(begun):
@@ -73,13 +73,13 @@ def export(
     FOLDER,
     argument("--fovs", help='FOVs, such as "0-3" (default: the first four)'),
 )
-def napari(folder: str, fovs: str | None) -> int:
+def napari(folder: str | None, fovs: str | None) -> int:
     """Open results in napari, and return when its window is closed."""
     if find_spec("napari") is None:
         raise ConfigError("napari is not installed", remedy='pip install "fovflow[napari]"')
     from fovflow.export.napari import layers
 
-    found = layers(folder, parse_ranges(fovs, "--fovs") if fovs else None)
+    found = layers(chosen_outdir(folder), parse_ranges(fovs, "--fovs") if fovs else None)
     import napari as program
 
     try:

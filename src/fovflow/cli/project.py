@@ -79,7 +79,7 @@ def init(folder: str, raw: list[str], paper: bool, pattern: str | None = None) -
     for file, info in found:
         for warning in info.warnings:
             print(f"{file}: {warning}", file=sys.stderr)
-    step = "" if folder == "." else f"cd {shlex.quote(folder)} && "
+    step = "" if folder in ("", ".") else f"cd {shlex.quote(folder)} && "
     print(f"then: {step}{'make record' if paper else 'fovflow run --cores all'}")
     if found:
         print(f"see first which cells are found: {step}{_try_command(text)}")

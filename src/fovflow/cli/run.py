@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fovflow.cli.common import (
+    CONFIG,
     JSON,
     OUTDIR_OPTION,
     RUN,
@@ -43,10 +45,10 @@ if TYPE_CHECKING:
 )
 def run(estimate: bool, json: bool, rest: list[str]) -> int:
     """Run Snakemake; return 0, or 1 if anything failed."""
-    from fovflow.adapter.engine import check_configured, snakemake_command
+    from fovflow.adapter.engine import snakemake_command
     from fovflow.adapter.interrupts import interrupts_blocked
 
-    check_configured(rest)
+    _check_configuration(rest)
     if estimate:
         return _estimate(json, rest)
     environment = os.environ.copy()
@@ -70,31 +72,51 @@ def run(estimate: bool, json: bool, rest: list[str]) -> int:
 
 def _estimate(json: bool, rest: list[str]) -> int:
     """Print what a run needs; return 1 if it does not fit on the disk."""
-    from argparse import ArgumentParser
-
-    from fovflow.adapter.engine import CONFIG
-    from fovflow.config.load import read_config
+    from fovflow.config.load import merged_config
     from fovflow.planning.pipeline import Pipeline
     from fovflow.planning.space import estimate_run, format_run
-    from fovflow.records import parse_yaml
 
-    parser = ArgumentParser(prog="fovflow run --estimate", allow_abbrev=False)
-    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[CONFIG])
-    parser.add_argument("--config", "-C", nargs="+", default=[])
-    parser.add_argument("--cores", "-c", default="all")
-    given, _ = parser.parse_known_args(rest)
-    content: dict[str, object] = {}
-    for name in given.configfile:
-        content |= read_config(name)
-    pairs = (each.split("=", 1) for each in given.config if "=" in each)
-    content |= {key: parse_yaml(value) for key, value in pairs}
+    given = _given(rest)
     cores = int(given.cores) if given.cores.isdecimal() else os.cpu_count() or 1
-    pipeline = Pipeline(content)
+    pipeline = Pipeline(merged_config(given.configfile, given.config))
     for text in pipeline.summary().splitlines():
         complain(text)
     found = estimate_run(pipeline, max(1, cores))
     print_result(json, found, lambda: format_run(found))
     return 0 if all(each["fits"] for each in found["keep"] if each["configured"]) else 1
+
+
+def _given(rest: list[str]) -> argparse.Namespace:
+    """Return what arguments for Snakemake say of the configuration, and of cores."""
+    parser = argparse.ArgumentParser(prog="fovflow run", allow_abbrev=False, add_help=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[CONFIG])
+    parser.add_argument("--config", "-C", nargs="+", default=[])
+    parser.add_argument("--cores", "-c", default="all")
+    return parser.parse_known_args(rest)[0]
+
+
+_ELSEWHERE = frozenset(
+    {"--directory", "-d", "--profile", "--workflow-profile", "--snakefile", "-s"}
+    | {"--help", "-h", "--version", "-v"}
+)
+"""Options with which Snakemake may read other configurations, or none."""
+
+
+def _check_configuration(rest: list[str]) -> None:
+    """Raise ConfigError where the configuration is absent or wrong, before Snakemake starts."""
+    from fovflow.config.load import merged_config, parse_config
+
+    if {word.split("=")[0] for word in rest} & _ELSEWHERE:
+        return
+    given = _given(rest)
+    if given.configfile == [CONFIG] and not Path(CONFIG).is_file():
+        raise ConfigError(
+            "there is no configuration here",
+            found=f"no {CONFIG} in {Path.cwd()}",
+            remedy="go to the project's folder, name a file with --configfile, or make one with "
+            "fovflow init",
+        )
+    parse_config(merged_config(given.configfile, given.config))
 
 
 _ASK_FOR_LINES = frozenset(
@@ -133,9 +155,9 @@ _REASONS = (
 )
 def why(json: bool, rest: list[str]) -> int:
     """Print what would run; return 1 if that cannot be told."""
-    from fovflow.adapter.engine import check_configured, snakemake_command
+    from fovflow.adapter.engine import snakemake_command
 
-    check_configured(rest)
+    _check_configuration(rest)
     words = snakemake_command(["--dry-run", "--nocolor", "--quiet", "host", *rest])
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -10,7 +10,7 @@ import re
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -22,7 +22,7 @@ from fovflow.config.model import Config, DatasetConfig
 from fovflow.config.section import fields_of, method_of
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import keep_secret
-from fovflow.records import parse_yaml, read_yaml
+from fovflow.records import parse_yaml
 from fovflow.userfiles import broken_link, read_regular, user_path
 
 _REMEDY = "see config/README.md for every key"
@@ -43,8 +43,14 @@ _WORDS = (
     ("a valid integer", "a whole number"),
     ("a valid boolean", "true or false"),
     ("String should have at least 1 character", "text that is not empty"),
+    ("Tuple should have at most 2 items", "a list of two"),
 )
 """Beginnings of what pydantic says, and plain words for the whole."""
+
+_ODD_SPACE = re.compile(
+    r"^[ -]*(?:[^\s:#'\"]+:)?([\u00a0\u2000-\u200b\u202f\u2060\u3000])", re.MULTILINE
+)
+"""A space that pages and chats are made of, and YAML is not, where a key or value should begin."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
@@ -58,27 +64,43 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     return parse_config(read_config(path))
 
 
+def merged_config(files: Iterable[str], changes: Iterable[str] = ()) -> dict[str, Any]:
+    """Return what Snakemake makes of configuration files and of ``--config key=value``."""
+    content: dict[str, Any] = {}
+    for name in files:
+        _merge(content, read_config(name))
+    for key, equals, value in (each.partition("=") for each in changes):
+        if equals:
+            _merge(content, {key: _text_of(value)})
+    return content
+
+
+def _merge(content: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in changes.items():
+        inner = content.get(key)
+        if isinstance(value, Mapping) and isinstance(inner, Mapping):
+            content[key] = _merge(dict(inner), value)
+        else:
+            content[key] = value
+    return content
+
+
+def _text_of(value: str) -> Any:
+    """Return a list, a mapping, or a text of the command line; None for an empty one."""
+    try:
+        parsed = parse_yaml(value)
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return value
+    return parsed if isinstance(parsed, list | Mapping) else value or None
+
+
 def read_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     """Return the content of a configuration file, which is a mapping without repeated keys."""
-    try:
-        text = read_regular(path)
-        content = parse_yaml(text, strict=True)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no config file {os.fspath(path)}",
-            found=broken_link(path) or None,
-            remedy="give one with --configfile, or make a project with: fovflow init",
-        ) from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"the config file {os.fspath(path)} cannot be read",
-            found=" ".join(str(error).split()),
-            remedy="mend the YAML: spaces, not tabs; a colon and a space after each key, each once",
-        ) from error
+    content, text = _read_yaml(path, "config file")
     if not isinstance(content, Mapping):
         raise ConfigError(
             f"the config file {os.fspath(path)} is no mapping of keys to values",
-            found=type(content).__name__,
+            found="nothing" if content is None else type(content).__name__,
             remedy=_REMEDY,
         )
     if names := _names_not_text(content, text):
@@ -88,6 +110,33 @@ def read_config(path: str | os.PathLike[str]) -> Mapping[str, Any]:
             remedy="put them into quotes: " + ", ".join(f'"{name}"' for name in names),
         )
     return content
+
+
+def _read_yaml(path: str | os.PathLike[str], what: str) -> tuple[Any, str]:
+    """Return the content of a YAML file that a person writes, and its text."""
+    try:
+        text = read_regular(path)
+        _check_spaces(text)
+        return parse_yaml(text, strict=True), text
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {what} {os.fspath(path)}",
+            found=broken_link(path) or None,
+            remedy="correct the path, or make a project with: fovflow init",
+        ) from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"the {what} {os.fspath(path)} cannot be read",
+            found=" ".join(str(error).split()),
+            remedy="mend the YAML, saved as UTF-8: plain spaces, no tabs; a colon and a space "
+            "after each key, each once",
+        ) from error
+
+
+def _check_spaces(text: str) -> None:
+    if found := _ODD_SPACE.search(text):
+        line = text.count("\n", 0, found.start(1)) + 1
+        raise ValueError(f"a special space, {found[1]!a}, in line {line}")
 
 
 def _names_not_text(content: Mapping[str, Any], text: str) -> list[str]:
@@ -154,26 +203,17 @@ def parse_config(content: Mapping[str, Any]) -> Config:
 
 
 def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """Read a table of datasets: tab-separated, a header line, one dataset per row.
+    """Read a table of datasets: a header line, one dataset per row.
 
-    Columns are ``dataset``, ``path`` and, where needed, ``pattern``, ``pixel_um``,
-    ``interval_s``, ``fovs``, ``frames``, ``pc`` and ``fl`` (names or indices, separated by
-    commas). Empty fields count as not given.
-
-    Raises ConfigError if the table is absent or has unknown or repeated names.
+    Empty fields count as not given. Raises ConfigError if the table is absent or has unknown or
+    repeated names.
     """
     name = os.fspath(path)
     allowed = ["dataset", *(k for k in DatasetConfig.model_fields if k != "channels"), "pc", "fl"]
-    columns, rows = _read_table(name)
-    if twice := [column for column in dict.fromkeys(columns) if columns.count(column) > 1]:
-        raise ConfigError(
-            f"the table {name} has two columns of one name",
-            found=", ".join(twice),
-            remedy="leave one of each",
-        )
+    columns, rows = read_table(name)
     if set(columns) - set(allowed) or "dataset" not in columns or "path" not in columns:
         raise ConfigError(
-            f"{name} needs the columns dataset and path, separated by tabs",
+            f"{name} needs the columns dataset and path in its header",
             found=", ".join(columns) or "nothing",
             remedy=f"allowed columns: {', '.join(allowed)}",
         )
@@ -190,25 +230,20 @@ def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 
 
 def read_samples(path: str | os.PathLike[str]) -> Any:
-    """Read a table of samples: tab-separated, a header line, one sample per row; or their YAML.
+    """Read a table of samples: a header line, one sample per row; or their YAML.
 
-    Columns are ``sample``, ``dataset``, one of ``fovs``, ``wells`` and ``positions``,
-    ``condition``, ``replicate`` and any others. Fields of the former that are empty count as not
-    given.
-
-    Raises ConfigError if the table is absent, or lacks a column, or has one twice.
+    Empty fields of the columns that `SampleConfig` knows count as not given. Raises ConfigError if
+    the table is absent, or lacks a column, or has one twice.
     """
     name = os.fspath(path)
     if name.endswith((".yaml", ".yml")):
-        content = read_yaml(name)
+        content, _ = _read_yaml(name, "table of samples")
         return content.get("samples") if isinstance(content, Mapping) else content
-    columns, rows = _read_table(name)
-    twice = sorted({column for column in columns if columns.count(column) > 1})
-    if twice or "sample" not in columns or not {"fovs", "wells", "positions"} & set(columns):
+    columns, rows = read_table(name)
+    if "sample" not in columns or not {"fovs", "wells", "positions"} & set(columns):
         raise ConfigError(
-            f"{name} needs the columns sample, and fovs, wells or positions, separated by tabs, "
-            "each once",
-            found=f"{', '.join(twice)} twice" if twice else ", ".join(columns) or "nothing",
+            f"{name} needs the columns sample, and fovs, wells or positions in its header",
+            found=", ".join(columns) or "nothing",
         )
     known = SampleConfig.model_fields
     return [
@@ -218,18 +253,33 @@ def read_samples(path: str | os.PathLike[str]) -> Any:
     ]
 
 
-def _read_table(name: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Return the columns of a TSV, and its rows with their numbers; comments are left out."""
+def read_table(name: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Return the columns of a table, and its rows with their numbers; comments are left out.
+
+    Fields are separated by tabs, or by semicolons or commas as spreadsheets save them.
+    """
     try:
         text = read_regular(user_path(name), "utf-8-sig")
         lines = [line for line in io.StringIO(text) if not line.startswith("#")]
-        rows = [[field.strip() for field in row] for row in csv.reader(lines, delimiter="\t")]
+        separator = next((mark for mark in "\t;," if lines and mark in lines[0]), "\t")
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        rows = [[field.strip() for field in row] for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         found = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(
-            f"cannot read the table {name}", found=found, remedy="give the path of a TSV file"
+            f"cannot read the table {name}",
+            found=found,
+            remedy="give the path of a table, saved as text in UTF-8; each quote needs another one",
         ) from error
     columns = rows[0] if rows else []
+    while columns and not columns[-1]:
+        columns.pop()
+    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+        raise ConfigError(
+            f"the table {name} has two columns of one name",
+            found=", ".join(twice),
+            remedy="leave one of each",
+        )
     for number, row in enumerate(rows[1:], start=2):
         if any(row[len(columns) :]):
             raise ConfigError(f"{name}, row {number} has more fields than the header")
@@ -248,17 +298,27 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]
     ]
     all_keys = [keys for _, keys, _ in found]
     for item, keys, branches in found:
-        if any(len(other) > len(keys) and other[: len(keys)] == keys for other in all_keys):
+        if item["type"] != "invalid_key" and any(
+            len(other) > len(keys) and other[: len(keys)] == keys for other in all_keys
+        ):
             continue  # a branch of a union that did not fit, where another one nearly did
         key = ".".join(keys)
         if item["type"] in _UNKNOWN:
             lines[key] = [_unknown_key(key, branches)]
+        elif item["type"] == "invalid_key":
+            lines[f"{key} {item['input']}"] = [
+                f"{key}: ".removeprefix(": ")
+                + f"the key {item['input']!r} is no name; a number is "
+                "written with a point, not a comma, and text with a comma in quotes"
+            ]
         elif item["type"] == "missing":
             lines[key] = [f"{key}: this key must be given"]
         else:
             allowed = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             allowed = next((ours for start, ours in _WORDS if allowed.startswith(start)), allowed)
             given = item["input"]
+            if allowed.endswith("number") and isinstance(given, str) and given[:1].isdigit():
+                allowed += ", with a decimal point and without its unit"
             if allowed == "text" and isinstance(given, int | float | date):
                 allowed = "text; put it into quotes, as you mean it"
             shown = "a mapping" if isinstance(given, Mapping) else _SHORT.repr(given)

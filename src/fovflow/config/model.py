@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -76,11 +77,11 @@ class FramesConfig(Section):
 
 def _as_frames(value: Any) -> Any:
     """Accept ``all``, ``7``, ``"0-99"`` and ``"0-99:2"``."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, Mapping | FramesConfig):
         return value
     if value == "all":
         return {}
-    match = _FRAMES.fullmatch(str(value))
+    match = None if isinstance(value, bool) else _FRAMES.fullmatch(str(value))
     if not match:
         raise ValueError('all, a range such as "0-99", or a range with a step such as "0-99:2"')
     first, last, step = match.groups()
@@ -305,7 +306,8 @@ class Config(Section):
         conditions = list(dict.fromkeys(sample.condition for sample in info.data["samples"]))
         if value.reference is not None and value.reference not in conditions:
             raise ValueError(
-                f"one of the samples' conditions as reference ({', '.join(conditions) or 'none'})"
+                f"one of the samples' conditions as reference ({', '.join(conditions) or 'none'}), "
+                f"not {value.reference}"
             )
         if not conditions:
             raise ValueError("statistics only together with samples, which they compare")

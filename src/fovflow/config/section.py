@@ -43,7 +43,7 @@ def as_list(value: Any) -> Any:
 def _as_fovs(value: Any) -> Any:
     """Check ``all``, ``7`` and ``"0-5, 7"``; return a string."""
     if isinstance(value, bool) or not isinstance(value, int | str):
-        return value
+        raise ValueError('all, or indices and ranges as text, such as "0-5, 7"')  # noqa: TRY004
     if value != "all":
         try:
             parse_ranges(value)

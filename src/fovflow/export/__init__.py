@@ -28,13 +28,7 @@ def format_names() -> list[str]:
 
 
 def find_format(name: str, *, installed: bool = True) -> Format:
-    """Return a format by its name; by default one whose library is installed.
-
-    Raises
-    ------
-    ConfigError
-        If there is none of that name, or the library that it needs is not installed.
-    """
+    """Return a format by its name; ConfigError for none, or one whose library is absent."""
     if name == "napari":
         raise ConfigError(
             "napari needs no export: it opens results as they are",

@@ -48,19 +48,9 @@ def _read(paths: str | list[str]) -> list[Layer]:
 
 
 def layers(folder: str | Path, fovs: Collection[int] | None = None) -> list[Layer]:
-    """Return the layers of FOVs, those of the first one visible.
+    """Return the layers of FOVs, by default the first `MOST_FOVS` that have stacks.
 
-    Parameters
-    ----------
-    folder : path-like
-        As for `fovflow.load_results`.
-    fovs : collection of int, optional
-        Indices; by default the first `MOST_FOVS` that have stacks.
-
-    Raises
-    ------
-    FovflowError
-        If no FOV has stacks.
+    `folder`: as for `fovflow.load_results`. Raises FovflowError if no FOV has stacks.
     """
     results = load_results(folder)
     able = [fov for i, fov in results.fovs.items() if fov.stacks and (not fovs or i in fovs)]

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.kinetics import verdicts
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.intervals import (
@@ -34,6 +34,7 @@ _CHUNK = 1024
 Settings = Literal["default", "classic"]
 Loss = Literal["linear", "soft_l1"]
 Noise = Literal["estimated", "constant"]
+Scale = Literal["linear", "log"]
 
 
 @dataclass
@@ -74,7 +75,7 @@ def fit_cells(
     loss: Loss = "linear",
     settings: Settings = "default",
     noise: Noise = "estimated",
-    scale: Literal["linear", "log"] = "linear",
+    scale: Scale = "linear",
     population: bool = False,
     threads: int | None = None,
 ) -> Fits:
@@ -107,11 +108,18 @@ def fit_cells(
     Raises
     ------
     ConfigError
-        For unknown models and parameters, bounds in the wrong order, starts outside the bounds, and
-        parameters that are held at no number, or held and shared.
+        For unknown models, parameters and settings, bounds in the wrong order, starts outside the
+        bounds, and parameters that are held at no number, or held and shared.
     FovflowError
         If the times do not ascend, or do not belong to the values.
     """
+    for name, given, known in (
+        ("loss", loss, Loss), ("settings", settings, Settings), ("noise", noise, Noise),
+        ("scale", scale, Scale),
+    ):  # fmt: skip
+        if given not in get_args(known):
+            remedy = f"use {' or '.join(get_args(known))}"
+            raise ConfigError(f"fits: there is no {name} {given!r}", remedy=remedy)
     chosen = get_model(model)
     fixed = dict(fixed or {})
     parameters = chosen.changed(start or {}, bounds or {}, fixed, shared)

@@ -70,7 +70,8 @@ class FovSummary:
     good_cells: int | None = None
     median_frames: float | None = None
     reasons: dict[str, int] = field(default_factory=dict)
-    frame_flags: dict[str, int] = field(default_factory=dict)
+    flagged: dict[str, set[int]] = field(default_factory=dict)
+    """The frames that carry each flag, whichever channel has it."""
     series: list[FrameSeries] = field(default_factory=list)
     levels: dict[str, float] = field(default_factory=dict)
     """Medians: of the background over the frames, and of good rows of what is plotted."""
@@ -223,7 +224,9 @@ def _to_look_at(layout: Layout, dataset: DatasetSummary, folder: Path) -> None:
     """Fill in names of positions, and what the page can load of complete FOVs."""
     made = (dataset.content.get("params") or {}).get("browse") or {}
     channels = {str(index): name for index, name in (made.get("channels") or {}).items()}
-    dataset.columns = {name: column_words(name, channels) for name in made.get("columns") or ()}
+    words = {name: column_words(name, channels) for name in made.get("columns") or ()}
+    alike = Counter(words.values())  # channels may have one name
+    dataset.columns = {n: w if alike[w] == 1 else f"{w}, {n}" for n, w in words.items()}
     for fov in dataset.fovs:
         if fov.status != "complete":
             continue
@@ -328,6 +331,9 @@ def _fov(
         if fov.stale_verdicts:
             notes.append(f"a person's verdicts are not used: {fov.stale_verdicts}")
         table = _read(fov.traces_path, notes, _needed(dataset))
+    if lacking := sorted(_ALWAYS.difference(table or _ALWAYS)):
+        notes.append(f"the traces have no column {', '.join(lacking)}: nothing is told of them")
+        table = None
     if table is not None:
         _cells(summary, dataset, table)
     if budget is not None:
@@ -337,10 +343,12 @@ def _fov(
     return summary
 
 
+_ALWAYS = frozenset({"cell", "frame", "time", "good", "flags", "position_x", "position_y"})
+
+
 def _needed(dataset: DatasetSummary) -> Callable[[str], bool]:
     """Return which columns of the traces the report reads."""
-    names = {"cell", "frame", "time", "good", "flags", "position_x", "position_y"}
-    names |= {plot.column for plot in dataset.plots}
+    names = _ALWAYS | {plot.column for plot in dataset.plots}
     features = tuple(f"{feature}_ch_" for feature in NEEDS.values())
     return lambda column: column in names or column.startswith(features)
 
@@ -389,9 +397,9 @@ def _series(summary: FovSummary, table: Table, column: str, title: str) -> None:
     values = np.asarray(table[column], np.float64).copy()
     values[[i for i, flag in flags.items() if "missing" in flag and i < values.size]] = np.nan
     summary.series.append(FrameSeries(title=title, values=values, flags=flags))
-    for text in flags.values():
+    for frame, text in flags.items():
         for flag in {part.strip() for part in text.replace(";", ",").split(",")} - {"missing"}:
-            summary.frame_flags[flag] = summary.frame_flags.get(flag, 0) + 1
+            summary.flagged.setdefault(flag, set()).add(frame)
 
 
 def _level(summary: FovSummary, title: str, values: NDArray[Any]) -> None:

@@ -129,7 +129,7 @@ def _index_of(fov: FovSummary) -> dict[str, Any]:
         "cells": fov.cells,
         "good": fov.good_cells,
         "median_frames": fov.median_frames,
-        "flagged": sum(fov.frame_flags.values()) if fov.series else None,
+        "flagged": len({*()}.union(*fov.flagged.values())) if fov.series else None,
         "levels": fov.levels,
         "objects": [value if math.isfinite(value) else None for value in objects],
         **fov.files,

@@ -39,6 +39,7 @@ const fovflow = (() => {
   const button = (text, onclick, more = {}) => h("button", { type: "button", onclick, ...more }, text);
   const short = (value) => {
     if (!Number.isFinite(value)) return "–";
+    if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value); // ids and counts
     const size = Math.abs(value);
     if (size >= 1e6 || (size < 1e-3 && size > 0)) return value.toExponential(2);
     return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
@@ -131,18 +132,20 @@ const fovflow = (() => {
     const xs = changes(places.length, begin), ys = changes(places.length, begin), verdict = changes();
     const codes = new Uint8Array(take(n, 1)), confidence = new Float32Array(n);
     for (let row = 0; row < n; row++) confidence[row] = codes[row] === 255 ? NaN : codes[row] / 20;
-    const values = {}, medians = {}, bins = new Uint32Array(256);
+    const values = {}, medians = {}, bins = new Uint32Array(256), fine = told.verdicts.map(([good]) => good), sound = new Uint8Array(m);
+    for (let i = 0; i < m; i++) for (let row = first[i]; row < first[i + 1]; row++) if (fine[verdict[row]]) sound[i] = 1;
     for (const column of told.columns) {
       const low = new Float32Array(take(m, 4)), high = new Float32Array(take(m, 4)), steps = changes();
       const found = new Float32Array(n), middle = new Float32Array(m);
       for (let i = 0; i < m; i++) {
         const value = (step) => low[i] + ((high[i] - low[i]) * (step - 1)) / 254;
         bins.fill(0);
+        let many = 0; // of the good rows, or of all where none is good
         for (let row = first[i]; row < first[i + 1]; row++) {
-          bins[steps[row]]++;
           found[row] = steps[row] ? value(steps[row]) : NaN;
+          if (steps[row] && (!sound[i] || fine[verdict[row]])) { bins[steps[row]]++; many++; }
         }
-        const many = first[i + 1] - first[i] - bins[0], ranked = (rank) => { let step = 0; for (let seen = 0; seen <= rank;) seen += bins[++step]; return step; };
+        const ranked = (rank) => { let step = 0; for (let seen = 0; seen <= rank;) seen += bins[++step]; return step; };
         middle[i] = many ? value((ranked((many - 1) >> 1) + ranked(many >> 1)) / 2) : NaN;
       }
       values[column] = found;
@@ -333,7 +336,7 @@ const fovflow = (() => {
     leave();
     leave = () => {};
     keys = {};
-    const shown = name in VIEWS;
+    const shown = Object.hasOwn(VIEWS, name);
     root.hidden = !shown;
     report.forEach((each) => { each.hidden = shown; });
     document.body.classList.toggle("browsing", shown);
@@ -412,7 +415,8 @@ const fovflow = (() => {
   function heat(dataset) {
     const rows = dataset.fovs.filter((fov) => fov.objects?.length);
     if (!rows.length) return null;
-    const frames = Math.max(...rows.map((fov) => fov.objects.length)), all = rows.flatMap((fov) => fov.objects.filter(Number.isFinite)), most = Math.max(1, ...all), least = Math.min(most - 1, ...all);
+    const ends = (end, start, lists) => lists.reduce((found, values) => values.reduce((a, b) => (b === null ? a : end(a, b)), found), start); // of more numbers than a call can take
+    const frames = ends(Math.max, 0, [rows.map((fov) => fov.objects.length)]), all = rows.map((fov) => fov.objects), most = ends(Math.max, 1, all), least = ends(Math.min, most - 1, all);
     const canvas = h("canvas", { width: frames, height: rows.length, class: "heat", role: "img", "aria-label": `Cells per frame, one row per FOV; at most ${most}`, style: `height:${clamp(rows.length * 10, 40, 420)}px` });
     const context = canvas.getContext("2d");
     rows.forEach((fov, y) => fov.objects.forEach((value, x) => { if (value !== null) { context.fillStyle = cividis((value - least) / (most - least)); context.fillRect(x, y, 1, 1); } }));

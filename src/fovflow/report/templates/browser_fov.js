@@ -180,7 +180,7 @@
     }
     function list() {
       const rows = Array.from({ length: data.cells }, (_, i) => summary(key, data, i));
-      const listed = table(key, data.columns, (row) => choose(row.i));
+      const listed = table(columnsOf(key, data.columns), (row) => choose(row.i));
       listed.show(rows);
       return h("div", { class: "card" }, h("h3", {}, plural(data.cells, "cell")), h("p", { class: "hint" }, "Click a cell in the frame, or here."), listed.element);
     }
@@ -465,7 +465,7 @@
     const flip = (id) => () => { look[id] = !look[id]; body.querySelectorAll(".switch").forEach((each) => { if (each.textContent === id) each.firstChild.checked = look[id]; }); draw(); };
     keys = {
       a: () => act("accept"), r: () => act("reject"), c: () => act("comment"), x: () => act("cut"), l: () => act("link"), m: () => act("merge"), s: () => act("split"), u: undo, b: pin,
-      ArrowLeft: () => show(shown - 1), ArrowRight: () => show(shown + 1), ArrowDown: () => choose((chosen + 1) % data.cells), ArrowUp: () => choose((chosen - 1 + data.cells) % data.cells),
+      ArrowLeft: () => show(shown - 1), ArrowRight: () => show(shown + 1), ArrowDown: () => data.cells && choose((chosen + 1) % data.cells), ArrowUp: () => data.cells && choose((chosen - 1 + data.cells) % data.cells),
       " ": () => count && start(), o: flip("outlines"), i: flip("ids"), t: flip("tails"),
       n: async () => { const next = (await doubtful(() => {})).find((row) => !row.verdict && !(row.key === key && row.i === chosen)); if (next) location.hash = address(next); },
       Escape: () => { if (waits) { waits = ""; say(""); } else if (chosen >= 0) choose(-1); else location.hash = "fields"; },

@@ -12,6 +12,11 @@
   function columnWords(key, column) {
     return files.get(key).of.columns[column] ?? column;
   }
+  const columnsOf = (key, columns) => columns.map((column) => [columnWords(key, column), (row) => row[column]]);
+  function columnsOfAll() { // by their words: a channel may have another index in another dataset
+    const named = new Map(index.datasets.map((dataset) => [dataset, new Map(dataset.shown.map((column) => [dataset.columns[column] ?? column, column]))]));
+    return [...new Set([...named.values()].flatMap((words) => [...words.keys()]))].map((words) => [words, (row) => row[named.get(files.get(row.key).of).get(words)] ?? NaN]);
+  }
   function address(row) {
     const { dataset, index: fov } = files.get(row.key);
     return `fov/${encodeURIComponent(dataset)}/${fov}/${row.id}`;
@@ -47,8 +52,8 @@
     }
     return found;
   }
-  function table(key, columns, choose, more = []) { // its rows are made as they come into sight
-    const heads = [...more, ["cell", (row) => row.id], ["frames", (row) => row.n], ["from", (row) => row.first], ["good", (row) => row.good], ...columns.map((column) => [columnWords(key, column), (row) => row[column]]), ["weakest link", (row) => row.confidence], ["flags", (row) => row.flags.map(([flag]) => flag).join(" ")], ["verdict", (row) => (row.verdict ? WORDS[row.verdict] : row.judged ? "corrected" : "")]];
+  function table(columns, choose, more = []) { // its rows are made as they come into sight
+    const heads = [...more, ["cell", (row) => row.id], ["frames", (row) => row.n], ["from", (row) => row.first], ["good", (row) => row.good], ...columns, ["weakest link", (row) => row.confidence], ["flags", (row) => row.flags.map(([flag]) => flag).join(" ")], ["verdict", (row) => (row.verdict ? WORDS[row.verdict] : row.judged ? "corrected" : "")]];
     let by = -1, up = true, rows = [], sorted = [], made = 0;
     const body = h("tbody"), rest = h("div", { class: "rest" });
     const line = (row) => h("tr", { tabindex: "0", onclick: () => choose(row), onkeydown: (event) => { if (event.key === "Enter") choose(row); } }, heads.map(([, of]) => { const value = of(row); return h("td", { class: typeof value === "number" ? "num" : null }, typeof value === "number" ? short(value) : value); }));
@@ -78,20 +83,19 @@
   }
   const ofAll = () => [...(index.datasets.length > 1 ? [["dataset", (row) => files.get(row.key).dataset]] : []), ["FOV", (row) => files.get(row.key).index]];
   const option = (names) => names.map((name) => h("option", {}, name));
-  const columnsOfAll = () => [...new Set(index.datasets.flatMap((dataset) => dataset.shown))];
-  const keyOf = (column) => [...files.entries()].find(([, each]) => each.of.shown.includes(column))[0];
+  const wordsIn = (dataset, column) => index.datasets.find((each) => each.name === dataset)?.columns[column] ?? column;
   async function numbersOfCells() { // what lists and plots can show of a cell, by its words
-    const columns = columnsOfAll(), fits = new Map();
+    const fits = new Map();
     for (const dataset of index.datasets) fits.set(dataset.name, await fitsOf(dataset.name));
-    const named = [...new Set(index.fits.flatMap((told) => told.parameters.map(([name, unit]) => JSON.stringify([told.model, told.column, name, unit]))))].map((text) => JSON.parse(text));
-    const fitOf = ([model, column, name]) => (row) => {
-      const { dataset, index: fov } = files.get(row.key), fit = fits.get(dataset)(fov, row.id).find((each) => each.model === model && each.column === column);
+    const named = [...new Set(index.fits.flatMap((told) => told.parameters.map(([name, unit]) => JSON.stringify([told.model, wordsIn(told.dataset, told.column), name, unit]))))].map((text) => JSON.parse(text));
+    const fitOf = ([model, words, name]) => (row) => {
+      const { dataset, index: fov } = files.get(row.key), fit = fits.get(dataset)(fov, row.id).find((each) => each.model === model && wordsIn(dataset, each.column) === words);
       return fit?.success ? fit.parameters.find((each) => each.name === name)?.value ?? NaN : NaN;
     };
     return {
       frames: (row) => row.n, "good frames": (row) => row.good, "first frame": (row) => row.first, "weakest link": (row) => row.confidence, x: (row) => row.x, y: (row) => row.y,
-      ...Object.fromEntries(columns.map((column) => [columnWords(keyOf(column), column), (row) => row[column]])),
-      ...Object.fromEntries(named.map((each) => [`${each[2]}${each[3] && ` (${each[3]})`}, ${each[0]} of ${index.datasets[0].columns[each[1]] ?? each[1]}`, fitOf(each)])),
+      ...Object.fromEntries(columnsOfAll()),
+      ...Object.fromEntries(named.map((each) => [`${each[2]}${each[3] && ` (${each[3]})`}, ${each[0]} of ${each[1]}`, fitOf(each)])),
     };
   }
   const samplesOf = (row) => { const { dataset, index: fov } = files.get(row.key); return index.samples.filter((each) => each.dataset === dataset && each.fovs.includes(fov)); };
@@ -108,7 +112,7 @@
     let rows = [], due = 1;
     let lasso = [];
     const canvas = h("canvas", { class: "scatter", role: "img", "aria-label": "Scatter plot of the cells; the table beside it lists them", width: 900, height: 640 });
-    const words = h("p", { class: "hint" }), listed = table(columns.length ? keyOf(columns[0]) : "", columns, (row) => { location.hash = address(row); }, ofAll());
+    const words = h("p", { class: "hint" }), listed = table(columns, (row) => { location.hash = address(row); }, ofAll());
     const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading cells" }), loading = h("p", { class: "hint" }, "Loading the cells of all fields … ", bar);
     let shownRows = [], spots = [];
     function update() {
