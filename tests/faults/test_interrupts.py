@@ -7,12 +7,14 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from faults.killing import Running, locked
 
+from fovflow.cli import main
 from workflow_project import Project
 
 SEED = 31
@@ -111,6 +113,24 @@ def test_fovflow_run_holds_ctrl_c_back_until_snakemake_can_hear_it(fresh: Projec
     assert text.splitlines()[-1] == STOPPED
     assert "Traceback" not in text
     assert not (fresh.folder / "results").exists()
+
+
+def test_ctrl_c_that_a_thread_of_a_library_gets_does_not_end_fovflow_run(monkeypatch):
+    started, ended = subprocess.Popen, threading.Event()
+    library = threading.Thread(target=ended.wait)
+    library.start()
+
+    def start(*_, **options):
+        os.kill(os.getpid(), signal.SIGINT)  # blocked here, but not in that thread
+        time.sleep(0.05)
+        return started([sys.executable, "-c", "raise SystemExit(3)"], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    try:
+        assert main(["run", "--version"]) == 1
+    finally:
+        ended.set()
+        library.join()
 
 
 def snakemake_of(pid: int) -> bool:

@@ -56,14 +56,14 @@ def run(estimate: bool, json: bool, rest: list[str]) -> int:
         rest = ["--quiet", "host", *rest]
         if not sys.stderr.isatty():
             environment.setdefault("FOVFLOW_DISPLAY", "brief")
-    with interrupts_blocked():  # until the workflow begins: `expect_interrupts`
-        process = subprocess.Popen(snakemake_command(rest), env=environment)
-        previous = {
-            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda n, _: process.send_signal(n)),
-            # Ctrl-C reaches Snakemake from the terminal itself
-            signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
-        }
+    # Ctrl-C reaches Snakemake from the terminal itself. Blocking it does not spare this process: a
+    # thread of a library may get it, and Python hears it all the same
+    previous = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
     try:
+        with interrupts_blocked():  # until the workflow begins: `expect_interrupts`
+            process = subprocess.Popen(snakemake_command(rest), env=environment)
+        forward = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        previous[signal.SIGTERM] = forward
         return min(abs(process.wait()), 1)
     finally:
         for number, handler in previous.items():
