@@ -21,9 +21,10 @@ from fovflow.planning.header import RawHeader
 from fovflow.planning.pipeline import Pipeline
 from fovflow.records import read_json_object
 from fovflow.runs.crate import FILE_NAME
+from fovflow.runs.findings import Damage, Report
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.store import run_at_work
-from fovflow.runs.verify import Damage, Report, verify
+from fovflow.runs.verify import verify
 from fovflow.stages import STAGES, position
 
 HOLD = ".repair.part"

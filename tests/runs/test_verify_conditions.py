@@ -11,8 +11,10 @@ from runs.test_verify import edit, one_flipped_bit
 
 from fovflow.jobrecord import record_text
 from fovflow.records import read_yaml, write_yaml
+from fovflow.runs.crate import FILE_NAME
+from fovflow.runs.findings import Report, format_report
 from fovflow.runs.manifest_records import MANIFEST_DIGEST
-from fovflow.runs.verify import FILE_NAME, Report, format_report, verify
+from fovflow.runs.verify import verify
 from fovflow.tables import read_csv, write_csv
 from fovflow.verdicts import write_verdicts
 

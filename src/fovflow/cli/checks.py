@@ -37,7 +37,8 @@ from fovflow.units import megabytes
 )
 def verify(folder: str | None, raw: bool, json: bool) -> int:
     """Print what does not hold, one line each; return 1 if there is anything."""
-    from fovflow.runs.verify import format_report, verify
+    from fovflow.runs.findings import format_report
+    from fovflow.runs.verify import verify
 
     with Progress(0, "verify", unit="B", leave=False) as progress:
         report = verify(chosen_outdir(folder), advance=progress.advance, raw=raw)

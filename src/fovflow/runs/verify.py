@@ -6,16 +6,14 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fovflow.atomic import Digest, digest_of, is_temporary, sha256_or_none
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, RUN_STATUSES, Status, moment, read_events, upgrade
-from fovflow.jobrecord import ENDS, JobRecord, read_records, record_text
+from fovflow.events import Status, read_events, upgrade
+from fovflow.jobrecord import ENDS, read_records, record_text
 from fovflow.layout import (
     ANALYSIS,
     DRAWN,
@@ -28,24 +26,18 @@ from fovflow.layout import (
     made_by_hand,
 )
 from fovflow.records import leads_out, read_json_object, read_yaml
-from fovflow.runs.assets import last_of, problems
+from fovflow.runs.checkrun import check_run
 from fovflow.runs.checksums import read_list
 from fovflow.runs.crate import FILE_NAME, STATUS, entities_of, file_path, references_of, types_of
-from fovflow.runs.datasets import FOLDER as DATASETS
-from fovflow.runs.datasets import dataset_problems
+from fovflow.runs.findings import Damage, Report, out_of_order, read_object
 from fovflow.runs.manifest import ACTIONS, job_id, kept_kind
 from fovflow.runs.manifest_records import MANIFEST_DIGEST
 from fovflow.runs.rawcheck import check_raw
-from fovflow.runs.state import RunState, read_with_files
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.stages import STACKS, step_of_rule
 from fovflow.states import states_of_folder
-from fovflow.terminal import printable
 from fovflow.userfiles import is_left_by_system, read_regular
 from fovflow.verdicts import find_verdicts
-
-CLOCK_TOLERANCE_S = 1.0
-"""Seconds by which two recorded times may contradict each other."""
 
 JOB_STATUSES: tuple[Status, ...] = ("completed", "failed")
 """Statuses that the record of a job in a dataset's folder can have."""
@@ -56,70 +48,6 @@ _UNRECORDED = frozenset(
 )
 _LOG_SUFFIXES = (".log", ".tsv", ".json", ".jsonl")
 _INSPECTED = re.compile(r"(.+)_inspected(?:_\d+)?\.csv")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
-    """One thing that does not hold: the file that it is about, and a sentence."""
-
-    file: str
-    problem: str
-
-    def __str__(self) -> str:
-        return printable(f"{self.file}: {self.problem}", one_line=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A file that is gone, or whose content is none of those that are recorded."""
-
-    path: Path
-    name: str
-    """As in the report."""
-    dataset: str
-    """The dataset's folder; empty for a file of none."""
-    expected: tuple[Digest, ...]
-    """What records say of it; none where they tell of no content."""
-    found: Digest | None = None
-    """None where it is gone or cannot be read."""
-    text: str | None = None
-    """What the file should hold, where it is known."""
-
-
-@dataclass(slots=True)
-class Report:
-    """What a verification found, and how much was read and compared."""
-
-    findings: list[Finding] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
-    """What a reader should know and is no fault: failed jobs, outputs without a checksum."""
-    damaged: list[Damage] = field(default_factory=list)
-    """Each has a finding, too."""
-    files: int = 0
-    bytes: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything holds."""
-        return not self.findings
-
-    def find(self, file: str | Path, problem: str) -> None:
-        """Add a finding."""
-        self.findings.append(Finding(str(file), problem))
-
-    def note(self, file: str | Path, text: str) -> None:
-        """Add a note."""
-        self.notes.append(Finding(str(file), text))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as plain values."""
-        return {
-            "ok": self.ok,
-            "files": self.files,
-            "bytes": self.bytes,
-            "findings": [{"file": f.file, "problem": f.problem} for f in self.findings],
-            "notes": [{"file": f.file, "note": f.problem} for f in self.notes],
-        }
 
 
 def verify(
@@ -161,7 +89,7 @@ def verify(
         place.check()
     _check_against_runs(places, runs or list_runs(base.parent))
     for run in runs:
-        _check_run(run, base, report)
+        check_run(run, base, report)
     _compare(places, report, advance)
     if raw:
         for dataset in filter(is_dataset, folders):
@@ -436,7 +364,7 @@ class _Place:
             self._find(self.manifest, f"wrong status {status!r} of {ident!r}")
         if entity.get("error") and status == STATUS["completed"]:
             self._find(self.manifest, f"{ident!r} is completed and has an error")
-        if _out_of_order(entity.get("startTime"), entity.get("endTime")):
+        if out_of_order(entity.get("startTime"), entity.get("endTime")):
             self._find(self.manifest, f"times out of order: {ident!r} ends before it starts")
 
     def _check_actions_of_jobs(self, entities: Mapping[str, Mapping[str, Any]]) -> None:
@@ -529,91 +457,6 @@ def _record_of(begun: Mapping[str, Any]) -> tuple[str, str]:
     return f"{folder}/{step}{feature}{channel}.json", str(named.get("dataset", ""))
 
 
-def _check_run(run: RunFolder, base: Path, report: Report) -> None:
-    """Check a run's record and those of its jobs: statuses and times."""
-    name = (run.path / "run.json").relative_to(base).as_posix()
-    content = read_object(run.path / "run.json", name, report)
-    if content is None:
-        return
-    if content.get("id") != run.id:
-        report.find(name, f"is the record of {content.get('id')!r}, in the folder of {run.id}")
-    _check_history(content, name, report)
-    if content.get("status") in RUN_STATUSES and content["status"] not in FINAL:
-        report.note(name, f"the run is {run.status()}")
-    failed = 0
-    state = read_with_files(run)
-    for place, count in sorted(state.malformed.items()):
-        file = (run.path / place).relative_to(base).as_posix()
-        lines = "line that is no event" if count == 1 else "lines that are no events"
-        report.note(file, f"has {count} {lines}, as a crash or a full disk leaves them")
-    for file, problem in [
-        *state.unreadable.items(), *problems(run.path, state.assets), *dataset_problems(run.path)
-    ]:  # fmt: skip
-        report.find((run.path / file).relative_to(base).as_posix(), problem)
-    for told in state.announced if run.status() in FINAL else ():
-        if not leads_out(run.path, told) and (run.path / told).exists():
-            words = "announced and never recorded: fovflow.resume or fovflow runs abandon does"
-            report.note((run.path / told).relative_to(base).as_posix(), words)
-    for stray in sorted(strays(run.path, state)) if run.status() in FINAL else ():
-        say = report.note if run.status() == "lost" else report.find
-        say((run.path / stray).relative_to(base).as_posix(), "orphan: no record speaks of it")
-    found = [asset for asset in last_of(state.assets) if asset.mode != "reference"]
-    report.files += len(found)
-    report.bytes += sum(asset.bytes or 0 for asset in found)
-    for job in (job for _, job in sorted(state.jobs.items()) if job.rule):
-        file = run.job_file(job.job, job.attempt).relative_to(base).as_posix()
-        _check_attempt(job, content, file, report)
-        folder = base / job.dataset
-        for told, where in [(job.dataset or ".", base), *((path, folder) for path in job.outputs)]:
-            if problem := leads_out(where, told):
-                report.find(file, f"names {told!r}, which {problem}")
-        newest = not run.job_file(job.job, job.attempt + 1).exists()
-        failed += newest and job.status == "failed"
-    if failed and content.get("status") == "completed":
-        report.find(name, f"wrong status completed: {failed} of its jobs failed")
-
-
-def strays(run: Path, state: RunState) -> Iterator[str]:
-    """Yield the files in the places of a script's files that no event tells of."""
-    known = {*state.announced, *(asset.path for asset in state.assets)}
-    places = [run / name for name in ("outputs", "artifacts", DATASETS)]
-    for place in (*places, *(run / "jobs").glob("*/attempt-*/")):
-        for path in place.rglob("*"):
-            name = path.relative_to(run)
-            half = is_temporary(path.name) or path.suffix == ".draft"
-            if path.is_dir() or half or is_left_by_system(path.name):
-                continue
-            if known.isdisjoint(each.as_posix() for each in (name, *name.parents)):
-                yield name.as_posix()
-
-
-def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
-    status = content.get("status")
-    if status not in RUN_STATUSES:
-        report.find(name, f"wrong status {status!r}")
-    history = content.get("history")
-    entries = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
-    if not entries or entries[-1].get("status") != status:
-        report.find(name, f"its history does not end with its status {status!r}")
-    times = [content.get("created"), *(entry.get("time") for entry in entries)]
-    for first, second in [*pairwise(times), (content.get("started"), content.get("ended"))]:
-        if _out_of_order(first, second):
-            report.find(name, f"times out of order: {second} stands after {first}")
-    if isinstance(status, str) and status in FINAL and not content.get("ended"):
-        report.find(name, f"the run is {status} without an end")
-
-
-def _check_attempt(job: JobRecord, run: dict[str, Any], file: str, report: Report) -> None:
-    if _out_of_order(job.started, job.ended):
-        report.find(file, f"times out of order: it ended {job.ended}, before it started")
-    if job.host and job.host != run.get("host"):
-        return  # clocks of two machines
-    if _out_of_order(run.get("created"), job.started):
-        report.find(file, f"times out of order: it started {job.started}, before its run")
-    if run.get("status") == "completed" and _out_of_order(job.ended, run.get("ended")):
-        report.find(file, f"times out of order: it ended {job.ended}, after its run")
-
-
 def _compare(
     places: list[_Place], report: Report, advance: Callable[[int, int], object] | None
 ) -> None:
@@ -658,47 +501,3 @@ def _paths(value: Any) -> list[str]:
     return (
         [path for item in inner for path in _paths(item)] if isinstance(value, dict | list) else []
     )
-
-
-def read_object(path: Path, name: str, report: Report) -> dict[str, Any] | None:
-    """Return a JSON object; what is wrong with it, and keys that stand twice, are findings."""
-    twice: list[str] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        counts = Counter(key for key, _ in items)
-        twice.extend(sorted(key for key, count in counts.items() if count > 1))
-        return dict(items)
-
-    try:
-        content = json.loads(read_regular(path), object_pairs_hook=pairs)
-    except OSError as error:
-        report.find(name, f"cannot be read: {error.strerror or error}")
-        return None
-    except (ValueError, RecursionError) as error:
-        report.find(name, f"is not JSON: {error}")
-        return None
-    if not isinstance(content, dict):
-        report.find(name, "is no JSON object")
-        return None
-    for key in twice:
-        report.find(name, f"the key {key!r} stands twice")
-    return content
-
-
-def _out_of_order(first: Any, second: Any) -> bool:
-    """Tell whether two times are known and the second lies before the first, or is no time."""
-    if not first or not second:
-        return False
-    before, after = moment(first), moment(second)
-    if before is None or after is None:
-        return True
-    return (after - before).total_seconds() < -CLOCK_TOLERANCE_S
-
-
-def format_report(report: Report, *, notes: bool = True) -> Iterable[str]:
-    """Yield a report's lines for people: findings, notes, and a summary."""
-    yield from map(str, report.findings)
-    if notes:
-        yield from (f"note: {note}" for note in report.notes)
-    words = "everything holds" if report.ok else f"{len(report.findings)} findings"
-    yield f"{report.files} files, {report.bytes / 1e6:.1f} MB compared: {words}"

@@ -1,0 +1,105 @@
+"""Check what a run recorded of itself, of its jobs and of the files of scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from fovflow.atomic import is_temporary
+from fovflow.events import FINAL, RUN_STATUSES
+from fovflow.jobrecord import JobRecord
+from fovflow.records import leads_out
+from fovflow.runs.assets import last_of, problems
+from fovflow.runs.datasets import FOLDER as DATASETS
+from fovflow.runs.datasets import dataset_problems
+from fovflow.runs.findings import Report, out_of_order, read_object
+from fovflow.runs.state import RunState, read_with_files
+from fovflow.runs.store import RunFolder
+from fovflow.userfiles import is_left_by_system
+
+
+def check_run(run: RunFolder, base: Path, report: Report) -> None:
+    """Check a run's record and those of its jobs: statuses and times."""
+    name = (run.path / "run.json").relative_to(base).as_posix()
+    content = read_object(run.path / "run.json", name, report)
+    if content is None:
+        return
+    if content.get("id") != run.id:
+        report.find(name, f"is the record of {content.get('id')!r}, in the folder of {run.id}")
+    _check_history(content, name, report)
+    if content.get("status") in RUN_STATUSES and content["status"] not in FINAL:
+        report.note(name, f"the run is {run.status()}")
+    failed = 0
+    state = read_with_files(run)
+    for place, count in sorted(state.malformed.items()):
+        file = (run.path / place).relative_to(base).as_posix()
+        lines = "line that is no event" if count == 1 else "lines that are no events"
+        report.note(file, f"has {count} {lines}, as a crash or a full disk leaves them")
+    for file, problem in [
+        *state.unreadable.items(), *problems(run.path, state.assets), *dataset_problems(run.path)
+    ]:  # fmt: skip
+        report.find((run.path / file).relative_to(base).as_posix(), problem)
+    for told in state.announced if run.status() in FINAL else ():
+        if not leads_out(run.path, told) and (run.path / told).exists():
+            words = "announced and never recorded: fovflow.resume or fovflow runs abandon does"
+            report.note((run.path / told).relative_to(base).as_posix(), words)
+    for stray in sorted(_strays(run.path, state)) if run.status() in FINAL else ():
+        say = report.note if run.status() == "lost" else report.find
+        say((run.path / stray).relative_to(base).as_posix(), "orphan: no record speaks of it")
+    found = [asset for asset in last_of(state.assets) if asset.mode != "reference"]
+    report.files += len(found)
+    report.bytes += sum(asset.bytes or 0 for asset in found)
+    for job in (job for _, job in sorted(state.jobs.items()) if job.rule):
+        file = run.job_file(job.job, job.attempt).relative_to(base).as_posix()
+        _check_attempt(job, content, file, report)
+        folder = base / job.dataset
+        for told, where in [(job.dataset or ".", base), *((path, folder) for path in job.outputs)]:
+            if problem := leads_out(where, told):
+                report.find(file, f"names {told!r}, which {problem}")
+        newest = not run.job_file(job.job, job.attempt + 1).exists()
+        failed += newest and job.status == "failed"
+    if failed and content.get("status") == "completed":
+        report.find(name, f"wrong status completed: {failed} of its jobs failed")
+
+
+def _strays(run: Path, state: RunState) -> Iterator[str]:
+    """Yield the files in the places of a script's files that no event tells of."""
+    known = {*state.announced, *(asset.path for asset in state.assets)}
+    places = [run / name for name in ("outputs", "artifacts", DATASETS)]
+    for place in (*places, *(run / "jobs").glob("*/attempt-*/")):
+        for path in place.rglob("*"):
+            name = path.relative_to(run)
+            half = is_temporary(path.name) or path.suffix == ".draft"
+            if path.is_dir() or half or is_left_by_system(path.name):
+                continue
+            if known.isdisjoint(each.as_posix() for each in (name, *name.parents)):
+                yield name.as_posix()
+
+
+def _check_history(content: dict[str, Any], name: str, report: Report) -> None:
+    status = content.get("status")
+    if status not in RUN_STATUSES:
+        report.find(name, f"wrong status {status!r}")
+    history = content.get("history")
+    entries = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
+    if not entries or entries[-1].get("status") != status:
+        report.find(name, f"its history does not end with its status {status!r}")
+    times = [content.get("created"), *(entry.get("time") for entry in entries)]
+    for first, second in [*pairwise(times), (content.get("started"), content.get("ended"))]:
+        if out_of_order(first, second):
+            report.find(name, f"times out of order: {second} stands after {first}")
+    if isinstance(status, str) and status in FINAL and not content.get("ended"):
+        report.find(name, f"the run is {status} without an end")
+
+
+def _check_attempt(job: JobRecord, run: dict[str, Any], file: str, report: Report) -> None:
+    if out_of_order(job.started, job.ended):
+        report.find(file, f"times out of order: it ended {job.ended}, before it started")
+    if job.host and job.host != run.get("host"):
+        return  # clocks of two machines
+    if out_of_order(run.get("created"), job.started):
+        report.find(file, f"times out of order: it started {job.started}, before its run")
+    if run.get("status") == "completed" and out_of_order(job.ended, run.get("ended")):
+        report.find(file, f"times out of order: it ended {job.ended}, after its run")
