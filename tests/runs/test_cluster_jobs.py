@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fovflow.adapter.engine import (
+from fovflow.adapter.engine.cluster import (
     AT_ONCE,
     Submissions,
     pass_to_nodes,

@@ -12,8 +12,8 @@ import pytest
 from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.settings.types import MaxJobsPerTimespan, SchedulingSettings
 
-from fovflow.adapter import engine
-from fovflow.adapter.engine import limit_scheduler_rounds
+from fovflow.adapter.engine import patches
+from fovflow.adapter.engine.patches import limit_scheduler_rounds
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +75,8 @@ def test_outputs_keep_their_times_unless_a_clock_was_behind(tmp_path, monkeypatc
         asked.update(keys)
 
     monkeypatch.setattr(DAG, "check_and_touch_output", check)
-    monkeypatch.setattr(engine, "_is_ours", lambda _job: True)
-    engine.keep_times_of_outputs()
+    monkeypatch.setattr(patches, "is_ours", lambda _job: True)
+    patches.keep_times_of_outputs()
     for name, seconds in (("read", 1_000_000), ("made", 1_000_000 + later)):
         (tmp_path / name).write_bytes(b"")
         os.utime(tmp_path / name, (seconds, seconds))

@@ -11,19 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
-from fovflow.adapter.engine import (
-    Engine,
-    block_interrupts_at_start,
-    hear_of_ended_jobs,
-    keep_times_of_outputs,
-    keep_what_was_copied,
-    leave_obstacles_to_jobs,
-    limit_scheduler_rounds,
-    pass_to_nodes,
-    print_safely,
-    refuse,
-    save_time,
-)
+from fovflow.adapter.engine import Engine, print_safely, refuse
+from fovflow.adapter.engine.cluster import pass_to_nodes
+from fovflow.adapter.engine.deciding import decide
+from fovflow.adapter.engine.patches import patch_all, patch_main
+from fovflow.adapter.engine.shortcuts import take_shortcuts
 from fovflow.adapter.job import pipeline_of_job
 from fovflow.config.load import read_config
 from fovflow.errors import FovflowError
@@ -70,23 +62,19 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         _check_alone(pipeline, workflow)
     except FovflowError as error:
         raise refuse(str(error)) from None
-    leave_obstacles_to_jobs(pipeline.occupied)
-    keep_what_was_copied()
-    keep_times_of_outputs()
-    save_time(engine)
+    patch_all(pipeline.occupied)
+    take_shortcuts(silent=engine.is_dry_run and engine.is_quiet("ALL"))
     if not engine.is_main:
         from fovflow.runs.claim import join
 
         join(Path(pipeline.config.outdir) / "runs")
     else:
-        from fovflow.adapter.outcome import decide
+        from fovflow.adapter.outcome import reasons_to_run
         from fovflow.adapter.recording import record_run, say
 
-        engine.decide(partial(decide, pipeline))
+        decide(engine, partial(reasons_to_run, pipeline))
         record_run(pipeline, workflow)
-        block_interrupts_at_start()
-        hear_of_ended_jobs()
-        limit_scheduler_rounds(workflow)
+        patch_main(engine)
         if engine.is_dry_run:
             say(pipeline.summary(problems=True))
     return pipeline

@@ -133,8 +133,8 @@ def write_dataset_results(pipeline: Pipeline, dataset: str, text: str = "") -> N
     update_manifest(pipeline, dataset)
 
 
-def decide(pipeline: Pipeline) -> tuple[Decision, dict[str, str]]:
-    """Return why jobs run, and why some must not; see `fovflow.adapter.engine.Engine.decide`."""
+def reasons_to_run(pipeline: Pipeline) -> tuple[Decision, dict[str, str]]:
+    """Return why jobs run, and why some must not; see `fovflow.adapter.engine.deciding`."""
     decision = Decision({}, set(), set())
     reasons, refused = decision.reasons, dict[str, str]()
     outdir = Folder(pipeline.layout.outdir)

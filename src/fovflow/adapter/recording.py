@@ -19,16 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
-from fovflow.adapter.engine import (
-    Engine,
-    Submissions,
-    log_handlers,
-    refusal,
-    refuse,
-    report_group_failures,
-    run_name,
-    workflow_folder,
-)
+from fovflow.adapter.engine import Engine, log_handlers, refuse, workflow_folder
+from fovflow.adapter.engine.cluster import Submissions, refusal, run_name
+from fovflow.adapter.engine.patches import report_group_failures
 from fovflow.adapter.interrupts import Interruptions
 from fovflow.adapter.job import LIVE, PLANS
 from fovflow.config import parse_config

@@ -87,7 +87,7 @@ def job(
     FovflowError
         If there is no such job, or files that it starts from are missing.
     """
-    from fovflow.adapter.engine import job_by_itself
+    from fovflow.adapter.engine.alone import job_by_itself
     from fovflow.config.load import read_config
     from fovflow.layout import fov_name
     from fovflow.planning.pipeline import Pipeline

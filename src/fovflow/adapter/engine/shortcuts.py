@@ -1,7 +1,7 @@
 """What Snakemake works out again for every job, remembered or left out.
 
 None of it changes which jobs run, or with what. With thousands of jobs it was half of the engine's
-time: see docs/performance.md. The names are listed in `fovflow.adapter.engine`.
+time: see docs/performance.md. `names` lists what is replaced.
 """
 
 from __future__ import annotations
@@ -9,27 +9,19 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, wraps
 from typing import Any
 
+from fovflow.adapter.engine import is_our_rule, is_own
 from fovflow.adapter.given import source_of_given
 
 _DONE = "_fovflow_shortcuts"
 
 
-def take_shortcuts(
-    is_our_rule: Callable[[Any], bool],
-    is_own: Callable[[Any], bool],
-    needs_the_same: Callable[[Any], bool],
-    *,
-    silent: bool,
-) -> None:
-    """Patch the engine.
+def take_shortcuts(*, silent: bool) -> None:
+    """Let the engine do nothing for each job that it could do once.
 
-    `is_our_rule`, `is_own`: whether a rule, or a script, of the engine is of this package.
-    `needs_the_same`: whether all jobs of a rule and dataset need the same resources.
     `silent`: whether the engine only plans and says nothing: then no sentences on jobs are made.
     """
     from snakemake import common, dag, jobs, rules, sourcecache
@@ -69,7 +61,7 @@ def take_shortcuts(
     def expand_once(
         rule: Any, wildcards: Any, given: Any, attempt: int, skip_evaluation: Any = None
     ) -> Any:
-        if not needs_the_same(rule):
+        if not _needs_the_same(rule):
             return expand(rule, wildcards, given, attempt, skip_evaluation)
         key = rule, wildcards.get("dataset"), attempt, frozenset(skip_evaluation or ())
         if key not in known:  # what our jobs need does not depend on the field of view
@@ -91,6 +83,17 @@ def take_shortcuts(
         return str(preamble(script))
 
     PythonScript.get_preamble = short_preamble
+
+
+def _needs_the_same(rule: Any) -> bool:
+    """Tell whether all jobs of a rule and dataset need the same: a user's settings may differ."""
+    settings = rule.workflow.resource_settings
+    defaults = getattr(settings.default_resources, "args", ())
+    return (
+        is_our_rule(rule)
+        and rule.name not in settings.overwrite_resources
+        and not any("wildcards" in str(default) for default in defaults)
+    )
 
 
 def _say_nothing(*_: Any, **__: Any) -> None:
