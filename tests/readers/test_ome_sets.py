@@ -136,6 +136,51 @@ def test_a_set_with_other_names_says_which_files_it_looks_for(tmp_path: Path) ->
         fovflow.open_raw(tmp_path / "set" / "well0.tif")
 
 
+def numbered_set(folder: Path) -> list[Path]:
+    """Write a set of 3 files of a frame each, whose value is its number."""
+    blocks = "".join(
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="t{t}.ome.tif">'
+        f"urn:uuid:0{t}</UUID></TiffData>"
+        for t in range(3)
+    )
+    text = image(blocks, t=3)
+    return [write(folder / f"t{t}.ome.tif", [t], ome(text, f"0{t}")) for t in range(3)]
+
+
+def test_files_that_have_one_anothers_names_are_told_and_not_read(tmp_path: Path) -> None:
+    first, second, third = numbered_set(tmp_path / "set")
+    first.rename(tmp_path / "x")
+    second.rename(first)
+    (tmp_path / "x").rename(second)
+    saved = r"t0\.ome\.tif is the one that was saved as 't1\.ome\.tif'"
+    with pytest.raises(FovflowError, match=saved):
+        fovflow.open_raw(tmp_path / "set")
+    with fovflow.open_raw(third) as raw:
+        assert int(raw.read(0, 2, 0)[0, 0]) == 2
+        with pytest.raises(FovflowError, match=saved):
+            raw.read(0, 0, 0)
+
+
+def test_single_frames_with_rising_times_begin_at_zero(tmp_path: Path) -> None:
+    for t in range(3):
+        stamp = f'<TiffData/><Plane TheT="0" TheC="0" TheZ="0" DeltaT="{300 * t}"/>'
+        write(tmp_path / f"cells_t{t}.ome.tif", [t], ome(image(stamp)))
+    with fovflow.open_raw(tmp_path) as raw:
+        times = raw.times(0)
+    assert (times.source, times.seconds.tolist()) == ("measured", [0, 300, 600])
+
+
+def test_times_in_another_unit_than_is_said_are_told(tmp_path: Path) -> None:
+    stamps = "".join(
+        f'<Plane TheT="{t}" TheC="0" TheZ="0" DeltaT="{300_000 * t}"/>' for t in range(3)
+    )
+    path = write(tmp_path / "cells.ome.tif", range(3), ome(image(f"<TiffData/>{stamps}", t=3)))
+    with fovflow.open_raw(path) as raw:
+        assert any("83 h apart" in text for text in raw.info.warnings)
+    with fovflow.open_raw(path, interval_s=300) as raw:
+        assert not any("apart" in text for text in raw.info.warnings)
+
+
 def test_two_sets_in_one_folder_are_two_datasets(tmp_path: Path) -> None:
     positions(tmp_path / "set")
     positions(tmp_path / "more")

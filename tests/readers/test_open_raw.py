@@ -176,6 +176,32 @@ def test_an_opener_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "RuntimeError: out of luck" in str(caught.value)
 
 
+def test_a_folder_with_images_of_several_kinds_asks_which(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "cells_t0.tif", FRAMES[0, 0, 0])
+    nd2_file(tmp_path / "movie.nd2")
+    with pytest.raises(FovflowError, match=r"several kinds.*cells_t0\.tif and movie\.nd2"):
+        fovflow.open_raw(tmp_path)
+    (tmp_path / "cells_t0.tif").unlink()
+    with pytest.raises(FovflowError, match=r"datasets each.*movie\.nd2"):
+        fovflow.open_raw(tmp_path)
+    write_ome_zarr(tmp_path / "raw" / "a.zarr", FRAMES, channels=["Phase"], pixel_um=1.0)
+    tifffile.imwrite(tmp_path / "raw" / "cells_t0.tif", FRAMES[0, 0, 0])
+    with pytest.raises(FovflowError, match=r"several kinds.*cells_t0\.tif and a\.zarr"):
+        fovflow.open_raw(tmp_path / "raw")
+
+
+def test_linked_folders_of_a_series_are_positions_like_others(tmp_path: Path) -> None:
+    for folder in (tmp_path / "raw" / "pos0", tmp_path / "disk"):
+        folder.mkdir(parents=True)
+        for t in range(2):
+            tifffile.imwrite(folder / f"t{t}.tif", FRAMES[t, 0, 0])
+    (tmp_path / "raw" / "pos1").symlink_to(tmp_path / "disk")
+    (tmp_path / "raw" / "pos2").symlink_to(tmp_path / "raw" / "pos0")  # there already
+    (tmp_path / "disk" / "loop").symlink_to(tmp_path / "raw")
+    with fovflow.open_raw(tmp_path / "raw") as raw:
+        assert [position.name for position in raw.info.positions] == ["pos0", "pos1"]
+
+
 def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     nd2_file(tmp_path / "a.nd2")

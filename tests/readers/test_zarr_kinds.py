@@ -59,6 +59,19 @@ def test_axes_are_told_by_their_type(tmp_path: Path, names: tuple[str, ...]) -> 
         assert int(raw.read(0, 2, 1)[0, 0]) == 5
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_finest_level_is_read_wherever_it_stands(tmp_path: Path, broken: bool) -> None:
+    path = write(tmp_path / "a.zarr", axes("t", "c", "y", "x"), [5, 1, 0.65, 0.65])
+    group = zarr.open_group(str(path), zarr_format=2)
+    group.create_array("s", shape=(3, 2, 12, 16), chunks=(1, 1, 12, 16), dtype="u2")[:] = 9
+    small = {"path": "s", "coordinateTransformations": [{"type": "scale", "scale": [5, 1, 2, 2]}]}
+    image = dict(group.attrs["multiscales"][0])
+    image["datasets"] = [small, *([{"path": "gone"}] * broken), *image["datasets"]]
+    group.attrs["multiscales"] = [image]
+    with fovflow.open_raw(path) as raw:
+        assert (raw.info.width, raw.info.pixel_um, int(raw.read(0, 2, 1)[0, 0])) == (32, 0.65, 5)
+
+
 @pytest.mark.parametrize(
     "names", [("t", "c", "x", "y"), ("t", "angle", "y", "x"), ("t", "t", "y", "x"), ("t", "y", "x")]
 )

@@ -270,7 +270,8 @@ class PlaneReader(ABC):
             pixel_um=info.pixel_um if given.pixel_um is None else float(given.pixel_um),
             time_source=worst_source([each.source for each in times]),
         )
-        self._info = replace(self._info, warnings=(*info.warnings, *open_questions(self._info)))
+        told = (*info.warnings, *open_questions(self._info), *_odd_interval(times))
+        self._info = replace(self._info, warnings=told)
 
     @property
     def info(self) -> RawInfo:
@@ -430,6 +431,22 @@ def open_questions(info: RawInfo) -> list[str]:
     if info.pixel_um is None:
         questions.append("The pixel size is unknown; give pixel_um.")
     return questions
+
+
+LONG_INTERVAL_S = 12 * 3600
+"""Frames that are farther apart are probably not: a writer left out or mistook the unit."""
+
+
+def _odd_interval(times: Sequence[FrameTimes]) -> list[str]:
+    """Return a sentence where a file says that frames are too far apart for living cells."""
+    steps = [np.diff(each.seconds) for each in times if each.source in ("measured", "nominal")]
+    known = np.concatenate([np.zeros(0), *steps])
+    known = known[np.isfinite(known)]
+    median = float(np.median(known)) if known.size else 0.0
+    if median <= LONG_INTERVAL_S:
+        return []
+    hours = f"{median / 3600:.0f} h"
+    return [f"The file says that frames are {hours} apart; give interval_s if it mistook the unit."]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from fovflow.userfiles import broken_link, check_regular, is_left_by_system
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 TIFF_SUFFIXES = (".tif", ".tiff", ".stk", ".btf", ".tf8")
+_WHOLE = (".nd2", ".czi")
 _MAX_DEPTH = 4
 _ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
@@ -51,9 +52,21 @@ def locate(path: str | os.PathLike[str]) -> Location:
         if is_zarr(given):
             return Location(given)
         files = _tiffs_below(given)
-        if not files:
-            inside = {path.name: path for path in given.iterdir() if is_zarr(path)}
-            files = tuple(inside[name] for name in sorted(inside, key=natural_key))
+        inside = {path.name: path for path in given.iterdir() if is_zarr(path)}
+        others = sorted([*inside, *_others_in(given)], key=natural_key)
+        if files and others:
+            raise FovflowError(
+                f"the folder {given} holds images of several kinds",
+                found=f"{files[0].relative_to(given)} and {', '.join(others[:3])}",
+                remedy=f'name what is meant: "{given}/*{files[0].suffix}" or {given / others[0]}',
+            )
+        files = files or tuple(inside[name] for name in sorted(inside, key=natural_key))
+        if not files and others:
+            raise FovflowError(
+                f"the folder {given} holds files that are datasets each",
+                found=f"{', '.join(others[:3])}; {len(others)} in all",
+                remedy="name one of them; several are several datasets",
+            )
         if not files:
             raise FovflowError(
                 f"the folder {given} holds no images",
@@ -174,12 +187,31 @@ def _glob(root: Path, parts: list[str]) -> list[Path]:
     return []
 
 
+def _others_in(folder: Path) -> list[str]:
+    """Return the names of single files in a folder, no hidden ones, that are datasets each."""
+    names = _names(folder)
+    return [n for n in names if n[0] != "." and n.lower().endswith(_WHOLE) and _regular(folder / n)]
+
+
 def _tiffs_below(folder: Path) -> tuple[Path, ...]:
-    """Return the TIFF files in a folder and its subfolders; no hidden and linked ones."""
-    names = []
-    for where, folders, files in os.walk(folder):
+    """Return the TIFF files in a folder and its subfolders; no hidden ones.
+
+    Links to folders are followed where they lead out of what is looked at anyway.
+    """
+    names, seen = [], [folder.resolve()]
+
+    def leads_out(path: Path) -> bool:
+        if not path.is_symlink():
+            return True
+        target = path.resolve()
+        known = any(target == each or each in target.parents for each in seen)
+        seen.extend([target] * (not known))
+        return not known
+
+    for where, folders, files in os.walk(folder, followlinks=True):
         depth = len(Path(where).relative_to(folder).parts)
-        folders[:] = [] if depth >= _MAX_DEPTH else sorted(n for n in folders if n[0] != ".")
+        inner = sorted(n for n in folders if n[0] != "." and depth < _MAX_DEPTH)
+        folders[:] = [name for name in inner if leads_out(Path(where) / name)]
         names += [
             str((Path(where) / name).relative_to(folder))
             for name in files

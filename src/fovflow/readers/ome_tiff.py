@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,22 @@ class Description:
     text: str
     images: tuple[Image, ...]
     notes: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names of the set's files by their UUIDs."""
+
+    def check_name(self, path: Path, text: str) -> None:
+        """Raise FovflowError for a file that has the name of another one of the set.
+
+        `text`: its own OME-XML.
+        """
+        uuid = _OWN_UUID.search(text[:_HEAD])
+        name = self.names.get(uuid[1]) if uuid else None
+        if name not in (None, path.name) and path.name in self.names.values():
+            raise FovflowError(
+                f"files of the OME-TIFF set in {path.parent} have one another's names",
+                found=f"{path.name} is the one that was saved as {name!r}",
+                remedy="give the files the names that they were saved with",
+            )
 
     @property
     def in_tiff(self) -> bool:
@@ -97,6 +113,8 @@ class Description:
             return file.read(4) in TIFF_MAGIC
 
 
+_OWN_UUID = re.compile(r"""<(?:\w+:)?OME\b[^>]*?\bUUID=["']([^"']+)""")
+_HEAD = 4096
 _COMMENTS_BEHIND = re.compile(r"(\s*<!--(?:(?!-->).)*-->)+\s*$", re.DOTALL)
 _REFERENCE = re.compile(r"&#(x[0-9a-fA-F]{1,6}|[0-9]{1,7});")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -178,7 +196,11 @@ def describe_set(path: Path, open_pages: Callable[[Path], TiffPages]) -> Descrip
             found=repr(text[:80]),
             remedy="name the file of the set that holds the images, or save it again as OME-TIFF",
         )
-    return Description(path, text, images, notes)
+    uuids = (each for each in root.iter() if _local(each) == "UUID" and each.text)
+    names = {str(each.text).strip(): each.get("FileName") or "" for each in uuids}
+    described = Description(path, text, images, notes, names)
+    described.check_name(path, text)
+    return described
 
 
 def _text_of(path: Path, open_pages: Callable[[Path], TiffPages]) -> str:
@@ -324,6 +346,7 @@ class OmeTiffReader(FileReader[TiffPages]):
             if described is None:
                 raise FovflowError(f"{path} holds no OME-XML", remedy="name an OME-TIFF file")
             own_pages = self._file(described.path, TiffPages).count if described.in_tiff else 0
+            self._described, self._checked = described, {described.path}
             self._index = index = _PlaneIndex(described, own_pages)
             first = index.first_file()
             plane = self._file(first, TiffPages).describe(index.first_page())
@@ -341,6 +364,9 @@ class OmeTiffReader(FileReader[TiffPages]):
     def _plane(self, p: int, t: int, c: int, z: int) -> NDArray[Any]:
         file, page = self._index.find(p, t, c, z)
         pages = self._file(file, TiffPages)
+        if file not in self._checked:
+            self._described.check_name(file, str(pages.tif.pages[0].description or ""))
+            self._checked.add(file)
         if page >= pages.count:
             raise ValueError(f"{file.name} has {pages.count} pages, not {page + 1}")
         return pages.read(page)

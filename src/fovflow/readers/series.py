@@ -411,20 +411,25 @@ class SeriesReader(FileReader[AnyTiff]):
 
     def _time_source(self) -> TimeSource:
         """Tell where times come from, and note stage positions, from a few files' headers."""
-        grid, source = self._grid, self._reader(self._longest).times(0).source
+        grid = self._grid
         one_each = grid.sizes["T"] > 1 == self._inner.n_frames
-        if one_each and source != "measured":
+        usual = self._reader(self._longest).times(0).source
+        if one_each and usual != "measured" and self._inner.format != "ome-tiff":
             return "unknown"
+        sources = [] if one_each else [usual]
         for p in range(len(grid.positions)):
             held = np.flatnonzero(grid.held[p].any(axis=(1, 2)))
-            for t in {int(held[-1]), int(held[0])} if held.size else ():
+            for t in dict.fromkeys(held[[-1, 0]].tolist()) if held.size else ():
                 path = grid.first_file(p, t)
                 if path in self._odd:
                     continue
                 reader = self._reader(path)
                 self._stage[p] = reader.info.positions[0]
-                source = worst_source([source, reader.times(0).source])
-        return "unknown" if one_each and source != "measured" else source
+                if not one_each or t > held[0]:  # a first frame at 0 s looks as if it had no time
+                    sources.append(reader.times(0).source)
+            if one_each and worst_source(sources) != "measured":
+                return "unknown"
+        return worst_source(sources)
 
     def times(self, p: int) -> FrameTimes:
         """Return the times of position `p`; time stamps are read from its files' headers."""

@@ -171,10 +171,10 @@ _MOST_LISTINGS = 20_000
 class ZarrReader(PlaneReader):
     """An open OME-Zarr folder of an image, a bioformats2raw layout or a plate.
 
-    Level 0 of each multiscale image is read. Each image of a layout, and each field of a plate, is
-    a position. What has no chunk on disk is missing, by frame and channel: writers leave out chunks
-    that were never filled. A position with fewer frames misses its last ones; one that cannot be
-    read costs itself. No file stays open between reads.
+    The finest level of each multiscale image is read. Each image of a layout, and each field of a
+    plate, is a position. What has no chunk on disk is missing, by frame and channel: writers leave
+    out chunks that were never filled. A position with fewer frames misses its last ones; one that
+    cannot be read costs itself. No file stays open between reads.
     """
 
     def __init__(self, path: Path, folders: tuple[Path, ...] = (), given: Overrides | None = None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,10 @@ _MAX_LOOSE_BYTES = 64 << 20
 """Chunks up to this size may be larger than their array."""
 
 
+_Stored = tuple[tuple[int, ...], tuple[int, ...], str, str, Packing]
+_MOST_LEVELS = 32
+
+
 @dataclass(frozen=True)
 class Group:
     """A group of an OME-Zarr folder: where it is and its OME attributes."""
@@ -124,7 +129,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Image:
-    """Level 0 of one multiscale image, that is, a position.
+    """The finest level of one multiscale image, that is, a position.
 
     `version` is that of Zarr; `key_start` what the names of chunks start with: ``""``, ``"c/"`` or
     ``"c."``.
@@ -176,9 +181,8 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
     ):
         scales = group.attributes["multiscales"][0]
         version = _version(group, scales)
-        dataset = scales["datasets"][0]
-        array = below(root, (group.path.relative_to(root) / str(dataset["path"])).as_posix())
-        shape, chunks, dtype, key_start, packed = _array(array)
+        dataset, array, stored = _finest_level(root, group, scales["datasets"])
+        shape, chunks, dtype, key_start, packed = stored
         axes, units = _axes(scales, version, len(shape))
     scale, shift = _transforms(scales, dataset, len(axes))
 
@@ -209,6 +213,26 @@ def read_image(root: Path, group: Group, name: str | None) -> Image:
         x_um=spaced("X", to_um, shift) if moved else None,
         y_um=spaced("Y", to_um, shift) if moved else None,
     )
+
+
+def _finest_level(
+    root: Path, group: Group, levels: list[dict[str, Any]]
+) -> tuple[dict[str, Any], Path, _Stored]:
+    """Return the level with the most pixels, its folder and how it is stored.
+
+    It should be the first one; some writers begin with the smallest. Others that cannot be read
+    cost nothing.
+    """
+
+    def at(level: dict[str, Any]) -> tuple[dict[str, Any], Path, _Stored]:
+        array = below(root, (group.path.relative_to(root) / str(level["path"])).as_posix())
+        return level, array, _array(array)
+
+    found = [at(levels[0])]
+    for level in levels[1:_MOST_LEVELS]:
+        with suppress(FovflowError, OSError, KeyError, TypeError, ValueError):
+            found.append(at(level))
+    return max(found, key=lambda each: math.prod(each[2][0][-2:]))
 
 
 def below(root: Path, relative: str) -> Path:
@@ -259,7 +283,7 @@ def _axes(scales: dict[str, Any], version: str, n: int) -> tuple[str, list[str |
 def _transforms(
     scales: dict[str, Any], dataset: dict[str, Any], n_axes: int
 ) -> tuple[list[float], list[float]]:
-    """Return scale and translation of level 0, those of the whole image applied after its own.
+    """Return scale and translation of a level, those of the whole image applied after its own.
 
     The scale is empty where there is none, or one of another number of axes.
     """
@@ -279,9 +303,7 @@ def _transforms(
     return scale if known else [], shift
 
 
-def _array(
-    path: Path,
-) -> tuple[tuple[int, ...], tuple[int, ...], str, str, Packing]:
+def _array(path: Path) -> _Stored:
     """Return shape, chunks, dtype, start of the names of chunks, and how they are packed."""
     if (path / "zarr.json").is_file():
         meta = _load(path / "zarr.json")
