@@ -120,6 +120,15 @@ def test_median_of_few_values(sample, median):
     assert median_in_place(np.array(sample, np.uint16)) == median
 
 
+@pytest.mark.parametrize("count", [4095, 4096, 8191])
+@pytest.mark.parametrize(("low", "high"), [(0, 2), (7, 9000), (65000, 65536), (0, 65536)])
+def test_medians_of_many_values_are_numpys(count, low, high):
+    sample = np.random.default_rng(count).integers(low, high, count).astype(np.uint16)
+    assert median_in_place(sample.copy()) == np.median(sample.astype(np.float64))
+    halves = np.repeat(np.array([low, high - 1], np.uint16), 2048)
+    assert median_in_place(halves.copy()) == np.median(halves.astype(np.float64))
+
+
 def test_median_of_nothing_is_nan():
     assert np.isnan(median_in_place(np.array([], np.uint16)))
 
