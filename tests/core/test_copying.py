@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fovflow.copying import choose_z, crop_plane, frame_table, missing_frames, read_plane
-from fovflow.readers.base import Channel, FrameTimes, Position, RawInfo
+from fovflow.readers.base import Channel, Position, RawInfo
+from fovflow.readers.times import FrameTimes
 
 
 class FakeRaw:

@@ -20,7 +20,8 @@ READER = '''\
 
 import numpy as np
 
-from fovflow.readers.base import Channel, PlaneReader, Position, RawInfo, regular_times
+from fovflow.readers.base import Channel, PlaneReader, Position, RawInfo
+from fovflow.readers.times import regular_times
 
 
 class TextReader(PlaneReader):

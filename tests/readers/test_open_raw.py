@@ -15,8 +15,9 @@ import tifffile
 import fovflow
 from fovflow import readers
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.readers.base import Channel, Given, PlaneReader, Position, RawInfo, regular_times
+from fovflow.readers.base import Channel, Given, PlaneReader, Position, RawInfo
 from fovflow.readers.locate import Location, locate
+from fovflow.readers.times import regular_times
 from fovflow.simulation.containers import write_nd2, write_ome_zarr
 
 FRAMES = np.arange(2 * 1 * 1 * 8 * 8, dtype=np.uint16).reshape(2, 1, 1, 8, 8)

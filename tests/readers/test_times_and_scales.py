@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 import fovflow
 from fovflow.errors import FovflowError
-from fovflow.readers.base import (
-    check_dtype,
-    check_plane,
-    check_sizes,
-    choose_times,
-    phase_times,
-    worst_source,
-)
+from fovflow.readers.limits import check_dtype, check_plane, check_sizes
+from fovflow.readers.times import choose_times, phase_times, worst_source
 from fovflow.simulation.containers import write_ome_zarr
 from fovflow.units import to_s, to_um
 

@@ -12,15 +12,9 @@ from typing import Any
 from fovflow.errors import ConfigError, FovflowError, explained, reading
 from fovflow.plugins import entry_points, find
 from fovflow.readers.axes import checked_axes, rename_axes
-from fovflow.readers.base import (
-    Channel,
-    FrameTimes,
-    Overrides,
-    Position,
-    RawInfo,
-    RawReader,
-)
+from fovflow.readers.base import Channel, Overrides, Position, RawInfo, RawReader
 from fovflow.readers.locate import TIFF_MAGIC, Location, locate
+from fovflow.readers.times import FrameTimes
 from fovflow.units import Pattern
 from fovflow.userfiles import open_regular
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.readers.base import (
     Channel,
-    FrameTimes,
     Overrides,
     PlaneReader,
     Position,
@@ -21,6 +20,7 @@ from fovflow.readers.base import (
     held_frames,
     open_questions,
 )
+from fovflow.readers.times import FrameTimes
 from fovflow.units import Axes, parse_axes
 
 _ORDER = "PTCZ"

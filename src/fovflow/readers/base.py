@@ -10,17 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from fovflow.errors import ConfigError, FovflowError, explained
+from fovflow.readers.times import FrameTimes, TimeSource, odd_interval, regular_times, worst_source
 from fovflow.units import format_ranges
-
-TimeSource = Literal["measured", "nominal", "config", "unknown"]
-"""Where times come from: time stamps of the frames, the period that the file announces, the
-user's ``interval_s``, or nowhere (then the seconds are NaN)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +89,6 @@ class RawInfo:
     axes_from: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FrameTimes:
-    """Acquisition times of one position.
-
-    Attributes
-    ----------
-    seconds : numpy.ndarray
-        (T,) float64, seconds since the start of the experiment; NaN where unknown.
-    source : TimeSource
-        Where they come from.
-    """
-
-    seconds: NDArray[np.float64]
-    source: TimeSource
-
-
 @runtime_checkable
 class RawReader(Protocol):
     """An open raw file."""
@@ -144,78 +125,6 @@ class RawReader(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
-
-
-_ORDER: tuple[TimeSource, ...] = ("measured", "config", "nominal", "unknown")
-
-
-def regular_times(n_frames: int, interval_s: float, source: TimeSource) -> FrameTimes:
-    """Return times t * `interval_s` of `n_frames` frames."""
-    return FrameTimes(np.arange(n_frames, dtype=np.float64) * interval_s, source)
-
-
-def nominal_times(n_frames: int, *periods_s: float | None) -> NDArray[np.float64] | None:
-    """Return times t * period, (P, T), of each position that tells one, else of the first."""
-    known = [period for period in periods_s if period is not None]
-    used = [known[0] if period is None else period for period in periods_s if known]
-    return np.outer(used, np.arange(n_frames)) if used else None
-
-
-def phase_times(phases: Sequence[tuple[int, float, float]]) -> NDArray[np.float64] | None:
-    """Return nominal times in seconds of a time loop of several phases (count, period, duration).
-
-    A phase starts when the one before it has lasted its duration, or its number of frames times its
-    period where that is longer. None if a phase of several frames, or one that is followed by
-    another, has no period.
-    """
-    parts = []
-    start = 0.0
-    for i, (count, period, duration) in enumerate(phases):
-        if period <= 0 and (count > 1 or i < len(phases) - 1):
-            return None
-        parts.append(start + np.arange(count, dtype=np.float64) * period)
-        start += max(duration, count * period)
-    return np.concatenate(parts) if parts else None
-
-
-def choose_times(
-    recorded: NDArray[np.float64] | None,
-    held: NDArray[np.bool_],
-    nominal: NDArray[np.float64] | None,
-) -> tuple[FrameTimes, ...]:
-    """Choose the times of each position.
-
-    Recorded times are used where every frame that the file holds has one and they rise from frame
-    to frame; times that are zero throughout the file count as not recorded. Otherwise the nominal
-    ones are used, and where there are none, the times are unknown (NaN). The only frame of a
-    dataset without times is at 0 s, nominally.
-
-    `recorded` (P, T) float64 or None: time stamps in seconds; NaN where there is none. `held` (P,
-    T) bool: which frames the file holds; the measured times of others are NaN. `nominal` (T,) or
-    (P, T) float64 or None: times from the announced period, in seconds.
-    """
-    n_positions, n_frames = held.shape
-    if nominal is None and n_frames == 1:
-        nominal = np.zeros(1)
-    if recorded is not None and not np.any(np.nan_to_num(recorded) != 0):
-        recorded = None
-    chosen = []
-    for p in range(n_positions):
-        if recorded is not None:
-            stamps = recorded[p, held[p]]
-            if stamps.size and np.isfinite(stamps).all() and (np.diff(stamps) > 0).all():
-                chosen.append(FrameTimes(np.where(held[p], recorded[p], np.nan), "measured"))
-                continue
-        if nominal is not None:
-            chosen.append(FrameTimes(np.broadcast_to(nominal, held.shape)[p].copy(), "nominal"))
-        else:
-            chosen.append(FrameTimes(np.full(n_frames, np.nan), "unknown"))
-    return tuple(chosen)
-
-
-def worst_source(sources: Sequence[TimeSource]) -> TimeSource:
-    """Return the least trustworthy of several time sources."""
-    return max(sources, key=_ORDER.index, default="unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +179,7 @@ class PlaneReader(ABC):
             pixel_um=info.pixel_um if given.pixel_um is None else float(given.pixel_um),
             time_source=worst_source([each.source for each in times]),
         )
-        told = (*info.warnings, *open_questions(self._info), *_odd_interval(times))
+        told = (*info.warnings, *open_questions(self._info), *odd_interval(times))
         self._info = replace(self._info, warnings=told)
 
     @property
@@ -433,22 +342,6 @@ def open_questions(info: RawInfo) -> list[str]:
     return questions
 
 
-LONG_INTERVAL_S = 12 * 3600
-"""Frames that are farther apart are probably not: a writer left out or mistook the unit."""
-
-
-def _odd_interval(times: Sequence[FrameTimes]) -> list[str]:
-    """Return a sentence where a file says that frames are too far apart for living cells."""
-    steps = [np.diff(each.seconds) for each in times if each.source in ("measured", "nominal")]
-    known = np.concatenate([np.zeros(0), *steps])
-    known = known[np.isfinite(known)]
-    median = float(np.median(known)) if known.size else 0.0
-    if median <= LONG_INTERVAL_S:
-        return []
-    hours = f"{median / 3600:.0f} h"
-    return [f"The file says that frames are {hours} apart; give interval_s if it mistook the unit."]
-
-
 @dataclass(frozen=True)
 class HeldFrames:
     """Which frames are there, (P, T); what is missing, in the forms of `RawInfo`."""
@@ -474,6 +367,9 @@ def held_frames(path: Path, held: NDArray[np.bool_]) -> HeldFrames:
     missing = tuple((int(p), int(t)) for p, t in np.argwhere(~there))
     lacking = np.argwhere(there[:, :, None, None] & ~planes).tolist()
     return HeldFrames(there, missing, tuple((p, t, c, z) for p, t, c, z in lacking))
+
+
+_LEAST_UM, _MOST_UM = 0.001, 100.0  # of any microscope: a size beyond has a wrong unit
 
 
 def raw_info(
@@ -521,101 +417,3 @@ def raw_info(
 def long_axes(axes: str, sizes: Mapping[str, int]) -> str:
     """Return the axes that are longer than 1."""
     return "".join(axis for axis in axes if sizes[axis] > 1)
-
-
-def unsupported_type(path: Path, found: str, remedy: str | None = None) -> FovflowError:
-    """Return the error for pixels that are not read."""
-    return FovflowError(f"{path} has pixels of an unsupported type", found=found, remedy=remedy)
-
-
-MICROSCOPIC_UM = (0.01, 10.0)
-"""Sizes of pixels that a microscope makes; resolutions of screens and printers lie beyond."""
-
-_LEAST_UM, _MOST_UM = 0.001, 100.0  # of any microscope: a size beyond has a wrong unit
-
-DTYPES = ("uint8", "uint16", "float32")
-"""Pixel types that are read; they are kept as they are."""
-
-MAX_PLANE_BYTES = 4 << 30
-"""No camera frame is larger; larger ones are stitched mosaics that need tiling first."""
-
-MAX_FRAMES = 2_000_000
-"""Positions times frames; ten times what 200 FOVs of 1,000 frames need."""
-
-MAX_CHANNELS = 256
-MAX_PLANES = 50_000_000
-MAX_METADATA_BYTES = 256 << 20
-
-MAX_RATIO = {"deflate": 1100, "other": 40_000}
-"""How many times larger decoded pixels can be than their stored form: DEFLATE reaches 1032:1,
-run-length blocks of Zstandard about 32,000:1."""
-
-
-def check_dtype(path: Path, dtype: DTypeLike) -> str:
-    """Return the NumPy name of a pixel type; refuse all but uint8, uint16 and float32."""
-    name = np.dtype(dtype).newbyteorder("=").name
-    if name not in DTYPES:
-        raise unsupported_type(
-            path,
-            name,
-            "convert the file to uint8, uint16 or float32: a conversion of counts needs a "
-            "decision about scale and sign that is not made in silence",
-        )
-    return name
-
-
-def refuse_rgb(path: Path, samples: int) -> None:
-    """Raise the error for colour images of `samples` values per pixel."""
-    raise FovflowError(
-        f"{path} is a colour (RGB) image",
-        found=f"{samples} colour samples per pixel",
-        remedy="export the camera's grey channels one by one, without the display colours",
-    )
-
-
-def check_sizes(path: Path, sizes: Mapping[str, int]) -> None:
-    """Refuse lengths of P, T, C and Z that are zero, negative or beyond reason."""
-    positions, frames, channels, n_z = (sizes.get(axis, 1) for axis in "PTCZ")
-    found = f"{positions} positions, {frames} frames, {channels} channels, {n_z} z planes"
-    if min(positions, frames, channels, n_z) < 1:
-        raise FovflowError(
-            f"{path} announces no images", found=found, remedy="check that it is the right file"
-        )
-    if (
-        positions * frames > MAX_FRAMES
-        or channels > MAX_CHANNELS
-        or positions * frames * channels * n_z > MAX_PLANES
-    ):
-        raise FovflowError(
-            f"the header of {path} asks for absurd sizes",
-            found=found,
-            remedy="the file is damaged or no microscopy file; copy it again from its source",
-        )
-
-
-def check_plane(
-    path: Path,
-    shape: tuple[int, ...],
-    dtype: DTypeLike,
-    stored_bytes: int,
-    compression: str | None = None,
-    *,
-    bits: int | None = None,
-) -> int:
-    """Refuse planes that a file of `stored_bytes` cannot hold; return the bytes of a decoded one.
-
-    `shape` is that of a stored plane: height, width and whatever is interleaved with them.
-    `compression` is None, ``"deflate"`` or ``"other"``; `bits` those of a stored value, where they
-    are packed more tightly than the type.
-    """
-    size = math.prod(map(int, shape)) * np.dtype(dtype).itemsize
-    stored = size if bits is None else math.prod(map(int, shape)) * bits // 8
-    ratio = 1 if compression is None else MAX_RATIO[compression]
-    if min(shape) < 1 or size > MAX_PLANE_BYTES or stored > stored_bytes * ratio:
-        raise FovflowError(
-            f"the header of {path} asks for planes that it cannot hold",
-            found=f"{' x '.join(str(n) for n in shape)} pixels of {np.dtype(dtype)} in a file of "
-            f"{stored_bytes} bytes",
-            remedy="the file is damaged or cut off; copy it again from its source",
-        )
-    return size

@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
-    MAX_FRAMES,
     FileReader,
     Overrides,
-    check_dtype,
-    check_plane,
-    check_sizes,
-    choose_times,
     common_shape,
     held_frames,
     long_axes,
-    nominal_times,
     raw_info,
+)
+from fovflow.readers.limits import (
+    MAX_FRAMES,
+    check_dtype,
+    check_plane,
+    check_sizes,
     refuse_rgb,
     unsupported_type,
 )
+from fovflow.readers.times import choose_times, nominal_times
 from fovflow.units import positive, to_um
 from fovflow.userfiles import check_regular
 

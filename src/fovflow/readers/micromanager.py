@@ -15,22 +15,23 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
-    MAX_METADATA_BYTES,
     FileReader,
     Overrides,
-    check_plane,
-    check_sizes,
-    choose_times,
     common_shape,
     held_frames,
     long_axes,
-    nominal_times,
     raw_info,
+)
+from fovflow.readers.limits import (
+    MAX_METADATA_BYTES,
+    check_plane,
+    check_sizes,
     refuse_rgb,
     unsupported_type,
 )
 from fovflow.readers.locate import natural_key, path_inside
 from fovflow.readers.tiff_pages import TiffPages
+from fovflow.readers.times import choose_times, nominal_times
 from fovflow.units import positive
 from fovflow.userfiles import open_regular
 

@@ -15,23 +15,16 @@ from nd2 import ND2File
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError, explained
-from fovflow.readers.base import (
+from fovflow.readers.base import FileReader, HeldFrames, Overrides, RawInfo, held_frames, raw_info
+from fovflow.readers.limits import (
     MAX_METADATA_BYTES,
-    FileReader,
-    FrameTimes,
-    HeldFrames,
-    Overrides,
-    RawInfo,
     check_dtype,
     check_plane,
     check_sizes,
-    choose_times,
-    held_frames,
-    phase_times,
-    raw_info,
     refuse_rgb,
     unsupported_type,
 )
+from fovflow.readers.times import FrameTimes, choose_times, phase_times
 from fovflow.units import positive
 from fovflow.userfiles import open_regular
 

@@ -19,24 +19,21 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError, explained
 from fovflow.readers.base import (
-    MAX_METADATA_BYTES,
     FileReader,
     HeldFrames,
     Overrides,
     RawInfo,
     channel_order,
-    check_sizes,
-    choose_times,
     common_shape,
     held_frames,
     long_axes,
-    nominal_times,
     other_pixels,
     raw_info,
-    refuse_rgb,
 )
+from fovflow.readers.limits import MAX_METADATA_BYTES, check_sizes, refuse_rgb
 from fovflow.readers.locate import TIFF_MAGIC, path_inside
 from fovflow.readers.tiff_pages import TiffPages
+from fovflow.readers.times import choose_times, nominal_times
 from fovflow.units import positive, to_s, to_um
 
 

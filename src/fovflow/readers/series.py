@@ -18,26 +18,22 @@ from fovflow.errors import FovflowError
 from fovflow.readers.base import (
     Channel,
     FileReader,
-    FrameTimes,
     Overrides,
     Position,
     RawInfo,
-    TimeSource,
     channel_order,
-    check_sizes,
-    choose_times,
     held_frames,
     long_axes,
     open_questions,
     other_pixels,
-    regular_times,
     without_odd,
-    worst_source,
 )
 from fovflow.readers.clocks import frames_apart, frames_of
+from fovflow.readers.limits import check_sizes
 from fovflow.readers.locate import Location, natural_key
 from fovflow.readers.names import FIELDS, NameFields, match_pattern, pattern_of, read_names
 from fovflow.readers.tiff import AnyTiff, files_of_set, open_tiff
+from fovflow.readers.times import FrameTimes, TimeSource, choose_times, regular_times, worst_source
 from fovflow.units import Pattern, spread
 
 _ABSENT = -1

@@ -14,19 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.readers.base import (
-    MICROSCOPIC_UM,
-    FileReader,
-    Overrides,
-    check_sizes,
-    choose_times,
-    long_axes,
-    nominal_times,
-    raw_info,
-)
+from fovflow.readers.base import FileReader, Overrides, long_axes, raw_info
+from fovflow.readers.limits import MICROSCOPIC_UM, check_sizes
 from fovflow.readers.micromanager import MicroManagerReader, files_of, layout_of
 from fovflow.readers.ome_tiff import OmeTiffReader, ome_text, set_files
 from fovflow.readers.tiff_pages import NisTags, TiffPages, damaged_tiff, read_nis_tags
+from fovflow.readers.times import choose_times, nominal_times
 from fovflow.units import positive, to_s, to_um
 
 _VENDORS = {

@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError, explained
-from fovflow.readers.base import (
+from fovflow.readers.limits import (
     MAX_PLANES,
     check_dtype,
     check_plane,

@@ -24,16 +24,15 @@ from fovflow.readers.base import (
     Overrides,
     PlaneReader,
     channel_order,
-    check_sizes,
-    choose_times,
     common_shape,
     held_frames,
     long_axes,
-    nominal_times,
     other_pixels,
     raw_info,
 )
+from fovflow.readers.limits import check_sizes
 from fovflow.readers.locate import natural_key
+from fovflow.readers.times import choose_times, nominal_times
 from fovflow.readers.zarr_metadata import Group, Image, Shards, read_group, read_image
 from fovflow.userfiles import check_regular, open_regular
 

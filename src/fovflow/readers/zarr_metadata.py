@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fovflow.errors import FovflowError, explained
-from fovflow.readers.base import MAX_PLANE_BYTES, check_dtype, check_plane
+from fovflow.readers.limits import MAX_PLANE_BYTES, check_dtype, check_plane
 from fovflow.readers.locate import path_inside
 from fovflow.units import positive, to_s, to_um
 from fovflow.userfiles import read_regular
