@@ -61,7 +61,7 @@ _BEGINNING = (
 )
 _END = (
     *_BEGINNING, "started", "seconds", "cpu_s", "peak_mib", "outputs", "times", "found", "error",
-    "kind", "transient", "frame", "exit", "log",
+    "kind", "transient", "frame", "exit", "log", "metrics", "units",
 )  # fmt: skip
 
 EVENTS: dict[str, EventKind] = {

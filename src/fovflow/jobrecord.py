@@ -8,7 +8,7 @@ tells what is complete and can be verified. `JobRecord` reads both.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,6 +101,10 @@ class JobRecord:
     """What is done with these frames."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Latest numbers by name."""
+    logged: dict[str, Any] = field(default_factory=dict)
+    """Last value of each metric that `fovflow.Run` logged in it, as recorded."""
+    units: dict[str, str] = field(default_factory=dict)
+    """Their units, where given."""
     file: str = ""
     """Name of the record relative to the dataset's folder; empty for what a run recorded."""
     _ended_by_engine: bool = False
@@ -182,14 +186,27 @@ class JobRecord:
         frame = event.get("frame")
         self.frame = frame if isinstance(frame, int) else None
         self.transient = bool(event.get("transient"))
+        outputs, times, found, self.logged, self.units = (
+            dict(told) if isinstance(told := event.get(key), Mapping) else {}
+            for key in ("outputs", "times", "found", "metrics", "units")
+        )
         if files:
-            outputs = event.get("outputs")
-            outputs = outputs if isinstance(outputs, Mapping) else {}
             self.outputs = {str(name): _digest(content) for name, content in outputs.items()}
-            self.times, self.found = (
-                told if isinstance(told := event.get(key), Mapping) else {}
-                for key in ("times", "found")
-            )
+            self.times, self.found = times, found
+
+
+def logged_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the last value of each metric of `fovflow.Run`, and units, as a last event has them.
+
+    What the job measures by itself has no ``elapsed_s``, and stays in the events.
+    """
+    told = [one for one in events if one["type"] == "metrics" and "elapsed_s" in one]
+
+    def last(key: str) -> dict[str, Any]:
+        maps = (one[key] for one in told if isinstance(one.get(key), Mapping))
+        return {name: value for values in maps for name, value in values.items()}
+
+    return {key: found for key in ("metrics", "units") if (found := last(key))}
 
 
 def job_record(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:

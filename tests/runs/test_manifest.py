@@ -12,7 +12,7 @@ from runs.recorded import CONFIG, ENGINE, Recorded, at, digest
 
 from fovflow.jobrecord import JobKey, JobRecord
 from fovflow.runs import manifest_records
-from fovflow.runs.crate import file_path
+from fovflow.runs.crate import file_id, file_path
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.state import join_attempts
 from fovflow.runs.verify import verify
@@ -58,6 +58,30 @@ def test_a_folder_without_run_records_has_a_valid_manifest(recorded, cache):
     recorded.write_manifest()
     assert issues(recorded.folder, cache) == []
     assert recorded.entities()["#run/unrecorded"]["actionStatus"] == COMPLETED
+
+
+def test_what_scripts_logged_inside_jobs_reaches_the_manifest(recorded, cache, monkeypatch):
+    name, before = recorded.name(0, "mine.csv"), recorded.manifest_file.read_text(encoding="utf-8")
+    told = {"metrics": {"mean area": 12.25, "loss": "inf", "n": None}, "units": {"loss": "1"}}
+    recorded.job("mine", 0, inputs=[recorded.name(0, "tracks.csv")], outputs=[name], **told)
+    recorded.job("mine", 1, inputs=[], error="no light", metrics={"loss": 2})
+    recorded.write_manifest()
+    entities, of_job = recorded.entities(), "#job/mine.fov_000/metric/"
+    assert entities["#job/mine.fov_000"]["result"] == [
+        {"@id": file_id(name)}, {"@id": f"{of_job}mean%20area"}, {"@id": f"{of_job}loss"}
+    ]  # fmt: skip
+    area, loss = entities[f"{of_job}mean%20area"], entities[f"{of_job}loss"]
+    assert (area["name"], area["value"]) == ("mean area", "12.25")
+    assert (loss["value"], loss["unitText"]) == ("inf", "1")
+    assert entities["#job/mine.fov_001"]["result"] == {"@id": "#job/mine.fov_001/metric/loss"}
+    assert issues(recorded.folder, cache) == []
+    assert "/metric/" not in before
+    for module in ("manifest_records", "manifest"):
+        monkeypatch.setattr(f"fovflow.runs.{module}.JOB_LIMIT", 4)
+    recorded.write_manifest()
+    table = (recorded.folder / "provenance" / "jobs.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in table.splitlines()]
+    assert [row["metrics"] for row in rows if "metrics" in row] == [told["metrics"], {"loss": 2}]
 
 
 def test_too_many_jobs_are_told_by_step_with_a_table(tmp_path, cache, monkeypatch):

@@ -27,10 +27,18 @@ from fovflow.events import (
     Status,
     keep_secret,
     make_event,
+    read_events,
     to_line,
     writable,
 )
-from fovflow.jobrecord import JobRecord, in_words, job_name, read_record, record_text
+from fovflow.jobrecord import (
+    JobRecord,
+    in_words,
+    job_name,
+    logged_metrics,
+    read_record,
+    record_text,
+)
 from fovflow.layout import LOGS, parse
 from fovflow.records import read_json_object
 from fovflow.runs.claim import join
@@ -177,6 +185,7 @@ class AttemptRecorder:
             seconds=round(time.perf_counter() - self._started, 3),
             cpu_s=round(time.process_time(), 3),
             peak_mib=round(peak_memory_mib(), 1) if sys.platform == "linux" else None,
+            **logged_metrics(read_events(self._events.path) if self._events else ()),
             **facts,
         )
 

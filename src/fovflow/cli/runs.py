@@ -180,9 +180,10 @@ def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
 
 
 def _of_scripts(run: RunFolder, state: RunState) -> dict[str, Any]:
-    """Return what scripts did in a run: files, and numbers of a run that is a script's own."""
-    known = recorded_run(run)
-    rows = known.metric_rows() if is_of_script(state.record) else []
+    """Return what scripts did in a run, their own or inside of jobs: files and numbers."""
+    known, own = recorded_run(run), is_of_script(state.record)
+    logged = own or any(job.logged for job in state.jobs.values())
+    rows = [r for r in known.metric_rows() if r["elapsed_s"] is not None] if logged else []
     for row in rows:
         row["metrics"] = {name: recorded_number(n) for name, n in row["metrics"].items()}
     assets = [asset.to_json() for asset in last_of(state.assets)]
