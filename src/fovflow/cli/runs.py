@@ -75,7 +75,9 @@ def list_runs(
             entries.append(run_entry(RunFolder(run.path)))
         except FovflowError as error:
             complain(f"fovflow: {error}")
-    print_result(json, entries, lambda: format_runs(entries))
+    asked = tag or metadata or any(wanted.values())
+    none = "no run has all that is asked for" if asked else "no runs are recorded here"
+    print_result(json, entries, lambda: format_runs(entries) if entries else none)
     return 0
 
 
@@ -107,8 +109,6 @@ def format_runs(entries: list[dict[str, Any]]) -> str:
     """Return the list as a table for people."""
     from fovflow.runs.screen import clock
 
-    if not entries:
-        return "no runs are recorded here"
     rows = [("name", "status", "started (UTC)", "time", "jobs", "id")]
     for entry in entries:
         found = entry["counts"]
@@ -283,7 +283,10 @@ def format_run(content: dict[str, Any]) -> str:
         for event in content["messages"]
     ]
     lines += _section("messages", messages)
-    damaged = [f"{file}: {words}, left out" for file, words in content.get("damages", {}).items()]
+    damaged = [
+        f"{file}: {words}{', left out' * (words != 'missing')}"
+        for file, words in content.get("damages", {}).items()
+    ]
     return "\n".join([*lines, *_section("damaged records", damaged)])
 
 

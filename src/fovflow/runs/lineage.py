@@ -237,7 +237,7 @@ def trace(file: str | os.PathLike[str], outdir: str | os.PathLike[str] = "result
     if not (back or forward):
         raise FovflowError(
             f"no job and no script in {scripts.outdir} made or used {file}",
-            found="no records of it",
+            found="no records of it" if scripts.outdir.is_dir() else "there is no such folder",
             remedy="give a file of a dataset's folder, an output of an execution, raw data or a "
             "script; and the output folder with --outdir",
         )

@@ -307,9 +307,13 @@ def _wrong_part(record: dict[str, Any]) -> str:
 
 
 def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
-    """Return all runs of an output folder, oldest first."""
-    places = (Path(outdir) / "runs").glob("*")
-    found = [RunFolder(place) for place in places if os.path.lexists(place / "run.json")]
+    """Return all runs of an output folder, oldest first; also one whose record is gone."""
+    places, records = (Path(outdir) / "runs").glob("*"), ("run.json", "events.jsonl")
+    found = [
+        RunFolder(place)
+        for place in places
+        if any(os.path.lexists(place / name) for name in records)
+    ]
     same = Counter(run.id[:_STAMP] for run in found)
 
     def when(run: RunFolder) -> tuple[str, str, str]:
@@ -317,6 +321,16 @@ def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
         return run.id[:_STAMP], str(at), run.id
 
     return sorted(found, key=when)
+
+
+def no_runs(outdir: str | os.PathLike[str], wanted: str | None = None) -> FovflowError:
+    """Return the error of a folder that is not there or has no runs; see `find_run`."""
+    there = "no run is recorded in" if Path(outdir).is_dir() else "there is no folder"
+    return FovflowError(
+        f"{there} {os.fspath(outdir)}",
+        found=f"{wanted!r} is no folder of a run, nor one with runs" if wanted else None,
+        remedy="give the output folder of a run, or run the pipeline first",
+    )
 
 
 def runs_until(run: RunFolder) -> tuple[list[RunFolder], set[str]]:
@@ -349,10 +363,7 @@ def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFo
         return find_run(wanted)
     runs = list_runs(outdir)
     if not runs:
-        raise FovflowError(
-            f"no run is recorded in {os.fspath(outdir)}",
-            remedy="give the output folder of a run, or run the pipeline first",
-        )
+        raise no_runs(outdir, wanted)
     if not wanted:
         active = [run for run in runs if run.status() not in FINAL]
         return (active or runs)[-1]
