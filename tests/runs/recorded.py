@@ -47,6 +47,7 @@ class Recorded:
         self.folder = self.outdir / DATASET
         self.clock = 1.0
         self.run = RunFolder.create(self.outdir, name="calm-otter")
+        EventFile(self.run.path / "events.jsonl").close()
         self.edit_run(
             status="running",
             created=at(0),

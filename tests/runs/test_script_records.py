@@ -8,9 +8,11 @@ import shutil
 
 import numpy as np
 import pytest
+from runs.recorded import DATASET
 
 import fovflow
 from fovflow.cli import main
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.runs.compare import compare_runs, format_comparison
 from fovflow.runs.publish import publish
 from fovflow.runs.store import JOB_EVENTS, RunFolder
@@ -175,6 +177,67 @@ def test_events_that_cannot_be_read_are_named(tmp_path, capsys):
     assert done.failed[name] == "damaged: cannot be read: Is a directory"
     assert main(["runs", "show", str(run.path)]) == 0
     assert "events.jsonl: cannot be read: Is a directory, left out" in capsys.readouterr().out
+
+
+def test_records_that_are_gone_are_named(tmp_path, capsys):
+    run = execute(tmp_path / "out")
+    (run.path / "events.jsonl").unlink()
+    name = f"runs/{run.id}/events.jsonl"
+    found = {finding.file: finding.problem for finding in verify(tmp_path / "out").findings}
+    assert found[name] == "missing"
+    assert publish(run, str(tmp_path / "archive")).failed[name] == "damaged: missing"
+    assert main(["runs", "show", str(run.path)]) == 0
+    assert "events.jsonl: missing" in capsys.readouterr().out
+    other = execute(tmp_path / "out", name="other")
+    (other.path / "run.json").unlink()
+    found = {finding.file: finding.problem for finding in verify(tmp_path / "out").findings}
+    assert found[f"runs/{other.id}/run.json"] == "cannot be read: No such file or directory"
+    assert main(["runs", "list", str(tmp_path / "out")]) == 0
+    out, err = capsys.readouterr()
+    assert run.id in out
+    assert "run.json" in err
+    assert main(["status", str(tmp_path / "out")]) == 1  # no results, and no traceback
+
+
+def test_events_of_a_job_that_are_gone_are_found(recorded):
+    name = f"runs/{recorded.run.id}/run.json"
+    recorded.edit_run(counts={"total": 6, "completed": 6})
+    assert verify(recorded.outdir).ok
+    path = recorded.run.job_file(f"track.{DATASET}.fov_001", 1)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[:-5] + "\n", encoding="utf-8")  # a note tells of that
+    assert verify(recorded.outdir).ok
+    path.unlink()
+    told = "counts 6 completed jobs; the files in jobs/ tell of 5"
+    assert [f.problem for f in verify(recorded.outdir).findings if f.file == name] == [told]
+
+
+def test_folders_without_runs_are_told_from_folders_that_are_not_there(tmp_path, capsys):
+    absent = tmp_path / "absent"
+    for command in (
+        ["runs", "list", str(absent)], ["runs", "list", str(absent), "--json"],
+        ["runs", "show", "--outdir", str(absent)], ["watch", str(absent)],
+        ["runs", "compare", "a", "b", "--outdir", str(absent)],
+        ["runs", "export", "a", "--outdir", str(absent)],
+        ["runs", "abandon", "a", "--outdir", str(absent)],
+        ["restore", "a", "--outdir", str(absent)], ["publish", "a", "b", "--outdir", str(absent)],
+    ):  # fmt: skip
+        assert main(command) == 1, command
+        out, err = capsys.readouterr()
+        assert (out, f"there is no folder {absent}" in err) == ("", True), command
+    assert main(["runs", "lineage", "a.csv", "--outdir", str(absent)]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+    for call in (fovflow.runs, lambda outdir: fovflow.resume("a", outdir)):
+        with pytest.raises(FovflowError, match="there is no folder"):
+            call(absent)
+    assert not absent.exists()
+    assert main(["runs", "show", str(absent), "--outdir", str(tmp_path)]) == 1
+    assert f"no run is recorded in {tmp_path}; found: '{absent}' is no" in capsys.readouterr().err
+    execute(tmp_path)
+    assert main(["runs", "list", str(tmp_path), "--tag", "other"]) == 0
+    assert capsys.readouterr().out == "no run has all that is asked for\n"
+    with pytest.raises(ConfigError, match="did you mean completed"):
+        fovflow.runs(tmp_path, status="complete")
 
 
 def test_names_cannot_forge_lines(tmp_path, capsys):
