@@ -314,10 +314,10 @@ def as_float(value: int | float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def recorded_number(value: int | float) -> int | float | str | None:
+def recorded_number(value: int | float) -> int | float | str:
     """Return a number as records hold it: infinities and NaN, which JSON lacks, are text.
 
-    Integers beyond all floats are None. `number_of` reads it.
+    So are integers beyond all floats: infinities. `number_of` reads it.
 
     Examples
     --------
@@ -327,7 +327,7 @@ def recorded_number(value: int | float) -> int | float | str | None:
     try:
         return value if math.isfinite(value) else str(float(value))
     except OverflowError:
-        return None
+        return "inf" if value > 0 else "-inf"
 
 
 def number_of(value: Any) -> float | None:
