@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
@@ -116,6 +116,22 @@ def now() -> str:
     ('+00:00', 32)
     """
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+class Clock:
+    """Tells the time in order: where the system's clock is set back, it goes on from before."""
+
+    def __init__(self) -> None:
+        self._last, self._ticks = datetime.min.replace(tzinfo=UTC), 0.0
+
+    def now(self, *after: Any) -> str:
+        """Return the time like `now`; no earlier than any of the time stamps `after`."""
+        at, ticks = datetime.now(UTC), clock.monotonic()
+        if at < self._last:
+            at = self._last + timedelta(seconds=ticks - self._ticks)
+        known = [found for found in map(moment, after) if found and found.year < 9999]
+        self._last, self._ticks = max([at, *known]), ticks
+        return self._last.isoformat(timespec="microseconds")
 
 
 def moment(stamp: Any) -> datetime | None:

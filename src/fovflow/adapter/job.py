@@ -23,6 +23,7 @@ from fovflow.atomic import Digest, collect_digests, digest_of, sha256_or_none, w
 from fovflow.errors import FORBIDDEN, IN_THE_WAY, FovflowError, complain, sentence_of_system
 from fovflow.events import (
     STOPPED,
+    Clock,
     EventFile,
     Status,
     keep_secret,
@@ -100,6 +101,7 @@ class AttemptRecorder:
     ):
         self.run, self.attempt = "", 1
         self.begun: dict[str, Any] = {}
+        self._clock = Clock()
         self._started = time.perf_counter()
         self._events: EventFile | None = None
         self._closed = threading.Event()
@@ -115,7 +117,9 @@ class AttemptRecorder:
             run = run_of_job(outdir)
             if run is not None:
                 self.attempt, path = run.new_attempt(name, attempt_of_engine())
-                self.run = run.id
+                self.run, about = run.id, run.known()
+                if about.get("host") == socket.gethostname():  # else clocks differ
+                    self._clock.now(about.get("started"))
                 self._events = EventFile(path)
                 os.environ[JOB_EVENTS] = str(path.absolute())
                 self._stop_file = path.with_suffix(STOP_SUFFIX)
@@ -132,8 +136,9 @@ class AttemptRecorder:
     def start(self, **facts: Any) -> None:
         """Record that the job began; a long one is measured from then on."""
         self.begun = make_event(
-            "job_started", **self._about, run=self.run, pid=os.getpid(), **facts, **_cluster()
-        )
+            "job_started", time=self._clock.now(), **self._about, run=self.run, pid=os.getpid(),
+            **facts, **_cluster(),
+        )  # fmt: skip
         self._append(self.begun)
         if self._events is not None and self._resources_every_s > 0:
             timer = threading.Timer(RESOURCES_AFTER_S, self._measure_resources)
@@ -180,6 +185,7 @@ class AttemptRecorder:
             self._monitor.stop()
         return make_event(
             "job_finished" if status == "completed" else "job_failed",
+            time=self._clock.now(),
             **self._about,
             status=status,
             seconds=round(time.perf_counter() - self._started, 3),

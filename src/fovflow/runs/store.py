@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, RUN_STATUSES, VERSION, moment, now, plain_values, read_events
+from fovflow.events import FINAL, RUN_STATUSES, VERSION, Clock, moment, plain_values, read_events
 from fovflow.records import inside, read_json, write_json
 from fovflow.userfiles import open_own, read_regular
 
@@ -94,6 +94,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
+        self.clock = Clock()
 
     @classmethod
     def create(
@@ -115,7 +116,7 @@ class RunFolder:
             except FileExistsError:
                 continue
             folder = cls(base / ident)
-            created = now()
+            created = folder.clock.now()
             folder.write_record(
                 {
                     "schema_version": VERSION,
@@ -176,17 +177,20 @@ class RunFolder:
         """Change keys of ``run.json``; return all of it."""
         return self.change(lambda _: keys)
 
-    def set_status(self, status: str, message: str | None = None) -> dict[str, Any]:
+    def set_status(
+        self, status: str, message: str | None = None, *, after: str | None = None
+    ) -> dict[str, Any]:
         """Set the status, with its time, in the record and its history.
 
-        A final status stays: later calls change nothing.
+        A final status stays: later calls change nothing. `after`: a time that it is not before, as
+        it is not before the status that it follows, wherever the clock is set meanwhile.
         """
-        at = now()
-        entry = {"status": status, "time": at, **({"message": message} if message else {})}
 
         def change(content: dict[str, Any]) -> dict[str, Any]:
             if content["status"] in FINAL or content["status"] == status:
                 return {}
+            at = self.clock.now(after, *(past["time"] for past in content["history"]))
+            entry = {"status": status, "time": at, **({"message": message} if message else {})}
             new = {"history": [*content["history"], entry], "status": status}
             if status == "running":
                 new["started"] = content["started"] or at
