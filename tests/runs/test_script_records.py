@@ -14,6 +14,7 @@ import fovflow
 from fovflow.cli import main
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.runs.compare import compare_runs, format_comparison
+from fovflow.runs.lineage import trace
 from fovflow.runs.publish import publish
 from fovflow.runs.store import JOB_EVENTS, RunFolder
 from fovflow.runs.verify import verify
@@ -132,6 +133,22 @@ def test_artifacts_of_a_run_inside_a_job_are_looked_at(recorded, monkeypatch):
     assert difference is None
     done = publish(recorded.run, str(recorded.outdir.parent / "archive"))
     assert list(done.failed) == [kept.relative_to(recorded.outdir).as_posix()]
+
+
+def test_a_published_execution_is_verified_and_traced_there(tmp_path):
+    run, archive = execute(tmp_path / "out"), tmp_path / "archive"
+    link = f"runs/{run.id}/outputs/Source/fit-source.txt"
+    assert [*publish(run, str(archive)).failed] == [link]  # its source lies elsewhere
+    assert [str(found) for found in verify(archive).findings] == [f"{link}: missing"]
+    (found,) = fovflow.runs(archive)
+    table = archive / "runs" / run.id / "outputs" / "Table" / "rates.csv"
+    assert [step.job for step in trace(table).back] == ["execution fit"]
+    assert {asset.path for asset in found.assets} == {
+        asset.path for asset in fovflow.runs(tmp_path / "out")[0].assets
+    }
+    table.write_text("other")
+    problems = {finding.file: finding.problem for finding in verify(archive).findings}
+    assert "its content was changed" in problems[table.relative_to(archive).as_posix()]
 
 
 def test_publishing_an_execution_copies_only_its_own_files(recorded, tmp_path):

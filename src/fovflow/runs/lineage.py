@@ -11,12 +11,13 @@ from typing import Any
 
 from fovflow.atomic import sha256_or_none
 from fovflow.errors import FovflowError
+from fovflow.events import read_events
 from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, STAMP_NAME
 from fovflow.records import read_json_object
 from fovflow.runs.assets import is_of_script
 from fovflow.runs.history import RecordedRun, recorded_run
-from fovflow.runs.state import join_attempts, last_attempts
+from fovflow.runs.state import RunState, join_attempts, last_attempts
 from fovflow.runs.store import list_runs
 from fovflow.stages import STAGES
 from fovflow.states import CONTENT
@@ -94,6 +95,28 @@ class Records:
                 self.maker[path] = record
             for path in record.inputs:
                 self.users.setdefault(path, []).append(record)
+        self._take_kept(folder.parent)
+
+    def _take_kept(self, outdir: Path) -> None:
+        """Take what `fovflow.Run` kept inside of jobs for outputs of them, also of earlier runs."""
+        own = {(record.run, record.job, record.attempt): record for record in self.records}
+        for place in sorted(outdir.glob("runs/*/jobs/*/attempt-*/")):
+            run, number = place.parents[2], place.name.removeprefix("attempt-")
+            job, state = (
+                (place.parent.name, int(number) if number.isdecimal() else 0),
+                RunState(files=True),
+            )
+            for event in read_events(place.with_suffix(".jsonl")):
+                state.feed(event, job)
+            found = state.jobs.get(job)
+            if found is None or found.dataset != self.folder.name:
+                continue
+            found.run, found.file = run.name, os.fspath(place)
+            record = own.get((run.name, *job), found)
+            for asset in state.assets:
+                if asset.category == "output" and not asset.misplaced(run):
+                    name = f"../runs/{run.name}/{asset.path}"
+                    record.outputs[name], self.maker[name] = asset.digest, record
 
     def sha256(self, path: str) -> str | None:
         """Return the recorded SHA-256 of a file."""
@@ -174,6 +197,7 @@ class Scripts:
     def back(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
         """Yield the runs that made the files and what they read, and the jobs before them."""
         seen = set[str]()
+        yield from self._jobs(files, depth)
         while found := [ident for ident in _with(files, self.makes) if ident not in seen]:
             seen.update(found)
             yield from (self.step(ident, depth) for ident in found)
@@ -186,8 +210,9 @@ class Scripts:
         for folder in _datasets(self.outdir):
             known, place = Records(folder), f"{folder.name}/"
             for name in files:
-                if name.startswith(place) and name.removeprefix(place) in known.maker:
-                    for step in _back(known, name.removeprefix(place)):
+                path = name.removeprefix(place) if name.startswith(place) else f"../{name}"
+                if path in known.maker:
+                    for step in _back(known, path):
                         step.depth += depth
                         yield step
 
@@ -232,7 +257,7 @@ def trace(file: str | os.PathLike[str], outdir: str | os.PathLike[str] = "result
         return _trace_output(folder, path.relative_to(folder).as_posix())
     runs = [parent.parent for parent in path.parents if parent.name == "runs"]
     scripts = Scripts(runs[0] if runs else Path(outdir))
-    files = {scripts.name(path): sha256_or_none(path)} | {os.fspath(_real(path)): None}
+    files = {os.fspath(_real(path)): None, scripts.name(path): sha256_or_none(path)}
     back, forward = list(scripts.back(files, 0)), list(_users_of_given(path, files, scripts))
     if not (back or forward):
         raise FovflowError(
@@ -251,7 +276,7 @@ def _trace_output(folder: Path, path: str) -> Lineage:
     sha256 = known.sha256(path)
     file = {f"{folder.name}/{path}": sha256}
     users = list(_walk(known, path, 1, known.users, lambda record: record.outputs))
-    made = {f"{folder.name}/{n}": sha for step in users for n, sha in step.outputs.items()}
+    made = _made(folder, users)
     forward = [*users, *scripts.forward(file | made, 1 + max((s.depth for s in users), default=0))]
     if path not in known.maker and not forward and path != PLAN_NAME:
         raise FovflowError(
@@ -260,6 +285,12 @@ def _trace_output(folder: Path, path: str) -> Lineage:
             remedy="name an output of the pipeline; outputs of old versions have no records",
         )
     return Lineage(path, folder.name, sha256, list(_back(known, path)), forward)
+
+
+def _made(folder: Path, steps: Iterable[Step]) -> dict[str, str | None]:
+    """Return what jobs of a dataset made, by name relative to the output folder."""
+    named = ((name, sha) for step in steps for name, sha in step.outputs.items())
+    return {os.path.normpath(f"{folder.name}/{name}"): sha for name, sha in named}
 
 
 def _users_of_given(
@@ -275,7 +306,7 @@ def _users_of_given(
         users = {"": first, **known.users}
         for step in _walk(known, "", 1, users, lambda record: record.outputs):
             step.job = f"{folder.name}: {step.job}"
-            made |= {f"{folder.name}/{name}": sha for name, sha in step.outputs.items()}
+            made |= _made(folder, [step])
             yield step
     yield from scripts.forward(made, 1)
 
@@ -382,5 +413,5 @@ def _when(record: JobRecord) -> str:
 
 
 def _names(files: dict[str, str | None]) -> list[str]:
-    names = [path.rpartition("/")[2] for path in files]
+    names = list(dict.fromkeys(path.rpartition("/")[2] for path in files))
     return names if len(names) <= 10 else [*names[:10], f"{len(names) - 10} more"]
