@@ -116,6 +116,15 @@ def test_a_changed_member_of_a_dataset_is_found(tmp_path):
     )
 
 
+def test_a_member_from_elsewhere_that_is_gone_is_noted(tmp_path):
+    execute(tmp_path / "out")
+    (tmp_path / "fit-source.txt").unlink()
+    report = verify(tmp_path / "out")
+    (note,) = [note for note in report.notes if note.file.endswith("fit-1.0.0.json")]
+    assert note.problem == f"the member {tmp_path / 'fit-source.txt'}: missing"
+    assert [found.problem.partition(" ")[0] for found in report.findings] == ["its"]  # the link
+
+
 def test_artifacts_of_a_run_inside_a_job_are_looked_at(recorded, monkeypatch):
     _, file = recorded.run.new_attempt("segment.plate.fov_000")
     monkeypatch.setenv(JOB_EVENTS, str(file))

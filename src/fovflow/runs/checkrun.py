@@ -36,10 +36,11 @@ def check_run(run: RunFolder, base: Path, report: Report) -> None:
         file = (run.path / place).relative_to(base).as_posix()
         lines = "line that is no event" if count == 1 else "lines that are no events"
         report.note(file, f"has {count} {lines}, as a crash or a full disk leaves them")
-    for file, problem in [
-        *state.unreadable.items(), *problems(run.path, state.assets), *dataset_problems(run.path)
-    ]:  # fmt: skip
+    for file, problem in [*state.unreadable.items(), *problems(run.path, state.assets)]:
         report.find((run.path / file).relative_to(base).as_posix(), problem)
+    for file, problem, is_fault in dataset_problems(run.path):
+        say = report.find if is_fault else report.note
+        say((run.path / file).relative_to(base).as_posix(), problem)
     for told in state.announced if run.status() in FINAL else ():
         if not leads_out(run.path, told) and (run.path / told).exists():
             words = "announced and never recorded: fovflow.resume or fovflow runs abandon does"
