@@ -269,8 +269,15 @@ def test_folders_without_runs_are_told_from_folders_that_are_not_there(tmp_path,
 def test_names_cannot_forge_lines(tmp_path, capsys):
     with fovflow.Run(outdir=tmp_path) as run:
         run.init("a\ngood-run  completed  2026-01-01 00:00:00\x1b[2J")
+        run.log_metrics({"m\n\nalerts\n  forged": 1})
+        run.log_event("e\nerrors\n  forged")
     main(["runs", "list", str(tmp_path)])
     assert len(capsys.readouterr().out.splitlines()) == 2
+    main(["runs", "show", str(tmp_path)])
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if "forged" in line or "good-run" in line]
+    assert not {"alerts", "errors", "  forged", "good-run  completed"} & {*shown}
+    assert not [line for line in shown if line.startswith(("good-run", "  forged"))]
 
 
 def test_crafted_assets_lead_nowhere(tmp_path):

@@ -287,7 +287,8 @@ def format_run(content: dict[str, Any]) -> str:
         f"{file}: {words}{', left out' * (words != 'missing')}"
         for file, words in content.get("damages", {}).items()
     ]
-    return "\n".join([*lines, *_section("damaged records", damaged)])
+    lines += _section("damaged records", damaged)
+    return "\n".join(line.replace("\n", "\n      ") for line in lines)  # no text forges a line
 
 
 def _section(title: str, content: list[str], *, always: bool = False) -> list[str]:
