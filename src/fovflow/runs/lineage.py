@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -205,10 +206,15 @@ class Scripts:
             depth += 1
             yield from self._jobs(files, depth)
 
+    @cached_property
+    def datasets(self) -> list[Records]:
+        """The folders of the output folder that have records of jobs."""
+        return [Records(path.parent) for path in sorted(self.outdir.glob(f"*/{LOGS}"))]
+
     def _jobs(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
         """Yield the jobs of datasets that made the files, and those before them."""
-        for folder in _datasets(self.outdir):
-            known, place = Records(folder), f"{folder.name}/"
+        for known in self.datasets:
+            place = f"{known.folder.name}/"
             for name in files:
                 path = name.removeprefix(place) if name.startswith(place) else f"../{name}"
                 if path in known.maker:
@@ -234,11 +240,6 @@ def _with(files: Mapping[str, str | None], of_runs: Mapping[str, Mapping[str, An
     for name, sha in files.items():
         found.update(named.get(name) or moved.get((name.rpartition("/")[2], sha or "")) or [])
     return [ident for ident in of_runs if ident in found]
-
-
-def _datasets(outdir: Path) -> list[Path]:
-    """Return the folders of an output folder that have records of jobs."""
-    return [path.parent for path in sorted(outdir.glob(f"*/{LOGS}"))]
 
 
 def trace(file: str | os.PathLike[str], outdir: str | os.PathLike[str] = "results") -> Lineage:
@@ -298,8 +299,8 @@ def _users_of_given(
 ) -> Iterator[Step]:
     """Yield what used a file that no job made: jobs that were given it, and scripts."""
     digests, made = {sha for sha in files.values() if sha}, dict(files)
-    for folder in _datasets(scripts.outdir):
-        known = Records(folder)
+    for known in scripts.datasets:
+        folder = known.folder
         stamp = read_json_object(folder / STAMP_NAME).get("path")
         is_raw = isinstance(stamp, str) and _real(stamp) == _real(path)
         first = [r for r in known.records if _was_given(r, path, digests, is_raw=is_raw)]
