@@ -149,6 +149,7 @@ class JobRecord:
             self.message = str(event.get("message") or "")
         elif kind == "metrics":
             self.metrics.update(_numbers(event["metrics"]))
+            self._log(logged_metrics([event]))
         elif kind == "job_started":
             self._begin(event, files=files)
             self.started = event["time"]
@@ -160,6 +161,10 @@ class JobRecord:
             if not (own and self._ended_by_engine):
                 self._ended_by_engine = not own
                 self._end(event, files=files)
+
+    def _log(self, told: Mapping[str, Any]) -> None:
+        self.logged |= told["metrics"] if isinstance(told.get("metrics"), Mapping) else {}
+        self.units |= told["units"] if isinstance(told.get("units"), Mapping) else {}
 
     def _begin(self, event: Mapping[str, Any], *, files: bool) -> None:
         self.rule = str(event["rule"])
@@ -186,10 +191,11 @@ class JobRecord:
         frame = event.get("frame")
         self.frame = frame if isinstance(frame, int) else None
         self.transient = bool(event.get("transient"))
-        outputs, times, found, self.logged, self.units = (
+        outputs, times, found = (
             dict(told) if isinstance(told := event.get(key), Mapping) else {}
-            for key in ("outputs", "times", "found", "metrics", "units")
+            for key in ("outputs", "times", "found")
         )
+        self._log(event)
         if files:
             self.outputs = {str(name): _digest(content) for name, content in outputs.items()}
             self.times, self.found = times, found

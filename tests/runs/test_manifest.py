@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import closing
 
 import pytest
 from runs.crate_validator import issues
-from runs.recorded import CONFIG, ENGINE, Recorded, at, digest
+from runs.recorded import CONFIG, DATASET, ENGINE, Recorded, at, digest
 
+from fovflow.events import EventFile
 from fovflow.jobrecord import JobKey, JobRecord
 from fovflow.runs import manifest_records
 from fovflow.runs.crate import file_id, file_path
@@ -76,12 +78,28 @@ def test_what_scripts_logged_inside_jobs_reaches_the_manifest(recorded, cache, m
     assert entities["#job/mine.fov_001"]["result"] == {"@id": "#job/mine.fov_001/metric/loss"}
     assert issues(recorded.folder, cache) == []
     assert "/metric/" not in before
+    _, killed = recorded.run.new_attempt(f"mine.{DATASET}.fov_002")
+    about = {"job": killed.parent.name, "rule": "mine", "attempt": 1}
+    about["wildcards"] = {"dataset": DATASET, "fov": "002"}
+    with closing(EventFile(killed)) as file:
+        file.write("job_started", **about)
+        file.write("metrics", metrics={"loss": 5.5}, step=0, elapsed_s=1.0)
+        file.write("metrics", metrics={"own": 1.0}, step=0)
+    with closing(EventFile(recorded.run.path / "events.jsonl")) as file:
+        file.write("job_failed", **about, status="failed", error="it ended without a word")
+    recorded.write_manifest()
+    action = recorded.entities()["#job/mine.fov_002"]
+    assert action["actionStatus"] == FAILED
+    assert action["result"] == {"@id": "#job/mine.fov_002/metric/loss"}
+    assert issues(recorded.folder, cache) == []
     for module in ("manifest_records", "manifest"):
         monkeypatch.setattr(f"fovflow.runs.{module}.JOB_LIMIT", 4)
     recorded.write_manifest()
     table = (recorded.folder / "provenance" / "jobs.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in table.splitlines()]
-    assert [row["metrics"] for row in rows if "metrics" in row] == [told["metrics"], {"loss": 2}]
+    assert [row["metrics"] for row in rows if "metrics" in row] == [
+        told["metrics"], {"loss": 2}, {"loss": 5.5}
+    ]  # fmt: skip
 
 
 def test_too_many_jobs_are_told_by_step_with_a_table(tmp_path, cache, monkeypatch):
