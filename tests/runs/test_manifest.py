@@ -15,6 +15,7 @@ from fovflow.events import EventFile
 from fovflow.jobrecord import JobKey, JobRecord
 from fovflow.runs import manifest_records
 from fovflow.runs.crate import file_id, file_path
+from fovflow.runs.lineage import trace
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.state import join_attempts
 from fovflow.runs.verify import verify
@@ -213,6 +214,36 @@ def test_a_job_without_an_end_in_a_run_that_is_over_was_stopped():
     assert job.status == "completed"
     (job,) = join_attempts([], {key: attempt}, frozenset({"r1"}))
     assert job.status == "terminated"
+
+
+def test_a_later_attempt_that_was_killed_is_told_as_it_ended(recorded, cache):
+    from fovflow.runs.store import RunFolder
+
+    name, first = recorded.name(1, "tracks.csv"), recorded.run
+    recorded.run = RunFolder.create(recorded.outdir, name="late-lark")
+    _, path = recorded.run.new_attempt(f"track.{DATASET}.fov_001")
+    about = {"job": path.parent.name, "rule": "track", "attempt": 1}
+    about["wildcards"] = {"dataset": DATASET, "fov": "001"}
+    with closing(EventFile(path)) as file:
+        file.write("job_started", time=at(1000.0), **about)
+        file.write("metrics", time=at(1001.0), metrics={"loss": 5.5}, step=0, elapsed_s=1.0)
+    times = {"created": at(999.0), "started": at(999.0), "ended": at(1003.0)}
+    recorded.edit_run(status="terminated", **times)
+    recorded.write_manifest()  # the engine was killed as well
+    action = recorded.entities()["#job/track.fov_001"]
+    assert (action["actionStatus"], action["error"]) == (FAILED, "stopped before its end")
+    assert action["result"] == {"@id": "#job/track.fov_001/metric/loss"}
+    with closing(EventFile(recorded.run.path / "events.jsonl")) as file:
+        file.write("job_failed", time=at(1002.0), **about, status="failed", error="killed")
+    recorded.write_manifest()
+    action = recorded.entities()["#job/track.fov_001"]
+    assert (action["actionStatus"], action["error"]) == (FAILED, "killed")
+    assert recorded.run.id in action["description"]
+    assert action["result"] == {"@id": "#job/track.fov_001/metric/loss"}
+    assert issues(recorded.folder, cache) == []
+    assert [f for f in verify(recorded.outdir).findings if "ro-crate" in f.file] == []
+    (maker, *_) = trace(recorded.folder / name).back  # the file itself is as it was made before
+    assert maker.record.run == first.id
 
 
 def test_two_runs_that_made_what_is_there_are_both_told(recorded, cache):

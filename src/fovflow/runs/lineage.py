@@ -86,9 +86,9 @@ class Records:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        attempts = last_attempts(folder.parent, folder.name)
-        found = join_attempts(read_records(folder), attempts)
-        self.records = [record for record in found if record.file]
+        attempts, told = last_attempts(folder.parent, folder.name), read_records(folder)
+        found = {record.file: record for record in (*told, *join_attempts(told, attempts))}
+        self.records = [record for file, record in found.items() if file]
         self.maker: dict[str, JobRecord] = {}
         self.users: dict[str, list[JobRecord]] = {}
         for record in self.records:

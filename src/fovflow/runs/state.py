@@ -461,12 +461,16 @@ def join_attempts(
 ) -> list[JobRecord]:
     """Join the records of a dataset's folder with the newest attempts of its jobs, one per job.
 
-    The status is that of the record, never the engine's. An attempt without an end in a run that
-    has ended (`ended` holds their ids) was stopped: the job was terminated.
+    The status is that of the record, never the engine's; but a later attempt that ended badly, and
+    could not leave a record, is told as it ended. An attempt without an end in a run that has ended
+    (`ended` holds their ids) was stopped: the job was terminated.
     """
     jobs = {record.key: record for record in records}
     for key, attempt in attempts.items():
-        record = jobs.get(key, attempt)
+        record, lost = jobs.get(key, attempt), attempt.status == "running" and attempt.run in ended
+        is_same = record.run in ("", attempt.run) and record.attempt in (0, attempt.attempt)
+        if not is_same and (lost or attempt.status in ("failed", "terminated")):
+            record = attempt
         job = replace(
             record,
             run=attempt.run,
@@ -476,7 +480,7 @@ def join_attempts(
             host=attempt.host,
             usage=attempt.usage,
         )
-        if attempt.status == "running" and attempt.run in ended:
+        if lost:
             job.status, job.error, job.outputs = "terminated", "stopped before its end", {}
         jobs[key] = job
     return list(jobs.values())
