@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,7 +150,8 @@ class JobRecord:
             self.message = str(event.get("message") or "")
         elif kind == "metrics":
             self.metrics.update(_numbers(event["metrics"]))
-            self._log(logged_metrics([event]))
+            if "elapsed_s" in event:  # not measured by the job itself
+                self._log(event)
         elif kind == "job_started":
             self._begin(event, files=files)
             self.started = event["time"]
@@ -202,17 +204,14 @@ class JobRecord:
 
 
 def logged_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the last value of each metric of `fovflow.Run`, and units, as a last event has them.
-
-    What the job measures by itself has no ``elapsed_s``, and stays in the events.
-    """
-    told = [one for one in events if one["type"] == "metrics" and "elapsed_s" in one]
-
-    def last(key: str) -> dict[str, Any]:
-        maps = (one[key] for one in told if isinstance(one.get(key), Mapping))
-        return {name: value for values in maps for name, value in values.items()}
-
-    return {key: found for key in ("metrics", "units") if (found := last(key))}
+    """Return the last value of each metric of `fovflow.Run`, and units, for a last event."""
+    job = JobRecord()
+    for event in events:
+        if event["type"] == "metrics":
+            with suppress(*MALFORMED):
+                job.take(event)
+    found = {"metrics": job.logged, "units": job.units}
+    return {key: known for key, known in found.items() if known}
 
 
 def job_record(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:

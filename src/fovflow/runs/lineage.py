@@ -102,11 +102,9 @@ class Records:
         """Take what `fovflow.Run` kept inside of jobs for outputs of them, also of earlier runs."""
         own = {(record.run, record.job, record.attempt): record for record in self.records}
         for place in sorted(outdir.glob("runs/*/jobs/*/attempt-*/")):
-            run, number = place.parents[2], place.name.removeprefix("attempt-")
-            job, state = (
-                (place.parent.name, int(number) if number.isdecimal() else 0),
-                RunState(files=True),
-            )
+            run, (_, number) = place.parents[2], place.name.split("-", 1)
+            job = place.parent.name, int(number) if number.isdecimal() else 0
+            state = RunState(files=True)
             for event in read_events(place.with_suffix(".jsonl")):
                 state.feed(event, job)
             found = state.jobs.get(job)

@@ -298,11 +298,9 @@ class RunReader:
         """Read what is new of all files of events."""
         for tail in self._own:
             self._take(tail, tail.read(), None)
-        if (
-            not self._own[0].path.exists()
-            and self.run.known().get("status", "created") != "created"
-        ):
-            self.state.unreadable[self._own[0].path.name] = "missing"
+        own = self._own[0].path
+        if not own.exists() and self.run.known().get("status", "created") != "created":
+            self.state.unreadable[own.name] = "missing"
         self._files.find()
         self.poll_jobs(())
 
