@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
@@ -61,7 +61,7 @@ _BEGINNING = (
 )
 _END = (
     *_BEGINNING, "started", "seconds", "cpu_s", "peak_mib", "outputs", "times", "found", "error",
-    "kind", "transient", "frame", "exit", "log",
+    "kind", "transient", "frame", "exit", "log", "metrics", "units",
 )  # fmt: skip
 
 EVENTS: dict[str, EventKind] = {
@@ -116,6 +116,22 @@ def now() -> str:
     ('+00:00', 32)
     """
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+class Clock:
+    """Tells the time in order: where the system's clock is set back, it goes on from before."""
+
+    def __init__(self) -> None:
+        self._last, self._ticks = datetime.min.replace(tzinfo=UTC), 0.0
+
+    def now(self, *after: Any) -> str:
+        """Return the time like `now`; no earlier than any of the time stamps `after`."""
+        at, ticks = datetime.now(UTC), clock.monotonic()
+        if at < self._last:
+            at = self._last + timedelta(seconds=ticks - self._ticks)
+        known = [found for found in map(moment, after) if found and found.year < 9999]
+        self._last, self._ticks = max([at, *known]), ticks
+        return self._last.isoformat(timespec="microseconds")
 
 
 def moment(stamp: Any) -> datetime | None:
@@ -314,10 +330,10 @@ def as_float(value: int | float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def recorded_number(value: int | float) -> int | float | str | None:
+def recorded_number(value: int | float) -> int | float | str:
     """Return a number as records hold it: infinities and NaN, which JSON lacks, are text.
 
-    Integers beyond all floats are None. `number_of` reads it.
+    So are integers beyond all floats: infinities. `number_of` reads it.
 
     Examples
     --------
@@ -327,7 +343,7 @@ def recorded_number(value: int | float) -> int | float | str | None:
     try:
         return value if math.isfinite(value) else str(float(value))
     except OverflowError:
-        return None
+        return "inf" if value > 0 else "-inf"
 
 
 def number_of(value: Any) -> float | None:

@@ -8,7 +8,8 @@ tells what is complete and can be verified. `JobRecord` reads both.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,6 +102,10 @@ class JobRecord:
     """What is done with these frames."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Latest numbers by name."""
+    logged: dict[str, Any] = field(default_factory=dict)
+    """Last value of each metric that `fovflow.Run` logged in it, as recorded."""
+    units: dict[str, str] = field(default_factory=dict)
+    """Their units, where given."""
     file: str = ""
     """Name of the record relative to the dataset's folder; empty for what a run recorded."""
     _ended_by_engine: bool = False
@@ -145,6 +150,8 @@ class JobRecord:
             self.message = str(event.get("message") or "")
         elif kind == "metrics":
             self.metrics.update(_numbers(event["metrics"]))
+            if "elapsed_s" in event:  # not measured by the job itself
+                self._log(event)
         elif kind == "job_started":
             self._begin(event, files=files)
             self.started = event["time"]
@@ -156,6 +163,10 @@ class JobRecord:
             if not (own and self._ended_by_engine):
                 self._ended_by_engine = not own
                 self._end(event, files=files)
+
+    def _log(self, told: Mapping[str, Any]) -> None:
+        self.logged |= told["metrics"] if isinstance(told.get("metrics"), Mapping) else {}
+        self.units |= told["units"] if isinstance(told.get("units"), Mapping) else {}
 
     def _begin(self, event: Mapping[str, Any], *, files: bool) -> None:
         self.rule = str(event["rule"])
@@ -182,14 +193,25 @@ class JobRecord:
         frame = event.get("frame")
         self.frame = frame if isinstance(frame, int) else None
         self.transient = bool(event.get("transient"))
+        outputs, times, found = (
+            dict(told) if isinstance(told := event.get(key), Mapping) else {}
+            for key in ("outputs", "times", "found")
+        )
+        self._log(event)
         if files:
-            outputs = event.get("outputs")
-            outputs = outputs if isinstance(outputs, Mapping) else {}
             self.outputs = {str(name): _digest(content) for name, content in outputs.items()}
-            self.times, self.found = (
-                told if isinstance(told := event.get(key), Mapping) else {}
-                for key in ("times", "found")
-            )
+            self.times, self.found = times, found
+
+
+def logged_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the last value of each metric of `fovflow.Run`, and units, for a last event."""
+    job = JobRecord()
+    for event in events:
+        if event["type"] == "metrics":
+            with suppress(*MALFORMED):
+                job.take(event)
+    found = {"metrics": job.logged, "units": job.units}
+    return {key: known for key, known in found.items() if known}
 
 
 def job_record(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:

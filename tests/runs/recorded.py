@@ -47,6 +47,7 @@ class Recorded:
         self.folder = self.outdir / DATASET
         self.clock = 1.0
         self.run = RunFolder.create(self.outdir, name="calm-otter")
+        EventFile(self.run.path / "events.jsonl").close()
         self.edit_run(
             status="running",
             created=at(0),
@@ -121,6 +122,7 @@ class Recorded:
         inputs: list[str],
         outputs: list[str] | None = None,
         error: str = "",
+        **logged: Any,
     ) -> None:
         """Make outputs of a dataset, and record the job as it does itself."""
         for number, name in enumerate(outputs or []):
@@ -130,7 +132,7 @@ class Recorded:
         if channel is not None:
             wildcards["channel"] = str(channel)
         rest = "" if channel is None else f"_ch_{channel}"
-        self._record(self.record(rule, fov, rest), rule, wildcards, inputs, made, error)
+        self._record(self.record(rule, fov, rest), rule, wildcards, inputs, made, error, **logged)
 
     def analyse(self, error: str = "") -> None:
         """Merge a sample, fit it unless there is an `error`, and write the manifest of that."""
@@ -157,6 +159,7 @@ class Recorded:
         inputs: list[str],
         made: dict[str, Any],
         error: str,
+        **logged: Any,
     ) -> None:
         about = {"job": job_name(rule, wildcards), "rule": rule, "wildcards": wildcards}
         attempt, path = self.run.new_attempt(about["job"])
@@ -167,7 +170,7 @@ class Recorded:
             options={"method": "otsu", "of": rule}, inputs=inputs,
         )  # fmt: skip
         self.clock += 2.5
-        keys: dict[str, Any] = {"seconds": 2.5, "cpu_s": 2.25, "peak_mib": 101.5}
+        keys: dict[str, Any] = {"seconds": 2.5, "cpu_s": 2.25, "peak_mib": 101.5, **logged}
         if error:
             keys |= {"status": "failed", "error": error, "frame": 2}
         else:

@@ -91,6 +91,7 @@ def test_a_damaged_record_of_a_run_costs_that_run_only(recorded, content, tmp_pa
         folder = recorded.outdir / "runs" / stamp
         folder.mkdir()
         (folder / "run.json").write_text(content)
+        (folder / "events.jsonl").touch()
     recorded.edit_run(command="snakemake --cores 1", configfiles=[])
     outdir = ["--outdir", str(recorded.outdir)]
     assert find_run(recorded.outdir, "calm-otter").id == recorded.run.id

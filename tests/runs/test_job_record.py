@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from fovflow import Run
 from fovflow.adapter.job import job
 from fovflow.atomic import write_text
+from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.events import check_event, read_events
 from fovflow.jobrecord import JobKey, JobRecord, job_record, read_record, read_records
 from fovflow.runs.state import read_attempts
-from fovflow.runs.store import ENVIRONMENT, RunFolder
+from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder
 
 WILDCARDS = {"dataset": "plate", "fov": "003", "channel": "0"}
 OUTPUT = "fov_003/plate_fov_003_seg_ch_0.npy"
@@ -78,6 +80,7 @@ def test_the_record_is_the_last_event_with_what_the_first_tells(tmp_path, run):
     file, content = work(tmp_path)
     started, finished = read_events(run.job_file("segment.plate.fov_003.ch_0", 1))
     assert content == job_record(started, finished)
+    assert not {"metrics", "units"} & content.keys()
     check_event(content)
     assert (content["type"], content["status"]) == ("job_finished", "completed")
     assert content["run"] == run.id
@@ -96,6 +99,35 @@ def test_the_record_is_the_last_event_with_what_the_first_tells(tmp_path, run):
         "segment, FOV 3, channel 0",
     )
     assert record.where == "plate, FOV 3, channel 0"
+
+
+@pytest.mark.parametrize("error", [None, FovflowError("no light")])
+def test_what_a_run_inside_logged_last_stands_in_the_record(tmp_path, run, capsys, error):
+    snakemake = script(tmp_path)
+    with suppress(SystemExit), job(snakemake) as this:
+        this.measure(cpu=3.0)
+        tracked = Run(outdir=tmp_path / "other")
+        for loss in (2.5, float("inf")):
+            tracked.log_metrics({"loss": loss, "mean area": 12}, units={"mean area": "µm²"})
+        tracked.log_metrics({"left": 1})
+        with Path(os.environ[JOB_EVENTS]).open("a") as file:  # a line of other values than it has
+            file.write('{"v":2,"time":"2026-03-01","type":"metrics","metrics":7,"step":0,')
+            file.write('"elapsed_s":1,"units":[]}\n')
+        if error is not None:
+            raise error
+        write_text(snakemake.output[0], "made")
+    file = Path(snakemake.log[0]).with_suffix(".json")
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert content["metrics"] == {"loss": "inf", "mean area": 12, "left": 1}
+    assert content["units"] == {"mean area": "µm²"}
+    assert read_record(file).logged == content["metrics"]
+    begun, *_, ended = read_events(run.job_file("segment.plate.fov_003.ch_0", 1))
+    assert content == job_record(begun, ended)
+    check_event(content)
+    assert main(["runs", "show", str(run.path)]) == 0
+    shown = capsys.readouterr().out
+    assert "mean area (µm²)  ▁▁  last 12, least 12" in shown
+    assert "cpu" not in shown
 
 
 @pytest.mark.parametrize(

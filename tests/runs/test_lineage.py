@@ -16,6 +16,8 @@ from fovflow.jobrecord import read_records
 from fovflow.layout import STAMP_NAME
 from fovflow.records import write_json
 from fovflow.runs.lineage import format_lineage, trace
+from fovflow.runs.publish import publish
+from fovflow.runs.store import JOB_EVENTS
 from fovflow.runs.verify import verify
 
 
@@ -149,6 +151,44 @@ def test_outputs_of_jobs_are_traced_forward_through_executions(chain, tmp_path, 
     monkeypatch.chdir("/")
     there = moved / table.relative_to(tmp_path / "results")
     assert [step.job for step in trace(there).forward] == ["execution plot"]
+
+
+def test_what_a_run_kept_inside_a_job_is_traced_both_ways(tmp_path, monkeypatch):
+    recorded = Recorded(tmp_path)
+    events = recorded.run.job_file(f"track.{DATASET}.fov_001", 1)
+    monkeypatch.setenv(JOB_EVENTS, str(events))
+    fovflow.Run().save({"loss": 1}, name="summary")
+    monkeypatch.delenv(JOB_EVENTS)
+    kept = events.with_suffix("") / "output" / "summary.json"
+    with fovflow.execution(outdir=recorded.outdir, name="use", datasets=[kept]) as exe:
+        table = exe.output_path("Table", "t.csv")
+        table.write_text("t")
+    jobs = ["track, FOV 1", "segment, FOV 1, channel 0", "copy, FOV 1", "raw data"]
+    assert [step.job for step in trace(kept).back] == jobs
+    assert trace(kept).sha256 == digest(kept)["sha256"]
+    assert [step.job for step in trace(kept).forward] == ["execution use"]
+    assert [step.job for step in trace(table).back] == ["execution use", *jobs]
+    copied = recorded.folder / recorded.name(1, "pc_ch_0.npy")
+    assert [step.job for step in trace(copied).forward][-1] == "execution use"
+    record = recorded.record("track", 1)  # made again since, by a run whose events are gone
+    content = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps({**content, "run": "another"}), encoding="utf-8")
+    assert [step.job for step in trace(kept).back] == jobs
+    archive = tmp_path / "archive"
+    publish(recorded.run, str(archive))
+    there = archive / kept.relative_to(recorded.outdir)
+    assert [step.job for step in trace(there).back] == jobs
+
+
+def test_an_input_from_elsewhere_is_found_where_it_was_moved(tmp_path):
+    source = tmp_path / "in" / "a.csv"
+    source.parent.mkdir()
+    source.write_text("a")
+    with fovflow.execution(outdir=tmp_path / "out", name="use", datasets=[source]):
+        pass
+    assert trace(source, tmp_path / "out").sha256 == digest(source)["sha256"]
+    moved = shutil.move(source, tmp_path / "a.csv")
+    assert [step.job for step in trace(moved, tmp_path / "out").forward] == ["execution use"]
 
 
 def test_a_file_of_the_same_name_and_content_is_another_one(tmp_path):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import closing
 
 import pytest
 from runs.crate_validator import issues
-from runs.recorded import CONFIG, ENGINE, Recorded, at, digest
+from runs.recorded import CONFIG, DATASET, ENGINE, Recorded, at, digest
 
+from fovflow.events import EventFile
 from fovflow.jobrecord import JobKey, JobRecord
 from fovflow.runs import manifest_records
-from fovflow.runs.crate import file_path
+from fovflow.runs.crate import file_id, file_path
+from fovflow.runs.lineage import trace
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.state import join_attempts
 from fovflow.runs.verify import verify
@@ -58,6 +61,46 @@ def test_a_folder_without_run_records_has_a_valid_manifest(recorded, cache):
     recorded.write_manifest()
     assert issues(recorded.folder, cache) == []
     assert recorded.entities()["#run/unrecorded"]["actionStatus"] == COMPLETED
+
+
+def test_what_scripts_logged_inside_jobs_reaches_the_manifest(recorded, cache, monkeypatch):
+    name, before = recorded.name(0, "mine.csv"), recorded.manifest_file.read_text(encoding="utf-8")
+    told = {"metrics": {"mean area": 12.25, "loss": "inf", "n": None}, "units": {"loss": "1"}}
+    recorded.job("mine", 0, inputs=[recorded.name(0, "tracks.csv")], outputs=[name], **told)
+    recorded.job("mine", 1, inputs=[], error="no light", metrics={"loss": 2})
+    recorded.write_manifest()
+    entities, of_job = recorded.entities(), "#job/mine.fov_000/metric/"
+    assert entities["#job/mine.fov_000"]["result"] == [
+        {"@id": file_id(name)}, {"@id": f"{of_job}mean%20area"}, {"@id": f"{of_job}loss"}
+    ]  # fmt: skip
+    area, loss = entities[f"{of_job}mean%20area"], entities[f"{of_job}loss"]
+    assert (area["name"], area["value"]) == ("mean area", "12.25")
+    assert (loss["value"], loss["unitText"]) == ("inf", "1")
+    assert entities["#job/mine.fov_001"]["result"] == {"@id": "#job/mine.fov_001/metric/loss"}
+    assert issues(recorded.folder, cache) == []
+    assert "/metric/" not in before
+    _, killed = recorded.run.new_attempt(f"mine.{DATASET}.fov_002")
+    about = {"job": killed.parent.name, "rule": "mine", "attempt": 1}
+    about["wildcards"] = {"dataset": DATASET, "fov": "002"}
+    with closing(EventFile(killed)) as file:
+        file.write("job_started", **about)
+        file.write("metrics", metrics={"loss": 5.5}, step=0, elapsed_s=1.0)
+        file.write("metrics", metrics={"own": 1.0}, step=0)
+    with closing(EventFile(recorded.run.path / "events.jsonl")) as file:
+        file.write("job_failed", **about, status="failed", error="it ended without a word")
+    recorded.write_manifest()
+    action = recorded.entities()["#job/mine.fov_002"]
+    assert action["actionStatus"] == FAILED
+    assert action["result"] == {"@id": "#job/mine.fov_002/metric/loss"}
+    assert issues(recorded.folder, cache) == []
+    for module in ("manifest_records", "manifest"):
+        monkeypatch.setattr(f"fovflow.runs.{module}.JOB_LIMIT", 4)
+    recorded.write_manifest()
+    table = (recorded.folder / "provenance" / "jobs.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in table.splitlines()]
+    assert [row["metrics"] for row in rows if "metrics" in row] == [
+        told["metrics"], {"loss": 2}, {"loss": 5.5}
+    ]  # fmt: skip
 
 
 def test_too_many_jobs_are_told_by_step_with_a_table(tmp_path, cache, monkeypatch):
@@ -171,6 +214,36 @@ def test_a_job_without_an_end_in_a_run_that_is_over_was_stopped():
     assert job.status == "completed"
     (job,) = join_attempts([], {key: attempt}, frozenset({"r1"}))
     assert job.status == "terminated"
+
+
+def test_a_later_attempt_that_was_killed_is_told_as_it_ended(recorded, cache):
+    from fovflow.runs.store import RunFolder
+
+    name, first = recorded.name(1, "tracks.csv"), recorded.run
+    recorded.run = RunFolder.create(recorded.outdir, name="late-lark")
+    _, path = recorded.run.new_attempt(f"track.{DATASET}.fov_001")
+    about = {"job": path.parent.name, "rule": "track", "attempt": 1}
+    about["wildcards"] = {"dataset": DATASET, "fov": "001"}
+    with closing(EventFile(path)) as file:
+        file.write("job_started", time=at(1000.0), **about)
+        file.write("metrics", time=at(1001.0), metrics={"loss": 5.5}, step=0, elapsed_s=1.0)
+    times = {"created": at(999.0), "started": at(999.0), "ended": at(1003.0)}
+    recorded.edit_run(status="terminated", **times)
+    recorded.write_manifest()  # the engine was killed as well
+    action = recorded.entities()["#job/track.fov_001"]
+    assert (action["actionStatus"], action["error"]) == (FAILED, "stopped before its end")
+    assert action["result"] == {"@id": "#job/track.fov_001/metric/loss"}
+    with closing(EventFile(recorded.run.path / "events.jsonl")) as file:
+        file.write("job_failed", time=at(1002.0), **about, status="failed", error="killed")
+    recorded.write_manifest()
+    action = recorded.entities()["#job/track.fov_001"]
+    assert (action["actionStatus"], action["error"]) == (FAILED, "killed")
+    assert recorded.run.id in action["description"]
+    assert action["result"] == {"@id": "#job/track.fov_001/metric/loss"}
+    assert issues(recorded.folder, cache) == []
+    assert [f for f in verify(recorded.outdir).findings if "ro-crate" in f.file] == []
+    (maker, *_) = trace(recorded.folder / name).back  # the file itself is as it was made before
+    assert maker.record.run == first.id
 
 
 def test_two_runs_that_made_what_is_there_are_both_told(recorded, cache):

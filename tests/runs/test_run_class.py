@@ -16,6 +16,8 @@ from fovflow.errors import ConfigError, FovflowError
 from fovflow.runs.store import RunFolder, find_run, list_runs, runs_until
 from fovflow.runs.verify import verify
 
+NO_NUMBERS = (float("nan"), float("inf"), 10**400, True, "1", [1], np.array([1.0]))
+
 
 def test_a_whole_run(tmp_path):
     with Run(outdir=tmp_path) as run:
@@ -176,6 +178,27 @@ def test_metrics_have_a_step_a_time_and_a_time_stamp(run):
     age = datetime.now(UTC) - datetime.fromisoformat(third["time"])
     assert age < timedelta(minutes=1)
     assert third["metrics"] == {"a": 3}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        *(({"step": value}, "step is a finite number") for value in NO_NUMBERS),
+        *(({"time": value}, "time is a finite number") for value in NO_NUMBERS),
+        ({"units": ["m"]}, "units are a mapping of names to text"),
+        ({"units": {3: "m"}}, "names of units are text"),
+        ({"units": {"a": None}}, "the unit of 'a' is text"),
+    ],
+)
+def test_what_belongs_to_a_metric_is_checked_before_it_is_recorded(run, wrong, words):
+    run.init()
+    with pytest.raises(ConfigError, match=words):
+        run.log_metrics({"a": 1}, **wrong)
+    with pytest.raises(ConfigError, match="names of metrics are text"):
+        run.log_metrics({" ": 1})
+    run.log_metrics({"a": 1}, step=np.int64(3), time=np.float32(-0.5))
+    (event,) = events_of(run.path, "metrics")
+    assert (event["step"], event["elapsed_s"]) == (3, -0.5)
 
 
 @pytest.mark.parametrize(

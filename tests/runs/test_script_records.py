@@ -8,10 +8,13 @@ import shutil
 
 import numpy as np
 import pytest
+from runs.recorded import DATASET
 
 import fovflow
 from fovflow.cli import main
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.runs.compare import compare_runs, format_comparison
+from fovflow.runs.lineage import trace
 from fovflow.runs.publish import publish
 from fovflow.runs.store import JOB_EVENTS, RunFolder
 from fovflow.runs.verify import verify
@@ -113,6 +116,15 @@ def test_a_changed_member_of_a_dataset_is_found(tmp_path):
     )
 
 
+def test_a_member_from_elsewhere_that_is_gone_is_noted(tmp_path):
+    execute(tmp_path / "out")
+    (tmp_path / "fit-source.txt").unlink()
+    report = verify(tmp_path / "out")
+    (note,) = [note for note in report.notes if note.file.endswith("fit-1.0.0.json")]
+    assert note.problem == f"the member {tmp_path / 'fit-source.txt'}: missing"
+    assert [found.problem.partition(" ")[0] for found in report.findings] == ["its"]  # the link
+
+
 def test_artifacts_of_a_run_inside_a_job_are_looked_at(recorded, monkeypatch):
     _, file = recorded.run.new_attempt("segment.plate.fov_000")
     monkeypatch.setenv(JOB_EVENTS, str(file))
@@ -130,6 +142,22 @@ def test_artifacts_of_a_run_inside_a_job_are_looked_at(recorded, monkeypatch):
     assert difference is None
     done = publish(recorded.run, str(recorded.outdir.parent / "archive"))
     assert list(done.failed) == [kept.relative_to(recorded.outdir).as_posix()]
+
+
+def test_a_published_execution_is_verified_and_traced_there(tmp_path):
+    run, archive = execute(tmp_path / "out"), tmp_path / "archive"
+    link = f"runs/{run.id}/outputs/Source/fit-source.txt"
+    assert [*publish(run, str(archive)).failed] == [link]  # its source lies elsewhere
+    assert [str(found) for found in verify(archive).findings] == [f"{link}: missing"]
+    (found,) = fovflow.runs(archive)
+    table = archive / "runs" / run.id / "outputs" / "Table" / "rates.csv"
+    assert [step.job for step in trace(table).back] == ["execution fit"]
+    assert {asset.path for asset in found.assets} == {
+        asset.path for asset in fovflow.runs(tmp_path / "out")[0].assets
+    }
+    table.write_text("other")
+    problems = {finding.file: finding.problem for finding in verify(archive).findings}
+    assert "its content was changed" in problems[table.relative_to(archive).as_posix()]
 
 
 def test_publishing_an_execution_copies_only_its_own_files(recorded, tmp_path):
@@ -177,11 +205,79 @@ def test_events_that_cannot_be_read_are_named(tmp_path, capsys):
     assert "events.jsonl: cannot be read: Is a directory, left out" in capsys.readouterr().out
 
 
+def test_records_that_are_gone_are_named(tmp_path, capsys):
+    run = execute(tmp_path / "out")
+    (run.path / "events.jsonl").unlink()
+    name = f"runs/{run.id}/events.jsonl"
+    found = {finding.file: finding.problem for finding in verify(tmp_path / "out").findings}
+    assert found[name] == "missing"
+    assert publish(run, str(tmp_path / "archive")).failed[name] == "damaged: missing"
+    assert main(["runs", "show", str(run.path)]) == 0
+    assert "events.jsonl: missing" in capsys.readouterr().out
+    other = execute(tmp_path / "out", name="other")
+    (other.path / "run.json").unlink()
+    found = {finding.file: finding.problem for finding in verify(tmp_path / "out").findings}
+    assert found[f"runs/{other.id}/run.json"] == "cannot be read: No such file or directory"
+    assert main(["runs", "list", str(tmp_path / "out")]) == 0
+    out, err = capsys.readouterr()
+    assert run.id in out
+    assert "run.json" in err
+    assert main(["status", str(tmp_path / "out")]) == 1  # no results, and no traceback
+
+
+def test_events_of_a_job_that_are_gone_are_found(recorded):
+    name = f"runs/{recorded.run.id}/run.json"
+    recorded.edit_run(counts={"total": 6, "completed": 6})
+    assert verify(recorded.outdir).ok
+    path = recorded.run.job_file(f"track.{DATASET}.fov_001", 1)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[:-5] + "\n", encoding="utf-8")  # a note tells of that
+    assert verify(recorded.outdir).ok
+    path.unlink()
+    told = "counts 6 completed jobs; the files in jobs/ tell of 5"
+    assert [f.problem for f in verify(recorded.outdir).findings if f.file == name] == [told]
+
+
+def test_folders_without_runs_are_told_from_folders_that_are_not_there(tmp_path, capsys):
+    absent = tmp_path / "absent"
+    for command in (
+        ["runs", "list", str(absent)], ["runs", "list", str(absent), "--json"],
+        ["runs", "show", "--outdir", str(absent)], ["watch", str(absent)],
+        ["runs", "compare", "a", "b", "--outdir", str(absent)],
+        ["runs", "export", "a", "--outdir", str(absent)],
+        ["runs", "abandon", "a", "--outdir", str(absent)],
+        ["restore", "a", "--outdir", str(absent)], ["publish", "a", "b", "--outdir", str(absent)],
+    ):  # fmt: skip
+        assert main(command) == 1, command
+        out, err = capsys.readouterr()
+        assert (out, f"there is no folder {absent}" in err) == ("", True), command
+    assert main(["runs", "lineage", "a.csv", "--outdir", str(absent)]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+    for call in (fovflow.runs, lambda outdir: fovflow.resume("a", outdir)):
+        with pytest.raises(FovflowError, match="there is no folder"):
+            call(absent)
+    assert not absent.exists()
+    assert main(["runs", "show", str(absent), "--outdir", str(tmp_path)]) == 1
+    assert f"no run is recorded in {tmp_path}; found: '{absent}' is no" in capsys.readouterr().err
+    execute(tmp_path)
+    assert main(["runs", "list", str(tmp_path), "--tag", "other"]) == 0
+    assert capsys.readouterr().out == "no run has all that is asked for\n"
+    with pytest.raises(ConfigError, match="did you mean completed"):
+        fovflow.runs(tmp_path, status="complete")
+
+
 def test_names_cannot_forge_lines(tmp_path, capsys):
     with fovflow.Run(outdir=tmp_path) as run:
         run.init("a\ngood-run  completed  2026-01-01 00:00:00\x1b[2J")
+        run.log_metrics({"m\n\nalerts\n  forged": 1})
+        run.log_event("e\nerrors\n  forged")
     main(["runs", "list", str(tmp_path)])
     assert len(capsys.readouterr().out.splitlines()) == 2
+    main(["runs", "show", str(tmp_path)])
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if "forged" in line or "good-run" in line]
+    assert not {"alerts", "errors", "  forged", "good-run  completed"} & {*shown}
+    assert not [line for line in shown if line.startswith(("good-run", "  forged"))]
 
 
 def test_crafted_assets_lead_nowhere(tmp_path):

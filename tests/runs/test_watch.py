@@ -232,6 +232,7 @@ def test_runs_list(run, tmp_path, capsys):
     assert found["calm-fox"]["id"] == done.id
     assert main(["runs", "list", str(tmp_path)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+    (tmp_path / "empty").mkdir()
     assert main(["runs", "list", str(tmp_path / "empty")]) == 0
     assert capsys.readouterr().out == "no runs are recorded here\n"
 
@@ -284,5 +285,6 @@ def test_a_run_is_found_by_name_or_first_letters(run, tmp_path, capsys):
     assert "2 runs are called 'brave'" in capsys.readouterr().err
     assert main(["runs", "show", "absent", "--outdir", str(tmp_path)]) == 1
     assert "no runs are called 'absent'" in capsys.readouterr().err
+    (tmp_path / "nothing").mkdir()
     assert main(["watch", str(tmp_path / "nothing")]) == 1
     assert "no run is recorded in" in capsys.readouterr().err

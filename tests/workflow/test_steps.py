@@ -17,12 +17,14 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 SCRIPT = '''\
 """Count cells, then sum up."""
 
+import fovflow
 from beside import HEADER
 
 
 def count(fov, outputs, min_frames=1):
     sizes = fov.traces().groupby("cell").size()
     kept = int((sizes >= min_frames).sum())
+    fovflow.Run().log_metrics({"kept cells": kept})
     outputs["cells.csv"].write_text(f"{HEADER}\\n{fov.index},{kept}\\n")
     outputs["note.txt"].write_text(f"{fov.name} {fov.metadata['time_units']} {min_frames}\\n")
 
@@ -94,6 +96,9 @@ def test_steps_run_for_every_fov_and_stand_in_the_results(stepped):
     }
     assert content["params"]["steps"]["sum_up"]["fov_args"] == {"1": {"factor": 100}}
     assert {entry["status"] for entry in content["fovs"].values()} == {"complete"}
+    crate = json.loads((stepped.results / "ro-crate-metadata.json").read_text(encoding="utf-8"))
+    (metric,) = [e for e in crate["@graph"] if e["@id"] == "#job/count.fov_002/metric/kept%20cells"]
+    assert metric["value"] == str(len(cells))
     assert not list(stepped.results.rglob("*.part"))
     fov = fovflow.load_results(stepped.results).fovs[2]
     assert fov.output("sum_up") == stepped.file(2, "total.csv")

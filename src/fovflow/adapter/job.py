@@ -23,14 +23,23 @@ from fovflow.atomic import Digest, collect_digests, digest_of, sha256_or_none, w
 from fovflow.errors import FORBIDDEN, IN_THE_WAY, FovflowError, complain, sentence_of_system
 from fovflow.events import (
     STOPPED,
+    Clock,
     EventFile,
     Status,
     keep_secret,
     make_event,
+    read_events,
     to_line,
     writable,
 )
-from fovflow.jobrecord import JobRecord, in_words, job_name, read_record, record_text
+from fovflow.jobrecord import (
+    JobRecord,
+    in_words,
+    job_name,
+    logged_metrics,
+    read_record,
+    record_text,
+)
 from fovflow.layout import LOGS, parse
 from fovflow.records import read_json_object
 from fovflow.runs.claim import join
@@ -92,6 +101,7 @@ class AttemptRecorder:
     ):
         self.run, self.attempt = "", 1
         self.begun: dict[str, Any] = {}
+        self._clock = Clock()
         self._started = time.perf_counter()
         self._events: EventFile | None = None
         self._closed = threading.Event()
@@ -107,7 +117,9 @@ class AttemptRecorder:
             run = run_of_job(outdir)
             if run is not None:
                 self.attempt, path = run.new_attempt(name, attempt_of_engine())
-                self.run = run.id
+                self.run, about = run.id, run.known()
+                if about.get("host") == socket.gethostname():  # else clocks differ
+                    self._clock.now(about.get("started"))
                 self._events = EventFile(path)
                 os.environ[JOB_EVENTS] = str(path.absolute())
                 self._stop_file = path.with_suffix(STOP_SUFFIX)
@@ -124,8 +136,9 @@ class AttemptRecorder:
     def start(self, **facts: Any) -> None:
         """Record that the job began; a long one is measured from then on."""
         self.begun = make_event(
-            "job_started", **self._about, run=self.run, pid=os.getpid(), **facts, **_cluster()
-        )
+            "job_started", time=self._clock.now(), **self._about, run=self.run, pid=os.getpid(),
+            **facts, **_cluster(),
+        )  # fmt: skip
         self._append(self.begun)
         if self._events is not None and self._resources_every_s > 0:
             timer = threading.Timer(RESOURCES_AFTER_S, self._measure_resources)
@@ -172,11 +185,13 @@ class AttemptRecorder:
             self._monitor.stop()
         return make_event(
             "job_finished" if status == "completed" else "job_failed",
+            time=self._clock.now(),
             **self._about,
             status=status,
             seconds=round(time.perf_counter() - self._started, 3),
             cpu_s=round(time.process_time(), 3),
             peak_mib=round(peak_memory_mib(), 1) if sys.platform == "linux" else None,
+            **logged_metrics(read_events(self._events.path) if self._events else ()),
             **facts,
         )
 

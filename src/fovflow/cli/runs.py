@@ -75,7 +75,9 @@ def list_runs(
             entries.append(run_entry(RunFolder(run.path)))
         except FovflowError as error:
             complain(f"fovflow: {error}")
-    print_result(json, entries, lambda: format_runs(entries))
+    asked = tag or metadata or any(wanted.values())
+    none = "no run has all that is asked for" if asked else "no runs are recorded here"
+    print_result(json, entries, lambda: format_runs(entries) if entries else none)
     return 0
 
 
@@ -107,8 +109,6 @@ def format_runs(entries: list[dict[str, Any]]) -> str:
     """Return the list as a table for people."""
     from fovflow.runs.screen import clock
 
-    if not entries:
-        return "no runs are recorded here"
     rows = [("name", "status", "started (UTC)", "time", "jobs", "id")]
     for entry in entries:
         found = entry["counts"]
@@ -180,9 +180,10 @@ def describe(run: RunFolder, state: RunState) -> dict[str, Any]:
 
 
 def _of_scripts(run: RunFolder, state: RunState) -> dict[str, Any]:
-    """Return what scripts did in a run: files, and numbers of a run that is a script's own."""
-    known = recorded_run(run)
-    rows = known.metric_rows() if is_of_script(state.record) else []
+    """Return what scripts did in a run, their own or inside of jobs: files and numbers."""
+    known, own = recorded_run(run), is_of_script(state.record)
+    logged = own or any(job.logged for job in state.jobs.values())
+    rows = [r for r in known.metric_rows() if r["elapsed_s"] is not None] if logged else []
     for row in rows:
         row["metrics"] = {name: recorded_number(n) for name, n in row["metrics"].items()}
     assets = [asset.to_json() for asset in last_of(state.assets)]
@@ -282,8 +283,12 @@ def format_run(content: dict[str, Any]) -> str:
         for event in content["messages"]
     ]
     lines += _section("messages", messages)
-    damaged = [f"{file}: {words}, left out" for file, words in content.get("damages", {}).items()]
-    return "\n".join([*lines, *_section("damaged records", damaged)])
+    damaged = [
+        f"{file}: {words}{', left out' * (words != 'missing')}"
+        for file, words in content.get("damages", {}).items()
+    ]
+    lines += _section("damaged records", damaged)
+    return "\n".join(line.replace("\n", "\n      ") for line in lines)  # no text forges a line
 
 
 def _section(title: str, content: list[str], *, always: bool = False) -> list[str]:

@@ -29,6 +29,12 @@ def check_metrics(metrics: Any) -> dict[str, int | float]:
     return found
 
 
+def check_units(units: Any) -> dict[str, str]:
+    """Return units by name of metrics."""
+    items = _plain_items("units", "text", {} if units is None else units)
+    return {name: check_text(f"the unit of {name!r}", unit) for name, unit in items}
+
+
 def check_metadata(metadata: Any) -> dict[str, str | int | float | bool | None]:
     """Return names and plain values."""
     found: dict[str, str | int | float | bool | None] = {}
@@ -51,7 +57,7 @@ def _plain_items(what: str, kind: str, given: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(given, Mapping):
         raise ConfigError(f"{what} are a mapping of names to {kind}", found=type(given).__name__)
     for name, value in given.items():
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not name.strip():
             raise ConfigError(f"names of {what} are text", found=short(name))
         yield name, as_python(value)
 
@@ -88,6 +94,15 @@ def check_choice(what: str, value: Any, allowed: Iterable[str]) -> str:
         hint = did_you_mean(value, known)
         raise ConfigError(f"{what} is {value!r}{hint}", remedy=f"allowed: {', '.join(known)}")
     return str(value)
+
+
+def check_finite(what: str, value: Any) -> int | float:
+    """Return a number that is finite."""
+    value = as_python(value)
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if not plain or as_float(value) is None:
+        raise ConfigError(f"{what} is a finite number", found=short(value))
+    return value  # type: ignore[no-any-return]
 
 
 def check_positive(what: str, value: Any, *, whole: bool = False) -> Any:

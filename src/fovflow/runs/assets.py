@@ -89,9 +89,9 @@ class Asset:
 
 def changed(path: Path, size: int | None, sha256: str | None, *, linked: bool = False) -> str:
     """Return how a file, or a folder of files, differs from what was recorded of it."""
-    place = f"its source {os.path.realpath(path)} " if linked else ""
+    place = f"its source {os.path.realpath(path)} " if linked and path.is_symlink() else ""
     if not path.exists():
-        return f"{place}is gone" if linked else "missing"
+        return f"{place}is gone" if place else "missing"
     if not (path.is_file() or path.is_dir()):
         return f"{place}is no file".strip()
     if sha256 is None:

@@ -31,16 +31,16 @@ def check_run(run: RunFolder, base: Path, report: Report) -> None:
     _check_history(content, name, report)
     if content.get("status") in RUN_STATUSES and content["status"] not in FINAL:
         report.note(name, f"the run is {run.status()}")
-    failed = 0
     state = read_with_files(run)
     for place, count in sorted(state.malformed.items()):
         file = (run.path / place).relative_to(base).as_posix()
         lines = "line that is no event" if count == 1 else "lines that are no events"
         report.note(file, f"has {count} {lines}, as a crash or a full disk leaves them")
-    for file, problem in [
-        *state.unreadable.items(), *problems(run.path, state.assets), *dataset_problems(run.path)
-    ]:  # fmt: skip
+    for file, problem in [*state.unreadable.items(), *problems(run.path, state.assets)]:
         report.find((run.path / file).relative_to(base).as_posix(), problem)
+    for file, problem, is_fault in dataset_problems(run.path):
+        say = report.find if is_fault else report.note
+        say((run.path / file).relative_to(base).as_posix(), problem)
     for told in state.announced if run.status() in FINAL else ():
         if not leads_out(run.path, told) and (run.path / told).exists():
             words = "announced and never recorded: fovflow.resume or fovflow runs abandon does"
@@ -51,6 +51,13 @@ def check_run(run: RunFolder, base: Path, report: Report) -> None:
     found = [asset for asset in last_of(state.assets) if asset.mode != "reference"]
     report.files += len(found)
     report.bytes += sum(asset.bytes or 0 for asset in found)
+    _check_jobs(run, state, content, base, report)
+
+
+def _check_jobs(
+    run: RunFolder, state: RunState, content: dict[str, Any], base: Path, report: Report
+) -> None:
+    failed, name = 0, (run.path / "run.json").relative_to(base).as_posix()
     for job in (job for _, job in sorted(state.jobs.items()) if job.rule):
         file = run.job_file(job.job, job.attempt).relative_to(base).as_posix()
         _check_attempt(job, content, file, report)
@@ -60,6 +67,10 @@ def check_run(run: RunFolder, base: Path, report: Report) -> None:
                 report.find(file, f"names {told!r}, which {problem}")
         newest = not run.job_file(job.job, job.attempt + 1).exists()
         failed += newest and job.status == "failed"
+    counts = None if state.malformed or state.unreadable else content.get("counts")
+    ended = counts.get("completed") if isinstance(counts, dict) else None
+    if isinstance(ended, int) and ended > (there := state.count("completed")):
+        report.find(name, f"counts {ended} completed jobs; the files in jobs/ tell of {there}")
     if failed and content.get("status") == "completed":
         report.find(name, f"wrong status completed: {failed} of its jobs failed")
 

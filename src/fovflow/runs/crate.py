@@ -69,6 +69,11 @@ class Graph:
             self.graph[ident] = tidy({"@id": ident, "@type": kind, **keys})
         return ident
 
+    def add_metric(self, ident: str, name: str, value: float, unit: str | None, **keys: Any) -> str:
+        """Add a number that a script logged; as text, which may be ``inf`` or ``nan``."""
+        number = f"{value:.15g}"
+        return self.add(ident, "PropertyValue", name=name, value=number, unitText=unit, **keys)
+
     def people(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Add licence, author and publisher, as far as a run's metadata name them.
 

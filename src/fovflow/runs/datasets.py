@@ -130,15 +130,16 @@ def files_of(record: Path, within: tuple[Path, ...] = ()) -> list[Path]:
     return list(found)
 
 
-def dataset_problems(run: Path) -> Iterator[tuple[str, str]]:
-    """Yield what does not hold of the datasets of a run's folder: the record's name, a sentence."""
+def dataset_problems(run: Path) -> Iterator[tuple[str, str, bool]]:
+    """Yield what does not hold of the datasets of a run's folder: the record's name, a sentence.
+
+    The last value tells whether it is a fault: a member that lies elsewhere may be gone.
+    """
     for record in sorted((run / FOLDER).glob("*.json")):
         name, members = f"{FOLDER}/{record.name}", members_of(record)
         if not members:
-            yield name, "has no members with a path"
+            yield name, "has no members with a path", True
         for member in members:
             file = run / member["path"]
-            if file.exists() and (
-                problem := changed(file, member.get("bytes"), str(member.get("sha256")))
-            ):
-                yield name, f"the member {member['path']}: {problem}"
+            if problem := changed(file, member.get("bytes"), str(member.get("sha256"))):
+                yield name, f"the member {member['path']}: {problem}", file.exists()

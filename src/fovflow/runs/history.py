@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import ConfigError
-from fovflow.events import moment, number_of, read_events
+from fovflow.events import RUN_STATUSES, moment, number_of, read_events
 from fovflow.records import leads_out
+from fovflow.runs.arguments import check_choice
 from fovflow.runs.assets import Asset, is_of_script, last_of
 from fovflow.runs.state import outputs_of, read_with_files
-from fovflow.runs.store import RunFolder, list_runs
+from fovflow.runs.store import RunFolder, list_runs, no_runs
 
 _AGO = re.compile(r"(\d{1,6})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -221,7 +222,9 @@ def runs(
     Raises
     ------
     ConfigError
-        If `since` is no time.
+        If `since` is no time, or `status` none of those.
+    FovflowError
+        If there is no such folder.
 
     Examples
     --------
@@ -229,6 +232,8 @@ def runs(
     ...     print(run.name, run.metrics()["loss"].min())
     """
     wanted, begin = {tags} if isinstance(tags, str) else {*tags}, since_when(since)
+    if status is not None:
+        check_choice("status", status, RUN_STATUSES)
 
     def chosen(run: RecordedRun) -> bool:
         made = moment(run.record.get("created"))
@@ -241,6 +246,8 @@ def runs(
             and all(str(run.metadata.get(k)) == str(v) for k, v in (metadata or {}).items())
         )
 
+    if not Path(outdir).is_dir():
+        raise no_runs(outdir)
     return [run for run in map(recorded_run, list_runs(outdir)) if chosen(run)]
 
 

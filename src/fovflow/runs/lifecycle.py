@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import FINAL, after_fork, now
+from fovflow.events import FINAL, after_fork
 from fovflow.runs.arguments import (
     check_choice,
     check_metadata,
@@ -247,7 +247,8 @@ class OpenRun:
         def change(before: dict[str, Any]) -> dict[str, Any]:
             if folder.status() not in FINAL:
                 raise FovflowError(f"the run {folder.id} is at work", remedy="wait for its end")
-            entry = {"status": "running", "time": now(), "message": "resumed"}
+            at = folder.clock.now(*(past["time"] for past in before["history"]))
+            entry = {"status": "running", "time": at, "message": "resumed"}
             about = {"status": "running", "host": socket.gethostname(), "pid": os.getpid()}
             return {**about, "ended": None, "history": [*before["history"], entry]}
 

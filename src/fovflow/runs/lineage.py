@@ -6,17 +6,19 @@ import json
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fovflow.atomic import sha256_or_none
 from fovflow.errors import FovflowError
+from fovflow.events import read_events
 from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, STAMP_NAME
 from fovflow.records import read_json_object
 from fovflow.runs.assets import is_of_script
 from fovflow.runs.history import RecordedRun, recorded_run
-from fovflow.runs.state import join_attempts, last_attempts
+from fovflow.runs.state import RunState, join_attempts, last_attempts
 from fovflow.runs.store import list_runs
 from fovflow.stages import STAGES
 from fovflow.states import CONTENT
@@ -84,9 +86,9 @@ class Records:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        attempts = last_attempts(folder.parent, folder.name)
-        found = join_attempts(read_records(folder), attempts)
-        self.records = [record for record in found if record.file]
+        attempts, told = last_attempts(folder.parent, folder.name), read_records(folder)
+        found = {record.file: record for record in (*told, *join_attempts(told, attempts))}
+        self.records = [record for file, record in found.items() if file]
         self.maker: dict[str, JobRecord] = {}
         self.users: dict[str, list[JobRecord]] = {}
         for record in self.records:
@@ -94,6 +96,26 @@ class Records:
                 self.maker[path] = record
             for path in record.inputs:
                 self.users.setdefault(path, []).append(record)
+        self._take_kept(folder.parent)
+
+    def _take_kept(self, outdir: Path) -> None:
+        """Take what `fovflow.Run` kept inside of jobs for outputs of them, also of earlier runs."""
+        own = {(record.run, record.job, record.attempt): record for record in self.records}
+        for place in sorted(outdir.glob("runs/*/jobs/*/attempt-*/")):
+            run, (_, number) = place.parents[2], place.name.split("-", 1)
+            job = place.parent.name, int(number) if number.isdecimal() else 0
+            state = RunState(files=True)
+            for event in read_events(place.with_suffix(".jsonl")):
+                state.feed(event, job)
+            found = state.jobs.get(job)
+            if found is None or found.dataset != self.folder.name:
+                continue
+            found.run, found.file = run.name, os.fspath(place)
+            record = own.get((run.name, *job), found)
+            for asset in state.assets:
+                if asset.category == "output" and not asset.misplaced(run):
+                    name = f"../runs/{run.name}/{asset.path}"
+                    record.outputs[name], self.maker[name] = asset.digest, record
 
     def sha256(self, path: str) -> str | None:
         """Return the recorded SHA-256 of a file."""
@@ -174,6 +196,7 @@ class Scripts:
     def back(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
         """Yield the runs that made the files and what they read, and the jobs before them."""
         seen = set[str]()
+        yield from self._jobs(files, depth)
         while found := [ident for ident in _with(files, self.makes) if ident not in seen]:
             seen.update(found)
             yield from (self.step(ident, depth) for ident in found)
@@ -181,13 +204,19 @@ class Scripts:
             depth += 1
             yield from self._jobs(files, depth)
 
+    @cached_property
+    def datasets(self) -> list[Records]:
+        """The folders of the output folder that have records of jobs."""
+        return [Records(path.parent) for path in sorted(self.outdir.glob(f"*/{LOGS}"))]
+
     def _jobs(self, files: Mapping[str, str | None], depth: int) -> Iterator[Step]:
         """Yield the jobs of datasets that made the files, and those before them."""
-        for folder in _datasets(self.outdir):
-            known, place = Records(folder), f"{folder.name}/"
+        for known in self.datasets:
+            place = f"{known.folder.name}/"
             for name in files:
-                if name.startswith(place) and name.removeprefix(place) in known.maker:
-                    for step in _back(known, name.removeprefix(place)):
+                path = name.removeprefix(place) if name.startswith(place) else f"../{name}"
+                if path in known.maker:
+                    for step in _back(known, path):
                         step.depth += depth
                         yield step
 
@@ -211,11 +240,6 @@ def _with(files: Mapping[str, str | None], of_runs: Mapping[str, Mapping[str, An
     return [ident for ident in of_runs if ident in found]
 
 
-def _datasets(outdir: Path) -> list[Path]:
-    """Return the folders of an output folder that have records of jobs."""
-    return [path.parent for path in sorted(outdir.glob(f"*/{LOGS}"))]
-
-
 def trace(file: str | os.PathLike[str], outdir: str | os.PathLike[str] = "results") -> Lineage:
     """Return where a file comes from and what was made from it.
 
@@ -232,12 +256,12 @@ def trace(file: str | os.PathLike[str], outdir: str | os.PathLike[str] = "result
         return _trace_output(folder, path.relative_to(folder).as_posix())
     runs = [parent.parent for parent in path.parents if parent.name == "runs"]
     scripts = Scripts(runs[0] if runs else Path(outdir))
-    files = {scripts.name(path): sha256_or_none(path)} | {os.fspath(_real(path)): None}
+    files = {os.fspath(_real(path)): None, scripts.name(path): sha256_or_none(path)}
     back, forward = list(scripts.back(files, 0)), list(_users_of_given(path, files, scripts))
     if not (back or forward):
         raise FovflowError(
             f"no job and no script in {scripts.outdir} made or used {file}",
-            found="no records of it",
+            found="no records of it" if scripts.outdir.is_dir() else "there is no such folder",
             remedy="give a file of a dataset's folder, an output of an execution, raw data or a "
             "script; and the output folder with --outdir",
         )
@@ -251,7 +275,7 @@ def _trace_output(folder: Path, path: str) -> Lineage:
     sha256 = known.sha256(path)
     file = {f"{folder.name}/{path}": sha256}
     users = list(_walk(known, path, 1, known.users, lambda record: record.outputs))
-    made = {f"{folder.name}/{n}": sha for step in users for n, sha in step.outputs.items()}
+    made = _made(folder, users)
     forward = [*users, *scripts.forward(file | made, 1 + max((s.depth for s in users), default=0))]
     if path not in known.maker and not forward and path != PLAN_NAME:
         raise FovflowError(
@@ -262,20 +286,26 @@ def _trace_output(folder: Path, path: str) -> Lineage:
     return Lineage(path, folder.name, sha256, list(_back(known, path)), forward)
 
 
+def _made(folder: Path, steps: Iterable[Step]) -> dict[str, str | None]:
+    """Return what jobs of a dataset made, by name relative to the output folder."""
+    named = ((name, sha) for step in steps for name, sha in step.outputs.items())
+    return {os.path.normpath(f"{folder.name}/{name}"): sha for name, sha in named}
+
+
 def _users_of_given(
     path: Path, files: Mapping[str, str | None], scripts: Scripts
 ) -> Iterator[Step]:
     """Yield what used a file that no job made: jobs that were given it, and scripts."""
     digests, made = {sha for sha in files.values() if sha}, dict(files)
-    for folder in _datasets(scripts.outdir):
-        known = Records(folder)
+    for known in scripts.datasets:
+        folder = known.folder
         stamp = read_json_object(folder / STAMP_NAME).get("path")
         is_raw = isinstance(stamp, str) and _real(stamp) == _real(path)
         first = [r for r in known.records if _was_given(r, path, digests, is_raw=is_raw)]
         users = {"": first, **known.users}
         for step in _walk(known, "", 1, users, lambda record: record.outputs):
             step.job = f"{folder.name}: {step.job}"
-            made |= {f"{folder.name}/{name}": sha for name, sha in step.outputs.items()}
+            made |= _made(folder, [step])
             yield step
     yield from scripts.forward(made, 1)
 
@@ -382,5 +412,5 @@ def _when(record: JobRecord) -> str:
 
 
 def _names(files: dict[str, str | None]) -> list[str]:
-    names = [path.rpartition("/")[2] for path in files]
+    names = list(dict.fromkeys(path.rpartition("/")[2] for path in files))
     return names if len(names) <= 10 else [*names[:10], f"{len(names) - 10} more"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fovflow.atomic import Digest
+from fovflow.events import number_of
 from fovflow.jobrecord import JobKey, JobRecord
 from fovflow.layout import PLAN_NAME, parse
 from fovflow.runs.crate import (
@@ -351,19 +352,29 @@ class _Manifest(Graph):
             inputs.insert(0, "#raw")
         inputs += self._add_parameters([job])
         error = (job.error or "stopped before its end") if _is_failed(job.status) else None
+        made = [self._file_of_job(path, known) for path, known in job.outputs.items()]
         return self._add_actions(
             quoted(job.key.name),
             job.step,
             name=job.key.words,
             description=" ".join(["job of run", run, *where]),
             object=refs(inputs),
-            result=refs(self._file_of_job(path, known) for path, known in job.outputs.items()),
+            result=refs([*made, *self._add_metrics(job)]),
             startTime=timestamp(job.started),
             endTime=timestamp(job.ended),
             actionStatus=STATUS.get(job.status),
             error=error,
             resourceUsage=refs(self._add_usage(job)),
         )
+
+    def _add_metrics(self, job: JobRecord) -> list[str]:
+        return [
+            self.add_metric(
+                f"{job_id(job.key)}/metric/{quoted(name)}", name, number, job.units.get(name)
+            )
+            for name, value in job.logged.items()
+            if (number := number_of(value)) is not None
+        ]
 
     def _add_usage(self, job: JobRecord) -> list[str]:
         known = {key: words for key, words in _USAGE.items() if key in job.usage}

@@ -75,6 +75,7 @@ def job_table(folder: Path, jobs: list[JobRecord]) -> tuple[str, Digest]:
             "error": job.error,
             "inputs": job.inputs,
             "outputs": outputs,
+            **({"metrics": job.logged} if job.logged else {}),
         }
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return name, write_if_changed(folder / name, "".join(lines))

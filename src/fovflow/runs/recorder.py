@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +12,16 @@ from contextlib import suppress
 from typing import Any
 
 from fovflow.atomic import write_text
-from fovflow.events import ENDED, STOPPED, EventFile, EventTail, Status, make_event, now, seconds_of
+from fovflow.events import (
+    ENDED,
+    STOPPED,
+    Clock,
+    EventFile,
+    EventTail,
+    Status,
+    make_event,
+    seconds_of,
+)
 from fovflow.jobrecord import JobRecord, job_name, shared_words
 from fovflow.runs.screen import Announcer
 from fovflow.runs.slurm import ClusterJob, ClusterJobs
@@ -26,6 +36,8 @@ INTERRUPT_S = 3.0
 
 SILENT = "it ended without a word: killed, out of memory, or it could not start"
 STOPPED_WITH_RUN = "stopped with the run"
+
+now = Clock().now
 
 Watch = Callable[[RunFolder, Callable[[str, Any], object]], Any]
 """Makes a watcher from a run's folder and a function of an action and of what fired."""
@@ -311,8 +323,9 @@ class Recorder:
             self._give_up(error)
         if self.run is not None:
             self._reader = RunReader(self.run, self.state, self._take_event)
+        begun = now(self.state.record.get("started"))
         if self.state.record.get("started") is None:
-            self.state.record["started"] = now()
+            self.state.record["started"] = begun
         self._thread.start()
 
     def job_started(self, ident: int, rule: str, wildcards: Mapping[str, str], log: str) -> None:
@@ -416,8 +429,8 @@ class Recorder:
 
     def _look(self) -> None:
         self._read_jobs(self._jobs.open())
-        self._jobs.settle(time.time())
-        self._cluster.look(time.time())
+        self._jobs.settle(seconds_of(now()))
+        self._cluster.look(seconds_of(now()))
         if self._watcher is not None:
             self._watcher.poll()
         if self._alerts is not None:
@@ -426,7 +439,7 @@ class Recorder:
 
     def _take_event(self, event: Mapping[str, Any], job: tuple[str, int]) -> None:
         """Note a sign of life, and act on a job's own alerts where nothing else watches them."""
-        self._cluster.show_life(job[0], time.time())
+        self._cluster.show_life(job[0], seconds_of(now()))
         stops = event["type"] == "alert" and event.get("action") == "stop_run"
         if self._watcher is None and stops:
             self._stop(f"alert {event['name']}")
@@ -467,7 +480,9 @@ class Recorder:
             self._guarded(self._watcher.poll)
             self._guarded(lambda: self._watcher.finish(self._ending))
         status, message = outcome(self.state, self.interrupted)
-        self.state.record["status"], self.state.record["ended"] = status, now()
+        here = ("", socket.gethostname())  # clocks of other machines may differ
+        ended = now(*(job.ended for job in self.state.jobs.values() if job.host in here))
+        self.state.record["status"], self.state.record["ended"] = status, ended
         if self.run is None:
             return
         with suppress(OSError):
@@ -475,7 +490,7 @@ class Recorder:
             if current.read_text(encoding="utf-8").strip() == self.run.id:
                 current.unlink()
         self.run.update(counts=counts(self.state), failures=failures(self.state))
-        self.state.record = self.run.set_status(status, message)
+        self.state.record = self.run.set_status(status, message, after=ended)
 
     def _ending(self) -> str:
         return ": ".join(filter(None, outcome(self.state, self.interrupted)))

@@ -13,12 +13,14 @@ from fovflow.events import LEVELS, recorded_number
 from fovflow.runs.arguments import (
     as_python,
     check_choice,
+    check_finite,
     check_metadata,
     check_metrics,
     check_pid,
     check_tags,
     check_text,
     check_timestamp,
+    check_units,
     in_seconds,
     safe_name,
 )
@@ -91,11 +93,11 @@ class Run(OpenRun):
         """
         numbers = check_metrics(metrics)
         at = check_timestamp(timestamp)
-        given = {} if step is None else check_metrics({"step": step})
+        given = None if step is None else check_finite("step", step)
         elapsed: float = round(clock.monotonic() - self.session.started, 6)
         if time is not None:
-            elapsed = check_metrics({"time": time})["time"]
-        told = {name: check_text("a unit", unit) for name, unit in (units or {}).items()}
+            elapsed = check_finite("time", time)
+        told = check_units(units)
         with self._lock:
             count, self._steps = self._steps, self._steps + 1
             new = {name: unit for name, unit in told.items() if self._units.get(name) != unit}
@@ -104,7 +106,7 @@ class Run(OpenRun):
             "metrics",
             time=at,
             metrics={name: recorded_number(value) for name, value in numbers.items()},
-            step=given.get("step", count),
+            step=count if given is None else given,
             elapsed_s=elapsed,
             **({"units": new} if new else {}),
         )

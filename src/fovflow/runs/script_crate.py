@@ -141,12 +141,11 @@ def _metrics(graph: Graph, run: RecordedRun) -> list[str]:
             series.setdefault(name, []).append(value)
     units = run.units() if series else {}
     return [
-        graph.add(
+        graph.add_metric(
             f"#metric/{quoted(name)}",
-            "PropertyValue",
-            name=name,
-            value=f"{values[-1]:g}",
-            unitText=units.get(name),
+            name,
+            values[-1],
+            units.get(name),
             description=f"the last of {len(values)} values, {min(values):g} to {max(values):g}",
         )
         for name, values in series.items()

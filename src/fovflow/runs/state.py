@@ -298,6 +298,9 @@ class RunReader:
         """Read what is new of all files of events."""
         for tail in self._own:
             self._take(tail, tail.read(), None)
+        own = self._own[0].path
+        if not own.exists() and self.run.known().get("status", "created") != "created":
+            self.state.unreadable[own.name] = "missing"
         self._files.find()
         self.poll_jobs(())
 
@@ -456,12 +459,16 @@ def join_attempts(
 ) -> list[JobRecord]:
     """Join the records of a dataset's folder with the newest attempts of its jobs, one per job.
 
-    The status is that of the record, never the engine's. An attempt without an end in a run that
-    has ended (`ended` holds their ids) was stopped: the job was terminated.
+    The status is that of the record, never the engine's; but a later attempt that ended badly, and
+    could not leave a record, is told as it ended. An attempt without an end in a run that has ended
+    (`ended` holds their ids) was stopped: the job was terminated.
     """
     jobs = {record.key: record for record in records}
     for key, attempt in attempts.items():
-        record = jobs.get(key, attempt)
+        record, lost = jobs.get(key, attempt), attempt.status == "running" and attempt.run in ended
+        is_same = record.run in ("", attempt.run) and record.attempt in (0, attempt.attempt)
+        if not is_same and (lost or attempt.status in ("failed", "terminated")):
+            record = attempt
         job = replace(
             record,
             run=attempt.run,
@@ -471,7 +478,7 @@ def join_attempts(
             host=attempt.host,
             usage=attempt.usage,
         )
-        if attempt.status == "running" and attempt.run in ended:
+        if lost:
             job.status, job.error, job.outputs = "terminated", "stopped before its end", {}
         jobs[key] = job
     return list(jobs.values())

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError
-from fovflow.events import FINAL, RUN_STATUSES, VERSION, moment, now, plain_values, read_events
+from fovflow.events import FINAL, RUN_STATUSES, VERSION, Clock, moment, plain_values, read_events
 from fovflow.records import inside, read_json, write_json
 from fovflow.userfiles import open_own, read_regular
 
@@ -94,6 +94,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
+        self.clock = Clock()
 
     @classmethod
     def create(
@@ -115,7 +116,7 @@ class RunFolder:
             except FileExistsError:
                 continue
             folder = cls(base / ident)
-            created = now()
+            created = folder.clock.now()
             folder.write_record(
                 {
                     "schema_version": VERSION,
@@ -176,17 +177,20 @@ class RunFolder:
         """Change keys of ``run.json``; return all of it."""
         return self.change(lambda _: keys)
 
-    def set_status(self, status: str, message: str | None = None) -> dict[str, Any]:
+    def set_status(
+        self, status: str, message: str | None = None, *, after: str | None = None
+    ) -> dict[str, Any]:
         """Set the status, with its time, in the record and its history.
 
-        A final status stays: later calls change nothing.
+        A final status stays: later calls change nothing. `after`: a time that it is not before, as
+        it is not before the status that it follows, wherever the clock is set meanwhile.
         """
-        at = now()
-        entry = {"status": status, "time": at, **({"message": message} if message else {})}
 
         def change(content: dict[str, Any]) -> dict[str, Any]:
             if content["status"] in FINAL or content["status"] == status:
                 return {}
+            at = self.clock.now(after, *(past["time"] for past in content["history"]))
+            entry = {"status": status, "time": at, **({"message": message} if message else {})}
             new = {"history": [*content["history"], entry], "status": status}
             if status == "running":
                 new["started"] = content["started"] or at
@@ -307,9 +311,13 @@ def _wrong_part(record: dict[str, Any]) -> str:
 
 
 def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
-    """Return all runs of an output folder, oldest first."""
-    places = (Path(outdir) / "runs").glob("*")
-    found = [RunFolder(place) for place in places if os.path.lexists(place / "run.json")]
+    """Return all runs of an output folder, oldest first; also one whose record is gone."""
+    places, records = (Path(outdir) / "runs").glob("*"), ("run.json", "events.jsonl")
+    found = [
+        RunFolder(place)
+        for place in places
+        if any(os.path.lexists(place / name) for name in records)
+    ]
     same = Counter(run.id[:_STAMP] for run in found)
 
     def when(run: RunFolder) -> tuple[str, str, str]:
@@ -317,6 +325,16 @@ def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
         return run.id[:_STAMP], str(at), run.id
 
     return sorted(found, key=when)
+
+
+def no_runs(outdir: str | os.PathLike[str], wanted: str | None = None) -> FovflowError:
+    """Return the error of a folder that is not there or has no runs; see `find_run`."""
+    there = "no run is recorded in" if Path(outdir).is_dir() else "there is no folder"
+    return FovflowError(
+        f"{there} {os.fspath(outdir)}",
+        found=f"{wanted!r} is no folder of a run, nor one with runs" if wanted else None,
+        remedy="give the output folder of a run, or run the pipeline first",
+    )
 
 
 def runs_until(run: RunFolder) -> tuple[list[RunFolder], set[str]]:
@@ -349,10 +367,7 @@ def find_run(outdir: str | os.PathLike[str], wanted: str | None = None) -> RunFo
         return find_run(wanted)
     runs = list_runs(outdir)
     if not runs:
-        raise FovflowError(
-            f"no run is recorded in {os.fspath(outdir)}",
-            remedy="give the output folder of a run, or run the pipeline first",
-        )
+        raise no_runs(outdir, wanted)
     if not wanted:
         active = [run for run in runs if run.status() not in FINAL]
         return (active or runs)[-1]

@@ -377,7 +377,8 @@ class _Place:
             job, file = record.key.name, record.file
             if not failed and record.status == "failed":
                 self._find(self.manifest, f"{job} is not failed, but {file} says so")
-            if failed and record.status == "completed" and action.get("result"):
+            made = [i for k, i in references_of(action) if k == "result" and i[:5] != "#job/"]
+            if failed and record.status == "completed" and made:
                 self._find(self.manifest, f"{job} is failed, but {file} says completed")
 
     def _find_orphans(self, kept: list[Any]) -> None:
