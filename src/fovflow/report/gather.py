@@ -76,6 +76,8 @@ class FovSummary:
     levels: dict[str, float] = field(default_factory=dict)
     """Medians: of the background over the frames, and of good rows of what is plotted."""
     pictures: list[Picture] = field(default_factory=list)
+    unmet: list[str] = field(default_factory=list)
+    """A person's corrections that the run could not follow."""
     note: str = ""
 
     @property
@@ -325,7 +327,9 @@ def _fov(
     )
     notes: list[str] = []
     _frames(Layout(outdir), summary, dataset, notes)
-    notes += map(str, (dataset.content.get("corrections_not_followed") or {}).get(fov.index, ()))
+    unmet = (dataset.content.get("corrections_not_followed") or {}).get(fov.index, ())
+    summary.unmet = [*map(str, unmet)]
+    notes += summary.unmet
     table = None
     if fov.status == "complete" and fov.traces_path is not None:
         if fov.stale_verdicts:

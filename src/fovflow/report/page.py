@@ -131,6 +131,7 @@ def _index_of(fov: FovSummary) -> dict[str, Any]:
         "median_frames": fov.median_frames,
         "flagged": len({*()}.union(*fov.flagged.values())) if fov.series else None,
         "levels": fov.levels,
+        "unmet": fov.unmet,
         "objects": [value if math.isfinite(value) else None for value in objects],
         **fov.files,
         **dict.fromkeys(fov.embedded, "#"),
