@@ -97,6 +97,8 @@ class Ledger:
     unexplained: int = 0
     reason_cells: Counter[str] = field(default_factory=Counter)
     reason_rows: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    """Cells without a good row by what made them so first of all."""
     not_evaluated: set[str] = field(default_factory=set)
 
     def add(self, entry: Mapping[str, Any]) -> None:
@@ -108,6 +110,7 @@ class Ledger:
         self.unexplained += entry["unexplained"]
         self.reason_cells.update({n: v["cells"] for n, v in entry["reasons"].items()})
         self.reason_rows.update({n: v["rows"] for n, v in entry["reasons"].items()})
+        self.causes.update(entry["causes"])
         if entry["rows"]["detected"]:
             self.not_evaluated.update(entry["not_evaluated"])
 
@@ -131,6 +134,12 @@ class DatasetSummary:
     """Why there are no pictures, or not of all FOVs."""
     certificate: list[str] = field(default_factory=list)
     """What `fovflow simulate --like` found, as lines of text."""
+
+    @property
+    def rejecting(self) -> list[str]:
+        """The rules that make rows bad."""
+        qc = ((self.content.get("params") or {}).get("extract") or {}).get("qc") or {}
+        return list(qc.get("reject") or ())
 
     def number_of(self, status: str) -> int:
         """Return how many FOVs have this status."""
@@ -415,7 +424,7 @@ def _level(summary: FovSummary, title: str, values: NDArray[Any]) -> None:
 
 def _cells(summary: FovSummary, dataset: DatasetSummary, table: Table) -> None:
     """Count the cells of one complete FOV, and add its good rows to the plots."""
-    entry = ledger(table)
+    entry = ledger(table, dataset.rejecting)
     dataset.ledger.add(entry)
     summary.cells, summary.good_cells = entry["cells"]["detected"], entry["cells"]["kept"]
     summary.reasons = {name: counts["cells"] for name, counts in entry["reasons"].items()}

@@ -240,8 +240,7 @@ def facts(content: Mapping[str, Any]) -> str:
 
 def flags_of(dataset: DatasetSummary) -> list[tuple[str, bool]]:
     """Return the flags that rows carry, and whether each rejects: these and frequent ones first."""
-    qc = ((dataset.content.get("params") or {}).get("extract") or {}).get("qc") or {}
-    rejecting, rows = set(qc.get("reject") or ()), dataset.ledger.reason_rows
+    rejecting, rows = {*dataset.rejecting, "rejected"}, dataset.ledger.reason_rows
     order = sorted(rows, key=lambda rule: (rule not in rejecting, -rows[rule], rule))
     return [(rule, rule in rejecting) for rule in order]
 
