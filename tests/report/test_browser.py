@@ -415,6 +415,9 @@ def test_a_page_without_its_files_says_what_to_do(seen, folder):
 
 def test_fits_are_drawn_over_the_traces_and_told_in_words(seen, folder):
     folder.analyse()
+    (table,) = (folder.path / "analysis").glob("day*fitted*")
+    lines = table.read_text("utf-8").replace("\n0,1,decay,TRUE,0.99,100", "\n0,1,decay,TRUE,0.99,")
+    table.write_text(lines.replace("hit: beta <b>", "hit: beta;ill-conditioned"), "utf-8")
     folder.write()
     seen.page.reload()
     seen.go("fov/plate/1/2", ".fit")
@@ -430,6 +433,11 @@ def test_fits_are_drawn_over_the_traces_and_told_in_words(seen, folder):
     assert "10 a.u. (held)" in facts
     seen.go("fov/plate/1/3", "h3:has-text('Cell 3')")
     assert seen.page.inner_text(".fit .badge.bad") == "bound hit: beta <b>"
+    seen.go("fov/plate/0/3", "h3:has-text('Cell 3')")
+    assert seen.page.inner_text(".fit .badge.bad") == "bound hit: beta; ill-conditioned"
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")  # G0 and its curve are not known
+    assert "No curve is drawn" in seen.page.inner_text(".fit")
+    assert seen.page.locator(".curve, .left, .own.under").count() == 0
     seen.go("fov/plate/1/4", "h3:has-text('Cell 4')")  # of no fit
     assert seen.page.locator(".fit").count() == 0
 

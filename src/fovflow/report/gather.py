@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.analysis.answer import comparisons_in
+from fovflow.analysis.pictures import NOTHING
 from fovflow.config.features import FEATURES
 from fovflow.errors import FovflowError
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
@@ -173,8 +174,9 @@ def answer_in(outdir: Path) -> Answer:
         if not (folder / "comparisons.csv").is_file():
             return Answer(samples=samples, fits=fits)
         told = comparisons_in(folder)
-        files = list(dict.fromkeys(path for _, path in told if path.is_file()))[:_MOST_PICTURES]
-        pictures = {path.stem: b64encode(path.read_bytes()).decode() for path in files}
+        drawn = {path: path.read_bytes() for _, path in told if path.is_file()}
+        some = [path for path in drawn if f">{NOTHING}<".encode() not in drawn[path]]
+        pictures = {path.stem: b64encode(drawn[path]).decode() for path in some[:_MOST_PICTURES]}
     except (FovflowError, OSError) as error:
         return Answer([without_folders(str(error))])
     return Answer([words for words, _ in told], pictures, samples, fits)

@@ -257,17 +257,18 @@
     function fitFacts(fit) {
       const range = (each) => (each.low < each.high ? ` (${short(each.low)} to ${short(each.high)})` : each.low === each.high ? " (held)" : "");
       return h("div", { class: "fit" },
-        h("h4", {}, `Fit of ${columnWords(key, fit.column)}: ${fit.model} `, h("span", { class: `badge ${fit.success ? "good" : "bad"}` }, fit.verdict)),
+        h("h4", {}, `Fit of ${columnWords(key, fit.column)}: ${fit.model} `, h("span", { class: `badge ${fit.success ? "good" : "bad"}` }, fit.verdict.replaceAll(";", "; "))),
         h("dl", { class: "facts" }, fit.parameters.filter((each) => Number.isFinite(each.value) || !["sum", "product"].includes(each.name)).map((each) => [h("dt", {}, each.name), h("dd", {}, Number.isFinite(each.value) ? `${short(each.value)} ${each.unit}${range(each)}` : "not told")]), h("dt", {}, "R²"), h("dd", {}, short(fit.rSquared))),
-        h("p", { class: "hint" }, "In brackets: 95 % intervals. Thin line: the curve; bars below: trace minus curve."));
+        h("p", { class: "hint" }, `In brackets: 95 % intervals. ${fit.curve.some(Number.isFinite) ? "Thin line: the curve; bars below: trace minus curve." : "No curve is drawn, as its parameters are not told apart."}`));
     }
     function chart(i, column, fit) {
-      const width = 420, height = fit ? 196 : 150, x0 = 52, x1 = width - 8, y0 = 126, y1 = 12;
+      const curve = fit ? fit.curve.filter(Number.isFinite) : [];
+      const width = 420, height = curve.length ? 196 : 150, x0 = 52, x1 = width - 8, y0 = 126, y1 = 12;
       const values = data.values[column], from = data.first[i], to = data.first[i + 1];
       const own = [...values.subarray(from, to)].filter(Number.isFinite);
       const title = columnWords(key, column);
       if (!own.length) return h("p", { class: "hint" }, `${title}: no value.`);
-      const perHour = { h: 1, min: 60, s: 3600 }[data.unit] ?? 1, curve = fit ? fit.curve.filter(Number.isFinite) : [];
+      const perHour = { h: 1, min: 60, s: 3600 }[data.unit] ?? 1;
       const other = pinned >= 0 && pinned !== i ? [...values.subarray(data.first[pinned], data.first[pinned + 1])].filter(Number.isFinite) : [];
       let low = Math.min(...own, ...curve, ...other), high = Math.max(...own, ...curve, ...other);
       if (low === high) { low -= Math.abs(low) * 0.1 + 0.5; high += Math.abs(high) * 0.1 + 0.5; }
@@ -313,7 +314,7 @@
         svg("clipPath", { id: clip }, svg("rect", { x: x0, y: y1 - 4, width: x1 - x0 + 4, height: y0 - y1 + 8 })),
         [low, (low + high) / 2, high].map((value) => [svg("line", { x1: x0, x2: x1, y1: py(value), y2: py(value), class: "rule" }), svg("text", { x: x0 - 6, y: py(value) + 4, "text-anchor": "end" }, document.createTextNode(short(value)))]).flat(),
         [t0, t1].map((t, k) => svg("text", { x: px(t), y: height - 6, "text-anchor": k ? "end" : "start" }, document.createTextNode(k ? `${short(t)} ${data.unit}` : short(t)))),
-        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.d, class: "others", transform: `matrix(1 0 0 ${stretch} 0 ${py(others.least)})` }), svg("path", { d: path(from, to, () => true), class: fit ? "own under" : "own" }), overlaid[0], other.length ? svg("path", { d: path(data.first[pinned], data.first[pinned + 1], () => true), class: "other" }) : null, dots),
+        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.d, class: "others", transform: `matrix(1 0 0 ${stretch} 0 ${py(others.least)})` }), svg("path", { d: path(from, to, () => true), class: curve.length ? "own under" : "own" }), overlaid[0], other.length ? svg("path", { d: path(data.first[pinned], data.first[pinned + 1], () => true), class: "other" }) : null, dots),
         overlaid.slice(1),
         svg("line", { class: "now", y1, y2: y0, "data-axis": `${x0} ${x1} ${t0} ${t1}` }));
       made.addEventListener("click", (event) => {
