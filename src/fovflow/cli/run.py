@@ -105,6 +105,7 @@ _ELSEWHERE = frozenset(
 def _check_configuration(rest: list[str]) -> None:
     """Raise ConfigError where the configuration is absent or wrong, before Snakemake starts."""
     from fovflow.config.load import merged_config, parse_config
+    from fovflow.corrections import read_corrections
 
     if {word.split("=")[0] for word in rest} & _ELSEWHERE:
         return
@@ -116,7 +117,9 @@ def _check_configuration(rest: list[str]) -> None:
             remedy="go to the project's folder, name a file with --configfile, or make one with "
             "fovflow init",
         )
-    parse_config(merged_config(given.configfile, given.config))
+    config = parse_config(merged_config(given.configfile, given.config))
+    if config.corrections is not None:
+        read_corrections(config.corrections)
 
 
 _ASK_FOR_LINES = frozenset(

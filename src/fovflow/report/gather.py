@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fovflow.analysis.answer import comparisons_in
 from fovflow.analysis.pictures import NOTHING
 from fovflow.config.features import FEATURES
+from fovflow.corrections import briefly
 from fovflow.errors import FovflowError
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
@@ -340,7 +341,7 @@ def _fov(
     _frames(Layout(outdir), summary, dataset, notes)
     unmet = (dataset.content.get("corrections_not_followed") or {}).get(fov.index, ())
     summary.unmet = [*map(str, unmet)]
-    notes += summary.unmet
+    notes += briefly(summary.unmet, 3)
     table = None
     if fov.status == "complete" and fov.traces_path is not None:
         if fov.stale_verdicts:

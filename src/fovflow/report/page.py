@@ -20,6 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 import fovflow
+from fovflow.corrections import briefly
 from fovflow.quality import PEOPLE, REASONS, RULES
 from fovflow.report.charts import LINES, frame_chart, trace_chart
 from fovflow.report.gather import Answer, DatasetSummary, FovSummary, without_folders
@@ -131,7 +132,7 @@ def _index_of(fov: FovSummary) -> dict[str, Any]:
         "median_frames": fov.median_frames,
         "flagged": len({*()}.union(*fov.flagged.values())) if fov.series else None,
         "levels": fov.levels,
-        "unmet": fov.unmet,
+        "unmet": briefly(fov.unmet, 200),
         "objects": [value if math.isfinite(value) else None for value in objects],
         **fov.files,
         **dict.fromkeys(fov.embedded, "#"),
