@@ -1,6 +1,7 @@
 """The report in a browser: time to the first view, time to answer a click, and bytes.
 
     python -m benchmarks.browser [--fovs 100 --cells 300 --frames 200] [--keep FOLDER]
+    python -m benchmarks.browser --share    # what making it takes of a run's CPU time
 
 A result of that size, with a fit to each cell, is made up, opened from disk in headless Chromium
 (Debian's package, and `playwright` of the extra `dev`), and measured by the page's own clock.
@@ -20,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.project import Project
+from benchmarks.rendering import Scene
 from fovflow.browsing import Channel, numbers_script, pictures_script, shown_frames
 from fovflow.layout import ANALYSIS, Layout
 from fovflow.report.gather import (
@@ -38,6 +41,7 @@ from tests.chromium import Seen, chromium
 
 COLUMNS = ["area_um2", "intensity_total_ch_1"]
 SIZE = 2048
+SCENES = (Scene(512, 12, 50, fovs=4), Scene(2048, 200, 24))
 _CLICK = """() => new Promise((done) => {
   const before = document.querySelector('.card h3')?.textContent, start = performance.now();
   document.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true}));
@@ -66,13 +70,34 @@ def main() -> int:
     for name, default in (("fovs", 100), ("cells", 300), ("frames", 200), ("pictures", 20)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--keep", type=Path, help="folder to leave the made-up result in")
+    parser.add_argument("--share", action="store_true", help="its part of a run's CPU time")
     options = parser.parse_args()
+    if options.share:
+        with tempfile.TemporaryDirectory() as made:
+            print(json.dumps([_share(scene, Path(made)) for scene in SCENES], indent=1))
+        return 0
     with tempfile.TemporaryDirectory() as made:
         folder = options.keep or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
         found = _make(folder, options) | _open(folder / "report.html")
     print(json.dumps(found, indent=1))
     return 0
+
+
+def _share(scene: Scene, folder: Path) -> dict[str, Any]:
+    """Run the pipeline; return the CPU time of the jobs that make the browser, and of all of it."""
+    project = Project(folder, scene)
+    run = project.run()
+    project.remove()
+    browse, report = run.cpu_s("browse"), run.cpu_s("report")
+    return {
+        "size": scene.size, "cells": scene.cells, "frames": scene.frames, "fovs": scene.fovs,
+        "browse_cpu_s": round(browse, 2), "report_cpu_s": round(report, 2),
+        "jobs_cpu_s": round(sum(job.cpu_s for job in run.jobs), 2),
+        "run_cpu_s": round(run.cost.cpu_s, 2),
+        "share_of_run": round(browse / run.cost.cpu_s, 3),
+        "share_with_report": round((browse + report) / run.cost.cpu_s, 3),
+    }  # fmt: skip
 
 
 def _make(folder: Path, options: argparse.Namespace) -> dict[str, Any]:

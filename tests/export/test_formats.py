@@ -260,6 +260,27 @@ class TestCells:
         good = table[table["good"]]["cell"].value_counts().to_dict()
         assert first["good_frames"].to_dict() == good
 
+    @pytest.mark.parametrize("form", ["cells", "parquet"])
+    def test_rows_have_the_names_of_positions(self, layout, form):
+        from export.made_results import write
+
+        folder = write(layout, positions={"1": "B2"})
+        for fov in (0, 1):
+            stem = folder / f"fov_{fov:03d}" / f"plate_fov_{fov:03d}"
+            traces, links = (read_csv(f"{stem}_{kind}.csv") for kind in ("traces", "tracks"))
+            area = {"area_um2": traces["area_ch_0"] * PIXEL_UM**2}
+            write_csv(f"{stem}_traces.csv", traces | area)
+            write_csv(f"{stem}_tracks.csv", links | {"distance_px": 0.0 * links["frame"]})
+        assert main(["export", form, str(folder), "--fovs", "0,1"]) == 0
+        place = folder / "exports" / form
+        found = (
+            pd.read_csv(place / "plate_cells.csv", keep_default_na=False)
+            if form == "cells"
+            else pd.read_parquet(place / "plate_traces.parquet")
+        )
+        assert list(found.columns[:3]) == ["dataset", "fov", "position"]
+        assert dict(zip(found["fov"], found["position"], strict=True)) == {0: "", 1: "B2"}
+
     def test_what_traces_lack_is_named(self, folder, capsys):
         assert main(["export", "cells", str(folder), "--fovs", "0"]) == 1
         assert "a table of cells needs the column 'area_um2'" in capsys.readouterr().err
