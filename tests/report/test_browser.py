@@ -299,6 +299,50 @@ def test_links_and_divisions_name_both_cells(browser, folder):
     seen.context.close()
 
 
+def test_everything_is_done_without_a_mouse(seen):
+    page = seen.page
+    seen.go("fields", "#browser .grid a")
+    page.locator("#browser .grid a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".listed table")
+    for key in ("ArrowDown", "m", "ArrowDown", "ArrowDown", "ArrowUp"):
+        page.keyboard.press(key)
+    assert seen.said().startswith("Cell 1 is one cell with cell 2? Enter takes it")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")  # nothing waits for it
+    assert kept(seen) == []
+    for key in ("m", "ArrowUp", "Enter"):
+        page.keyboard.press(key)
+    assert seen.said() == "Cell 1 is one cell with cell 4."
+    (merge,) = kept(seen)
+    assert [merge[name] for name in ("action", "x", "target_x")] == ["merge", 7, 16]
+    for key in ("l", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    assert "Both are there at the same time" in seen.said()
+    for key in ("ArrowRight", "x", "r"):
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Divides").focus()
+    for key in ("Enter", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    assert seen.said() == "A daughter begins after its mother."
+    assert [each["action"] for each in kept(seen)] == ["merge", "cut", "reject"]
+    inked = (
+        "() => { const c = document.querySelector('canvas.lines'), n = c.width, k = []; "
+        "const d = c.getContext('2d').getImageData(0, 0, n, c.height >> 1).data; "
+        "for (let i = 3; i < d.length; i += 4) if (d[i]) k.push((i >> 2) % n); "
+        "return k.reduce((a, b) => Math.max(a, b)) - k.reduce((a, b) => Math.min(a, b)); }"
+    )
+    wide = page.evaluate(inked)
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.wait_for_timeout(300)
+    assert page.evaluate(inked) > 1.3 * wide
+    for key in "---":
+        page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    assert page.evaluate(inked) == wide
+
+
 def test_comments_are_kept_and_hostile_ones_are_text(seen, tmp_path):
     seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
     seen.page.keyboard.press("c")

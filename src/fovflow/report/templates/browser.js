@@ -357,7 +357,7 @@ const fovflow = (() => {
     Promise.resolve(VIEWS[name][1](body, rest)).catch((error) => body.replaceChildren(h("p", { class: "trouble", role: "alert" }, error.message)));
   }
   function help() {
-    const rows = [["A", "accept the cell"], ["R", "reject it"], ["C", "comment"], ["X", "cut its track before this frame"], ["L", "it goes on as another cell: then click that one"], ["M", "it is one cell with another: then click that one"], ["S", "it divides into another: then click that one"], ["U", "undo"], ["B", "keep the cell beside the next ones"], ["← →", "frame before, after"], ["↑ ↓", "cell before, after"], ["Space", "play, stop"], ["O, I, T", "outlines, ids, tails"], ["N", "next of the review list"], ["Esc", "back"]];
+    const rows = [["A", "accept the cell"], ["R", "reject it"], ["C", "comment"], ["X", "cut its track before this frame"], ["L", "it goes on as another cell: then click that one, or ↑ ↓ and Enter"], ["M", "it is one cell with another: likewise"], ["S", "it divides into another: likewise"], ["U", "undo"], ["B", "keep the cell beside the next ones"], ["← →", "frame before, after"], ["↑ ↓", "cell before, after"], ["Space", "play, stop"], ["O, I, T", "outlines, ids, tails"], ["+ −", "larger, smaller"], ["N", "next of the review list"], ["Esc", "back"]];
     const box = h("dialog", { class: "keys" }, h("h2", {}, "Keys"), h("dl", {}, rows.map(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])), button("Close", () => box.close(), { autofocus: true }));
     box.addEventListener("close", () => box.remove());
     root.append(box);

@@ -16,7 +16,7 @@
     const go = (to) => (to ? h("a", { href: `#fov/${encodeURIComponent(dataset)}/${to.index}`, class: "step" }, to === all[here + 1] ? "next ›" : "‹ before") : null);
     const name = files.get(key).name;
     const count = pictures ? pictures.frames.length : 0;
-    let pinned = -1, shown = 0, chosen = -1, playing = 0, waits = "", token = 0;
+    let pinned = -1, shown = 0, chosen = -1, other = -1, playing = 0, waits = "", token = 0;
     const zoom = { scale: 1, x: 0, y: 0 };
 
     // The viewer: three canvases, so that light is changed without drawing anew.
@@ -98,10 +98,11 @@
       if (look.outlines || chosen >= 0) {
         for (const shape of shapes) {
           const i = data.place.get(shape.id) ?? -1;
-          if (i < 0 || (!look.outlines && i !== chosen)) continue;
-          lines.strokeStyle = i === chosen ? COLOURS.chosen : colour(i, rowAt(i, frame));
-          lines.lineWidth = i === chosen ? 2.2 * thin : thin;
-          lines.setLineDash(verdictOf(key, data, i) === "reject" ? [4 * thin, 3 * thin] : []);
+          const named = i === chosen || i === other;
+          if (i < 0 || (!look.outlines && !named)) continue;
+          lines.strokeStyle = named ? COLOURS.chosen : colour(i, rowAt(i, frame));
+          lines.lineWidth = named ? 2.2 * thin : thin;
+          lines.setLineDash(i === other || verdictOf(key, data, i) === "reject" ? [4 * thin, 3 * thin] : []);
           lines.stroke(shape.path);
         }
         lines.setLineDash([]);
@@ -346,7 +347,8 @@
       const i = chosen;
       if (["link", "merge", "split"].includes(action)) {
         waits = action;
-        say(`Cell ${data.id[i]} ${WORDS[action]} … click the other cell, or press Esc.`);
+        keys.Enter = () => other >= 0 && pair(other);
+        say(`Cell ${data.id[i]} ${WORDS[action]} … click the other cell, or find it with ↑ ↓ and press Enter; Esc leaves.`);
         return;
       }
       if (action === "comment") { comment(i); return; }
@@ -365,9 +367,27 @@
       box.showModal();
       text.focus();
     }
+    function leavePair() {
+      [waits, other] = ["", -1];
+      delete keys.Enter;
+      draw();
+    }
+    function step(by) { // to another cell, or where two are wanted to another second one
+      if (!data.cells) return;
+      if (!waits) { choose((chosen + by + data.cells) % data.cells); return; }
+      do other = ((other < 0 ? chosen : other) + by + data.cells) % data.cells; while (other === chosen && data.cells > 1);
+      if (count && rowAt(other, pictures.frames[shown]) < 0) show(nearest(data.frame[data.first[other]])); else draw();
+      say(`Cell ${data.id[chosen]} ${WORDS[waits]} cell ${data.id[other]}? Enter takes it, ↑ ↓ go on, Esc leaves.`);
+    }
+    function enlarge(factor) { // about the chosen cell
+      const scale = clamp(zoom.scale * factor, 1, 16), row = chosen >= 0 ? rowAt(chosen, pictures.frames[shown]) : -1;
+      const about = (axis, size) => clamp((row >= 0 ? data[axis][row] : zoom[axis] + size / zoom.scale / 2) - size / scale / 2, 0, size * (1 - 1 / scale));
+      Object.assign(zoom, { x: about("x", pictures.width), y: about("y", pictures.height), scale });
+      draw();
+    }
     function pair(j) {
       const i = chosen, action = waits;
-      waits = "";
+      leavePair();
       if (i === j) { say("That is the same cell."); return; }
       const ends = (cell) => data.frame[data.first[cell + 1] - 1], begins = (cell) => data.frame[data.first[cell]];
       let [from, to] = [i, j];
@@ -466,10 +486,11 @@
     const flip = (id) => () => { look[id] = !look[id]; body.querySelectorAll(".switch").forEach((each) => { if (each.textContent === id) each.firstChild.checked = look[id]; }); draw(); };
     keys = {
       a: () => act("accept"), r: () => act("reject"), c: () => act("comment"), x: () => act("cut"), l: () => act("link"), m: () => act("merge"), s: () => act("split"), u: undo, b: pin,
-      ArrowLeft: () => show(shown - 1), ArrowRight: () => show(shown + 1), ArrowDown: () => data.cells && choose((chosen + 1) % data.cells), ArrowUp: () => data.cells && choose((chosen - 1 + data.cells) % data.cells),
+      ArrowLeft: () => show(shown - 1), ArrowRight: () => show(shown + 1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
+      "+": () => count && enlarge(1.4), "=": () => count && enlarge(1.4), "-": () => count && enlarge(1 / 1.4),
       " ": () => count && start(), o: flip("outlines"), i: flip("ids"), t: flip("tails"),
       n: async () => { const next = (await doubtful(() => {})).find((row) => !row.verdict && !(row.key === key && row.i === chosen)); if (next) location.hash = address(next); },
-      Escape: () => { if (waits) { waits = ""; say(""); } else if (chosen >= 0) choose(-1); else location.hash = "fields"; },
+      Escape: () => { if (waits) { leavePair(); say(""); } else if (chosen >= 0) choose(-1); else location.hash = "fields"; },
     };
     mark();
     light();
