@@ -171,6 +171,9 @@ def _tables(
             rng.lognormal(9, 0.8, (cells, 1)) * rise * (1 + rng.normal(0, 0.03, shape))
         ).ravel(),
     }  # fmt: skip
+    for axis in "xy":
+        for end in (0, 1):
+            traces[f"bbox_{axis}{end}"] = traces[f"position_{axis}"] + 18 * (2 * end - 1)
     links = {
         "cell": cell,
         "frame": frame,
