@@ -97,7 +97,7 @@ def test_a_dataset_is_described_with_its_table_and_ledger(folder):
         r"Too few frames of the cell remain after the other rules 12 of 36 · 33\s% 2 cells",
         page.text,
     )
-    assert re.search(r"border of the frame 12 of 36 · 33\s% 2 cells, of 2 the first", page.text)
+    assert re.search(r"border of the frame 12 of 36 · 33\s% 2 cells, first cause of 2", page.text)
     names = "bleaching, focus, invalid, ragged, shading"
     assert f"Not evaluated, as its feature is not extracted: {names}." in page.text
     assert "Dye 1: total intensity 4 good cells" in page.text
