@@ -54,4 +54,5 @@ onsuccess:
 
 
 onerror:
+    bring_up_to_date(PIPELINE, failed=True)  # so that there is a report to look at
     say(describe_outcome(PIPELINE))

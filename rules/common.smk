@@ -17,7 +17,7 @@ from fovflow.adapter.interrupts import expect_interrupts
 expect_interrupts()  # what follows takes a moment
 
 from fovflow.adapter.entry import plan_pipeline
-from fovflow.adapter.outcome import describe_outcome, report_options
+from fovflow.adapter.outcome import bring_up_to_date, describe_outcome, report_options
 from fovflow.adapter.recording import say
 from fovflow.planning.pipeline import last_files, report_inputs, targets, trace_targets
 from fovflow.planning.resources import disk_mb, memory_mb, runtime_min

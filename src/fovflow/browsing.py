@@ -97,6 +97,7 @@ def numbers_script(
         parts.append(packed(np.diff(steps, prepend=0), first, steps))
     told = {
         **about,
+        "reach": _reaches(traces, order, first),
         "columns": shown,
         "verdicts": [[text[0] == "1", text[1:]] for text in verdicts.tolist()],
         "cells": len(ids),
@@ -151,6 +152,17 @@ def _script(kind: str, dataset: str, fov: int, told: Mapping[str, Any]) -> str:
     """Return ``fovflow.KIND(dataset, fov, {…});``: ASCII, so that no name can end the script."""
     text = json.dumps([dataset, fov, told], separators=(",", ":"), allow_nan=False)
     return f"fovflow.{kind}({text[1:-1]});\n".replace("<", "\\u003c")
+
+
+def _reaches(
+    traces: Mapping[str, NDArray[Any]], order: NDArray[np.int64], first: NDArray[np.int64]
+) -> list[int]:
+    """Return how far each cell's box goes from its middle at most, in pixels of the frames."""
+    sides = [(f"bbox_{axis}{end}", f"position_{axis}") for axis in "xy" for end in (0, 1)]
+    if not len(first) or any(box not in traces for box, _ in sides):
+        return []
+    far = np.max([np.abs(traces[box] - traces[middle]) for box, middle in sides], axis=0)
+    return [int(each) for each in np.ceil(np.maximum.reduceat(far[order], first))]
 
 
 def _parents(ids: NDArray[np.int64], links: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:

@@ -90,10 +90,15 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[tuple[str, int], list
     rows = csv.DictReader(io.StringIO(text))
     missing = [column for column in _NEEDED if column not in (rows.fieldnames or ())]
     if missing:
+        columns = f"give the columns {', '.join(_NEEDED)}, separated by commas"
+        judged = {"cell", "good"} <= {*(rows.fieldnames or ())}
         raise ConfigError(
             f"corrections: {name} is no table of corrections",
             found=f"no column {', '.join(missing)}",
-            remedy=f"give the columns {', '.join(_NEEDED)}, separated by commas",
+            remedy="verdicts by cell are no corrections: set corrections: null, and put the table "
+            "beside the traces as …_traces_inspected.csv (docs/reruns.md)"
+            if judged
+            else columns,
         )
     for row in _lines(rows, name):
         try:
@@ -223,6 +228,13 @@ def label_near(labels: NDArray[Any], x: float, y: float) -> int:
         return 0
     away = np.hypot(rows + top - y, columns + left - x)
     return int(around[rows[away.argmin()], columns[away.argmin()]])
+
+
+def briefly(told: Sequence[str], most: int = _TOLD) -> list[str]:
+    """Return the first of what could not be followed, and how many more there are."""
+    more = len(told) - most
+    rest = [f"and {more} more, in processing_results.yaml"] if more > 0 else []
+    return [*told[:most], *rest]
 
 
 def in_lines(told: str, said: Sequence[Correction]) -> str:

@@ -268,7 +268,7 @@ def extract(job: Job) -> None:
             read = [Correction.from_json(values, n) for n, values in enumerate(said, 1)]
             traces, told = with_verdicts(traces, read)
             job.tell(corrections_not_followed=told)
-        found = ledger(traces)
+        found = ledger(traces, options["qc"].get("reject") or ())
         job.note(f"detected and kept: {found}")
         job.measure(n_cells=found["cells"]["detected"], n_good_cells=found["cells"]["kept"])
         job.tell(cells=found["cells"]["detected"], good_cells=found["cells"]["kept"])

@@ -8,6 +8,7 @@ import pytest
 from fovflow.corrections import (
     REACH_PX,
     Correction,
+    briefly,
     cell_at,
     in_lines,
     label_near,
@@ -92,6 +93,7 @@ def test_of_thousands_of_wrong_lines_ten_are_told(tmp_path):
     ("content", "words"),
     [
         (b"cell,good\n1,True\n", "no column dataset, fov, frame, x, y, action"),
+        (b"fov,cell,frame,good\n0,1,2,True\n", "beside the traces as …_traces_inspected.csv"),
         (b"", "no column dataset"),
         (b"\xff\xfe\x00", "no text in UTF-8"),
         (HEAD.encode() + b'a,0,0,1,1,"' + b"x" * 200_000 + b'",,,,,,\n', "cannot be read after"),
@@ -153,6 +155,12 @@ def test_labels_are_found_within_reach_and_not_beyond():
     assert label_near(labels, 15, 45) == 0
     assert label_near(labels, -500, -500) == 0
     assert label_near(labels, 500, 500) == 0
+
+
+def test_of_thousands_of_conflicts_the_first_are_told():
+    assert briefly(["a", "b"], 2) == ["a", "b"]
+    told = briefly([f"line {n}" for n in range(5000)])
+    assert told[9:] == ["line 9", "and 4990 more, in processing_results.yaml"]
 
 
 def test_what_a_job_tells_of_its_lines_is_told_with_those_of_the_file():

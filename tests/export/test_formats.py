@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -257,6 +260,27 @@ class TestCells:
         good = table[table["good"]]["cell"].value_counts().to_dict()
         assert first["good_frames"].to_dict() == good
 
+    @pytest.mark.parametrize("form", ["cells", "parquet"])
+    def test_rows_have_the_names_of_positions(self, layout, form):
+        from export.made_results import write
+
+        folder = write(layout, positions={"1": "B2"})
+        for fov in (0, 1):
+            stem = folder / f"fov_{fov:03d}" / f"plate_fov_{fov:03d}"
+            traces, links = (read_csv(f"{stem}_{kind}.csv") for kind in ("traces", "tracks"))
+            area = {"area_um2": traces["area_ch_0"] * PIXEL_UM**2}
+            write_csv(f"{stem}_traces.csv", traces | area)
+            write_csv(f"{stem}_tracks.csv", links | {"distance_px": 0.0 * links["frame"]})
+        assert main(["export", form, str(folder), "--fovs", "0,1"]) == 0
+        place = folder / "exports" / form
+        found = (
+            pd.read_csv(place / "plate_cells.csv", keep_default_na=False)
+            if form == "cells"
+            else pd.read_parquet(place / "plate_traces.parquet")
+        )
+        assert list(found.columns[:3]) == ["dataset", "fov", "position"]
+        assert dict(zip(found["fov"], found["position"], strict=True)) == {0: "", 1: "B2"}
+
     def test_what_traces_lack_is_named(self, folder, capsys):
         assert main(["export", "cells", str(folder), "--fovs", "0"]) == 1
         assert "a table of cells needs the column 'area_um2'" in capsys.readouterr().err
@@ -324,7 +348,7 @@ class TestCtc:
 
     def test_ctcmetrics_reads_it(self, folder, tmp_path):
         metrics = pytest.importorskip(
-            "ctc_metrics.scripts.evaluate", reason="py-ctcmetrics is absent: pip install it"
+            "ctc_metrics.scripts.evaluate", reason="py-ctcmetrics is not installed"
         )
         made = export(folder, "ctc") / "plate"
         (truth := tmp_path / "01_GT" / "TRA").mkdir(parents=True)
@@ -434,7 +458,9 @@ class TestNapari:
     def viewer(self):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pytest.importorskip("napari", reason='napari is absent: pip install "fovflow[napari]"')
+            pytest.importorskip(
+                "napari", reason='napari is not installed: pip install "fovflow[napari]"'
+            )
             import npe2
             from napari.components import ViewerModel
 
@@ -467,6 +493,29 @@ class TestNapari:
     def test_the_folder_of_an_fov_opens_that_fov(self, folder, viewer):
         viewer.open(str(folder / "fov_001"), plugin="fovflow")
         assert {layer.name[:7] for layer in viewer.layers} == {"fov_001"}
+
+    @pytest.mark.slow
+    def test_the_command_opens_a_window(self, folder):
+        words = "there is no Qt here: apt-get install libgl1"
+        pytest.importorskip("qtpy.QtWidgets", reason=words, exc_type=ImportError)
+        script = (
+            "import os, napari, fovflow.cli\n"
+            "def look():\n"
+            "    shown = napari.current_viewer()\n"
+            "    print(shown.window._qt_window.isVisible(), *shown.layers, sep='|', flush=True)\n"
+            "    os._exit(0)\n"
+            "napari.run = look\n"
+            f"fovflow.cli.main(['napari', {str(folder)!r}, '--fovs', '1'])\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        visible, *names = done.stdout.strip().split("|")
+        assert visible == "True"
+        assert names[:2] == ["fov_001 Phase", "fov_001 GFP"]
+        assert names[-2:] == ["fov_001 cells", "fov_001 tracks"]
 
     def test_other_files_are_left_to_others(self, folder):
         from fovflow.export.napari import get_reader

@@ -165,7 +165,7 @@ def test_a_gif_has_every_frame(folder):
 
 
 def test_an_mp4_has_every_frame(folder):
-    av = pytest.importorskip("av", reason='av is absent: pip install "fovflow[movies]"')
+    av = pytest.importorskip("av", reason='av is not installed: pip install "fovflow[movies]"')
     assert draw(folder, "--movie", "mp4", "--fps", "5", "--channel", "GFP") == 0
     with av.open(str(folder / "overlays" / "plate_fov_000_ch_1.mp4")) as movie:
         (stream,) = movie.streams.video

@@ -107,6 +107,7 @@ def test_ledger_counts():
         "cells": {"detected": 3, "kept": 1, "rejected": 2},
         "rows": {"detected": 5, "kept": 1, "rejected": 4},
         "reasons": {"border": {"cells": 2, "rows": 3}, "gap": {"cells": 2, "rows": 2}},
+        "causes": {},
         "unexplained": 1,
         "not_evaluated": [
             "saturation",
@@ -118,6 +119,24 @@ def test_ledger_counts():
             "dim",
         ],
     }
+
+
+def test_each_lost_cell_has_one_first_cause():
+    flags = {
+        1: ["min_frames;border", "min_frames;border", "min_frames"],
+        2: ["min_frames;broken;gap", "min_frames;broken", "min_frames;broken"],
+        3: ["", "border", ""],
+        4: ["rejected;border", "rejected;border", "rejected"],
+        5: ["min_frames;size", "min_frames;size;border", "min_frames"],
+        6: ["gap", "gap", ""],
+    }
+    table = {
+        "cell": np.repeat(list(flags), 3),
+        "good": np.repeat([cell == 3 for cell in flags], 3),
+        "flags": np.array([text for texts in flags.values() for text in texts], object),
+    }
+    causes = ledger(table, ["min_frames", "border", "size"])["causes"]
+    assert causes == {"border": 1, "min_frames": 1, "rejected": 1, "size": 1}
 
 
 def test_ledger_explains_bad_rows_only():

@@ -299,6 +299,50 @@ def test_links_and_divisions_name_both_cells(browser, folder):
     seen.context.close()
 
 
+def test_everything_is_done_without_a_mouse(seen):
+    page = seen.page
+    seen.go("fields", "#browser .grid a")
+    page.locator("#browser .grid a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".listed table")
+    for key in ("ArrowDown", "m", "ArrowDown", "ArrowDown", "ArrowUp"):
+        page.keyboard.press(key)
+    assert seen.said().startswith("Cell 1 is one cell with cell 2? Enter takes it")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")  # nothing waits for it
+    assert kept(seen) == []
+    for key in ("m", "ArrowUp", "Enter"):
+        page.keyboard.press(key)
+    assert seen.said() == "Cell 1 is one cell with cell 4."
+    (merge,) = kept(seen)
+    assert [merge[name] for name in ("action", "x", "target_x")] == ["merge", 7, 16]
+    for key in ("l", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    assert "Both are there at the same time" in seen.said()
+    for key in ("ArrowRight", "x", "r"):
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Divides").focus()
+    for key in ("Enter", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    assert seen.said() == "A daughter begins after its mother."
+    assert [each["action"] for each in kept(seen)] == ["merge", "cut", "reject"]
+    inked = (
+        "() => { const c = document.querySelector('canvas.lines'), n = c.width, k = []; "
+        "const d = c.getContext('2d').getImageData(0, 0, n, c.height >> 1).data; "
+        "for (let i = 3; i < d.length; i += 4) if (d[i]) k.push((i >> 2) % n); "
+        "return k.reduce((a, b) => Math.max(a, b)) - k.reduce((a, b) => Math.min(a, b)); }"
+    )
+    wide = page.evaluate(inked)
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.wait_for_timeout(300)
+    assert page.evaluate(inked) > 1.3 * wide
+    for key in "---":
+        page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    assert page.evaluate(inked) == wide
+
+
 def test_comments_are_kept_and_hostile_ones_are_text(seen, tmp_path):
     seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
     seen.page.keyboard.press("c")
@@ -415,6 +459,9 @@ def test_a_page_without_its_files_says_what_to_do(seen, folder):
 
 def test_fits_are_drawn_over_the_traces_and_told_in_words(seen, folder):
     folder.analyse()
+    (table,) = (folder.path / "analysis").glob("day*fitted*")
+    lines = table.read_text("utf-8").replace("\n0,1,decay,TRUE,0.99,100", "\n0,1,decay,TRUE,0.99,")
+    table.write_text(lines.replace("hit: beta <b>", "hit: beta;ill-conditioned"), "utf-8")
     folder.write()
     seen.page.reload()
     seen.go("fov/plate/1/2", ".fit")
@@ -430,6 +477,11 @@ def test_fits_are_drawn_over_the_traces_and_told_in_words(seen, folder):
     assert "10 a.u. (held)" in facts
     seen.go("fov/plate/1/3", "h3:has-text('Cell 3')")
     assert seen.page.inner_text(".fit .badge.bad") == "bound hit: beta <b>"
+    seen.go("fov/plate/0/3", "h3:has-text('Cell 3')")
+    assert seen.page.inner_text(".fit .badge.bad") == "bound hit: beta; ill-conditioned"
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")  # G0 and its curve are not known
+    assert "No curve is drawn" in seen.page.inner_text(".fit")
+    assert seen.page.locator(".curve, .left, .own.under").count() == 0
     seen.go("fov/plate/1/4", "h3:has-text('Cell 4')")  # of no fit
     assert seen.page.locator(".fit").count() == 0
 

@@ -92,6 +92,20 @@ def tables(cells: int = 7, frames: int = 30, seed: int = 0):
     return traces, links
 
 
+def test_how_far_a_cell_reaches_is_told():
+    traces, links = tables()
+    for axis, sides in (("x", (4, 9.5)), ("y", (3, 2))):
+        for end, side in enumerate(sides):
+            place = traces[f"position_{axis}"]
+            traces[f"bbox_{axis}{end}"] = place + (2 * end - 1) * side
+    traces["bbox_y1"] += np.where((traces["cell"] == 4000) & (traces["frame"] == 7), 40, 0)
+    about = {"scale": 0.5, "shown": [0]}
+    got = Unpacked(numbers_script("a", 0, traces, links, columns=[], about=about))
+    assert dict(zip(got.cell.tolist(), got.about["reach"], strict=True)) == {
+        cell: 42 if cell == 4000 else 10 for cell in got.cell.tolist()
+    }
+
+
 def test_numbers_come_back_as_they_are_in_the_tables():
     traces, links = tables()
     columns = ["area_um2", "intensity_total_ch_1", "absent"]
@@ -105,6 +119,7 @@ def test_numbers_come_back_as_they_are_in_the_tables():
     assert got.frame.tolist() == traces["frame"][order].tolist()
     assert got.parent[got.cell == 5000].tolist() == [3000]
     assert np.count_nonzero(got.parent) == 1
+    assert got.about["reach"] == []
     for name, known in (("x", got.x), ("y", got.y)):
         place = traces[f"position_{name}"][order][got.placed]
         np.testing.assert_allclose(known, place * 0.5, atol=0.5)

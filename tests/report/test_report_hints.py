@@ -51,6 +51,18 @@ def test_frequent_flags_are_told_with_the_fovs_where_they_are():
     assert hints(DatasetSummary("p")) == []
 
 
+def test_short_tracks_are_told_where_nothing_else_is_the_first_cause():
+    ledger = Ledger(cells=10, rows=100, reason_rows=Counter(min_frames=40, border=40))
+    fovs = [FovSummary(0, "complete", cells=10, reasons={"min_frames": 4, "border": 4})]
+    for causes, rules in (
+        (Counter(border=4), ["border"]),
+        (Counter(min_frames=4), ["min_frames", "border"]),
+    ):
+        ledger.causes = causes
+        found = hints(DatasetSummary("p", fovs=fovs, ledger=ledger))
+        assert {each.rule for each in found} == {*rules}
+
+
 def test_the_page_says_them(folder):
     folder.add(fovs=2, cells=3)
     page = folder.write()

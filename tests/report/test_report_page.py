@@ -94,8 +94,10 @@ def test_a_dataset_is_described_with_its_table_and_ledger(folder):
     assert "cells 4 of 6 · 67" in page.text
     assert "measurements 24 of 36 · 67" in page.text
     assert re.search(
-        r"min_frames The cell is found in too few frames 12 of 36 · 33\s% 2 cells", page.text
+        r"Too few frames of the cell remain after the other rules 12 of 36 · 33\s% 2 cells",
+        page.text,
     )
+    assert re.search(r"border of the frame 12 of 36 · 33\s% 2 cells, first cause of 2", page.text)
     names = "bleaching, focus, invalid, ragged, shading"
     assert f"Not evaluated, as its feature is not extracted: {names}." in page.text
     assert "Dye 1: total intensity 4 good cells" in page.text

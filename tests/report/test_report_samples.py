@@ -7,6 +7,8 @@ from base64 import b64decode
 
 import numpy as np
 
+from fovflow.analysis.pictures import NOTHING, blank
+from fovflow.report import gather
 from fovflow.report.samples import POINTS, fits_in, samples_in
 
 
@@ -54,6 +56,17 @@ def test_a_table_of_fits_that_cannot_be_read_is_left_out(folder):
     broken.write_text("a,b\n1,2\n", "utf-8")
     assert [each["fovs"] for each in fits_in(folder.path, samples_in(folder.path))] == [[1]]
     assert "Look at the cells" not in folder.write()
+
+
+def test_pictures_in_which_there_is_nothing_to_see_are_left_out(folder, monkeypatch):
+    (place := folder.path / "analysis").mkdir()
+    (place / "comparisons.csv").write_text("", "utf-8")
+    drawn = {"empty": blank("empty"), "full": blank("full").replace(NOTHING, "x has " + NOTHING)}
+    for name, svg in drawn.items():
+        (place / f"{name}.svg").write_text(svg, "utf-8")
+    told = [(name, place / f"{name}.svg") for name in ("none", *drawn, *drawn)]
+    monkeypatch.setattr(gather, "comparisons_in", lambda _: told)
+    assert list(gather.answer_in(folder.path).pictures) == ["full"]
 
 
 def test_an_output_folder_without_samples_has_none(folder):

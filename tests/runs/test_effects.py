@@ -77,6 +77,16 @@ def test_tables_of_the_run_are_read_and_others_are_told_by_records(pair, monkeyp
     assert two == told
 
 
+def test_few_of_many_outputs_are_named_one_by_one():
+    found = Comparison("a", "b")
+    found.differences = [Difference("outputs", f"{n}.csv", "x", "y") for n in range(40)]
+    found.unknown = ["z.csv"]
+    lines = format_comparison(found)
+    assert lines[9] == "outputs: 9.csv: x | y"
+    assert lines[10] == "outputs: and 31 more, in --json"
+    assert lines[-1].startswith("a | b: 40 in outputs differences")
+
+
 def test_the_page_escapes_names_and_says_what_is_gone(pair):
     first, second = pair
     second.edit_run(name="<script>alert(1)</script>")

@@ -199,16 +199,18 @@ def test_a_parameter_and_its_missing_file_are_named_by_why(project: Project):
     project.file(1, "traces.csv").unlink()
     project.config["track"] = {"method": "classic"}
     project.write_config()
-    done = subprocess.run(
-        [sys.executable, "-m", "fovflow", "why"],
-        cwd=project.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "sim, FOVs 0-2: track: its parameters changed" in done.stdout
-    assert "segment" not in done.stdout
+    target = str(project.file(1, "tracks.csv").relative_to(project.folder))
+    for targets, fovs in (([], "FOVs 0-2"), ([target], "FOV 1")):
+        done = subprocess.run(
+            [sys.executable, "-m", "fovflow", "why", *targets],
+            cwd=project.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"sim, {fovs}: track: its parameters changed" in done.stdout
+        assert "segment" not in done.stdout
 
 
 @pytest.fixture

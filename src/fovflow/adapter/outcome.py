@@ -13,6 +13,7 @@ from typing import Any
 from fovflow.adapter.engine import workflow_folder
 from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
 from fovflow.atomic import remove_leftovers, sha256_or_none, write_text
+from fovflow.corrections import briefly
 from fovflow.errors import complain
 from fovflow.layout import inspected
 from fovflow.planning.dataset import DatasetPlan
@@ -257,7 +258,7 @@ def describe_outcome(pipeline: Pipeline) -> str:
         lines += [
             f"  {format_fovs([fov])}: a correction is not followed: {reason}"
             for fov, reasons in pipeline.unmet_corrections(name, folder).items()
-            for reason in reasons
+            for reason in briefly(reasons)
         ]
         lines += [f"  {unseen}"] if (unseen := pipeline.unseen(name)) else []
         if stale:

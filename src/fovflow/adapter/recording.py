@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shlex
 import signal
 import socket
@@ -404,11 +405,17 @@ class EngineListener:
         )
 
 
+_SAID_BETTER = re.compile(
+    "returned non-zero exit status|^Exiting because a job execution failed|"
+    "At least one job did not complete successfully"
+)
+
+
 class LiveFilter:
     """Keeps Snakemake's account of single jobs off a screen that shows them already.
 
-    Warnings and errors stay, but for those that say of a job's script what the job's own sentence
-    says better.
+    Warnings and errors stay, but for those that say of a failure what the job's own sentence says
+    better.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -418,7 +425,7 @@ class LiveFilter:
         event = str(getattr(record, "event", "") or "")
         if event in ("job_error", "group_error"):
             return False
-        return "returned non-zero exit status" not in str(record.msg)
+        return not _SAID_BETTER.search(str(record.msg))
 
 
 def describe_now(record: Mapping[str, Any]) -> dict[str, Any]:

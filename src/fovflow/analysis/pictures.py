@@ -309,9 +309,13 @@ def fits_over_traces(
     return _svg(parts, left + across * (wide + gap) - gap + 24, tall + 26)
 
 
+NOTHING = "no usable value"
+"""What a picture says in which there is nothing to see."""
+
+
 def blank(title: str) -> str:
     """Return a picture that says that there is nothing to see."""
-    parts = [_text(title, 16, 30, size=19, bold=True), _text("no usable value", 16, 64, size=15)]
+    parts = [_text(title, 16, 30, size=19, bold=True), _text(NOTHING, 16, 64, size=15)]
     return _svg(parts, 560, 84)
 
 

@@ -53,7 +53,7 @@ def run(estimate: bool, json: bool, rest: list[str]) -> int:
         return _estimate(json, rest)
     environment = os.environ.copy()
     if not {word.split("=")[0] for word in rest} & _ASK_FOR_LINES:
-        rest = ["--quiet", "host", *rest]
+        rest = ["--quiet=host", *rest]
         if not sys.stderr.isatty():
             environment.setdefault("FOVFLOW_DISPLAY", "brief")
     # Ctrl-C reaches Snakemake from the terminal itself. Blocking it does not spare this process: a
@@ -105,6 +105,7 @@ _ELSEWHERE = frozenset(
 def _check_configuration(rest: list[str]) -> None:
     """Raise ConfigError where the configuration is absent or wrong, before Snakemake starts."""
     from fovflow.config.load import merged_config, parse_config
+    from fovflow.corrections import read_corrections
 
     if {word.split("=")[0] for word in rest} & _ELSEWHERE:
         return
@@ -116,7 +117,9 @@ def _check_configuration(rest: list[str]) -> None:
             remedy="go to the project's folder, name a file with --configfile, or make one with "
             "fovflow init",
         )
-    parse_config(merged_config(given.configfile, given.config))
+    config = parse_config(merged_config(given.configfile, given.config))
+    if config.corrections is not None:
+        read_corrections(config.corrections)
 
 
 _ASK_FOR_LINES = frozenset(
@@ -158,7 +161,7 @@ def why(json: bool, rest: list[str]) -> int:
     from fovflow.adapter.engine import snakemake_command
 
     _check_configuration(rest)
-    words = snakemake_command(["--dry-run", "--nocolor", "--quiet", "host", *rest])
+    words = snakemake_command(["--dry-run", "--nocolor", "--quiet=host", *rest])
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = f"{done.stderr}\n{done.stdout}".splitlines()

@@ -336,6 +336,13 @@ class ExportedFov:
         }
 
 
+def named(table: Any, fov: FovResult) -> Any:
+    """Return a table by FOV with the name of its position, such as a well, where there are any."""
+    if fov.metadata.get("positions"):
+        table.insert(table.columns.get_loc("fov") + 1, "position", fov.position)
+    return table
+
+
 class Image(NamedTuple):
     """A channel of images."""
 

@@ -15,7 +15,7 @@ from fovflow.quality import movie, rules
 from fovflow.quality.rules import Rows, merged, swallowed
 
 RULES: dict[str, str] = {
-    "min_frames": "The cell is found in too few frames.",
+    "min_frames": "Too few frames of the cell remain after the other rules.",
     "border": "The cell is at the border of the frame.",
     "saturation": "Pixels of the cell are saturated.",
     "invalid": "Pixels of the cell are not finite, or none is left to measure.",
@@ -246,20 +246,24 @@ def _filled(
     return {**filled, "good": good_as_given, "flags": flags}
 
 
-def ledger(columns: Mapping[str, ArrayLike]) -> dict[str, Any]:
+def ledger(columns: Mapping[str, ArrayLike], reject: Sequence[str] = ()) -> dict[str, Any]:
     """Count what was detected and what was kept, and how often each reason stands.
 
     Parameters
     ----------
     columns : mapping of str to array-like
         A table with the columns `cell`, `good` and `flags`.
+    reject : sequence of str
+        The rules that make rows bad.
 
     Returns
     -------
     dict
         ``cells`` and ``rows``, each with ``detected``, ``kept`` (a cell is kept with any good row)
         and ``rejected``; ``reasons``: per rule the number of cells and of rows that carry its flag
-        (a row may carry several); ``unexplained``: bad rows without a flag, such as a person's
+        (a row may carry several); ``causes``: per rule of `reject` the cells that are lost first of
+        all by it, each once: by what most of their rows carry, and by ``min_frames`` only where
+        that is nothing else; ``unexplained``: bad rows without a flag, such as a person's
         verdicts; ``not_evaluated``: rules whose feature the table does not have.
     """
     cell, good = np.asarray(columns["cell"]), np.asarray(columns["good"], bool)
@@ -267,20 +271,22 @@ def ledger(columns: Mapping[str, ArrayLike]) -> dict[str, Any]:
     flags = map(str, np.asarray(columns["flags"], object))
     which = np.fromiter((known.setdefault(text, len(known)) for text in flags), np.int32, good.size)
     texts = np.array(list(known), object)
-    reasons = {}
-    for name in (*_WORDS, *PEOPLE):
-        carries = np.array([name in text.split(";") for text in texts.tolist()], bool)[which]
-        if carries.any():
-            reasons[name] = {
-                "cells": int(np.unique(cell[carries]).size), "rows": int(carries.sum())
-            }  # fmt: skip
+    carriers = {
+        name: np.array([name in text.split(";") for text in texts.tolist()], bool)[which]
+        for name in (*_WORDS, *PEOPLE)
+    }
+    carriers = {name: carries for name, carries in carriers.items() if carries.any()}
     cells, kept = int(np.unique(cell).size), int(np.unique(cell[good]).size)
     return {
         "cells": {"detected": cells, "kept": kept, "rejected": cells - kept},
         "rows": {
             "detected": int(good.size), "kept": int(good.sum()), "rejected": int((~good).sum())
         },
-        "reasons": reasons,
+        "reasons": {
+            name: {"cells": int(np.unique(cell[carries]).size), "rows": int(carries.sum())}
+            for name, carries in carriers.items()
+        },
+        "causes": _causes(cell, good, carriers, reject),
         "unexplained": int(((texts == "")[which] & ~good).sum()),
         "not_evaluated": [
             rule
@@ -288,3 +294,20 @@ def ledger(columns: Mapping[str, ArrayLike]) -> dict[str, Any]:
             if not any(column.startswith(f"{feature}_ch_") for column in columns)
         ],
     }  # fmt: skip
+
+
+def _causes(
+    cell: ArrayLike, good: BoolArray, carriers: Mapping[str, BoolArray], reject: Sequence[str]
+) -> dict[str, int]:
+    """Return how many cells without a good row each rule has made so first of all."""
+    names = [name for name in ("rejected", *reject) if name in carriers]
+    if not names:
+        return {}
+    _, of = np.unique(cell, return_inverse=True)
+    rows = [
+        np.minimum(np.bincount(of, carriers[name]), 0.5 if name == "min_frames" else np.inf)
+        for name in names
+    ]
+    explained = (np.bincount(of, good) == 0) & (np.max(rows, axis=0) > 0)
+    first = np.argmax(rows, axis=0)[explained]
+    return {names[k]: int(n) for k, n in enumerate(np.bincount(first)) if n}

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.analysis.answer import comparisons_in
+from fovflow.analysis.pictures import NOTHING
 from fovflow.config.features import FEATURES
+from fovflow.corrections import briefly
 from fovflow.errors import FovflowError
 from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
@@ -76,6 +78,8 @@ class FovSummary:
     levels: dict[str, float] = field(default_factory=dict)
     """Medians: of the background over the frames, and of good rows of what is plotted."""
     pictures: list[Picture] = field(default_factory=list)
+    unmet: list[str] = field(default_factory=list)
+    """A person's corrections that the run could not follow."""
     note: str = ""
 
     @property
@@ -95,6 +99,8 @@ class Ledger:
     unexplained: int = 0
     reason_cells: Counter[str] = field(default_factory=Counter)
     reason_rows: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    """Cells without a good row by what made them so first of all."""
     not_evaluated: set[str] = field(default_factory=set)
 
     def add(self, entry: Mapping[str, Any]) -> None:
@@ -106,6 +112,7 @@ class Ledger:
         self.unexplained += entry["unexplained"]
         self.reason_cells.update({n: v["cells"] for n, v in entry["reasons"].items()})
         self.reason_rows.update({n: v["rows"] for n, v in entry["reasons"].items()})
+        self.causes.update(entry["causes"])
         if entry["rows"]["detected"]:
             self.not_evaluated.update(entry["not_evaluated"])
 
@@ -129,6 +136,12 @@ class DatasetSummary:
     """Why there are no pictures, or not of all FOVs."""
     certificate: list[str] = field(default_factory=list)
     """What `fovflow simulate --like` found, as lines of text."""
+
+    @property
+    def rejecting(self) -> list[str]:
+        """The rules that make rows bad."""
+        qc = ((self.content.get("params") or {}).get("extract") or {}).get("qc") or {}
+        return list(qc.get("reject") or ())
 
     def number_of(self, status: str) -> int:
         """Return how many FOVs have this status."""
@@ -162,8 +175,9 @@ def answer_in(outdir: Path) -> Answer:
         if not (folder / "comparisons.csv").is_file():
             return Answer(samples=samples, fits=fits)
         told = comparisons_in(folder)
-        files = list(dict.fromkeys(path for _, path in told if path.is_file()))[:_MOST_PICTURES]
-        pictures = {path.stem: b64encode(path.read_bytes()).decode() for path in files}
+        drawn = {path: path.read_bytes() for _, path in told if path.is_file()}
+        some = [path for path in drawn if f">{NOTHING}<".encode() not in drawn[path]]
+        pictures = {path.stem: b64encode(drawn[path]).decode() for path in some[:_MOST_PICTURES]}
     except (FovflowError, OSError) as error:
         return Answer([without_folders(str(error))])
     return Answer([words for words, _ in told], pictures, samples, fits)
@@ -325,7 +339,9 @@ def _fov(
     )
     notes: list[str] = []
     _frames(Layout(outdir), summary, dataset, notes)
-    notes += map(str, (dataset.content.get("corrections_not_followed") or {}).get(fov.index, ()))
+    unmet = (dataset.content.get("corrections_not_followed") or {}).get(fov.index, ())
+    summary.unmet = [*map(str, unmet)]
+    notes += briefly(summary.unmet, 3)
     table = None
     if fov.status == "complete" and fov.traces_path is not None:
         if fov.stale_verdicts:
@@ -411,7 +427,7 @@ def _level(summary: FovSummary, title: str, values: NDArray[Any]) -> None:
 
 def _cells(summary: FovSummary, dataset: DatasetSummary, table: Table) -> None:
     """Count the cells of one complete FOV, and add its good rows to the plots."""
-    entry = ledger(table)
+    entry = ledger(table, dataset.rejecting)
     dataset.ledger.add(entry)
     summary.cells, summary.good_cells = entry["cells"]["detected"], entry["cells"]["kept"]
     summary.reasons = {name: counts["cells"] for name, counts in entry["reasons"].items()}

@@ -53,6 +53,8 @@ def hints(dataset: DatasetSummary) -> list[Hint]:
         fovs = [fov for fov in dataset.fovs if fov.cells]
         often = [fov for fov in fovs if _share(fov, rule) >= OFTEN]
         share = dataset.ledger.reason_rows[rule] / rows if rows else 0.0
+        if rule == "min_frames":  # cells that are lost by other rules carry it, too
+            share, often = dataset.ledger.causes[rule] / (dataset.ledger.cells or 1), []
         if share >= OFTEN or (often and max(_share(fov, rule) for fov in often) >= 2 * OFTEN):
             some = often if 0 < len(often) < len(fovs) else []
             where = format_fovs([fov.index for fov in some]) if some else ""

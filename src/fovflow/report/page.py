@@ -20,6 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 import fovflow
+from fovflow.corrections import briefly
 from fovflow.quality import PEOPLE, REASONS, RULES
 from fovflow.report.charts import LINES, frame_chart, trace_chart
 from fovflow.report.gather import Answer, DatasetSummary, FovSummary, without_folders
@@ -131,6 +132,7 @@ def _index_of(fov: FovSummary) -> dict[str, Any]:
         "median_frames": fov.median_frames,
         "flagged": len({*()}.union(*fov.flagged.values())) if fov.series else None,
         "levels": fov.levels,
+        "unmet": briefly(fov.unmet, 200),
         "objects": [value if math.isfinite(value) else None for value in objects],
         **fov.files,
         **dict.fromkeys(fov.embedded, "#"),
@@ -239,8 +241,7 @@ def facts(content: Mapping[str, Any]) -> str:
 
 def flags_of(dataset: DatasetSummary) -> list[tuple[str, bool]]:
     """Return the flags that rows carry, and whether each rejects: these and frequent ones first."""
-    qc = ((dataset.content.get("params") or {}).get("extract") or {}).get("qc") or {}
-    rejecting, rows = set(qc.get("reject") or ()), dataset.ledger.reason_rows
+    rejecting, rows = {*dataset.rejecting, "rejected"}, dataset.ledger.reason_rows
     order = sorted(rows, key=lambda rule: (rule not in rejecting, -rows[rule], rule))
     return [(rule, rule in rejecting) for rule in order]
 

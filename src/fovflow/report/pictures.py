@@ -70,15 +70,14 @@ class Picture:
     def place(self, label: CellLabel) -> tuple[float, float]:
         """Return the middle of an id's base line in pixels of the PNG, so that it lies inside.
 
-        It stands above a cell that it would cover.
+        It stands above its cell, and below one at the upper edge.
         """
         size = self.font_size
         half = size * 0.3 * len(str(label.cell))
         x, y = ((at + 0.5) * self.scale for at in (label.x, label.y))
         if label.box is not None:
-            rows, columns = label.box
-            if columns.stop - columns.start < 4 * half or rows.stop - rows.start < 2 * size:
-                y = rows.start - size * 0.6
+            rows = label.box[0]
+            y = rows.start - 0.6 * size if rows.start > size else rows.stop + 0.6 * size
         x = min(max(x, half), self.width - half)
         y = min(max(y, size * 0.5), self.height - size * 0.5)
         return x, y + size * 0.35

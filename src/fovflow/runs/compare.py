@@ -224,10 +224,18 @@ def _circumstances(record: Mapping[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
+MOST_OUTPUTS = 10
+"""Outputs that are named one by one, at most."""
+
+
 def format_comparison(found: Comparison) -> list[str]:
     """Return the comparison as lines for people."""
-    lines = [str(difference) for difference in found.differences]
-    lines += [f"outputs: {path}: no checksum was recorded" for path in found.unknown]
+    lines = [str(each) for each in found.differences if each.section != "outputs"]
+    outputs = [str(each) for each in found.differences if each.section == "outputs"]
+    outputs += [f"outputs: {path}: no checksum was recorded" for path in found.unknown]
+    lines += outputs[:MOST_OUTPUTS]
+    if len(outputs) > MOST_OUTPUTS:
+        lines.append(f"outputs: and {len(outputs) - MOST_OUTPUTS} more, in --json")
     equal = f"{found.outputs} outputs have equal hashes"
     if found.same:
         what = ", ".join(found.circumstances) or "nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fovflow.export.fov import ExportedFov, Format
+from fovflow.export.fov import ExportedFov, Format, named
 
 
 def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
@@ -14,7 +14,7 @@ def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
         table = each.fov.cells()
         if each.good_only:
             table = table[table["good_frames"] > 0]
-        table.insert(0, "dataset", dataset)
+        named(table, each.fov).insert(0, "dataset", dataset)
         path = folder / f"{dataset}_cells.csv"
         table.to_csv(path, mode="a" if number else "w", header=not number, index=False)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fovflow.export.fov import ExportedFov, Format
+from fovflow.export.fov import ExportedFov, Format, named
 
 
 def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
@@ -17,7 +17,7 @@ def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
 
 
 def _traces(fov: ExportedFov) -> Any:
-    rows = fov.rows.drop(columns="time_s")
+    rows = named(fov.rows.drop(columns="time_s"), fov.fov)
     rows.insert(0, "dataset", fov.fov.dataset)
     return rows
 

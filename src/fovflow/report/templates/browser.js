@@ -262,9 +262,10 @@ const fovflow = (() => {
     const seen = data.seen ??= new WeakMap();
     if (!seen.has(each)) {
       const rows = (data.byFrame ??= grouped(data.frame)).get(each.frame) ?? [];
-      const away = (row) => Math.hypot(data.x[row] / data.scale - each.x, data.y[row] / data.scale - each.y);
-      const row = rows.reduce((best, other) => (best < 0 || away(other) < away(best) ? other : best), -1);
-      seen.set(each, row >= 0 && away(row) < 15 ? data.owner[row] : -1);
+      const beside = (row) => [data.x[row] / data.scale - each.x, data.y[row] / data.scale - each.y], away = (row) => Math.hypot(...beside(row));
+      const reached = rows.filter((row) => Math.max(...beside(row).map(Math.abs)) <= 12 + (data.reach?.[data.owner[row]] ?? 3)); // as the pipeline finds it
+      const row = reached.reduce((best, other) => (best < 0 || away(other) < away(best) ? other : best), -1);
+      seen.set(each, row >= 0 ? data.owner[row] : -1);
     }
     return seen.get(each);
   }
@@ -356,7 +357,7 @@ const fovflow = (() => {
     Promise.resolve(VIEWS[name][1](body, rest)).catch((error) => body.replaceChildren(h("p", { class: "trouble", role: "alert" }, error.message)));
   }
   function help() {
-    const rows = [["A", "accept the cell"], ["R", "reject it"], ["C", "comment"], ["X", "cut its track before this frame"], ["L", "it goes on as another cell: then click that one"], ["M", "it is one cell with another: then click that one"], ["S", "it divides into another: then click that one"], ["U", "undo"], ["B", "keep the cell beside the next ones"], ["← →", "frame before, after"], ["↑ ↓", "cell before, after"], ["Space", "play, stop"], ["O, I, T", "outlines, ids, tails"], ["N", "next of the review list"], ["Esc", "back"]];
+    const rows = [["A", "accept the cell"], ["R", "reject it"], ["C", "comment"], ["X", "cut its track before this frame"], ["L", "it goes on as another cell: then click that one, or ↑ ↓ and Enter"], ["M", "it is one cell with another: likewise"], ["S", "it divides into another: likewise"], ["U", "undo"], ["B", "keep the cell beside the next ones"], ["← →", "frame before, after"], ["↑ ↓", "cell before, after"], ["Space", "play, stop"], ["O, I, T", "outlines, ids, tails"], ["+ −", "larger, smaller"], ["N", "next of the review list"], ["Esc", "back"]];
     const box = h("dialog", { class: "keys" }, h("h2", {}, "Keys"), h("dl", {}, rows.map(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])), button("Close", () => box.close(), { autofocus: true }));
     box.addEventListener("close", () => box.remove());
     root.append(box);
@@ -442,10 +443,12 @@ const fovflow = (() => {
   function corrections(body) {
     const who = h("input", { type: "text", value: kept.who, maxlength: 80, placeholder: "your name", oninput: () => { kept.who = who.value; keep(); } });
     const choose = h("input", { type: "file", accept: ".csv,text/csv", onchange: () => open([...choose.files]) });
+    const unmet = [...files.values()].flatMap((fov) => fov.unmet.map((words) => h("li", {}, h("a", { href: `#fov/${encodeURIComponent(fov.dataset)}/${fov.index}` }, `${fov.dataset}, FOV ${fov.index}`), h("span", {}, words))));
     body.append(
       h("h2", {}, plural(kept.corrections.length, "correction")),
       h("p", { class: "hint" }, "They are kept in this browser. Save them as corrections.csv, put that file beside the configuration, and name it there: ", h("code", {}, "corrections: config/corrections.csv"), ". The next run uses them, and makes only what depends on them."),
       h("div", { class: "tools" }, h("label", {}, "who ", who), button("Save corrections.csv", save), h("label", { class: "file" }, "Load a file, or drop it here ", choose)),
+      ...(unmet.length ? [h("h3", {}, "Not followed by the last run"), h("ul", { class: "review" }, unmet)] : []),
       kept.corrections.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Corrections" }, h("table", {}, h("thead", {}, h("tr", {}, [...FIELDS, ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, kept.corrections.map((each, k) => h("tr", {}, FIELDS.map((name) => h("td", {}, String(each[name] ?? ""))), h("td", {}, button("remove", () => { kept.corrections.splice(k, 1); keep(); route(); }))))))) : h("p", {}, "Nothing was said of any cell yet."));
   }
 

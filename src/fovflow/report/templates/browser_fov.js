@@ -16,7 +16,7 @@
     const go = (to) => (to ? h("a", { href: `#fov/${encodeURIComponent(dataset)}/${to.index}`, class: "step" }, to === all[here + 1] ? "next ›" : "‹ before") : null);
     const name = files.get(key).name;
     const count = pictures ? pictures.frames.length : 0;
-    let pinned = -1, shown = 0, chosen = -1, playing = 0, waits = "", token = 0;
+    let pinned = -1, shown = 0, chosen = -1, other = -1, playing = 0, waits = "", token = 0;
     const zoom = { scale: 1, x: 0, y: 0 };
 
     // The viewer: three canvases, so that light is changed without drawing anew.
@@ -98,10 +98,11 @@
       if (look.outlines || chosen >= 0) {
         for (const shape of shapes) {
           const i = data.place.get(shape.id) ?? -1;
-          if (i < 0 || (!look.outlines && i !== chosen)) continue;
-          lines.strokeStyle = i === chosen ? COLOURS.chosen : colour(i, rowAt(i, frame));
-          lines.lineWidth = i === chosen ? 2.2 * thin : thin;
-          lines.setLineDash(verdictOf(key, data, i) === "reject" ? [4 * thin, 3 * thin] : []);
+          const named = i === chosen || i === other;
+          if (i < 0 || (!look.outlines && !named)) continue;
+          lines.strokeStyle = named ? COLOURS.chosen : colour(i, rowAt(i, frame));
+          lines.lineWidth = named ? 2.2 * thin : thin;
+          lines.setLineDash(i === other || verdictOf(key, data, i) === "reject" ? [4 * thin, 3 * thin] : []);
           lines.stroke(shape.path);
         }
         lines.setLineDash([]);
@@ -257,17 +258,18 @@
     function fitFacts(fit) {
       const range = (each) => (each.low < each.high ? ` (${short(each.low)} to ${short(each.high)})` : each.low === each.high ? " (held)" : "");
       return h("div", { class: "fit" },
-        h("h4", {}, `Fit of ${columnWords(key, fit.column)}: ${fit.model} `, h("span", { class: `badge ${fit.success ? "good" : "bad"}` }, fit.verdict)),
+        h("h4", {}, `Fit of ${columnWords(key, fit.column)}: ${fit.model} `, h("span", { class: `badge ${fit.success ? "good" : "bad"}` }, fit.verdict.replaceAll(";", "; "))),
         h("dl", { class: "facts" }, fit.parameters.filter((each) => Number.isFinite(each.value) || !["sum", "product"].includes(each.name)).map((each) => [h("dt", {}, each.name), h("dd", {}, Number.isFinite(each.value) ? `${short(each.value)} ${each.unit}${range(each)}` : "not told")]), h("dt", {}, "R²"), h("dd", {}, short(fit.rSquared))),
-        h("p", { class: "hint" }, "In brackets: 95 % intervals. Thin line: the curve; bars below: trace minus curve."));
+        h("p", { class: "hint" }, `In brackets: 95 % intervals. ${fit.curve.some(Number.isFinite) ? "Thin line: the curve; bars below: trace minus curve." : "No curve is drawn, as its parameters are not told apart."}`));
     }
     function chart(i, column, fit) {
-      const width = 420, height = fit ? 196 : 150, x0 = 52, x1 = width - 8, y0 = 126, y1 = 12;
+      const curve = fit ? fit.curve.filter(Number.isFinite) : [];
+      const width = 420, height = curve.length ? 196 : 150, x0 = 52, x1 = width - 8, y0 = 126, y1 = 12;
       const values = data.values[column], from = data.first[i], to = data.first[i + 1];
       const own = [...values.subarray(from, to)].filter(Number.isFinite);
       const title = columnWords(key, column);
       if (!own.length) return h("p", { class: "hint" }, `${title}: no value.`);
-      const perHour = { h: 1, min: 60, s: 3600 }[data.unit] ?? 1, curve = fit ? fit.curve.filter(Number.isFinite) : [];
+      const perHour = { h: 1, min: 60, s: 3600 }[data.unit] ?? 1;
       const other = pinned >= 0 && pinned !== i ? [...values.subarray(data.first[pinned], data.first[pinned + 1])].filter(Number.isFinite) : [];
       let low = Math.min(...own, ...curve, ...other), high = Math.max(...own, ...curve, ...other);
       if (low === high) { low -= Math.abs(low) * 0.1 + 0.5; high += Math.abs(high) * 0.1 + 0.5; }
@@ -313,7 +315,7 @@
         svg("clipPath", { id: clip }, svg("rect", { x: x0, y: y1 - 4, width: x1 - x0 + 4, height: y0 - y1 + 8 })),
         [low, (low + high) / 2, high].map((value) => [svg("line", { x1: x0, x2: x1, y1: py(value), y2: py(value), class: "rule" }), svg("text", { x: x0 - 6, y: py(value) + 4, "text-anchor": "end" }, document.createTextNode(short(value)))]).flat(),
         [t0, t1].map((t, k) => svg("text", { x: px(t), y: height - 6, "text-anchor": k ? "end" : "start" }, document.createTextNode(k ? `${short(t)} ${data.unit}` : short(t)))),
-        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.d, class: "others", transform: `matrix(1 0 0 ${stretch} 0 ${py(others.least)})` }), svg("path", { d: path(from, to, () => true), class: fit ? "own under" : "own" }), overlaid[0], other.length ? svg("path", { d: path(data.first[pinned], data.first[pinned + 1], () => true), class: "other" }) : null, dots),
+        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.d, class: "others", transform: `matrix(1 0 0 ${stretch} 0 ${py(others.least)})` }), svg("path", { d: path(from, to, () => true), class: curve.length ? "own under" : "own" }), overlaid[0], other.length ? svg("path", { d: path(data.first[pinned], data.first[pinned + 1], () => true), class: "other" }) : null, dots),
         overlaid.slice(1),
         svg("line", { class: "now", y1, y2: y0, "data-axis": `${x0} ${x1} ${t0} ${t1}` }));
       made.addEventListener("click", (event) => {
@@ -345,7 +347,8 @@
       const i = chosen;
       if (["link", "merge", "split"].includes(action)) {
         waits = action;
-        say(`Cell ${data.id[i]} ${WORDS[action]} … click the other cell, or press Esc.`);
+        keys.Enter = () => other >= 0 && pair(other);
+        say(`Cell ${data.id[i]} ${WORDS[action]} … click the other cell, or find it with ↑ ↓ and press Enter; Esc leaves.`);
         return;
       }
       if (action === "comment") { comment(i); return; }
@@ -364,9 +367,27 @@
       box.showModal();
       text.focus();
     }
+    function leavePair() {
+      [waits, other] = ["", -1];
+      delete keys.Enter;
+      draw();
+    }
+    function step(by) { // to another cell, or where two are wanted to another second one
+      if (!data.cells) return;
+      if (!waits) { choose((chosen + by + data.cells) % data.cells); return; }
+      do other = ((other < 0 ? chosen : other) + by + data.cells) % data.cells; while (other === chosen && data.cells > 1);
+      if (count && rowAt(other, pictures.frames[shown]) < 0) show(nearest(data.frame[data.first[other]])); else draw();
+      say(`Cell ${data.id[chosen]} ${WORDS[waits]} cell ${data.id[other]}? Enter takes it, ↑ ↓ go on, Esc leaves.`);
+    }
+    function enlarge(factor) { // about the chosen cell
+      const scale = clamp(zoom.scale * factor, 1, 16), row = chosen >= 0 ? rowAt(chosen, pictures.frames[shown]) : -1;
+      const about = (axis, size) => clamp((row >= 0 ? data[axis][row] : zoom[axis] + size / zoom.scale / 2) - size / scale / 2, 0, size * (1 - 1 / scale));
+      Object.assign(zoom, { x: about("x", pictures.width), y: about("y", pictures.height), scale });
+      draw();
+    }
     function pair(j) {
       const i = chosen, action = waits;
-      waits = "";
+      leavePair();
       if (i === j) { say("That is the same cell."); return; }
       const ends = (cell) => data.frame[data.first[cell + 1] - 1], begins = (cell) => data.frame[data.first[cell]];
       let [from, to] = [i, j];
@@ -465,10 +486,11 @@
     const flip = (id) => () => { look[id] = !look[id]; body.querySelectorAll(".switch").forEach((each) => { if (each.textContent === id) each.firstChild.checked = look[id]; }); draw(); };
     keys = {
       a: () => act("accept"), r: () => act("reject"), c: () => act("comment"), x: () => act("cut"), l: () => act("link"), m: () => act("merge"), s: () => act("split"), u: undo, b: pin,
-      ArrowLeft: () => show(shown - 1), ArrowRight: () => show(shown + 1), ArrowDown: () => data.cells && choose((chosen + 1) % data.cells), ArrowUp: () => data.cells && choose((chosen - 1 + data.cells) % data.cells),
+      ArrowLeft: () => show(shown - 1), ArrowRight: () => show(shown + 1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
+      "+": () => count && enlarge(1.4), "=": () => count && enlarge(1.4), "-": () => count && enlarge(1 / 1.4),
       " ": () => count && start(), o: flip("outlines"), i: flip("ids"), t: flip("tails"),
       n: async () => { const next = (await doubtful(() => {})).find((row) => !row.verdict && !(row.key === key && row.i === chosen)); if (next) location.hash = address(next); },
-      Escape: () => { if (waits) { waits = ""; say(""); } else if (chosen >= 0) choose(-1); else location.hash = "fields"; },
+      Escape: () => { if (waits) { leavePair(); say(""); } else if (chosen >= 0) choose(-1); else location.hash = "fields"; },
     };
     mark();
     light();

@@ -265,7 +265,7 @@
     canvas.addEventListener("pointermove", (event) => { const found = near(event); if (found) tip.textContent = `${found.words}.`; });
     canvas.addEventListener("click", (event) => { const found = near(event); if (found?.row) location.hash = address(found.row); });
     body.replaceChildren(
-      h("h2", {}, "Conditions"), h("div", { class: "tools" }, h("label", {}, "number ", which), replicates.slice(0, 12).map((name, r) => h("span", { class: "key" }, h("i", { style: `background:${TONES[r % TONES.length]}` }), name))), canvas, tip, below);
+      h("h2", {}, "Conditions"), h("div", { class: "tools" }, h("label", {}, "number ", which), h("span", {}, "replicate"), replicates.slice(0, 12).map((name, r) => h("span", { class: "key" }, h("i", { style: `background:${TONES[r % TONES.length]}` }), name))), canvas, tip, below);
     paint();
   }
 
