@@ -92,7 +92,7 @@ EVENTS: dict[str, EventKind] = {
         ("log", "asked"),
     ),
     "job_finished": EventKind("a job ended well", (*_JOB, "status"), _END),
-    "job_failed": EventKind("a job ended badly", (*_JOB, "status"), _END),
+    "job_failed": EventKind("a job ended badly", (*_JOB, "status"), (*_END, "before")),
     "alert_defined": EventKind("an alert is watched for", ("alert",)),
     "user_alert": EventKind(
         "a script says how it is with an alert", ("name", "critical", "message")

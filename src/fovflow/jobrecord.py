@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fovflow.atomic import Digest
+from fovflow.atomic import Digest, sha256_or_none
 from fovflow.events import ENDED, Status, as_float, moment, plain_values, seconds_of, upgrade
 from fovflow.layout import LOGS, parse_record
 from fovflow.records import leads_out, read_json_object
@@ -22,6 +22,9 @@ from fovflow.stages import step_of_rule
 
 ENDS = ("job_finished", "job_failed")
 """Types of the last event of an attempt."""
+
+BEFORE = "before"
+"""Key of a record that is not complete: the last one that was."""
 
 USAGE = ("seconds", "cpu_s", "peak_mib")
 """Keys of it that tell what the attempt used."""
@@ -108,12 +111,19 @@ class JobRecord:
     """Their units, where given."""
     file: str = ""
     """Name of the record relative to the dataset's folder; empty for what a run recorded."""
+    before: JobRecord | None = None
+    """Where it is not complete: the attempt that was, whose outputs may still be there."""
     _ended_by_engine: bool = False
 
     @property
     def dataset(self) -> str:
         """Name of the dataset; empty for jobs of several."""
         return self.wildcards.get("dataset", "")
+
+    @property
+    def complete(self) -> JobRecord | None:
+        """Itself where it is complete, else the attempt before that was; None where none was."""
+        return self if self.status == "completed" else self.before
 
     @property
     def key(self) -> JobKey:
@@ -233,7 +243,10 @@ def read_record(path: str | Path, folder: str | Path = "") -> JobRecord | None:
 
     `folder`: the dataset's folder.
     """
-    content, file = read_json_object(path), Path(path)
+    return _record(read_json_object(path), Path(path), folder)
+
+
+def _record(content: dict[str, Any], file: Path, folder: str | Path) -> JobRecord | None:
     if "v" not in content:
         content = upgrade(content)
     if content.get("status") not in ENDED or content.get("type") not in ENDS:
@@ -250,13 +263,34 @@ def read_record(path: str | Path, folder: str | Path = "") -> JobRecord | None:
         record.take({"rule": step, "step": step, "wildcards": named, **content})
     except MALFORMED:
         return None
+    before = content.get(BEFORE) if record.status != "completed" else None
+    known = _record({**before, BEFORE: None}, file, folder) if isinstance(before, dict) else None
+    record.before = known and known.complete
     return record
 
 
-def read_records(folder: str | Path) -> list[JobRecord]:
-    """Return the jobs of all records of a dataset's folder, by name of the record."""
+def read_records(folder: str | Path, *, complete: bool = False) -> list[JobRecord]:
+    """Return the jobs of all records of a dataset's folder, by name of the record.
+
+    `complete`: whether the attempt before stands for one that is not complete, where it was.
+    """
     paths = sorted((Path(folder) / LOGS).rglob("*.json"))
-    return [record for path in paths if (record := read_record(path, folder)) is not None]
+    found = [record for path in paths if (record := read_record(path, folder)) is not None]
+    return [each.complete or each for each in found] if complete else found
+
+
+def reads_others(folder: Path, name: str) -> bool:
+    """Tell whether a job read other files of a folder than are there now.
+
+    `name`: of its record, in the folder; where there is none, nothing is known.
+    """
+    record = read_record(folder / name)
+    known = record.complete if record else None
+    made_from = known.made_from or {} if known else {}
+    return any(
+        leads_out(folder, name) or sha256_or_none(folder / name) != sha256
+        for name, sha256 in made_from.items()
+    )
 
 
 def job_name(rule: str, wildcards: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,8 @@ RESULTS_NAME = "processing_results.yaml"
 REPORT_NAME = "report.html"
 LOGS = "logs"
 ANALYSIS = "analysis"
+ANSWER_RECORD = f"{LOGS}/{ANALYSIS}/statistics.json"
+"""In the output folder: the record of the job that compares the samples."""
 OVERLAYS = "overlays"
 """Folder, in the dataset's, of the pictures that ``fovflow overlay`` draws."""
 EXPORTS = "exports"
@@ -29,10 +32,11 @@ EXPORTS = "exports"
 WANTED_NAME = f"{LOGS}/.wanted"
 """In a dataset's folder: what its files should have been made with; see `fovflow.states`."""
 
-_OWN = frozenset({ANALYSIS, LOGS, REPORT_NAME, "runs"})
+_OWN = frozenset({ANALYSIS, LOGS, REPORT_NAME, "runs", "null"})
 _DEVICES = frozenset({"con", "prn", "aux", "nul"}) | {
     f"{d}{n}" for d in ("com", "lpt") for n in range(10)
 }
+_TABLE = re.compile(r"(?P<measure>[^\W\d]\w*_ch_\d+)(?:_fitted_(?P<model>\w+))?")
 _DATASET_NAME = re.compile(r"\w([\w .+-]*[\w+-])?")
 MOST_NAME_BYTES = 100
 """Longest name of a dataset, in bytes of UTF-8: names of its files add up to 150 to it."""
@@ -62,6 +66,18 @@ class FileName(NamedTuple):
     dataset: str
     fov: str
     channel: str
+
+
+def fit_record(sample: str, measure: str) -> str:
+    """Return the record, in the output folder, of the job that fits a measure of a sample."""
+    return f"{LOGS}/{ANALYSIS}/{sample}/fit_{measure}.json"
+
+
+def parse_table(stem: str, samples: Iterable[str]) -> tuple[str, str, str] | None:
+    """Return sample, measure and model of a table of samples; no model of traces; else None."""
+    sample = max((name for name in samples if stem.startswith(f"{name}_")), key=len, default="")
+    match = _TABLE.fullmatch(stem[len(sample) + 1 :]) if sample else None
+    return (sample, match["measure"], match["model"] or "") if match else None
 
 
 def fov_name(fov: int | str) -> str:

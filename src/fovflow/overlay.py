@@ -205,7 +205,8 @@ def note_drawn(folder: Path, drawn: Mapping[Path, Sequence[Path]]) -> None:
 
     `drawn`: the files by picture. `fovflow verify` compares them.
     """
-    known = {name: d for record in read_records(folder) for name, d in record.outputs.items()}
+    records = read_records(folder, complete=True)
+    known = {name: digest for record in records for name, digest in record.outputs.items()}
 
     def sha256(path: Path) -> str | None:
         digest = known.get(path.relative_to(folder).as_posix())

@@ -191,7 +191,7 @@ class _Jobs:
     def _maker(self, dataset: str, path: Path) -> _Job | None:
         if dataset not in self._makers:
             folder = Path(self.pipeline.layout.dataset(dataset))
-            jobs = [_Job(folder, record) for record in read_records(folder)]
+            jobs = [_Job(folder, record) for record in read_records(folder, complete=True)]
             self._makers[dataset] = {made: job for job in jobs for made in job.paths}
         return self._makers[dataset].get(path)
 

@@ -19,12 +19,23 @@ import fovflow
 from fovflow.atomic import write_text
 from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES
 from fovflow.errors import FovflowError
-from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout, fov_name, inspected, parse
+from fovflow.jobrecord import reads_others
+from fovflow.layout import (
+    ANALYSIS,
+    ANSWER_RECORD,
+    RESULTS_NAME,
+    Layout,
+    fit_record,
+    fov_name,
+    inspected,
+    parse,
+    parse_table,
+)
 from fovflow.records import leads_out, read_yaml, yaml_text
 from fovflow.resultsform import checked, entries, in_our_form
 from fovflow.stacks import StackReader
 from fovflow.stages import FILES, STACKS, position
-from fovflow.states import states_of_folder
+from fovflow.states import seg_of_folder, states_of_folder
 from fovflow.tables import read_header
 from fovflow.verdicts import find_verdicts, judged, read_verdicts, traces_of
 from fovflow.verdicts import read_traces as read_judged
@@ -64,7 +75,7 @@ class FovResult:
     """Existing outputs of user steps, by step and name."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the dataset: ``channels``, ``channel_names``, ``time_units``, ``pixel_um``,
-    ``frames``, ``size``, …."""
+    ``frames``, ``size``, ``seg`` (the channel in which cells are found), …."""
     selected: bool = True
     """False of an FOV that the last run was not asked for, and that was complete already."""
     stale_verdicts: str = ""
@@ -131,6 +142,16 @@ class FovResult:
 
         return CorrectedFrames(file, self.stacks["fl"][channel])
 
+    @property
+    def outdated(self) -> str:
+        """Why the traces are not those that the last run wanted; empty where they are, or none."""
+        before = (
+            self.status in ("outdated", "failed") and self.step and self.traces_path is not None
+        )
+        if not before or position(self.step) > position("extract"):
+            return ""
+        return f"the traces are outdated, from step {self.step} on: run the pipeline again"
+
     def traces(self) -> Any:
         """Return the traces as a pandas.DataFrame; see `fovflow.features` for the columns.
 
@@ -146,9 +167,7 @@ class FovResult:
                 remedy="run the pipeline again",
             )
         told = [f"a person's verdicts are not used: {self.stale_verdicts}"]
-        stale = self.status == "outdated" and position(self.step) <= position("extract")
-        outdated = [f"the traces are outdated, from step {self.step} on: run the pipeline again"]
-        for text in told * bool(self.stale_verdicts) + outdated * stale:
+        for text in told * bool(self.stale_verdicts) + [self.outdated] * bool(self.outdated):
             warnings.warn(f"{self.name}: {text}", stacklevel=2)
         table = traces_of(self.traces_path)
         found = pd.read_csv(table)
@@ -208,9 +227,10 @@ class FovResult:
 
         name = Path(FILES[kind].path).name if kind in FILES else kind
         name = name.format(dataset="*", fov=fov_name(self.index), channel="*")
-        for path in sorted(self.path.glob(name)):
-            if parse(path.name):
-                return pd.read_csv(path)
+        tables = {path: found for path in self.path.glob(name) if (found := parse(path.name))}
+        seg = str(self.metadata.get("seg")) if kind in FILES and FILES[kind].role == "seg" else ""
+        if tables:
+            return pd.read_csv(min(tables, key=lambda path: (tables[path].channel != seg, path)))
         raise FovflowError(
             f"FOV {self.index} has no table of {kind}",
             found=f"no file …_{kind}.csv in {self.path}",
@@ -350,27 +370,32 @@ class Results:
         import pandas as pd
 
         about = self._analysed("samples.csv")
-        names = sorted(about.get("sample", ()), key=len, reverse=True)
         own, tables = {*self.samples.get("sample", ())}, []
-        for path in sorted((self.folder.parent / ANALYSIS).glob("*_ch_*_fitted_*.csv")):
-            name = next((each for each in names if path.name.startswith(f"{each}_")), None)
-            match = re.fullmatch(
-                r"([^\W\d]\w*)_ch_(\d+)_fitted_\w+\.csv", path.name[len(name or "") + 1 :]
-            )
-            if name in own and match:
+        outdir = self.folder.parent
+        for path in sorted((outdir / ANALYSIS).glob("*_ch_*_fitted_*.csv")):
+            name, measure, model = parse_table(path.stem, about.get("sample", ())) or ("", "", "")
+            if name in own and model and not reads_others(outdir, fit_record(name, measure)):
                 row = about[about["sample"] == name].iloc[0]
                 table = pd.read_csv(path)
                 for key in ("replicate", "condition", "sample"):
                     table.insert(0, key, row[key])
-                table.insert(3, "feature", match[1])
-                table.insert(4, "channel", int(match[2]))
+                feature, _, channel = measure.rpartition("_ch_")
+                table.insert(3, "feature", feature)
+                table.insert(4, "channel", int(channel))
                 tables.append(table)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     @property
     def comparisons(self) -> Any:
-        """The comparisons of the conditions of all samples, as a pandas.DataFrame."""
-        return self._analysed("comparisons.csv", "condition", "reference")
+        """The comparisons of the conditions of all samples, as a pandas.DataFrame.
+
+        Empty where they were made of other tables than there are now.
+        """
+        import pandas as pd
+
+        stale = reads_others(self.folder.parent, ANSWER_RECORD)
+        name = "comparisons.csv"
+        return pd.DataFrame() if stale else self._analysed(name, "condition", "reference")
 
     def _analysed(self, name: str, *texts: str) -> Any:
         """Return a table of the analysis; names are text, whatever they look like."""
@@ -437,11 +462,11 @@ def _load_dataset(place: Path) -> Results:
     for text in skipped:
         warnings.warn(f"{file}: {text}", stacklevel=3)
     missing: list[Path] = []
-    metadata = {"dataset": place.name}
+    metadata: dict[str, Any] = {"dataset": place.name, "seg": seg_of_folder(place)}
     metadata |= {key: value for key, value in content.items() if key not in _NOT_METADATA}
     states = {str(fov): state for fov, state in states_of_folder(place).items()}
     states = {**(content.get("fovs") or {}), **states}
-    content = {**content, "fovs": states}
+    content = {**content, "fovs": states, "seg": metadata["seg"]}
     keys = sorted({*content["results_paths"], *states}, key=int)
     return Results(
         folder=place,
@@ -479,6 +504,7 @@ def discover(place: Path) -> dict[str, Any]:
     """Make the content of a results file from the ``fov_*`` folders that there are."""
     fovs: dict[str, Any] = {}
     channels: dict[str, Any] = {"pc": None, "fl": []}
+    seg = seg_of_folder(place)
     for folder in sorted(place.glob("fov_*")):
         number = folder.name.removeprefix("fov_")
         if not number.isdecimal():
@@ -490,6 +516,8 @@ def discover(place: Path) -> dict[str, Any]:
             if found is None or not FILES[found.kind].listed:
                 continue
             file, channel = FILES[found.kind], int(found.channel or 0)
+            if file.role == "seg" and seg not in (None, channel):
+                continue  # of a channel that cells were found in before
             if file.role in ("pc", "seg"):
                 paths[file.listed] = [channel, name]
             else:

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fovflow.atomic import Digest, digest_of, write_text
+from fovflow.atomic import Digest, digest_of, sha256_or_none, write_text
 from fovflow.events import plain_values
-from fovflow.jobrecord import JobRecord, read_record
-from fovflow.layout import WANTED_NAME, parse
+from fovflow.jobrecord import BEFORE, JobRecord, read_record
+from fovflow.layout import WANTED_NAME, inspected, parse
 from fovflow.records import read_json_object
-from fovflow.stages import FILES, STACKS
+from fovflow.stages import FILES, STACKS, STAGES
 
 CONTENT = "content"
 """Among a job's options: digests of what a user gives, such as raw data, by name."""
@@ -89,9 +89,10 @@ class WantedJob:
 
 
 class _Read(NamedTuple):
-    """A record as it was read: of which file, and what the job was made with."""
+    """A record as it was read: of which file, its last attempt, and the last complete one."""
 
     file: tuple[int, ...] | None
+    last: JobRecord | None
     record: JobRecord | None
     wanted: Wanted | None
 
@@ -115,8 +116,12 @@ class Folder:
     _times: dict[tuple[str, Digest | None], Any] = field(default_factory=dict)
 
     def record(self, name: str) -> JobRecord | None:
-        """Return the record of a job; None without."""
+        """Return the record of a job: of the last attempt that was complete, if one was."""
         return self._read(name).record
+
+    def last(self, name: str) -> JobRecord | None:
+        """Return the record of a job's last attempt; None without."""
+        return self._read(name).last
 
     def made_with(self, name: str) -> Wanted | None:
         """Return what a job was made with, by its record; None where it is not complete."""
@@ -132,10 +137,10 @@ class Folder:
                     return found
             file = state and (state.st_ino, state.st_mtime_ns, state.st_size)
             if name not in self.read or self.read[name].file != file:
-                record, wanted = read_record(f"{self.path}/{name}") if file else None, None
-                if record is not None and record.status == "completed":
-                    wanted = Wanted.of_plain(record.options)
-                self.read[name] = _Read(file, record, wanted)
+                last = read_record(f"{self.path}/{name}") if file else None
+                known = last and last.complete
+                wanted = Wanted.of_plain(known.options) if known else None
+                self.read[name] = _Read(file, last, known or last, wanted)
             found = self._records[name] = self.read[name]
             if found.record is not None and found.wanted is not None:
                 self._digests.update(found.record.outputs)
@@ -156,6 +161,14 @@ class Folder:
         if job not in self._reasons:
             self._reasons[job] = reason_to_run(job, self)
         return self._reasons[job]
+
+    def restore(self, job: WantedJob) -> None:
+        """Write the record of a job's complete attempt again, where what it made is as wanted."""
+        record, last = self.record(job.record), self.last(job.record)
+        if record is not last and not self.reason(job):
+            path = f"{self.path}/{job.record}"
+            before = read_json_object(path)[BEFORE]
+            write_text(path, json.dumps(before, ensure_ascii=False, indent=2) + "\n")
 
     def know(self, other: Folder, prefix: str) -> None:
         """Take what the records of a folder inside this one say of its files."""
@@ -227,8 +240,8 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
         yield "its parameters changed"
     if record.made_from is None:  # a record of an earlier version tells no more
         return
-    if now.content != job.wanted.content:
-        content = record.options.get(CONTENT) if isinstance(record.options, Mapping) else None
+    content = record.options.get(CONTENT) if isinstance(record.options, Mapping) else None
+    if now.content != job.wanted.content or _is_judged_anew(job, record, folder):
         names = [_GIVEN.get(name, name) for name in content or {}]
         yield f"the content of {' or '.join(names) or 'a file that it reads'} changed"
     for name, sha256 in record.made_from.items():
@@ -245,6 +258,16 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
     for name, digest in record.outputs.items():
         if not folder.holds(name, digest):
             yield f"its content was changed: {name.rpartition('/')[2]}"
+
+
+def _is_judged_anew(job: WantedJob, record: JobRecord, folder: Folder) -> bool:
+    """Tell whether a user's step has read other verdicts than lie beside the traces now."""
+    if job.step in STAGES or "/fov_" not in job.record:
+        return False
+    read = [name for name in record.made_from or () if name.endswith("_traces.csv")]
+    content = record.options.get(CONTENT) if isinstance(record.options, Mapping) else None
+    known = content.get("inspected") if isinstance(content, Mapping) else None
+    return any(sha256_or_none(f"{folder.path}/{inspected(name)}") != known for name in read)
 
 
 def differs_only_in(keys: Collection[str], record: JobRecord | None, options: Any) -> bool:
@@ -270,8 +293,8 @@ def state_of(jobs: Sequence[WantedJob], folder: Folder) -> dict[str, Any]:
         no error (not run yet, or killed).
     """
     for job in jobs:  # on a cluster, a failed step takes the files of those before with it
-        record = folder.record(job.record)
-        if record is not None and record.status == "failed":
+        record = folder.last(job.record)
+        if record is not None and record.status == "failed" and folder.reason(job):
             error: dict[str, Any] = {"status": "failed", "step": job.step, "error": record.error}
             return error if record.frame is None else {**error, "frame": record.frame}
     for job in jobs:
@@ -368,6 +391,12 @@ def write_wanted(jobs: Mapping[int, Collection[WantedJob]], folder: Folder) -> N
     content = {"fovs": fovs, "compared": folder.known, "seg": folder.seg, "inputs": inputs}
     text = json.dumps(content, ensure_ascii=False)
     write_text(f"{folder.path}/{WANTED_NAME}", text + "\n")
+
+
+def seg_of_folder(path: str | Path) -> int | None:
+    """Return the channel in which the last run found cells; None where that is not known."""
+    seg = read_json_object(f"{path}/{WANTED_NAME}").get("seg")
+    return int(seg) if isinstance(seg, str) and seg.isdecimal() and len(seg) < 10 else None
 
 
 def states_of_folder(path: str | Path) -> dict[int, dict[str, Any]]:

@@ -45,6 +45,19 @@ def test_each_dataset_is_a_sample(results, capsys):
     assert fovflow.read_analysis("analysis/two_plate_intensity_total_ch_1.csv").value.max() == 222
 
 
+def test_datasets_keep_their_names_as_samples_apart(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("a b", "a_b")):
+        write_results(tmp_path / "results", name, {number: traces(number)})
+    assert main(["merge", "results"]) == 0
+    table = pd.read_csv("analysis/traces.csv.gz")
+    assert table.groupby("sample").fov.unique().map(list).to_dict() == {"a b": [0], "a_b": [1]}
+    shutil.copytree("results/a_b", "results/a!b")
+    capsys.readouterr()
+    assert main(["merge", "results"]) == 2
+    assert "the same names; found: results/a!b, results/a_b; to do" in capsys.readouterr().err
+
+
 def test_a_table_of_samples_over_folders(results, capsys):
     Path("s.tsv").write_text(
         "sample\tdataset\tfovs\tcondition\nc\tone/plate\t0\tctrl\nd\ttwo/plate\tall\tdrug\n"

@@ -167,9 +167,11 @@ def test_wells_in_names_of_positions(name, well):
 def test_tables_as_spreadsheets_save_them(text, tmp_path):
     path = tmp_path / "samples.csv"
     path.write_text(text, encoding="utf-8", newline="")
+    assert "a decimal point, not a comma (2,5)" in wrong(str(path), ONE)
+    path.write_text(text.replace("2,5", "2.5"), encoding="utf-8", newline="")
     first, second = samples(str(path), ONE)
     assert (first.name, first.fovs, first.condition) == ("a", "0-1, 3", "control")
-    assert (first.columns, second.columns) == ({"dose": "2,5"}, {"dose": ""})
+    assert (first.columns, second.columns) == ({"dose": "2.5"}, {"dose": ""})
 
 
 def test_a_quote_that_never_ends_does_not_swallow_samples(tmp_path):

@@ -298,6 +298,8 @@ def test_the_example_table_is_read():
         "ж" * 51,
         "\ud800",
         "a:b",
+        "null",
+        "Null",
         "a*b",
         "a{b}",
     ],
@@ -384,6 +386,53 @@ def test_a_key_that_stands_twice_is_refused(twice, tmp_path):
     file.write_text(f"{twice}")
     with pytest.raises(ConfigError, match=r"the key '(outdir|a)' stands twice"):
         load_config(file)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"segment": {"n_sigma": True}},
+        {"segment": {"max_area_um2": False}},
+        {"qc": {"min_frames": True}},
+        {"copy": {"z": True}},
+        {"copy": {"crop": {"y1": True, "x1": 9}}},
+        {"channels": {"pc": True}},
+        {"channels": {"fl": [True]}},
+        {"extract": {"saturation": {"1": True}}},
+        {"correct": {"dark": True}},
+        {"datasets": {"a": {"path": "a.nd2", "pixel_um": True}}},
+        {"fit": {"start": {"beta": True}}, "samples": [{"name": "a", "fovs": 0}]},
+        {"fit": {"bounds": {"beta": [False, 2]}}, "samples": [{"name": "a", "fovs": 0}]},
+        {"samples": [{"name": "a", "fovs": 0, "condition": True}]},
+        {"run": {"progress_every": True}},
+        {"run": {"alerts": [{"name": "a", "metric": "m", "rule": "is above", "threshold": True}]}},
+    ],
+)
+def test_truth_values_are_no_numbers_and_no_text(content):
+    with pytest.raises(ConfigError, match=r"(True|False) is not allowed"):
+        parse_config({"datasets": {"a": {"path": "a.nd2"}}} | content)
+
+
+def test_truth_values_stay_where_they_are_meant():
+    step = {"name": "s", "script": "s.py", "function": "f", "outputs": ["a.csv"]}
+    config = parse_config(
+        {"datasets": {"a": {"path": "a.nd2"}}, "segment": {"split": False},
+         "run": {"metadata": {"pilot": True}}, "steps": [{**step, "args": {"all": True}}],
+         "correct": {"method": "of_a_plugin", "options": {"deep": True}}}
+    )  # fmt: skip
+    assert (config.segment.split, config.run.metadata, config.steps[0].args) == (
+        False, {"pilot": True}, {"all": True}
+    )  # fmt: skip
+    assert config.correct.options == {"deep": True}
+
+
+@pytest.mark.parametrize("given", [{"condition": "0,5"}, {"dose": "-1,25"}, {"dose": " 10,0 "}])
+def test_a_dose_with_a_decimal_comma_is_told(given):
+    sample = {"name": "a", "fovs": "0,5"}
+    content = {"datasets": {"a": {"path": "a.nd2"}}}
+    with pytest.raises(ConfigError, match="a decimal point, not a comma"):
+        parse_config(content | {"samples": [sample | given]})
+    parse_config(content | {"samples": [sample | dict.fromkeys(given, "0.5, 1,2-diol")]})
 
 
 @pytest.mark.parametrize("value", [1e300, -1e300, float("inf"), float("nan"), 10**400])

@@ -11,6 +11,8 @@ from forking import ForkedProject, snakemake
 
 from fovflow.cli.run import read_dry_run
 from fovflow.results import load_results
+from fovflow.runs.state import outputs_of
+from fovflow.runs.store import list_runs
 from fovflow.runs.verify import verify
 from fovflow.tables import read_csv
 from workflow_project import Project, make_project
@@ -163,3 +165,58 @@ def test_a_copy_by_force_reads_all_pixels(project):
         path: content for path, (_, content) in before.items()
     }
     assert all(after[path][0] != before[path][0] for path in before)
+
+
+FAILS = """
+import fovflow.processing
+from fovflow.errors import FovflowError
+
+
+def fails(job):
+    raise FovflowError("it fails")
+
+
+fovflow.processing.{} = fails
+"""
+
+CHANGES = {
+    "copy": {"crop": {"y1": 40, "x1": 40}},
+    "segment": {"method": "threshold"},
+    "correct": {"method": "none"},
+    "track": {"max_gap": 1},
+    "extract": {"erosion_px": 1},
+    "browse": {"pictures": 2},
+}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(step, marks=() if step in ("copy", "track") else pytest.mark.slow_sequences)
+     for step in CHANGES],
+)  # fmt: skip
+def test_a_change_that_fails_and_is_undone_costs_nothing(project, step):
+    before = project.outputs()
+    project.config[step], project.before = CHANGES[step], FAILS.format(step)
+    made = project.run()
+    assert (made.status, "it fails" in made.text) == (1, True), made.text
+    told = load_results(project.results).fovs
+    assert {(each.status, each.step) for each in told.values()} == {("failed", step)}
+    if step != "browse":
+        with pytest.warns(UserWarning, match=f"the traces are outdated, from step {step} on"):
+            told[0].traces()
+    assert verify(project.folder / "results").findings == []
+    del project.config[step]
+    project.before = ""
+    raw = project.folder / "raw" / "sim.nd2"
+    away = raw.rename(raw.with_name("away"))
+    made = project.run()
+    assert made.status == 0, made.text
+    assert not {*made.jobs} - {"results", "report"}
+    assert project.outputs() == before
+    assert {each.status for each in load_results(project.results).fovs.values()} == {"complete"}
+    first, *_, last = list_runs(project.folder / "results")
+    assert {*outputs_of(last)} == {*outputs_of(first)}
+    report = verify(project.folder / "results")
+    assert (report.findings, report.notes) == ([], [])
+    away.rename(raw)
+    assert project.run().jobs == {}

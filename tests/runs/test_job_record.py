@@ -22,6 +22,7 @@ from fovflow.events import check_event, read_events
 from fovflow.jobrecord import JobKey, JobRecord, job_record, read_record, read_records
 from fovflow.runs.state import read_attempts
 from fovflow.runs.store import ENVIRONMENT, JOB_EVENTS, RunFolder
+from fovflow.runs.verify import verify
 
 WILDCARDS = {"dataset": "plate", "fov": "003", "channel": "0"}
 OUTPUT = "fov_003/plate_fov_003_seg_ch_0.npy"
@@ -149,14 +150,28 @@ def test_a_failure_is_recorded_with_all_facts(tmp_path, run, error, transient):
 
 
 def test_a_job_that_was_stopped_leaves_events_and_no_record(tmp_path, run):
-    file, _ = work(tmp_path)
-    assert file.exists()
     file, content = work(tmp_path, KeyboardInterrupt())
     assert content == {}
     assert not file.exists()
-    first, second = read_attempts(run)
-    assert (first.status, second.status, second.error) == ("completed", "terminated", "stopped")
-    assert second.options["method"] == "otsu"
+    (stopped,) = read_attempts(run)
+    assert (stopped.status, stopped.error) == ("terminated", "stopped")
+    assert stopped.options["method"] == "otsu"
+
+
+def test_the_last_complete_record_is_kept_whatever_comes_after(tmp_path, run):
+    file, complete = work(tmp_path)
+    for error in (MemoryError(), KeyboardInterrupt(), FovflowError("no light")):
+        _, content = work(tmp_path, error)
+        assert content["status"] in ("failed", "terminated")
+        assert content["before"] == complete
+        assert verify(tmp_path / "results").findings == []
+    record = read_record(file)
+    assert record is not None
+    assert record.complete is record.before
+    assert (record.complete.status, list(record.complete.outputs)) == ("completed", [OUTPUT])
+    file.write_text(json.dumps(content | {"run": "another"}))
+    _, again = work(tmp_path)
+    assert (again["status"], "before" in again) == ("completed", False)
 
 
 def test_without_a_run_the_record_is_the_same(tmp_path, monkeypatch):

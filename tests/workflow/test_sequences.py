@@ -6,6 +6,7 @@ forks of this process, but for those that are killed.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -33,6 +34,27 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 SEED, SEQUENCES, SAMPLE, EDITS = 9, 300, 3, 3
 SHAPE = (64, 72)
+GIVEN = {"raw": "sim.nd2", "dark": "dark.npy", "flat": "flat.npy", "script": "script.py",
+         "said": "said.csv"}  # fmt: skip
+"""What a user gives, and the name that it has in the project."""
+
+SCRIPT = """
+def count(fov, outputs):
+    (path,) = outputs.values()
+    path.write_text(f"n\\n{{{} + len(fov.traces())}}\\n")
+"""
+
+FAILS = """
+import fovflow.processing
+from fovflow.errors import FovflowError
+
+
+def fails(job):
+    raise FovflowError("it fails")
+
+
+fovflow.processing.{} = fails
+"""
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +67,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         write_movie(simulate(params), folder / f"raw{number}.nd2")
         np.save(folder / f"dark{number}.npy", np.full(SHAPE, 10 + 50 * number, np.float32))
-    os.utime(folder / "dark1.npy", (1e9, 1e9))
+        flat = np.linspace(1 - 0.1 * number, 1 + 0.1 * number, SHAPE[0] * SHAPE[1])
+        np.save(folder / f"flat{number}.npy", flat.reshape(SHAPE))
+        (folder / f"script{number}.py").write_text(SCRIPT.format(number))
+        said = "sim,1,2,30,30,reject\n" * number
+        (folder / f"said{number}.csv").write_text(f"dataset,fov,frame,x,y,action\n{said}")
+    for name in ("dark1.npy", "flat1.npy", "script1.py", "said1.csv"):
+        os.utime(folder / name, (1e9, 1e9))
     return folder
 
 
@@ -53,13 +81,17 @@ class Machine:
     """A project that is edited at random."""
 
     def __init__(self, folder: Path, store: Path, chance: random.Random):
-        self.store, self.chance, self.contents = store, chance, {"raw": 0, "dark": 0}
+        self.store, self.chance, self.contents = store, chance, dict.fromkeys(GIVEN, 0)
         (folder / "raw").mkdir(parents=True)
-        self.project = ForkedProject(folder, correct={"dark": "raw/dark.npy"})
+        step = {"name": "count", "script": "raw/script.py", "function": "count"}
+        self.project = ForkedProject(
+            folder, correct={"dark": "raw/dark.npy", "flat_field": "raw/flat.npy"},
+            corrections="raw/said.csv", steps=[{**step, "outputs": ["n.csv"]}],
+        )  # fmt: skip
         self.verdicts: dict[str, bytes] = {}
         self.begun: Any = None
-        self.give("raw", 0)
-        self.give("dark", 0)
+        for what in GIVEN:
+            self.give(what, 0)
 
     @property
     def now(self) -> Any:
@@ -68,9 +100,8 @@ class Machine:
 
     def give(self, what: str, number: int) -> None:
         """Put a raw file or a dark frame in place, with its own, perhaps older, time."""
-        suffix = {"raw": "sim.nd2", "dark": "dark.npy"}[what]
         source = next(self.store.glob(f"{what}{number}.*"))
-        shutil.copy2(source, self.project.folder / "raw" / suffix)
+        shutil.copy2(source, self.project.folder / "raw" / GIVEN[what])
         self.contents[what] = number
 
     def outputs(self) -> list[Path]:
@@ -91,8 +122,9 @@ class Machine:
     def edit_raw(self) -> None:
         self.give("raw", 1 - self.contents["raw"])
 
-    def edit_dark(self) -> None:
-        self.give("dark", 1 - self.contents["dark"])
+    def edit_given(self) -> None:
+        what = self.chance.choice([name for name in GIVEN if name != "raw"])
+        self.give(what, 1 - self.contents[what])
 
     def delete_output(self) -> None:
         if files := self.outputs():
@@ -125,6 +157,27 @@ class Machine:
         for path in sorted(self.project.folder.glob("results/sim/logs/**/*.json")):
             if self.chance.random() < 0.3:
                 path.write_text("{")
+
+    def delete_records(self) -> None:
+        """Delete records of jobs, and perhaps what they tell of."""
+        for path in sorted(self.project.folder.glob("results/sim/logs/**/*.json")):
+            if self.chance.random() < 0.2:
+                path.unlink()
+        for path in self.outputs():
+            if self.chance.random() < 0.05:
+                path.unlink()
+
+    def run_that_fails(self) -> None:
+        """Change a parameter so that a step fails, and perhaps change it back."""
+        before = copy.deepcopy(self.project.config)
+        self.edit_config()
+        self.begun = self.now
+        step = self.chance.choice(["copy", "segment", "correct", "track", "extract", "browse"])
+        self.project.before = FAILS.format(step)
+        self.project.run()
+        self.project.before = ""
+        if self.chance.random() < 0.7:
+            self.project.config = before
 
     def jump_clock(self) -> None:
         for path in [*self.outputs(), *self.project.folder.glob("raw/*")]:
@@ -225,7 +278,7 @@ class Machine:
 
     def fresh(self) -> dict[str, bytes]:
         config = json.dumps(self.project.config, sort_keys=True)
-        name = f"{hash(config)}-{self.contents['raw']}-{self.contents['dark']}"
+        name = f"{hash(config)}-{'-'.join(map(str, self.contents.values()))}"
         folder = self.store / name
         fresh = ForkedProject(folder, **self.project.config)
         if not folder.exists():
@@ -242,7 +295,8 @@ def sequence(number: int, folder: Path, store: Path) -> None:
     chance = random.Random(f"{SEED}-{number}")
     machine = Machine(folder / "project", store, chance)
     edits: list[Callable[[Machine], None]] = [
-        Machine.edit_config, Machine.edit_raw, Machine.edit_dark, Machine.delete_output,
+        Machine.edit_config, Machine.edit_raw, Machine.edit_given, Machine.delete_output,
+        Machine.delete_records, Machine.run_that_fails,
         Machine.change_output, Machine.lose_metadata, Machine.damage_records,
         Machine.jump_clock, Machine.copy_project, Machine.run_part, Machine.run_and_kill,
         Machine.run_elsewhere, Machine.run_without_raw, Machine.judge_cells,

@@ -11,6 +11,7 @@ import tifffile
 from forking import ForkedProject, snakemake
 
 from fovflow.cli import main
+from fovflow.report import write_report
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
 from fovflow.tables import read_csv
@@ -66,6 +67,17 @@ def test_cells_of_another_channel_are_no_longer_used(project, base):
     made_from = json.loads((project.results / "logs/fov_000/correct_ch_2.json").read_text())
     assert "fov_000/sim_fov_000_seg_ch_1.npy" in made_from["made_from"]
     assert not project.file(0, "seg_labeled_ch_0.npy").exists(), "track makes that of channel 1"
+    told = load_results(project.results).fovs[0].table("segment_frames")
+    frames = {c: read_csv(project.file(0, f"seg_ch_{c}_frames.csv")) for c in (0, 1)}
+    assert frames[0]["n_objects"].tolist() != frames[1]["n_objects"].tolist()
+    assert told["n_objects"].tolist() == frames[1]["n_objects"].tolist()
+    page = project.folder / "results" / "report.html"
+    with_both = page.read_bytes()
+    other = project.file(0, "seg_ch_0_frames.csv")
+    away = other.rename(project.folder / "away")
+    write_report(page, page.parent, ["sim"])
+    assert page.read_bytes() == with_both, "it shows what is there of channel 1"
+    away.rename(other)
     assert verify(project.folder / "results").findings == []
     del project.config["channels"]
     run(project)

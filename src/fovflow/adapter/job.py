@@ -33,6 +33,7 @@ from fovflow.events import (
     writable,
 )
 from fovflow.jobrecord import (
+    BEFORE,
     JobRecord,
     in_words,
     job_name,
@@ -385,6 +386,7 @@ class Job:
         self.threads = int(snakemake.threads)
         self.log = Path(snakemake.log[0])
         self.record = self.log.with_suffix(".json")
+        self._before = read_record(self.record)
         self.input, self.output = getattr(snakemake, "input", ()), snakemake.output
         self.params, self.wildcards = snakemake.params, wildcards
         self.config = getattr(snakemake, "config", {})
@@ -450,15 +452,17 @@ class Job:
 
         The outputs are read and compared with what was recorded of them.
         """
-        if not differs_only_in(keys, read_record(self.record), self.options):
+        known = self._before and self._before.complete
+        if known is None or not differs_only_in(keys, known, self.options):
             return False
         outputs = map(os.path.abspath, map(str, self.output))
         self._read = {name: digest_of(name) for name in outputs if os.path.isfile(name)}  # noqa: PTH113
-        return self.outputs({}) == read_json_object(self.record).get("outputs")
+        found = self.outputs({})
+        return {name: Digest(**made) for name, made in found.items()} == known.outputs
 
     def start(self) -> None:
         """Record that the job began, with its options and inputs."""
-        inputs, self._before = self.inputs(), read_record(self.record)
+        inputs = self.inputs()
         facts = {} if inputs is None else {"inputs": inputs, "made_from": self._made_from(inputs)}
         self.recorder.start(step=self.step, threads=self.threads, options=self.options, **facts)
 
@@ -474,7 +478,7 @@ class Job:
         at = "" if self.frame is None else f" at frame {self.frame}"
         event = self.recorder.ending(
             "failed", error=sentence, kind=type(error).__name__, transient=is_transient(error),
-            frame=self.frame, exit=1, log=str(self.log),
+            frame=self.frame, exit=1, log=str(self.log), **self._complete_before(),
         )  # fmt: skip
         with suppress(OSError):
             self._write_record(event)
@@ -487,12 +491,30 @@ class Job:
 
     def _stop(self) -> str:
         """Record that the job was told to stop: no failure of its FOV, which is just not made."""
-        with suppress(OSError):
-            self.record.unlink()
-        reason = self.recorder.stop_reason()
+        reason, before = self.recorder.stop_reason(), self._complete_before()
         sentence = f"stopped: {reason}" if reason else "stopped"
-        self._end("terminated", error=sentence, frame=self.frame, exit=STOPPED)
+        event = self.recorder.ending(
+            "terminated",
+            error=sentence,
+            frame=self.frame,
+            exit=STOPPED,
+            log=str(self.log),
+            **before,
+        )
+        with suppress(OSError):
+            if before:
+                self._write_record(event)
+            else:
+                self.record.unlink()
+        self.recorder.end(event)
         return f"{self.where}: {self.step} {sentence}"
+
+    def _complete_before(self) -> dict[str, Any]:
+        """Return the last complete record, which the next one keeps unless it is complete."""
+        if self._before is None or self._before.complete is None:
+            return {}
+        content = read_json_object(self.record)
+        return {BEFORE: content if self._before.status == "completed" else content.get(BEFORE)}
 
     def _end(self, status: Status, **facts: Any) -> None:
         self.recorder.end(self.recorder.ending(status, log=str(self.log), **facts))
@@ -524,7 +546,8 @@ class Job:
         kinds = {file.kind for file in STAGES[self.step].files} if self.step in STAGES else {None}
         folders = {Path(name).parent for name in outputs}
         others = {name for record in self._others.values() for name in record.outputs}
-        for name in {*self._before.outputs} - {*outputs} - others if self._before else ():
+        known = self._before and self._before.complete
+        for name in {*known.outputs} - {*outputs} - others if known else ():
             kind = found.kind if (found := parse(name)) else None
             if kind in kinds and Path(name).parent in folders:
                 (self.folder / name).unlink(missing_ok=True)

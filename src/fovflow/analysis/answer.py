@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +27,8 @@ from fovflow.atomic import atomic_open, write_text
 from fovflow.config.features import FEATURES
 from fovflow.config.load import read_table
 from fovflow.errors import ConfigError, FovflowError, explained, reading
+from fovflow.jobrecord import reads_others
+from fovflow.layout import fit_record, parse_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     Curves = Callable[[str, np.ndarray, pd.DataFrame], np.ndarray]
 
-_TABLE = re.compile(r"(?P<measure>[^\W\d]\w*_ch_\d+)(?:_fitted_(?P<model>\w+))?")
 _FITS = 12
 """Cells of a sample whose fits are drawn."""
 ANSWER_REVISION = 1
@@ -252,13 +252,12 @@ def samples_table(samples: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFram
 
 
 def tables_in(folder: Path, samples: list[str]) -> Iterator[Table]:
-    """Yield the tables of samples that a folder has."""
+    """Yield the tables of samples that a folder has, without fits to other traces than these."""
     for path in sorted(folder.glob("*.csv")):
-        owners = [name for name in samples if path.stem.startswith(f"{name}_")]
-        sample = max(owners, key=len, default=None)
-        match = _TABLE.fullmatch(path.stem[len(sample) + 1 :]) if sample else None
-        if sample and match:
-            yield Table(sample, match["measure"], match["model"] or "", path)
+        if known := parse_table(path.stem, samples):
+            sample, measure, model = known
+            if not (model and reads_others(folder.parent, fit_record(sample, measure))):
+                yield Table(sample, measure, model, path)
 
 
 def read_fits(path: Path) -> pd.DataFrame:

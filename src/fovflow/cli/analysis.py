@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from pathlib import Path
@@ -86,10 +87,15 @@ def _samples(datasets: Mapping[str, Results], path: str | None) -> tuple[Sample,
         names = {fov: str(known.get(fov) or "") for fov in results.fovs}
         places[name] = Places(names, frozenset(names))
     if path is None:
-        return tuple(
-            Sample(re.sub(r"[^\w.+-]+", "_", name), name, place.names)
-            for name, place in places.items()
-        )
+        named = {name: re.sub(r"[^\w .,+-]+", "_", name) for name in places}
+        counts = Counter(name.casefold() for name in named.values())
+        if alike := [name for name, short in named.items() if counts[short.casefold()] > 1]:
+            raise ConfigError(
+                "the tables of these datasets would have the same names",
+                found=", ".join(alike),
+                remedy="name the samples in a table, and give it with --samples",
+            )
+        return tuple(Sample(named[name], name, place.names) for name, place in places.items())
     given = parse_config({"datasets": {"any": {"path": "any"}}, "samples": path}).samples
     return resolve_samples(given, places)
 
@@ -108,10 +114,10 @@ def _source(sample: Sample, results: Results, time_units: str | None) -> Source:
     traces = {
         fov: found.channel_traces or found.traces_path
         for fov, found in fovs.items()
-        if found.traces_path is not None
+        if found.traces_path is not None and not found.outdated
     }
     lost = {
-        fov: f"{found.status}: {found.error or 'no traces'}"
+        fov: f"{found.status}: {found.error or found.outdated or 'no traces'}"
         for fov, found in fovs.items()
         if fov not in traces
     }

@@ -14,6 +14,7 @@ from fovflow.config.section import Fovs, Number, Section, Text, as_list
 from fovflow.layout import LOGS
 
 _NAME = re.compile(r"\w([\w .,+-]*[\w+-])?")
+_WITH_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 _COLUMN = re.compile(r"[^\W\d]\w*")
 OWN_COLUMNS = ("dataset", "position", "sample", "condition", "replicate",
                "fov", "cell", "frame", "time", "time_h", "good", "flags")  # fmt: skip
@@ -68,6 +69,14 @@ class SampleConfig(Section):
     def _check_name(cls, value: str) -> str:
         if not _NAME.fullmatch(value) or ".." in value or value == LOGS:
             raise ValueError("letters, digits, spaces and _ - + . , only; a name becomes a file's")
+        return value
+
+    @field_validator("condition", "columns")
+    @classmethod
+    def _check_numbers(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        words = [value] if isinstance(value, str) else value.values()
+        if wrong := [word for word in words if _WITH_COMMA.fullmatch(word)]:
+            raise ValueError(f"a number with a decimal point, not a comma ({', '.join(wrong)})")
         return value
 
     @field_validator("columns")

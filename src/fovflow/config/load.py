@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from fovflow.config.analysis import SampleConfig
 from fovflow.config.model import Config, DatasetConfig
-from fovflow.config.section import fields_of, method_of
+from fovflow.config.section import Truth, fields_of, method_of
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import keep_secret
 from fovflow.records import parse_yaml
@@ -319,7 +319,7 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]
             given = item["input"]
             if allowed.endswith("number") and isinstance(given, str) and given[:1].isdigit():
                 allowed += ", with a decimal point and without its unit"
-            if allowed == "text" and isinstance(given, int | float | date):
+            if allowed == "text" and isinstance(given, int | float | date | Truth):
                 allowed = "text; put it into quotes, as you mean it"
             shown = "a mapping" if isinstance(given, Mapping) else _SHORT.repr(given)
             start = f"{key}: {shown[:80]} is not allowed; allowed: "

@@ -62,24 +62,54 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_null(cls, value: Any) -> Any:
-        """Take the text null for null: inside of braces ``--config`` gives text only."""
-        return null_of_text(value, cls)
+    def _take_plain(cls, value: Any) -> Any:
+        return plain_of(value, cls)
 
 
-def null_of_text(value: Any, kind: type) -> Any:
-    """Return a mapping in which the text ``null`` is null where a key of `kind` may be null."""
-    if not isinstance(value, Mapping) or not any(item == "null" for item in value.values()):
+class Truth:
+    """A truth value where none is meant; pydantic would take it for 0 or 1."""
+
+    def __init__(self, value: bool):
+        self.value = value
+
+    def __repr__(self) -> str:
+        return str(self.value)
+
+
+def plain_of(value: Any, kind: type) -> Any:
+    """Return a mapping with values as the keys of `kind` mean them.
+
+    The text ``null`` is null where a key may be null: inside of braces ``--config`` gives text
+    only. A truth value is a `Truth` where a key takes none: it is no number.
+    """
+    if not isinstance(value, Mapping):
         return value
     named = {field.alias or name: field.annotation for name, field in fields_of(kind).items()}
     return {
-        key: None if item == "null" and _may_be_null(named.get(key)) else item
+        key: None
+        if item == "null" and _takes(named.get(key), types.NoneType)
+        else item
+        if key not in named or _takes(named[key], bool)
+        else _without_truth(item)
         for key, item in value.items()
     }
 
 
-def _may_be_null(annotation: Any) -> bool:
-    return annotation is types.NoneType or any(map(_may_be_null, typing.get_args(annotation)))
+def _takes(annotation: Any, kind: type) -> bool:
+    """Tell whether a value of a type may be one of `kind`; sections look at their own keys."""
+    inner = typing.get_args(annotation)
+    own = kind is bool and (annotation is Any or bool(fields_of(annotation)))
+    return annotation is kind or own or any(_takes(each, kind) for each in inner)
+
+
+def _without_truth(value: Any, depth: int = 2) -> Any:
+    """Return a value, or what it holds up to a depth, with `Truth` for truth values."""
+    if isinstance(value, Mapping) and depth:
+        return {key: _without_truth(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple) and depth:
+        found = [_without_truth(item, depth - 1) for item in value]
+        return found if isinstance(value, list) else tuple(found)
+    return Truth(value) if isinstance(value, bool) else value
 
 
 class Plugin(Section):
@@ -152,7 +182,7 @@ def _choice(plugin: type[Plugin], default: str) -> Any:
     kinds = {name: method.settings for name, method in registry.items()}
     kinds[plugin.__name__] = plugin
     tagged = [
-        Annotated[kind, BeforeValidator(partial(null_of_text, kind=kind)), Tag(name)]
+        Annotated[kind, BeforeValidator(partial(plain_of, kind=kind)), Tag(name)]
         for name, kind in kinds.items()
     ]
     return Annotated[reduce(or_, tagged), Discriminator(tag)]

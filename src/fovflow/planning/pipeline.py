@@ -208,6 +208,8 @@ class Pipeline:
         jobs = {fov: self.jobs(name, fov) for fov in self.listed(name, folder)}
         for wanted in jobs.values():
             state_of(wanted, folder)  # compares files whose times are not known
+            for job in wanted:
+                folder.restore(job)
         write_wanted(jobs, folder)
 
     def plans(self) -> dict[str, Any]:

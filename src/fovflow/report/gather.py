@@ -20,7 +20,8 @@ from fovflow.analysis.pictures import NOTHING
 from fovflow.config.features import FEATURES
 from fovflow.corrections import briefly
 from fovflow.errors import FovflowError
-from fovflow.layout import ANALYSIS, RESULTS_NAME, Layout
+from fovflow.jobrecord import reads_others
+from fovflow.layout import ANALYSIS, ANSWER_RECORD, RESULTS_NAME, Layout
 from fovflow.quality import NEEDS, ledger
 from fovflow.quality.movie import drift_of
 from fovflow.quality.rules import Rows
@@ -172,7 +173,8 @@ def answer_in(outdir: Path) -> Answer:
     try:
         samples = samples_in(outdir)
         fits = list(fits_in(outdir, samples))
-        if not (folder / "comparisons.csv").is_file():
+        stale = reads_others(outdir, ANSWER_RECORD)
+        if stale or not (folder / "comparisons.csv").is_file():
             return Answer(samples=samples, fits=fits)
         told = comparisons_in(folder)
         drawn = {path: path.read_bytes() for _, path in told if path.is_file()}
@@ -394,7 +396,8 @@ def _frames(layout: Layout, summary: FovSummary, dataset: DatasetSummary, notes:
     channels = content.get("channels") or {}
     pc, fl = channels.get("pc"), list(channels.get("fl") or ())
     names = content.get("channel_names") or {}
-    for channel in [*([] if pc is None else [pc]), *fl]:
+    seg = content.get("seg")
+    for channel in [seg] if seg is not None else [*([] if pc is None else [pc]), *fl]:
         objects = table(layout.file("segment_frames", name, fov, channel))
         if "n_objects" in objects:
             _series(summary, objects, "n_objects", OBJECTS)

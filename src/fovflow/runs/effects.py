@@ -143,7 +143,7 @@ class Current:
         """Return the digest of a file by its name relative to the output folder; None without."""
         dataset, _, name = path.partition("/")
         if dataset not in self._known:
-            records = read_records(self._outdir / dataset)
+            records = read_records(self._outdir / dataset, complete=True)
             self._known[dataset] = {n: d for record in records for n, d in record.outputs.items()}
         return self._known[dataset].get(name)
 

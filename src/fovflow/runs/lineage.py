@@ -86,7 +86,8 @@ class Records:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        attempts, told = last_attempts(folder.parent, folder.name), read_records(folder)
+        attempts = last_attempts(folder.parent, folder.name)
+        told = read_records(folder, complete=True)
         found = {record.file: record for record in (*told, *join_attempts(told, attempts))}
         self.records = [record for file, record in found.items() if file]
         self.maker: dict[str, JobRecord] = {}

@@ -34,7 +34,8 @@ def check_raw(folder: Path, find: Find) -> int:
     read. A difference names FOV and channel, and the frame where the copied stack is still there.
     """
     stamp = read_json_object(folder / STAMP_NAME)
-    jobs = [j for j in read_records(folder) if j.step == "copy" and j.status == "completed"]
+    copies = (j for j in read_records(folder, complete=True) if j.step == "copy")
+    jobs = [job for job in copies if job.status == "completed"]
     name = f"{folder.name}: raw data"
     if not jobs:
         return 0

@@ -430,17 +430,30 @@ def _cost(state: RunState, event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def newest_attempts(runs: Iterable[RunFolder]) -> dict[tuple[str, JobKey], JobRecord]:
-    """Return the newest attempt of each (dataset, job) over `runs`, which are oldest first."""
+def newest_attempts(
+    runs: Iterable[RunFolder], *, complete: bool = False
+) -> dict[tuple[str, JobKey], JobRecord]:
+    """Return the newest attempt of each (dataset, job) over `runs`, which are oldest first.
+
+    `complete`: whether the last one that was complete stands for later ones that were not.
+    """
     found: dict[tuple[str, JobKey], JobRecord] = {}
-    for run in runs:
-        found |= {(job.dataset, job.key): job for job in read_attempts(run)}
+    for job in (job for run in runs for job in read_attempts(run)):
+        if not complete or job.status == "completed" or (job.dataset, job.key) not in found:
+            found[job.dataset, job.key] = job
     return found
 
 
 def last_attempts(outdir: str | os.PathLike[str], dataset: str) -> dict[JobKey, JobRecord]:
-    """Return the newest attempt of each job of a dataset, over all runs of the output folder."""
-    found = newest_attempts(list_runs(outdir))
+    """Return the newest attempt of each job of a dataset, over all runs of the output folder.
+
+    Where the last run completed, what was complete before a later attempt failed was so again.
+    """
+    runs = list_runs(outdir)
+    found, done = newest_attempts(runs), newest_attempts(runs, complete=True)
+    if runs and runs[-1].status() == "completed":
+        records = {record.key: record.run for record in read_records(Path(outdir) / dataset)}
+        found |= {at: job for at, job in done.items() if records.get(at[1]) == job.run}
     return {key: job for (name, key), job in found.items() if name == dataset}
 
 
@@ -514,7 +527,7 @@ def outputs_of(run: RunFolder, *, records: bool = False) -> dict[str, Output]:
     """
     outdir = outdir_of(run)
     until, later = runs_until(run)
-    attempts = newest_attempts(until)
+    attempts = newest_attempts(until, complete=run.status() == "completed")
     for dataset in {name for name, _ in attempts} if records else ():
         if leads_out(outdir, dataset or "."):
             continue

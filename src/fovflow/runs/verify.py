@@ -7,13 +7,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fovflow.atomic import Digest, digest_of, is_temporary, sha256_or_none
 from fovflow.errors import FovflowError
-from fovflow.events import Status, read_events, upgrade
-from fovflow.jobrecord import ENDS, read_records, record_text
+from fovflow.events import ENDED, Status, read_events, upgrade
+from fovflow.jobrecord import BEFORE, ENDS, JobRecord, read_records, record_text
 from fovflow.layout import (
     ANALYSIS,
     DRAWN,
@@ -39,7 +40,7 @@ from fovflow.states import states_of_folder
 from fovflow.userfiles import is_left_by_system, read_regular
 from fovflow.verdicts import find_verdicts
 
-JOB_STATUSES: tuple[Status, ...] = ("completed", "failed")
+JOB_STATUSES: tuple[Status, ...] = ENDED
 """Statuses that the record of a job in a dataset's folder can have."""
 
 FOV_STATUSES = ("complete", "failed", "incomplete", "outdated")
@@ -139,14 +140,16 @@ class _Place:
         described = self._check_manifest()
         for path, digest in described.items():
             self._expect(path, self.manifest, digest)
-        for record in self.records:
+        for last in self.records:
+            record = last.complete or last
             for path, digest in record.outputs.items():
                 if path == RESULTS_NAME and path in described:
                     continue  # it may be newer than the job that made it first
-                self._expect(path, record.file, digest)
                 removed = isinstance(kept, list) and kept_kind(path) not in (None, *kept)
-                if removed or record.status != "completed":
+                if removed or last.status != "completed":
                     self.optional.add(path)
+                unsure = last is not record and not _is_dated(self.folder, path, record)
+                self._expect(path, record.file, None if unsure else digest)
         self._expect_manifest()
         self._check_drawn()
         for path in sorted(self._broken - {p for p, known in self.expected.items() if known}):
@@ -225,9 +228,9 @@ class _Place:
             status = content.get("status")
             if status not in JOB_STATUSES:
                 self._find(file, f"wrong status {status!r}; a job is {' or '.join(JOB_STATUSES)}")
-            elif status == "failed":
+            elif status != "completed":
                 self._note(
-                    file, f"the job failed: {content.get('error') or 'no error is recorded'}"
+                    file, f"the job {status}: {content.get('error') or 'no error is recorded'}"
                 )
             elif "outputs" not in content:
                 self._note(file, "no checksums were recorded for this job's outputs")
@@ -308,7 +311,7 @@ class _Place:
                 self._find(RESULTS_NAME, f"the FOV {fov!r} is no number")
                 continue
             failed = failures.get(f"{int(fov):03d}")
-            if failed and status == "complete":
+            if failed and not failed.before and status == "complete":
                 problem = f"says that FOV {fov} is complete, but {failed.file} failed"
                 self._find(RESULTS_NAME, problem)
             elif status == "failed" and not failed:
@@ -433,7 +436,7 @@ def _check_against_runs(places: list[_Place], runs: list[RunFolder]) -> None:
             if begun and not ended:
                 key, dataset = _record_of(begun)
                 unended.setdefault((dataset, key), set()).add(run.id)
-            if "outputs" not in ended and "kind" not in ended:
+            if not {"outputs", "kind", BEFORE} & ended.keys():
                 continue  # killed, stopped, or not tried again: nothing was written
             text = record_text(begun, ended)
             key, dataset = _record_of(begun)
@@ -492,6 +495,13 @@ def _compare(
         elif known != digest:
             now, then = f"SHA-256 {digest.sha256[:16]}…", f"{known.sha256[:16]}…"
             report.find(name, f"its content was changed: {now} where {source} says {then}")
+
+
+def _is_dated(folder: Path, path: str, record: JobRecord) -> bool:
+    """Tell whether an output has the time that its record tells."""
+    with suppress(OSError, ValueError):
+        return (folder / path).stat().st_mtime_ns == record.times.get(path)
+    return False
 
 
 def _paths(value: Any) -> list[str]:

@@ -29,9 +29,9 @@ PATCHED = {
         "what was made from it is no failure"
     ),
     "snakemake.jobs.Job.remove_existing_output": (
-        "what was copied stays until the new copy is whole: the raw file may be gone by then"
+        "what was made stays until what is made anew is whole: it may be wanted again"
     ),
-    "snakemake.jobs.Job.cleanup": "see remove_existing_output: also where the new copy fails",
+    "snakemake.jobs.Job.cleanup": "see remove_existing_output: also where the job fails",
     "snakemake.dag.DAG.check_and_touch_output": (
         "outputs keep the times that their job recorded: they are not read again to be believed"
     ),

@@ -11,7 +11,6 @@ from typing import Any
 
 from fovflow.adapter.engine import Engine, is_ours, is_own
 from fovflow.adapter.interrupts import interrupts_blocked
-from fovflow.stages import STAGES
 
 _PATCHED = "_fovflow_patched"
 
@@ -22,7 +21,7 @@ def patch_all(occupied: Collection[str]) -> None:
     `occupied`: outputs in whose place there are folders; they count as missing.
     """
     _leave_obstacles_to_jobs(occupied)
-    _keep_what_was_copied()
+    _keep_what_was_made()
     keep_times_of_outputs()
 
 
@@ -168,16 +167,15 @@ def _leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
         cache.exists_local.update(dict.fromkeys(occupied, False))
 
 
-def _keep_what_was_copied() -> None:
-    """Let what was made of the raw file stay until it is made again; that may be impossible."""
+def _keep_what_was_made() -> None:
+    """Let the outputs of our jobs stay until they are made again; that may be impossible."""
     from snakemake.jobs import Job
 
     kept = set[str]()
 
     @_replace(Job, "remove_existing_output")
     async def _(remove: Any, job: Any) -> None:
-        stage = STAGES.get(str(job.params.get("step"))) if is_ours(job) else None
-        if stage is None or not stage.reads_raw:
+        if not is_ours(job):
             await remove(job)
             return
         kept.update(file for file in job.output if os.path.isfile(file))  # noqa: PTH113
