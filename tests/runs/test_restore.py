@@ -132,6 +132,14 @@ def test_a_command_that_fails_is_told(recorded, tmp_path, capfd):
     assert "the command ended with status 3" in capfd.readouterr().err
 
 
+def test_where_no_record_tells_of_outputs_nothing_is_claimed(recorded, capfd):
+    shutil.rmtree(recorded.run.path / "jobs")
+    assert main(["restore", str(recorded.run.path), "--run"]) == 1
+    told = capfd.readouterr()
+    assert "nothing is compared" in told.err
+    assert "byte for byte" not in told.out
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [

@@ -312,6 +312,9 @@ def _run_again(recorded: RunFolder, found: Restoration) -> int:
     for path in made.missing:
         print(f"{path}: was not made again", file=sys.stderr)
     total = len(made.equal) + len(made.different) + len(made.missing)
+    if not total:
+        print(f"nothing is compared: no record tells what {recorded.id} made", file=sys.stderr)
+        return 1
     intact = sum(files[name].stat().st_mtime_ns == times.get(name) for name in made.equal)
     print(
         f"{len(made.equal)} of {total} outputs are byte for byte those of {recorded.id}: "

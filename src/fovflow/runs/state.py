@@ -431,14 +431,14 @@ def _cost(state: RunState, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def newest_attempts(
-    runs: Iterable[RunFolder], *, complete: bool = False
+    attempts: Iterable[JobRecord], *, complete: bool = False
 ) -> dict[tuple[str, JobKey], JobRecord]:
-    """Return the newest attempt of each (dataset, job) over `runs`, which are oldest first.
+    """Return the newest attempt of each (dataset, job) among `attempts`, which are oldest first.
 
     `complete`: whether the last one that was complete stands for later ones that were not.
     """
     found: dict[tuple[str, JobKey], JobRecord] = {}
-    for job in (job for run in runs for job in read_attempts(run)):
+    for job in attempts:
         if not complete or job.status == "completed" or (job.dataset, job.key) not in found:
             found[job.dataset, job.key] = job
     return found
@@ -450,11 +450,13 @@ def last_attempts(outdir: str | os.PathLike[str], dataset: str) -> dict[JobKey, 
     Where the last run completed, what was complete before a later attempt failed was so again.
     """
     runs = list_runs(outdir)
-    found, done = newest_attempts(runs), newest_attempts(runs, complete=True)
+    attempts = [job for run in runs for job in read_attempts(run) if job.dataset == dataset]
+    found = newest_attempts(attempts)
     if runs and runs[-1].status() == "completed":
         records = {record.key: record.run for record in read_records(Path(outdir) / dataset)}
+        done = newest_attempts(attempts, complete=True)
         found |= {at: job for at, job in done.items() if records.get(at[1]) == job.run}
-    return {key: job for (name, key), job in found.items() if name == dataset}
+    return {key: job for (_, key), job in found.items()}
 
 
 def read_jobs(outdir: str | os.PathLike[str], dataset: str) -> list[JobRecord]:
@@ -527,7 +529,8 @@ def outputs_of(run: RunFolder, *, records: bool = False) -> dict[str, Output]:
     """
     outdir = outdir_of(run)
     until, later = runs_until(run)
-    attempts = newest_attempts(until, complete=run.status() == "completed")
+    whole = run.status() == "completed"
+    attempts = newest_attempts((j for each in until for j in read_attempts(each)), complete=whole)
     for dataset in {name for name, _ in attempts} if records else ():
         if leads_out(outdir, dataset or "."):
             continue
