@@ -177,6 +177,8 @@ def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path, monkeypatch, cap
     recorder.finish()
     text = capsys.readouterr().err
     assert text.count("is not recorded further, and goes on: No space left on device") == 1
+    [run] = list_runs(tmp_path)
+    assert run.read_record()["recording_failed"] == "No space left on device"
     assert recorder.state.count("completed") == 3
 
 

@@ -67,7 +67,10 @@ def _check_jobs(
                 report.find(file, f"names {told!r}, which {problem}")
         newest = not run.job_file(job.job, job.attempt + 1).exists()
         failed += newest and job.status == "failed"
-    counts = None if state.malformed or state.unreadable else content.get("counts")
+    if why := content.get("recording_failed"):
+        report.note(name, f"what came after a failure to write stands in no event: {why}")
+    unknown = why or state.malformed or state.unreadable
+    counts = None if unknown else content.get("counts")
     ended = counts.get("completed") if isinstance(counts, dict) else None
     if isinstance(ended, int) and ended > (there := state.count("completed")):
         report.find(name, f"counts {ended} completed jobs; the files in jobs/ tell of {there}")

@@ -303,6 +303,7 @@ class Recorder:
             self.state, self._write, announcer.failed, lambda: bool(self.interrupted), self._cluster
         )
         self._broken = self._finished = self._stopping = False
+        self._failure: dict[str, str] = {}
         self._owner = os.getpid()
         self._before = os.environ.get(ENVIRONMENT)
         self._thread = threading.Thread(target=self._work, name="fovflow-recorder", daemon=True)
@@ -489,7 +490,8 @@ class Recorder:
             current = self.run.path.parent / CURRENT
             if current.read_text(encoding="utf-8").strip() == self.run.id:
                 current.unlink()
-        self.run.update(counts=counts(self.state), failures=failures(self.state))
+        told = {"counts": counts(self.state), "failures": failures(self.state)}
+        self.run.update(**told, **self._failure)
         self.state.record = self.run.set_status(status, message, after=ended)
 
     def _ending(self) -> str:
@@ -513,6 +515,7 @@ class Recorder:
         if self._broken:
             return
         self._broken = True
+        self._failure = {"recording_failed": getattr(error, "strerror", None) or str(error)}
         self._reader = None
         if self.run is None:
             os.environ[ENVIRONMENT] = ""  # jobs shall not take an earlier run for theirs

@@ -271,7 +271,7 @@ class RunFolder:
 
 _TEXTS = (
     "id", "name", "kind", "workflow_type", "description", "folder", "parent", "created", "started",
-    "ended", "host", "command", "working_directory",
+    "ended", "host", "command", "working_directory", "recording_failed",
 )  # fmt: skip
 _OBJECTS = (
     "metadata",
