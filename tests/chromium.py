@@ -73,3 +73,11 @@ class Seen:
             for each in self.page.evaluate("axe.run()")["violations"]
             if each["impact"] in ("serious", "critical")
         ]
+
+
+def centre(seen: Seen, cell: int, row: int = 6) -> dict[str, float]:
+    """Return where the middle of a cell of `report.conftest.Folder` is in the viewer, in pixels."""
+    box = seen.page.locator(".stage").bounding_box()
+    assert box is not None
+    scale = box["width"] / 64
+    return {"x": (4.5 + 3 * cell) * scale, "y": (row + 0.5) * scale}

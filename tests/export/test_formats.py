@@ -240,14 +240,19 @@ class TestParquet:
         assert polars.read_parquet(made)["good"].all()
 
 
+def add_columns_of_tracks(folder):
+    """Give traces and links of both FOVs what the table of cells is made of."""
+    for fov in (0, 1):
+        stem = folder / f"fov_{fov:03d}" / f"plate_fov_{fov:03d}"
+        traces, links = (read_csv(f"{stem}_{kind}.csv") for kind in ("traces", "tracks"))
+        area = {"area_um2": traces["area_ch_0"] * PIXEL_UM**2}
+        write_csv(f"{stem}_traces.csv", traces | area)
+        write_csv(f"{stem}_tracks.csv", links | {"distance_px": 0.0 * links["frame"]})
+
+
 class TestCells:
     def test_a_row_per_cell_of_all_fovs(self, folder, table, capsys):
-        for fov in (0, 1):
-            stem = folder / f"fov_{fov:03d}" / f"plate_fov_{fov:03d}"
-            traces, links = (read_csv(f"{stem}_{kind}.csv") for kind in ("traces", "tracks"))
-            area = {"area_um2": traces["area_ch_0"] * PIXEL_UM**2}
-            write_csv(f"{stem}_traces.csv", traces | area)
-            write_csv(f"{stem}_tracks.csv", links | {"distance_px": 0.0 * links["frame"]})
+        add_columns_of_tracks(folder)
         assert main(["export", "cells", str(folder), "--fovs", "0,1"]) == 0
         found = pd.read_csv(folder / "exports" / "cells" / "plate_cells.csv")
         assert list(found.columns[:4]) == ["dataset", "fov", "cell", "parent"]
@@ -265,12 +270,7 @@ class TestCells:
         from export.made_results import write
 
         folder = write(layout, positions={"1": "B2"})
-        for fov in (0, 1):
-            stem = folder / f"fov_{fov:03d}" / f"plate_fov_{fov:03d}"
-            traces, links = (read_csv(f"{stem}_{kind}.csv") for kind in ("traces", "tracks"))
-            area = {"area_um2": traces["area_ch_0"] * PIXEL_UM**2}
-            write_csv(f"{stem}_traces.csv", traces | area)
-            write_csv(f"{stem}_tracks.csv", links | {"distance_px": 0.0 * links["frame"]})
+        add_columns_of_tracks(folder)
         assert main(["export", form, str(folder), "--fovs", "0,1"]) == 0
         place = folder / "exports" / form
         found = (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from chromium import Seen, chromium
 
 from fovflow.browsing import Channel, numbers_script, pictures_script, shown_frames
 from fovflow.layout import Layout
@@ -201,3 +202,21 @@ def make_folder(tmp_path: Path) -> Callable[[str], Folder]:
 def folder(make_folder) -> Folder:
     """An empty output folder."""
     return make_folder("results")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def seen(browser, folder) -> Iterator[Seen]:
+    """A report of two FOVs with four cells each, of which the last is not good."""
+    folder.add(fovs=2, cells=4, frames=6, size=64)
+    folder.let_browse()
+    folder.write()
+    with_page = Seen(browser, folder.path / "report.html", viewport={"width": 1400, "height": 900})
+    yield with_page
+    with_page.context.close()
+    assert with_page.wrong == []

@@ -2,62 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import Seen, chromium
+from chromium import Seen, centre
 
-from fovflow.corrections import read_corrections, with_verdicts
 from fovflow.report import write_report
 from fovflow.tables import read_csv, write_csv
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def seen(browser, folder) -> Iterator[Seen]:
-    """A report of two FOVs with four cells each, of which the last is not good."""
-    folder.add(fovs=2, cells=4, frames=6, size=64)
-    folder.let_browse()
-    folder.write()
-    with_page = Seen(browser, folder.path / "report.html", viewport={"width": 1400, "height": 900})
-    yield with_page
-    with_page.context.close()
-    assert with_page.wrong == []
-
-
-def centre(seen: Seen, cell: int, row: int = 6) -> dict[str, float]:
-    """Return where the middle of a cell of `conftest.Folder` is in the viewer, in its pixels."""
-    box = seen.page.locator(".stage").bounding_box()
-    assert box is not None
-    scale = box["width"] / 64
-    return {"x": (4.5 + 3 * cell) * scale, "y": (row + 0.5) * scale}
-
-
-def kept(seen: Seen) -> list[dict[str, object]]:
-    """Return the corrections that the page holds."""
-    store = seen.page.evaluate("Object.values(localStorage)[0]")
-    return json.loads(store)["corrections"] if store else []
-
-
-def saved(seen: Seen, path: Path) -> list[dict[str, str]]:
-    """Save the corrections by the button; return the lines of the file."""
-    with seen.page.expect_download() as waiting:
-        seen.page.get_by_role("button", name="Save", exact=True).click()
-    waiting.value.save_as(path)
-    return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
 
 
 def test_the_first_screen_is_the_report_and_leads_to_the_fields(seen):
@@ -205,176 +161,6 @@ def test_outlines_change_what_is_drawn_and_nothing_else_does(seen):
     seen.page.keyboard.press("i")
     seen.page.wait_for_timeout(200)
     assert inked() > 50
-
-
-@pytest.mark.parametrize(("key", "action"), [("a", "accept"), ("r", "reject")])
-def test_verdicts_are_kept_saved_and_taken_up(seen, folder, tmp_path, key, action):
-    seen.go("fov/plate/1/4", "h3:has-text('Cell 4')")
-    seen.page.keyboard.press(key)
-    assert seen.said() == f"Cell 4: {action}ed."
-    assert seen.page.get_attribute(f".judge .{action}", "aria-pressed") == "true"
-    seen.page.reload()
-    seen.page.wait_for_selector(f".judge .{action}[aria-pressed=true]")
-    (line,) = saved(seen, tmp_path / "corrections.csv")
-    assert (line["dataset"], line["fov"], line["action"]) == ("plate", "1", action)
-    lines = read_corrections(tmp_path / "corrections.csv")["plate", 1]
-    table = read_csv(folder.layout.file("traces", "plate", 1))
-    box = {f"bbox_{a}{k}": table[f"position_{a}"] + (2 * k - 1) * 1.5 for a in "xy" for k in (0, 1)}
-    judged, wrong = with_verdicts({**table, **box}, lines)
-    assert wrong == []
-    assert set(judged["good"][table["cell"] == 4].tolist()) == {action == "accept"}
-    assert (judged["good"] == table["good"])[table["cell"] != 4].all()
-
-
-def test_the_last_verdict_on_a_cell_counts_and_undo_takes_it_back(seen):
-    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
-    for key in "ara":
-        seen.page.keyboard.press(key)
-    assert [each["action"] for each in kept(seen)] == ["accept"]
-    seen.page.keyboard.press("u")
-    assert kept(seen) == []
-    assert seen.said() == "Undone: accepted."
-    seen.page.keyboard.press("u")
-    assert seen.said() == "There is nothing to undo in this FOV."
-
-
-def test_a_cut_is_made_in_the_frame_that_is_shown_and_not_in_the_first(seen):
-    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
-    seen.page.locator("input[type=range][aria-label=Frame]").fill("0")
-    seen.page.get_by_role("button", name="Cut").click()
-    assert seen.said().startswith("Go to the frame")
-    seen.page.keyboard.press("Escape")
-    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
-    seen.page.locator(".thumbs button").nth(1).click()
-    seen.page.keyboard.press("x")
-    (cut,) = kept(seen)
-    assert (cut["action"], cut["frame"], cut["x"], cut["y"]) == ("cut", 2, 10, 6)
-
-
-def test_two_cells_of_one_frame_are_merged_and_cannot_be_linked(seen):
-    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
-    seen.page.wait_for_timeout(300)
-    seen.page.keyboard.press("l")
-    assert "click the other cell" in seen.said()
-    seen.page.locator(".stage").click(position=centre(seen, 3))
-    seen.page.wait_for_selector("#said:has-text('Both are there')")
-    seen.page.keyboard.press("m")
-    seen.page.locator(".stage").click(position=centre(seen, 3))
-    seen.page.wait_for_selector("#said:has-text('one cell')")
-    (merge,) = kept(seen)
-    place = [merge[name] for name in ("frame", "x", "target_frame", "target_x")]
-    assert (merge["action"], *place) == ("merge", 0, 7, 0, 13)
-    seen.page.keyboard.press("s")
-    seen.page.keyboard.press("Escape")
-    assert seen.page.is_visible("h3:has-text('Cell 1')")
-
-
-def test_links_and_divisions_name_both_cells(browser, folder):
-    folder.add(fovs=1, cells=4, frames=6, size=64)
-    path = folder.layout.file("traces", "plate", 0)
-    table = read_csv(path)
-    early = (table["cell"] == 1) & (table["frame"] > 2)
-    late = (table["cell"] > 1) & (table["frame"] < 4)
-    write_csv(path, {name: column[~(early | late)] for name, column in table.items()})
-    labels = np.load(stack := folder.layout.file("seg_labeled", "plate", 0, 0))
-    labels[3:][labels[3:] == 1] = 0
-    labels[:4][labels[:4] > 1] = 0
-    np.save(stack, labels)
-    folder.let_browse(pictures=6)
-    folder.write()
-    seen = Seen(browser, folder.path / "report.html", viewport={"width": 1400, "height": 900})
-    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
-    for key, cell in (("l", 2), ("s", 3)):
-        seen.page.locator("input[type=range][aria-label=Frame]").fill("4")
-        seen.page.wait_for_timeout(300)
-        seen.page.keyboard.press(key)
-        seen.page.locator(".stage").click(position=centre(seen, cell))
-        seen.page.wait_for_selector(f"#said:has-text('cell {cell}.')")
-    link, split = kept(seen)
-    assert [link[name] for name in ("action", "frame", "x", "target_frame", "target_x")] == [
-        "link", 2, 7, 4, 10,
-    ]  # fmt: skip
-    assert [split[name] for name in ("action", "target_frame", "target_x")] == ["split", 4, 13]
-    assert seen.wrong == []
-    seen.context.close()
-
-
-def test_everything_is_done_without_a_mouse(seen):
-    page = seen.page
-    seen.go("fields", "#browser .grid a")
-    page.locator("#browser .grid a").first.focus()
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".listed table")
-    for key in ("ArrowDown", "m", "ArrowDown", "ArrowDown", "ArrowUp"):
-        page.keyboard.press(key)
-    assert seen.said().startswith("Cell 1 is one cell with cell 2? Enter takes it")
-    page.keyboard.press("Escape")
-    page.keyboard.press("Enter")  # nothing waits for it
-    assert kept(seen) == []
-    for key in ("m", "ArrowUp", "Enter"):
-        page.keyboard.press(key)
-    assert seen.said() == "Cell 1 is one cell with cell 4."
-    (merge,) = kept(seen)
-    assert [merge[name] for name in ("action", "x", "target_x")] == ["merge", 7, 16]
-    for key in ("l", "ArrowDown", "Enter"):
-        page.keyboard.press(key)
-    assert "Both are there at the same time" in seen.said()
-    for key in ("ArrowRight", "x", "r"):
-        page.keyboard.press(key)
-    page.get_by_role("button", name="Divides").focus()
-    for key in ("Enter", "ArrowDown", "Enter"):
-        page.keyboard.press(key)
-    assert seen.said() == "A daughter begins after its mother."
-    assert [each["action"] for each in kept(seen)] == ["merge", "cut", "reject"]
-    inked = (
-        "() => { const c = document.querySelector('canvas.lines'), n = c.width, k = []; "
-        "const d = c.getContext('2d').getImageData(0, 0, n, c.height >> 1).data; "
-        "for (let i = 3; i < d.length; i += 4) if (d[i]) k.push((i >> 2) % n); "
-        "return k.reduce((a, b) => Math.max(a, b)) - k.reduce((a, b) => Math.min(a, b)); }"
-    )
-    wide = page.evaluate(inked)
-    page.keyboard.press("+")
-    page.keyboard.press("+")
-    page.wait_for_timeout(300)
-    assert page.evaluate(inked) > 1.3 * wide
-    for key in "---":
-        page.keyboard.press(key)
-    page.wait_for_timeout(300)
-    assert page.evaluate(inked) == wide
-
-
-def test_comments_are_kept_and_hostile_ones_are_text(seen, tmp_path):
-    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
-    seen.page.keyboard.press("c")
-    seen.page.get_by_label("Comment").fill('<img src=x onerror=alert(1)>, "x"')
-    seen.page.keyboard.press("Enter")
-    seen.page.wait_for_selector(".told:has-text('<img src=x')")
-    assert seen.page.locator(".told img").count() == 0
-    (line,) = saved(seen, tmp_path / "corrections.csv")
-    assert line["reason"] == '<img src=x onerror=alert(1)>, "x"'
-
-
-def test_a_saved_file_is_loaded_again_once_and_strange_ones_are_told(seen, tmp_path):
-    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
-    seen.page.keyboard.press("r")
-    saved(seen, path := tmp_path / "corrections.csv")
-    seen.page.evaluate("localStorage.clear()")
-    seen.page.reload()
-    seen.go("corrections", "text=0 corrections")
-    seen.page.set_input_files("input[type=file]", path)
-    seen.page.wait_for_selector("h2:has-text('1 correction')")
-    assert seen.said().startswith("1 correction read")
-    seen.page.set_input_files("input[type=file]", path)
-    seen.page.wait_for_selector("#said:has-text('1 known')")
-    other = tmp_path / "other.csv"
-    other.write_text(path.read_text("utf-8").replace("plate,0", "other,7"), "utf-8")
-    seen.page.set_input_files("input[type=file]", other)
-    seen.page.wait_for_selector("#said:has-text('left out')")
-    other.write_text("a,b\n1,2\n", "utf-8")
-    seen.page.set_input_files("input[type=file]", other)
-    seen.page.wait_for_selector("#said:has-text('no column')")
-    seen.page.get_by_role("button", name="remove").click()
-    seen.page.wait_for_selector("text=0 corrections")
 
 
 def test_cells_are_filtered_sorted_and_caught_with_a_lasso(seen):
