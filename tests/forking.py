@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import json
 import logging
 import os
+import pkgutil
 import runpy
-import signal
+import selectors
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +65,29 @@ def _script(path: str, environment: Mapping[str, str]) -> None:
 
 def _serve(requests: socket.socket) -> None:
     """Run scripts in forks until nobody can ask for one any more."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks after those that wait
-    while True:
-        words, descriptors, *_ = socket.recv_fds(requests, 1, 1)
-        if not words:
-            return
-        _in_fork(lambda: _answer(socket.socket(fileno=descriptors[0])))  # noqa: B023
-        os.close(descriptors[0])
-
-
-def _answer(asked: socket.socket) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with asked, asked.makefile("rw", encoding="utf-8") as file:
-        path, environment = json.loads(file.readline())
-        file.write(f"{_status(_in_fork(lambda: _script(path, environment)))}\n")
+    ears = selectors.DefaultSelector()
+    ears.register(requests, selectors.EVENT_READ)
+    running: dict[int, tuple[int, socket.socket]] = {}
+    while ears.get_map():
+        for key, _ in ears.select():
+            if key.fd != requests.fileno():
+                ears.unregister(key.fd)
+                os.close(key.fd)
+                pid, asked = running.pop(key.fd)
+                with asked:
+                    asked.sendall(f"{_status(pid)}\n".encode())
+                continue
+            words, descriptors, *_ = socket.recv_fds(requests, 1, 1)
+            if not words:
+                ears.unregister(requests)
+                continue
+            asked = socket.socket(fileno=descriptors[0])
+            with asked.makefile(encoding="utf-8") as file:
+                path, environment = json.loads(file.readline())
+            pid = _in_fork(lambda: _script(path, environment))  # noqa: B023
+            end = os.pidfd_open(pid)
+            running[end] = pid, asked
+            ears.register(end, selectors.EVENT_READ)
 
 
 def _ask_for_scripts(requests: socket.socket) -> None:
@@ -100,16 +112,12 @@ def _ask_for_scripts(requests: socket.socket) -> None:
     PythonScript._execute_cmd = execute
 
 
-def _engine(folder: Path, screen: int, arguments: Sequence[str]) -> None:
-    from snakemake.cli import main
+@contextmanager
+def scripts_in_forks() -> Iterator[None]:
+    """Let the engine, which runs in this process from now on, run scripts in forks of a server.
 
-    os.setsid()
-    os.chdir(folder)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(screen, 1)
-    os.dup2(screen, 2)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-    logging.root.handlers.clear()
+    The server is forked at once: what the engine opens and begins is nothing to its scripts.
+    """
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
@@ -120,10 +128,24 @@ def _engine(folder: Path, screen: int, arguments: Sequence[str]) -> None:
     theirs.close()
     _ask_for_scripts(ours)
     try:
-        main(list(arguments))
+        yield
     finally:
         ours.close()
         _status(server)
+
+
+def _engine(folder: Path, screen: int, arguments: Sequence[str]) -> None:
+    from snakemake.cli import main
+
+    os.setsid()
+    os.chdir(folder)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(screen, 1)
+    os.dup2(screen, 2)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    logging.root.handlers.clear()
+    with scripts_in_forks():
+        main(list(arguments))
 
 
 def _run(
@@ -178,30 +200,26 @@ class ForkedProject(Project):
         return snakemake(self.folder, "--cores", str(cores), *options, before=self.before)
 
 
-def _import_all() -> None:
+def import_all() -> None:
     """Import what the engine and jobs import, so that forks need not."""
     import cv2
+    import nbformat  # noqa: F401
     import scipy.ndimage  # noqa: F401
+    import smart_open  # noqa: F401
     import snakemake.cli
-    import snakemake.script  # noqa: F401
+    import snakemake.script
 
-    import fovflow.adapter.entry
-    import fovflow.adapter.outcome
-    import fovflow.adapter.recording
-    import fovflow.background
-    import fovflow.features
-    import fovflow.processing
-    import fovflow.quality
-    import fovflow.readers.nd2
-    import fovflow.report
-    import fovflow.segmentation
-    import fovflow.tracking  # noqa: F401
+    import fovflow
 
+    for module in pkgutil.walk_packages(fovflow.__path__, "fovflow."):
+        with suppress(ImportError):  # of what is not installed
+            importlib.import_module(module.name)
     cv2.setNumThreads(0)
+    snakemake.cli.get_argument_parser([])  # looks for plug-ins
 
 
 if __name__ == "__main__":
-    _import_all()
+    import_all()
     for line in sys.stdin:
         asked = json.loads(line)
         print(_status(_in_fork(lambda: _run(*asked))), flush=True)  # noqa: B023

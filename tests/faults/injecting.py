@@ -1,8 +1,8 @@
 """Runs of a tiny project in each of which one operation on its files fails, or is the last one.
 
 This is a script: it is started with the library of ``injecting.c`` preloaded. It forks for each
-run, and each job of a run is a fork, too: what is imported once serves all. It prints an account of
-each trial as a line of JSON.
+run, and each job of a run is a fork of what knows nothing of the engine: what is imported once
+serves all. It prints an account of each trial as a line of JSON.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ import atexit
 import ctypes
 import errno
 import gc
-import importlib
 import json
 import os
 import re
-import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -26,10 +23,11 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from forking import import_all, scripts_in_forks
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "Snakefile"
@@ -88,41 +86,6 @@ class Account:
     """What verification finds then."""
 
 
-MODULES = "FOVFLOW_TEST_MODULES"
-"""Environment variable with the folder where processes list the modules that they imported."""
-
-
-def fork_jobs() -> None:
-    """Let each script of the engine run in a fork of this process, instead of a new Python."""
-    from snakemake.benchmark import benchmarked
-    from snakemake.script import PythonScript
-
-    def execute(script: Any, command: str, *, fname: str, **__: Any) -> None:
-        pid = os.fork()
-        if pid == 0:
-            _end_with(lambda: _script(fname))
-        with benchmarked(pid, script.bench_record):
-            _, status = os.waitpid(pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if code:
-            raise subprocess.CalledProcessError(code, command)
-
-    PythonScript._execute_cmd = execute
-
-
-def _script(name: str) -> None:
-    locks = Path("results/runs/.").resolve()
-    for entry in list(Path("/proc/self/fd").iterdir()):
-        with suppress(OSError):
-            if entry.readlink() == locks / ".lock":  # a new process would have none of it
-                ctypes.CDLL(None).syscall(3, int(entry.name))  # close, unseen
-    sys.argv = [name]
-    try:
-        runpy.run_path(name, run_name="__main__")
-    finally:
-        _note_modules()
-
-
 def _end_with(work: Callable[[], object]) -> None:
     """Do something and end this process, as Python does at the end of a script."""
     status = 0
@@ -167,37 +130,15 @@ def _run(folder: Path, screen: Path, trial: Trial | None, log: Path | None) -> N
             os.fsencode(os.path.realpath("results")), chosen.operation.encode(),
             chosen.pattern.encode(), chosen.at, chosen.what, to_log,
         )  # fmt: skip
-    if log is not None:
-        os.environ[MODULES] = str(folder)
     from snakemake.cli import main
 
     try:
-        main(["--snakefile", str(WORKFLOW), "--cores", "1", "--nocolor"])
+        with scripts_in_forks():
+            main(["--snakefile", str(WORKFLOW), "--cores", "1", "--nocolor"])
     finally:
         atexit._run_exitfuncs()
-        _note_modules()
         if trial is not None and library.inject_done():
             (folder / "injected").touch()
-
-
-def prime(folder: Path) -> None:
-    """Import what a run and its jobs imported, once for all that follow."""
-    from snakemake.cli import get_argument_parser
-
-    for name in sorted(
-        {name for file in folder.glob("*.modules") for name in file.read_text().split()}
-    ):
-        with suppress(Exception):
-            importlib.import_module(name)
-    get_argument_parser([])  # looks for plugins
-    gc.collect()
-    gc.freeze()
-
-
-def _note_modules() -> None:
-    if MODULES in os.environ:
-        names = "\n".join(sys.modules)
-        Path(os.environ[MODULES], f"{os.getpid()}.modules").write_text(names, encoding="utf-8")
 
 
 _NAMES = (
@@ -286,6 +227,10 @@ def temporaries(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in sorted((folder / "results").rglob(".*.part"))]
 
 
+SECOND = "fov_001"
+"""The FOV whose trials come last: they are those of the first one again."""
+
+
 def _chance(trial: Trial) -> int:
     return zlib.crc32(repr(trial).encode())
 
@@ -297,15 +242,16 @@ def main(place: Path, every: int, workers: int, only: str = "") -> None:
     `place` has raw data and configuration in ``base``. `only`: a regular expression for the trials
     that are meant, such as ``mkdir sim/``.
     """
-    fork_jobs()
+    import_all()
+    gc.collect()
+    gc.freeze()
     base, quiet, log = place / "base", place / "quiet", place / "operations.txt"
     shutil.copytree(base, quiet)
     status, text, _ = run(quiet, log=log)
     assert status == 0, text
-    prime(quiet)
     found, whole = operations(log), outputs(quiet)
     chosen = [t for t in trials(found) if re.match(only, f"{t.operation} {t.pattern}")]
-    chosen.sort(key=_chance)
+    chosen.sort(key=lambda trial: (SECOND in trial.pattern, _chance(trial)))
     print(json.dumps({"operations": sum(found.values()), "trials": len(chosen)}), flush=True)
     free = list(range(workers))
 

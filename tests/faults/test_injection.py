@@ -50,7 +50,7 @@ def accounts(folder: Path, library: Path, every: int) -> Iterator[dict[str, Any]
     project = make_project(folder / "base", positions=2, frames=3, height=48, width=48, cells=2)
     project.write_config()
     command = [sys.executable, str(HERE / "injecting.py"), str(folder), str(every), str(WORKERS)]
-    environment = {**os.environ, "LD_PRELOAD": str(library)}
+    environment = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(HERE.parent)}
     for name in [name for name in environment if name.startswith(("COV_", "COVERAGE"))]:
         del environment[name]
     with subprocess.Popen(
