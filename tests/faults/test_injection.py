@@ -45,11 +45,21 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def accounts(folder: Path, library: Path, every: int) -> Iterator[dict[str, Any]]:
-    """Yield the number of operations and trials, then an account of one in n trials."""
+def accounts(folder: Path, library: Path, every: int, only: str = "") -> Iterator[dict[str, Any]]:
+    """Yield the number of operations and trials, then an account of one in n trials.
+
+    `only`: a regular expression for the trials that are meant, such as ``mkdir sim/``.
+    """
     project = make_project(folder / "base", positions=2, frames=3, height=48, width=48, cells=2)
     project.write_config()
-    command = [sys.executable, str(HERE / "injecting.py"), str(folder), str(every), str(WORKERS)]
+    command = [
+        sys.executable,
+        str(HERE / "injecting.py"),
+        str(folder),
+        str(every),
+        str(WORKERS),
+        only,
+    ]
     environment = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(HERE.parent)}
     for name in [name for name in environment if name.startswith(("COV_", "COVERAGE"))]:
         del environment[name]
@@ -93,9 +103,9 @@ def faults(account: dict[str, Any]) -> Iterator[str]:
         yield f"after the repair: {left}"
 
 
-def check(tmp_path: Path, library: Path, every: int) -> Counter[str]:
+def check(tmp_path: Path, library: Path, every: int, only: str = "") -> Counter[str]:
     """Check one in n trials; return the numbers."""
-    found = accounts(tmp_path, library, every)
+    found = accounts(tmp_path, library, every, only)
     numbers = Counter(next(found))
     bad = []
     for account in found:
@@ -113,11 +123,17 @@ def check(tmp_path: Path, library: Path, every: int) -> Counter[str]:
 
 
 def test_a_sample_of_failing_operations_costs_nothing_and_is_told(tmp_path, library):
-    numbers = check(tmp_path, library, every=89)
+    numbers = check(tmp_path, library, every=47)
     assert numbers["operations"] > 400
     assert numbers["all was made"] > 3
     assert numbers["killed"] > 3
     assert numbers["one FOV or file failed"] > 3
+
+
+def test_a_run_that_cannot_note_its_raw_files_says_so(tmp_path, library):
+    numbers = check(tmp_path, library, every=1, only=r"open runs/\*/\.plans\.json")
+    assert numbers["all was made"] == 2
+    assert numbers["killed"] == 1
 
 
 @pytest.mark.slow_injection

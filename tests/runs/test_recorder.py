@@ -19,6 +19,7 @@ from fovflow.events import EventFile, now
 from fovflow.runs.recorder import Recorder
 from fovflow.runs.screen import Announcer
 from fovflow.runs.store import CURRENT, ENVIRONMENT, list_runs
+from fovflow.runs.verify import verify
 from snakemake_logger_plugin_fovflow import LogHandler, LogHandlerSettings
 
 WILDCARDS = {"dataset": "sim", "fov": "001"}
@@ -180,6 +181,22 @@ def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path, monkeypatch, cap
     [run] = list_runs(tmp_path)
     assert run.read_record()["recording_failed"] == "No space left on device"
     assert recorder.state.count("completed") == 3
+
+
+def test_a_run_that_was_never_recorded_further_misses_no_events(tmp_path, monkeypatch, capsys):
+    recorder = make(tmp_path)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("fovflow.runs.recorder.EventFile", full)
+    recorder.start()
+    do_jobs(recorder)
+    recorder.finish()
+    assert "is not recorded further" in capsys.readouterr().err
+    [run] = list_runs(tmp_path)
+    assert not (run.path / "events.jsonl").exists()
+    assert [finding.problem for finding in verify(tmp_path).findings] == []
 
 
 def test_a_record_that_raises_neither_disturbs_nor_silences_logging(tmp_path, capsys):

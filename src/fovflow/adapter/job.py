@@ -267,10 +267,16 @@ class _Log(logging.FileHandler):
 
     told = False
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (the library's name)
+    def handleError(self, record: logging.LogRecord | None) -> None:  # noqa: N802  (library's name)
         if not self.told:
             self.told = True
             complain(f"fovflow: the log {self.baseFilename} has gaps: {sys.exc_info()[1]}")
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError:
+            self.handleError(None)
 
 
 def check_outputs(names: Iterable[str]) -> None:

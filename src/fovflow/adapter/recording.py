@@ -28,7 +28,7 @@ from fovflow.adapter.job import LIVE, PLANS
 from fovflow.config import parse_config
 from fovflow.config.load import merged_config
 from fovflow.config.run import RunConfig
-from fovflow.errors import FovflowError, complain
+from fovflow.errors import FovflowError, complain, sentence_of_system
 from fovflow.events import LEAST_SECRET, SECRET
 from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
@@ -358,8 +358,13 @@ class EngineListener:
         )
         recorder.start()
         if recorder.run is not None:
-            with suppress(OSError):
+            try:
                 write_json(recorder.run.path / PLANS, self._pipeline.plans())
+            except OSError as error:
+                recorder.warn(
+                    "jobs will not notice a raw file that is exchanged during this run, because "
+                    f"{PLANS} could not be written: {sentence_of_system(error)}"
+                )
         self._interruptions = Interruptions(recorder.interrupt)
         self._interruptions.install()
         self._recorder = recorder

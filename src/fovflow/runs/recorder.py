@@ -364,6 +364,10 @@ class Recorder:
         """Record the name that all jobs of this run have on the cluster."""
         self._queue.put(lambda: self._update(cluster={"scheduler": scheduler, "name": name}))
 
+    def warn(self, text: str) -> None:
+        """Tell people something that needs their eyes, and record it."""
+        self._queue.put(lambda: self._warn(text))
+
     def interrupt(self, reason: str) -> None:
         """Note that somebody asked the run to stop; safe inside a signal handler."""
         self.interrupted = self.interrupted or reason
@@ -458,7 +462,6 @@ class Recorder:
                     self._stop_job(job)
 
     def _warn(self, text: str) -> None:
-        """Tell people something that needs their eyes, and record it."""
         self._write("message", message=text, level="warning")
         self._announcer.warn(text)
 

@@ -298,8 +298,9 @@ class RunReader:
         """Read what is new of all files of events."""
         for tail in self._own:
             self._take(tail, tail.read(), None)
-        own = self._own[0].path
-        if not own.exists() and self.run.known().get("status", "created") != "created":
+        own, known = self._own[0].path, self.run.known()
+        begun = known.get("status", "created") != "created" and "recording_failed" not in known
+        if begun and not own.exists():
             self.state.unreadable[own.name] = "missing"
         self._files.find()
         self.poll_jobs(())
