@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = (
     "cv2", "hypothesis", "hypothesis.extra.numpy", "jinja2", "pandas", "pydantic", "pytest", "rich",
     "scipy.ndimage", "scipy.optimize", "scipy.stats", "skimage.measure", "skimage.segmentation",
-    "tifffile", "yaml",
+    "tifffile", "yaml", "zarr",
 )  # fmt: skip
 MARKS = "not workflow and not slow and not slow_kills and not slow_sequences and not slow_injection"
 
@@ -156,7 +156,7 @@ class _Durations:
 def _pytest(words: Sequence[str], *plugins: object) -> int:
     import pytest
 
-    words = ["-q", "-p", "no:cacheprovider", "-n", "0", "-m", MARKS, *words]
+    words = ["-q", "-p", "no:cacheprovider", "-m", MARKS, *words]
     words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # imported already
     return int(pytest.main(words, plugins=plugins))
 
@@ -205,7 +205,14 @@ def reached(file: Path, tests: Sequence[str]) -> tuple[dict[int, set[str]], dict
 
         def run() -> int:
             durations = _Durations()
-            words = [f"--cov={module_of(file)}", "--cov-context=test", "--cov-report=", *tests]
+            words = [
+                "-p",
+                "pytest_cov",
+                f"--cov={module_of(file)}",
+                "--cov-context=test",
+                "--cov-report=",
+                *tests,
+            ]
             status = _pytest(words, durations)
             times.write_text(json.dumps(durations.seconds))
             return status
@@ -244,7 +251,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="of tests that a change gets")
     given = parser.parse_args()
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-    os.environ |= {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ |= {"PYTHONPATH": str(ROOT / "src"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     for name in LIBRARIES:
         importlib.import_module(name)
     tree = ast.parse(given.file.read_text(encoding="utf-8"))

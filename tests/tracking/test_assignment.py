@@ -77,3 +77,8 @@ def test_no_candidates():
     none = np.zeros(0, np.int64)
     chosen, margin = assign(none, none, np.zeros(0))
     assert chosen.size == margin.size == 0
+
+
+def test_rows_without_a_candidate_have_no_partner():
+    assert solve(np.array([[0.0, 0.0], [0.5, 0.0]])).tolist() == [-1, 0]
+    assert solve(np.array([[0.0], [0.5], [0.2]])).tolist() == [-1, 0, -1]
