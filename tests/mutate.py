@@ -67,9 +67,10 @@ def places(node: ast.AST) -> Iterator[tuple[ast.AST, int]]:
     elif isinstance(node, ast.Call):
         yield from ((node, i) for i, key in enumerate(node.keywords) if key.arg)
     for name, child in ast.iter_fields(node):
-        for each in child if isinstance(child, list) else [child]:
-            if isinstance(each, ast.AST) and name not in ("annotation", "returns"):
-                yield from places(each)
+        if name not in ("annotation", "returns", "decorator_list"):
+            for each in child if isinstance(child, list) else [child]:
+                if isinstance(each, ast.AST):
+                    yield from places(each)
 
 
 def changed(node: ast.AST, at: int) -> ast.AST:
