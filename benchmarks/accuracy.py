@@ -91,8 +91,8 @@ SHOWN = {
     "over two cells": "objects over two cells", "in pieces": "cells in pieces", "TRA": "TRA",
     "tracks complete": "complete tracks", "tracks": "true tracks", "divisions F1": "divisions F1",
     "good rows %": "good rows %", "wrong among good %": "wrong among good %",
-    "frames flagged": "frames flagged", "intensity error": "intensity error",
-    "intensity bias": "intensity bias",
+    "frames flagged": "frames flagged", "frames noted": "frames noted",
+    "intensity error": "intensity error", "intensity bias": "intensity bias",
 }  # fmt: skip
 
 
@@ -290,6 +290,7 @@ def followed(phase: np.ndarray, pixel_um: float, options: Options) -> tuple[Foll
         "divisions": int(np.count_nonzero(found.links["parent"])) / 2,
         "good rows %": 100 * float(np.mean(found.rows["good"])),
         "frames flagged": int(found.flagged.sum()),
+        "frames noted": int(found.noted.sum()),
     }
 
 

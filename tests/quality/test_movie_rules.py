@@ -132,6 +132,29 @@ def test_a_background_that_fades_is_flagged_once_a_tenth_is_gone():
     assert flags(steady_level, "bleaching") == []
 
 
+def light(rates, noise=0.0):
+    """Totals of six cells over 40 frames, each falling at a rate of its own."""
+    rng = np.random.default_rng(2)
+    falling = np.outer(rates, -np.arange(40)) + rng.normal(0, noise, (6, 40))
+    return (np.array([9, 2, 5, 7, 3, 4])[:, None] * 1000 * np.exp(falling)).ravel()
+
+
+def test_light_that_most_cells_lose_at_one_rate_is_noted_once_a_tenth_is_gone():
+    cells = {c: steady(x=35 * c) for c in range(1, 7)}
+
+    def decay(total):
+        table = traces(cells, intensity_total_ch_1=total)
+        assert judge(table, shape=SHAPE, note=["decay"])["good"].all()
+        return flags(table, "decay")
+
+    common = decay(light([0.01, 0.011, 0.009, 0.01, 0.01, -0.02], noise=0.02))
+    assert common == [(c, t) for c in cells for t in range(11, 40)]
+    assert decay(light([0.01, 0.03, 0.002, 0.02, -0.01, 0.04])) == []  # each its own
+    assert decay(light([-0.01] * 6)) == []
+    assert decay(light([0.001] * 6, noise=0.02)) == []  # no tenth is lost
+    assert decay(-light([0.01] * 6)) == []
+
+
 def test_uneven_light_is_flagged_and_a_slope_is_not():
     cells = walkers(6)
     table = traces(cells)

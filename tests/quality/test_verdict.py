@@ -117,6 +117,7 @@ def test_ledger_counts():
             "bleaching",
             "shading",
             "dim",
+            "decay",
         ],
     }
 

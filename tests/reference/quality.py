@@ -16,7 +16,7 @@ Flagged = set[int]
 ORDER = (
     "min_frames", "brief", "broken", "border", "saturation", "invalid", "area_jump", "merge",
     "frame", "focus", "size", "debris", "ragged", "low_confidence", "fast", "gap",
-    "lineage", "bleaching", "shading", "dim", "crowded",
+    "lineage", "bleaching", "decay", "shading", "dim", "crowded",
 )  # fmt: skip
 REASONS = ORDER[1:3]
 
@@ -329,6 +329,27 @@ def bleaching(movie: Movie, p: Settings) -> Flagged:
     return {i for i, r in enumerate(movie.rows) if r["frame"] in bad}
 
 
+def decay(movie: Movie, p: Settings) -> Flagged:
+    """Rows of frames by which most cells have lost a tenth of their light at one rate."""
+    bad: Flagged = set()
+    first = min((r["frame"] for r in movie.rows), default=0)
+    for name in movie.with_prefix("intensity_total"):
+        rates = []
+        for rows in movie.cells().values():
+            t = [movie.rows[i]["frame"] for i in rows]
+            light = [movie.rows[i][name] for i in rows]
+            if len(rows) >= 10 and min(light) > 0 and not any(map(math.isnan, light)):
+                rates.append(np.polyfit(t, np.log(light), 1)[0])
+        if len(rates) < 5:
+            continue
+        low, usual, high = np.percentile(rates, [25, 50, 75])
+        if high - low < -0.5 * usual:
+            lost = {i for i, r in enumerate(movie.rows)
+                    if usual * (r["frame"] - first) < math.log(0.9)}  # fmt: skip
+            bad |= lost
+    return bad
+
+
 def shading(movie: Movie, p: Settings) -> Flagged:
     """All rows, where the background depends on the distance from the centre."""
     _, height, width = movie.shape
@@ -458,7 +479,7 @@ def chains(movie: Movie, p: Settings) -> dict[float, float]:
 
 RULES = {rule.__name__: rule for rule in (
     border, saturation, invalid, area_jump, merge, frame, focus, size, debris, ragged,
-    low_confidence, fast, gap, lineage, bleaching, shading, dim, crowded,
+    low_confidence, fast, gap, lineage, bleaching, decay, shading, dim, crowded,
 )}  # fmt: skip
 
 

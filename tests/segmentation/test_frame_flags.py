@@ -10,7 +10,9 @@ import pytest
 
 from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES
 from fovflow.segmentation import get_segmenter
+from fovflow.segmentation.domain import unsure_share
 from fovflow.segmentation.greylevels import blockiness, coarse_levels, flat_share
+from fovflow.segmentation.logstd import share_beside
 from fovflow.simulation import MovieParams, simulate
 from paths import shared_data
 
@@ -73,6 +75,24 @@ def test_logstd_says_where_it_cannot_outline_cells(word, params):
     assert word in FRAME_FINDINGS | FRAME_NOTES
 
 
+def test_texture_that_goes_on_beside_the_outlines_is_that_of_spread_cells():
+    movie = simulate(MovieParams(frames=1, height=384, width=384, cells=8, seed=3))
+    frame, cells = movie.frame(0, 0)[0], (movie.masks(0, 0) > 0).view(np.uint8)
+    around = cv2.dilate(cells, np.ones((41, 41), np.uint8))
+    flat = np.random.default_rng(0).normal(0, 13, frame.shape) * around
+    spread = np.rint(frame + flat).astype(np.uint16)
+    assert [words("logstd", each) for each in (frame, spread)] == [set(), {"spread cells"}]
+
+
+def test_the_share_beside_a_mask_is_between_two_distances():
+    mask, felt = np.zeros((1, 20), np.uint8), np.zeros((1, 20), bool)
+    mask[0, :10] = 1
+    felt[0, 12:14] = True
+    assert share_beside(mask, felt, (1, 4)) == pytest.approx(2 / 3)
+    assert share_beside(mask, felt, (0, 10)) == pytest.approx(0.2)
+    assert share_beside(np.ones_like(mask), felt, (1, 4)) == 0.0
+
+
 def test_lengths_that_are_set_for_larger_cells_make_them_no_finding():
     frame = phase(cell_radius_um=30.0, cells=5)
     segmenter = get_segmenter("logstd", pixel_um=0.65, bright_um=30.0)
@@ -98,6 +118,26 @@ def test_frames_of_the_kind_that_the_network_knows_are_in_its_domain():
         assert domain(frame) < 0.8
         assert domain(eight_bits(frame)) < 0.8
         assert words("logstd", frame, 0.8708) == {"bright halos"}
+    rough = ["rough outlines" in words("unet", frame, 0.8708) for frame in real_frames()]
+    assert rough.count(True) < len(rough) / 2
+
+
+def test_spread_cells_of_another_kind_are_outlined_in_part_or_roughly():
+    import nd2
+
+    with nd2.ND2File(shared_data("nd2/incucyte_2fov_pgr.nd2")) as file:
+        frame = np.ascontiguousarray(file.asarray()[5, 0, 0])
+    assert words("logstd", frame, 1.24) == {"spread cells"}
+    assert words("unet", frame, 1.24) == {"rough outlines"}
+
+
+@pytest.mark.parametrize(("unsure", "share"), [(0, 0.0), (20, 0.25)])
+def test_outlines_are_rough_by_the_pixels_of_which_the_network_is_unsure(unsure, share):
+    logit = np.full((10, 20), -5, np.float32)
+    logit[:8, :10] = 4
+    logit[8:, : unsure // 2] = -1
+    assert unsure_share(logit) == share
+    assert math.isnan(unsure_share(np.minimum(logit, 1)))
 
 
 def spots(where):

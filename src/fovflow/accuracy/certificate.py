@@ -154,7 +154,8 @@ def format_certificate(found: Mapping[str, Any]) -> list[str]:
         f"{f['divisions found']:.0f} found",
         "good rows": f"{f['good rows %']:.1f} %",
         "wrong among good rows": f"{f.get('wrong among good %', math.nan):.1f} %",
-        "frames flagged": f"{f['frames flagged']:.0f} of {f['frames']:.0f}",
+        "frames flagged": f"{f['frames flagged']:.0f} of {f['frames']:.0f}, "
+        f"{f.get('frames noted', 0):.0f} noted",
     }
     if "intensity bias" in f:
         told["intensity, median error"] = f"{f['intensity error']:.1%}"

@@ -22,6 +22,7 @@ from fovflow.accuracy.scores import (
 )
 from fovflow.accuracy.trust import faults_of_rows
 from fovflow.background import get_corrector
+from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES
 from fovflow.features import get_extractor
 from fovflow.quality import judge
 from fovflow.segmentation import get_segmenter
@@ -42,18 +43,14 @@ class Followed:
     rows: dict[str, NDArray[Any]]
     """Traces with ``good`` and ``flags``."""
     flagged: NDArray[np.bool_]
-    """(T,) whether the segmentation flagged the frame."""
+    """(T,) whether the segmentation flagged the frame, so that its rows are not good."""
+    noted: NDArray[np.bool_]
+    """(T,) whether the segmentation doubts the frame, but for a flag."""
 
     @property
     def parents(self) -> dict[int, int]:
         """Mother of each daughter."""
         return parents_of(self.links)
-
-    @property
-    def trusted(self) -> NDArray[np.bool_]:
-        """Which rows are good and in a frame without a flag."""
-        good = np.asarray(self.rows["good"], bool) & ~self.flagged[self.rows["frame"]]
-        return np.asarray(good, bool)
 
 
 def follow(frames: Sequence[NDArray[Any]], pixel_um: float, options: Options) -> Followed:
@@ -93,8 +90,11 @@ def follow(frames: Sequence[NDArray[Any]], pixel_um: float, options: Options) ->
         frame_flags={t: stats.flag for t, (_, stats) in enumerate(found) if stats.flag},
     )
     rows = {name: np.asarray(values) for name, values in rows.items()}
-    flags = np.array([bool(stats.flag) for _, stats in found])
-    return Followed(labeled, lineage.links, rows, flags)
+    flagged, noted = (
+        np.array([not known.isdisjoint(stats.flag.split("; ")) for _, stats in found])
+        for known in (FRAME_FINDINGS.keys(), FRAME_NOTES.keys())
+    )
+    return Followed(labeled, lineage.links, rows, flagged, noted & ~flagged)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def measure(known: Known, options: Options) -> dict[str, float]:
     theirs, ours = known.parents, followed.parents
     tracks = complete_tracks(matches)
     divisions = match_divisions(matches, truth_parents=theirs, found_parents=ours, tolerance=3)
-    rows, good = followed.rows, followed.trusted
+    rows, good = followed.rows, followed.rows["good"]
     wrong = np.any(list(faults_of_rows(matches, rows, totals=known.cells).values()), axis=0)
     counts = detection_counts(matches)
     figures: dict[str, float] = {
@@ -152,11 +152,12 @@ def measure(known: Known, options: Options) -> dict[str, float]:
         "rows good and wrong": int((good & wrong).sum()),
         "frames": len(known.frames),
         "frames flagged": int(followed.flagged.sum()),
+        "frames noted": int(followed.noted.sum()),
     }
     if known.cells is not None:
-        trusted = {name: values[good] for name, values in rows.items()}
+        kept = {name: values[good] for name, values in rows.items()}
         height, width = known.masks[0].shape
-        errors = intensity_errors(known.cells, trusted, channel=1, height=height, width=width)
+        errors = intensity_errors(known.cells, kept, channel=1, height=height, width=width)
         figures |= {"intensity error": errors["median"], "intensity bias": errors["bias"]}
     return figures
 

@@ -23,6 +23,8 @@ FRAME_FINDINGS: dict[str, str] = {
     "window_um, or segment with another method",
     "large cells": "the objects are too large for logstd to outline as wholes; check pixel_um, set "
     "a larger bright_um, or try method unet (fovflow try)",
+    "spread cells": "the texture beside the outlines is still that of cells, as around spread "
+    "ones, of which logstd finds the middle; try method unet (fovflow try)",
     "unfamiliar": "the network is unsure of much of what it sees, so that these are probably no "
     "cells of the kind that it was trained on; look at the outlines, check pixel_um and the "
     "channel, or segment with another method",
@@ -36,6 +38,9 @@ FRAME_NOTES: dict[str, str] = {
     "more than 20 % off; look at the outlines, expose longer, or try method unet (fovflow try)",
     "wide cells": "the objects are nearly too large for logstd, which outlines them 10 % too small "
     "and some in part; set a larger bright_um, or try method unet (fovflow try)",
+    "rough outlines": "the network is unsure where cells end: a quarter to a half of the areas are "
+    "then more than 20 % off, and one in ten of the intensities; look at the outlines, and train "
+    "the network further on some that you correct (fovflow train)",
 }
 """Flags of frames whose rows may be good all the same."""
 
@@ -45,5 +50,5 @@ REJECT: Final = (
 )  # fmt: skip
 """Quality rules that make rows bad by default."""
 
-NOTE: Final = ("gap", "lineage", "bleaching", "shading", "dim", "crowded")
+NOTE: Final = ("gap", "lineage", "bleaching", "decay", "shading", "dim", "crowded")
 """Quality rules that are only noted by default."""

@@ -285,11 +285,11 @@ SEGMENTERS = Registry(
         "classic": Method(
             "fovflow.segmentation.classic:ClassicSegmenter", ClassicSegment, False, 1
         ),
-        "logstd": Method("fovflow.segmentation.logstd:LogStdSegmenter", LogStdSegment, True, 5),
+        "logstd": Method("fovflow.segmentation.logstd:LogStdSegmenter", LogStdSegment, True, 6),
         "threshold": Method(
             "fovflow.segmentation.threshold:ThresholdSegmenter", ThresholdSegment, True, 1
         ),
-        "unet": Method("fovflow.segmentation.unet:UnetSegmenter", UnetSegment, True, 2),
+        "unet": Method("fovflow.segmentation.unet:UnetSegmenter", UnetSegment, True, 3),
         "cellpose": Method(
             "fovflow.segmentation.cellpose:CellposeSegmenter",
             CellposeSegment,
@@ -346,5 +346,5 @@ TRACKERS = Registry(
 EXTRACT_REVISION = 2
 """Rises whenever the same input would give other traces."""
 
-QC_REVISION = 2
+QC_REVISION = 3
 """Rises whenever the same traces would get other verdicts."""

@@ -44,7 +44,10 @@ _TOGETHER = 256
 """Cells of a frame whose distances to all others are held in memory at a time."""
 
 FADED = 0.9
-"""Share of its first level below which the background has faded."""
+"""Share of its first level below which the background, or the cells' light, has faded."""
+
+COMMON = 0.5
+"""Distance of the quartiles of the cells' rates, in their median, up to which it is common."""
 
 
 def unreliable_frame(rows: Rows, flags: Mapping[int, str], jump: float) -> BoolArray:
@@ -112,14 +115,19 @@ def at_rest(rows: Rows, share: float) -> BoolArray:
 
 def _from_line(rows: Rows, values: NDArray[Any]) -> FloatArray:
     """Return per cell the SD of values about their regression line over time."""
+    slope, value, time = _line(rows, values)
+    left = value - rows.cells.spread(slope) * time
+    return np.sqrt(rows.cells.sum(left * left) / rows.cells.size)
+
+
+def _line(rows: Rows, values: NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return per cell the slope of values over frames; per row value and frame less their means."""
     cells = rows.cells
     centred = []
     for each in (values.astype(np.float64), rows.frame.astype(np.float64)):
         centred.append(each - cells.spread(cells.sum(each) / cells.size))
     value, time = centred
-    slope = cells.sum(value * time) / np.maximum(cells.sum(time * time), 1)
-    left = value - cells.spread(slope) * time
-    return np.sqrt(cells.sum(left * left) / cells.size)
+    return cells.sum(value * time) / np.maximum(cells.sum(time * time), 1), value, time
 
 
 def too_fast(rows: Rows, radii: float) -> BoolArray:
@@ -229,6 +237,25 @@ def fading(rows: Rows) -> BoolArray:
         fall = rate * (frames - frames[0])
         if -fall[-1] > 5 * left.std():
             flagged |= (fall < np.log(FADED))[at]
+    return flagged
+
+
+def decaying(rows: Rows) -> BoolArray:
+    """Flag rows of frames by which the light of most cells has fallen by a tenth at one rate.
+
+    A cell's rate is the slope of ln `intensity_total` over its rows. Bleaching does this where it
+    leaves the background as it is, and so does any decay that all cells have in common.
+    """
+    flagged = np.zeros(len(rows), bool)
+    for total in rows.of_feature("intensity_total").values():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = _line(rows, np.log(total))[0][rows.cells.size >= FEWEST_FRAMES]
+        rate = rate[np.isfinite(rate)]
+        if rate.size < FEWEST_CELLS:
+            continue
+        low, usual, high = np.quantile(rate, (0.25, 0.5, 0.75))
+        if high - low < -COMMON * usual:
+            flagged |= usual * (rows.frame - rows.frame.min()) < np.log(FADED)
     return flagged
 
 

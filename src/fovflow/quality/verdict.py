@@ -31,6 +31,7 @@ RULES: dict[str, str] = {
     "gap": "The cell was not found in the frame before, though earlier.",
     "lineage": "The cell has a parent or daughters.",
     "bleaching": "The background has faded since the first frame.",
+    "decay": "Most cells' light falls at one rate: bleaching, or a decay that all cells have.",
     "shading": "The background differs from the centre of the frame to its corners.",
     "dim": "The fluorescence of a channel is little more than noise.",
     "crowded": "Most cells of the movie nearly touch another: outlines between them are uncertain.",
@@ -54,7 +55,7 @@ NEEDS: dict[str, str] = {
     "merge": "area", "focus": "sharpness", "size": "area", "ragged": "solidity", "debris": "area",
     "fast": "area",
     "bleaching": "background_mean", "shading": "background_mean", "crowded": "area",
-    "dim": "intensity_total",
+    "dim": "intensity_total", "decay": "intensity_total",
 }  # fmt: skip
 """Features without which a rule flags nothing."""
 
@@ -157,6 +158,7 @@ def judge(
         "gap": lambda: rules.after_gap(rows),
         "lineage": lambda: rules.in_lineage(rows, links or {}),
         "bleaching": lambda: movie.fading(rows),
+        "decay": lambda: movie.decaying(rows),
         "shading": lambda: movie.uneven_background(rows, max_shading),
         "dim": lambda: movie.dim(rows),
         "crowded": lambda: movie.crowded(rows),

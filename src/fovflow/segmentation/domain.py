@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 UNSURE = 1.5
 """Logit within which a pixel is neither clearly a cell nor clearly background: 18 to 82 %."""
 
+ROUGH = 0.42
+"""Share of such pixels, of those of cells, above which many areas are more than 20 % off."""
+
 BOUND = 1.0
 """Sum of both measures that makes the score 1: see docs/algorithms/segmentation.md."""
 
@@ -27,20 +30,29 @@ EDGE = 40
 Image = NDArray[np.float32]
 
 
-def domain_score(network: Callable[[Image], Image], contrast: Image, logit: Image) -> float:
-    """Return how far a frame lies from what the network knows: above 1 too far.
+def unsure_share(logit: Image) -> float:
+    """Return the number of pixels of which the network is unsure, over that of pixels of cells.
 
-    The number of pixels of which the network is unsure, over that of the pixels of cells; and twice
-    the share by which the cells of a patch differ when it is shown mirrored. `contrast`: (Y, X),
-    the normalised frame; `logit`: (Y, X), the network's logit of a cell for it. NaN where there is
-    no pixel that is clearly one of a cell.
+    `logit`: (Y, X), the network's logit of a cell. NaN where no pixel is clearly one of a cell.
     """
     if not np.any(logit > UNSURE):
         return math.nan
     unsure = cv2.countNonZero(cv2.inRange(logit, -UNSURE, UNSURE))
-    cells = cv2.countNonZero((logit > 0).view(np.uint8))
-    steady = _disagreement(network, contrast, logit)
-    return (unsure / cells + STEADINESS * steady) / BOUND
+    return unsure / cv2.countNonZero((logit > 0).view(np.uint8))
+
+
+def domain_score(
+    network: Callable[[Image], Image], contrast: Image, logit: Image, unsure: float
+) -> float:
+    """Return how far a frame lies from what the network knows: above 1 too far.
+
+    `unsure`, which is what `unsure_share` says of the `logit`, and twice the share by which the
+    cells of a patch differ when it is shown mirrored. `contrast`: (Y, X), the normalised frame. NaN
+    where `unsure` is.
+    """
+    if math.isnan(unsure):
+        return math.nan
+    return (unsure + STEADINESS * _disagreement(network, contrast, logit)) / BOUND
 
 
 def _disagreement(network: Callable[[Image], Image], contrast: Image, logit: Image) -> float:

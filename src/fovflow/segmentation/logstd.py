@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -58,6 +59,15 @@ SMALL, WIDE, LARGE = 2.6, 1.75, 2.0
 """Typical radius of a frame's objects, in `window_um`, `bright_um` and `bright_um`, below and above
 which they are too small, nearly too large and too large to be outlined with these lengths."""
 
+SPREAD = 0.1
+"""Share of the pixels beside the mask, `BESIDE` from it, whose texture is more than `FELT` spreads
+above the background's mode, above which cells reach farther than their outlines."""
+
+BESIDE = 3.0, 6.0
+"""Distances between which pixels count as beside the mask (µm)."""
+
+FELT = 2.0
+
 _BINS = 1300
 _STRIP_PIXELS = 1 << 17  # codes of one strip stay in the processor's cache
 _ROUNDING = 6.75  # 81 times the variance 1/12 that rounding to whole counts adds
@@ -84,6 +94,7 @@ class LogStdSegmenter(FrameSegmenter):
         self._wide, self._large = (
             math.pi * (radii * settings.bright_um / px) ** 2 for radii in (WIDE, LARGE)
         )
+        self._beside = [round(length / px / 2) for length in BESIDE]
         self._faint_area = settings.faint_area_um2 / px**2
         self._limits = Limits.of(
             settings, px, smoothing_um=settings.outline_um, new_ratio=settings.new_neck_ratio
@@ -109,18 +120,22 @@ class LogStdSegmenter(FrameSegmenter):
         offset, reset = self._offset.update(self._settings.n_sigma * sigma)
         flags = ["no clear background"] * (sigma > CLEAR_SPREAD) + ["threshold reset"] * reset
         mask = (texture > np.float32(mode + offset)).view(np.uint8)
-        self._before, n_split, doubts = self._objects(frame, mask, math.exp(mode) * unit)
+        felt = texture[::2, ::2] > np.float32(mode + FELT * sigma)
+        self._before, n_split, doubts = self._objects(frame, mask, felt, math.exp(mode) * unit)
         flags += [*coarse_levels(frame.image), *doubts]
         stats = FrameStats(mode + offset, mode, sigma, n_split=n_split, flag="; ".join(flags))
         return self._before, stats
 
-    def _objects(self, frame: Frame, mask: Mask, noise: float) -> tuple[Labels, int, list[str]]:
+    def _objects(
+        self, frame: Frame, mask: Mask, felt: NDArray[np.bool_], noise: float
+    ) -> tuple[Labels, int, list[str]]:
         if frame.invalid is not None:
             reach = WINDOW // 2 + self._window // 2
             mask &= 1 - cv2.dilate(frame.invalid, np.ones((2 * reach + 1,) * 2, np.uint8))
         whole = Sheet.of_frame(mask.shape)
         mask = fill_small_holes(whole.close(mask, self._closing), self._outline.hole)
         mask = whole.open(mask, self._opening)
+        spread = share_beside(mask[::2, ::2], felt, self._beside)
         level = surroundings(frame.image, mask, self._block, self._buffer)
         sheet = Sheet.around(mask, math.ceil(self._limits.smoothing) + 1, self._outline.reach)
         mask = sheet.gather(mask)
@@ -153,6 +168,7 @@ class LogStdSegmenter(FrameSegmenter):
             "small cells": usual < self._small,
             "large cells": usual > self._large > 0,
             "wide cells": self._large >= usual > self._wide,
+            "spread cells": spread > SPREAD,
         }
         return labels, n_split, [word for word, holds in doubts.items() if holds]
 
@@ -162,6 +178,17 @@ def counts_unit(frame: Frame) -> float:
     if frame.image.dtype != np.float32:
         return 1.0
     return _FLOAT_STEPS * float_grid(frame.low, frame.high)
+
+
+def share_beside(mask: Mask, felt: NDArray[np.bool_], reach: Sequence[int]) -> float:
+    """Return the share of the pixels beside a mask that are `felt`; 0 where there are none.
+
+    `reach`: between which distances they lie (pixels; of two pixels the greater one of the
+    distances along y and x).
+    """
+    inner, outer = (cv2.dilate(mask, np.ones((2 * n + 1,) * 2, np.uint8)) for n in reach)
+    beside = felt[outer > inner]
+    return float(beside.mean()) if beside.size else 0.0
 
 
 def averaged_log_std(

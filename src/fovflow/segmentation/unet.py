@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fovflow.config.methods import UnetSegment
 from fovflow.errors import ConfigError
-from fovflow.segmentation.domain import domain_score
+from fovflow.segmentation.domain import ROUGH, domain_score, unsure_share
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.greylevels import coarse_levels
 from fovflow.segmentation.masks import (
@@ -77,12 +77,14 @@ class UnetSegmenter(FrameSegmenter):
         labels = self._at_full_size(found, said[0], level, shape)
         if frame.invalid is not None:
             labels[frame.invalid > 0] = 0
-        domain = domain_score(self._network, contrast, said[0])
-        flags = coarse_levels(frame.image)
-        if math.isnan(domain):
-            flags.append("nothing recognised")
-        elif domain > 1:
-            flags.append("unfamiliar")
+        unsure = unsure_share(said[0])
+        domain = domain_score(self._network, contrast, said[0], unsure)
+        doubts = {
+            "nothing recognised": math.isnan(domain),
+            "unfamiliar": domain > 1,
+            "rough outlines": unsure > ROUGH,
+        }
+        flags = coarse_levels(frame.image) + [word for word, holds in doubts.items() if holds]
         stats = UnetStats(domain=domain, flag="; ".join(flags))
         return number_objects(labels, self._kept(labels)), stats
 
