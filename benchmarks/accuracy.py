@@ -42,6 +42,7 @@ from fovflow.accuracy import (
 from fovflow.accuracy.ctc import Sequence, find_sequences, read_frame
 from fovflow.accuracy.measuring import Followed, Known, follow, measure, summed
 from fovflow.accuracy.realism import looks
+from fovflow.accuracy.trust import FAULTS
 from fovflow.atomic import write_text
 from fovflow.background import get_corrector
 from fovflow.errors import FovflowError
@@ -91,6 +92,7 @@ SHOWN = {
     "over two cells": "objects over two cells", "in pieces": "cells in pieces", "TRA": "TRA",
     "tracks complete": "complete tracks", "tracks": "true tracks", "divisions F1": "divisions F1",
     "good rows %": "good rows %", "wrong among good %": "wrong among good %",
+    **{f"wrong by {name} %": f"– by {name} %" for name in FAULTS},
     "frames flagged": "frames flagged", "frames noted": "frames noted",
     "intensity error": "intensity error", "intensity bias": "intensity bias",
 }  # fmt: skip
@@ -190,6 +192,28 @@ def outlined(networks: Path, methods: dict[str, Options]) -> Columns:
         found = [_labels(each[0], options["segment"]) if own else each[2] for each in parts]
         columns[name] = {"frames": len(parts), **scored(truth, found)}
     return columns
+
+
+def rough() -> Columns:
+    """Score areas in the outlined frames, with and without the network's note on its outlines."""
+    ratios: dict[bool, list[np.ndarray]] = {False: [], True: []}
+    segmenter = get_segmenter("unet", pixel_um=T98G_UM)
+    for _, image, truth in outlined_frames():
+        labels, stats = segmenter(image)
+        m = match_frames([truth], [labels])
+        alone = (m.match >= 0) & (np.append(m.times_matched, 0)[m.match] == 1)
+        ratios["rough outlines" in stats.flag].append(
+            m.found_area[m.match[alone]] / m.truth_area[alone]
+        )
+    return {
+        "rough outlines" if noted else "no note": {
+            "frames": len(parts),
+            "cells found alone": sum(map(len, parts)),
+            "area, median": float(np.median(np.concatenate(parts))),
+            "more than 20 % off %": 100 * float(np.mean(np.abs(np.concatenate(parts) - 1) > 0.2)),
+        }
+        for noted, parts in ratios.items()
+    }
 
 
 def realism() -> Columns:
@@ -377,6 +401,7 @@ CASES: dict[str, tuple[str | None, Callable[[Path, dict[str, Options]], Columns]
     "default": (None, lambda _, methods: simulated(DEFAULT, methods)),
     "touching": (None, lambda _, methods: simulated(TOUCHING, methods)),
     "realistic": (None, lambda _, methods: simulated(REALISTIC, methods)),
+    "rough": ("t98g_manual/phase", lambda *_: rough()),
     "dropped": (None, lambda *_: dropped()),
     "bias": (
         None,

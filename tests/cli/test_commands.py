@@ -181,7 +181,7 @@ def test_init_takes_the_network_for_real_cells(tmp_path, capsys):
     assert "3 flagged (bright halos)" in line
     method, line = method_chosen(tmp_path / "incucyte", shared_data("nd2/incucyte_2fov_pgr.nd2"))
     assert method == "unet"
-    assert line.endswith("on real frames unet is the better one")
+    assert "3 flagged (spread cells)" in line
     assert "segment with method unet: tried on 3 frames" in capsys.readouterr().out
 
 
@@ -259,6 +259,11 @@ def test_the_method_with_fewer_flags_of_its_own_is_chosen(logstd, unet, method, 
     }
     choice = choose(stats)
     assert (choice.method, choice.suits) == (method, suits)
+
+
+def test_where_both_methods_suit_the_reason_says_which_is_better_on_real_frames():
+    choice = choose({name: [FrameStats(n_objects=9)] for name in ("logstd", "unet")})
+    assert choice.reason.endswith("on real frames unet is the better one")
 
 
 def test_init_without_raw_files_keeps_the_template(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from fovflow.accuracy.scores import (
     seg_score,
     tra_score,
 )
-from fovflow.accuracy.trust import faults_of_rows
+from fovflow.accuracy.trust import FAULTS, faults_of_rows
 from fovflow.background import get_corrector
 from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES
 from fovflow.features import get_extractor
@@ -131,7 +131,8 @@ def measure(known: Known, options: Options) -> dict[str, float]:
     tracks = complete_tracks(matches)
     divisions = match_divisions(matches, truth_parents=theirs, found_parents=ours, tolerance=3)
     rows, good = followed.rows, followed.rows["good"]
-    wrong = np.any(list(faults_of_rows(matches, rows, totals=known.cells).values()), axis=0)
+    faults = faults_of_rows(matches, rows, totals=known.cells)
+    wrong = np.any(list(faults.values()), axis=0)
     counts = detection_counts(matches)
     figures: dict[str, float] = {
         "SEG": seg_score(matches),
@@ -150,6 +151,7 @@ def measure(known: Known, options: Options) -> dict[str, float]:
         "rows": len(good),
         "rows good": int(good.sum()),
         "rows good and wrong": int((good & wrong).sum()),
+        **{f"wrong by {name}": int((good & has).sum()) for name, has in faults.items()},
         "frames": len(known.frames),
         "frames flagged": int(followed.flagged.sum()),
         "frames noted": int(followed.noted.sum()),
@@ -176,4 +178,6 @@ def summed(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     found["good rows %"] = 100 * found["rows good"] / max(found["rows"], 1)
     if found["rows good"]:
         found["wrong among good %"] = 100 * found["rows good and wrong"] / found["rows good"]
+        for name in FAULTS:
+            found[f"wrong by {name} %"] = 100 * found[f"wrong by {name}"] / found["rows good"]
     return found
