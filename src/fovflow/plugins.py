@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -54,6 +56,33 @@ def find(kind: str, name: str, builtin: Mapping[str, Any]) -> Any:
         found=", ".join(known),
         remedy="use one of these, or install the plug-in that brings it",
     )
+
+
+def code_files(kind: str, names: Iterable[str], builtin: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files with the code of parts that plug-ins bring, by what people call it.
+
+    These are the modules of a part's entry point and, where that is another one of its package, of
+    the function or class that does the work; not what they import. `names`: of parts of the kind;
+    none is looked for where all are `builtin`.
+    """
+    wanted = {*names}.difference(builtin)
+    found: dict[str, str] = {}
+    for plugin in entry_points(group=f"fovflow.{kind}") if wanted else ():
+        if plugin.name not in wanted:
+            continue
+        with suppress(ConfigError, ImportError, ValueError):  # the job that needs it says so
+            part = find(kind, plugin.name, builtin)
+            work = getattr(part, "kernel", None) or getattr(part, "function", None) or part
+            entry = plugin.value.partition(":")[0]
+            own = work.partition(":")[0] if isinstance(work, str) else work.__module__
+            for module in {entry, own} if _top(own) == _top(entry) else {entry}:
+                if (spec := importlib.util.find_spec(module)) and spec.origin:
+                    found[f"the plug-in {module}"] = spec.origin
+    return dict(sorted(found.items()))
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def load(part: str | Callable[..., Any]) -> Callable[..., Any]:
@@ -120,13 +149,13 @@ class Registry(dict[str, Method]):
 
     def __init__(self, kind: str, builtin: Mapping[str, Method], sentences: Sentences):
         super().__init__(builtin)
-        self._kind = kind
+        self.kind = kind
         self._sentences = sentences
 
     def _described(self, name: str) -> Method:
         """Return the method; an empty one for a plug-in that is absent or no `Method`."""
         try:
-            found = find(self._kind, name, self)
+            found = find(self.kind, name, self)
         except ConfigError:  # the job that needs it says so
             found = None
         return found if isinstance(found, Method) else Method("", Settings)
@@ -146,7 +175,7 @@ class Registry(dict[str, Method]):
         gives to all its methods. Raises ConfigError for an unknown method, unknown parameters and
         values out of bounds.
         """
-        method = find(self._kind, name, self)
+        method = find(self.kind, name, self)
         if not isinstance(method, Method):
             self._refuse_unknown(name, parameters, _keywords(method, given, parameters))
             return method(**given, **parameters)

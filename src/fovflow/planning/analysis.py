@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from fovflow.analysis.fits import FIT_REVISION, check_settings, fitted_name, write_fits
 from fovflow.analysis.merge import Measure, Source, everything_in, merge_all, merge_sample
 from fovflow.analysis.samples import Places, Sample, place_of_well, resolve_samples
+from fovflow.atomic import sha256_or_none
 from fovflow.config import Config
 from fovflow.errors import ConfigError
+from fovflow.kinetics.models import MODELS
 from fovflow.layout import ANALYSIS, LOGS, Layout, inspected
 from fovflow.planning.dataset import DatasetPlan
+from fovflow.plugins import code_files
 from fovflow.results import traces_or_verdicts
-from fovflow.states import COMPLETE, Folder, Wanted, WantedJob, state_of
+from fovflow.states import COMPLETE, CONTENT, Folder, Wanted, WantedJob, state_of
 
 if TYPE_CHECKING:
     from fovflow.analysis.answer import Table
@@ -182,7 +185,10 @@ class AnalysisPlan:
     def fit_options(self) -> dict[str, Any]:
         """Return the parameters of all fits."""
         settings = self._config.fit.model_dump(exclude={"features"}) if self._config.fit else {}
-        return {"settings": settings, "revision": FIT_REVISION}
+        options = {"settings": settings, "revision": FIT_REVISION}
+        code = code_files("models", [settings["model"]] if settings else [], MODELS)
+        content = {name: sha256_or_none(path) for name, path in code.items()}
+        return {**options, CONTENT: content} if content else options
 
     def statistics_options(self) -> dict[str, Any]:
         """Return what the statistics depend on besides the tables."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fovflow.config.features import check_ratios, plotted_intensity
+from fovflow.config.features import FEATURES, check_ratios, plotted_intensity, ratio_channel
 from fovflow.config.methods import (
     CORRECTORS,
     EXTRACT_REVISION,
@@ -16,6 +16,7 @@ from fovflow.config.methods import (
 from fovflow.config.model import Config
 from fovflow.copying import OF_TIMES
 from fovflow.planning.dataset import DatasetPlan
+from fovflow.plugins import code_files
 from fovflow.stages import STAGES
 
 _METHODS = {"segment": SEGMENTERS, "correct": CORRECTORS, "track": TRACKERS}
@@ -53,6 +54,19 @@ def step_parameters(config: Config, step: str, plan: DatasetPlan) -> dict[str, A
         "browse": _browse,
     }
     return special[step](config, plan) if step in special else _section(config, step, plan)
+
+
+def code_of(config: Config, step: str) -> dict[str, str]:
+    """Return the files with the code that plug-ins bring to a step; see `code_files`."""
+    if step == "extract":
+        features = config.extract.features
+        names = [n for n in (*features.pc, *features.fl) if ratio_channel(n) is None]
+        return code_files("features", names, FEATURES)
+    section = "correct" if step == "corrected" else step
+    methods = _METHODS.get(section)
+    if methods is None:
+        return {}
+    return code_files(methods.kind, [getattr(config, section).method], methods)
 
 
 def _section(config: Config, step: str, plan: DatasetPlan) -> dict[str, Any]:

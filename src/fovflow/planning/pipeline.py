@@ -27,7 +27,7 @@ from fovflow.planning.header import (
     planned_header,
     raw_place,
 )
-from fovflow.planning.parameters import needs_pixel_size, step_parameters
+from fovflow.planning.parameters import code_of, needs_pixel_size, step_parameters
 from fovflow.stages import FILES, STAGES, Stage, StageFile, of_fov
 from fovflow.states import (
     COMPLETE,
@@ -464,6 +464,7 @@ class Pipeline:
         elif step in self.user_steps:
             path = self._user_inputs(self.user_steps[step], place).get("inspected")
             found |= {"inspected": sha256_or_none(str(path))} if path else {}
+        found |= {name: self._digest(path) for name, path in code_of(self.config, step).items()}
         return {CONTENT: found} if found else {}
 
     def _given(self, place: Place) -> dict[str, str]:
