@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -11,11 +12,12 @@ import fovflow
 from fovflow import events
 from fovflow.adapter.job import AttemptRecorder
 from fovflow.events import Clock, moment, seconds_of
+from fovflow.runs import datasets, store
 from fovflow.runs import recorder as recorder_module
 from fovflow.runs.recorder import Recorder
 from fovflow.runs.screen import Announcer
 from fovflow.runs.state import read_attempts
-from fovflow.runs.store import list_runs
+from fovflow.runs.store import RunFolder, find_run, list_runs
 from fovflow.runs.verify import verify
 
 AHEAD, BEHIND = 3600.0, -7200.0
@@ -32,6 +34,7 @@ def clock(monkeypatch):
             return datetime.now(tz) + timedelta(seconds=told.off)
 
     monkeypatch.setattr(events, "datetime", Shifted)
+    monkeypatch.setattr(store, "datetime", Shifted)
     monkeypatch.setattr(recorder_module, "now", Clock().now)
     return told
 
@@ -86,4 +89,28 @@ def test_a_run_and_its_jobs_stay_in_order(tmp_path, clock, offs):
     (run,) = list_runs(tmp_path)
     assert run.status() == "completed"
     assert len(read_attempts(run)) == 4
+    assert verify(tmp_path).findings == []
+
+
+@pytest.mark.parametrize("offs", [(0, BEHIND, AHEAD, BEHIND, 0), (AHEAD, 0, BEHIND, 0)])
+def test_the_last_run_is_the_one_that_was_made_last(tmp_path, clock, offs):
+    made = []
+    for number, clock.off in enumerate(offs):
+        made.append(RunFolder.create(tmp_path, name=f"{'zyxwv'[number]}-run"))
+        assert find_run(tmp_path).id == made[-1].id
+        told = seconds_of(made[-1].read_record()["created"])
+        assert abs(told - datetime.now(UTC).timestamp() - clock.off) < 60, "the clock as it is"
+    assert [run.id for run in list_runs(tmp_path)] == [run.id for run in made]
+    shutil.rmtree(made[1].path)
+    last = RunFolder.create(tmp_path, name="a")
+    assert find_run(tmp_path).id == last.id
+
+
+def test_the_newest_dataset_is_the_one_that_was_made_last(tmp_path, clock):
+    for version, clock.off in (("1", AHEAD), ("2", 0), ("3", BEHIND)):
+        with fovflow.execution(outdir=tmp_path, name="same") as exe:
+            path = exe.output_path("Table", "a.csv")
+            path.write_text(version)
+            made = exe.create_dataset([path], name="d", version=version)
+        assert datasets.find_dataset(tmp_path, "d").samefile(made)
     assert verify(tmp_path).findings == []

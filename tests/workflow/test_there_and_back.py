@@ -13,6 +13,7 @@ from forking import ForkedProject, snakemake
 from fovflow.cli import main
 from fovflow.report import write_report
 from fovflow.results import load_results
+from fovflow.runs.claim import Claim
 from fovflow.runs.verify import verify
 from fovflow.tables import read_csv
 from fovflow.verdicts import write_verdicts
@@ -179,6 +180,15 @@ def test_a_file_of_an_fov_that_is_not_selected_is_made_again_by_its_name(project
 
 
 def test_options_of_snakemake_that_run_nothing_ask_our_records(project):
+    claim, made = Claim(project.folder / "results"), project.outputs()
+    claim.take()
+    for option in ("--delete-all-output", "--delete-temp-output", "--touch"):
+        done = snakemake(project.folder, "--cores", "1", option)
+        assert done.status == 1
+        assert "another run is at work on the output folder results; found: " in done.text
+        assert "Traceback" not in done.text
+    assert project.outputs() == made
+    claim.release()
     done = snakemake(project.folder, "--cores", "1", "--delete-all-output")
     assert done.status == 0, done.text
     assert not project.file(0, "traces.csv").exists()

@@ -22,7 +22,7 @@ from typing import Any
 import fovflow
 from fovflow.adapter.engine import Engine, log_handlers, refuse, workflow_folder
 from fovflow.adapter.engine.cluster import Submissions, refusal, run_name
-from fovflow.adapter.engine.patches import report_group_failures
+from fovflow.adapter.engine.patches import claim_before_deleting, report_group_failures
 from fovflow.adapter.interrupts import Interruptions
 from fovflow.adapter.job import LIVE, PLANS
 from fovflow.config import parse_config
@@ -57,7 +57,7 @@ class FolderGuard:
         self._claim: Claim | None = None
         self._refusal = ""
 
-    def take(self, begin: Callable[[], object]) -> None:
+    def take(self, begin: Callable[[], object] = lambda: None) -> None:
         """Take the folder, and call `begin` once it is taken.
 
         Raises WorkflowError if another run is at work on it; the engine then ends before it locks,
@@ -224,6 +224,7 @@ def record_run(pipeline: Pipeline, workflow: Any) -> None:
             handler = LogHandler(engine.output_settings, LogHandlerSettings())
         _current = EngineListener(pipeline, workflow, getattr(handler.settings, "display", None))
         handler.connect(_current.take, _current.end)
+        claim_before_deleting(lambda: _current and _current.guard.take())
         logger.addHandler(handler)
         for earlier in [item for item in logger.filters if isinstance(item, FolderGuard)]:
             logger.removeFilter(earlier)

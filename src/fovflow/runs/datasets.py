@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.events import now
+from fovflow.events import Clock, moment
 from fovflow.records import read_json_object, write_json
 from fovflow.runs.artifacts import content_of, is_term
 from fovflow.runs.assets import changed
@@ -74,7 +75,6 @@ def write_dataset(
         "schema_version": 1,
         "name": name,
         "version": version,
-        "created": now(),
         "description": description,
         "types": types,
         "extends": extends,
@@ -83,15 +83,22 @@ def write_dataset(
     }
     target = run / FOLDER / file
     with alone_in(run.parent):
-        others = [path for path, _ in _records(outdir) if path.name == file]
+        known = _records(outdir)
+        others = [path for path, _ in known if path.name == file]
         if others or target.exists():
             raise FovflowError(
                 f"the dataset {name} has a version {version} already",
                 found=str(others[0] if others else target),
                 remedy="give the next version",
             )
-        write_json(target, content)
+        write_json(target, content | {"created": _later(known)})
     return target
+
+
+def _later(known: list[tuple[Path, dict[str, Any]]]) -> str:
+    """Return the time now, or just after that of the newest record where the clock is behind it."""
+    last = moment(known[-1][1].get("created")) if known else None
+    return Clock().now(last and (last + timedelta(microseconds=1)).isoformat())
 
 
 def _member(path: Path, run: Path) -> dict[str, Any]:

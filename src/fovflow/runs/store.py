@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import socket
 import threading
@@ -62,6 +63,8 @@ CURRENT = ".current"
 _STAMP = 16
 """Characters at the beginning of a run's id that tell when it was made."""
 
+_IS_STAMP = re.compile(r"\d{8}T\d{6}Z-", re.ASCII)
+
 STOP_SUFFIX = ".stop"
 """Beside an attempt's events, a file of this suffix asks the attempt to stop, and says why."""
 
@@ -104,7 +107,7 @@ class RunFolder:
 
         Without a name it is an adjective and a noun. `content` are further keys of ``run.json``.
         """
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # `_STAMP` characters
+        stamp, place = _place_after(list_runs(outdir))
         chosen = name or f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
         letters = "".join(c if c.isalnum() or c in "-_." else "-" for c in chosen)
         slug = letters.encode(errors="replace")[:80].decode(errors="ignore").strip("-.") or "run"
@@ -129,6 +132,7 @@ class RunFolder:
                     "history": [{"status": "created", "time": created}],
                     "host": socket.gethostname(),
                     "pid": os.getpid(),
+                    **({"number": place} if place else {}),
                     **content,
                 }
             )
@@ -289,6 +293,7 @@ _PARTS: dict[str, type] = {
     **dict.fromkeys(_TEXTS, str),
     **dict.fromkeys(_OBJECTS, dict),
     **dict.fromkeys(("history", "tags", "inputs", "configfiles"), list),
+    "number": int,
 }
 """Type of the values in a run's record, where they are not null."""
 
@@ -320,11 +325,23 @@ def list_runs(outdir: str | os.PathLike[str]) -> list[RunFolder]:
     ]
     same = Counter(run.id[:_STAMP] for run in found)
 
-    def when(run: RunFolder) -> tuple[str, str, str]:
-        at = run.known().get("created") if same[run.id[:_STAMP]] > 1 else ""
-        return run.id[:_STAMP], str(at), run.id
+    def when(run: RunFolder) -> tuple[str, int, str, str]:
+        known = run.known() if same[run.id[:_STAMP]] > 1 else {}
+        return run.id[:_STAMP], known.get("number") or 0, str(known.get("created")), run.id
 
     return sorted(found, key=when)
+
+
+def _place_after(runs: list[RunFolder]) -> tuple[str, int]:
+    """Return the stamp of a new run's id, and its number among those of that stamp.
+
+    It is the latest of `runs`, wherever the clock was set before or is set now: where that is
+    behind the last one's stamp, it takes the same stamp, and the next number.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # `_STAMP` characters
+    if not runs or not _IS_STAMP.match(runs[-1].id) or runs[-1].id[:_STAMP] < stamp:
+        return stamp, 0
+    return runs[-1].id[:_STAMP], (runs[-1].known().get("number") or 0) + 1
 
 
 def no_runs(outdir: str | os.PathLike[str], wanted: str | None = None) -> FovflowError:

@@ -35,6 +35,7 @@ PATCHED = {
     "snakemake.dag.DAG.check_and_touch_output": (
         "outputs keep the times that their job recorded: they are not read again to be believed"
     ),
+    "snakemake.dag.DAG.clean": "deleting outputs asks for the output folder, as a run does",
     "snakemake.dag.DAG.cleanup_workdir": "see prepare: a folder cannot be removed",
     "snakemake.io._IOFile._local_inventory": "see prepare: a file in the place of a folder",
     "snakemake.jobs.GroupJob.log_error": (

@@ -87,6 +87,19 @@ def limit_scheduler_rounds(workflow: Any) -> None:
         JobScheduler._schedule_reevalutation = _begin_round_later
 
 
+def claim_before_deleting(claim: Callable[[], object]) -> None:
+    """Let ``--delete-all-output`` and ``--delete-temp-output`` ask for the folder, as runs do.
+
+    The engine only warns of its lock there.
+    """
+    from snakemake.dag import DAG
+
+    @_replace(DAG, "clean")
+    async def _(clean: Any, dag: Any, *words: Any, **keys: Any) -> None:
+        claim()
+        await clean(dag, *words, **keys)
+
+
 _WAITS = "_fovflow_waits"
 
 
