@@ -45,7 +45,7 @@ container: PIPELINE.config.container
 
 wildcard_constraints:
     dataset=PIPELINE.constraint(),
-    fov=r"\d\d\d+",
+    fov=r"\d\d\d|[1-9]\d\d\d+",  # as fov_name writes it
     channel=r"\d+",
 
 

@@ -121,6 +121,20 @@ def test_a_plugin_method_takes_options_of_its_own():
     assert config.segment.options == {"depth": 3}
 
 
+@pytest.mark.parametrize(("config", "told"), [
+    ({"segment.n_sigm": 3}, "segment.n_sigm: a key of a section is written segment: {n_sigm: …}, "
+     "on the command line --config 'segment={n_sigm: …}'"),
+    ({"datasets.a.fovs": 1}, "a key of a section is written datasets: {a: {fovs: …}}, on the"),
+    ({"datasets": {"a": {"path": "x", "channels.pc": 1}}},
+     "datasets.a.channels.pc: a key of a section is written channels: {pc: …}\n"),
+    ({"segmnt.n_sigma": 3}, "segmnt.n_sigma: unknown key"),
+])  # fmt: skip
+def test_a_key_with_a_point_is_told_in_the_form_of_sections(config, told):
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**MINIMAL, **config})
+    assert told in str(caught.value)
+
+
 def test_a_key_that_is_called_like_a_method_is_named():
     with pytest.raises(ConfigError, match=r"segment\.threshold: unknown key; known here: method"):
         parse_config({**MINIMAL, "segment": {"method": "threshold", "threshold": 3}})

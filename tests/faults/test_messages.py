@@ -38,6 +38,8 @@ OTHER_TESTS = {
     "there is a folder of that name …": "faults/test_obstacles.py",
     "File exists …": "faults/test_obstacles.py",
     "the file is write-protected …": "faults/test_obstacles.py",
+    "nothing makes …": "workflow/test_there_and_back.py",
+    "a step alone is no target …": "workflow/test_there_and_back.py",
 }
 """Messages that need a file system or an environment of their own, and who makes them."""
 
@@ -207,6 +209,7 @@ def orphans() -> None:
 
 PRODUCERS: tuple[Callable[[], object], ...] = (
     lambda: parse(segmnt={}),
+    lambda: parse(**{"segment.n_sigma": 3}),
     lambda: parse(channels={"pc": -1}),
     lambda: parse_config({"datasets": {"a": {}}}),
     lambda: load_config("absent.yaml"),

@@ -36,6 +36,7 @@ PARAMETERS = {
         "self", "job", "wait", "ignore_missing_output", "no_touch", "wait_for_local",
         "check_output_mtime",
     ],
+    "snakemake.dag.DAG.clean": ["self", "only_temp", "dryrun"],
     "snakemake.dag.DAG.cleanup_workdir": ["self"],
     "snakemake.io._IOFile._local_inventory": ["self", "cache"],
     "snakemake.jobs.GroupJob.log_error": ["self", "msg", "aux_logs", "kwargs"],

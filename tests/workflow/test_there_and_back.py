@@ -194,6 +194,24 @@ def test_options_of_snakemake_that_run_nothing_ask_our_records(project):
     assert not project.file(0, "traces.csv").exists()
 
 
+@pytest.mark.parametrize(("target", "told", "remedy"), [
+    ("nonsense", "nothing makes nonsense", "name a file of the output folder, such as {}, or none"),
+    ("results/sim/fov_0001/sim_fov_0001_traces.csv", "nothing makes {target}",
+     "name a file of the output folder, such as {}, or"),
+    ("{folder}/results/sim/fov_001/sim_fov_001_traces.csv", "nothing makes {target}",
+     "give its path from here, results/sim/fov_001/sim_fov_001_traces.csv"),
+    ("segment", "a step alone is no target", "name a file of the output folder, such as {}, or"),
+])  # fmt: skip
+def test_a_target_that_nothing_makes_is_told_in_a_sentence(project, target, told, remedy):
+    target = target.format(folder=project.folder)
+    example = str(project.file(0, "traces.csv").relative_to(project.folder))
+    done = project.run("-n", "--", target)
+    assert done.status == 1
+    sentence = f"{told}; to do: {remedy}".replace("{}", example).replace("{target}", target)
+    assert sentence in done.text
+    assert "Exception" not in done.text
+
+
 def test_another_reading_of_the_names_of_a_series_is_other_data(tmp_path):
     """The files are the same, so that their fingerprint is."""
     pixels = np.random.default_rng(1).integers(90, 200, (2, 2, 2, 32, 40)).astype(np.uint16)

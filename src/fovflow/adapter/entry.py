@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
-from fovflow.adapter.engine import Engine, print_safely, refuse
+from fovflow.adapter.engine import Engine, log_handlers, print_safely, refuse
 from fovflow.adapter.engine.cluster import pass_to_nodes
 from fovflow.adapter.engine.deciding import decide
 from fovflow.adapter.engine.patches import patch_all, patch_main
@@ -70,9 +70,10 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         join(Path(pipeline.config.outdir) / "runs")
     else:
         from fovflow.adapter.outcome import reasons_to_run
-        from fovflow.adapter.recording import record_run, say
+        from fovflow.adapter.recording import TargetFilter, record_run, say
 
         decide(engine, partial(reasons_to_run, pipeline))
+        log_handlers()[0].addFilter(TargetFilter(pipeline))
         record_run(pipeline, workflow)
         patch_main(engine)
         if engine.is_dry_run:

@@ -41,6 +41,7 @@ from fovflow.runs.recorder import Recorder
 from fovflow.runs.screen import Announcer, Screen, ScreenStream, live_possible
 from fovflow.runs.state import RunState
 from fovflow.runs.store import RunFolder
+from fovflow.terminal import printable
 
 
 class FolderGuard:
@@ -432,6 +433,38 @@ class LiveFilter:
         if event in ("job_error", "group_error"):
             return False
         return not _SAID_BETTER.search(str(record.msg))
+
+
+_NOTHING_MAKES = re.compile(r"No rule to produce (.*) \(if you use input functions", re.DOTALL)
+_IS_STEP = "Target rules may not contain wildcards"
+
+
+class TargetFilter:
+    """Puts a sentence where Snakemake's own speaks of rules: of targets that nothing makes."""
+
+    def __init__(self, pipeline: Pipeline):
+        fovs = ((name, fov) for name, plan in pipeline.datasets.items() for fov in plan.fovs)
+        self._layout, self._example = pipeline.layout, next(fovs, None)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Give such an error another text."""
+        if getattr(record, "exception", None) in ("MissingRuleException", "WorkflowError"):
+            told = str(record.msg)
+            if match := _NOTHING_MAKES.search(told):
+                record.msg, record.args = self._sentence(f"nothing makes {match[1]}", match[1]), ()
+            elif _IS_STEP in told:
+                record.msg, record.args = self._sentence("a step alone is no target", ""), ()
+        return True
+
+    def _sentence(self, told: str, name: str) -> str:
+        near = os.path.relpath(name) if name.startswith("/") else ""
+        if near.startswith(self._layout.outdir):
+            remedy = f"give its path from here, {near}"
+        else:
+            example = self._example and self._layout.file("traces", *self._example)
+            such = f", such as {example}" if example else ""
+            remedy = f"name a file of the output folder{such}, or none for everything"
+        return printable(str(FovflowError(told, remedy=remedy)))
 
 
 def describe_now(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -304,7 +304,7 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]
             continue  # a branch of a union that did not fit, where another one nearly did
         key = ".".join(keys)
         if item["type"] in _UNKNOWN:
-            lines[key] = [_unknown_key(key, branches)]
+            lines[key] = [_unknown_key(keys, branches)]
         elif item["type"] == "invalid_key":
             lines[f"{key} {item['input']}"] = [
                 f"{key}: ".removeprefix(": ")
@@ -384,10 +384,15 @@ def _below(kind: Any, part: int | str) -> list[Any]:
     return []
 
 
-def _unknown_key(key: str, branches: list[Any]) -> str:
-    keys = [spec.alias or name for kind in branches for name, spec in fields_of(kind).items()]
-    known = list(dict.fromkeys(keys))
-    near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
-    if near:
-        return f"{key}: unknown key; did you mean {near[0]}?"
-    return f"{key}: unknown key" + (f"; known here: {', '.join(known)}" if known else "")
+def _unknown_key(keys: list[str], branches: list[Any]) -> str:
+    *above, last = keys
+    found = [spec.alias or name for kind in branches for name, spec in fields_of(kind).items()]
+    known = list(dict.fromkeys(found))
+    section, *inner = last.split(".")
+    if inner and section in known:
+        value = "{" + ": {".join(inner) + ": …" + "}" * len(inner)
+        line = "" if above else f", on the command line --config '{section}={value}'"
+        return f"{'.'.join(keys)}: a key of a section is written {section}: {value}{line}"
+    near = difflib.get_close_matches(last, known, n=1)
+    told = f"; known here: {', '.join(known)}" if known else ""
+    return f"{'.'.join(keys)}: unknown key" + (f"; did you mean {near[0]}?" if near else told)
