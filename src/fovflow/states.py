@@ -188,6 +188,11 @@ class Folder:
         """Tell whether a file is there."""
         return self._stat(name) is not None
 
+    def size(self, name: str) -> int:
+        """Return the bytes of a file; 0 where it is not there."""
+        state = self._stat(name)
+        return state.st_size if state else 0
+
     def holds(self, name: str, digest: Digest | None) -> bool:
         """Tell whether a file that is there is as recorded.
 

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from fovflow.errors import FovflowError
+from fovflow.layout import parse
 from fovflow.planning.dataset import DatasetPlan
 from fovflow.planning.pipeline import Pipeline
 from fovflow.stages import FILES, STACKS
+from fovflow.states import Folder, to_run
 
 CHOICES = (STACKS, ("pc", "fl", "seg_labeled"), ("seg_labeled",), ())
 """What may be kept, the most first."""
@@ -25,38 +27,59 @@ _JOB_CPU_S = 0.4
 """CPU time of a job beside its frames: its start, its records, and the engine's part."""
 
 
+def stack_bytes(plan: DatasetPlan, kind: str) -> int:
+    """Return the bytes of a stack of this kind."""
+    source = np.dtype(plan.header.dtype if plan.header else np.uint16).itemsize
+    sizes = {"pc": source, "fl": source, **_USUAL}
+    return plan.n_frames * plan.height * plan.width * sizes.get(kind, FILES[kind].pixel_bytes)
+
+
 def fov_bytes(plan: DatasetPlan, kinds: Collection[str]) -> int:
     """Return the bytes of an FOV's stacks of these kinds."""
-    source = np.dtype(plan.header.dtype if plan.header else np.uint16).itemsize
-    pixels = plan.n_frames * plan.height * plan.width
-    sizes = {"pc": source, "fl": source, **_USUAL}
-    return pixels * sum(
-        sizes.get(kind, FILES[kind].pixel_bytes) * len(plan.indices(FILES[kind].role))
-        for kind in kinds
-    )
+    return sum(stack_bytes(plan, kind) * len(plan.indices(FILES[kind].role)) for kind in kinds)
 
 
 def to_write(pipeline: Pipeline, kept: Collection[str], at_once: int = 1) -> int:
-    """Return the bytes of stacks that a run still writes: those that stay, and at its peak others.
+    """Return by how many bytes the stacks of a run grow at its peak: those that stay, and others.
 
-    `at_once`: FOVs at work at the same time, whose other stacks are removed when they are finished.
+    Others are those that are removed when their FOV is finished, and old ones, which stay until
+    their job has made them anew. `at_once`: FOVs at work at the same time.
     """
     total, passing = 0, 0
     for name, plan in pipeline.datasets.items():
-        folder, layout = pipeline.look(name), pipeline.layout
-        start, begun = len(folder.path) + 1, 0
-        for fov in plan.ready:
-            lacking = [
-                kind
-                for kind in kept
-                for channel in plan.indices(FILES[kind].role)
-                if not folder.has(layout.file(kind, name, fov, channel)[start:])
-            ]
-            total += fov_bytes(plan, {*lacking})
-            begun += not folder.has(layout.file("traces", name, fov)[start:])
-        others = {*STACKS} - {"fl_corrected", *kept}
-        passing = max(passing, min(at_once, begun) * fov_bytes(plan, others))
+        folder = pipeline.look(name)
+        found = [_growth(pipeline, plan, fov, folder, kept) for fov in plan.ready]
+        total += sum(max(0, stays) for stays, _ in found)
+        beside = sorted(peak - max(0, stays) for stays, peak in found)
+        passing = max(passing, sum(beside[-at_once:]))
     return total + passing
+
+
+def _growth(
+    pipeline: Pipeline, plan: DatasetPlan, fov: int, folder: Folder, kept: Collection[str]
+) -> tuple[int, int]:
+    """Return by how many bytes an FOV's stacks grow, in the end and at most, job by job."""
+    jobs = pipeline.jobs(plan.name, fov)
+    running, made = to_run(jobs, folder), set[str]()
+    now = most = removed = 0
+    for job in jobs:
+        named = {name: found.kind for name in job.makes if (found := parse(name))}
+        stacks = {name: kind for name, kind in named.items() if kind in STACKS}
+        unasked = pipeline.stages[job.step].optional and not {*kept} & {*stacks.values()}
+        if job.record not in running or unasked:
+            continue
+        made |= stacks.keys()
+        written = {name: stack_bytes(plan, kind) for name, kind in stacks.items()}
+        most = max(most, now + sum(written.values()))
+        now += sum(written.values()) - sum(map(folder.size, stacks))
+        removed += sum(n for name, n in written.items() if stacks[name] not in kept)
+    start = len(folder.path) + 1
+    for kind in kept:
+        for channel in plan.indices(FILES[kind].role):
+            name = pipeline.layout.file(kind, plan.name, fov, channel)[start:]
+            if name not in made and not folder.has(name):
+                now += stack_bytes(plan, kind)
+    return now - removed, max(most, now)
 
 
 def free_bytes(folder: str | os.PathLike[str]) -> int:
@@ -156,5 +179,5 @@ def format_run(found: dict[str, Any]) -> str:
             f"{'* ' if each['configured'] else '  '}{names:<40}{told(each['bytes']):>10}"
             f"{ratio:>14}{told(each['to_write']):>11}{'' if each['fits'] else '  does not fit'}"
         )
-    lines.append("*: as configured. To write: what is not there yet, at its peak while FOVs pass.")
+    lines.append("*: as configured. To write: what is added at most, while FOVs pass and old stacks are replaced.")
     return "\n".join(lines)
