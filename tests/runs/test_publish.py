@@ -14,6 +14,7 @@ from fovflow.atomic import temporary_name
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.events import EventFile
+from fovflow.records import read_yaml, write_yaml
 from fovflow.runs.publish import ATTEMPTS, Place, items_of, publish
 from fovflow.runs.verify import verify
 
@@ -114,6 +115,19 @@ def test_a_source_that_was_changed_is_not_published(recorded, tmp_path):
     assert "it was changed since it was made" in done.failed[name]
     assert not (tmp_path / "archive" / name).exists()
     assert not list((tmp_path / "archive").rglob("*.part"))
+
+
+def test_an_output_that_is_gone_is_told(recorded, tmp_path, capsys):
+    name = f"{DATASET}/{recorded.name(0, 'tracks.csv')}"
+    results = recorded.folder / "processing_results.yaml"
+    write_yaml(results, read_yaml(results) | {"results_paths": {"0": {"tracks": [name.partition('/')[2]]}}})
+    assert publish(recorded.run, str(tmp_path / "whole"), sleep=pause).failed == {}
+    (recorded.outdir / name).unlink()
+    done = publish(recorded.run, str(tmp_path / "archive"), sleep=pause)
+    assert done.failed == {name: "it is not there"}
+    words = ["publish", "calm-otter", str(tmp_path / "b"), "--outdir", str(recorded.outdir)]
+    assert main(words) == 1
+    assert f"{name}: it is not there" in capsys.readouterr().err
 
 
 def test_two_publishers_of_one_place_do_not_meet(recorded, tmp_path):

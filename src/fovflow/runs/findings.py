@@ -124,3 +124,11 @@ def format_report(report: Report, *, notes: bool = True) -> Iterable[str]:
         yield from (f"note: {note}" for note in report.notes)
     words = "everything holds" if report.ok else f"{len(report.findings)} findings"
     yield f"{report.files} files, {report.bytes / 1e6:.1f} MB compared: {words}"
+
+
+def listed_paths(value: Any) -> list[str]:
+    """Return all file names in the nested lists and mappings of ``results_paths``."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [path for item in inner for path in listed_paths(item)]

@@ -19,6 +19,7 @@ from fovflow.layout import ANALYSIS, LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME,
 from fovflow.records import leads_out, read_json, read_yaml
 from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.crate import FILE_NAME
+from fovflow.runs.findings import listed_paths
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
 from fovflow.runs.store import RunFolder, runs_until
@@ -149,7 +150,7 @@ def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]
 
     A run that failed has the outputs that it made before it did. To a script's run belongs its own
     folder only. `failed` takes, by name, what cannot be published: names that lead out of the
-    folder, and damaged records.
+    folder, damaged records, and outputs that the results file names and that are gone.
     """
     outdir, failed = outdir_of(run), {} if failed is None else failed
     alone = is_of_script(run.known())
@@ -176,12 +177,24 @@ def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]
             name = f"runs/{run.id}/{path.relative_to(run.path).as_posix()}"
             found[name] = Item(name)
     _take_assets(run, found, failed)
+    failed |= {name: "it is not there" for d in datasets for name in _missing(outdir, d)}
     for place in sorted(found):
         if problem := leads_out(outdir, place):
             failed[place] = f"it {problem}"
             del found[place]
     failed |= _damages(run, outdir, found)
     return [found[place] for place in sorted(found)]
+
+
+def _missing(outdir: Path, dataset: str) -> Iterator[str]:
+    """Yield the outputs that a dataset's results file names and that are not there."""
+    with suppress(FovflowError):  # `_damages` tells of a file that cannot be read
+        content = read_yaml(outdir / dataset / RESULTS_NAME)
+        paths = content.get("results_paths") if isinstance(content, dict) else None
+        for name in listed_paths(paths):
+            path = f"{dataset}/{name}"
+            if not leads_out(outdir, path) and not (outdir / path).exists():
+                yield path
 
 
 def _take_assets(run: RunFolder, found: dict[str, Item], failed: dict[str, str]) -> None:

@@ -30,7 +30,7 @@ from fovflow.records import leads_out, read_json_object, read_yaml
 from fovflow.runs.checkrun import check_run
 from fovflow.runs.checksums import read_list
 from fovflow.runs.crate import FILE_NAME, STATUS, entities_of, file_path, references_of, types_of
-from fovflow.runs.findings import Damage, Report, out_of_order, read_object
+from fovflow.runs.findings import Damage, Report, listed_paths, out_of_order, read_object
 from fovflow.runs.manifest import ACTIONS, job_id, kept_kind
 from fovflow.runs.manifest_records import MANIFEST_DIGEST
 from fovflow.runs.rawcheck import check_raw
@@ -290,7 +290,7 @@ class _Place:
             self._find(RESULTS_NAME, "is no results file")
             self._broken.add(RESULTS_NAME)
             return {}
-        for path in _paths(content.get("results_paths")):
+        for path in listed_paths(content.get("results_paths")):
             if problem := leads_out(self.folder, path):
                 self._find(RESULTS_NAME, f"names {path!r}, which {problem}")
             elif not (self.folder / path).exists():
@@ -502,13 +502,3 @@ def _is_dated(folder: Path, path: str, record: JobRecord) -> bool:
     with suppress(OSError, ValueError):
         return (folder / path).stat().st_mtime_ns == record.times.get(path)
     return False
-
-
-def _paths(value: Any) -> list[str]:
-    """Return all file names in the nested lists and mappings of ``results_paths``."""
-    if isinstance(value, str):
-        return [value]
-    inner = value.values() if isinstance(value, dict) else value
-    return (
-        [path for item in inner for path in _paths(item)] if isinstance(value, dict | list) else []
-    )
