@@ -276,6 +276,17 @@ def test_verdicts_without_positions_cannot_be_carried_over(folder, traces, capsy
     assert beside(traces).read_text() == "cell,good\n9,False\n"
 
 
+@pytest.mark.parametrize("options", [[], ["--carry-over"]])
+def test_verdicts_whose_traces_are_gone_are_listed(folder, traces, capsys, options):
+    write_csv(beside(traces), rejected(table(), 2))
+    before = beside(traces).read_bytes()
+    traces.unlink()
+    assert main(["verdicts", str(folder), *options]) == 1
+    told = "plate/fov_000: not used: the traces are not there\n"
+    assert capsys.readouterr().out == told
+    assert beside(traces).read_bytes() == before
+
+
 def test_status_and_the_report_tell_of_stale_verdicts(folder, traces, capsys, monkeypatch):
     monkeypatch.chdir(folder.parent.parent)
     write_csv(beside(traces), rejected(table()))

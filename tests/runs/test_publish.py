@@ -120,7 +120,9 @@ def test_a_source_that_was_changed_is_not_published(recorded, tmp_path):
 def test_an_output_that_is_gone_is_told(recorded, tmp_path, capsys):
     name = f"{DATASET}/{recorded.name(0, 'tracks.csv')}"
     results = recorded.folder / "processing_results.yaml"
-    write_yaml(results, read_yaml(results) | {"results_paths": {"0": {"tracks": [name.partition('/')[2]]}}})
+    write_yaml(
+        results, read_yaml(results) | {"results_paths": {"0": {"tracks": [name.partition("/")[2]]}}}
+    )
     assert publish(recorded.run, str(tmp_path / "whole"), sleep=pause).failed == {}
     (recorded.outdir / name).unlink()
     done = publish(recorded.run, str(tmp_path / "archive"), sleep=pause)

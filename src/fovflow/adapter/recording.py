@@ -225,7 +225,7 @@ def record_run(pipeline: Pipeline, workflow: Any) -> None:
             handler = LogHandler(engine.output_settings, LogHandlerSettings())
         _current = EngineListener(pipeline, workflow, getattr(handler.settings, "display", None))
         handler.connect(_current.take, _current.end)
-        claim_before_deleting(lambda: _current and _current.guard.take())
+        claim_before_deleting(_claim)
         logger.addHandler(handler)
         for earlier in [item for item in logger.filters if isinstance(item, FolderGuard)]:
             logger.removeFilter(earlier)
@@ -233,6 +233,11 @@ def record_run(pipeline: Pipeline, workflow: Any) -> None:
         atexit.register(_current.end)
     except Exception as error:
         complain(f"fovflow: the run is not recorded: {error!r}")
+
+
+def _claim() -> None:
+    if _current is not None:
+        _current.guard.take()
 
 
 def say(text: str) -> None:

@@ -194,6 +194,9 @@ def verdicts(folder: str | None, carry_over: bool, json: bool) -> int:
     for results in load_datasets(chosen_outdir(folder)).values():
         for fov in results.fovs.values():
             if fov.traces_path is None:
+                left = sorted(fov.path.glob("*_traces_inspected.csv"))
+                gone = {"fov": fov.name, "stale": "the traces are not there"}
+                found += [gone | {"file": str(path)} for path in left]
                 continue
             traces = traces_of(fov.traces_path)
             path, reason = find_verdicts(traces)

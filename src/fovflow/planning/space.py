@@ -179,6 +179,6 @@ def format_run(found: dict[str, Any]) -> str:
             f"{'* ' if each['configured'] else '  '}{names:<40}{told(each['bytes']):>10}"
             f"{ratio:>14}{told(each['to_write']):>11}{'' if each['fits'] else '  does not fit'}"
         )
-    lines.append("*: as configured. To write: what is added at most while FOVs pass, and old stacks")
-    lines.append("stay until they are replaced.")
+    lines.append("*: as configured. To write: what is added at most, while FOVs pass and old")
+    lines.append("stacks stay until they are replaced.")
     return "\n".join(lines)
