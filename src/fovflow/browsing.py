@@ -30,6 +30,8 @@ _BYTES_PER_PIXEL = 0.075
 """Of a picture, at most: noise costs most."""
 _SAMPLED = 5
 """Frames that the range of grey levels is taken from."""
+_WHOLE = (np.uint8, np.uint16)
+"""Kinds of counts that are so few that each one's grey level is worked out once."""
 _LONGEST_STEP = 127
 _TOLERANCE_PX = 0.6
 """How far an outline may lie beside the cell's, in pixels of the picture."""
@@ -227,36 +229,49 @@ def levels(
 
 def _jpegs(channel: Channel, frames: Sequence[int], size: tuple[int, int]) -> list[str]:
     """Return grey JPEG pictures as base64: all of a channel with the same range of counts."""
-    some = [_resized(channel.stack.frame(t), size).ravel() for t in spread(frames, _SAMPLED)]
-    between = (0.3, 99.8) if channel.kind == "pc" else (50, 99.95)
-    low, high = np.percentile(np.concatenate(some), between) if some else (0.0, 1.0)
 
-    def encoded(image: NDArray[np.float32], quality: int, blur: float) -> bytes:
-        part = ((image - low) / max(high - low, 1e-6)).clip(0, 1)
+    def picture(t: int) -> NDArray[Any]:
+        return _resized(channel.stack.frame(t), size)
+
+    some = {t: picture(t) for t in spread(frames, _SAMPLED)}
+    counts = [image.astype(np.float32).ravel() for image in some.values()]
+    between = (0.3, 99.8) if channel.kind == "pc" else (50, 99.95)
+    low, high = np.percentile(np.concatenate(counts), between) if counts else (0.0, 1.0)
+
+    def grey(image: NDArray[Any]) -> NDArray[np.uint8]:
+        part = ((image.astype(np.float32) - low) / max(high - low, 1e-6)).clip(0, 1)
         if channel.kind != "pc":
             part **= 0.7  # dim cells keep steps enough to be made brighter on the page
-        grey = np.rint(part * 255).astype(np.uint8)
+        return np.asarray(np.rint(part * 255).astype(np.uint8))
+
+    whole = channel.stack.dtype in _WHOLE
+    table = grey(np.arange(np.iinfo(channel.stack.dtype).max + 1)) if whole else None
+
+    def shown(t: int) -> NDArray[np.uint8]:
+        image = some[t] if t in some else picture(t)
+        return grey(image) if table is None else table[image]
+
+    def encoded(image: NDArray[np.uint8], quality: int, blur: float) -> bytes:
         if blur:
-            grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), blur))
-        _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur))
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
         return bytes(data.tobytes())
 
     most, kind = _BYTES_PER_PIXEL * size[0] * size[1] + 2000, _QUALITIES[-1]
     if frames:
-        middle = _resized(channel.stack.frame(frames[len(frames) // 2]), size)
+        middle = shown(frames[len(frames) // 2])
         fits = (kind for kind in _QUALITIES if len(encoded(middle, *kind)) <= most)
         kind = next(fits, kind)
-    shown = (_resized(channel.stack.frame(t), size) for t in frames)
-    return [b64encode(encoded(image, *kind)).decode("ascii") for image in shown]
+    return [b64encode(encoded(shown(t), *kind)).decode("ascii") for t in frames]
 
 
-def _resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    plain = np.asarray(image, None if image.dtype in (np.uint8, np.uint16) else np.float32)
+def _resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    plain = np.asarray(image, None if image.dtype in _WHOLE else np.float32)
     if plain.dtype == np.float32:
         plain = np.nan_to_num(plain, posinf=0.0, neginf=0.0)
     if plain.shape != size:
         plain = np.asarray(cv2.resize(plain, size[::-1], interpolation=cv2.INTER_AREA))
-    return plain.astype(np.float32)
+    return plain
 
 
 def _outlines(labels: NDArray[Any]) -> str:
@@ -283,7 +298,7 @@ def _polygons(labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int32]]]:
 
 def _short_steps(corners: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return corners with further ones between those that lie farther apart."""
-    if corners.shape[0] < 2 or np.abs(np.diff(corners, axis=0)).max() <= _LONGEST_STEP:
+    if max(cv2.boundingRect(corners)[2:]) <= _LONGEST_STEP + 1:
         return corners
     pieces = [corners[:1]]
     for a, b in itertools.pairwise(corners):

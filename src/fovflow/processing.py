@@ -128,8 +128,8 @@ def correct(job: Job) -> None:
     with StackReader(job.input.stack) as images, StackReader(job.input.seg) as labels:
         shape = images.shape[1:]
         files = {name: job.input.get(name) for name in IMAGES}
-        given = {name: read_image(file, shape) for name, file in files.items() if file}
-        arguments = options["arguments"] | given
+        fields = {name: read_image(file, shape) for name, file in files.items() if file}
+        arguments = options["arguments"] | fields
         make = partial(get_corrector, shape=shape, **arguments)
         factors = np.ones(len(images))
         if options["bleach"] == "exponential":
@@ -144,8 +144,9 @@ def correct(job: Job) -> None:
             missing=missing,
             arguments=arguments,
         ) as append:
-            frames = correct_frames(corrector, _frames(job, images), labels, missing, factors)
-            for frame, stats in frames:
+            whole = not hasattr(corrector, "remake")
+            given = (_frames(job, images), labels, missing, factors)
+            for frame, stats in correct_frames(corrector, *given, whole=whole):
                 append(frame)
                 rows.append(stats)
                 if stats is not None:

@@ -31,7 +31,7 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 """Kinds of columns that cannot be seen from the values where there are none."""
 
-_CHUNK = 4096
+_CHUNK = 1024
 _DTYPES: dict[Kind, type] = {bool: np.bool_, int: np.int64, float: np.float64, str: np.object_}
 _INT_CHARACTERS = frozenset("0123456789-")
 _FLOAT_CHARACTERS = frozenset("0123456789+-.eEinfaN")

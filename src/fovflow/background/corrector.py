@@ -146,22 +146,30 @@ class SurfaceCorrector(ABC):
         self, image: Image, labels: Image | None = None, *, out: Surface | None = None
     ) -> tuple[Surface, BackgroundStats]:
         """Correct one frame; see `Corrector`."""
+        frame, stats = self._measured(image, labels)
+        return subtract(frame.values, self._background, out), stats
+
+    def measure(self, image: Image, labels: Image | None = None) -> BackgroundStats:
+        """Return what a call would, without the corrected frame, which costs more."""
+        return self._measured(image, labels)[1]
+
+    def _measured(self, image: Image, labels: Image | None) -> tuple[WorkingFrame, BackgroundStats]:
         frame = self._prepare(image, labels)
         estimate = self._estimate(frame)
         self._background, self._model = estimate.surface, estimate.model
-        corrected = subtract(frame.values, estimate.surface, out)
         lattice = self._prepare.lattice
-        level = float(sample_median(estimate.surface[lattice].flatten()))
+        surface = estimate.surface[lattice]
+        corrected = subtract(frame.values[lattice], surface)
         flags = [estimate.flag] if estimate.flag else []
         if frame.finite is not None:
             flags.append(NOT_FINITE)
         if frame.saturated:
             flags.append(SATURATED)
         free = int(np.count_nonzero(frame.free))
-        return corrected, BackgroundStats(
-            background_level=level,
+        return frame, BackgroundStats(
+            background_level=float(sample_median(surface.flatten())),
             gradient=estimate.gradient,
-            noise_sigma=_spread(corrected[lattice][frame.free[lattice].view(np.bool_)]),
+            noise_sigma=_spread(corrected[frame.free[lattice].view(np.bool_)]),
             excluded_fraction=1 - free / frame.free.size,
             n_empty_tiles=estimate.n_empty_tiles,
             flag=",".join(flags),

@@ -115,12 +115,11 @@ def background_levels(
 
     Parameters are those of `correct_frames`.
     """
-    return np.array(
-        [
-            math.nan if absent else corrector(image, cells)[1].background_level
-            for image, cells, absent in zip(images, labels, missing, strict=True)
-        ]
-    )
+    absent = list(missing)
+    ones = [1.0] * len(absent)
+    frames = correct_frames(corrector, images, labels, absent, ones, whole=False)
+    levels = [math.nan if stats is None else stats.background_level for _, stats in frames]
+    return np.array(levels)
 
 
 def correct_frames(
@@ -129,6 +128,8 @@ def correct_frames(
     labels: Iterable[Image | None],
     missing: Iterable[bool],
     factors: Iterable[float],
+    *,
+    whole: bool = True,
 ) -> Iterator[tuple[Surface, BackgroundStats | None]]:
     """Subtract the background of frames one by one.
 
@@ -143,6 +144,9 @@ def correct_frames(
         Whether each was never acquired.
     factors : iterable of float
         Factor that each corrected frame is multiplied by; see `bleaching_factors`.
+    whole : bool
+        Whether the corrected frames are wanted. Where only the statistics and the corrector's
+        `model` are, a corrector that has `measure` makes none: they are empty.
 
     Yields
     ------
@@ -152,12 +156,18 @@ def correct_frames(
         None for a missing frame.
     """
     frame: Surface | None = None
+    measure = None if whole else getattr(corrector, "measure", None)
     for image, cells, absent, factor in zip(images, labels, missing, factors, strict=True):
         if absent:
             yield np.zeros(image.shape, np.float32), None
-            continue
-        frame, stats = corrector(image, cells, out=frame)
-        yield scaled(frame, factor), stats
+        elif measure is not None:
+            yield _NO_FRAME, measure(image, cells)
+        else:
+            frame, stats = corrector(image, cells, out=frame)
+            yield scaled(frame, factor), stats
+
+
+_NO_FRAME: Surface = np.zeros((0, 0), np.float32)
 
 
 def scaled(corrected: Surface, factor: float) -> Surface:

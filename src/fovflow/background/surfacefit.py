@@ -176,7 +176,7 @@ class SurfaceFit:
         group = max(1, _STRIP_PIXELS // (highest * width))
         narrow = np.uint8 if highest <= np.iinfo(np.uint8).max else np.uint32
         residual = np.empty((group * highest, width), np.float32)
-        copied = np.empty_like(residual)
+        copied, bound = np.empty_like(residual), float(np.float32(limit))
         for band in range(0, len(edges) - 1, group):
             inner = (edges[band : band + group + 1] - edges[band]).tolist()
             strip = slice(int(edges[band]), int(edges[band]) + inner[-1])
@@ -185,7 +185,7 @@ class SurfaceFit:
             for top, bottom in pairwise(inner):  # BLAS rounds otherwise for other numbers of rows
                 np.matmul(surface[top:bottom], self._columns, out=part[top:bottom])
             subtract(frame.filled[strip], part, part)
-            clean = np.less_equal(np.abs(part, out=kept), np.float32(limit)).view(np.uint8)
+            clean = cv2.inRange(part, -bound, bound)
             clean &= frame.free[strip]
             kept[:] = 0
             cv2.copyTo(part, clean, kept)

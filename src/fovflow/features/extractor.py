@@ -427,9 +427,12 @@ def measure_frames(
     missing : iterable of bool
         Whether each frame was never acquired: it gives no rows.
     """
-    for t, (views, absent) in enumerate(zip(frames, missing, strict=True)):
+    remaining = iter(frames)
+    for t, absent in enumerate(missing):
+        views = next(remaining)
         if not absent:
             extractor.add(t, *views)
+        del views  # before the next frame is read
     return extractor.finish()
 
 

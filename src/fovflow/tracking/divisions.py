@@ -25,6 +25,8 @@ RECENT = 5
 """Detections of a cell whose median area is its usual one: it shrinks just before it divides."""
 LEAST_HISTORY = 3
 """Detections that a cell must have had for its merge into another to count."""
+_TOGETHER = 1 << 14
+"""Detections whose recent areas are held in memory at a time."""
 COEFFICIENTS = {
     "one": 2.26,
     "sum": -5.46,
@@ -186,11 +188,15 @@ def _distances(chains: Chains, o: int, h: int, b: int) -> tuple[float, float, fl
 
 def usual_area(chains: Chains) -> FloatArray:
     """Return the median area of each detection and those of its cell just before it."""
-    recent, at = [chains.area.astype(np.float64)], np.arange(chains.area.size)
-    for _ in range(RECENT - 1):
-        at = np.where(at < 0, -1, chains.previous[at])
-        recent.append(np.where(at < 0, np.nan, chains.area[at]))
-    return np.asarray(np.nanmedian(recent, axis=0)) if at.size else recent[0]
+    usual = np.empty(chains.area.size)
+    for start in range(0, usual.size, _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        recent, at = [chains.area[part].astype(np.float64)], np.arange(start, min(part.stop, usual.size))
+        for _ in range(RECENT - 1):
+            at = np.where(at < 0, -1, chains.previous[at])
+            recent.append(np.where(at < 0, np.nan, chains.area[at]))
+        usual[part] = np.nanmedian(recent, axis=0)
+    return usual
 
 
 def terms(chains: Chains, usual: float, o: int, h: int, b: int) -> dict[str, float]:
