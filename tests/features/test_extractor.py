@@ -20,6 +20,7 @@ from fovflow.features import (
     extract_traces,
     find_features,
     get_extractor,
+    measure_frames,
 )
 
 LEADING = [
@@ -269,6 +270,26 @@ def test_a_channel_that_was_not_recorded_in_a_frame_has_empty_features():
         assert np.isnan(second) or second == 0, name
     assert table["intensity_total_ch_1"][0] == 49 * 7
     assert table["area_ch_0"].tolist() == [49, 49]
+
+
+def test_a_frame_is_gone_before_the_next_one_is_read():
+    labels, raw = movie()
+    extractor = get_extractor(fov=0, pc=0, fl=[1], time=[0.0, 1.0, 2.0], features={}, pixel_um=1.0)
+    alive = []
+
+    def read(t):
+        assert [ref() is None for ref in alive] == [True] * t
+        own = labels[t].copy()
+        alive.append(weakref.ref(own))
+        return own, raw[t], {1: (raw[t], raw[t].astype(np.float32))}
+
+    frames = (read(t) for t in range(3))
+    gc.disable()
+    try:
+        measure_frames(extractor, frames, [False, True, False])
+    finally:
+        gc.enable()
+    assert len(alive) == 3
 
 
 def test_a_measured_frame_is_not_kept():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from quality.test_rules import SHAPE, flags, steady, traces
 
 from fovflow.quality import judge, ledger
-from fovflow.quality.movie import drift_of
+from fovflow.quality.movie import drift_of, uneven_background
 from fovflow.quality.rules import Rows
 
 
@@ -203,3 +205,20 @@ def test_a_merge_is_what_the_tracker_saw_in_the_masks():
     assert flags(table, "merge", links=seen) == []
     unseen = seen | {"iou": [np.nan]}  # a tracker of centroids
     assert flags(table, "merge", links=unseen) == [(1, 1)]
+
+
+def test_memory_of_shading_is_a_few_columns_of_a_long_table():
+    cell, frame = np.divmod(np.arange(100_000), 1000)
+    place = {
+        f"position_{axis}": (cell * step + frame) % 512.0 for axis, step in (("x", 37), ("y", 91))
+    }
+    corner = sum((each / 255.5 - 1) ** 2 for each in place.values()) / 2
+    table = {"cell": cell, "frame": frame, **place, "background_mean_ch_1": 300 - 60 * corner}
+    rows = Rows(table, (1000, 512, 512))
+    tracemalloc.start()
+    try:
+        assert uneven_background(rows, 0.15).all()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 90 * len(rows), "bytes per row"

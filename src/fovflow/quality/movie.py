@@ -281,16 +281,16 @@ def uneven_background(rows: Rows, most: float) -> BoolArray:
     being 1 at the corners. It is uneven where |d| exceeds `most`. A slope alone may be stray light.
     """
     flagged = np.zeros(len(rows), bool)
-    _, height, width = rows.shape
-    x = rows.column("position_x") / ((width - 1) / 2 or 1) - 1
-    y = rows.column("position_y") / ((height - 1) / 2 or 1) - 1
-    terms = np.stack([np.ones(len(rows)), x, y, (x**2 + y**2) / 2], axis=1)
     for values in rows.of_feature("background_mean").values():
         level, at = _by_frame(rows, values)
         share = values / np.where(level > 0, level, np.nan)[at]
         use = np.isfinite(share)
         if np.count_nonzero(use) >= FEWEST_CELLS * FEWEST_FRAMES:
-            flagged |= abs(np.linalg.lstsq(terms[use], share[use], rcond=None)[0][3]) > most
+            terms = np.ones((np.count_nonzero(use), 4))  # filled in place: the table may be long
+            for k, (axis, side) in enumerate(zip("xy", rows.shape[:0:-1], strict=True), 1):
+                terms[:, k] = (rows.column(f"position_{axis}") / ((side - 1) / 2 or 1) - 1)[use]
+            terms[:, 3] = (terms[:, 1] ** 2 + terms[:, 2] ** 2) / 2
+            flagged |= abs(np.linalg.lstsq(terms, share[use], rcond=None)[0][3]) > most
     return flagged
 
 
