@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import re
-import secrets
 import shutil
 import sys
 import time
@@ -352,7 +351,7 @@ def is_temporary(name: str) -> bool:
 def temporary_name(name: str) -> str:
     """Return a new name, for what becomes a file of that name, that tells who writes."""
     pid = os.getpid()
-    writer = f"{_machine()}-{pid}-{_process(pid)[1]}-{secrets.token_hex(4)}"
+    writer = f"{_machine()}-{pid}-{_process(pid)[1]}-{os.urandom(4).hex()}"
     return f".{name}.{writer}{_SUFFIX}"
 
 

@@ -15,7 +15,6 @@ from typing import Any
 from fovflow.errors import FovflowError
 from fovflow.events import FINAL, moment, now, seconds_of
 from fovflow.records import read_json_object
-from fovflow.runs.slurm import slurm_orphans
 from fovflow.runs.store import LOST_AFTER_S, RunFolder, run_at_work
 
 CLAIM = ".claim"
@@ -123,6 +122,8 @@ class Claim:
 
     def _refusal(self, alone: bool) -> FovflowError | None:
         """Return why the folder cannot be had, where it cannot."""
+        from fovflow.runs.slurm import slurm_orphans  # which jobs can do without
+
         run = run_at_work(self.outdir)
         if not alone or (run is not None and _beats(run)):
             return self._busy(run, alone)

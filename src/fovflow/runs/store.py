@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 import socket
 import threading
 import time
@@ -107,6 +106,8 @@ class RunFolder:
 
         Without a name it is an adjective and a noun. `content` are further keys of ``run.json``.
         """
+        import secrets
+
         stamp, place = _place_after(list_runs(outdir))
         chosen = name or f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
         letters = "".join(c if c.isalnum() or c in "-_." else "-" for c in chosen)

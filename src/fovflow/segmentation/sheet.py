@@ -147,10 +147,11 @@ def separate_windows(boxes: Boxes, margin: int, frame: tuple[int, ...]) -> Boxes
         low, high = boxes[:, :2] - margin, boxes[:, 2:] + margin
         windows = np.maximum(np.concatenate([low - low % 2, high], axis=1), 0)
         windows[:, 2:] = np.minimum(windows[:, 2:], [frame[1], frame[0]])
-        first, second = np.nonzero(_meet(windows, boxes))
-        if first.size == len(boxes):  # each meets only itself
+        pairs = np.argwhere(_meet(windows, boxes))
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        if not pairs.size:
             return np.asarray(windows, np.int64)
-        boxes = _join(boxes, zip(first.tolist(), second.tolist(), strict=True))
+        boxes = _join(boxes, pairs.tolist())
 
 
 def _meet(windows: Boxes, boxes: Boxes) -> NDArray[np.bool_]:
@@ -164,7 +165,7 @@ def _meet(windows: Boxes, boxes: Boxes) -> NDArray[np.bool_]:
     return meet
 
 
-def _join(boxes: Boxes, pairs: Iterable[tuple[int, int]]) -> Boxes:
+def _join(boxes: Boxes, pairs: Iterable[list[int]]) -> Boxes:
     """Return the boxes around all boxes that are connected by pairs."""
     joined: dict[int, list[int]] = dict(enumerate(boxes.tolist()))
     into = list(range(len(boxes)))

@@ -190,12 +190,12 @@ def usual_area(chains: Chains) -> FloatArray:
     """Return the median area of each detection and those of its cell just before it."""
     usual = np.empty(chains.area.size)
     for start in range(0, usual.size, _TOGETHER):
-        part = slice(start, start + _TOGETHER)
-        recent, at = [chains.area[part].astype(np.float64)], np.arange(start, min(part.stop, usual.size))
+        at = np.arange(start, min(start + _TOGETHER, usual.size))
+        recent = [chains.area[at].astype(np.float64)]
         for _ in range(RECENT - 1):
             at = np.where(at < 0, -1, chains.previous[at])
             recent.append(np.where(at < 0, np.nan, chains.area[at]))
-        usual[part] = np.nanmedian(recent, axis=0)
+        usual[start : start + _TOGETHER] = np.nanmedian(recent, axis=0)
     return usual
 
 
