@@ -179,7 +179,6 @@ def measure(scene: Scene, folder: Path, rounds: int) -> dict[str, dict[str, floa
         (script,) = project.folder.glob(f".snakemake/scripts/*.{step}.py")
         command = [sys.executable, "-m", "benchmarks.breakdown", "--script", str(script)]
         here = {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-        here["PYTHONDONTWRITEBYTECODE"] = ""  # compiled once, as where the package is installed
         here |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **ALLOCATOR}  # as in a run
         rows: list[dict[str, float]] = []
         for _ in range(rounds):

@@ -90,6 +90,10 @@ class Cost:
     said: str = ""
 
 
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Modules are compiled once, as where the package is installed, and not in every process."""
+
+
 def run_measured(
     command: Sequence[str],
     folder: Path,
@@ -118,7 +122,7 @@ def run_measured(
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, **COMPILED, **(environment or {})},
         input=given,
         capture_output=True,
         text=True,

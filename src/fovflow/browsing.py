@@ -47,6 +47,13 @@ class Channel:
     stack: StackReader
 
 
+NEEDED = frozenset(
+    ["cell", "frame", "good", "flags", "position_x", "position_y"]
+    + [f"bbox_{axis}{end}" for axis in "xy" for end in (0, 1)]
+)
+"""Columns of traces that `numbers_script` looks at in any case."""
+
+
 def numbers_script(
     dataset: str,
     fov: int,
@@ -70,10 +77,11 @@ def numbers_script(
     ids, first, counts = np.unique(cell, return_index=True, return_counts=True)
     flags = np.asarray(traces["flags"], object)[order]
     good = np.asarray(traces["good"], bool)[order]
-    verdicts, code = np.unique(
-        [f"{int(g)}{text}" for g, text in zip(good.tolist(), flags.tolist(), strict=True)],
-        return_inverse=True,
-    )
+    known: dict[str, int] = {}  # few, though rows are many
+    texts = (f"{int(g)}{text}" for g, text in zip(good.tolist(), flags.tolist(), strict=True))
+    seen = np.fromiter((known.setdefault(text, len(known)) for text in texts), np.int64, len(cell))
+    verdicts = sorted(known)
+    code = np.argsort([known[text] for text in verdicts])[seen]
     parts = [
         ids.astype("<u4").tobytes(),
         counts.astype("<u2").tobytes(),
@@ -101,7 +109,7 @@ def numbers_script(
         **about,
         "reach": _reaches(traces, order, first),
         "columns": shown,
-        "verdicts": [[text[0] == "1", text[1:]] for text in verdicts.tolist()],
+        "verdicts": [[text[0] == "1", text[1:]] for text in verdicts],
         "cells": len(ids),
         "rows": len(cell),
         "data": b64encode(zlib.compress(b"".join(parts), 9)).decode("ascii"),

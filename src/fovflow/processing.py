@@ -280,6 +280,7 @@ def browse(job: Job) -> None:
     """Write what the report loads of one FOV: numbers of the cells, pictures, outlines."""
     from fovflow.atomic import write_text
     from fovflow.browsing import (
+        NEEDED,
         Channel,
         numbers_script,
         picture_size,
@@ -321,7 +322,7 @@ def browse(job: Job) -> None:
             "shown": frames,
             "pixel_um": options["pixel_um"],
         }
-    traces = read_csv(given.traces)
+    traces = read_csv(given.traces, columns={*NEEDED, *options["columns"]}.__contains__)
     links = read_csv(given.tracks, columns={"cell", "frame", "parent", "confidence"}.__contains__)
     write_text(
         job.output.numbers,

@@ -215,7 +215,8 @@ def _typed(values: tuple[str, ...], text: bool) -> NDArray[Any]:
                 return np.array([float(value or "nan") for value in values])
             elif set(values) <= {"True", "False"}:
                 return np.array([value == "True" for value in values])
-    return np.array(values, dtype=object)
+    known: dict[str, str] = {}  # what stands in many rows is in memory once
+    return np.array([known.setdefault(value, value) for value in values], dtype=object)
 
 
 def _mixed(parts: list[NDArray[Any]]) -> bool:

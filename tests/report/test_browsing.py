@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import zlib
 from base64 import b64decode
 
@@ -156,6 +157,23 @@ def test_the_same_tables_give_the_same_bytes():
         for _ in range(2)
     ]
     assert made[0] == made[1]
+
+
+def test_memory_of_numbers_is_a_few_columns_of_long_tables():
+    cell, frame = np.divmod(np.arange(40_000), 400)
+    flags = np.array(["", "min_frames;border;low_confidence;shading;crowded"], object)[frame % 2]
+    place = {f"position_{axis}": cell + frame / 400 for axis in "xy"}
+    traces = {"cell": cell, "frame": frame, "good": frame % 2 == 0, "flags": flags, **place}
+    links = {"cell": cell, "frame": frame, "parent": 0 * cell, "confidence": place["position_x"]}
+    tracemalloc.start()
+    try:
+        about = {"scale": 1.0, "shown": [0]}
+        got = Unpacked(numbers_script("d", 0, traces, links, columns=["position_x"], about=about))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert got.verdict[:2] == [[True, flags[0]], [False, flags[1]]]
+    assert peak < 180 * cell.size, "bytes per row"
 
 
 def test_frames_are_spread_evenly_and_the_last_is_among_them():
