@@ -101,7 +101,7 @@ class _Change(ast.NodeTransformer):
         self.at = at
         self.tree = copy.deepcopy(tree)
         self.target: Any = list(ast.walk(self.tree))[number]
-        self.before = ast.unparse(self.target)
+        self.told = ast.unparse(self.target)[:100]
         heads = [self.target.test] if isinstance(self.target, ast.If) else [self.target]
         self.lines = {
             line for head in heads for line in range(head.lineno, (head.end_lineno or 0) + 1)
@@ -112,7 +112,9 @@ class _Change(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> ast.AST:
         if node is self.target:
-            return changed(node, self.at)
+            node = changed(node, self.at)
+            self.told = f"{self.told} → {ast.unparse(node)}"
+            return node
         return self.generic_visit(node)
 
 
@@ -273,7 +275,7 @@ def main() -> None:
 
         if _in_fork(try_it, 60 + 10 * given.seconds) == 0:
             survived += 1
-            print(f"{given.file}:{min(change.lines)}: {change.before[:120]}", flush=True)
+            print(f"{given.file}:{min(change.lines)}: {change.told[:220]}", flush=True)
     print(
         f"{given.file}: {len(changes)} of {len(found)} changes, {len(changes) - survived} noticed"
     )
