@@ -292,6 +292,15 @@ def test_a_frame_is_gone_before_the_next_one_is_read():
     assert len(alive) == 3
 
 
+@pytest.mark.parametrize("missing", [[False], [False] * 3])
+def test_each_frame_says_whether_it_is_missing(missing):
+    labels, raw = movie()
+    extractor = get_extractor(fov=0, pc=0, fl=[1], time=[0.0, 1.0, 2.0], features={}, pixel_um=1.0)
+    views = [(labels[t], raw[t], {1: (raw[t], raw[t].astype(np.float32))}) for t in range(2)]
+    with pytest.raises(ValueError, match="2 frames, but"):
+        measure_frames(extractor, views, missing)
+
+
 def test_a_measured_frame_is_not_kept():
     labels, raw = movie()
     extractor = get_extractor(fov=0, pc=0, fl=[1], time=[0.0, 1.0, 2.0], features={}, pixel_um=1.0)

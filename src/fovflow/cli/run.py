@@ -164,9 +164,8 @@ def why(json: bool, rest: list[str]) -> int:
     words = snakemake_command(["--dry-run", "--nocolor", "--quiet=host", *rest])
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = f"{done.stderr}\n{done.stdout}".rpartition("Building DAG of jobs...")[
-            2
-        ].splitlines()
+        _, _, text = f"{done.stderr}\n{done.stdout}".rpartition("Building DAG of jobs...")
+        lines = text.splitlines()
         told = (line for line in lines if line and not line.startswith(("Using ", "Assuming ")))
         print("\n".join(told), file=sys.stderr)
         return 1

@@ -427,12 +427,14 @@ def measure_frames(
     missing : iterable of bool
         Whether each frame was never acquired: it gives no rows.
     """
-    remaining = iter(frames)
-    for t, absent in enumerate(missing):
-        views = next(remaining)
-        if not absent:
+    absent, t = list(missing), 0
+    for views in frames:
+        if t < len(absent) and not absent[t]:
             extractor.add(t, *views)
-        del views  # before the next frame is read
+        t += 1
+        del views  # before the next frame is read, which zip and enumerate would not
+    if t != len(absent):
+        raise ValueError(f"{t} frames, but {len(absent)} say whether they are missing")
     return extractor.finish()
 
 
