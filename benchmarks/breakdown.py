@@ -1,10 +1,12 @@
-"""Where the CPU time of each step's job goes, in milliseconds per frame.
+"""Where the CPU time of each step's job and of a whole run goes, in milliseconds per frame.
 
-The pipeline runs once on a rendered movie; then the script of each step's job runs again, in a
+The pipeline runs on a rendered movie; then the script of each step's job runs again, in a
 process of its own, several times, with clocks around what it calls. Times are exclusive: what a
-kernel waits for while a frame is read counts as reading.
+kernel waits for while a frame is read counts as reading. A second table adds up the parts of all
+jobs and of the engine beside the whole run's time.
 
-    python -m benchmarks.breakdown [--folder FOLDER] [--size 2048] [--frames 24] [--rounds 5]
+    python -m benchmarks.breakdown [--folder FOLDER] [--size 2048] [--frames 24] [--fovs 1]
+                                   [--rounds 5]
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmarks.project import Run
     from benchmarks.rendering import Scene
 
 CALLS = {
@@ -166,17 +169,24 @@ def page_fault_ns(megabytes: int = 64) -> float:
     return (spent - (time.process_time_ns() - start)) / pages
 
 
-def measure(scene: Scene, folder: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Return by step CPU milliseconds per frame of each part of its job, and of the whole."""
+Spent = dict[str, dict[str, float]]
+"""By step CPU seconds of each part of its job, and of the whole."""
+
+
+def measure(scene: Scene, folder: Path, rounds: int) -> tuple[Spent, Run, float]:
+    """Return what the parts of each step's job take, the quickest run, and moving its bytes (s)."""
+    from benchmarks.end_to_end import move_bytes
     from benchmarks.measuring import run_measured
     from benchmarks.project import STEPS, Project
     from fovflow.adapter.entry import ALLOCATOR
 
     project = Project(folder, scene)
-    project.run(extra=["--skip-script-cleanup"])
+    runs = [project.run(extra=["--skip-script-cleanup", "--notemp"]) for _ in range(rounds)]
+    sizes = [path.stat().st_size for path in project.results.rglob("*") if path.is_file()]
+    moved = min(move_bytes(project.raw, sizes, project.folder / "floor") for _ in range(rounds))
     found = {}
     for step in STEPS:
-        (script,) = project.folder.glob(f".snakemake/scripts/*.{step}.py")
+        script = min(project.folder.glob(f".snakemake/scripts/*.{step}.py"))
         command = [sys.executable, "-m", "benchmarks.breakdown", "--script", str(script)]
         here = {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         here |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **ALLOCATOR}  # as in a run
@@ -189,10 +199,30 @@ def measure(scene: Scene, folder: Path, rounds: int) -> dict[str, dict[str, floa
         names = {name for row in rows for name in row}
         found[step] = {name: median(row.get(name, 0.0) for row in rows) for name in names}
     project.remove()
-    return found
+    return found, min(runs, key=lambda run: run.cost.cpu_s), moved
 
 
-def table(found: dict[str, dict[str, float]], frames: int, fault_ns: float) -> str:
+def whole(found: Spent, run: Run, scene: Scene) -> str:
+    """Return what the parts of a run take beside its whole time, as a table."""
+    steps, others = [*found], sorted({job.step for job in run.jobs} - found.keys())
+    parts = {
+        name: scene.fovs * sum(spent.get(name, 0.0) for spent in found.values())
+        for name in (*COLUMNS, "rest")
+    }
+    counts = {name: len(steps) * scene.fovs for name in parts}
+    for step in others:
+        parts[step], counts[step] = run.cpu_s(step), sum(job.step == step for job in run.jobs)
+    parts["engine"] = run.cost.cpu_s - sum(job.cpu_s for job in run.jobs)
+    parts["unexplained"] = run.cost.cpu_s - sum(parts.values())
+    lines = ["part | jobs | CPU ms per frame and channel pair | share", "--- | --- | --- | ---"]
+    for name, seconds in [*parts.items(), ("whole run", run.cost.cpu_s)]:
+        per_pair = 1e3 * seconds / (scene.frames * scene.fovs)
+        share = f"{100 * seconds / run.cost.cpu_s:.0f}%"
+        lines.append(f"{name} | {counts.get(name, '')} | {per_pair:.1f} | {share}")
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def table(found: Spent, frames: int, fault_ns: float) -> str:
     """Return the figures as a table."""
     heads = ["step", "whole job", *COLUMNS, "unexplained", "of it all: page faults"]
     lines = [" | ".join(heads), " | ".join(["---"] * len(heads))]
@@ -211,6 +241,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--size", type=int, default=2048, help="rows and columns of a frame")
     parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--fovs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--script", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -219,11 +250,13 @@ def main() -> None:
         return
     from benchmarks.rendering import Scene, cells_of
 
-    scene = Scene(given.size, cells_of(given.size), given.frames)
+    scene = Scene(given.size, cells_of(given.size), given.frames, given.fovs)
     with tempfile.TemporaryDirectory(prefix="fovflow-bench-", dir=given.folder) as folder:
-        found = measure(scene, Path(folder), given.rounds)
+        found, run, moved = measure(scene, Path(folder), given.rounds)
     print(f"CPU ms per frame of {given.size}², {given.frames} frames, one core; start spread over")
-    print(table(found, given.frames, page_fault_ns()))
+    print(table(found, given.frames, page_fault_ns()), whole(found, run, scene), sep="\n\n")
+    wall, ratio = run.cost.wall_s, run.cost.wall_s / moved
+    print(f"\nWall time {wall:.1f} s; moving its bytes takes {moved:.2f} s, the run {ratio:.1f} ×")
 
 
 if __name__ == "__main__":

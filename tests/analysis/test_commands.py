@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import types
@@ -272,3 +273,26 @@ def test_fits_of_two_files_do_not_become_one(kinetics, capsys):
     told = capsys.readouterr().err
     assert "would be one file, fits/one_fitted_line.csv; found: a/one.csv, b/one.csv" in told
     assert main(["fit", "a/one.csv", "a/one.csv", *arguments]) == 0
+
+
+def test_what_runs_made_is_not_replaced(kinetics, capsys, monkeypatch):
+    folder, logs = Path("results/analysis"), Path("results/logs/analysis/control_1")
+    folder.mkdir(parents=True)
+    logs.mkdir(parents=True)
+    shutil.copy2("a/one.csv", folder)
+    for job, names in {"merge": ["one.csv", "samples.csv"],
+                       "fit": ["one_fitted_line.csv", "statistics.csv"]}.items():  # fmt: skip
+        outputs = {f"analysis/{name}": {"bytes": 1, "sha256": "0"} for name in names}
+        (logs / f"{job}.json").write_text(json.dumps({"outputs": outputs}))
+    (folder / "one_fitted_line.csv").write_text("the pipeline's")
+    fit = ["fit", "results/analysis/one.csv", "--model"]
+    for command in ([*fit, "line"], ["merge", "results", "--out", str(folder)],
+                    ["statistics", str(folder)]):  # fmt: skip
+        assert main(command) == 2
+        assert "was made by the pipeline, which would make it again" in capsys.readouterr().err
+    assert main([*fit, "curve"]) == 0  # another model's is another table
+    assert main([*fit, "line", "--out", "mine"]) == 0
+    assert Path("mine/one_fitted_line.csv").exists()
+    assert (folder / "one_fitted_line.csv").read_text() == "the pipeline's"
+    monkeypatch.chdir(folder)
+    assert main(["fit", "one.csv", "--model", "line"]) == 2

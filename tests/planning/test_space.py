@@ -150,7 +150,15 @@ def test_a_run_that_does_not_fit_is_told_what_would(config, monkeypatch):
     free["bytes"] = PIXELS
     with pytest.raises(FovflowError, match="choose fewer FOVs or frames, or make room"):
         space.check_space(Pipeline(config))
+    asked = []
+    monkeypatch.setattr(space, "to_write", lambda *_: asked.append(1) or 0)
     space.check_space(Pipeline({**config, "run": {"check_disk": False}}))
+    free["bytes"] = 3 * 12 * PIXELS
+    space.check_space(Pipeline(config))
+    assert not asked  # jobs of FOVs are looked at only where all stacks would not fit
+    free["bytes"] -= 1
+    space.check_space(Pipeline(config))
+    assert asked
 
 
 def test_run_estimate_prints_and_runs_nothing(config, tmp_path, capsys, monkeypatch):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fovflow.cli.common import argument, command
 from fovflow.errors import ConfigError, FovflowError, complain
+from fovflow.layout import ANALYSIS, LOGS
+from fovflow.records import read_json_object
 from fovflow.units import SECONDS_PER
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def merge(
     """Write the tables; a sample that fails costs itself."""
     from fovflow.analysis.merge import merge_all, merge_sample
 
+    _refuse_replacing(Path(out), *_made_by_runs(Path(out)))
     datasets = _datasets(folders)
     chosen = _samples(datasets, samples)
     sources = [_source(sample, datasets[sample.dataset], time_units) for sample in chosen]
@@ -61,6 +64,26 @@ def merge(
     return 1 if failed else 0
 
 
+def _made_by_runs(folder: Path) -> set[str]:
+    """Return the names of the files of a folder that runs of the pipeline made there."""
+    folder = folder.resolve()
+    if folder.name != ANALYSIS:
+        return set()
+    records = folder.parent.joinpath(LOGS, ANALYSIS).rglob("*.json")
+    outputs = (read_json_object(path).get("outputs") for path in records)
+    return {Path(name).name for names in outputs if isinstance(names, dict) for name in names}
+
+
+def _refuse_replacing(folder: Path, *names: str) -> None:
+    """Raise ConfigError where one of these files of a folder is a run's, whose records hold it."""
+    if found := sorted(_made_by_runs(folder).intersection(names)):
+        raise ConfigError(
+            f"{folder / found[0]} was made by the pipeline, which would make it again",
+            remedy="write into another folder (--out, or a copy of this one), or change the "
+            "configuration",
+        )
+
+
 def _datasets(folders: Iterable[str]) -> dict[str, Results]:
     """Return the datasets in all folders by name, those of one name by their folders."""
     from fovflow.results import load_datasets
@@ -78,7 +101,6 @@ def _samples(datasets: Mapping[str, Results], path: str | None) -> tuple[Sample,
     from fovflow.analysis.samples import Places, Sample, resolve_samples
     from fovflow.config import parse_config
     from fovflow.layout import PLAN_NAME
-    from fovflow.records import read_json_object
 
     places = {}
     for name, results in datasets.items():
@@ -212,6 +234,7 @@ def fit(files: list[str], model: str, models: bool, out: str | None, **options: 
                 remedy="fit them into folders of their own",
             )
         petab = Path(options["petab"], path.stem) if options["petab"] else None
+        _refuse_replacing(path.parent, path.name)
         try:
             table = write_fits(file, path, settings, petab)
         except ConfigError:
@@ -241,6 +264,7 @@ def statistics(folder: str, samples: str | None, reference: str | None, correcti
     from fovflow.analysis.answer import comparisons_in, write_statistics
 
     settings = {"reference": reference, "correction": correction}
+    _refuse_replacing(Path(folder), "statistics.csv")
     made = write_statistics(folder, samples or Path(folder, "samples.csv"), settings)
     print("\n".join(words for words, _ in comparisons_in(folder)))
     print(f"{made[0]}, {made[1]}, and {len(made) - 2} pictures in {Path(folder, 'pictures')}")

@@ -90,9 +90,14 @@ def free_bytes(folder: str | os.PathLike[str]) -> int:
 
 def check_space(pipeline: Pipeline) -> None:
     """Raise FovflowError where what a run writes will not fit on the disk."""
-    outdir = pipeline.layout.outdir
-    need, free = to_write(pipeline, pipeline.kept), free_bytes(outdir)
-    if need <= free or not pipeline.config.run.check_disk:
+    outdir, plans = pipeline.layout.outdir, pipeline.datasets.values()
+    free = free_bytes(outdir)
+    if not pipeline.config.run.check_disk:
+        return
+    if sum(len(plan.ready) * fov_bytes(plan, STACKS) for plan in plans) <= free:
+        return  # all stacks of all FOVs would fit: which of them are missing need not be asked
+    need = to_write(pipeline, pipeline.kept)
+    if need <= free:
         return
     for choice in CHOICES:
         less = to_write(pipeline, choice)
