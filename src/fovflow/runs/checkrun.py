@@ -30,7 +30,9 @@ def check_run(run: RunFolder, base: Path, report: Report) -> None:
         report.find(name, f"is the record of {content.get('id')!r}, in the folder of {run.id}")
     _check_history(content, name, report)
     if content.get("status") in RUN_STATUSES and content["status"] not in FINAL:
-        report.note(name, f"the run is {run.status()}")
+        status = run.status()
+        meanwhile = ": what it makes again may be told as changed or missing" * (status != "lost")
+        report.note(name, f"the run is {status}{meanwhile}")
     state = read_with_files(run)
     for place, count in sorted(state.malformed.items()):
         file = (run.path / place).relative_to(base).as_posix()
