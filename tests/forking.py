@@ -29,9 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from paths import ROOT
-from workflow_project import Finished, Project
-
-HANGS_S = 900
+from workflow_project import Finished
 
 
 def _in_fork(work: Callable[[], object]) -> int:
@@ -56,9 +54,16 @@ def _status(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _script(path: str, environment: Mapping[str, str]) -> None:
+def _adopt(environment: Mapping[str, str]) -> None:
+    """Take over environment variables, as a program of its own has them from its start."""
     os.environ.clear()
     os.environ.update(environment)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[1:1] = [path for path in paths if path and path not in sys.path]
+
+
+def _script(path: str, environment: Mapping[str, str]) -> None:
+    _adopt(environment)
     sys.argv = [path]
     runpy.run_path(path, run_name="__main__")
 
@@ -151,10 +156,14 @@ def _engine(folder: Path, screen: int, arguments: Sequence[str]) -> None:
 def _run(
     folder: str, screen: str, words: list[str], environment: dict[str, str], before: str
 ) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
+    _adopt(environment)
     exec(before, {})
     _engine(Path(folder), os.open(screen, os.O_WRONLY), words)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without what measures coverage: forks end without saving it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 
 
 @functools.cache
@@ -166,7 +175,7 @@ def _program() -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**_environment(), "PYTHONPATH": path},
     )
     atexit.register(program.communicate)
     return program
@@ -182,22 +191,10 @@ def snakemake(folder: Path, *arguments: str, before: str = "") -> Finished:
     assert program.stdin is not None
     assert program.stdout is not None
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as screen:
-        asked = json.dumps([str(folder), screen.name, words, dict(os.environ), before])
+        asked = json.dumps([str(folder), screen.name, words, _environment(), before])
         program.stdin.write(asked + "\n")
         program.stdin.flush()
         return Finished(int(program.stdout.readline()), screen.read())
-
-
-class ForkedProject(Project):
-    """A project whose runs are forks."""
-
-    before = ""
-    """See `snakemake`."""
-
-    def run(self, *options: str, cores: int = 2, timeout: float = HANGS_S) -> Finished:
-        """Run ``snakemake --cores N`` in the folder."""
-        self.write_config()
-        return snakemake(self.folder, "--cores", str(cores), *options, before=self.before)
 
 
 def import_all() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -53,6 +53,9 @@ class Finished:
 class Project:
     """A folder with raw data, configuration and results."""
 
+    before = ""
+    """See `forking.snakemake`."""
+
     def __init__(self, folder: Path, **config: Any):
         self.folder = folder
         self.config: dict[str, Any] = {
@@ -77,8 +80,15 @@ class Project:
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
         (self.folder / "config" / "config.yaml").write_text(text, encoding="utf-8")
 
-    def run(self, *options: str, cores: int = 2, timeout: float = 1800) -> Finished:
-        """Run ``snakemake --cores N`` in the folder."""
+    def run(self, *options: str, cores: int = 2) -> Finished:
+        """Run ``snakemake --cores N`` in the folder, in forks: see `forking`."""
+        from forking import snakemake
+
+        self.write_config()
+        return snakemake(self.folder, "--cores", str(cores), *options, before=self.before)
+
+    def run_program(self, *options: str, cores: int = 2, timeout: float = 1800) -> Finished:
+        """Run ``snakemake --cores N`` in the folder as the program that it is."""
         self.write_config()
         command = [
             sys.executable,
@@ -102,10 +112,10 @@ class Project:
         )
         return Finished(done.returncode, f"{done.stdout}\n{done.stderr}")
 
-    def copy_to(self, folder: Path) -> Project:
+    def copy_to(self, folder: Path) -> Self:
         """Copy the project with all its files and their times."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Project(folder, **self.config)
+        return type(self)(folder, **self.config)
 
     def file(self, fov: int, rest: str) -> Path:
         """Return a file of an FOV."""

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-from forking import ForkedProject, snakemake
+from forking import snakemake
 
 from fovflow.cli.run import read_dry_run
 from fovflow.config.load import read_config
 from fovflow.planning.pipeline import Pipeline
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
-from workflow_project import make_project
+from workflow_project import Project, make_project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -71,16 +71,16 @@ def killed_in(step: str, moment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> ForkedProject:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project after an undisturbed run; not to be changed."""
     folder = tmp_path_factory.mktemp("done")
     size = {"seed": 0, "positions": 2, "frames": 4, "height": 64, "width": 72, "cells": 3}
-    project = ForkedProject(folder, **make_project(folder, **size).config)
+    project = make_project(folder, **size)
     assert project.run().status == 0
     return project
 
 
-def check(project: ForkedProject) -> None:
+def check(project: Project) -> None:
     """What commands say of the FOVs agrees, and so do readers of the folder."""
     project.write_config()
     dry = snakemake(project.folder, "--cores", "1", "--dry-run", "--quiet", "host")
@@ -94,8 +94,8 @@ def check(project: ForkedProject) -> None:
     verify(project.folder / "results")
 
 
-def killed_and_run_again(done: ForkedProject, folder: Path, step: str, moment: str) -> None:
-    project = ForkedProject(folder / "project", **done.copy_to(folder / "project").config)
+def killed_and_run_again(done: Project, folder: Path, step: str, moment: str) -> None:
+    project = done.copy_to(folder / "project")
     project.config |= STEPS[step]
     project.before = killed_in(step, moment)
     assert project.run().status != 0
@@ -105,10 +105,10 @@ def killed_and_run_again(done: ForkedProject, folder: Path, step: str, moment: s
     if project.results.exists():
         found = load_results(project.results)
         assert {*found.fovs} == {0, 1}
-    undone = ForkedProject(folder / "undone", **project.copy_to(folder / "undone").config)
+    undone = project.copy_to(folder / "undone")
     undone.config = done.config
     check(undone)
-    fresh = ForkedProject(folder / "fresh", **project.config)
+    fresh = Project(folder / "fresh", **project.config)
     (fresh.folder / "raw").mkdir(parents=True)
     (fresh.folder / "raw/sim.nd2").hardlink_to(project.folder / "raw/sim.nd2")
     assert fresh.run().status == 0

@@ -44,7 +44,7 @@ def test_all_of_them_are_planned_and_the_last_one_is_read(many: Project):
 
 @pytest.mark.slow_kills
 def test_all_of_them_are_processed(many: Project):
-    done = many.run(timeout=3600)
+    done = many.run_program(timeout=3600)
     assert done.status == 0, done.text
     assert f"many: {FOVS} of {FOVS} FOVs complete" in done.text
 

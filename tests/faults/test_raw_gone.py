@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forking import ForkedProject, snakemake
+from forking import snakemake
 
 from fovflow.cli.run import read_dry_run
 from fovflow.results import load_results
@@ -36,20 +36,20 @@ GAPS = frozenset({(0, 2)})
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> ForkedProject:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A tiny project after an undisturbed run; not to be changed."""
     folder = tmp_path_factory.mktemp("done")
     movie = {"positions": 2, "frames": 4, "height": 48, "width": 56, "cells": 2, "missing": GAPS}
-    project = ForkedProject(folder, **make_project(folder, **movie).config)
+    project = make_project(folder, **movie)
     made = project.run()
     assert made.status == 0, made.text
     return project
 
 
 @pytest.fixture
-def project(done: ForkedProject, tmp_path: Path) -> ForkedProject:
+def project(done: Project, tmp_path: Path) -> Project:
     """A copy of it."""
-    return ForkedProject(tmp_path / "project", **done.copy_to(tmp_path / "project").config)
+    return done.copy_to(tmp_path / "project")
 
 
 def states(project: Project) -> dict[Path, tuple[int, bytes]]:
@@ -62,7 +62,7 @@ def states(project: Project) -> dict[Path, tuple[int, bytes]]:
 def test_another_time_between_frames_needs_no_pixels(project, tmp_path, away):
     before, raw = states(project), project.folder / "raw" / "sim.nd2"
     assert len(before) == 4
-    fresh = ForkedProject(tmp_path / "fresh", **project.config)
+    fresh = Project(tmp_path / "fresh", **project.config)
     fresh.config["datasets"]["sim"]["interval_s"] = 60
     (fresh.folder / "raw").mkdir(parents=True)
     (fresh.folder / "raw" / "sim.nd2").write_bytes(raw.read_bytes())

@@ -69,7 +69,7 @@ def run(tmp_path):
 def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project after one good run."""
     project = make_project(tmp_path_factory.mktemp("recorded"), positions=2, frames=4)
-    done = project.run()
+    done = project.run_program()
     assert done.status == 0, done.text
     return project
 

@@ -183,7 +183,7 @@ def test_a_run_that_lies_where_it_was_made_is_done_again_as_it_was(recorded):
 def test_an_unchanged_run_of_the_pipeline_is_reproduced_byte_for_byte(tmp_path, capfd):
     project = make_project(tmp_path / "p", positions=1, frames=3, height=64, width=64, cells=2)
     project.config["keep"] = ["seg_labeled"]
-    done = project.run()
+    done = project.run_program()
     assert done.status == 0, done.text
     run = find_run(project.folder / "results")
     before = project.outputs()

@@ -100,7 +100,7 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def local(movie: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What a local run makes of the five fields of view."""
     project = movie.copy_to(tmp_path_factory.mktemp("local") / "project")
-    done = project.run()
+    done = project.run_program()
     assert done.status == 0, done.text
     return project.outputs()
 

@@ -99,7 +99,7 @@ def test_one_job_for_each_fov_and_the_same_bytes_as_locally(
     start: Callable[[Project], Running], movie: Project, tmp_path: Path
 ):
     local, project = movie.copy_to(tmp_path / "local"), movie.copy_to(tmp_path / "cluster")
-    done = local.run()
+    done = local.run_program()
     assert done.status == 0, done.text
     running = start(project)
     assert running.process.wait(200) == 0, running.text

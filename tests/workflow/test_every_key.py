@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from forking import ForkedProject, snakemake
+from forking import snakemake
 from workflow.every_key import (
     METHODS,
     OF_SAMPLES,
@@ -33,7 +33,7 @@ from fovflow.config.methods import CORRECTORS, SEGMENTERS, TRACKERS
 from fovflow.planning.pipeline import Pipeline
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
-from workflow_project import make_project
+from workflow_project import Project, make_project
 
 pytestmark = pytest.mark.workflow
 
@@ -154,12 +154,12 @@ class Sweep:
     def __init__(self, folder: Path, content: dict[str, Any]):
         self.folder, self.content = folder, content
         give(folder / "work")
-        self.project = ForkedProject(folder / "work", **content)
+        self.project = Project(folder / "work", **content)
         done = self.project.run()
         assert done.status == 0, done.text[-1500:]
         self.before = self.files(self.project)
 
-    def files(self, project: ForkedProject) -> dict[str, bytes]:
+    def files(self, project: Project) -> dict[str, bytes]:
         """Return the bytes of all that is made of data, by name."""
         place = project.folder / project.config["outdir"]
         return {
@@ -177,7 +177,7 @@ class Sweep:
         wrong, planned = self.told()
         status = self.project.run().status
         made = self.files(self.project)
-        fresh = ForkedProject(self.folder / "fresh", **content)
+        fresh = Project(self.folder / "fresh", **content)
         made_here = shutil.ignore_patterns("results", "elsewhere", ".snakemake")
         shutil.copytree(self.project.folder, fresh.folder, ignore=made_here)
         if fresh.run().status != status:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forking import ForkedProject
 
 from fovflow.cli import main
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
 from fovflow.states import states_of_folder
-from workflow_project import make_project
+from workflow_project import Project, make_project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -31,7 +30,7 @@ def run(tmp_path_factory):
     def run(name, **config):
         folder = tmp_path_factory.mktemp(name)
         shutil.copytree(base, folder, dirs_exist_ok=True)
-        project = ForkedProject(folder, **config)
+        project = Project(folder, **config)
         done = project.run()
         assert done.status == 0, done.text
         return project
@@ -53,7 +52,7 @@ def lean(run):
 
 def copied(project, folder):
     shutil.copytree(project.folder, folder, dirs_exist_ok=True)
-    return ForkedProject(folder, **project.config)
+    return Project(folder, **project.config)
 
 
 def stacks_of(project):

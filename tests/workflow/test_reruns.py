@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-from forking import ForkedProject
 
 from fovflow import states
 from fovflow.jobrecord import read_records
@@ -214,12 +213,12 @@ def test_a_parameter_and_its_missing_file_are_named_by_why(project: Project):
 
 
 @pytest.fixture
-def quick(project: Project) -> ForkedProject:
+def quick(project: Project) -> Project:
     """A copy of the finished project whose runs are forks."""
-    return ForkedProject(project.folder, **project.config)
+    return Project(project.folder, **project.config)
 
 
-def test_a_later_range_of_fovs_leaves_the_others_in_the_results(quick: ForkedProject):
+def test_a_later_range_of_fovs_leaves_the_others_in_the_results(quick: Project):
     whole = load_results(quick.results).traces()
     quick.config["fovs"] = "1"
     again = quick.run()
@@ -242,7 +241,7 @@ def test_a_later_range_of_fovs_leaves_the_others_in_the_results(quick: ForkedPro
     assert load_results(quick.results).traces().equals(whole)
 
 
-def test_a_deleted_manifest_comes_back(quick: ForkedProject):
+def test_a_deleted_manifest_comes_back(quick: Project):
     manifest = quick.results / "ro-crate-metadata.json"
     manifest.unlink()
     dry = quick.run("--dry-run", "--quiet", "host")
@@ -255,7 +254,7 @@ def test_a_deleted_manifest_comes_back(quick: ForkedProject):
     assert quick.run().jobs == {}
 
 
-def test_what_a_dead_writer_left_beside_the_record_of_results_goes(quick: ForkedProject):
+def test_what_a_dead_writer_left_beside_the_record_of_results_goes(quick: Project):
     told = "from fovflow.atomic import temporary_name; print(temporary_name('results.json'))"
     command = [sys.executable, "-c", told]
     child = subprocess.run(command, capture_output=True, text=True, check=True)

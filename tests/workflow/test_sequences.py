@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from faults.killing import Running
-from forking import ForkedProject, snakemake
+from forking import snakemake
 
 from fovflow.cli.run import read_dry_run
 from fovflow.config.load import read_config
@@ -29,6 +29,7 @@ from fovflow.results import load_results
 from fovflow.runs.verify import verify
 from fovflow.simulation import MovieParams, simulate, write_movie
 from fovflow.verdicts import write_verdicts
+from workflow_project import Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -84,7 +85,7 @@ class Machine:
         self.store, self.chance, self.contents = store, chance, dict.fromkeys(GIVEN, 0)
         (folder / "raw").mkdir(parents=True)
         step = {"name": "count", "script": "raw/script.py", "function": "count"}
-        self.project = ForkedProject(
+        self.project = Project(
             folder, correct={"dark": "raw/dark.npy", "flat_field": "raw/flat.npy"},
             corrections="raw/said.csv", steps=[{**step, "outputs": ["n.csv"]}],
         )  # fmt: skip
@@ -189,7 +190,7 @@ class Machine:
         folder = self.project.folder.with_name(f"{self.project.folder.name}-copy")
         links = shutil.ignore_patterns("elsewhere")
         shutil.copytree(self.project.folder, folder, copy_function=shutil.copyfile, ignore=links)
-        self.project = ForkedProject(folder, **self.project.config)
+        self.project = Project(folder, **self.project.config)
 
     def run_without_raw(self) -> None:
         """What was copied stays, whatever is asked for while the raw file is away."""
@@ -225,7 +226,7 @@ class Machine:
             if not (other / name).exists():
                 (self.project.folder / name).mkdir(exist_ok=True)
                 (other / name).symlink_to(self.project.folder / name)
-        done = ForkedProject(other, **self.project.config).run()
+        done = Project(other, **self.project.config).run()
         assert done.status == 0, done.text
 
     # ---- what is said
@@ -280,7 +281,7 @@ class Machine:
         config = json.dumps(self.project.config, sort_keys=True)
         name = f"{hash(config)}-{'-'.join(map(str, self.contents.values()))}"
         folder = self.store / name
-        fresh = ForkedProject(folder, **self.project.config)
+        fresh = Project(folder, **self.project.config)
         if not folder.exists():
             shutil.copytree(self.project.folder / "raw", folder / "raw")
             done = fresh.run()

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
-from forking import ForkedProject, snakemake
+from forking import snakemake
 
 from fovflow.cli import main
 from fovflow.report import write_report
@@ -17,7 +17,7 @@ from fovflow.runs.claim import Claim
 from fovflow.runs.verify import verify
 from fovflow.tables import read_csv
 from fovflow.verdicts import write_verdicts
-from workflow_project import make_project
+from workflow_project import Project, make_project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -41,7 +41,7 @@ def base(tmp_path_factory):
     size = {"seed": 0, "positions": FOVS, "frames": 3, "height": 64, "width": 72, "cells": 3}
     make_project(folder, channels=("Phase", "GFP", "RFP"), **size)
     (folder / "s.py").write_text(SCRIPT)
-    project = ForkedProject(folder, keep="all", qc={"min_frames": 1}, steps=STEPS)
+    project = Project(folder, keep="all", qc={"min_frames": 1}, steps=STEPS)
     done = project.run()
     assert done.status == 0, done.text
     return project
@@ -51,7 +51,7 @@ def base(tmp_path_factory):
 def project(base, tmp_path):
     """A copy of it."""
     shutil.copytree(base.folder, tmp_path / "project")
-    return ForkedProject(tmp_path / "project", **base.config)
+    return Project(tmp_path / "project", **base.config)
 
 
 def run(project, *options):
@@ -221,7 +221,7 @@ def test_another_reading_of_the_names_of_a_series_is_other_data(tmp_path):
     given = {"path": "raw", "pixel_um": 0.65, "interval_s": 60}
     forms = [{"pattern": p} for p in ("a{position}_b{time}_c{channel}.tif",
                                       "a{time}_b{position}_c{channel}.tif")]  # fmt: skip
-    project = ForkedProject(tmp_path, segment={"method": "threshold"}, correct={"method": "none"})
+    project = Project(tmp_path, segment={"method": "threshold"}, correct={"method": "none"})
     for form, axes in zip(forms, ((0, 1), (1, 0)), strict=True):
         project.config["datasets"]["sim"] = given | form
         assert run(project)["copy"] == 2
