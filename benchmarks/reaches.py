@@ -84,7 +84,9 @@ def _steps(found: Figures) -> Iterator[Reach]:
                     max(row["peak_mib"] for row in jobs.values()), "{:.0f} MiB")  # fmt: skip
         long = memory_of_long_movie(found)
         if long is not None:
-            what = "the same at T = 1000: the row above, and what a step grew by from T = 50"
+            frames = [row["frames"] for row in found["growth"]["frames"]]
+            what = f"the same at T = {frames[-1]}: the row above, and what a step grew by from "
+            what += f"T = {frames[0]}"
             yield Reach(what, PEAK_MIB, long, "{:.0f} MiB")
         yield Reach("fixed cost of a job, CPU", FIXED_S,
                     max(row["fixed_s"] for row in jobs.values()), "{:.2f} s")  # fmt: skip
