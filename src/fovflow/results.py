@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from fovflow.corrected import CorrectedFrames
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FovResult:
     """The files of one FOV. Nothing is opened before it is asked for, and it can be pickled."""
 
@@ -81,6 +81,10 @@ class FovResult:
     stale_verdicts: str = ""
     """Why a person's verdicts beside the traces are not used; empty where they are, or there are
     none."""
+
+    def __repr__(self) -> str:
+        why = f" at {self.step}" if self.step else ""
+        return f"<FovResult {self.name!r}: {self.status}{why}>"
 
     @property
     def name(self) -> str:
@@ -305,7 +309,7 @@ def write_results(path: str | os.PathLike[str], content: Mapping[str, Any]) -> N
     write_text(path, results_text(content))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Results:
     """A dataset's results; see `load_results`."""
 
@@ -325,6 +329,11 @@ class Results:
     """The whole results file."""
     skipped: tuple[str, ...] = ()
     """What another program's results file lists and cannot be read, a sentence each."""
+
+    def __repr__(self) -> str:
+        complete = sum(fov.status == "complete" for fov in self.fovs.values())
+        of = f"{complete} of {len(self.fovs)} FOVs complete"
+        return f"<Results {self.dataset!r}: {of}, in {str(self.folder)!r}>"
 
     def _repr_html_(self) -> str:
         from fovflow.notebook import results_card

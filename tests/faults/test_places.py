@@ -92,3 +92,29 @@ def test_a_folder_that_is_mounted_read_only_is_named_and_left_alone(fresh: Proje
     assert "cannot write into the output folder results" in told["blocked.txt"]
     assert "Traceback" not in told["blocked.txt"]
     assert told["left.txt"] == "kept\n"
+
+
+def test_an_archive_that_is_mounted_read_only_answers_questions(quiet: Project, tmp_path: Path):
+    archive = quiet.copy_to(tmp_path / "archive")
+    archive.write_config()
+    shutil.rmtree(archive.folder / ".snakemake")
+    fovflow = f'"{sys.executable}" -m fovflow'
+    told = in_private_mounts(
+        archive.folder,
+        f"""
+        mkdir ../read_only
+        mount --bind . ../read_only
+        mount -o remount,ro,bind ../read_only
+        mount --bind out ../read_only/out
+        cd ../read_only
+        {fovflow} why > out/why.txt 2>&1 || true
+        {fovflow} status > out/status.txt 2>&1 || true
+        {fovflow} verify > out/verify.txt 2>&1 || true
+        {fovflow} report > out/report.txt 2>&1 || true
+        """,
+    )
+    assert told["why.txt"] == "Nothing to be done: everything is complete and up to date.\n"
+    assert told["status.txt"].startswith("sim: 2 of 2 FOVs complete\n")
+    assert "everything holds" in told["verify.txt"]
+    assert "Traceback" not in told["report.txt"]
+    assert "results/report.html" in told["report.txt"]

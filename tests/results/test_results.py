@@ -15,7 +15,7 @@ from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.records import read_yaml, write_yaml
-from fovflow.results import FovResult, load_results, results_paths, write_results
+from fovflow.results import FovResult, Results, load_results, results_paths, write_results
 
 CHANNELS = {"pc": 0, "fl": [1, 2], "seg": 0}
 KEPT = frozenset({"pc", "fl", "seg", "fl_corrected", "seg_labeled"})
@@ -246,3 +246,13 @@ def test_another_program_may_leave_channels_out(folder):
     results = foreign(folder, channels={"pc": None, "fl": None})
     assert results.channels == {"pc": 0, "fl": []}
     assert results.fovs[0].traces_path is not None
+
+
+def test_results_are_a_line_at_a_prompt(tmp_path):
+    fovs = {
+        0: FovResult(index=0, status="complete", dataset="plate"),
+        3: FovResult(index=3, status="failed", step="track", dataset="plate"),
+    }
+    results = Results(tmp_path, "plate", {}, "min", fovs, (), {})
+    assert repr(results) == f"<Results 'plate': 1 of 2 FOVs complete, in '{tmp_path}'>"
+    assert repr(fovs[3]) == "<FovResult 'plate/fov_003': failed at track>"

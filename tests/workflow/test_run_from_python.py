@@ -73,7 +73,9 @@ def test_no_cores_are_refused_in_the_terminal(project: Project):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(project: Project, number):
+def test_a_signal_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(
+    project: Project, number, tmp_path
+):
     project.config |= {"fovs": "1", "steps": [STEP]}
     own = project.folder / "own.py"
     own.write_text(
@@ -85,6 +87,7 @@ def test_a_signal_ends_snakemake_and_its_jobs_and_the_next_run_goes_on(project: 
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT],
         cwd=project.folder,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # what is killed leaves files behind
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -37,6 +37,9 @@ PATCHED = {
     ),
     "snakemake.dag.DAG.clean": "deleting outputs asks for the output folder, as a run does",
     "snakemake.dag.DAG.cleanup_workdir": "see prepare: a folder cannot be removed",
+    "snakemake.persistence.file.FilePersistence.__init__": (
+        "a dry run of a folder that may not be written to keeps its notes elsewhere"
+    ),
     "snakemake.io._IOFile._local_inventory": "see prepare: a file in the place of a folder",
     "snakemake.jobs.GroupJob.log_error": (
         "the message of a group is dropped before a logger sees it, and with it why a cluster "

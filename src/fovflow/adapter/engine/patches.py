@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fovflow.adapter.engine import Engine, is_ours, is_own
@@ -30,6 +32,8 @@ def patch_main(engine: Engine) -> None:
     _block_interrupts_at_start()
     _hear_of_ended_jobs()
     limit_scheduler_rounds(engine.workflow)
+    if engine.is_dry_run:
+        _ask_without_permission()
 
 
 def _replace(owner: Any, name: str) -> Callable[[Callable[..., Any]], object]:
@@ -52,6 +56,22 @@ def _replace(owner: Any, name: str) -> Callable[[Callable[..., Any]], object]:
         return replaced
 
     return replace
+
+
+def _ask_without_permission() -> None:
+    """Let a dry run keep the engine's notes elsewhere where it may not write into the folder.
+
+    A dry run needs none: it is asked also of a folder of somebody else, or of an archive.
+    """
+    from snakemake.persistence.file import FilePersistence
+
+    @_replace(FilePersistence, "__init__")
+    def _(make: Any, notes: Any, *words: Any, **keys: Any) -> None:
+        try:
+            make(notes, *words, **keys)
+        except OSError:
+            notes.folder_of_dry_run = TemporaryDirectory(prefix="fovflow-")  # goes with the notes
+            make(notes, *words, **{**keys, "path": Path(notes.folder_of_dry_run.name)})
 
 
 def _block_interrupts_at_start() -> None:
