@@ -14,6 +14,10 @@ import snakemake.api
 from fovflow.adapter.engine import names
 
 PARAMETERS = {
+    "snakemake.persistence.file.FilePersistence.__init__": [
+        "self", "nolock", "dag", "conda_prefix", "singularity_prefix", "shadow_prefix", "warn_only",
+        "path",
+    ],
     "snakemake.dag.DAG.incomplete_files": ["self"],
     "snakemake.script.PythonScript._execute_cmd": ["self", "cmd", "kwargs"],
     "snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation": ["self", "delay"],
