@@ -11,7 +11,7 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from fovflow import __version__
-from fovflow.errors import ConfigError, FovflowError, sentence_of_system
+from fovflow.errors import FORBIDDEN, ConfigError, FovflowError, sentence_of_system
 from fovflow.terminal import safe_output
 
 if TYPE_CHECKING:
@@ -80,7 +80,13 @@ def _dispatch(arguments: list[str]) -> int:
         known.rest = rest
     else:
         known = parser.parse_args(rest)
-    return command.run(**{name: _expanded(value) for name, value in vars(known).items()})
+    given = {name: _expanded(value) for name, value in vars(known).items()}
+    try:
+        return command.run(**given)
+    except OSError as error:
+        if error.errno not in FORBIDDEN or "out" not in given:
+            raise
+        raise FovflowError(f"{sentence_of_system(error)}, or write elsewhere with --out") from error
 
 
 def _expanded(value: Any) -> Any:
