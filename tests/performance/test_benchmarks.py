@@ -138,7 +138,7 @@ def test_the_full_plan_grows_everything_to_its_end():
     grown = {what: [scene for scene, _ in points] for what, points in plan.FULL.growth.items()}
     assert set(grown) == set(plan.GROWTH)
     assert [scene.size for scene in grown["size"]] == [512, 1024, 2048, 4096]
-    assert grown["frames"][-1].frames == 1000
+    assert grown["frames"][-1].frames == 2000
     assert [grown["cells"][i].cells for i in (0, -1)] == [10, 3000]
     assert [(scene.fovs, scene.frames) for scene in grown["fovs"]][-1] == (100, 100)
     assert [cores for _, cores in plan.FULL.growth["cores"]] == [1, 2]
