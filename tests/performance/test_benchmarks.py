@@ -163,3 +163,24 @@ def test_a_changed_figure_changes_the_page():
     text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     found["jobs"][0]["job_ms"]["least"] += 1000
     assert page.fill(text, found) != text
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_the_parts_of_a_run_add_up_to_it(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.breakdown", "--folder", str(tmp_path)]
+    command += ["--size", "96", "--frames", "2", "--fovs", "2", "--rounds", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if " | " in line]
+    steps = {row[0]: [float(cell) for cell in row[1:-2]] for row in rows if row[0] in STEPS}
+    assert list(steps) == STEPS
+    for whole, *parts in steps.values():
+        assert 0 < sum(parts) < 1.05 * whole
+    told = [row for row in rows if len(row) == 4][2:]  # without head and rule
+    parts = {name: float(cpu) for name, _, cpu, _ in told}
+    whole = parts.pop("whole run")
+    assert sum(parts.values()) == pytest.approx(whole, abs=0.1 * len(parts))
+    assert min(parts[name] for name in ("engine", "start", "kernel", "browse")) > 0
+    assert {"report", "results", "unexplained"} < {*parts}
+    assert not list(tmp_path.iterdir())
