@@ -206,8 +206,7 @@ def whole(found: Spent, run: Run, scene: Scene) -> str:
     """Return what the parts of a run take beside its whole time, as a table."""
     steps, others = [*found], sorted({job.step for job in run.jobs} - found.keys())
     parts = {
-        name: scene.fovs * sum(spent.get(name, 0.0) for spent in found.values())
-        for name in (*COLUMNS, "rest")
+        name: scene.fovs * sum(spent.get(name, 0.0) for spent in found.values()) for name in COLUMNS
     }
     counts = {name: len(steps) * scene.fovs for name in parts}
     for step in others:

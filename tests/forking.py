@@ -15,8 +15,11 @@ import json
 import logging
 import os
 import pkgutil
+import re
 import runpy
+import select
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -25,11 +28,32 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paths import ROOT
-from workflow_project import Finished
+
+HANGS_S = 900
+"""Time after which a run is killed with all its jobs (s)."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A Snakemake process that has ended."""
+
+    status: int
+    text: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Number of jobs by rule, from Snakemake's own table; empty where there were none."""
+        table = re.search(r"^job +count\n-[- ]+\n((?:\S+ +\d+\n)+)", self.text, re.MULTILINE)
+        if not table:
+            assert "Nothing to be done" in self.text, self.text
+            return {}
+        counts = dict(line.split() for line in table[1].splitlines())
+        return {rule: int(n) for rule, n in counts.items() if rule not in ("total", "all")}
 
 
 def _in_fork(work: Callable[[], object]) -> int:
@@ -52,6 +76,15 @@ def _in_fork(work: Callable[[], object]) -> int:
 
 def _status(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _status_of_run(pid: int) -> int:
+    """Return the exit status of an engine, which leads a session with its jobs; end what hangs."""
+    end = os.pidfd_open(pid)
+    if not select.select([end], [], [], HANGS_S)[0]:
+        os.killpg(pid, signal.SIGKILL)
+    os.close(end)
+    return _status(pid)
 
 
 def _adopt(environment: Mapping[str, str]) -> None:
@@ -219,4 +252,4 @@ if __name__ == "__main__":
     import_all()
     for line in sys.stdin:
         asked = json.loads(line)
-        print(_status(_in_fork(lambda: _run(*asked))), flush=True)  # noqa: B023
+        print(_status_of_run(_in_fork(lambda: _run(*asked))), flush=True)  # noqa: B023

@@ -8,11 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
+from forking import Finished, snakemake
 
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.simulation import MovieParams, simulate, write_movie
@@ -30,24 +30,6 @@ def damage_in_secret(stack: Path) -> None:
     state, content = stack.stat(), stack.read_bytes()
     stack.write_bytes(re.sub(rb"\((\d*)\d, ", rb"(\g<1>9, ", content, count=1))
     os.utime(stack, ns=(state.st_atime_ns, state.st_mtime_ns))
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A Snakemake process that has ended."""
-
-    status: int
-    text: str
-
-    @property
-    def jobs(self) -> dict[str, int]:
-        """Number of jobs by rule, from Snakemake's own table; empty where there were none."""
-        table = re.search(r"^job +count\n-[- ]+\n((?:\S+ +\d+\n)+)", self.text, re.MULTILINE)
-        if not table:
-            assert "Nothing to be done" in self.text, self.text
-            return {}
-        counts = dict(line.split() for line in table[1].splitlines())
-        return {rule: int(n) for rule, n in counts.items() if rule not in ("total", "all")}
 
 
 class Project:
@@ -82,8 +64,6 @@ class Project:
 
     def run(self, *options: str, cores: int = 2) -> Finished:
         """Run ``snakemake --cores N`` in the folder, in forks: see `forking`."""
-        from forking import snakemake
-
         self.write_config()
         return snakemake(self.folder, "--cores", str(cores), *options, before=self.before)
 
@@ -112,10 +92,10 @@ class Project:
         )
         return Finished(done.returncode, f"{done.stdout}\n{done.stderr}")
 
-    def copy_to(self, folder: Path) -> Self:
+    def copy_to(self, folder: Path) -> Project:
         """Copy the project with all its files and their times."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return type(self)(folder, **self.config)
+        return Project(folder, **self.config)
 
     def file(self, fov: int, rest: str) -> Path:
         """Return a file of an FOV."""

@@ -283,7 +283,10 @@ def test_what_runs_made_is_not_replaced(kinetics, capsys, monkeypatch):
     for job, names in {"merge": ["one.csv", "samples.csv"],
                        "fit": ["one_fitted_line.csv", "statistics.csv"]}.items():  # fmt: skip
         outputs = {f"analysis/{name}": {"bytes": 1, "sha256": "0"} for name in names}
-        (logs / f"{job}.json").write_text(json.dumps({"outputs": outputs}))
+        record = {"v": 2, "type": "job_finished", "job": job, "rule": job, "step": job,
+                  "wildcards": {"sample": "control_1"}, "attempt": 1, "status": "completed",
+                  "outputs": outputs}  # fmt: skip
+        (logs / f"{job}.json").write_text(json.dumps(record))
     (folder / "one_fitted_line.csv").write_text("the pipeline's")
     fit = ["fit", "results/analysis/one.csv", "--model"]
     for command in ([*fit, "line"], ["merge", "results", "--out", str(folder)],

@@ -125,9 +125,9 @@ def check(tmp_path: Path, library: Path, every: int, only: str = "") -> Counter[
 def test_a_sample_of_failing_operations_costs_nothing_and_is_told(tmp_path, library):
     numbers = check(tmp_path, library, every=113)
     assert numbers["operations"] > 400
-    assert numbers["all was made"] > 1
-    assert numbers["killed"] > 1
-    assert numbers["one FOV or file failed"] > 1
+    assert numbers["all was made"] > 3
+    assert numbers["killed"] > 3
+    assert numbers["one FOV or file failed"] > 3
 
 
 def test_a_run_that_cannot_note_its_raw_files_says_so(tmp_path, library):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovflow.cli.common import argument, command
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.layout import ANALYSIS, LOGS
-from fovflow.records import read_json_object
+from fovflow.layout import ANALYSIS
 from fovflow.units import SECONDS_PER
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def merge(
     """Write the tables; a sample that fails costs itself."""
     from fovflow.analysis.merge import merge_all, merge_sample
 
-    _refuse_replacing(Path(out), *_made_by_runs(Path(out)))
+    _refuse_replacing(Path(out))
     datasets = _datasets(folders)
     chosen = _samples(datasets, samples)
     sources = [_source(sample, datasets[sample.dataset], time_units) for sample in chosen]
@@ -64,19 +63,15 @@ def merge(
     return 1 if failed else 0
 
 
-def _made_by_runs(folder: Path) -> set[str]:
-    """Return the names of the files of a folder that runs of the pipeline made there."""
-    folder = folder.resolve()
-    if folder.name != ANALYSIS:
-        return set()
-    records = folder.parent.joinpath(LOGS, ANALYSIS).rglob("*.json")
-    outputs = (read_json_object(path).get("outputs") for path in records)
-    return {Path(name).name for names in outputs if isinstance(names, dict) for name in names}
-
-
 def _refuse_replacing(folder: Path, *names: str) -> None:
-    """Raise ConfigError where one of these files of a folder is a run's, whose records hold it."""
-    if found := sorted(_made_by_runs(folder).intersection(names)):
+    """Raise ConfigError where runs of the pipeline made one of these files of a folder, or any."""
+    from fovflow.jobrecord import read_records
+
+    place = folder.resolve()
+    records = read_records(place.parent) if place.name == ANALYSIS else []
+    made = {Path(file) for record in records for file in record.outputs}
+    here = {file.name for file in made if file.parts[0] == ANALYSIS}
+    if found := sorted(here.intersection(names) if names else here):
         raise ConfigError(
             f"{folder / found[0]} was made by the pipeline, which would make it again",
             remedy="write into another folder (--out, or a copy of this one), or change the "
@@ -101,6 +96,7 @@ def _samples(datasets: Mapping[str, Results], path: str | None) -> tuple[Sample,
     from fovflow.analysis.samples import Places, Sample, resolve_samples
     from fovflow.config import parse_config
     from fovflow.layout import PLAN_NAME
+    from fovflow.records import read_json_object
 
     places = {}
     for name, results in datasets.items():
@@ -233,8 +229,10 @@ def fit(files: list[str], model: str, models: bool, out: str | None, **options: 
                 found=f"{made[path]}, {file}",
                 remedy="fit them into folders of their own",
             )
+    for folder in {path.parent for path in made}:
+        _refuse_replacing(folder, *(path.name for path in made if path.parent == folder))
+    for path, file in made.items():
         petab = Path(options["petab"], path.stem) if options["petab"] else None
-        _refuse_replacing(path.parent, path.name)
         try:
             table = write_fits(file, path, settings, petab)
         except ConfigError:

@@ -90,10 +90,10 @@ def free_bytes(folder: str | os.PathLike[str]) -> int:
 
 def check_space(pipeline: Pipeline) -> None:
     """Raise FovflowError where what a run writes will not fit on the disk."""
-    outdir, plans = pipeline.layout.outdir, pipeline.datasets.values()
-    free = free_bytes(outdir)
     if not pipeline.config.run.check_disk:
         return
+    outdir, plans = pipeline.layout.outdir, pipeline.datasets.values()
+    free = free_bytes(outdir)
     if sum(len(plan.ready) * fov_bytes(plan, STACKS) for plan in plans) <= free:
         return  # all stacks of all FOVs would fit: which of them are missing need not be asked
     need = to_write(pipeline, pipeline.kept)

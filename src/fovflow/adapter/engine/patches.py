@@ -13,6 +13,7 @@ from typing import Any
 
 from fovflow.adapter.engine import Engine, is_ours, is_own
 from fovflow.adapter.interrupts import interrupts_blocked
+from fovflow.errors import FORBIDDEN
 
 _PATCHED = "_fovflow_patched"
 
@@ -69,7 +70,9 @@ def _ask_without_permission() -> None:
     def _(make: Any, notes: Any, *words: Any, **keys: Any) -> None:
         try:
             make(notes, *words, **keys)
-        except OSError:
+        except OSError as error:
+            if error.errno not in FORBIDDEN:
+                raise
             notes.folder_of_dry_run = TemporaryDirectory(prefix="fovflow-")  # goes with the notes
             make(notes, *words, **{**keys, "path": Path(notes.folder_of_dry_run.name)})
 
