@@ -12,8 +12,7 @@ from workflow_project import Project, make_project
 @pytest.fixture(scope="session")
 def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose run is complete, with all stacks; not to be changed."""
-    folder = tmp_path_factory.mktemp("finished")
-    project = make_project(folder)
+    project = make_project(tmp_path_factory.mktemp("finished"))
     done = project.run_program()
     assert done.status == 0, done.text
     return project

@@ -212,54 +212,48 @@ def test_a_parameter_and_its_missing_file_are_named_by_why(project: Project):
         assert "segment" not in done.stdout
 
 
-@pytest.fixture
-def quick(project: Project) -> Project:
-    """A copy of the finished project whose runs are forks."""
-    return Project(project.folder, **project.config)
-
-
-def test_a_later_range_of_fovs_leaves_the_others_in_the_results(quick: Project):
-    whole = load_results(quick.results).traces()
-    quick.config["fovs"] = "1"
-    again = quick.run()
+def test_a_later_range_of_fovs_leaves_the_others_in_the_results(project: Project):
+    whole = load_results(project.results).traces()
+    project.config["fovs"] = "1"
+    again = project.run()
     assert (again.status, again.jobs) == (0, {"results": 1, "report": 1})
     assert "1 of 1 FOVs complete; 2 that were not asked for are complete, too" in again.text
-    results = load_results(quick.results)
+    results = load_results(project.results)
     assert {fov: (r.status, r.selected) for fov, r in results.fovs.items()} == {
         0: ("complete", False), 1: ("complete", True), 2: ("complete", False)
     }  # fmt: skip
     assert results.traces().equals(whole)
-    report = (quick.folder / "results" / "report.html").read_text(encoding="utf-8")
+    report = (project.folder / "results" / "report.html").read_text(encoding="utf-8")
     assert all(re.search(rf">FOV {fov}\b", report) for fov in range(POSITIONS))
-    assert quick.run().jobs == {}
-    quick.file(2, "tracks.csv").unlink()  # it is no longer complete, and was not asked for
-    assert load_results(quick.results).fovs[2].status == "incomplete"
-    assert quick.run().jobs == {"results": 1, "report": 1}
-    assert sorted(load_results(quick.results).fovs) == [0, 1]
-    del quick.config["fovs"]
-    assert quick.run().status == 0
-    assert load_results(quick.results).traces().equals(whole)
+    assert project.run().jobs == {}
+    project.file(2, "tracks.csv").unlink()  # it is no longer complete, and was not asked for
+    assert load_results(project.results).fovs[2].status == "incomplete"
+    assert project.run().jobs == {"results": 1, "report": 1}
+    assert sorted(load_results(project.results).fovs) == [0, 1]
+    del project.config["fovs"]
+    assert project.run().status == 0
+    assert load_results(project.results).traces().equals(whole)
 
 
-def test_a_deleted_manifest_comes_back(quick: Project):
-    manifest = quick.results / "ro-crate-metadata.json"
+def test_a_deleted_manifest_comes_back(project: Project):
+    manifest = project.results / "ro-crate-metadata.json"
     manifest.unlink()
-    dry = quick.run("--dry-run", "--quiet", "host")
+    dry = project.run("--dry-run", "--quiet", "host")
     assert "there is no ro-crate-metadata.json" in dry.text
     assert not manifest.exists()
-    again = quick.run()
+    again = project.run()
     assert (again.status, again.jobs) == (0, {"results": 1, "report": 1})
     assert manifest.exists()
-    assert verify(quick.folder / "results").findings == []
-    assert quick.run().jobs == {}
+    assert verify(project.folder / "results").findings == []
+    assert project.run().jobs == {}
 
 
-def test_what_a_dead_writer_left_beside_the_record_of_results_goes(quick: Project):
+def test_what_a_dead_writer_left_beside_the_record_of_results_goes(project: Project):
     told = "from fovflow.atomic import temporary_name; print(temporary_name('results.json'))"
     command = [sys.executable, "-c", told]
     child = subprocess.run(command, capture_output=True, text=True, check=True)
-    left = quick.results / "logs" / child.stdout.strip()
+    left = project.results / "logs" / child.stdout.strip()
     left.touch()
-    quick.file(1, "traces.csv").unlink()
-    assert quick.run().status == 0
+    project.file(1, "traces.csv").unlink()
+    assert project.run().status == 0
     assert not left.exists()
