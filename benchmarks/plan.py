@@ -50,9 +50,13 @@ FULL = Plan(
     growth={
         "size": [(Scene(size, cells_of(size), 20), 1) for size in (512, 1024, 2048, 4096)],
         "frames": [(Scene(1024, 200, frames), 1) for frames in (50, 200, 1000, 2000)],
-        "cells": [(Scene(2048, cells, 8), 1) for cells in (10, 100, 1000, 3000)],
+        "cells": [(Scene(4096, cells, 4), 1) for cells in (10, 100, 1000, 3000)],
         "fovs": [(Scene(256, 5, 100, fovs), 1) for fovs in (1, 10, 100)],
-        "cores": [(Scene(1024, 50, 50, 4), cores) for cores in (1, 2)],
+        "cores": [
+            (scene, cores)
+            for scene in (Scene(1024, 50, 50, 4), Scene(2048, 200, 24))
+            for cores in (1, 2)
+        ],
     },
 )
 

@@ -16,6 +16,7 @@ from fovflow.adapter.interrupts import expect_interrupts
 
 expect_interrupts()  # what follows takes a moment
 
+from fovflow.adapter.engine import cores_for_each
 from fovflow.adapter.entry import plan_pipeline
 from fovflow.adapter.outcome import bring_up_to_date, describe_outcome, report_options
 from fovflow.adapter.recording import say
@@ -95,12 +96,18 @@ def memory(amount):
     )(wildcards, attempt)
 
 
+def threads_of(step):
+    """Return the cores of a step's jobs: where these are fewer, they share what lies idle."""
+    most = PIPELINE.stages[step].most_threads
+    return lambda wildcards: min(most, cores_for_each(workflow, step))
+
+
 def resources_of(step):
     """Return what a step's jobs need, from the size and number of frames."""
     stage = PIPELINE.stages[step]
     found = {
-        "mem_mb": lambda wildcards, attempt: memory(
-            memory_mb(stage, PIPELINE.datasets[wildcards.dataset])
+        "mem_mb": lambda wildcards, attempt, threads: memory(
+            memory_mb(stage, PIPELINE.datasets[wildcards.dataset], threads)
         )(wildcards, attempt),
         "runtime": lambda wildcards, attempt: growing(
             runtime_min(stage, PIPELINE.datasets[wildcards.dataset])

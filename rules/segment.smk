@@ -17,6 +17,7 @@ rule segment:
         fov_group
     conda:
         "../envs/fovflow.yaml"
+    threads: threads_of("segment")
     resources:
         **resources_of("segment"),
     params:

@@ -17,6 +17,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -101,6 +102,7 @@ class CorrectedFrames:
         self.path = Path(model)
         self._numbers: Numbers = np.empty((0, 0))
         self._stack: StackReader | None = None
+        self._one_by_one = Lock()
         self._opened = ExitStack()
         with ExitStack() as opened:
             self._raw = opened.enter_context(StackReader(raw))
@@ -148,7 +150,7 @@ class CorrectedFrames:
         return lambda raw, at: self._remade(t, raw, at=at)
 
     def _remade(self, t: int, image: NDArray[Any], **place: Any) -> Surface:
-        with self._explained():
+        with self._explained(), self._one_by_one:  # the corrector has one surface for all frames
             corrected = self._corrector.remake(image, self._numbers[t], **place)
         return scaled(corrected, float(self._factors[t]))
 

@@ -33,6 +33,7 @@ class Job(Protocol):
     params: Any
     wildcards: Any
     options: Any
+    threads: int
 
     def frames(self, total: int, message: str = "") -> Iterator[int]:
         """Iterate over frame indices and report progress."""
@@ -94,7 +95,10 @@ def flat_field(job: Job) -> None:
 
 def segment(job: Job) -> None:
     """Find the cells of each frame of one FOV."""
+    import cv2
+
     from fovflow.segmentation import FrameStats, get_segmenter, segment_frames
+    from fovflow.segmentation.stack import takes_many
 
     rows = []
     missing = _missing(job, job.input.stack)
@@ -103,7 +107,10 @@ def segment(job: Job) -> None:
         StackWriter(job.output.labels, images.shape, np.uint16) as out,
     ):
         segmenter = get_segmenter(**job.options["arguments"])
-        for labels, stats in segment_frames(segmenter, _frames(job, images), missing):
+        if takes_many(segmenter):
+            cv2.setNumThreads(1)  # frames go side by side, and not parts of one
+        found = segment_frames(segmenter, images, missing, job.threads)
+        for _, (labels, stats) in zip(job.frames(len(images)), found, strict=True):
             out.append(labels)
             rows.append(stats)
             if stats is not None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, Self
 
 import numpy as np
@@ -25,7 +26,8 @@ _DIMENSIONS = 3
 class StackReader:
     """Read a (T, Y, X) npy file one frame at a time.
 
-    Plain reads are used and no memory map, so that a job's memory stays at a few frames.
+    Plain reads are used and no memory map, so that a job's memory stays at a few frames. Several
+    threads may read at once.
 
     Parameters
     ----------
@@ -48,6 +50,7 @@ class StackReader:
 
     def __init__(self, path: str | os.PathLike[str], start: int = 0, size: int | None = None):
         self.path = Path(path)
+        self._one_by_one = Lock()
         try:
             self._file = open_regular(self.path)
         except OSError as error:
@@ -100,8 +103,10 @@ class StackReader:
             raise IndexError(f"frame {t} of a stack of {self.shape[0]}")
         if out is None:
             out = np.empty(self.shape[1:], self.dtype)
-        self._file.seek(self._start + t * self._frame_bytes)
-        if self._file.readinto(out.data.cast("B")) != self._frame_bytes:
+        with self._one_by_one:
+            self._file.seek(self._start + t * self._frame_bytes)
+            got = self._file.readinto(out.data.cast("B"))
+        if got != self._frame_bytes:
             raise FovflowError(f"{self.path} ended inside frame {t}", remedy=REMAKE)
         return out
 

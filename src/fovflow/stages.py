@@ -86,6 +86,8 @@ class Stage:
     `track` and `extract` keep of some hundred thousand rows, one per cell and frame."""
     frames_in_memory: int = 0
     """Frames of four bytes per pixel that a job holds at once, rounded up."""
+    most_threads: int = 1
+    """Cores that one job makes use of where there are more than jobs; each works on a frame."""
     all_channels: bool = False
     """Whether a job works on all channels: memory and time grow by a frame for each."""
     most_frames: int | None = None
@@ -146,6 +148,7 @@ _TABLE = (
         is_last=False,
         settings=("segment",),
         frames_in_memory=15,
+        most_threads=6,
         cpu_s_per_megapixel=0.018,
     ),
     Stage(

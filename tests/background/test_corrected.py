@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -193,3 +194,12 @@ def test_real_frames_are_made_again(kind, method, tmp_path):
             expected.append(frame.copy())
     with CorrectedFrames(tmp_path / "m.npz", raw_stack) as frames:
         assert [frame.tobytes() for frame in frames] == [frame.tobytes() for frame in expected]
+
+
+def test_threads_that_ask_at_once_get_their_own_frames(scene, tmp_path, monkeypatch):
+    stack, labels = scene
+    expected, reopen = write(tmp_path, "tiles", stack, labels, np.arange(1, 6) / 3, {}, monkeypatch)
+    wanted = [0, 1, 2, 3, 4] * 20
+    with reopen() as frames, ThreadPoolExecutor(4) as pool:
+        for t, frame in zip(wanted, pool.map(frames.frame, wanted), strict=True):
+            assert frame.tobytes() == expected[t].tobytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,15 @@ def test_written_frames_are_what_numpy_reads_and_what_the_reader_reads(tmp_path,
         np.testing.assert_array_equal(buffer, stack[0])
         with pytest.raises(IndexError):
             back.frame(5)
+
+
+def test_threads_that_read_at_once_get_their_own_frames(tmp_path):
+    stack = np.repeat(np.arange(40, dtype=np.uint16), 256 * 256).reshape(40, 256, 256)
+    np.save(tmp_path / "stack.npy", stack)
+    wanted = list(range(40)) * 10
+    with StackReader(tmp_path / "stack.npy") as reader, ThreadPoolExecutor(8) as pool:
+        for t, frame in zip(wanted, pool.map(reader.frame, wanted), strict=True):
+            assert (frame == t).all()
 
 
 def test_an_incomplete_stack_never_appears(tmp_path):

@@ -99,6 +99,9 @@ def test_needs_are_those_of_the_documentation(row, memory, disk):
     assert row in (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     stage = STAGES[row.split()[1]]
     assert (memory_mb(stage, PLAN), disk_mb(stage, PLAN)) == (memory, disk)
+    frames, most = (memory - 220), stage.most_threads
+    assert memory_mb(stage, PLAN, threads=3) == 220 + frames * min(most, 3)
+    assert memory_mb(stage, PLAN, threads=99) == 220 + frames * most
 
 
 def test_time_limits_grow_with_pixels_that_are_read():

@@ -2,14 +2,16 @@
 
 import dataclasses
 import inspect
+import itertools
 import subprocess
 import sys
+import threading
 from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from segmentation.scenes import PIXEL_UM, bright_discs, ellipses
+from segmentation.scenes import PIXEL_UM, bright_discs, ellipses, phase
 
 import fovflow.plugins
 from fovflow.accuracy import seg_score
@@ -21,7 +23,7 @@ from fovflow.config.methods import (
     LogStdSegment,
 )
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.segmentation import get_segmenter, segment_stack
+from fovflow.segmentation import get_segmenter, segment_frames, segment_stack
 from fovflow.segmentation.cellpose import CellposeSegmenter
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.threshold import li_threshold, otsu_threshold
@@ -246,6 +248,57 @@ def test_a_stack_names_the_frame_that_is_at_fault():
             min_area_um2=0.0,
             max_hole_um2=0.0,
         )
+
+
+def movie(method):
+    """Return frames of cells that touch and part; one is constant, one much darker."""
+    draw = phase if method != "threshold" else bright_discs
+    cells = [[(30, 30, 9, 9), (30, 42 + 2 * t, 9, 9), (100, 60, 14, 12)] for t in range(9)]
+    frames = [draw(ellipses(each), seed=t) for t, each in enumerate(cells)]
+    frames[4] = np.full_like(frames[4], 700)
+    frames[6] = frames[6] // 3
+    return frames
+
+
+@pytest.mark.parametrize("method", ["classic", "logstd", "threshold"])
+def test_frames_side_by_side_give_what_they_give_one_by_one(method):
+    frames, missing = movie(method), [t == 2 for t in range(9)]
+
+    def result(threads):
+        segmenter = get_segmenter(method, pixel_um=PIXEL_UM)
+        found = segment_frames(segmenter, iter(frames), missing, threads)
+        return [(labels.tobytes(), stats) for labels, stats in found]
+
+    one_by_one = result(1)
+    assert one_by_one[2][1] is None
+    assert "constant" in one_by_one[4][1].flag
+    assert len({stats.n_objects for _, stats in one_by_one if stats}) > 1
+    for threads in (2, 4, 16):
+        for _ in range(3):
+            assert repr(result(threads)) == repr(one_by_one)  # NaN is no number that equals itself
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_comes_after_the_frames_before_it(threads):
+    frames = movie("logstd")
+    frames[5] = frames[5].astype(np.complex64)
+    segmenter = get_segmenter("logstd", pixel_um=PIXEL_UM)
+    found = segment_frames(segmenter, frames, [False] * 9, threads)
+    assert [labels.shape for labels, _ in itertools.islice(found, 5)] == [frames[0].shape] * 5
+    with pytest.raises(FovflowError, match="a frame to segment"):
+        next(found)
+
+
+def test_a_segmenter_that_takes_one_frame_at_a_time_gets_one():
+    threads = set()
+
+    class Mine:
+        def __call__(self, image, *, missing=False):
+            threads.add(threading.current_thread())
+            return np.zeros(image.shape, np.uint16), FrameStats()
+
+    assert len(list(segment_frames(Mine(), movie("logstd"), [False] * 9, 4))) == 9
+    assert threads == {threading.current_thread()}
 
 
 @pytest.mark.parametrize("method", SEGMENTERS)

@@ -12,7 +12,7 @@ import pytest
 from fovflow import states
 from fovflow.jobrecord import read_records
 from fovflow.layout import WANTED_NAME
-from fovflow.records import read_yaml
+from fovflow.records import read_json, read_yaml
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
 from fovflow.tables import read_csv
@@ -160,6 +160,22 @@ def test_one_and_two_cores_give_identical_bytes(finished_project: Project, tmp_p
     assert other.outputs() == finished_project.outputs()
     pages = [p.folder / "results" / "report.html" for p in (other, finished_project)]
     assert pages[0].read_bytes() == pages[1].read_bytes()
+
+
+def test_cores_that_would_lie_idle_work_on_frames_of_one_fov(finished_project: Project, tmp_path):
+    other = Project(tmp_path / "one", **finished_project.config | {"fovs": "0"})
+    shutil.copytree(finished_project.folder / "raw", other.folder / "raw")
+    done = other.run_program(cores=3)
+    assert done.status == 0, done.text
+    logs = other.results / "logs" / "fov_000"
+    records = [read_json(path) for path in logs.glob("*.json")]
+    threads = {record["step"]: record["threads"] for record in records}
+    assert threads.pop("segment") == 3
+    assert set(threads.values()) == {1}
+    whole = finished_project.outputs()
+    for name, content in other.outputs().items():
+        if "fov_000" in name:
+            assert content == whole[name], name
 
 
 def test_bulky_stacks_that_are_not_kept_are_removed(finished_project: Project, tmp_path):

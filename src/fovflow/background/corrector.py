@@ -18,6 +18,7 @@ from fovflow.background.preparation import (
 )
 from fovflow.background.tilegrid import median_in_place, sample_median
 from fovflow.config.methods import ConstantCorrect, NoCorrect
+from fovflow.parallel import one_blas_thread
 
 Surface = NDArray[np.float32]
 Numbers = NDArray[np.float64]
@@ -153,6 +154,7 @@ class SurfaceCorrector(ABC):
         """Return what a call would, without the corrected frame, which costs more."""
         return self._measured(image, labels)[1]
 
+    @one_blas_thread
     def _measured(self, image: Image, labels: Image | None) -> tuple[WorkingFrame, BackgroundStats]:
         frame = self._prepare(image, labels)
         estimate = self._estimate(frame)
@@ -188,6 +190,7 @@ class ModelledSurface(SurfaceCorrector):
         """The numbers of the last frame; see `ModelledCorrector.model`."""
         return self._model
 
+    @one_blas_thread
     def remake(
         self, image: Image, model: Numbers, *, at: Indices | None = None, out: Surface | None = None
     ) -> Surface:

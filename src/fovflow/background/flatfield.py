@@ -15,6 +15,7 @@ from fovflow.background.tilegrid import SplineSurface
 from fovflow.background.tiles import TilesCorrection
 from fovflow.config.methods import TilesCorrect
 from fovflow.errors import FovflowError
+from fovflow.parallel import one_blas_thread
 
 _LOWEST = 0.05
 _SMOOTHINGS = 3
@@ -109,6 +110,7 @@ def _weighted_median(tables: NDArray[np.float64], weights: NDArray[np.float64]) 
     return np.take_along_axis(ranked, middle, axis=0)[0]
 
 
+@one_blas_thread
 def _smooth(
     pattern: NDArray[np.float64], shape: tuple[int, int], tile_px: int
 ) -> NDArray[np.float32]:

@@ -9,9 +9,10 @@ from fovflow.planning.dataset import DatasetPlan
 from fovflow.stages import STAGES, Stage
 
 
-def memory_mb(stage: Stage, plan: DatasetPlan) -> int:
+def memory_mb(stage: Stage, plan: DatasetPlan, threads: int = 1) -> int:
     """Return the memory that a job of a step declares; it does not grow with the movie."""
     frames = stage.frames_in_memory + (len(plan.channels) or 1 if stage.all_channels else 0)
+    frames *= min(threads, stage.most_threads)
     return stage.base_memory_mb + round(plan.height * plan.width * 4 / 2**20 * frames)
 
 

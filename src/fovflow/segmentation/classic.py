@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import ClassicSegment
+from fovflow.parallel import OwnBuffer
 from fovflow.segmentation.contrast import scaled_variance
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
 from fovflow.segmentation.masks import Labels, Mask, fill_all_holes, number_objects
@@ -24,13 +25,13 @@ class ClassicSegmenter(FrameSegmenter):
     influence each other.
     """
 
+    waits = 0
+
     def __init__(self, settings: ClassicSegment, pixel_um: float | None = None):
-        self._log_std = np.empty((0, 0))  # used again: fresh memory costs as much as the filters
+        self._buffer = OwnBuffer(np.float64)
 
     def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
-        if self._log_std.shape != frame.image.shape:
-            self._log_std = np.empty(frame.image.shape)
-        log_std = log_standard_deviation(frame, self._log_std)
+        log_std = log_standard_deviation(frame, self._buffer.of(*frame.image.shape))
         mode, sigma = mode_and_sigma(log_std)
         threshold = mode + SIGMAS * sigma
         mask = open_close(fill_all_holes((log_std > threshold).view(np.uint8)))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, ClassVar, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
+from fovflow.parallel import Turn
 
 _DTYPES = ("uint8", "uint16", "float32")
 
@@ -28,13 +31,15 @@ class Frame:
     high: float
     flags: tuple[str, ...]
     """Findings so far: ``nan``, ``constant``, ``saturated``."""
+    turn: Turn = field(default_factory=Turn)
+    """Its place in the movie; see `FrameSegmenter.waits`."""
 
 
 SATURATED_SHARE = 0.05
 """Share of pixels at the dtype's greatest value from which a frame is flagged as saturated."""
 
 
-def check_frame(image: NDArray[Any]) -> Frame:
+def check_frame(image: NDArray[Any], turn: Turn | None = None) -> Frame:
     """Check a frame and replace what is not finite by the median of the finite pixels.
 
     `image`: (Y, X), uint8, uint16 or float32. Raises FovflowError for other dtypes, other
@@ -63,7 +68,7 @@ def check_frame(image: NDArray[Any]) -> Frame:
         share = np.count_nonzero(image == np.iinfo(image.dtype).max) / image.size
         if share >= SATURATED_SHARE:
             flags.append("saturated")
-    return Frame(image, invalid, low, high, tuple(flags))
+    return Frame(image, invalid, low, high, tuple(flags), turn or Turn())
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +125,48 @@ class FrameSegmenter(ABC):
     stats: type[FrameStats] = FrameStats
     """What the method tells of a frame."""
 
+    waits: ClassVar[int | None] = None
+    """How often a frame waits for the frame before; None for methods that take one at a time.
+    With a number frames are segmented side by side, in threads, where cores lie idle."""
+
+    _turn: Turn | None = None
+
     @abstractmethod
     def _segment(self, frame: Frame) -> tuple[NDArray[np.uint16], FrameStats]:
-        """Return a frame's labels and the method's own numbers and flags."""
+        """Return a frame's labels and the method's own numbers and flags.
+
+        With `waits`, what needs the frames before stands in ``with frame.turn.wait(n)``, n from 0
+        to `waits` - 1.
+        """
+
+    def next_frame(self) -> Callable[..., tuple[NDArray[np.uint16], FrameStats]]:
+        """Return what a call for the next frame does, for a thread of its own.
+
+        The threads begin in the order of the frames; see `fovflow.parallel.Turn`.
+        """
+        self._turn = Turn(self._turn, self.waits or 0)
+        return partial(self._in_turn, self._turn)
 
     def __call__(
         self, image: NDArray[Any], *, missing: bool = False
     ) -> tuple[NDArray[np.uint16], FrameStats]:
         """Segment one (Y, X) frame of uint8, uint16 or float32."""
+        return self.next_frame()(image, missing=missing)
+
+    def _in_turn(
+        self, turn: Turn, image: NDArray[Any], *, missing: bool = False
+    ) -> tuple[NDArray[np.uint16], FrameStats]:
+        try:
+            return self._checked(turn, image, missing)
+        finally:
+            turn.leave()
+
+    def _checked(
+        self, turn: Turn, image: NDArray[Any], missing: bool
+    ) -> tuple[NDArray[np.uint16], FrameStats]:
         if missing:
             return np.zeros(image.shape, np.uint16), self.stats(flag="missing")
-        frame = check_frame(image)
+        frame = check_frame(image, turn)
         if "constant" in frame.flags:
             return np.zeros(image.shape, np.uint16), self.stats(flag="; ".join(frame.flags))
         labels, found = self._segment(frame)

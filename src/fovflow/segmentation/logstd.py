@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import LogStdSegment
+from fovflow.parallel import OwnBuffer
 from fovflow.segmentation.contrast import (
     WINDOW,
     SteadyOffset,
@@ -83,6 +84,8 @@ class LogStdSegmenter(FrameSegmenter):
     `pixel_um`: edge length of a pixel (µm).
     """
 
+    waits = 2
+
     def __init__(self, settings: LogStdSegment, pixel_um: float | None):
         px = check_pixel_um(pixel_um, "logstd")
         self._settings = settings
@@ -109,22 +112,22 @@ class LogStdSegmenter(FrameSegmenter):
         )
         self._offset = SteadyOffset(settings.memory)
         self._before: Labels | None = None
-        self._buffer = np.empty((0, 0), np.float32)  # fresh memory costs as much as the filters
+        self._buffer = OwnBuffer(np.float32)
 
     def _segment(self, frame: Frame) -> tuple[Labels, FrameStats]:
         unit = counts_unit(frame)
-        if self._buffer.shape != frame.image.shape:
-            self._buffer = np.empty(frame.image.shape, np.float32)
-        texture = averaged_log_std(frame, unit, self._window, self._buffer)
+        buffer = self._buffer.of(*frame.image.shape)
+        texture = averaged_log_std(frame, unit, self._window, buffer)
         mode, sigma = background_level(texture, frame.invalid)
-        offset, reset = self._offset.update(self._settings.n_sigma * sigma)
+        with frame.turn.wait(0):
+            offset, reset = self._offset.update(self._settings.n_sigma * sigma)
         flags = ["no clear background"] * (sigma > CLEAR_SPREAD) + ["threshold reset"] * reset
         mask = (texture > np.float32(mode + offset)).view(np.uint8)
         felt = texture[::2, ::2] > np.float32(mode + FELT * sigma)
-        self._before, n_split, doubts = self._objects(frame, mask, felt, math.exp(mode) * unit)
+        labels, n_split, doubts = self._objects(frame, mask, felt, math.exp(mode) * unit)
         flags += [*coarse_levels(frame.image), *doubts]
         stats = FrameStats(mode + offset, mode, sigma, n_split=n_split, flag="; ".join(flags))
-        return self._before, stats
+        return labels, stats
 
     def _objects(
         self, frame: Frame, mask: Mask, felt: NDArray[np.bool_], noise: float
@@ -136,7 +139,7 @@ class LogStdSegmenter(FrameSegmenter):
         mask = fill_small_holes(whole.close(mask, self._closing), self._outline.hole)
         mask = whole.open(mask, self._opening)
         spread = share_beside(mask[::2, ::2], felt, self._beside)
-        level = surroundings(frame.image, mask, self._block, self._buffer)
+        level = surroundings(frame.image, mask, self._block, self._buffer.of(*mask.shape))
         sheet = Sheet.around(mask, math.ceil(self._limits.smoothing) + 1, self._outline.reach)
         mask = sheet.gather(mask)
         relief = cv2.subtract(sheet.gather(frame.image), sheet.gather(level), dtype=cv2.CV_32F)
@@ -154,9 +157,11 @@ class LogStdSegmenter(FrameSegmenter):
             rank = math.floor(_RELIEF_QUANTILE * (area - 1))
             return cv2.countNonZero(own & faint[place]) <= rank
 
-        labels, n_split = make_objects(
-            cells, mask, self._limits, judge=has_contrast, before=self._before, sheet=sheet
-        )
+        with frame.turn.wait(1):
+            labels, n_split = make_objects(
+                cells, mask, self._limits, judge=has_contrast, before=self._before, sheet=sheet
+            )
+            self._before = labels
         areas = 4 * np.bincount(labels[::2, ::2].ravel())[1:]
         if not areas.any():
             return labels, n_split, []

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import SEGMENTERS
 from fovflow.errors import FovflowError
-from fovflow.segmentation.frames import FrameStats, Segmenter
+from fovflow.parallel import in_order
+from fovflow.segmentation.frames import FrameSegmenter, FrameStats, Segmenter
 from fovflow.segmentation.masks import Labels, number_objects
 
 
@@ -101,7 +103,10 @@ def segment_stack(
 
 
 def segment_frames(
-    segmenter: Segmenter, images: Iterable[NDArray[Any]], missing: Iterable[bool]
+    segmenter: Segmenter,
+    images: Iterable[NDArray[Any]],
+    missing: Iterable[bool],
+    threads: int = 1,
 ) -> Iterator[tuple[Labels, FrameStats | None]]:
     """Segment frames one by one.
 
@@ -112,6 +117,9 @@ def segment_frames(
         (Y, X) frames of one FOV, in their order.
     missing : iterable of bool
         Whether each was never acquired.
+    threads : int
+        How many frames are at work at once, with the same result; segmenters that take one frame
+        at a time, as plug-ins do, need no more than one.
 
     Yields
     ------
@@ -120,8 +128,24 @@ def segment_frames(
     stats : FrameStats or None
         None for a missing frame.
     """
-    for image, absent in zip(images, missing, strict=True):
-        yield (np.zeros(image.shape, np.uint16), None) if absent else segmenter(image)
+
+    def tasks() -> Iterator[Callable[[], tuple[Labels, FrameStats | None]]]:
+        for image, absent in zip(images, missing, strict=True):
+            if absent:
+                yield partial(_nothing, image.shape)
+            else:
+                yield partial(segmenter.next_frame() if takes_many(segmenter) else segmenter, image)
+
+    return in_order(tasks(), threads if takes_many(segmenter) else 1)
+
+
+def takes_many(segmenter: object) -> TypeGuard[FrameSegmenter]:
+    """Tell whether a segmenter can be given several frames at once."""
+    return isinstance(segmenter, FrameSegmenter) and segmenter.waits is not None
+
+
+def _nothing(shape: tuple[int, int]) -> tuple[Labels, None]:
+    return np.zeros(shape, np.uint16), None
 
 
 class CheckedSegmenter:

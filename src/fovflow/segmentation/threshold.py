@@ -28,6 +28,8 @@ class ThresholdSegmenter(FrameSegmenter):
     `pixel_um`: edge length of a pixel (µm).
     """
 
+    waits = 1
+
     def __init__(self, settings: ThresholdSegment, pixel_um: float | None):
         px = check_pixel_um(pixel_um, "threshold")
         self._settings = settings
@@ -57,8 +59,10 @@ class ThresholdSegmenter(FrameSegmenter):
         if frame.invalid is not None:
             mask &= 1 - frame.invalid
         mask = fill_small_holes(mask, self._limits.hole)
-        self._before, n_split = make_objects(mask, mask, self._limits, before=self._before)
-        return self._before, replace(stats, n_split=n_split)
+        with frame.turn.wait(0):
+            labels, n_split = make_objects(mask, mask, self._limits, before=self._before)
+            self._before = labels
+        return labels, replace(stats, n_split=n_split)
 
     def _smoothed(self, frame: Frame) -> NDArray[np.float32]:
         grey = frame.image.astype(np.float32)

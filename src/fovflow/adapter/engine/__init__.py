@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
@@ -145,6 +146,21 @@ class Engine:
                 listener.handlers = tuple(item for item in listener.handlers if item is not handler)
                 return handler
         return None
+
+
+def cores_for_each(workflow: Any, step: str) -> int:
+    """Return how many cores each job of a step may take so that none lies idle: 1 on a cluster.
+
+    `workflow`: the engine's, whose jobs are known. `step`: as its script is called.
+    """
+    engine = Engine(workflow)
+    if not (engine.is_main and engine.runs_jobs_here):
+        return 1
+    jobs = Counter(job.rule for job in workflow.dag.needrun_jobs(exclude_finished=False))
+    of_step = sum(
+        n for rule, n in jobs.items() if is_our_rule(rule) and Path(str(rule.script)).stem == step
+    )
+    return max(1, (workflow.resource_settings.cores or 1) // max(1, of_step))
 
 
 def log_handlers() -> Any:
