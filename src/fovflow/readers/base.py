@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
@@ -103,7 +104,7 @@ class RawReader(Protocol):
 
         Readers of formats that store channels together keep the last decoded frame, so that
         reading all channels of a frame one after another decodes it once. A missing frame or plane
-        reads as zeros.
+        reads as zeros. Several threads may read at once.
 
         Raises
         ------
@@ -168,6 +169,7 @@ class PlaneReader(ABC):
         given: Overrides | None = None,
     ):
         self.path = path
+        self._one_by_one = Lock()
         given = given or Overrides()
         if given.interval_s is not None:
             times = [regular_times(info.n_frames, given.interval_s, "config") for _ in times]
@@ -202,7 +204,8 @@ class PlaneReader(ABC):
             f"cannot read position {p}, frame {t}, channel {c} of {self.path}",
             remedy="copy the file again from its source, or leave this frame or FOV out",
         ):
-            plane = self._plane(p, t, c, z)
+            with self._one_by_one:  # files have one position, and readers keep what they read last
+                plane = self._plane(p, t, c, z)
             if plane.shape != shape or plane.dtype.newbyteorder("=") != dtype:
                 raise ValueError(
                     f"an image of {plane.shape[0]} x {plane.shape[-1]} pixels of {plane.dtype} "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,13 @@ class ReaderConformance:
                 plane, expected = raw.read(p, t, c), self.pixels[t, p, c]
                 assert (plane.dtype, plane.shape) == (expected.dtype, expected.shape)
                 assert digest(plane) == digest(expected)
+
+    def test_threads_may_read_at_once(self, path: Path) -> None:
+        every = list(np.ndindex(self.pixels.shape[:3])) * 3
+        with fovflow.open_raw(path) as raw, ThreadPoolExecutor(8) as pool:
+            planes = pool.map(lambda place: raw.read(place[1], place[0], place[2]), every)
+            for (t, p, c), plane in zip(every, planes, strict=True):
+                assert digest(plane) == digest(self.pixels[t, p, c])
 
     def test_planes_are_plain_arrays_of_their_own(self, path: Path) -> None:
         last: Any = np.int64(len(self.pixels) - 1)
