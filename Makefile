@@ -1,6 +1,7 @@
 # make demo   simulate a small movie, run the pipeline on it, compare with the truth
 # make test   the whole test suite
 # make test-fast   the tests that take no run of the workflow: for every change, before the whole suite
+# make coverage   the whole suite with coverage, which takes a third longer; less than 90 % fails
 # make check  format, lint, types, layers, workflow; the same before each commit: pre-commit install
 # make test-slurm   a run on a SLURM cluster that it starts itself (Debian's packages, root)
 # make bench  measure speed and memory (QUICK=1: in about two minutes); make performance: the page
@@ -16,7 +17,7 @@ TRAIN := .venv-train
 TRAIN_READY := $(TRAIN)/.ready
 PYTHON_CODE := src tests scripts benchmarks training docs/conf.py docs/extensions docs/pictures
 
-.PHONY: help install demo test test-fast test-slurm check format bench performance train documents docs pictures clean
+.PHONY: help install demo test test-fast coverage test-slurm check format bench performance train documents docs pictures clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -32,7 +33,10 @@ demo: $(READY)
 	$(BIN)/fovflow demo demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 $(TESTFLAGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTFLAGS)
+
+coverage: $(READY)
+	$(MAKE) test TESTFLAGS="--cov --cov-report=term --cov-fail-under=90 $(TESTFLAGS)"
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not workflow and not slow and not slow_kills and not slow_injection and not slow_sequences" $(TESTFLAGS)
