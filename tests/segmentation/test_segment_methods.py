@@ -276,6 +276,9 @@ def test_frames_side_by_side_give_what_they_give_one_by_one(method):
     for threads in (2, 4, 16):
         for _ in range(3):
             assert repr(result(threads)) == repr(one_by_one)  # NaN is no number that equals itself
+    stack, given = np.stack(frames), {"method": method, "pixel_um": PIXEL_UM, "missing": [2]}
+    for labels in (segment_stack(stack, **given), segment_stack(stack, threads=3, **given)):
+        assert [frame.tobytes() for frame in labels] == [labels for labels, _ in one_by_one]
 
 
 @pytest.mark.parametrize("threads", [1, 3])

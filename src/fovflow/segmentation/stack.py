@@ -44,6 +44,7 @@ def segment_stack(
     method: str = "logstd",
     pixel_um: float | None = None,
     missing: Collection[int] = (),
+    threads: int = 1,
     **params: Any,
 ) -> NDArray[np.uint16]:
     """Segment a stack frame by frame.
@@ -58,6 +59,8 @@ def segment_stack(
         Edge length of a pixel (µm); all methods but ``classic`` need it.
     missing : collection of int
         Frames that were never acquired; their labels are empty.
+    threads : int
+        See `segment_frames`.
     **params
         The method's parameters.
 
@@ -92,7 +95,7 @@ def segment_stack(
     absent = [t in missing for t in range(len(stack))]
     t = 0
     try:
-        for found, _ in segment_frames(segmenter, stack, absent):
+        for found, _ in segment_frames(segmenter, stack, absent, threads):
             labels[t] = found
             t += 1
     except FovflowError as error:
