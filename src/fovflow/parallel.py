@@ -43,8 +43,7 @@ def in_order(tasks: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
             del result
         return
     begun: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(threads, "fovflow-frame")
-    try:
+    with ThreadPoolExecutor(threads, "fovflow-frame") as pool:
         for task in tasks:
             begun.append(pool.submit(task))
             del task
@@ -52,8 +51,6 @@ def in_order(tasks: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class Turn:

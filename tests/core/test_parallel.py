@@ -27,9 +27,16 @@ def test_results_come_in_order_and_few_tasks_are_begun_before_they_are_asked_for
 
     found = []
     for number in in_order(tasks(), threads):
-        assert len(begun) <= number + 1 + threads
+        assert len(begun) == min(20, number + 1 + (threads if threads > 1 else 0))
         found.append(number)
     assert found == list(range(20))
+
+
+def test_as_many_tasks_as_threads_are_at_work_at_once():
+    meeting = threading.Barrier(2)
+    assert len(list(in_order([lambda: meeting.wait(5)] * 4, 2))) == 4
+    with pytest.raises(threading.BrokenBarrierError):
+        list(in_order([lambda: meeting.wait(0.05)], 2))
 
 
 @pytest.mark.parametrize("threads", [1, 3])
