@@ -141,7 +141,8 @@ def test_the_full_plan_grows_everything_to_its_end():
     assert grown["frames"][-1].frames == 2000
     assert [grown["cells"][i].cells for i in (0, -1)] == [10, 3000]
     assert [(scene.fovs, scene.frames) for scene in grown["fovs"]][-1] == (100, 100)
-    assert [cores for _, cores in plan.FULL.growth["cores"]] == [1, 2]
+    cores = [(scene.fovs, cores) for scene, cores in plan.FULL.growth["cores"]]
+    assert cores == [(4, 1), (4, 2), (1, 1), (1, 2)]
 
 
 def test_the_page_agrees_with_its_figures():
