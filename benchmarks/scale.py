@@ -47,6 +47,23 @@ COMMANDS = {
         sys.executable, "-c", f"import fovflow; fovflow.load_results('results/{DATASET}')",
     ],
 }  # fmt: skip
+_FIRST_ROUND = """
+import importlib, os, runpy, sys, time
+chosen = importlib.import_module("snakemake.scheduling." + sys.argv.pop(1)).Scheduler
+select = chosen.select_jobs
+def first(scheduler, jobs, *others):
+    start = time.perf_counter()
+    answer = select(scheduler, jobs, *others)
+    words = "gave up" if answer is None else f"{len(answer)} chosen"
+    print(f"{time.perf_counter() - start:.2f} {len(jobs)} {words}")
+    sys.stdout.flush()
+    os._exit(0)
+chosen.select_jobs = first
+runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
+"""
+"""Start Snakemake, and end it when its scheduler has chosen jobs for the first time."""
+_ROUND = ("--cores", "8", "--nolock", "--quiet", "all", "--scheduler")
+SCHEDULERS = {"greedy": "greedy", "ilp": "milp"}
 FILES = {
     "dataset.json": f"results/{DATASET}/dataset.json",
     "processing_results.yaml": f"results/{DATASET}/processing_results.yaml",
@@ -120,6 +137,21 @@ def real_run(folder: Path, fovs: int, frames: int, size: int) -> dict[str, float
     }
 
 
+def rounds(fovs: int, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what the first round of each scheduler takes with so many jobs ready, 8 cores."""
+    write_project(folder)
+    widen_plan(folder, fovs)
+    found: dict[str, dict[str, Any]] = {}
+    for name, module in SCHEDULERS.items():
+        command = snakemake_command([*_ROUND, name])
+        command = [sys.executable, "-c", _FIRST_ROUND, module, *command[3:]]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        seconds, ready, words = done.stdout.splitlines()[-1].split(" ", 2)
+        found[name] = {"seconds": float(seconds), "ready": int(ready), "what": words}
+        print(f"{fovs:6d} FOVs  {name:8s} {seconds:>8s} s, {ready} jobs ready: {words}", flush=True)
+    return found
+
+
 def in_folder(call: Callable[[Path], Any], keep: Path | None, name: str) -> Any:
     """Call with a folder that is removed afterwards, or kept where asked."""
     place = Path(tempfile.mkdtemp(prefix="fovflow-scale-")) if keep is None else keep / name
@@ -150,6 +182,9 @@ def main() -> None:
     parser.add_argument("--fovs", type=int, nargs="*", default=[100, 1000, 10_000])
     parser.add_argument("--quick", action="store_true", help="20 and 200 FOVs")
     parser.add_argument("--real", type=int, help="run the pipeline on so many FOVs, too")
+    parser.add_argument(
+        "--schedulers", action="store_true", help="only the first round of each scheduler"
+    )
     parser.add_argument("--frames", type=int, default=FRAMES, help="frames of the real run")
     parser.add_argument("--size", type=int, default=SIZE, help="rows and columns of the real run")
     parser.add_argument("--keep", type=Path, help="keep the projects in this folder")
@@ -157,7 +192,8 @@ def main() -> None:
     given = parser.parse_args()
     found: dict[str, Any] = {"machine": platform.platform(), "cores": os.cpu_count()}
     for fovs in [20, 200] if given.quick else given.fovs:
-        found[str(fovs)] = in_folder(partial(measure_all, fovs), given.keep, str(fovs))
+        call = rounds if given.schedulers else measure_all
+        found[str(fovs)] = in_folder(partial(call, fovs), given.keep, str(fovs))
     if given.real:
         real = in_folder(
             lambda place: real_run(place, given.real, given.frames, given.size), given.keep, "real"
