@@ -19,6 +19,18 @@ def likely(margin, kind="overlap"):
     return float(probability(np.array([margin]), kind)[0])
 
 
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_greater_margin_is_never_less_likely(kind):
+    for numbers in TABLES[kind]:  # margins, and the shares of right links at each
+        assert numbers[0] > 0
+        assert numbers[-1] < 1
+        assert list(numbers) == sorted(set(numbers))
+    asked = np.linspace(0, 1, 1001)
+    found = probability(asked, kind)
+    assert (np.diff(found) >= 0).all()
+    assert (found[0], found[-1]) == (TABLES[kind][1][0], TABLES[kind][1][-1])
+
+
 def test_iou_confidence_and_distance_of_a_plain_link():
     stack = boxes({1: (10, 10, 10, 10)}, {1: (10, 15, 10, 10)})
     _, links = track(stack)
