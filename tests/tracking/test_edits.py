@@ -102,11 +102,84 @@ def test_a_division_has_a_parent_and_merging_the_daughter_ends_it():
     consistent(joined, frames)
 
 
-def test_cutting_a_mother_leaves_her_daughters_with_the_later_part():
+@pytest.mark.parametrize(("frame", "mother"), [(1, 4), (2, 4), (3, 1)])
+def test_cutting_a_mother_leaves_her_daughters_with_the_part_before_them(frame, mother):
     frames = movie()
-    divided, _ = edited(lineage_of(frames), [edit("split", 1, 1, 3, 5)])
-    cut, _ = edited(divided, [edit("cut", 1, 1)])
-    assert cut.links["parent"][cut.links["cell"] == 3].tolist() == [4, 0, 0]
+    divided, _ = edited(lineage_of(frames), [edit("split", 1, 1, 3, 5)])  # she is last seen in 2
+    cut, _ = edited(divided, [edit("cut", frame, 1)])
+    assert cut.links["parent"][cut.links["cell"] == 3].tolist() == [mother, 0, 0]
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_a_link_over_frames_without_the_cell_tells_their_number(last):
+    frames = movie()
+    frames[last + 1 : 3, 24:32, 4:12] = 0
+    frames[3, 24:32, 44:52] = 0
+    after, told = edited(lineage_of(frames), [edit("link", 0, 2, 4, 5)])
+    consistent(after, frames)
+    assert told == []
+    row = (after.links["cell"] == 2) & (after.links["frame"] == 4)
+    names = ("previous_frame", "gap", "merged", "split", "parent")
+    assert [int(after.links[name][row][0]) for name in names] == [last, 3 - last, 0, 0, 0]
+    assert after.links["confidence"][row].tolist() == [1.0]
+
+
+def test_a_cell_that_is_cut_has_nothing_before_it():
+    after, _ = edited(lineage_of(movie()), [edit("cut", 2, 1)])
+    row = (after.links["cell"] == 4) & (after.links["frame"] == 2)
+    names = ("previous_frame", "gap", "merged", "split", "parent")
+    assert [int(after.links[name][row][0]) for name in names] == [-1, 0, 0, 0, 0]
+
+
+def test_a_merge_with_what_was_there_in_a_gap_closes_it():
+    frames = np.zeros((6, 40, 60), np.uint16)
+    frames[:2, 4:12, 4:12] = frames[4:, 4:12, 44:52] = 1
+    frames[1:4, 24:32, 24:32] = 2
+    lines = [edit("link", 0, 1, 4, 1), edit("merge", 1, 1, 1, 2)]
+    after, told = edited(lineage_of(frames), lines)
+    consistent(after, frames)
+    assert told == []
+    own = after.links["cell"] == 1
+    assert after.links["previous_frame"][own].tolist() == [-1, 0, 1, 2, 3, 4]
+    assert after.links["gap"][own].tolist() == [0] * 6
+
+
+def test_a_cell_cannot_go_on_as_one_that_begins_in_its_last_frame():
+    lines = [edit("cut", 2, 1), edit("link", 2, 2, 2, 1)]
+    _, told = edited(lineage_of(movie()), lines)
+    assert told == ["link: it is still there when the other begins, in frame 2"]
+
+
+def test_a_mother_that_is_merged_with_her_daughter_is_not_her_own():
+    frames = np.zeros((6, 40, 60), np.uint16)
+    frames[:3, 4:12, 4:12] = frames[4:, 4:12, 44:52] = 1
+    frames[3:, 24:32, 24:32] = 2
+    lines = [edit("link", 0, 1, 4, 1), edit("split", 0, 1, 3, 2), edit("merge", 4, 1, 4, 2)]
+    after, told = edited(lineage_of(frames), lines)
+    consistent(after, frames)
+    assert told == []
+    assert not after.links["parent"].any()
+
+
+def test_a_merged_daughter_keeps_her_mother():
+    frames = movie()
+    frames[3:, 24:32, 24:32] = 7
+    lines = [edit("split", 1, 1, 3, 5), edit("merge", 3, 5, 3, 7)]
+    after, told = edited(lineage_of(frames), lines)
+    consistent(after, frames)
+    assert told == []
+    has_mother = after.links["parent"] > 0
+    assert after.links["parent"][has_mother].tolist() == [1]
+    assert after.links["frame"][has_mother].tolist() == [3]
+
+
+def test_a_merge_takes_no_daughters_away():
+    frames = movie()
+    lines = [edit("split", 1, 1, 3, 5), edit("merge", 0, 1, 0, 2)]
+    after, told = edited(lineage_of(frames), lines)
+    consistent(after, frames)
+    assert told == []
+    assert after.links["parent"][after.links["cell"] == 3].tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +187,7 @@ def test_cutting_a_mother_leaves_her_daughters_with_the_later_part():
     [
         (edit("cut", 0, 77), "there is no cell"),
         (edit("cut", 99, 1), "there is no cell"),
+        (edit("link", 0, 1), "there is no cell"),
         (edit("link", 0, 1, 3, 5), "it is still there when the other begins, in frame 3"),
         (edit("merge", 0, 2, 3, 5), "the two are never there together"),
         (edit("split", 3, 5, 0, 1), "the daughter is there before its mother"),
