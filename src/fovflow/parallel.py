@@ -22,6 +22,8 @@ T = TypeVar("T")
 def in_order(tasks: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
     """Yield what each task returns, or raise what it raises, in the order of the tasks.
 
+    What the iterable itself raises comes after the results of the tasks before it.
+
     Parameters
     ----------
     tasks : iterable of callable
@@ -43,21 +45,30 @@ def in_order(tasks: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
             del result
         return
     begun: deque[Future[T]] = deque()
+    failed: Exception | None = None
+    left = iter(tasks)
     with ThreadPoolExecutor(threads, "fovflow-frame") as pool:
-        for task in tasks:
-            begun.append(pool.submit(task))
-            del task
+        while failed is None:
+            try:
+                begun.append(pool.submit(next(left)))
+            except StopIteration:
+                break
+            except Exception as error:  # it is raised after the results before it
+                failed = error
             if len(begun) > threads:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
+    if failed is not None:
+        raise failed
 
 
 class Turn:
     """The place of one frame among those of its movie, for work that needs the frame before.
 
     Such work stands in a `wait` of a number, the same in every frame: it begins when the frame
-    before is through the `wait` of that number, or has left. Turns are made in the order of the
+    before is through the `wait` of that number. ``with`` a turn stands around all work on its
+    frame, and lets the frames after go on whatever became of it. Turns are made in the order of the
     frames, each of the one `before`, and the threads that use them begin in that order.
 
     Parameters
@@ -80,8 +91,10 @@ class Turn:
         yield
         self._through[number].set()
 
-    def leave(self) -> None:
-        """Let the frames after go on, whatever this one has or has not waited for."""
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
         for number, through in enumerate(self._through):
             if not through.is_set():
                 with self.wait(number):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from fovflow.errors import FovflowError
 from fovflow.parallel import OwnBuffer, Turn, in_order, one_blas_thread
 
 
@@ -57,6 +58,19 @@ def test_an_error_comes_in_its_place_and_nothing_is_begun_after_it(threads):
     assert not [thread for thread in threading.enumerate() if "fovflow-frame" in thread.name]
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_frame_that_cannot_be_read_is_told_after_those_before_it(threads):
+    def tasks():
+        for number in range(4):
+            yield partial(int, number)
+        raise FovflowError("frame 4 cannot be read")
+
+    results = in_order(tasks(), threads)
+    assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(FovflowError, match="frame 4 cannot be read"):
+        next(results)
+
+
 def test_who_stops_asking_ends_the_threads():
     results = in_order((partial(int, number) for number in range(1000)), 3)
     assert next(results) == 0
@@ -69,15 +83,13 @@ def test_work_that_waits_is_done_in_the_order_of_the_frames():
     barrier = threading.Barrier(2)
 
     def frame(number, turn):
-        try:
+        with turn:
             if number < 2:
                 barrier.wait(5)  # both are at work, and the second one comes to its wait first
             time.sleep(0.01 if number == 0 else 0)
             for place in (0, 1):
                 with turn.wait(place):
                     order[place].append(number)
-        finally:
-            turn.leave()
 
     def tasks():
         turn = None
@@ -94,15 +106,19 @@ def test_a_frame_that_waits_for_nothing_still_keeps_the_order():
     second = Turn(first, 1)
     third, done = Turn(second, 1), []
 
+    def idle(turn):
+        with turn:
+            pass
+
     def last():
-        with third.wait(0):
+        with third, third.wait(0):
             done.append("third")
 
     with ThreadPoolExecutor(2) as pool:
-        waiting = pool.submit(second.leave), pool.submit(last)
+        waiting = pool.submit(idle, second), pool.submit(last)
         time.sleep(0.02)
         assert not done  # the second has nothing to do, but the first is not through
-        first.leave()
+        idle(first)
         for each in waiting:
             each.result(5)
     assert done == ["third"]

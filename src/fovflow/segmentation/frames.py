@@ -156,25 +156,18 @@ class FrameSegmenter(ABC):
     def _in_turn(
         self, turn: Turn, image: NDArray[Any], *, missing: bool = False
     ) -> tuple[NDArray[np.uint16], FrameStats]:
-        try:
-            return self._checked(turn, image, missing)
-        finally:
-            turn.leave()
-
-    def _checked(
-        self, turn: Turn, image: NDArray[Any], missing: bool
-    ) -> tuple[NDArray[np.uint16], FrameStats]:
-        if missing:
-            return np.zeros(image.shape, np.uint16), self.stats(flag="missing")
-        frame = check_frame(image, turn)
-        if "constant" in frame.flags:
-            return np.zeros(image.shape, np.uint16), self.stats(flag="; ".join(frame.flags))
-        labels, found = self._segment(frame)
-        fraction = cv2.countNonZero(labels) / labels.size
-        flags = (*frame.flags, found.flag, "all foreground" if fraction == 1.0 else "")
-        return labels, replace(
-            found,
-            foreground_fraction=fraction,
-            n_objects=int(labels.max()),
-            flag="; ".join(filter(None, flags)),
-        )
+        with turn:
+            if missing:
+                return np.zeros(image.shape, np.uint16), self.stats(flag="missing")
+            frame = check_frame(image, turn)
+            if "constant" in frame.flags:
+                return np.zeros(image.shape, np.uint16), self.stats(flag="; ".join(frame.flags))
+            labels, found = self._segment(frame)
+            fraction = cv2.countNonZero(labels) / labels.size
+            flags = (*frame.flags, found.flag, "all foreground" if fraction == 1.0 else "")
+            return labels, replace(
+                found,
+                foreground_fraction=fraction,
+                n_objects=int(labels.max()),
+                flag="; ".join(filter(None, flags)),
+            )
