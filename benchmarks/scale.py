@@ -7,7 +7,8 @@ it as a process of its own. CPU time and peak memory are those of that process a
     python benchmarks/scale.py [--fovs 100 1000 10000] [--quick] [--real 100] [--json FILE]
 
 `--quick` measures 20 and 200 FOVs. `--real` runs the whole pipeline on that many FOVs besides, and
-tells the engine's part of it.
+tells the engine's part of it. `--schedulers` measures only how long each scheduler of the engine
+takes to choose the first jobs.
 """
 
 from __future__ import annotations
