@@ -281,6 +281,12 @@ def test_frames_side_by_side_give_what_they_give_one_by_one(method):
         assert [frame.tobytes() for frame in labels] == [labels for labels, _ in one_by_one]
 
 
+@pytest.mark.parametrize("threads", [0, -3, 2.5, "2", None])
+def test_threads_that_are_no_number_of_threads_are_refused(threads):
+    with pytest.raises(ConfigError, match="threads must be a whole number above 0; found: "):
+        segment_stack(np.zeros((2, 8, 8), np.uint16), method="classic", threads=threads)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_comes_after_the_frames_before_it(threads):
     frames = movie("logstd")

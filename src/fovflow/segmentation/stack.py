@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
+from numbers import Integral
 from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import SEGMENTERS
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.parallel import in_order
 from fovflow.segmentation.frames import FrameSegmenter, FrameStats, Segmenter
 from fovflow.segmentation.masks import Labels, number_objects
@@ -130,7 +131,18 @@ def segment_frames(
         (Y, X) uint16, empty for a missing frame.
     stats : FrameStats or None
         None for a missing frame.
+
+    Raises
+    ------
+    ConfigError
+        If `threads` is no whole number above 0.
     """
+    if not isinstance(threads, Integral) or threads < 1:
+        raise ConfigError(
+            "segmentation: threads must be a whole number above 0",
+            found=repr(threads),
+            remedy="give 1, or as many as there are cores",
+        )
 
     def tasks() -> Iterator[Callable[[], tuple[Labels, FrameStats | None]]]:
         for image, absent in zip(images, missing, strict=True):
