@@ -50,7 +50,7 @@ CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=10000,bf_interval=1,sched_interval=2
 SlurmctldTimeout=30
-SlurmdTimeout=10
+SlurmdTimeout=20
 MessageTimeout=5
 KillWait=2
 CompleteWait=0
@@ -174,7 +174,7 @@ class Cluster:
         rows = [line.split("\t") for line in text.splitlines()]
         return {row[0]: dict(zip(keys, row[1:], strict=True)) for row in rows}
 
-    def wait_for(self, holds: Callable[[], object], what: str, seconds: float = 60) -> None:
+    def wait_for(self, holds: Callable[[], object], what: str, seconds: float = 120) -> None:
         """Wait until something holds."""
         for _ in range(round(seconds / 0.1)):
             if holds():

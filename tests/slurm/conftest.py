@@ -135,7 +135,7 @@ class ClusterRun:
         """What Snakemake has said so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def wait(self, seconds: float = 200) -> int:
+    def wait(self, seconds: float = 400) -> int:
         """Return the exit status."""
         try:
             return self.process.wait(seconds)
@@ -164,6 +164,10 @@ class ClusterRun:
         """Tell whether a field of view has come to its own step."""
         runs = self.project.folder / "results" / "runs"
         return any(runs.glob(f"*/jobs/act.sim.fov_{fov:03d}/attempt-{attempt}.jsonl"))
+
+    def in_trouble(self, fov: int) -> bool:
+        """Tell whether the first attempt of a field of view waits in its step, its mark removed."""
+        return self.at_step(fov) and not (self.project.folder / "trouble" / str(fov)).exists()
 
     def kill(self) -> None:
         """End Snakemake at once, as a power cut does."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests on SLURM clusters of their own, two at once, within ten minutes, and nothing left behind.
+# Tests on SLURM clusters of their own, two at once, within 15 minutes, and nothing left behind.
 # Where SLURM is not there and cannot be installed it says so, and ends well but with CI=true.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -26,8 +26,8 @@ fi
 
 folder=$(mktemp -d -t fovflow-slurm-XXXXXX)
 FOVFLOW_TEST_SLURM=1 FOVFLOW_TEST_SLURM_FOLDER=$folder \
-    timeout -s KILL 600 "$PYTHON" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/slurm "$@"
+    timeout -s KILL 900 "$PYTHON" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/slurm "$@"
 status=$?
-[ $status = 137 ] && echo "tests on a SLURM cluster: ended, ten minutes are over"
+[ $status = 137 ] && echo "tests on a SLURM cluster: ended, 15 minutes are over"
 "$PYTHON" tests/slurm/cluster.py "$folder"  # what a time-out has left
 exit $status

@@ -109,7 +109,7 @@ def test_a_killed_head_leaves_orphans_that_the_next_run_refuses_to_join(
     assert cluster.jobs()[orphan]["state"] == "RUNNING"
 
     second = start(project)
-    assert second.wait(60) == 1
+    assert second.wait(120) == 1
     name = killed.read_record()["cluster"]["name"]
     assert f"scancel --name {name}" in second.text
     assert f"SLURM jobs {orphan};" in second.text
@@ -120,7 +120,7 @@ def test_a_killed_head_leaves_orphans_that_the_next_run_refuses_to_join(
     cluster.wait_for(lambda: cluster.idle() == cluster.nodes, "idle nodes")
     (project.folder / "trouble" / "0").unlink()
     unlock = start(project, "--unlock")
-    assert unlock.wait(60) == 0, unlock.text
+    assert unlock.wait(120) == 0, unlock.text
     third = start(project)
     assert third.wait() == 0, third.text
     assert of_fovs(project.outputs(), 1) == of_fovs(local, 1)
@@ -135,7 +135,7 @@ def test_a_run_that_is_stopped_cancels_its_jobs_and_goes_on_later(
     project.config["fovs"] = "0"
 
     def stopped(run: ClusterRun, job: str) -> None:
-        assert run.wait(90) != 0
+        assert run.wait(180) != 0
         assert "Traceback" not in run.text
         assert list_runs(project.folder / "results")[-1].read_record()["status"] == "terminated"
         states = {"CANCELLED", "FAILED"}
