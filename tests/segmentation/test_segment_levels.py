@@ -8,7 +8,7 @@ from segmentation.scenes import ellipses, noise
 from fovflow.errors import ConfigError
 from fovflow.segmentation import get_segmenter
 from fovflow.segmentation.contrast import SteadyOffset, mode_and_spread
-from fovflow.segmentation.halos import Outline, relief_range, remove_halos, surroundings
+from fovflow.segmentation.halos import Outline, even_halos, relief_range, remove_halos, surroundings
 from fovflow.segmentation.masks import disc, grow_within, odd_side
 
 
@@ -22,6 +22,15 @@ def test_mode_and_spread_by_hand():
     assert mode == 22.5  # bins 18 to 26 hold most: 2 + 4 + 8 + 1 + 1
     target = 0.682689492137086 * (8 + 4 + 2)  # bins 20, 19, 18 are 1.5 to 4.5 bins below
     assert spread == pytest.approx(2.5 + (target - 8) / 4)
+
+
+def test_the_bin_of_the_mode_counts_half():
+    counts = np.zeros(40, np.int64)
+    counts[16:25] = 1, 2, 2, 4, 8, 4, 2, 2, 1
+    mode, spread = mode_and_spread(counts)
+    assert mode == 20.5
+    target = 0.682689492137086 * (8 / 2 + 4 + 2 + 2 + 1)
+    assert spread == pytest.approx(1.5 + (target - 8) / 2)
 
 
 @pytest.mark.parametrize("sigma", [5.0, 12.0, 40.0])
@@ -148,6 +157,25 @@ def test_the_range_of_the_relief_is_from_every_second_pixel_of_the_mask():
     low, high = relief_range(relief, mask)
     assert (low, high) == (values[int(0.05 * 24)], values[int(0.95 * 24)])
     assert relief_range(relief, 0 * mask) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("least", [0.1, 0.5])
+def test_halos_of_pale_cells_are_evened(least):
+    """Three components with halos of 100, 40 and 5 counts, and one of too few pixels to tell."""
+    relief, mask = np.full((40, 80), -30, np.float32), np.zeros((40, 80), np.uint8)
+    bright = {0: (100, 100), 20: (40, 50), 40: (5, 60), 60: (10, 7)}  # column: counts, pixels
+    for column, (counts, pixels) in bright.items():
+        place = np.s_[:, column : column + 19]
+        mask[place] = 1
+        values = relief[place][::2, ::2]
+        values[np.unravel_index(np.arange(pixels), values.shape)] = counts
+    mean = sum(counts * pixels for counts, pixels in bright.values()) / (100 + 50 + 60 + 7)
+    even = even_halos(relief, mask, least)
+    for column, (counts, pixels) in bright.items():
+        ratio = max(least, 0.3, (counts / mean) ** 0.7)
+        scale = min(1.0, ratio) if pixels >= 8 else 1.0
+        assert np.allclose(even[:, column : column + 19], relief[:, column : column + 19] / scale)
+    assert np.array_equal(even[:, 19], relief[:, 19])
 
 
 def test_a_halo_is_taken_off_and_a_bright_cell_stays():

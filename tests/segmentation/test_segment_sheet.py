@@ -69,6 +69,14 @@ def test_windows_are_separate_hold_all_boxes_and_begin_at_even_pixels(blobs, mar
     assert (seen == 1).all()
 
 
+@pytest.mark.parametrize("other", [(30, 10, 38, 18), (10, 30, 18, 38), (30, 30, 38, 38)])
+def test_boxes_that_lie_apart_have_windows_of_their_own(other):
+    boxes = np.array([(10, 10, 18, 18), other])
+    assert len(separate_windows(boxes, 2, FRAME)) == 2
+    assert len(separate_windows(boxes, 12, FRAME)) == 2  # ends at 30, where the other begins
+    assert len(separate_windows(boxes, 13, FRAME)) == 1
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=40))
 def test_pixels_of_a_sheet_lead_back_to_the_frame(sizes):

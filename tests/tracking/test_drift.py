@@ -62,6 +62,35 @@ def test_too_few_cells_too_far_or_nothing_in_common_give_no_drift():
     assert estimate(before, after, 0.0) == (0, 0)
 
 
+def squares(places, others=()):
+    """Return the objects of a frame: squares at places (y, x), and others of another area."""
+    cells = [(y, x, 9, 9) for y, x in places] + [(y, x, 20, 20) for y, x in others]
+    return encode(boxes(dict(enumerate(cells, start=1)), shape=(300, 300))[0])
+
+
+@pytest.mark.parametrize(
+    ("together", "count", "shift"),
+    [(3, 3, (18, 5)), (3, 6, (18, 5)), (3, 8, (0, 0)), (2, 2, (0, 0)), (2, 6, (0, 0))],
+)
+def test_three_objects_and_half_of_all_make_a_drift(together, count, shift):
+    places = [(20, 20), (20, 99), (99, 30), (200, 60), (200, 160), (99, 200), (60, 250), (5, 200)]
+    before = places[:count]
+    after = [(y + 18, x + 5) for y, x in before[:together]]
+    others = [(260, 10 + 40 * k) for k in range(count - together)]
+    assert estimate(squares(before), squares(after, others), 40.0) == shift
+
+
+@pytest.mark.parametrize("shift", [(18, 0), (-18, 0), (0, 18), (0, -18)])
+def test_of_two_drifts_with_as_many_votes_the_smaller_one_is_taken(shift):
+    rows = [(y, x) for y in range(60, 240, 40) for x in range(60, 240, 40)]
+    after = [(y + shift[0], x + shift[1]) for y, x in rows]
+    back = [(y + shift[0] - np.sign(shift[0]) * 40, x + shift[1] - np.sign(shift[1]) * 40)
+            for y, x in rows]  # fmt: skip
+    both = sorted(set(after) & set(back))
+    assert len(both) == 20
+    assert estimate(squares(rows), squares(both), 45.0) == shift
+
+
 def test_a_drift_of_thirty_pixels_per_frame_is_followed_and_reported():
     rng = np.random.default_rng
     stack = [scattered(rng(5), 12, (30 * t, 0), shape=(420, 300)) for t in range(4)]

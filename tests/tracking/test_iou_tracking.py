@@ -125,13 +125,16 @@ def test_a_jump_without_overlap_is_linked_up_to_the_distance():
     assert track(smaller)[1]["cell"].tolist() == [1, 2]
 
 
-def test_cells_that_merge_and_come_apart_keep_their_ids_and_are_flagged():
+@pytest.mark.parametrize("greater", [1, 2])
+def test_cells_that_merge_and_come_apart_keep_their_ids_and_are_flagged(greater):
     a, b, both = (10, 10, 12, 14), (10, 24, 12, 12), (10, 10, 12, 26)
     apart, merged = {1: a, 2: b}, {1: both}
-    labeled, links = track(boxes(apart, apart, merged, merged, apart, apart))
-    assert ids_at(labeled, (2, 15, 30), (4, 15, 15), (4, 15, 30)) == [1, 1, 2]
-    assert rows_of(links, 1)["merged"] == [0, 0, 1, 1, 0, 0]
-    assert rows_of(links, 2)["frame"] == [0, 1, 4, 5]
+    stack, less = boxes(apart, apart, merged, merged, apart, apart), 3 - greater
+    stack = stack if greater == 1 else stack[:, :, 46 - 1 :: -1]  # the greater one is right
+    labeled, links = track(stack)
+    assert ids_at(labeled, (2, 15, 30), (4, 15, 15), (4, 15, 30)) == [greater, 1, 2]
+    assert rows_of(links, greater)["merged"] == [0, 0, 1, 1, 0, 0]
+    assert rows_of(links, less)["frame"] == [0, 1, 4, 5]
     assert (links["parent"] == 0).all()
 
 
@@ -168,12 +171,31 @@ def test_without_fragments_a_piece_is_a_cell_of_its_own_and_takes_no_track():
     assert (links["parent"] == 0).all()
 
 
+@pytest.mark.parametrize("before", [0, 1])
 @pytest.mark.parametrize(("frames", "cells"), [(1, 1), (4, 1), (5, 3)])
-def test_how_long_a_piece_may_be_apart(frames, cells):
+def test_how_long_a_piece_may_be_apart(frames, cells, before):
     """What is apart for longer, here like two daughters, has ids of its own."""
-    apart = [{1: ONE, 2: OTHER}] * frames
-    _, links = track(boxes(*[{1: WHOLE}] * 4, *apart, *[{1: WHOLE}] * 4))
-    assert links["cell"].max() == cells
+    other = {9: (1, 1, 6, 6)} if before else {}
+    apart = [{1: ONE, 2: OTHER, **other}] * frames
+    whole = [{1: WHOLE, **other}] * 4
+    _, links = track(boxes(*whole, *apart, *whole))
+    assert links["cell"].max() == cells + before
+
+
+def test_a_piece_belongs_to_the_cell_that_had_its_place_last():
+    # In frame 0 it is of the left cell, in frame 1 of the right one, in frame 2 it is alone.
+    left, right = (10, 10, 14, 14), (10, 34, 14, 14)
+    stack = boxes(
+        {1: (10, 10, 14, 24), 2: right},
+        {1: left, 2: (10, 24, 14, 24)},
+        {1: left, 2: right, 3: (12, 26, 9, 6)},
+        {1: left, 2: (10, 24, 14, 24)},
+        {1: left, 2: (10, 24, 14, 24)},
+    )
+    labeled, links = track(stack)
+    assert links["cell"].max() == 2
+    assert rows_of(links, 2)["split"] == [0, 0, 1, 0, 0]
+    assert ids_at(labeled, (1, 16, 28), (3, 16, 28)) == [2, 2]
 
 
 def test_a_piece_that_comes_and_goes_stays_with_its_cell():
@@ -297,6 +319,11 @@ def test_a_vanished_cell_over_which_another_moves_is_no_merge():
     stack = boxes({1: (10, 10, 12, 12), 2: (10, 23, 10, 10)}, {1: (10, 20, 12, 12)})
     _, links = track(stack)
     assert (links["merged"] == 0).all()
+
+
+def test_a_lost_cell_takes_no_object_that_another_cell_has():
+    _, links = track(boxes({1: (10, 10, 10, 10), 2: (21, 16, 10, 10)}, {1: (10, 16, 10, 10)}))
+    assert [rows_of(links, cell)["frame"] for cell in (1, 2)] == [[0, 1], [0]]
 
 
 def test_a_lost_neighbour_does_not_take_over_the_piece_of_another_cell():

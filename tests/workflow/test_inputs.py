@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 import fovflow
+from fovflow.config.findings import METHOD_NOTES
 from fovflow.records import read_yaml
 from fovflow.simulation import MovieParams, simulate, write_movie
 from fovflow.tables import read_csv
@@ -140,6 +141,9 @@ def test_classic_methods_run_on_a_tiff_without_a_pixel_size(tmp_path):
     )
     done = project.run()
     assert done.status == 0, done.text
+    note = METHOD_NOTES["classic"]
+    assert f"sim: {note}" in done.text
+    assert read_yaml(project.results / "processing_results.yaml")["findings"][-1] == note
     traces = read_csv(project.file(0, "traces.csv"))
     assert set(traces["frame"].tolist()) == {0, 1, 2, 3}
     assert (traces["area_ch_0"] > 0).all()

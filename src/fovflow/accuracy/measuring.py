@@ -22,7 +22,7 @@ from fovflow.accuracy.scores import (
 )
 from fovflow.accuracy.trust import FAULTS, faults_of_rows
 from fovflow.background import get_corrector
-from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES
+from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES, METHOD_NOTES
 from fovflow.features import get_extractor
 from fovflow.quality import judge
 from fovflow.segmentation import get_segmenter
@@ -45,7 +45,7 @@ class Followed:
     flagged: NDArray[np.bool_]
     """(T,) whether the segmentation flagged the frame, so that its rows are not good."""
     noted: NDArray[np.bool_]
-    """(T,) whether the segmentation doubts the frame, but for a flag."""
+    """(T,) whether the segmentation, or what is known of its method, doubts the frame."""
 
     @property
     def parents(self) -> dict[int, int]:
@@ -94,6 +94,7 @@ def follow(frames: Sequence[NDArray[Any]], pixel_um: float, options: Options) ->
         np.array([not known.isdisjoint(stats.flag.split("; ")) for _, stats in found])
         for known in (FRAME_FINDINGS.keys(), FRAME_NOTES.keys())
     )
+    noted |= segment["method"] in METHOD_NOTES
     return Followed(labeled, lineage.links, rows, flagged, noted & ~flagged)
 
 

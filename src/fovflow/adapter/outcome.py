@@ -13,6 +13,7 @@ from typing import Any
 from fovflow.adapter.engine import workflow_folder
 from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
 from fovflow.atomic import remove_leftovers, sha256_or_none, write_text
+from fovflow.config.findings import METHOD_NOTES
 from fovflow.corrections import briefly
 from fovflow.errors import complain
 from fovflow.layout import inspected
@@ -121,7 +122,9 @@ def findings(pipeline: Pipeline, dataset: str, statuses: dict[int, dict[str, Any
     """Return what is wrong with most frames of a dataset's complete FOVs, each in a sentence."""
     seg, layout = pipeline.datasets[dataset].seg, pipeline.layout
     complete = [fov for fov, status in statuses.items() if status["status"] == "complete"]
-    return findings_of(layout.file("segment_frames", dataset, fov, seg) for fov in complete)
+    found = findings_of(layout.file("segment_frames", dataset, fov, seg) for fov in complete)
+    note = METHOD_NOTES.get(pipeline.config.segment.method) if complete else None
+    return [*found, *filter(None, [note])]
 
 
 def write_dataset_results(pipeline: Pipeline, dataset: str, text: str = "") -> None:

@@ -44,6 +44,13 @@ FRAME_NOTES: dict[str, str] = {
 }
 """Flags of frames whose rows may be good all the same."""
 
+METHOD_NOTES: dict[str, str] = {
+    "classic": "segmented by method classic, which is there to repeat older analyses: it outlines "
+    "cells with their halo and joins those that are near one another, so that most areas are more "
+    "than 20 % too large; for areas and counts try another method (fovflow try)",
+}
+"""What holds for every frame of a method of segmentation, see docs/accuracy.md."""
+
 REJECT: Final = (
     "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
     "debris", "ragged", "low_confidence", "fast",

@@ -55,8 +55,8 @@ def join_fragments(
         for head in set(origin)
         | {int(chains.head[lost]) for lost in into if chains.following[lost] < 0}
     }
-    for head in sorted(lives, key=lambda h: (len(lives[h].detections), h)):
-        whole = _whole(chains, members, lives[head], max_detections)
+    for head, life in lives.items():
+        whole = _whole(chains, members, life, max_detections)
         if whole >= 0:
             owner[head] = whole
     return roots(owner)  # a piece of a piece belongs to the whole
@@ -64,20 +64,17 @@ def join_fragments(
 
 def _origins(chains: Chains, found: Sequence[Origin]) -> dict[int, int]:
     """Return, per newborn, the chain whose mask covered its place most recently."""
-    best: dict[int, tuple[tuple[int, int, int], int]] = {}
-    for c in found:
-        if c.pixels < COVERED * chains.area[c.newborn] or chains.following[c.earlier] < 0:
-            continue
-        rank = (-int(chains.frame[c.earlier]), -c.pixels, c.earlier)
-        if c.newborn not in best or rank < best[c.newborn][0]:
-            best[c.newborn] = rank, int(chains.head[c.earlier])
-    return {newborn: head for newborn, (_, head) in best.items()}
+    origin: dict[int, int] = {}
+    for c in sorted(found, key=lambda c: (-chains.frame[c.earlier], c.earlier)):
+        if c.pixels >= COVERED * chains.area[c.newborn] and chains.following[c.earlier] >= 0:
+            origin.setdefault(c.newborn, int(chains.head[c.earlier]))
+    return origin
 
 
 def _hosts(chains: Chains, covered: Sequence[tuple[int, int]]) -> dict[int, int]:
     """Return, per covered detection, the chain that covers it first."""
     hosts: dict[int, int] = {}
-    for lost, host in sorted(covered, key=lambda pair: (int(chains.frame[pair[1]]), pair[1])):
+    for lost, host in sorted(covered):  # detections are numbered in the order of frames
         hosts.setdefault(lost, int(chains.head[host]))
     return hosts
 
