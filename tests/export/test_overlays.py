@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -83,6 +85,12 @@ def test_pictures_are_on_record_and_so_is_what_they_show(folder):
         return [str(each) for each in found.findings + found.notes if "_frame_" in each.file]
 
     assert told() == []
+    about = json.loads((folder / DRAWN).read_text("utf-8"))
+    climbs = {first[0]: {**first[1], "made_from": {"../../x.csv": "0" * 64}}}
+    (folder / DRAWN).write_text(json.dumps({**about, **climbs}), "utf-8")
+    (problem,) = (each for each in verify(folder).findings if DRAWN in each.file)
+    assert str(problem).startswith(f"{DRAWN}: names '../../x.csv', which ")
+    (folder / DRAWN).write_text(json.dumps(about), "utf-8")
     text = (folder / traces).read_text("utf-8")
     (folder / traces).write_text(text.replace("True", "False"), "utf-8")
     words = "drawn of other results than there are now: fovflow overlay draws it again"

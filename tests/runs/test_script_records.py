@@ -178,6 +178,8 @@ def test_files_that_no_event_tells_of_are_found(tmp_path):
     (run.path / "artifacts" / "output").mkdir(parents=True, exist_ok=True)
     (run.path / "artifacts" / "output" / "x\ny.json").write_text("1")
     (run.path / "outputs" / "Table" / ".DS_Store").write_text("1")
+    (run.path / "outputs" / "Table" / ".more.csv.0123.part").write_text("1")  # half written
+    (run.path / "outputs" / "Table" / "more.csv.draft").write_text("1")
     found = {str(finding) for finding in verify(tmp_path / "out").findings}
     orphan = "orphan: no record speaks of it"
     assert found == {

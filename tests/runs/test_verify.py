@@ -14,6 +14,7 @@ from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.layout import RESULTS_NAME, WANTED_NAME
 from fovflow.runs.crate import file_id
+from fovflow.runs.findings import Finding, Report, out_of_order
 from fovflow.runs.verify import verify
 
 
@@ -145,6 +146,22 @@ DAMAGE = [
     duplicate_id, duplicate_key, path_climbing_out_of_a_record, path_climbing_out_of_the_manifest,
     path_climbing_out_of_the_results, truncated_manifest, wrong_status_of_the_results,
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("second", "wrong"),
+    [("10:00:00", False), ("09:59:59.5", False), ("09:59:58.5", True), ("soon", True)],
+)
+def test_a_time_may_lie_a_second_before_the_one_that_it_follows(second, wrong):
+    first, second = "2026-05-04T10:00:00+00:00", f"2026-05-04T{second}+00:00"
+    assert out_of_order(first, second) is wrong
+    assert not out_of_order(None, second)
+    assert not out_of_order(first, "")
+
+
+def test_a_finding_is_one_line():
+    assert str(Finding("a\nb", "c\nd")) == "a\\nb: c\\nd"
+    assert (Report().files, Report().bytes) == (0, 0)
 
 
 def test_what_is_half_written_is_no_output_and_no_orphan(recorded):

@@ -9,12 +9,13 @@ import pytest
 from runs.recorded import DATASET, Recorded, at
 from runs.test_verify import edit, one_flipped_bit
 
+from fovflow.atomic import digest_of
 from fovflow.jobrecord import record_text
 from fovflow.records import read_yaml, write_yaml
 from fovflow.runs.crate import FILE_NAME
 from fovflow.runs.findings import Report, format_report
 from fovflow.runs.manifest_records import MANIFEST_DIGEST
-from fovflow.runs.verify import verify
+from fovflow.runs.verify import holds_records, is_dataset, verify
 from fovflow.tables import read_csv, write_csv
 from fovflow.verdicts import write_verdicts
 
@@ -200,6 +201,51 @@ def test_outputs_of_a_failed_job_may_be_gone(recorded):
     assert [(d.name, d.found) for d in report.damaged] == [(name, None)]
     edit(recorded.record("track", 1), lambda c: c.update(status="failed", error="x", run="older"))
     assert name not in [finding.file for finding in verify(recorded.folder).findings]
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_what_a_failed_attempt_may_have_touched_is_checked_while_it_has_its_old_time(
+    recorded, dated
+):
+    name = recorded.name(1, "tracks.csv")
+    path = recorded.folder / name
+    time = path.stat().st_mtime_ns
+
+    def fail(content):
+        before = {**content, "times": {name: time}, "run": "older"}
+        content.update(before=before, status="failed", error="x", run="older", outputs={})
+
+    edit(recorded.record("track", 1), fail)
+    (recorded.folder / FILE_NAME).unlink()
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    os.utime(path, ns=(time, time + (not dated)))
+    report = verify(recorded.folder)
+    found = [f.problem for f in report.findings if f.file == name]
+    noted = [n.problem for n in report.notes if n.file == name]
+    assert ["content was changed" in each for each in found] == [True] * dated
+    assert noted == ["not checked: no checksum was recorded"] * (not dated)
+
+
+def test_a_file_that_cannot_be_read_is_damaged(recorded, monkeypatch):
+    name = recorded.name(1, "tracks.csv")
+
+    def refuse(file, **keys):
+        if str(file).endswith(name):
+            raise PermissionError(13, "Permission denied")
+        return digest_of(file, **keys)
+
+    monkeypatch.setattr("fovflow.runs.verify.digest_of", refuse)
+    report = verify(recorded.folder)
+    assert told(report) == [f"{name}: cannot be read: Permission denied"]
+    assert [damage.name for damage in report.damaged] == [name]
+
+
+def test_a_folder_with_records_of_jobs_is_one_to_verify(tmp_path):
+    assert not holds_records(tmp_path)
+    (tmp_path / "logs" / "fov_000").mkdir(parents=True)
+    (tmp_path / "logs" / "fov_000" / "track.json").write_text("{}")
+    assert holds_records(tmp_path)
+    assert not is_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("change", [{"seconds": 9.0}, {"options": {}}, {"threads": 3}])

@@ -10,7 +10,7 @@ import pytest
 
 from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES
 from fovflow.segmentation import get_segmenter
-from fovflow.segmentation.domain import unsure_share
+from fovflow.segmentation.domain import domain_score, unsure_share
 from fovflow.segmentation.greylevels import blockiness, coarse_levels, flat_share
 from fovflow.segmentation.logstd import share_beside
 from fovflow.simulation import MovieParams, simulate
@@ -50,6 +50,15 @@ def test_the_blocks_of_jpeg_are_seen_wherever_they_begin(shift):
     assert blockiness(compressed[:32]) == 1.0
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_steps_in_one_direction_alone_are_no_blocks(axis):
+    place = np.indices((128, 128)) // 8 % 2 * 40
+    noise = np.random.default_rng(0).integers(0, 9, (128, 128))
+    assert blockiness((noise + place[axis]).astype(np.uint8)) < 1.1
+    assert blockiness((noise + place.sum(0)).astype(np.uint8)) > 1.2
+    assert blockiness(np.full((128, 128), 7, np.uint8)) == 1.0
+
+
 def test_the_share_of_flat_windows():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 60000, (100, 90)).astype(np.uint16)
@@ -57,6 +66,9 @@ def test_the_share_of_flat_windows():
     image[:, :45] = 7
     assert flat_share(image) == pytest.approx(0.5, abs=0.03)
     assert flat_share(image[:2]) == 0.0
+    assert flat_share(np.zeros((3, 3), np.uint8)) == 1.0
+    rows = np.indices((30, 30)) % 2  # each window holds 0 and 1
+    assert [flat_share(each.astype(np.uint8)) for each in rows] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +150,31 @@ def test_outlines_are_rough_by_the_pixels_of_which_the_network_is_unsure(unsure,
     logit[8:, : unsure // 2] = -1
     assert unsure_share(logit) == share
     assert math.isnan(unsure_share(np.minimum(logit, 1)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch"),
+    [
+        ((400, 520), np.s_[72:328, 152:408]),
+        ((400, 520), np.s_[:256, :256]),
+        ((100, 90), np.s_[:, :]),
+        ((300, 60), np.s_[24:280, :]),
+        ((396, 515), np.s_[140:396, 259:515]),
+    ],  # the patch ends with the frame
+)
+def test_the_domain_score_compares_the_middle_of_the_patch_with_most_cells(shape, patch):
+    contrast = np.full(shape, -1.0, np.float32)
+    contrast[patch] = 1.0
+    logit = 4 * contrast
+    own = logit[patch]
+    edge = [min(40, side // 4) for side in own.shape]
+    own[edge[0], edge[1] + 3] = own[-edge[0] - 1, -edge[1] - 7] = -4.0  # the corners of the middle
+    own[edge[0] - 1, edge[1]] = own[-edge[0], -edge[1] - 1] = -4.0  # these do not count
+    middle = np.prod([side - 2 * cut for side, cut in zip(own.shape, edge, strict=True)])
+    score = domain_score(lambda seen: seen[None], contrast, logit, 0.1)
+    assert score == pytest.approx(0.1 + 2 * 2 / middle)
+    nothing = np.full(shape, -1.0, np.float32)
+    assert domain_score(lambda seen: seen[None], nothing, nothing, 0.1) == pytest.approx(2.1)
 
 
 def spots(where):

@@ -111,6 +111,8 @@ def test_mode_and_sigma_by_hand():
     # 200 bins of 0.025 over 0..5: 1.0 is in bin 40 with the centre 1.0125
     assert mode == pytest.approx(1.0125)
     assert sigma == pytest.approx(np.std([0, 1, 1, 1]))
+    mode, _ = mode_and_sigma(np.array([[0.0, 1.0, 4.0, 4.0, 4.0]]))  # the greatest is in bin 199
+    assert mode == pytest.approx(3.99)
 
 
 @settings(max_examples=50)

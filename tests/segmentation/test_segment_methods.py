@@ -26,6 +26,7 @@ from fovflow.errors import ConfigError, FovflowError
 from fovflow.segmentation import get_segmenter, segment_frames, segment_stack
 from fovflow.segmentation.cellpose import CellposeSegmenter
 from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
+from fovflow.segmentation.stack import takes_many
 from fovflow.segmentation.threshold import li_threshold, otsu_threshold
 
 NUCLEI = [(30, 30, 9, 9), (30, 47, 9, 9), (100, 60, 10, 12), (120, 150, 9, 11)]
@@ -72,6 +73,46 @@ def test_noise_alone_is_no_signal():
     labels, stats = get_segmenter("threshold", pixel_um=PIXEL_UM)(image)
     assert labels.max() == 0
     assert stats.flag == "no signal"
+
+
+def test_a_threshold_within_four_spreads_of_the_background_is_no_signal():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(200, 10, (128, 128))
+    noise[:, 100:] += 30
+    for added, flag in ((0, "no signal"), (200, "")):
+        noise[:, 100:] += added
+        segmenter = get_segmenter("threshold", pixel_um=PIXEL_UM, smooth_um=0.0)
+        _, stats = segmenter(noise.astype(np.uint16))
+        assert (stats.flag, stats.threshold > stats.mode + stats.sigma) == (flag, True)
+
+
+def test_a_frame_is_smoothed_as_if_mirrored_with_its_border():
+    image = np.zeros((30, 30), np.uint16)
+    image[0] = 100  # 0.64 of it stays with the border mirrored, 0.40 if it stood once
+    params = {"pixel_um": 1.0, "rule": "fixed", "min_area_um2": 1.0}
+    for smooth, level, found in ((1.0, 55.0, 30), (1.0, 70.0, 0), (0.6, 80.0, 30), (0.6, 95.0, 0)):
+        labels, _ = get_segmenter("threshold", smooth_um=smooth, level=level, **params)(image)
+        assert np.count_nonzero(labels) == found
+
+
+@pytest.mark.parametrize(
+    ("counts", "edge"), [([5, 4, 0, 1], 2.0), ([1, 0, 4, 5], 1.0), ([4, 4, 0, 0, 2, 2], 2.0)]
+)
+def test_otsu_by_hand(counts, edge):
+    """A class may hold one pixel."""
+    assert otsu_threshold(np.array(counts)) == edge
+
+
+def test_li_is_where_its_definition_stands_still():
+    rng = np.random.default_rng(5)
+    counts = np.bincount(
+        np.concatenate([rng.normal(60, 9, 3000), rng.normal(170, 20, 1000)]).astype(int)
+    )
+    found, centres = li_threshold(counts), np.arange(counts.size) + 0.5
+    low, high = (np.average(centres[part], weights=counts[part])
+                 for part in (centres <= found, centres > found))  # fmt: skip
+    assert found == pytest.approx((high - low) / np.log(high / low), abs=2e-3)
+    assert li_threshold(np.array([0, 0, 7])) == 2.5
 
 
 def test_holes_are_filled_up_to_their_limit():
@@ -321,6 +362,12 @@ def test_every_parameter_is_described_and_reaches_the_kernel(method):
     assert taken == ["settings", "pixel_um", *SEGMENTERS[method].data]
 
 
+def test_methods_say_whether_they_take_many_frames_at_once():
+    taken = {name: takes_many(get_segmenter(name, pixel_um=1.0))
+             for name in ("classic", "logstd", "threshold", "unet")}  # fmt: skip
+    assert taken == {"classic": True, "logstd": True, "threshold": True, "unet": False}
+
+
 def test_models_choose_by_method():
     config = TypeAdapter(sections.SegmentConfig)
     assert config.validate_python({}) == LogStdSegment()
@@ -370,4 +417,5 @@ def test_a_frame_that_is_all_foreground_is_flagged(left, flag):
     assert stats.foreground_fraction == (600 - left) / 600
     assert np.count_nonzero(labels) == 600 - left
     assert _Everything(0)(image, missing=True)[1] == FrameStats(flag="missing")
+    assert FrameStats(flag="missing").foreground_fraction == 0.0
     assert _Everything(0)(np.ones((4, 4), np.uint8))[1] == FrameStats(flag="constant")

@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
+from segmentation.scenes import ellipses
 
 from fovflow.errors import FovflowError
 from fovflow.segmentation.instances import Limits, make_objects
@@ -86,6 +89,24 @@ def test_outlines_are_closed_without_touching_the_neighbours():
     assert not labels[:, 12:14].any()
 
 
+def test_what_two_outlines_could_close_is_of_the_object_that_comes_first():
+    limits, claimed_twice = Limits(1, 1, np.inf, 0, 5.0, False, NECKS), 0
+    for seed in range(60):
+        values = ndimage.gaussian_filter(np.random.default_rng(seed).normal(0, 1, (24, 24)), 0.7)
+        mask = (values > 0.3).astype(np.uint8)
+        parts, n = ndimage.label(mask, structure=np.ones((3, 3)))
+        expected = np.zeros(mask.shape, np.int64)
+        for number in range(1, n + 1):
+            own = (parts == number).view(np.uint8)
+            whole = make_objects(own, 1 - (mask & (1 - own)), limits)[0] > 0
+            claimed_twice += np.count_nonzero(whole & (expected > 0))
+            expected[whole & (expected == 0)] = number
+        assert np.array_equal(
+            make_objects(mask, np.ones_like(mask), limits)[0], number_objects(expected)
+        )
+    assert claimed_twice
+
+
 def test_less_is_asked_of_objects_that_the_border_cuts():
     mask = np.zeros((20, 30), np.uint8)
     mask[0:2, 4:7] = mask[10:12, 28:30] = mask[16, 0:3] = 1  # 6, 4 and 3 pixels at the border
@@ -94,6 +115,37 @@ def test_less_is_asked_of_objects_that_the_border_cuts():
     labels, _ = make_objects(mask, mask, Limits(8, 4, np.inf, 0, 0, False, NECKS))
     assert np.bincount(labels.ravel())[1:].tolist() == [6, 4, 12]
     assert min(labels[0, 5], labels[11, 29], labels[15, 13]) > 0
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_each_border_may_cut_an_object(turns):
+    mask = np.zeros((30, 30), np.uint8)
+    mask[0:2, 14:17] = mask[10:12, 10:13] = 1  # 6 pixels each, at the border and inside
+    mask = np.ascontiguousarray(np.rot90(mask, turns))
+    labels, _ = make_objects(mask, mask, Limits(8, 4, np.inf, 0, 0, False, NECKS))
+    assert (labels.max(), np.count_nonzero(labels)) == (1, 6)
+
+
+def test_a_part_that_begins_below_another_object_comes_after_it():
+    mask = (ellipses([(20, 20, 10, 10), (30, 33, 9, 9), (24, 60, 5, 5)], (60, 80)) > 0).view(
+        np.uint8
+    )
+    necks = Necks(0.8, 0.85, 3.0, 1.0)
+    labels, n_split = make_objects(mask, mask, Limits(1, 1, np.inf, 0, 0, True, necks))
+    assert n_split == 2
+    assert [labels[20, 20], labels[24, 60], labels[34, 36]] == [1, 2, 3]
+
+
+def test_limits_are_lengths_and_areas_in_pixels():
+    settings = SimpleNamespace(
+        min_area_um2=50.0, max_area_um2=900.0, min_cut_area_um2=20.0, max_hole_um2=30.0, split=True,
+        neck_ratio=0.6, kept_neck_ratio=0.5, min_radius_um=2.0, max_solidity=0.9,
+    )  # fmt: skip
+    found = Limits.of(settings, 0.5, smoothing_um=1.5, new_ratio=0.7)
+    assert found == Limits(200, 80, 3600, 120, 3.0, True, Necks(0.6, 0.6, 4.0, 0.9, 0.7))
+    settings.max_area_um2, settings.min_cut_area_um2 = None, 70.0
+    assert Limits.of(settings, 0.5).most == np.inf
+    assert Limits.of(settings, 0.5).least_cut == 200
 
 
 def test_numbers_follow_the_first_pixel():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -58,10 +59,25 @@ def test_places_climb_to_the_highest_of_their_neighbours():
     assert climb(height, np.arange(7)).tolist() == [2, 2, 2, 2, 5 + 1, 6, 6]
 
 
-def test_a_frame_in_tiles_is_seen_as_a_whole(monkeypatch):
+def test_places_climb_in_both_directions():
+    height = np.random.default_rng(0).normal(0, 1, (9, 12)).astype(np.float32)
+
+    def top(y, x):
+        near = [(i, j) for i in range(max(y - 1, 0), min(y + 2, 9))
+                for j in range(max(x - 1, 0), min(x + 2, 12))]  # fmt: skip
+        best = max(near, key=lambda place: height[place])
+        return y * 12 + x if best == (y, x) else top(*best)
+
+    expected = [top(*divmod(place, 12)) for place in range(height.size)]
+    assert climb(height, np.arange(height.size)).tolist() == expected
+
+
+@pytest.mark.parametrize("tall", [False, True])
+def test_a_frame_in_tiles_is_seen_as_a_whole(monkeypatch, tall):
     rng = np.random.default_rng(0)
     coarse = rng.normal(0, 1, (40, 70)).astype(np.float32)
     contrast = cv2.resize(coarse, (TILE + 90, 300), interpolation=cv2.INTER_CUBIC)
+    contrast = np.ascontiguousarray(contrast.T) if tall else contrast
     network = Network(BUILT_IN)
     tiled = network(contrast)
     monkeypatch.setattr("fovflow.segmentation.network.TILE", 1 << 14)
@@ -84,6 +100,75 @@ def test_frames_of_any_size(shape, pixel_um):
     frame = np.random.default_rng(0).poisson(100, (1, *shape)).astype(np.uint8)
     labels = segment_stack(frame, method="unet", pixel_um=pixel_um)
     assert labels.shape == frame.shape
+
+
+def test_a_part_of_a_frame_that_is_no_square_is_seen_as_in_the_whole():
+    folder = shared_data("t98g_manual")
+    frame = tifffile.imread(sorted((folder / "phase").glob("*.tif"))[0])
+    whole, part = (get_segmenter("unet", pixel_um=0.8708)(np.ascontiguousarray(image))[0]
+                   for image in (frame, frame[:400, :900]))  # fmt: skip
+    inner = np.s_[:330, :830]
+    differ = (whole[inner] > 0) != (part[inner] > 0)
+    assert 0.1 < (whole[inner] > 0).mean() < 0.9
+    assert differ.mean() < 0.02
+
+
+@pytest.mark.parametrize(("probability", "level"), [(0.5, 0.0), (0.9, math.log(9))])
+def test_a_pixel_is_of_a_cell_from_the_probability_on(monkeypatch, probability, level):
+    levels = []
+    monkeypatch.setattr(
+        "fovflow.segmentation.unet.find_instances",
+        lambda said, at: levels.append(at) or np.zeros(said.shape[1:], np.int32),
+    )
+    get_segmenter("unet", pixel_um=1.3, probability=probability)(np.eye(64, dtype=np.uint8))
+    assert levels == [pytest.approx(level)]
+
+
+def test_the_surroundings_are_a_length(tmp_path, monkeypatch):
+    sides = []
+    monkeypatch.setattr(
+        "fovflow.segmentation.unet.normalise", lambda image, side: sides.append(side) or image
+    )
+    model = copied(tmp_path)
+    about = json.loads(model.with_suffix(".json").read_text())
+    for pixel_um in (1.3, 2.6):
+        model.with_suffix(".json").write_text(json.dumps({**about, "pixel_um": pixel_um}))
+        get_segmenter("unet", pixel_um=1.3, model=str(model))(np.eye(64, dtype=np.uint8))
+    assert sides == [103, 53]  # 133 µm
+
+
+def test_where_pixels_are_not_finite_is_no_cell():
+    folder = shared_data("t98g_manual")
+    frame = tifffile.imread(sorted((folder / "phase").glob("*.tif"))[0]).astype(np.float32)
+    whole = get_segmenter("unet", pixel_um=0.8708)(frame)[0]
+    largest = whole == np.bincount(whole.flat)[1:].argmax() + 1
+    depth = cv2.distanceTransform(largest.view(np.uint8), cv2.DIST_L2, 5)
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    frame[y - 2 : y + 3, x - 2 : x + 3] = np.nan
+    labels, stats = get_segmenter("unet", pixel_um=0.8708)(frame)
+    assert "nan" in stats.flag
+    assert not labels[y - 2 : y + 3, x - 2 : x + 3].any()
+    assert ((labels > 0) != (whole > 0)).mean() < 0.01
+
+
+def test_outlines_in_small_pixels_are_those_of_the_enlarged_answer():
+    segmenter = get_segmenter("unet", pixel_um=0.325)
+    y, x = np.mgrid[:16, :20].astype(np.float32)
+    logit = 4.3 - np.hypot(y - 7.3, x - 9.6)
+    found = (logit > 0).astype(np.int32)
+    shown = segmenter._at_full_size(found, logit, 0.0, (64, 80))
+    expected = cv2.resize(logit, (80, 64), interpolation=cv2.INTER_LINEAR) > 0
+    assert np.array_equal(shown, expected)
+
+
+def test_less_is_asked_of_cells_at_each_border():
+    segmenter = get_segmenter("unet", pixel_um=1.0, min_area_um2=9.0, min_cut_area_um2=4.0)
+    labels = np.zeros((40, 40), np.uint16)
+    places = [(0, 10), (38, 20), (10, 0), (20, 38), (10, 20), (25, 25)]
+    for number, (y, x) in enumerate(places, start=1):
+        labels[y : y + 2, x : x + 2] = number
+    labels[25:28, 25:28] = 6  # exactly as large as asked
+    assert segmenter._kept(labels)[1:].tolist() == [True] * 4 + [False, True]
 
 
 def test_the_size_of_cells_is_limited():

@@ -4,7 +4,7 @@ from tracking.scenes import boxes, drop, ids_at, rows_of
 
 from fovflow.accuracy import complete_tracks, division_f1
 from fovflow.simulation import MovieParams, simulate
-from fovflow.tracking import track_stack
+from fovflow.tracking import divisions, track_stack
 from fovflow.tracking.divisions import Chains, Division, decide
 
 MOTHER = (30, 30, 16, 24)
@@ -187,3 +187,78 @@ def test_simulated_tracks_and_divisions(movie, share, complete):
     assert complete_tracks(given, labeled).fraction >= complete
     f1 = division_f1(given, labeled, truth_parents=parents, found_parents=found, tolerance=3)
     assert f1 >= 0.9
+
+
+def chains_of(*rows):
+    """Return chains of detections (frame, previous, area, x), in the order of frames."""
+    frame, previous, area, x = (np.array(column) for column in zip(*rows, strict=True))
+    following, head = np.full(len(rows), -1), np.arange(len(rows))
+    for k, before in enumerate(previous.tolist()):
+        if before >= 0:
+            following[before], head[k] = k, head[before]
+    return Chains(previous, following, head, frame, area, np.zeros(len(rows)), x.astype(float))
+
+
+def divided(chains, swallowed=(), owner=None):
+    """Return parent and daughters of each division."""
+    owner = np.arange(chains.head.size) if owner is None else np.array(owner)
+    return [(d.parent, *d.daughters) for d in decide(chains, swallowed, owner, 3)]
+
+
+def test_daughters_that_are_together_smaller_than_the_parent_are_less_likely():
+    likely = {
+        area: decide(
+            chains_of((0, -1, 100, 0), (1, 0, area, -5), (1, -1, area, 5)), [], np.arange(3), 3
+        )[0].probability
+        for area in (50, 25)
+    }
+    assert likely[25] < likely[50]
+
+
+def test_a_cell_that_goes_on_beside_another_that_shrinks_is_no_daughter():
+    there = chains_of((0, -1, 50, -6), (0, -1, 100, 4), (1, 0, 50, 0), (1, 1, 50, 8))
+    new = chains_of((0, -1, 50, -60), (0, -1, 100, 4), (1, -1, 50, 0), (1, 1, 50, 8))
+    assert (divided(there), divided(new)) == ([], [(1, 3, 2)])
+
+
+def test_a_piece_is_no_parent():
+    chains = chains_of((0, -1, 100, 0), (0, -1, 400, 90), (1, 0, 50, -5), (1, -1, 50, 5))
+    assert divided(chains) == [(0, 2, 3)]
+    assert divided(chains, owner=[1, 1, 2, 3]) == []
+
+
+def test_a_cell_of_the_parents_own_frame_is_no_daughter():
+    beside, later = [(0, -1, 50, -5), (0, -1, 100, 0)], [(1, -1, 50, 5), (1, 0, 50, -5)]
+    assert divided(chains_of(*beside, *later)) == []
+    assert divided(chains_of((0, -1, 100, 0), (1, -1, 50, -5), (1, -1, 50, 5))) == [(0, 1, 2)]
+
+
+def test_a_cell_with_a_history_that_was_swallowed_before_explains_a_new_one():
+    def found(history, goes_on=False):
+        """A cell of some detections goes into another one, which falls in two later."""
+        rows = [(t, t - 1, 50, 20) for t in range(history)]
+        rows += [(history, -1, 100, 0), (history + 1, history, 100, 0)]
+        end = history + 2
+        rows += [(history + 2, end - 1, 50, -5), (history + 2, -1, 50, 5)]
+        if goes_on:
+            rows.append((history + 2, history - 1, 50, 60))
+        return divided(chains_of(*rows), swallowed=[(history - 1, end - 1)])
+
+    assert found(3) == []
+    assert found(4) == []
+    assert len(found(2)) == 1  # too short to count
+    assert len(found(3, goes_on=True)) == 1  # it was not lost
+
+
+def test_the_usual_area_is_the_median_of_the_last_detections(monkeypatch):
+    monkeypatch.setattr(divisions, "_TOGETHER", 4)
+    rng = np.random.default_rng(3)
+    previous = [-1, -1, 0, 1, 2, 3, 4, -1, 6, 7, 8]
+    area = rng.integers(20, 200, len(previous))
+    chains = chains_of(*zip(np.arange(len(area)) // 2, previous, area, 0 * area, strict=True))
+    for k, usual in enumerate(divisions.usual_area(chains)):
+        recent, at = [], k
+        while at >= 0 and len(recent) < divisions.RECENT:
+            recent.append(area[at])
+            at = previous[at]
+        assert usual == np.median(recent)

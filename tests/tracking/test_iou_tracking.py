@@ -7,7 +7,7 @@ from tracking.scenes import boxes, disc, drop, ids_at, rows_of, walking_discs
 from fovflow.errors import ConfigError
 from fovflow.tracking import get_tracker, track_stack
 from fovflow.tracking.confidence import TABLES, probability
-from fovflow.tracking.motion import Motion
+from fovflow.tracking.motion import Motion, Reach
 
 
 def track(stack, **params):
@@ -213,6 +213,27 @@ def test_a_piece_that_does_not_come_back_must_be_small(height, cells):
     assert links["cell"].max() == cells
 
 
+@pytest.mark.parametrize(("frames", "cells"), [(1, 1), (4, 1), (5, 2)])
+def test_how_long_a_small_piece_may_be_apart_that_comes_or_goes_only(frames, cells):
+    whole, rest, piece = (20, 20, 12, 24), (20, 20, 12, 12), (20, 33, 5, 11)
+    apart = [{1: rest, 2: piece}] * frames
+    comes = boxes(*[{1: whole}] * 6, *apart, *[{1: rest}] * 3)
+    goes = boxes(*apart, *[{1: whole}] * 6)
+    assert [track(stack)[1]["cell"].max() for stack in (comes, goes)] == [cells, cells]
+
+
+def test_what_comes_off_one_cell_and_goes_into_another_is_no_piece():
+    left, right = (10, 10, 14, 14), (10, 34, 14, 15)
+    stack = boxes(
+        *[{1: (10, 10, 14, 24), 2: right}] * 3,
+        {1: left, 2: (14, 25, 6, 8), 3: right},
+        *[{1: left, 2: (10, 25, 14, 24)}] * 3,
+    )
+    _, links = track(stack)
+    assert links["cell"].max() == 3
+    assert rows_of(links, 3)["frame"] == [3]
+
+
 def test_two_cells_that_touch_for_three_frames_keep_their_ids():
     left, right = [(20, 10 + t, 12, 14) for t in range(9)], [(21, 26, 11, 13)] * 9
     touching = (20, 13, 12, 26)
@@ -290,6 +311,28 @@ def test_motion_is_learned_from_the_movie():
     share = motion.kept + motion.kept**2
     assert after_gap.T.tolist() == [np.rint(share * np.array(fast)).tolist()]
     assert Motion().kept == 0
+
+
+def test_the_reach_is_four_typical_steps_of_the_last_five_frames():
+    reach = Reach(0.0, 100.0)
+    assert (reach.typical, reach.limit) == (0.0, 0.0)
+    assert reach.update(np.array([3.0, 3.0, 20.0])) == 12.0
+    for _ in range(5):
+        reach.update(np.array([7.0]))
+    assert (reach.typical, reach.limit) == (7.0, 28.0)
+    assert Reach(5.0, 100.0).limit == 5.0
+    assert Reach(5.0, 4.0).limit == 4.0
+
+
+@pytest.mark.parametrize(("keeps", "kept"), [(0.5, 0.5), (2.0, 1.0), (-1.0, 0.0)])
+def test_motion_is_learned_from_ten_steps_of_fast_cells(keeps, kept):
+    motion, steps = Motion(), np.array([[3.0], [4.0]])
+    for _ in range(9):
+        motion.update(steps, keeps * steps, np.array([10.0]))
+        motion.update(0.1 * steps, steps, np.array([10.0]))  # slow ones do not count
+    assert motion.kept == 0.0
+    motion.update(steps, keeps * steps, np.array([10.0]))
+    assert motion.kept == kept
 
 
 def test_confidence_rises_with_the_margin_and_is_a_probability():

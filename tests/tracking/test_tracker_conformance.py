@@ -102,6 +102,31 @@ def test_laptrack_closes_gaps_of_exactly_max_gap_frames_and_finds_splits():
     assert links["parent"].tolist() == [0, 0, 0, 1, 0, 0, 1, 0, 0]
 
 
+@pytest.mark.parametrize(("pixel_um", "near"), [(0.5, True), (1.0, False)])
+def test_the_distances_of_laptrack_are_micrometres(pixel_um, near):
+    pytest.importorskip("laptrack")
+
+    def cells(*frames, **params):
+        links = track_stack(boxes(*frames), method="laptrack", pixel_um=pixel_um, **params)[1]
+        return int(links["cell"].max()), int(links["parent"].max())
+
+    here, there = {1: (10, 10, 9, 9)}, {1: (10, 30, 9, 9)}  # 20 px: 10 or 20 µm
+    assert cells(here, there, gap_distance_um=0.5) == (1 if near else 2, 0)
+    assert cells(here, {}, there) == (1 if near else 2, 0)
+    apart = {1: (10, 10, 9, 9), 2: (10, 24, 9, 9)}  # 14 px: 7 or 14 µm
+    divides = cells(here, apart, apart, split_distance_um=8.0)
+    assert divides == ((3, 1) if near else (2, 0))
+
+
+def test_laptrack_tells_how_far_each_cell_moved():
+    pytest.importorskip("laptrack")
+    stack = boxes({1: (10, 10, 9, 9), 2: (40, 10, 9, 9)}, {1: (13, 14, 9, 9), 2: (40, 12, 9, 9)})
+    _, links = track_stack(stack, method="laptrack", pixel_um=1.0)
+    assert links["distance_px"][links["frame"] == 1].tolist() == [5.0, 2.0]
+    assert np.isnan(links["distance_px"][links["frame"] == 0]).all()
+    assert links["previous_frame"].tolist() == [-1, 0, -1, 0]
+
+
 def lineage_of(n):
     empty = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
     label, cell = np.array([1, 2, 4]), np.array([n, n - 1, 0])
