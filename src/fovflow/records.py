@@ -313,8 +313,14 @@ def readable(path: Path, what: str, **options: str) -> Iterator[IO[str]]:
         raise _garbage(path, what, error) from error
 
 
+def what_is_wrong(error: Exception) -> str:
+    """Return in one line what an error says of a text, by line and column where YAML tells them."""
+    found = re.sub(r' in "<(unicode|byte) string>",', ",", " ".join(str(error).split()))
+    return found.removesuffix(" ^").removesuffix(":") or type(error).__name__
+
+
 def _garbage(path: Path, what: str, error: Exception) -> FovflowError:
-    found = " ".join(str(error).split()) or type(error).__name__
+    found = what_is_wrong(error)
     if isinstance(error, UnicodeDecodeError):
         found = f"it is not UTF-8, the encoding of text (byte 0x{error.object[error.start]:02x})"
     return FovflowError(f"{path} is not a readable {what} file", found=found, remedy=REMAKE)

@@ -393,13 +393,18 @@ def test_a_column_that_stands_twice_in_a_table_is_refused(column, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "twice", ["outdir: a\noutdir: b\n", "datasets: {a: {path: x}, a: {path: y}}\n"]
+    ("twice", "words"),
+    [
+        ("outdir: a\noutdir: b\n", "the key 'outdir' stands twice, line 2, column 1: outdir: b"),
+        ("datasets: {a: {path: x}, a: {path: y}}\n", "the key 'a' stands twice, line 1, column 26"),
+    ],
 )
-def test_a_key_that_stands_twice_is_refused(twice, tmp_path):
+def test_a_key_that_stands_twice_is_refused_by_its_line(twice, words, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(f"{twice}")
-    with pytest.raises(ConfigError, match=r"the key '(outdir|a)' stands twice"):
+    with pytest.raises(ConfigError) as refused:
         load_config(file)
+    assert str(refused.value.found).startswith(words)
 
 
 @pytest.mark.parametrize(

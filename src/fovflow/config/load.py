@@ -22,7 +22,7 @@ from fovflow.config.model import Config, DatasetConfig
 from fovflow.config.section import Truth, fields_of, method_of
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import keep_secret
-from fovflow.records import parse_yaml
+from fovflow.records import parse_yaml, what_is_wrong
 from fovflow.userfiles import broken_link, read_regular, user_path
 
 _REMEDY = "see config/README.md for every key"
@@ -127,7 +127,7 @@ def _read_yaml(path: str | os.PathLike[str], what: str) -> tuple[Any, str]:
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(
             f"the {what} {os.fspath(path)} cannot be read",
-            found=" ".join(str(error).split()),
+            found=what_is_wrong(error),
             remedy="mend the YAML, saved as UTF-8: plain spaces, no tabs; a colon and a space "
             "after each key, each once",
         ) from error
