@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
+from fovflow.labels import IntArray
 from fovflow.layout import inspected
 from fovflow.tables import read_csv, write_csv
 
@@ -33,6 +35,11 @@ _TOLERANCE = 1e-6
 """Relative difference up to which a number counts as the same: programs round when they save."""
 _LIKELY = 0.5
 """A cell is carried over where it is found again in more than this fraction of the frames."""
+_BIN = 4.0
+"""Displacements (px) that count as one, where many cells agree on it."""
+_LEAST_CELLS = 10
+"""Fewer cells that agree on an offset may do so by chance."""
+_MOST_MOMENTS = 20
 
 
 def find_verdicts(traces: str | os.PathLike[str]) -> tuple[Path | None, str]:
@@ -232,7 +239,9 @@ def carry_over(traces: str | os.PathLike[str]) -> Carried:
     """Apply stale verdicts to the cells of today's traces that lie where the judged ones lay.
 
     Two cells are the same where, in more than half of the frames that either has, each is the
-    other's nearest and their centres are closer than the radius of the judged one.
+    other's nearest and their centres are closer than the radius of the judged one. Frames are the
+    same by their number or by their time, by which cells lie nearer to where they lay; where many
+    cells agree on an offset, as after another `crop`, it is taken off.
 
     Raises FovflowError where the verdicts hold no positions: nothing is written.
     """
@@ -245,15 +254,16 @@ def carry_over(traces: str | os.PathLike[str]) -> Carried:
             found=f"no columns {', '.join(missing)}, so that nothing tells where the cells lay",
             remedy="judge the cells again, and remove the file",
         )
-    cells = _same_cells(old, new)
+    was, now = _moments(old, new)
+    cells = _same_cells(old, new, was, now)
     good = np.asarray(new["good"], dtype=bool).copy()
     for before, after in cells.items():
         of_old, of_new = old["cell"] == before, np.flatnonzero(new["cell"] == after)
-        by_frame = dict(zip(old["frame"][of_old].tolist(), old["good"][of_old], strict=True))
-        uniform = len(set(map(bool, by_frame.values()))) == 1
-        rest = next(iter(by_frame.values())) if uniform else None
+        by_moment = dict(zip(was[of_old].tolist(), old["good"][of_old], strict=True))
+        uniform = len(set(map(bool, by_moment.values()))) == 1
+        rest = next(iter(by_moment.values())) if uniform else None
         for row in of_new.tolist():
-            verdict = by_frame.get(int(new["frame"][row]), rest)
+            verdict = by_moment.get(int(now[row]), rest)
             good[row] = good[row] if verdict is None else verdict
     write_verdicts(traces, {**new, "good": good})
     judged_cells, today = np.unique(old["cell"]).tolist(), np.unique(new["cell"]).tolist()
@@ -261,27 +271,81 @@ def carry_over(traces: str | os.PathLike[str]) -> Carried:
     return Carried(cells, lost, tuple(sorted(set(today) - set(cells.values()))))
 
 
-def _same_cells(old: Table, new: Table) -> dict[int, int]:
-    votes: dict[tuple[int, int], int] = {}
-    common = np.intersect1d(old["frame"], new["frame"])
-    radius = _radii(old)
-    for t in common.tolist():
-        mine, theirs = np.flatnonzero(old["frame"] == t), np.flatnonzero(new["frame"] == t)
-        ahead = old["position_x"][mine, None] - new["position_x"][theirs]
-        aside = old["position_y"][mine, None] - new["position_y"][theirs]
-        distance = np.hypot(ahead, aside)
-        for i, j in enumerate(distance.argmin(axis=1).tolist()):
-            if distance[:, j].argmin() == i and distance[i, j] <= radius[mine[i]]:
-                pair = int(old["cell"][mine[i]]), int(new["cell"][theirs[j]])
-                votes[pair] = votes.get(pair, 0) + 1
+def _moments(old: Table, new: Table) -> tuple[IntArray, IntArray]:
+    """Return for the rows of both tables a number that those of the same raw frame share."""
+    ways = [(old["frame"].astype(np.int64), new["frame"].astype(np.int64))]
+    if "time" in old and "time" in new:
+        times = np.concatenate([old["time"], new["time"]]).astype(np.float64).round(6)
+        place = np.unique(times, return_inverse=True)[1]
+        ways.append((place[: len(old["time"])], place[len(old["time"]) :]))
 
-    def frames(table: Table, cell: int) -> set[int]:
-        return set(table["frame"][table["cell"] == cell].tolist()) & set(common.tolist())
+    def apart(way: tuple[IntArray, IntArray]) -> float:
+        offsets = (0.0, 0.0), _offset(old, new, *way)
+        found = [_nearest(old, new, *way, offset)[2] for offset in offsets]
+        return min((float(np.median(each)) for each in found if each.size), default=np.inf)
+
+    return min(ways, key=apart)
+
+
+def _nearest(
+    old: Table, new: Table, was: IntArray, now: IntArray, offset: Sequence[float] = (0.0, 0.0)
+) -> tuple[IntArray, IntArray, NDArray[np.float64]]:
+    """Return the rows of which each is the other's nearest at its moment, and how far apart (px).
+
+    `offset`: how much further along x and y today's positions lie.
+    """
+    pairs = [np.zeros((3, 0))]
+    for t in np.intersect1d(was, now).tolist():
+        mine, theirs = np.flatnonzero(was == t), np.flatnonzero(now == t)
+        ahead = old["position_x"][mine, None] - (new["position_x"][theirs] - offset[0])
+        aside = old["position_y"][mine, None] - (new["position_y"][theirs] - offset[1])
+        distance = np.hypot(ahead, aside)
+        j = distance.argmin(axis=1)
+        i = np.flatnonzero(distance.argmin(axis=0)[j] == np.arange(mine.size))
+        pairs.append(np.stack([mine[i], theirs[j[i]], distance[i, j[i]]]))
+    before, after, apart = np.concatenate(pairs, axis=1)
+    return before.astype(np.int64), after.astype(np.int64), apart
+
+
+def _offset(old: Table, new: Table, was: IntArray, now: IntArray) -> tuple[float, float]:
+    """Return the displacement (x, y) of whole bins of `_BIN` px that most pairs of rows have."""
+    steps = []
+    for t in np.intersect1d(was, now)[:_MOST_MOMENTS].tolist():
+        for axis in "xy":
+            here, there = (
+                table[f"position_{axis}"][at == t] for table, at in ((old, was), (new, now))
+            )
+            steps.append(np.rint((there[None] - here[:, None]) / _BIN).ravel())
+    if not steps:
+        return 0.0, 0.0
+    places = np.stack([np.concatenate(steps[::2]), np.concatenate(steps[1::2])], axis=1)
+    found, count = np.unique(places, axis=0, return_counts=True)
+    x, y = _BIN * found[count.argmax()]
+    return float(x), float(y)
+
+
+def _same_cells(old: Table, new: Table, was: IntArray, now: IntArray) -> dict[int, int]:
+    radius = _radii(old)
+
+    def closer(offset: tuple[float, float]) -> tuple[IntArray, IntArray]:
+        before, after, apart = _nearest(old, new, was, now, offset)
+        close = apart <= radius[before]
+        return before[close], after[close]
+
+    before, after = closer((0.0, 0.0))
+    moved, there = closer(_offset(old, new, was, now))
+    if moved.size > 2 * before.size and np.unique(old["cell"][moved]).size >= _LEAST_CELLS:
+        before, after = moved, there
+    votes = Counter(zip(old["cell"][before].tolist(), new["cell"][after].tolist(), strict=True))
+    common = np.intersect1d(was, now)
+
+    def moments(table: Table, at: IntArray, cell: int) -> set[int]:
+        return set(at[(table["cell"] == cell) & np.isin(at, common)].tolist())
 
     return {
         a: b
         for (a, b), count in votes.items()
-        if count > _LIKELY * len(frames(old, a) | frames(new, b))
+        if count > _LIKELY * len(moments(old, was, a) | moments(new, now, b))
     }
 
 

@@ -245,6 +245,37 @@ def test_verdicts_on_rows_go_to_the_same_frames_and_those_on_cells_to_all(traces
     assert good == {1: [True, True, False, True, True], 2: [True] * 5, 3: [False] * 5}
 
 
+def moving(frames, cells=12):
+    """Traces of cells that move by two pixels a frame."""
+    columns = table(cells=tuple(range(1, cells + 1)), frames=frames)
+    columns["position_x"] = columns["position_x"] + 2.0 * columns["frame"]
+    columns["position_y"] = columns["position_y"] + 7.0 * (columns["cell"] * 37 % 11)
+    return columns
+
+
+@pytest.mark.parametrize("offset", [0, 40, 96])
+@pytest.mark.parametrize("change", ["the first frames are left out", "the interval is another"])
+def test_verdicts_follow_the_raw_frames_and_another_crop(traces, change, offset):
+    before = moving(8)
+    before["good"] = ~((before["cell"] == 5) & (before["frame"] < 5))
+    write_csv(beside(traces), before)
+    after, dropped = moving(8), 0
+    if change == "the interval is another":
+        after["time"] = 2 * after["time"]
+    else:
+        dropped = 3
+        after = {name: values[after["frame"] >= dropped] for name, values in after.items()}
+        after["frame"] = after["frame"] - dropped
+    after["position_x"] = after["position_x"] - offset
+    after["intensity_total_ch_1"] = after["intensity_total_ch_1"] + 1
+    write_csv(traces, after)
+    assert carry_over(traces).cells == {cell: cell for cell in range(1, 13)}
+    found = read_traces(beside(traces))
+    assert found["good"][found["cell"] != 5].all()
+    wrong = found["frame"][(found["cell"] == 5) & ~found["good"]]
+    assert wrong.tolist() == list(range(5 - dropped))
+
+
 def test_a_cell_must_be_found_again_in_more_than_half_of_the_frames(traces):
     write_csv(beside(traces), rejected(table(), 1))
     for away, expected in ((1, {1: 1}), (2, {})):

@@ -68,6 +68,15 @@ def test_corrections_rerun_their_fov_alone(project: Project):
     assert not now["good"][now["cell"] == rejected].any()
     assert now["frame"][now["cell"] == cut].max() == 3
     assert project.run().jobs == {}
+    warned = "corrections: sim, FOVs 1-2: other frames or another crop are copied than before"
+    for changed, moves in (
+        ({"frames": f"1-{FRAMES - 1}"}, True),
+        ({"copy": {"crop": {"y0": 0, "x0": 8, "y1": 90, "x1": 90}}}, True),
+        ({"frames": f"0-{FRAMES - 2}"}, False),  # they are counted as before
+    ):
+        other = Project(project.folder, **{**project.config, **changed})
+        other.write_config()
+        assert (warned in other.run("--dry-run").text) is moves
 
     del project.config["corrections"]
     assert project.run("--dry-run").jobs["track"] == 1

@@ -563,6 +563,27 @@ class Pipeline:
             f"{places}{more}"
         )
 
+    def moved_corrections(self) -> list[str]:
+        """Return a sentence for each dataset whose corrections may name other places than before.
+
+        They count frames and pixels as its stacks do, which begin elsewhere now.
+        """
+        found = []
+        for name in sorted({dataset for dataset, _ in self.corrections} & self.datasets.keys()):
+            folder, fovs = self.look(name), []
+            wanted = _begins(self.parameters("copy", name))
+            for fov in self.datasets[name].fovs:
+                path = self.layout.record("copy", name, fov_name(fov))[len(folder.path) + 1 :]
+                known = folder.record(path) if (name, fov) in self.corrections else None
+                fovs += [fov] if known and _begins(known.options) != wanted else []
+            if fovs:
+                found.append(
+                    f"corrections: {name}, {format_fovs(fovs)}: other frames or another crop are "
+                    "copied than before, so that frame, x and y of its lines may name other cells; "
+                    "correct them, or remove the lines"
+                )
+        return found
+
     def summary(self, *, problems: bool = True) -> str:
         """Return one line per dataset: what will be processed, and what cannot be."""
         lines = []
@@ -578,7 +599,8 @@ class Pipeline:
                 lines += [f"{name}: warning: {text}" for text in plan.header.warnings]
             if problems:
                 lines += [f"{name}: {text}" for text in plan.problems]
-        lines += [f"warning: {stray}"] if (stray := self.stray_corrections()) else []
+        stray = self.stray_corrections()
+        lines += [f"warning: {text}" for text in (stray, *self.moved_corrections()) if text]
         lines += [
             f"warning: step {name}: "
             + (broken_link(step.script) or f"there is no script {step.script}")
@@ -589,6 +611,15 @@ class Pipeline:
 
 
 UNMET = "corrections_not_followed"
+
+
+def _begins(copied: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the first frame that was copied, the step from frame to frame, first row and column.
+
+    `copied`: parameters of a copy job.
+    """
+    (first, _, step), crop = copied.get("frames", (0, 0, 1)), copied.get("crop") or {}
+    return first, step, crop.get("y0", 0), crop.get("x0", 0)
 
 
 def _stage_of(step: StepConfig) -> Stage:
