@@ -46,7 +46,7 @@ include: "rules/report.smk"
 
 # Where this file is used as a module: these do not run, and the recorder of the run does the same.
 onstart:
-    say(PIPELINE.summary(problems=False))
+    say(summary(PIPELINE, problems=False))
 
 
 onsuccess:

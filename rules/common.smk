@@ -20,7 +20,8 @@ from fovflow.adapter.engine import cores_for_each
 from fovflow.adapter.entry import plan_pipeline
 from fovflow.adapter.outcome import bring_up_to_date, describe_outcome, report_options
 from fovflow.adapter.recording import say
-from fovflow.planning.pipeline import last_files, report_inputs, targets, trace_targets
+from fovflow.planning.summary import summary
+from fovflow.planning.targets import last_files, report_inputs, targets, trace_targets
 from fovflow.planning.resources import disk_mb, memory_mb, runtime_min
 from fovflow.stages import STACKS
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fovflow.planning.pipeline import Pipeline, last_files, report_inputs, targets
+from fovflow.planning.pipeline import Pipeline
+from fovflow.planning.targets import last_files, report_inputs, targets
 from fovflow.records import read_yaml
 from stand_in import DATASET, LAYOUT, finish, widen_plan, write_project
 

@@ -20,6 +20,7 @@ from fovflow.adapter.job import pipeline_of_job
 from fovflow.config.load import read_config
 from fovflow.errors import FovflowError
 from fovflow.planning.pipeline import Pipeline
+from fovflow.planning.summary import summary
 
 _PLANNED = "_fovflow_pipeline"
 """Attribute of a Snakemake workflow that holds the pipeline which was planned for it."""
@@ -77,7 +78,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         record_run(pipeline, workflow)
         patch_main(engine)
         if engine.is_dry_run:
-            say(pipeline.summary(problems=True))
+            say(summary(pipeline))
     return pipeline
 
 

@@ -18,7 +18,9 @@ from fovflow.corrections import briefly
 from fovflow.errors import complain
 from fovflow.layout import inspected
 from fovflow.planning.dataset import DatasetPlan
-from fovflow.planning.pipeline import Decision, Pipeline, report_inputs
+from fovflow.planning.pipeline import Decision, Pipeline
+from fovflow.planning.summary import stale_verdicts, unmet_corrections, unseen
+from fovflow.planning.targets import report_inputs
 from fovflow.records import through_json
 from fovflow.results import findings_of, results_paths, results_text
 from fovflow.runs.crate import FILE_NAME
@@ -102,7 +104,7 @@ def results_content(pipeline: Pipeline, dataset: str) -> dict[str, Any]:
         },
         "problems": list(plan.problems),
         **(
-            {"corrections_not_followed": pipeline.unmet_corrections(dataset)}
+            {"corrections_not_followed": unmet_corrections(pipeline, dataset)}
             if pipeline.corrections
             else {}
         ),
@@ -253,17 +255,17 @@ def describe_outcome(pipeline: Pipeline) -> str:
             if status["status"] != "complete":
                 groups.setdefault(_in_words(status), []).append(fov)
         lines += [f"  {format_fovs(fovs)}: {words}" for words, fovs in groups.items()]
-        stale = pipeline.stale_verdicts(name)
+        stale = stale_verdicts(pipeline, name)
         lines += [
             f"  {format_fovs([fov])}: a person's verdicts are not used: {reason}"
             for fov, reason in stale.items()
         ]
         lines += [
             f"  {format_fovs([fov])}: a correction is not followed: {reason}"
-            for fov, reasons in pipeline.unmet_corrections(name, folder).items()
+            for fov, reasons in unmet_corrections(pipeline, name, folder).items()
             for reason in briefly(reasons)
         ]
-        lines += [f"  {unseen}"] if (unseen := pipeline.unseen(name)) else []
+        lines += [f"  {text}"] if (text := unseen(pipeline, name)) else []
         if stale:
             lines.append(f"  to do: fovflow verdicts {pipeline.layout.outdir} --carry-over")
         lines += [f"{name}: {problem}" for problem in plan.problems]

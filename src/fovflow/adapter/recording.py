@@ -33,6 +33,7 @@ from fovflow.events import LEAST_SECRET, SECRET
 from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
 from fovflow.planning.space import check_space
+from fovflow.planning.summary import summary
 from fovflow.readers.fingerprint import fingerprint, raw_files
 from fovflow.records import public, write_json
 from fovflow.runs.claim import Claim, left_locked
@@ -350,7 +351,7 @@ class EngineListener:
         remote = not self._engine.runs_jobs_here
         self._take_screen()
         if self._replaces_hooks():
-            say(self._pipeline.summary(problems=False))
+            say(summary(self._pipeline, problems=False))
         recorder = Recorder(
             announcer=Announcer(
                 say,

@@ -75,11 +75,12 @@ def _estimate(json: bool, rest: list[str]) -> int:
     from fovflow.config.load import merged_config
     from fovflow.planning.pipeline import Pipeline
     from fovflow.planning.space import estimate_run, format_run
+    from fovflow.planning.summary import summary
 
     given = _given(rest)
     cores = int(given.cores) if given.cores.isdecimal() else os.cpu_count() or 1
     pipeline = Pipeline(merged_config(given.configfile, given.config))
-    for text in pipeline.summary().splitlines():
+    for text in summary(pipeline).splitlines():
         complain(text)
     found = estimate_run(pipeline, max(1, cores))
     print_result(json, found, lambda: format_run(found))

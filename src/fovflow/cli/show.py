@@ -47,6 +47,7 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
     """Return one entry per dataset, from the configuration if it is there and of this folder."""
     from fovflow.config.load import read_config
     from fovflow.planning.pipeline import Pipeline
+    from fovflow.planning.summary import stale_verdicts
 
     if is_given(configfile):
         pipeline = Pipeline(read_config(configfile))
@@ -56,7 +57,7 @@ def _statuses(outdir: str | None, configfile: str) -> list[dict[str, Any]]:
                     "dataset": name,
                     "fovs": {str(k): v for k, v in pipeline.statuses(name).items()},
                     "problems": list(plan.problems),
-                    **_some("stale_verdicts", pipeline.stale_verdicts(name)),
+                    **_some("stale_verdicts", stale_verdicts(pipeline, name)),
                     **_some("samples", pipeline.analysis.statuses(name, pipeline.to_measure(name))),
                 }
                 for name, plan in pipeline.datasets.items()

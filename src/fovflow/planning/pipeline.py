@@ -14,7 +14,7 @@ from fovflow.atomic import sha256_or_none
 from fovflow.config import Config, parse_config
 from fovflow.config.usersteps import StepConfig
 from fovflow.copying import OF_TIMES
-from fovflow.corrections import in_lines, of_step, read_corrections
+from fovflow.corrections import of_step, read_corrections
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.layout import LOGS, Layout, fov_name, inspected
 from fovflow.planning.analysis import AnalysisPlan
@@ -43,7 +43,6 @@ from fovflow.states import (
 from fovflow.units import format_fovs
 from fovflow.userfiles import broken_link
 from fovflow.usersteps import FROM
-from fovflow.verdicts import find_verdicts
 
 
 class Place(NamedTuple):
@@ -455,29 +454,30 @@ class Pipeline:
         if self.stages[step].reads_raw and header is not None:
             found["raw"] = header.fingerprint
         if step in ("flat_field", "correct", "corrected"):
-            found |= {name: self._digest(path) for name, path in self._given(place).items()}
+            found |= {name: self.digest(path) for name, path in self._given(place).items()}
         elif step == "segment":
             model = getattr(self.config.segment, "model", None)
             if model:  # it may be a name that is no file
                 files = {"model": model, "description": str(Path(model).with_suffix(".json"))}
-                found |= {name: known for name, p in files.items() if (known := self._digest(p))}
+                found |= {name: known for name, p in files.items() if (known := self.digest(p))}
         elif step in self.user_steps:
             path = self._user_inputs(self.user_steps[step], place).get("inspected")
             found |= {"inspected": sha256_or_none(str(path))} if path else {}
-        found |= {name: self._digest(path) for name, path in code_of(self.config, step).items()}
+        found |= {name: self.digest(path) for name, path in code_of(self.config, step).items()}
         return {CONTENT: found} if found else {}
 
     def _given(self, place: Place) -> dict[str, str]:
         return self.dark(place) if self._estimates_flat_field else self.illumination(place)
 
-    def _digest(self, path: str) -> str | None:
+    def digest(self, path: str) -> str | None:
+        """Return the SHA-256 of a file that a user gives, None where it cannot be read."""
         if path not in self._sha256:
             self._sha256[path] = sha256_or_none(path)
         return self._sha256[path]
 
     def _code(self, step: str) -> dict[str, Any]:
         script, function = self.user_steps[step].script, self.user_steps[step].function
-        return {"script": script, "sha256": self._digest(script), "function": function}
+        return {"script": script, "sha256": self.digest(script), "function": function}
 
     # ---- what a person reads
 
@@ -512,114 +512,12 @@ class Pipeline:
             found |= {fov for job in jobs if job.step == "extract" and job.record in again}
         return found
 
-    def stale_verdicts(self, dataset: str) -> dict[int, str]:
-        """Return by FOV why a person's verdicts beside its traces are not used."""
-        fovs = self.datasets[dataset].fovs
-        found = {fov: find_verdicts(self.layout.file("traces", dataset, fov))[1] for fov in fovs}
-        return {fov: reason for fov, reason in found.items() if reason}
-
-    def unmet_corrections(self, dataset: str, folder: Folder | None = None) -> dict[int, list[str]]:
-        """Return by FOV which of people's corrections its jobs could not follow, in words."""
-        folder, found = folder or self.look(dataset), {}
-        for fov in self.datasets[dataset].fovs:
-            told = []
-            for step in ("track", "extract"):
-                said = of_step(step, self.corrections.get((dataset, fov), []))
-                made = self.found(step, dataset, fov, folder) if said else {}
-                told += [in_lines(str(each), said) for each in made.get(UNMET, ())]
-            if told:
-                found[fov] = told
-        return found
-
     def found(self, step: str, dataset: str, fov: int, folder: Folder) -> Mapping[str, Any]:
         """Return what the job of a step without a channel found, if it was made as is wanted."""
         record = self.layout.record(step, dataset, fov_name(fov))[len(folder.path) + 1 :]
         as_wanted = folder.made_with(record) == self._wanted_of(step, dataset, fov_name(fov))
         known = folder.record(record) if as_wanted else None
         return known.found if known else {}
-
-    def unseen(self, dataset: str) -> str:
-        """Return of which FOVs the report cannot show cells, in a sentence; empty without any."""
-        fovs = [fov for fov in self.datasets[dataset].fovs if self.is_unseen(dataset, fov)]
-        words = (
-            "the report cannot show single cells of it, as it was made before it could and its "
-            "stacks are gone; to make them again, let keep name pc, fl and seg_labeled"
-        )
-        return f"{format_fovs(fovs)}: {words}" if fovs else ""
-
-    def stray_corrections(self) -> str:
-        """Return which corrections are of no FOV that is processed; empty where all are."""
-        stray = {
-            place: len(said)
-            for place, said in self.corrections.items()
-            if place[0] not in self.datasets or place[1] not in self.datasets[place[0]].fovs
-        }
-        if not stray:
-            return ""
-        places = ", ".join(f"FOV {fov} of {name}" for name, fov in sorted(stray)[:10])
-        more = f" and {len(stray) - 10} others" if len(stray) > 10 else ""
-        return (
-            f"corrections: {sum(stray.values())} lines are of FOVs that are not processed: "
-            f"{places}{more}"
-        )
-
-    def moved_corrections(self) -> list[str]:
-        """Return a sentence for each dataset whose corrections may name other places than before.
-
-        They count frames and pixels as its stacks do, which begin elsewhere now.
-        """
-        found = []
-        for name in sorted({dataset for dataset, _ in self.corrections} & self.datasets.keys()):
-            folder, fovs = self.look(name), []
-            wanted = _begins(self.parameters("copy", name))
-            for fov in self.datasets[name].fovs:
-                path = self.layout.record("copy", name, fov_name(fov))[len(folder.path) + 1 :]
-                known = folder.record(path) if (name, fov) in self.corrections else None
-                fovs += [fov] if known and _begins(known.options) != wanted else []
-            if fovs:
-                found.append(
-                    f"corrections: {name}, {format_fovs(fovs)}: other frames or another crop are "
-                    "copied than before, so that frame, x and y of its lines may name other cells; "
-                    "correct them, or remove the lines"
-                )
-        return found
-
-    def summary(self, *, problems: bool = True) -> str:
-        """Return one line per dataset: what will be processed, and what cannot be."""
-        lines = []
-        for name, plan in self.datasets.items():
-            if plan.fovs:
-                channels = ", ".join(f"{kind} {index}" for kind, index in plan.channels)
-                lines.append(
-                    f"{name}: {len(plan.fovs)} FOVs, {plan.n_frames} frames of "
-                    f"{plan.height} × {plan.width}, channels {channels}"
-                )
-            lines += [f"{name}: {unseen}"] if (unseen := self.unseen(name)) else []
-            if plan.header is not None:
-                lines += [f"{name}: warning: {text}" for text in plan.header.warnings]
-            if problems:
-                lines += [f"{name}: {text}" for text in plan.problems]
-        stray = self.stray_corrections()
-        lines += [f"warning: {text}" for text in (stray, *self.moved_corrections()) if text]
-        lines += [
-            f"warning: step {name}: "
-            + (broken_link(step.script) or f"there is no script {step.script}")
-            for name, step in self.user_steps.items()
-            if self._digest(step.script) is None
-        ]
-        return "\n".join(lines)
-
-
-UNMET = "corrections_not_followed"
-
-
-def _begins(copied: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the first frame that was copied, the step from frame to frame, first row and column.
-
-    `copied`: parameters of a copy job.
-    """
-    (first, _, step), crop = copied.get("frames", (0, 0, 1)), copied.get("crop") or {}
-    return first, step, crop.get("y0", 0), crop.get("x0", 0)
 
 
 def _stage_of(step: StepConfig) -> Stage:
@@ -651,28 +549,6 @@ def check_folder(outdir: Path) -> None:
         )
 
 
-def targets(pipeline: Pipeline) -> list[str]:
-    """Return what a run makes: the results of each dataset, the report and the analysis."""
-    pipeline.find_occupied()
-    results = [*report_inputs(pipeline), pipeline.layout.report(), *pipeline.analysis.targets()]
-    return results + problem_targets(pipeline)
-
-
-def trace_targets(pipeline: Pipeline) -> list[str]:
-    """Return the traces of all FOVs."""
-    return [
-        pipeline.layout.file("traces", name, fov)
-        for name, plan in pipeline.datasets.items()
-        for fov in plan.ready
-    ] + problem_targets(pipeline)
-
-
-def problem_targets(pipeline: Pipeline) -> list[str]:
-    """Return the targets that stand for datasets, or FOVs, that cannot be processed."""
-    datasets = pipeline.datasets.items()
-    return [pipeline.layout.problem(name) for name, plan in datasets if plan.problems]
-
-
 def _check_given(config: Config) -> None:
     """Refuse files that steps need and that are not there, before anything is done.
 
@@ -691,36 +567,3 @@ def _check_given(config: Config) -> None:
                 found=broken_link(path) or "no such file",
                 remedy=f"correct its path, or leave {key} out",
             )
-
-
-def last_files(pipeline: Pipeline, dataset: str) -> list[str]:
-    """Return the files of a dataset's FOVs that are made last: all others are made before them.
-
-    Those are other stacks, too, that are missing where the traces are there.
-    """
-    plan, layout = pipeline.datasets[dataset], pipeline.layout
-    stages = [stage for stage in pipeline.stages.values() if stage.per_fov]
-    last = [stage for stage in stages if stage.is_last]
-    undrawn = [s for s in stages if s.name == "extract" or (s in last and s.name != "browse")]
-    return [
-        layout.place(file.path, dataset, fov, channel)
-        for fov in plan.ready
-        for stage in (undrawn if pipeline.is_unseen(dataset, fov) else last)
-        for file in stage.files
-        if not file.pixel_bytes or file.kind in pipeline.kept
-        for channel in plan.indices(stage.role or file.role)
-    ] + [
-        name
-        for fov in plan.ready
-        if os.path.exists(layout.file("traces", dataset, fov))  # noqa: PTH110
-        for kind in sorted(pipeline.kept - {file.kind for stage in last for file in stage.files})
-        for channel in plan.indices(FILES[kind].role)
-        if not os.path.exists(name := layout.file(kind, dataset, fov, channel))  # noqa: PTH110
-    ]
-
-
-def report_inputs(pipeline: Pipeline) -> list[str]:
-    """Return what the report tells of: results, made again whenever traces are, and answers."""
-    datasets = pipeline.datasets.items()
-    results = [pipeline.layout.results(name) for name, plan in datasets if plan.ready]
-    return [*results, *pipeline.analysis.reported()]
