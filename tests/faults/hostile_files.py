@@ -218,7 +218,7 @@ def read(path: Path) -> str:
 
 def main(folder: Path) -> None:
     """Read every file of a folder; print one JSON object per file."""
-    from fovflow.adapter.job import peak_memory_mib
+    from fovflow.adapter.attempt import peak_memory_mib
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     for path in sorted(folder.iterdir()):

@@ -47,7 +47,7 @@ HOSTILE = {
 READ_ALL = """
 import json, resource, sys
 from pathlib import Path
-from fovflow.adapter.job import peak_memory_mib
+from fovflow.adapter.attempt import peak_memory_mib
 from fovflow.config import load_config
 from fovflow.errors import FovflowError
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fovflow.adapter.job import AttemptRecorder, run_of_job
+from fovflow.adapter.attempt import AttemptRecorder, run_of_job
 from fovflow.events import read_events
 from fovflow.runs.store import CURRENT, ENVIRONMENT, JOB_EVENTS, RunFolder
 
@@ -76,7 +76,7 @@ def test_a_job_whose_events_cannot_be_written_goes_on(tmp_path, monkeypatch, cap
 
 
 def test_a_long_job_measures_what_it_uses(tmp_path, monkeypatch):
-    monkeypatch.setattr("fovflow.adapter.job.RESOURCES_AFTER_S", 0.01)
+    monkeypatch.setattr("fovflow.adapter.attempt.RESOURCES_AFTER_S", 0.01)
     run = RunFolder.create(tmp_path)
     monkeypatch.setenv(ENVIRONMENT, str(run.path))
     job = AttemptRecorder("segment", WILDCARDS, tmp_path, resources_every_s=0.01)

@@ -10,7 +10,7 @@ import pytest
 
 import fovflow
 from fovflow import events
-from fovflow.adapter.job import AttemptRecorder
+from fovflow.adapter.attempt import AttemptRecorder
 from fovflow.events import Clock, moment, seconds_of
 from fovflow.runs import datasets, store
 from fovflow.runs import recorder as recorder_module

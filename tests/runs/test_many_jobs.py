@@ -17,7 +17,7 @@ EVENTS = 1000
 PROGRAM = f"""
 import os, signal, sys
 import fovflow
-from fovflow.adapter.job import AttemptRecorder
+from fovflow.adapter.attempt import AttemptRecorder
 
 children = []
 for fov in range({JOBS}):
