@@ -121,12 +121,15 @@ def _positions(plan: DatasetPlan, fovs: Iterable[int]) -> dict[str, dict[str, st
 
 
 def findings(pipeline: Pipeline, dataset: str, statuses: dict[int, dict[str, Any]]) -> list[str]:
-    """Return what is wrong with most frames of a dataset's complete FOVs, each in a sentence."""
+    """Return what is wrong with most frames of a dataset's complete FOVs, each in a sentence.
+
+    What holds for every frame of the method of segmentation comes last.
+    """
     seg, layout = pipeline.datasets[dataset].seg, pipeline.layout
     complete = [fov for fov, status in statuses.items() if status["status"] == "complete"]
     found = findings_of(layout.file("segment_frames", dataset, fov, seg) for fov in complete)
-    note = METHOD_NOTES.get(pipeline.config.segment.method) if complete else None
-    return [*found, *filter(None, [note])]
+    note = METHOD_NOTES.get(pipeline.config.segment.method)
+    return [*found, note] if complete and note else found
 
 
 def write_dataset_results(pipeline: Pipeline, dataset: str, text: str = "") -> None:

@@ -479,7 +479,7 @@ class Pipeline:
         script, function = self.user_steps[step].script, self.user_steps[step].function
         return {"script": script, "sha256": self.digest(script), "function": function}
 
-    # ---- what a person reads
+    # ---- what there is
 
     def listed(self, dataset: str, folder: Folder) -> list[int]:
         """Return the FOVs that results tell of: those of this run, and others that are complete."""
