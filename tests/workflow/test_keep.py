@@ -140,6 +140,47 @@ def test_one_stack_is_a_target(lean, whole, tmp_path):
     settled(project)
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "options", "stays"),
+    [
+        ("terminated", "snakemake --cores 2", [], False),
+        ("running", "snakemake --cores 2", [], False),  # killed: it could not say how it ended
+        ("completed", "snakemake --cores 2", [], True),
+        ("terminated", "snakemake sim_fov_001_seg_ch_0.npy", [], True),
+        ("terminated", "snakemake --until segment", [], True),
+        ("terminated", "snakemake --cores 2", ["--notemp"], True),
+        ("terminated", "snakemake --cores 2", ["--dry-run"], True),
+    ],
+)
+def test_a_killed_run_leaves_no_stack_behind(lean, tmp_path, status, words, options, stays):
+    project = copied(lean, tmp_path)
+    stack = project.file(1, "seg_ch_0.npy")
+    assert project.run(str(stack.relative_to(project.folder))).jobs == {"segment": 1}
+    run = max(project.folder.glob("results/runs/*/run.json"))
+    about = json.loads(run.read_text())
+    run.write_text(json.dumps({**about, "status": status, "command": words}))
+    project.run(*options)
+    assert stack.exists() == stays
+    if not stays:
+        settled(project)
+
+
+def test_a_stack_of_a_killed_run_stays_while_its_fov_is_not_complete(lean, tmp_path):
+    project = copied(lean, tmp_path)
+    stack = project.file(1, "seg_ch_0.npy")
+    project.run(str(stack.relative_to(project.folder)))
+    run = max(project.folder.glob("results/runs/*/run.json"))
+    about = json.loads(run.read_text())
+    run.write_text(json.dumps({**about, "status": "terminated", "command": "snakemake"}))
+    project.config["extract"] = {"erosion_px": 1}
+    traces = project.file(0, "traces.csv")
+    assert project.run(str(traces.relative_to(project.folder))).jobs == {"extract": 1}
+    assert stack.exists()
+    project.run()
+    assert not stack.exists()
+    settled(project)
+
+
 def test_corrected_frames_that_are_not_kept_can_be_looked_at_and_exported(lean, whole, tmp_path):
     fov, other = (load_results(p.results).fovs[1] for p in (lean, whole))
     assert "fl_corrected" not in fov.stacks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -15,22 +16,28 @@ from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
 from fovflow.atomic import remove_leftovers, sha256_or_none, write_text
 from fovflow.config.findings import METHOD_NOTES
 from fovflow.corrections import briefly
-from fovflow.errors import complain
+from fovflow.errors import FovflowError, complain
 from fovflow.layout import inspected
 from fovflow.planning.dataset import DatasetPlan
 from fovflow.planning.pipeline import Decision, Pipeline
 from fovflow.planning.summary import stale_verdicts, unmet_corrections, unseen
 from fovflow.planning.targets import report_inputs
-from fovflow.records import through_json
+from fovflow.records import inside, through_json
 from fovflow.results import findings_of, results_paths, results_text
 from fovflow.runs.crate import FILE_NAME
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.rawcheck import pixels_of
-from fovflow.states import COMPLETE, CONTENT, Folder, Wanted, WantedJob, reason_to_run
+from fovflow.runs.store import RunFolder
+from fovflow.stages import FILES, STACKS
+from fovflow.states import COMPLETE, CONTENT, Folder, Wanted, WantedJob, reason_to_run, state_of
 from fovflow.units import format_fovs
 
 _NO_PARAMETERS = frozenset({"problems", "fovs"})
 """What a results file depends on besides the steps' parameters; it stands under keys of its own."""
+
+
+_STACKS_STAY = re.compile(r"\s(--no-?temp|--nt|--until|-U)")
+"""Options of the engine with which stacks stay that would be removed otherwise."""
 
 
 def make_results(job: Job) -> None:
@@ -236,6 +243,49 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
             write_report(page, pipeline.layout.outdir, options["datasets"], options["problems"])
     except Exception as error:
         complain(f"cannot write {page}: {error}")
+
+
+def remove_stacks_left_behind(pipeline: Pipeline, command: str) -> None:
+    """Remove stacks that `keep` leaves out and a run that did not complete left in complete FOVs.
+
+    The engine removes such a stack when the last job that reads it is done. Where that run was
+    killed before, and no job of a later run reads the stack, nobody would. What `command`, or that
+    of the run that made it, asks for stays.
+    """
+    kinds = [kind for kind in STACKS if kind not in pipeline.kept]
+    for name, plan in pipeline.datasets.items():
+        folder = pipeline.look(name)
+        start = len(folder.path) + 1
+        for fov in plan.fovs:
+            files = {
+                pipeline.layout.file(kind, name, fov, channel)[start:]
+                for kind in kinds
+                for channel in plan.indices(FILES[kind].role)
+            }
+            left = {file for file in files if folder.has(file) and not _is_asked_for(file, command)}
+            jobs = pipeline.jobs(name, fov) if left else []
+            if not left or state_of(jobs, folder) != COMPLETE:
+                continue
+            for job in jobs:
+                record = folder.record(job.record)
+                for file in left.intersection(job.makes):
+                    if record is not None and _left_by(pipeline, record.run, file):
+                        with suppress(OSError):  # it harms nothing, and the next run tries again
+                            Path(folder.path, file).unlink()
+
+
+def _left_by(pipeline: Pipeline, run: str, file: str) -> bool:
+    """Tell whether a run did not complete and was not asked for a file that it made."""
+    with suppress(FovflowError):  # a record may say anything
+        known = RunFolder(inside(Path(pipeline.layout.outdir, "runs"), run)).read_record()
+        command = str(known.get("command", ""))
+        return known["status"] != "completed" and not _is_asked_for(file, command)
+    return False
+
+
+def _is_asked_for(file: str, command: str) -> bool:
+    """Tell whether a command line names a stack, or options with which stacks stay."""
+    return Path(file).name in command or _STACKS_STAY.search(command) is not None
 
 
 def describe_outcome(pipeline: Pipeline) -> str:

@@ -59,6 +59,11 @@ class FolderGuard:
         self._claim: Claim | None = None
         self._refusal = ""
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether this run has the folder."""
+        return self._claim is not None
+
     def take(self, begin: Callable[[], object] = lambda: None) -> None:
         """Take the folder, and call `begin` once it is taken.
 
@@ -322,8 +327,16 @@ class EngineListener:
             if recorder is not None:
                 atexit.unregister(self.end)
                 self._finish(recorder)
+            elif self.guard.is_taken:  # there was nothing to do
+                self._remove_stacks_left_behind()
         finally:
             self.guard.release()
+
+    def _remove_stacks_left_behind(self) -> None:
+        if self._engine.removes_stacks:
+            from fovflow.adapter.outcome import remove_stacks_left_behind
+
+            remove_stacks_left_behind(self._pipeline, shlex.join(sys.argv))
 
     def _finish(self, recorder: Recorder) -> None:
         from fovflow.adapter.outcome import bring_up_to_date, describe_outcome, update_manifests
@@ -332,6 +345,7 @@ class EngineListener:
         self._leave_screen()
         if self._interruptions is not None:
             self._interruptions.remove()
+        self._remove_stacks_left_behind()
         failed = recorder.state.record.get("status") != "completed"
         bring_up_to_date(self._pipeline, failed=failed)
         if self._replaces_hooks():

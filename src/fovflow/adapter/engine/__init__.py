@@ -89,6 +89,11 @@ class Engine:
         return not (self.workflow.touch or self.workflow.dryrun)
 
     @property
+    def removes_stacks(self) -> bool:
+        """Whether stacks that are not kept are removed once nothing needs them."""
+        return self.makes_files and not self.workflow.storage_settings.notemp
+
+    @property
     def runs_hooks(self) -> bool:
         """Whether ``onstart``, ``onsuccess`` and ``onerror`` are wanted."""
         return not self.workflow.execution_settings.no_hooks

@@ -93,6 +93,7 @@ PRIVATE = {
     "snakemake.workflow.Workflow.register_resource": "limit of steps of one FOV on a node",
     "snakemake.workflow.Workflow.remote_exec": "is this process on a cluster's node",
     "snakemake.workflow.Workflow.scheduling_settings": "takes off the limit of jobs per second",
+    "snakemake.workflow.Workflow.storage_settings": "--notemp",
     "snakemake.workflow.Workflow.subprocess_exec": "is this process a job",
     "snakemake.workflow.Workflow.touch": "nothing is recorded of --touch",
 }
