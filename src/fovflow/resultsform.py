@@ -1,14 +1,124 @@
-"""The form of ``processing_results.yaml``: checked, and what other programs write read in it."""
+"""The form of ``processing_results.yaml``: made and checked; other programs' read in it, too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import fovflow
+from fovflow.atomic import write_text
+from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES
 from fovflow.errors import FovflowError, explained
-from fovflow.records import REMAKE, leads_out
+from fovflow.layout import Layout, parse
+from fovflow.records import REMAKE, leads_out, yaml_text
 from fovflow.stages import FILES, STACKS
+from fovflow.states import seg_of_folder
+
+SCHEMA_VERSION = 1
+
+
+def results_paths(
+    layout: Layout,
+    dataset: str,
+    fov: int,
+    channels: Mapping[str, Any],
+    kept: frozenset[str],
+    *,
+    steps: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Return one FOV's entry of ``results_paths``: existing files, relative to the dataset.
+
+    `channels`: ``pc`` and ``seg`` (index or None) and ``fl`` (list of indices). `kept`: kinds of
+    stacks that stay after the run. `steps`: names of the outputs of each user step.
+    """
+    folder = layout.dataset(dataset)
+    channels_of = {"pc": [channels["pc"]], "fl": channels["fl"], "seg": [channels["seg"]]}
+    channels_of[""] = channels["fl"] or channels_of["seg"]  # a table of all is listed for each
+    paths: dict[str, Any] = {}
+    for kind, file in FILES.items():
+        if not file.listed:
+            continue
+        entries = [
+            [channel, os.path.relpath(name, folder)]
+            for channel in channels_of[file.role]
+            if channel is not None
+            and (kind in kept or not file.pixel_bytes)
+            and Path(name := layout.file(kind, dataset, fov, channel)).exists()
+        ]
+        if file.role == "fl":
+            paths[file.listed] = entries
+        elif entries:
+            paths[file.listed] = entries[0] if file.role else entries
+    for step, names in (steps or {}).items():
+        files = {name: Path(layout.output(dataset, fov, name)) for name in names}
+        paths.setdefault("steps", {})[step] = {
+            name: os.path.relpath(file, folder) for name, file in files.items() if file.exists()
+        }
+    return paths
+
+
+def results_text(content: Mapping[str, Any]) -> str:
+    """Return a dataset's ``processing_results.yaml``, keys in their fixed order."""
+    versions = {"schema_version": SCHEMA_VERSION, "fovflow_version": fovflow.__version__}
+    return yaml_text({**versions, **content})
+
+
+def write_results(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write a dataset's ``processing_results.yaml`` atomically."""
+    write_text(path, results_text(content))
+
+
+def findings_of(tables: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return a sentence for each finding that most frames of a dataset are flagged with.
+
+    `tables`: the segmentation's tables of its FOVs, frame by frame; those that are absent are left
+    out. The words and what to do are in `fovflow.config.findings`.
+    """
+    frames, flagged, known = 0, Counter[str](), FRAME_FINDINGS | FRAME_NOTES
+    for table in tables:
+        with suppress(OSError):
+            lines = Path(table).read_text(encoding="utf-8").splitlines()[1:]
+            frames += len(lines)
+            flagged.update(word for line in lines for word in known if word in line)
+    return [
+        f"{flagged[word]} of {frames} frames are flagged {word!r}"
+        f"{', and their rows are not good' * (word in FRAME_FINDINGS)}: {sentence}"
+        for word, sentence in known.items()
+        if flagged[word] > frames / 2
+    ]
+
+
+def discover(place: Path) -> dict[str, Any]:
+    """Make the content of a results file from the ``fov_*`` folders that there are."""
+    fovs: dict[str, Any] = {}
+    channels: dict[str, Any] = {"pc": None, "fl": []}
+    seg = seg_of_folder(place)
+    for folder in sorted(place.glob("fov_*")):
+        number = folder.name.removeprefix("fov_")
+        if not number.isdecimal():
+            continue
+        paths = fovs.setdefault(str(int(number)), {})
+        for path in sorted(folder.iterdir()):
+            name = f"{folder.name}/{path.name}"
+            found = parse(name)
+            if found is None or not FILES[found.kind].listed:
+                continue
+            file, channel = FILES[found.kind], int(found.channel or 0)
+            if file.role == "seg" and seg not in (None, channel):
+                continue  # of a channel that cells were found in before
+            if file.role in ("pc", "seg"):
+                paths[file.listed] = [channel, name]
+            else:
+                paths.setdefault(file.listed, []).append([channel, name])
+            if file.role == "pc":
+                channels["pc"] = channel
+            elif file.role == "fl":
+                channels["fl"] = sorted({*channels["fl"], channel})
+    return {"dataset": place.name, "channels": channels, "time_units": "", "results_paths": fovs}
 
 
 def in_our_form(content: Any, file: Path, skipped: list[str]) -> Any:

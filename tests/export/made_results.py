@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fovflow.layout import Layout
-from fovflow.results import results_paths, write_results
+from fovflow.resultsform import results_paths, write_results
 from fovflow.tables import write_csv
 
 PIXEL_UM, INTERVAL_S, FRAMES, SIZE = 0.65, 600.0, 6, (40, 48)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from fovflow.atomic import write_text
-from fovflow.results import write_results
+from fovflow.resultsform import write_results
 
 
 def make_results(folder: Path, dataset: str, fovs: int) -> Path:

@@ -12,7 +12,7 @@ from chromium import Seen, chromium
 
 from fovflow.browsing import Channel, numbers_script, pictures_script, shown_frames
 from fovflow.layout import Layout
-from fovflow.results import results_paths, write_results
+from fovflow.resultsform import results_paths, write_results
 from fovflow.stacks import StackReader
 from fovflow.tables import read_csv, write_csv
 

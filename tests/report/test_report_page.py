@@ -298,7 +298,7 @@ def test_many_fovs_stay_small(folder):
     first = folder.path / "plate" / "fov_000"
     entry = {str(i): {"status": "complete"} for i in range(200)}
     from fovflow.records import read_yaml
-    from fovflow.results import results_paths, write_results
+    from fovflow.resultsform import results_paths, write_results
 
     for i in range(1, 200):
         place = folder.path / "plate" / f"fov_{i:03d}"

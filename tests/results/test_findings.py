@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fovflow.config.findings import FRAME_FINDINGS
-from fovflow.results import findings_of
+from fovflow.resultsform import findings_of
 from fovflow.tables import write_csv
 
 

@@ -15,7 +15,8 @@ from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.records import read_yaml, write_yaml
-from fovflow.results import FovResult, Results, load_results, results_paths, write_results
+from fovflow.results import FovResult, Results, load_results
+from fovflow.resultsform import results_paths, write_results
 
 CHANNELS = {"pc": 0, "fl": [1, 2], "seg": 0}
 KEPT = frozenset({"pc", "fl", "seg", "fl_corrected", "seg_labeled"})

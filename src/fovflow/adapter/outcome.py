@@ -23,7 +23,7 @@ from fovflow.planning.pipeline import Decision, Pipeline
 from fovflow.planning.summary import stale_verdicts, unmet_corrections, unseen
 from fovflow.planning.targets import report_inputs
 from fovflow.records import inside, through_json
-from fovflow.results import findings_of, results_paths, results_text
+from fovflow.resultsform import findings_of, results_paths, results_text
 from fovflow.runs.crate import FILE_NAME
 from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.rawcheck import pixels_of
