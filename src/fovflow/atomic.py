@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -335,12 +335,31 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     with suppress(OSError):
         for entry in os.scandir(target.parent):
             if entry.name.startswith(prefix) and entry.name.endswith(_SUFFIX):
-                with suppress(OSError):
-                    if _is_left(entry.name, entry.stat(follow_symlinks=False).st_mtime):
-                        if entry.is_dir(follow_symlinks=False):
-                            shutil.rmtree(entry.path)
-                        else:
-                            Path(entry.path).unlink()
+                _remove_if(entry, _is_left)
+
+
+def remove_leftovers_in(folder: str | os.PathLike[str], besides: Collection[str] = ()) -> None:
+    """Remove what dead writers of any file left in a folder and in those inside it.
+
+    Folders whose names are in `besides` are left alone, and so are names that tell no writer.
+    """
+    places = [os.fspath(folder)]
+    while places:
+        with suppress(OSError):
+            for entry in os.scandir(places.pop()):
+                if is_temporary(entry.name):
+                    _remove_if(entry, was_left)
+                elif entry.name not in besides and entry.is_dir(follow_symlinks=False):
+                    places.append(entry.path)
+
+
+def _remove_if(entry: os.DirEntry[str], is_left: Callable[[str, float], bool]) -> None:
+    with suppress(OSError):
+        if is_left(entry.name, entry.stat(follow_symlinks=False).st_mtime):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                Path(entry.path).unlink()
 
 
 def is_temporary(name: str) -> bool:

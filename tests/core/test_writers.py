@@ -23,6 +23,8 @@ from fovflow.atomic import (
     atomic_open,
     is_temporary,
     remove_leftovers,
+    remove_leftovers_in,
+    temporary_name,
     unnamed_file,
     was_left,
     write_text,
@@ -183,6 +185,29 @@ def test_only_what_is_dead_for_certain_is_removed(tmp_path):
     remove_leftovers(path)
     assert [file for file in [*goes, folder, link] if os.path.lexists(file)] == []
     assert [file for file in stays if not file.exists()] == []
+
+
+def test_what_dead_writers_of_any_file_left_goes(tmp_path):
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    left = temporary_name("a.csv").replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+    mine = temporary_name("a.csv")
+    places = [tmp_path, tmp_path / "fov_000", tmp_path / "logs" / "fov_000", tmp_path / "runs"]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for name in (left, mine, ".a.csv.part", "a.csv"):
+            (place / name).touch()
+    os.utime(tmp_path / ".a.csv.part", (0, 0))
+    outside = tmp_path.with_name("outside")
+    outside.mkdir()
+    (outside / left).touch()
+    (tmp_path / "link").symlink_to(outside)
+    remove_leftovers_in(tmp_path, besides=("runs",))
+    assert [place.name for place in places if (place / left).exists()] == ["runs"]
+    assert (outside / left).exists(), "no link is followed"
+    assert all((place / name).exists() for place in places for name in (mine, "a.csv"))
+    assert (tmp_path / ".a.csv.part").exists(), "it names no writer of ours"
+    remove_leftovers_in(tmp_path / "gone")
 
 
 def test_a_temporary_file_is_no_output(tmp_path):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fovflow.atomic import temporary_name
 from fovflow.cli import main
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
@@ -163,6 +166,28 @@ def test_a_killed_run_leaves_no_stack_behind(lean, tmp_path, status, words, opti
     assert stack.exists() == stays
     if not stays:
         settled(project)
+
+
+def test_what_a_killed_run_had_half_written_goes_where_nothing_is_made_anew(lean, tmp_path):
+    project = copied(lean, tmp_path)
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    wholes = [
+        project.results / "processing_results.yaml",
+        project.file(1, "traces.csv"),
+        project.results / "logs/fov_001/extract.json",
+        project.results.parent / "report.html",
+    ]
+    for whole in wholes:
+        assert whole.exists()
+        name = temporary_name(whole.name).replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+        whole.with_name(name).write_text("half")
+    assert len(list(project.results.parent.rglob(".*.part"))) == len(wholes)
+    assert project.run("--dry-run").jobs == {}
+    assert len(list(project.results.parent.rglob(".*.part"))) == len(wholes)
+    assert project.run().jobs == {}
+    assert list(project.results.parent.rglob(".*.part")) == []
+    settled(project)
 
 
 def test_a_stack_of_a_killed_run_stays_while_its_fov_is_not_complete(lean, tmp_path):

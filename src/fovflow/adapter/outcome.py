@@ -13,7 +13,7 @@ from typing import Any
 
 from fovflow.adapter.engine import workflow_folder
 from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
-from fovflow.atomic import remove_leftovers, sha256_or_none, write_text
+from fovflow.atomic import remove_leftovers_in, sha256_or_none, write_text
 from fovflow.config.findings import METHOD_NOTES
 from fovflow.corrections import briefly
 from fovflow.errors import FovflowError, complain
@@ -226,7 +226,6 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
     changed = False
     for name, plan in pipeline.datasets.items():
         file = pipeline.layout.results(name)
-        remove_leftovers(pipeline.layout.record("results", name))  # no job may write it again
         try:
             pipeline.note_state(name)
             if plan.fovs and (text := news(pipeline, name)):
@@ -245,7 +244,18 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
         complain(f"cannot write {page}: {error}")
 
 
-def remove_stacks_left_behind(pipeline: Pipeline, command: str) -> None:
+def clear_away(pipeline: Pipeline, command: str, *, stacks: bool = True) -> None:
+    """Remove what killed runs left behind, where no later job may do it.
+
+    These are files that were half written and, with `stacks`, see `_remove_stacks`. What belongs to
+    the runs themselves stays. `command`: that of this run.
+    """
+    remove_leftovers_in(pipeline.layout.outdir, besides=("runs",))
+    if stacks:
+        _remove_stacks(pipeline, command)
+
+
+def _remove_stacks(pipeline: Pipeline, command: str) -> None:
     """Remove stacks that `keep` leaves out and a run that did not complete left in complete FOVs.
 
     The engine removes such a stack when the last job that reads it is done. Where that run was

@@ -328,15 +328,16 @@ class EngineListener:
                 atexit.unregister(self.end)
                 self._finish(recorder)
             elif self.guard.is_taken:  # there was nothing to do
-                self._remove_stacks_left_behind()
+                self._clear_away()
         finally:
             self.guard.release()
 
-    def _remove_stacks_left_behind(self) -> None:
-        if self._engine.removes_stacks:
-            from fovflow.adapter.outcome import remove_stacks_left_behind
+    def _clear_away(self) -> None:
+        if self._engine.makes_files:
+            from fovflow.adapter.outcome import clear_away
 
-            remove_stacks_left_behind(self._pipeline, shlex.join(sys.argv))
+            command = shlex.join(sys.argv)
+            clear_away(self._pipeline, command, stacks=not self._engine.keeps_stacks)
 
     def _finish(self, recorder: Recorder) -> None:
         from fovflow.adapter.outcome import bring_up_to_date, describe_outcome, update_manifests
@@ -345,7 +346,7 @@ class EngineListener:
         self._leave_screen()
         if self._interruptions is not None:
             self._interruptions.remove()
-        self._remove_stacks_left_behind()
+        self._clear_away()
         failed = recorder.state.record.get("status") != "completed"
         bring_up_to_date(self._pipeline, failed=failed)
         if self._replaces_hooks():

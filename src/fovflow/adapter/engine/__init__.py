@@ -89,9 +89,9 @@ class Engine:
         return not (self.workflow.touch or self.workflow.dryrun)
 
     @property
-    def removes_stacks(self) -> bool:
-        """Whether stacks that are not kept are removed once nothing needs them."""
-        return self.makes_files and not self.workflow.storage_settings.notemp
+    def keeps_stacks(self) -> bool:
+        """Whether stacks stay that would be removed once nothing needs them."""
+        return bool(self.workflow.storage_settings.notemp)
 
     @property
     def runs_hooks(self) -> bool:
