@@ -21,7 +21,7 @@ from fovflow.errors import FovflowError
 from fovflow.planning.choice import choose
 from fovflow.readers.base import Channel, Position, RawInfo
 from fovflow.segmentation.frames import FrameStats
-from fovflow.simulation import MovieParams, simulate, write_movie
+from fovflow.simulation import MovieParams, load_truth, simulate, write_movie
 from paths import ROOT, shared_data
 
 
@@ -290,7 +290,15 @@ def test_simulate_tells_how_far_it_is(tmp_path, monkeypatch, capsys):
     assert main(["simulate", movie, "--cells", "1", "--truth", truth, *options]) == 0
     lines = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
     counted = [f"{i} of 4 frames" for i in (1, 2, 3, 4)]
-    assert lines == [f"{what}: {count}" for what in ("truth", "movie") for count in counted]
+    assert lines == [f"movie: {count}" for count in counted]
+    assert load_truth(truth).params.frames == 2, "it is there when the command ends"
+
+
+def test_simulate_refuses_a_format_before_anything_is_written(tmp_path, capsys):
+    place = tmp_path / "movie.foo"
+    assert main(["simulate", str(place), "--truth", str(tmp_path / "truth")]) == 2
+    assert "no format for the name 'movie.foo'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_status_of_nothing_is_an_error(tmp_path, monkeypatch, capsys):

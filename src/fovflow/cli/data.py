@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,17 +208,26 @@ def _effects(given: list[str]) -> dict[str, dict[str, float]]:
 def write_simulation(
     params: MovieParams, path: Path, truth: Path | None, format: str | None = None
 ) -> list[Path]:
-    """Simulate a movie; write its truth, if a folder is given, and then its raw file.
+    """Simulate a movie; write its raw file and, if a folder is given, its truth.
 
-    How far that is shows on the terminal. Returns what the raw file consists of.
+    How far that is shows on the terminal. The truth is written beside the movie, by a process of
+    its own: both draw every frame's cells. Returns what the raw file consists of.
     """
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     from fovflow.progress import Progress
     from fovflow.simulation import simulate, write_movie, write_truth
+    from fovflow.simulation.containers import format_of
 
-    movie = simulate(params)
-    total = params.positions * params.frames
-    if truth is not None:
-        with Progress(total, "truth", unit="frame") as progress:
-            write_truth(movie, truth, progress.count)
-    with Progress(total, "movie", unit="frame") as progress:
-        return write_movie(movie, path, format, progress.count)
+    movie, kind = simulate(params), format or format_of(path)  # before anything is written
+    with ExitStack() as ends:
+        beside = None
+        if truth is not None:
+            pool = ends.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
+            beside = pool.submit(write_truth, movie, truth)
+        with Progress(params.positions * params.frames, "movie", unit="frame") as progress:
+            written = write_movie(movie, path, kind, progress.count)
+        if beside is not None:
+            beside.result()
+    return written

@@ -313,6 +313,7 @@ def demo(folder: str, cores: str) -> int:
     from fovflow.cli.data import write_simulation
     from fovflow.results import load_results
     from fovflow.simulation import MovieParams, write_samples
+    from fovflow.simulation.truth import PARAMS_NAME
 
     start = time.perf_counter()
     place = Path(folder)
@@ -323,7 +324,7 @@ def demo(folder: str, cores: str) -> int:
         conditions=("control", "drug"), replicates=3, effects={"drug": {"ktl": 0.3}},
     )  # fmt: skip
     _say("simulating a movie of six fields of view, two conditions in three replicates")
-    if not (movie.exists() and truth.exists()):
+    if not (movie.exists() and (truth / PARAMS_NAME).exists()):  # which is written last
         movie.parent.mkdir(parents=True, exist_ok=True)
         write_simulation(params, movie, truth)
     config = place / "config" / "config.yaml"
