@@ -13,6 +13,8 @@ import pytest
 
 from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
+from fovflow.records import read_yaml
+from fovflow.resultsform import results_paths, write_results
 from fovflow.tables import read_csv, write_csv
 
 ALLOWED = {
@@ -114,6 +116,27 @@ def test_without_fluorescence_the_area_is_plotted(folder):
     page = check_safe(folder.write())
     assert "Area of cells" in page.text
     assert "area (µm²)" in page.text
+
+
+@pytest.mark.parametrize(
+    ("bleach", "fl", "words"),
+    [
+        ("none", (1,), "not corrected for bleaching"),
+        ("exponential", (1,), "corrected for bleaching"),
+        (None, (1,), ""),
+        ("none", (), ""),
+    ],
+)
+def test_a_plot_of_light_says_whether_bleaching_is_corrected(folder, bleach, fl, words):
+    folder.add(fl=fl)
+    file = folder.layout.results("plate")
+    content = read_yaml(file)
+    if bleach:
+        content["params"]["correct"] = {"arguments": {"method": "tiles", "bleach": bleach}}
+    write_results(file, content)
+    text = check_safe(folder.write()).text
+    found = re.findall(r"middle half of the cells; ((?:not )?corrected for bleaching)", text)
+    assert found == [words] * bool(words)
 
 
 def test_names_and_errors_that_look_like_html_are_text(folder):
@@ -297,9 +320,6 @@ def test_many_fovs_stay_small(folder):
     folder.add(fovs=1, cells=40, frames=30, size=64, kept=frozenset({"pc", "seg_labeled"}))
     first = folder.path / "plate" / "fov_000"
     entry = {str(i): {"status": "complete"} for i in range(200)}
-    from fovflow.records import read_yaml
-    from fovflow.resultsform import results_paths, write_results
-
     for i in range(1, 200):
         place = folder.path / "plate" / f"fov_{i:03d}"
         place.mkdir()
