@@ -157,7 +157,7 @@ intensity_total, intensity_mean = attrgetter("total"), attrgetter("mean")
 
 def intensity_median(view: FluorescenceCells) -> FloatArray:
     """Return the median intensity."""
-    return view.groups.median(view.values)
+    return view.groups.median(view.short_values)
 
 
 def intensity_min(view: FluorescenceCells) -> FloatArray:

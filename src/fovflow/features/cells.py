@@ -75,8 +75,8 @@ class Groups:
             result[self._filled] = ufunc.reduceat(values, self._first)
         return result
 
-    def median(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the median of each group, NaN for an empty one.
+    def median(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the median of each group of floats, NaN for an empty one.
 
         For an even number of values it is the mean of the two middle ones.
         """
@@ -92,14 +92,14 @@ class Groups:
             values[begin:end].partition(half)
         # Each group is now a lower half, the upper middle, and the rest.
         halves = np.stack([self._first, middle], axis=1).reshape(-1)
-        lower = np.maximum.reduceat(values, halves)[::2]
-        upper = values[middle]
+        lower = np.maximum.reduceat(values, halves)[::2].astype(np.float64)
+        upper = values[middle].astype(np.float64)
         result[self._filled] = np.where(size % 2, upper, (lower + upper) / 2)
         return result
 
 
-_LINE = 16
-_BLOCK = 1 << 14
+_LINE = 8
+_BLOCK = 1 << 16
 
 
 class Cells:
@@ -261,14 +261,15 @@ def gather(frame: NDArray[Any], flat: IntArray, dtype: DTypeLike) -> NDArray[Any
     """Return the pixels at the indices `flat` of a frame, as `dtype`.
 
     It goes block by block, and in each a sparse pass of independent reads goes first: it brings
-    the cache lines in many at a time, where the dense pass would wait for one after the other.
+    the cache lines in many at a time, where the dense pass would wait for one after the other. All
+    indices lie inside the frame; NumPy takes them faster where it need not raise.
     """
     pixels = frame.reshape(-1)
     result = np.empty(flat.size, dtype)
     for begin in range(0, flat.size, _BLOCK):
         block = flat[begin : begin + _BLOCK]
-        pixels.take(block[::_LINE])
-        result[begin : begin + _BLOCK] = pixels.take(block)
+        pixels.take(block[::_LINE], mode="wrap")
+        result[begin : begin + _BLOCK] = pixels.take(block, mode="wrap")
     return result
 
 

@@ -50,10 +50,15 @@ class PhaseCells:
         cells, counts = self.cells, self.counts
         result = np.empty_like(counts)
         np.subtract(counts[1:], counts[:-1], out=result[:-1])  # within runs; their ends follow
-        inside = cells.stop < cells.shape[1]
-        beside = self._require()[cells.row, np.where(inside, cells.stop, 0)].astype(np.float64)
+        width = cells.shape[1]
         ends = np.cumsum(cells.stop - cells.start) - 1
-        result[ends] = np.where(inside, beside, np.nan) - counts[ends]
+        beside = cells.row * width + cells.stop
+        outside = np.flatnonzero(cells.stop == width)
+        beside[outside] = 0
+        steps = self._require().reshape(-1).take(beside).astype(np.float64)
+        steps -= counts[ends]
+        steps[outside] = np.nan
+        result[ends] = steps
         return result
 
     def steps_down(self) -> FloatArray:
@@ -187,12 +192,15 @@ class FluorescenceCells:
             saturation = pile_up(self.raw, np.iinfo(raw.dtype).max) if known else np.nan
         self.saturation = saturation
         self.corrected: FloatArray | None = None
+        self._single: NDArray[np.float32] | None = None
         if corrected is not None:
-            self.corrected = (
-                corrected(self.raw, self.flat).astype(np.float64)
+            counts = (
+                corrected(self.raw, self.flat)
                 if callable(corrected)
-                else gather(corrected, self.flat, np.float64)
+                else gather(corrected, self.flat, corrected.dtype)
             )
+            self._single = counts if counts.dtype == np.float32 else None
+            self.corrected = counts.astype(np.float64)
         self._sum_up()
         if not (np.isfinite(self._raw_sum).all() and np.isfinite(self._corrected_sum).all()):
             self._drop_invalid()
@@ -211,6 +219,7 @@ class FluorescenceCells:
         if self.corrected is not None:
             valid &= np.isfinite(self.corrected)
             self.corrected = self.corrected[valid]
+            self._single = None if self._single is None else self._single[valid]
         self.groups = Groups(self.groups.count(valid))
         self.flat, self.raw = self.flat[valid], self.raw[valid]
 
@@ -222,6 +231,12 @@ class FluorescenceCells:
         if self._weight == 1:
             return self.corrected
         return self.raw - self._weight * (self.raw - self.corrected)
+
+    @property
+    def short_values(self) -> NDArray[Any]:
+        """The same in float32 where that is exact: they are put in order in half the time."""
+        exact = self._single is not None and self.values is self.corrected
+        return self._single if exact else self.values  # type: ignore[return-value]
 
     @cached_property
     def total(self) -> FloatArray:

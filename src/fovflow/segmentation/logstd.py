@@ -149,6 +149,7 @@ class LogStdSegmenter(FrameSegmenter):
         cells = remove_halos(mask, even, brightness, self._outline, sheet)
         least = np.float32(self._settings.min_contrast * brightness)
         faint = (np.abs(relief) < least).view(np.uint8)
+        del relief, even  # their memory is needed for the objects
 
         def has_contrast(place: Window, own: Mask) -> bool:
             area = cv2.countNonZero(own)
