@@ -222,7 +222,7 @@ def extract(job: Job) -> None:
     from fovflow.corrected import CorrectedFrames
     from fovflow.corrections import Correction, with_verdicts
     from fovflow.features import get_extractor, measure_frames
-    from fovflow.quality import judge, ledger
+    from fovflow.quality import judge, ledger, telling_links
     from fovflow.rowfile import RowFile
     from fovflow.units import SECONDS_PER
 
@@ -265,9 +265,12 @@ def extract(job: Job) -> None:
             pixel_um=arguments["pixel_um"],
             missing=np.flatnonzero(unlabeled).tolist(),
             unrecorded={c: np.flatnonzero(each).tolist() for c, each in lacking.items()},
-            links=read_csv(
-                given.tracks,
-                columns={"cell", "frame", "parent", "merged", "iou", "confidence"}.__contains__,
+            links=telling_links(
+                read_csv(
+                    given.tracks,
+                    columns={"cell", "frame", "parent", "merged", "iou", "confidence"}.__contains__,
+                ),
+                options["qc"]["min_confidence"],
             ),
             frame_flags=_frame_flags(given.segment_frames),
             **options["qc"],

@@ -10,7 +10,7 @@ import pytest
 
 from fovflow.config.extract import QcConfig, Rule
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.quality import NOTE, REASONS, RULES, judge, ledger
+from fovflow.quality import NOTE, REASONS, RULES, judge, ledger, telling_links
 
 SHAPE = (60, 400, 400)
 CLASSIC = QcConfig(preset="classic").arguments()
@@ -77,6 +77,31 @@ def test_verdicts_do_not_depend_on_the_order_of_rows():
     other = judge({n: v[shuffled] for n, v in table.items()}, shape=SHAPE)
     assert other["good"].tolist() == judged["good"][shuffled].tolist()
     assert other["flags"].tolist() == judged["flags"][shuffled].tolist()
+
+
+@pytest.mark.parametrize("missing", [(), ("iou",), ("merged",), ("confidence",), ("parent",)])
+@pytest.mark.parametrize("compared", [True, False])
+def test_links_that_tell_nothing_change_no_verdict(missing, compared):
+    table, rng = random_table(), np.random.default_rng(2)
+    n = table["cell"].size
+    links = {
+        "cell": table["cell"], "frame": table["frame"],
+        "parent": np.where(rng.random(n) < 0.01, rng.integers(1, 30, n), 0),
+        "merged": np.where(rng.random(n) < 0.02, rng.integers(1, 4, n), 0),
+        "confidence": np.where(rng.random(n) < 0.3, np.nan, rng.random(n) ** 0.1),
+        "iou": np.full(n, np.nan),
+    }  # fmt: skip
+    plain = (links["parent"] == 0) & (links["merged"] == 0) & ~(links["confidence"] < 0.6)
+    links["iou"][plain] = rng.random(plain.sum()) if compared else np.nan
+    links = {name: values for name, values in links.items() if name not in missing}
+    few = telling_links(links, 0.6)
+    assert list(few) == list(links)
+    assert len(few["cell"]) < 0.1 * n
+    options = {"shape": SHAPE, "min_confidence": 0.6}
+    whole, told, none = (judge(table, links=links_, **options) for links_ in (links, few, None))
+    for name in ("good", "flags"):
+        assert told[name].tolist() == whole[name].tolist()
+    assert none["flags"].tolist() != whole["flags"].tolist()
 
 
 @pytest.mark.parametrize("arguments", [{}, CLASSIC], ids=["default", "classic"])

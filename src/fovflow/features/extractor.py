@@ -157,8 +157,8 @@ class Extractor:
             dtypes = self._dtypes()
             of_all = {"fov": self.fov, "good": True, "flags": ""}
             rows = self.rows.columns({n: d for n, d in dtypes.items() if n not in of_all})
-            for name, value in of_all.items():
-                rows[name] = np.full(len(rows["cell"]), value, dtypes[name])
+            for name, value in of_all.items():  # the same for all rows: no memory for each
+                rows[name] = np.broadcast_to(np.array(value, dtypes[name]), len(rows["cell"]))
             self._table = {name: rows[name] for name in dtypes}
         return self._table
 

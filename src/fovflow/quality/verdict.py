@@ -179,6 +179,21 @@ def judge(
     return _filled(columns, rows, flagged, good)
 
 
+def telling_links(links: Mapping[str, ArrayLike], min_confidence: float = 0.5) -> Columns:
+    """Return those of the tracker's links that `judge` learns anything from; most tell nothing.
+
+    They are those with a parent, with a merge, or with a confidence below `min_confidence`, and one
+    whose masks were compared. Verdicts are the same with them as with all.
+    """
+    known = {name: np.asarray(values) for name, values in links.items()}
+    tells = np.zeros(len(known["cell"]), bool)
+    for name in ("parent", "merged"):
+        tells |= known.get(name, np.zeros(1)) > 0
+    tells |= known.get("confidence", np.ones(1)) < min_confidence
+    tells[np.flatnonzero(np.isfinite(known.get("iou", np.zeros(0))))[:1]] = True
+    return {name: values[tells] for name, values in known.items()}
+
+
 def _masks_compared(links: Mapping[str, ArrayLike] | None) -> TypeGuard[Mapping[str, ArrayLike]]:
     """Tell whether the tracker has looked for merges in the masks."""
     if not links or "merged" not in links:
