@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.planning import RawHeader, RawSource, find_source
 from fovflow.planning.header import planned_header
+from fovflow.planning.pipeline import Pipeline
 from fovflow.records import read_json
 from fovflow.simulation import MovieParams, simulate, write_movie
 
@@ -100,6 +103,62 @@ def test_a_damaged_plan_is_made_again(raw, tmp_path):
         plan.write_text(text)
         assert refreshed(layout, "a", raw) == header
         assert read_json(plan) == json.loads(json.dumps(header.to_json()))
+
+
+READER = """
+import numpy as np
+from fovflow.readers import Channel, Position, RawInfo
+from fovflow.readers.base import PlaneReader
+from fovflow.readers.times import regular_times
+
+
+class Reader(PlaneReader):
+    CHANNELS = 2
+
+    def __init__(self, location, given, pattern):
+        channels = tuple(map(Channel, range(self.CHANNELS)))
+        info = RawInfo("text", "CYX", 1, 1, 8, 8, "uint16", (Position(0),), channels)
+        super().__init__(location.root, info, [regular_times(1, 1.0, "nominal")], given)
+
+    @staticmethod
+    def accepts(path, head):
+        return head.startswith(b"# pixels")
+
+    def _plane(self, p, t, c, z):
+        return np.full((8, 8), c, np.uint16)
+"""
+
+
+def test_a_file_is_read_again_with_other_code_of_the_plugin_that_reads_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = tmp_path / "labreader.py"
+    code.write_text(READER)
+    (tmp_path / "raw.txt").write_text("# pixels")
+    info = tmp_path / "lab-1.0.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1.0\n")
+    entry = "[fovflow.readers]\nlabtext = labreader:Reader\n"
+    info.joinpath("entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = {"datasets": {"a": {"path": "raw.txt"}}, "channels": {"pc": 0, "fl": [1]}}
+
+    def wanted() -> dict[str, object]:
+        return {job.step: job.wanted for job in Pipeline(config).jobs("a", 0)}
+
+    layout = Layout(tmp_path / "results")
+    header = refreshed(layout, "a", Path("raw.txt"))
+    assert (header.reader, header.channels) == ("labtext", ("", ""))
+    assert read_json(layout.plan("a"))["reader"] == "labtext"
+    first = wanted()
+    assert wanted() == first
+    code.write_text(READER.replace("CHANNELS = 2", "CHANNELS = 3"))
+    del sys.modules["labreader"]  # as in the next process
+    importlib.invalidate_caches()
+    assert len(refreshed(layout, "a", Path("raw.txt")).channels) == 3
+    again = wanted()
+    assert [step for step in first if first[step] != again[step]] == ["copy"]
+    (tmp_path / "raw.txt").unlink()
+    assert look(layout, Path("raw.txt")).header.reader == "labtext"
 
 
 def test_looking_writes_nothing(raw, tmp_path):

@@ -13,8 +13,10 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from fovflow.atomic import sha256_or_none
 from fovflow.errors import FovflowError
 from fovflow.layout import Layout
+from fovflow.plugins import code_files
 from fovflow.readers.fingerprint import stamp, stamp_digest
 from fovflow.records import read_json, read_json_object, write_json
 from fovflow.units import Axes, Pattern
@@ -52,11 +54,13 @@ class RawHeader:
     stage_um: tuple[tuple[float, float], ...] = ()
     """Where the stage stood, (x, y), of each position; empty where not all are known, or all
     are the same, as of positions that the file does not tell apart."""
+    reader: str = ""
+    """Name of the plug-in that reads the file; empty where the package does itself."""
 
     @classmethod
     def read(cls, path: str, pattern: Pattern | None = None, axes: Axes | None = None) -> Self:
         """Read a raw file's header."""
-        from fovflow.readers import open_raw
+        from fovflow.readers import open_raw, plugin_of
         from fovflow.readers.fingerprint import fingerprint, raw_files
 
         with open_raw(path, pattern=pattern, axes=axes) as raw:
@@ -67,6 +71,7 @@ class RawHeader:
         values["stage_um"] = _stage([(p.x_um, p.y_um) for p in info.positions])
         values["channels"] = tuple(channel.name for channel in info.channels)
         values["missing"] = tuple((int(p), int(t)) for p, t in info.missing)
+        values["reader"] = plugin_of(path, pattern)
         values["n_bytes"] = sum(file.stat().st_size for file in raw_files(path, pattern))
         values["fingerprint"] = fingerprint(path, pattern)
         return cls(**values)
@@ -77,7 +82,7 @@ class RawHeader:
         try:
             if content["schema_version"] != SCHEMA_VERSION:
                 raise ValueError(f"schema version {content['schema_version']}")  # noqa: TRY301
-            values = {"stage_um": (), **content}  # an older plan does not have them
+            values = {"stage_um": (), "reader": "", **content}  # an older plan does not have them
             values = {field.name: values[field.name] for field in dataclasses.fields(cls)}
             for key in ("positions", "channels", "warnings"):
                 values[key] = tuple(values[key])
@@ -94,9 +99,15 @@ class RawHeader:
     def to_json(self) -> dict[str, Any]:
         """Return the content of the plan file."""
         content = dataclasses.asdict(self)
-        if not self.stage_um:
-            del content["stage_um"]
+        for name in ("stage_um", "reader"):
+            if not content[name]:
+                del content[name]
         return {"schema_version": SCHEMA_VERSION, **content}
+
+    def code(self) -> dict[str, str | None]:
+        """Return the SHA-256 of the code of the plug-in that reads the file, by what it is."""
+        files = code_files("readers", [self.reader], {}) if self.reader else {}
+        return {name: sha256_or_none(path) for name, path in files.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +136,7 @@ class RawSource:
         The stamp of a raw file that is not there now stays: it is the hint when it is back.
         """
         plan, mark = Path(layout.plan(dataset)), Path(layout.stamp(dataset))
-        now = {**raw_place(self), "files": self.files}
+        now = {**raw_place(self), **_reader(self.header), "files": self.files}
         if _known_header(plan) != self.header:
             write_json(plan, self.header.to_json())
         known = read_json_object(mark)
@@ -153,12 +164,12 @@ def find_source(layout: Layout, dataset: str, raw: DatasetConfig) -> RawSource:
     known = _known_header(Path(layout.plan(dataset)))
     earlier = read_json_object(layout.stamp(dataset))
     place = raw_place(raw)
-    now: dict[str, Any] = {**place, "files": None}
+    now: dict[str, Any] = {**place, **_reader(known), "files": None}
     try:
         now["files"] = stamp(raw.path, raw.pattern)
     except FovflowError:
         # A stamp that is absent or damaged may be of the same files.
-        if not known or (earlier and {k: v for k, v in earlier.items() if k != "files"} != place):
+        if not known or (earlier and _place_in(earlier) != place):
             raise
     unchanged = known and (now["files"] is None or earlier == now)
     header = known if known and unchanged else RawHeader.read(raw.path, raw.pattern, raw.axes)
@@ -172,6 +183,16 @@ def planned_header(layout: Layout, dataset: str) -> RawHeader:
     """
     plan = Path(layout.plan(dataset))
     return RawHeader.from_json(read_json(plan), str(plan))
+
+
+def _place_in(mark: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in mark.items() if key not in ("files", "reader")}
+
+
+def _reader(header: RawHeader | None) -> dict[str, Any]:
+    """Return what a stamp says of the plug-in that reads the file: with other code, read again."""
+    code = header.code() if header else {}
+    return {"reader": code} if code else {}
 
 
 def _stage(places: list[tuple[float | None, float | None]]) -> tuple[tuple[float, float], ...]:

@@ -452,7 +452,7 @@ class Pipeline:
         found: dict[str, str | None] = {}
         header = self.datasets[place.dataset].header
         if self.stages[step].reads_raw and header is not None:
-            found["raw"] = header.fingerprint
+            found |= {"raw": header.fingerprint, **header.code()}
         if step in ("flat_field", "correct", "corrected"):
             found |= {name: self.digest(path) for name, path in self._given(place).items()}
         elif step == "segment":

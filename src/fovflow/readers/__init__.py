@@ -18,7 +18,7 @@ from fovflow.readers.times import FrameTimes
 from fovflow.units import Pattern
 from fovflow.userfiles import open_regular
 
-__all__ = ["Channel", "FrameTimes", "Position", "RawInfo", "RawReader", "open_raw"]
+__all__ = ["Channel", "FrameTimes", "Position", "RawInfo", "RawReader", "open_raw", "plugin_of"]
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xda\xce\xbe\x0a", "nd2"),
@@ -116,6 +116,18 @@ def open_raw(
         except FovflowError:
             reader.close()
             raise
+
+
+def plugin_of(path: str | os.PathLike[str], pattern: Pattern | None = None) -> str:
+    """Return the name of the plug-in that reads a dataset; empty where the package does itself.
+
+    Raises as `open_raw` does for what nobody reads.
+    """
+    opener = _by_content(locate(path), pattern)
+    if isinstance(opener, _Builtin):
+        return ""
+    names: list[str] = [each.name for each in entry_points(group="fovflow.readers")]
+    return next(name for name in names if find("readers", name, _BUILTIN) is opener)
 
 
 def _by_content(location: Location, pattern: Pattern | None) -> Any:
