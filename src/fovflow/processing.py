@@ -222,7 +222,8 @@ def extract(job: Job) -> None:
     from fovflow.corrected import CorrectedFrames
     from fovflow.corrections import Correction, with_verdicts
     from fovflow.features import get_extractor, measure_frames
-    from fovflow.quality import judge, ledger, telling_links
+    from fovflow.quality import judge, ledger
+    from fovflow.quality.verdict import telling_links
     from fovflow.rowfile import RowFile
     from fovflow.units import SECONDS_PER
 

@@ -10,7 +10,8 @@ import pytest
 
 from fovflow.config.extract import QcConfig, Rule
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.quality import NOTE, REASONS, RULES, judge, ledger, telling_links
+from fovflow.quality import NOTE, REASONS, RULES, judge, ledger
+from fovflow.quality.verdict import telling_links
 
 SHAPE = (60, 400, 400)
 CLASSIC = QcConfig(preset="classic").arguments()

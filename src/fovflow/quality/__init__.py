@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fovflow.config.findings import NOTE
-from fovflow.quality.verdict import NEEDS, PEOPLE, REASONS, RULES, judge, ledger, telling_links
+from fovflow.quality.verdict import NEEDS, PEOPLE, REASONS, RULES, judge, ledger
 
-__all__ = ["NEEDS", "NOTE", "PEOPLE", "REASONS", "RULES", "judge", "ledger", "telling_links"]
+__all__ = ["NEEDS", "NOTE", "PEOPLE", "REASONS", "RULES", "judge", "ledger"]
