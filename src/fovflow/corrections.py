@@ -102,12 +102,12 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[tuple[str, int], list
         )
     for row in _lines(rows, name):
         try:
-            correction = _read(row, rows.line_num)
+            fov, correction = _whole(row, "fov"), _read(row, rows.line_num)
         except (ValueError, TypeError) as error:
             problems.append(f"line {rows.line_num}: {error}")
             continue
         if correction.action != "comment":
-            found.setdefault((row["dataset"], int(row["fov"])), []).append(correction)
+            found.setdefault((row["dataset"], fov), []).append(correction)
     if problems:
         more = len(problems) - _TOLD
         raise ConfigError(
@@ -134,7 +134,6 @@ def _read(row: Mapping[str, Any], line: int) -> Correction:
     if action not in ACTIONS:
         hint = did_you_mean(action, ACTIONS)
         raise ValueError(f"the action {action!r} is none of {', '.join(ACTIONS)}{hint}")
-    _whole(row, "fov")
     target = None
     if action in TRACKS[1:]:
         target = (_whole(row, _TARGET[0]), _number(row, _TARGET[1]), _number(row, _TARGET[2]))

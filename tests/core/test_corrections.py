@@ -51,7 +51,7 @@ def test_lines_are_read_by_fov_and_comments_are_left_out(tmp_path):
         "a,0,3,10.5,20,reject,,,,dust,Ada,2026-01-01T00:00:00Z",
         "a,2,1,5,5,link,4,6,7,,,",
         'a,0,3,1,1,comment,,,,"two, or one?",,',
-        "b,0,0,1,2,accept,,,,,,",
+        "b,0.0,0,1,2,accept,,,,,,",  # as spreadsheets and pandas may write whole numbers
     )
     found = read_corrections(path)
     assert found["a", 0] == [Correction(2, 3, 10.5, 20.0, "reject")]
