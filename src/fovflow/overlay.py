@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.atomic import atomic_open, digest_of, sha256_or_none, write_text
+from fovflow.copying import missing_frames
 from fovflow.drawing import colour_of, contrast, draw_overlay
 from fovflow.errors import FovflowError
 from fovflow.jobrecord import read_records
@@ -85,8 +86,18 @@ class Overlays:
 
     @cached_property
     def _limits(self) -> tuple[float, float]:
-        some = first_middle_last(range(len(self.images)))
+        frames = range(len(self.images))
+        some = first_middle_last([t for t in frames if t not in self._missing] or frames)
         return contrast(np.stack([self.images[t] for t in some]))
+
+    @cached_property
+    def _missing(self) -> frozenset[int]:
+        """Frames that were not acquired: they are black."""
+        try:
+            times = self.fov.times().to_dict("series")
+        except FovflowError:
+            return frozenset()
+        return frozenset(np.flatnonzero(missing_frames(times, self._source[1])).tolist())
 
     @cached_property
     def _rejected(self) -> frozenset[tuple[int, int]]:
@@ -143,7 +154,8 @@ class Overlays:
             _write(pen, (x, y), str(label), size, anchor="mm", fill=colour)
         margin = max(6, size // 2)
         told = f"{self._times[t]}   " if t < len(self._times) and self._times[t] else ""
-        _write(pen, (margin, margin), f"{told}frame {t}", 3 * size // 2, anchor="la")
+        lacking = ", not acquired" if t in self._missing else ""
+        _write(pen, (margin, margin), f"{told}frame {t}{lacking}", 3 * size // 2, anchor="la")
         pixel_um = self.fov.metadata.get("pixel_um")
         if pixel_um:
             _scale_bar(pen, (width - margin, height - margin), width, scale / pixel_um, size)

@@ -17,6 +17,7 @@ from fovflow.overlay import Overlays
 from fovflow.records import read_json
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
+from fovflow.tables import read_csv, write_csv
 
 
 def draw(folder, *arguments: str) -> int:
@@ -138,6 +139,29 @@ def test_frames_have_one_contrast(layout):
     assert first[row, left].tolist() == last[row, left].tolist() == [0, 0, 0]
     assert last[row, right].tolist() == [255, 255, 255]
     assert 30 < first[row, right][0] < 120
+
+
+def test_frames_that_were_not_acquired_do_not_set_the_contrast(layout):
+    folder = write(layout)
+    times = read_csv(path := layout.file("times", "plate", 0))
+    times["missing"] = np.arange(FRAMES) == FRAMES - 1
+    lacking = ["ch_1;ch_2" if t == FRAMES // 2 else "" for t in range(FRAMES)]
+    write_csv(path, {**times, "missing_channels": np.array(lacking, object)})
+    stack = np.full((FRAMES, *SIZE), 8000, np.uint16)
+    stack[:, :, 24:] = 9000
+    stack[[FRAMES // 2, FRAMES - 1]] = 0
+    np.save(layout.file("fl", "plate", 0, 1), stack)
+    drawn = Overlays(load_results(folder).fovs[0], 1).draw(0)
+    row, left, right = drawn.shape[0] // 2, 10, drawn.shape[1] - 10
+    assert drawn[row, left].tolist() == [0, 0, 0]
+    assert drawn[row, right].tolist() == [255, 255, 255]
+
+
+def test_an_fov_that_cannot_be_drawn_costs_itself(folder, capsys):
+    assert draw(folder, "--fovs", "all", "--frames", "0") == 1
+    assert names(folder) == [f"plate_fov_{fov:03d}_frame_0000.png" for fov in (0, 1)]
+    assert "FOV 3 has no" in capsys.readouterr().err
+    assert (folder / DRAWN).is_file()
 
 
 def test_the_scale_bar_has_a_round_length(folder):

@@ -20,7 +20,7 @@ from fovflow.cli.common import (
     is_given,
     print_result,
 )
-from fovflow.errors import ConfigError, FovflowError
+from fovflow.errors import ConfigError, FovflowError, complain
 from fovflow.events import FINAL
 from fovflow.layout import OVERLAYS, REPORT_NAME, RESULTS_NAME
 from fovflow.layout import overlay as overlay_name
@@ -288,33 +288,47 @@ def overlay(
     results = load_results(folder)
     place = Path(out) if out else results.folder / OVERLAYS
     index, made = None if channel is None else _channel(results, channel), dict[Path, list[Path]]()
-    for fov in results.fovs if fovs == "all" else parse_ranges(fovs, "--fovs"):
-        if fov not in results.fovs:
-            raise ConfigError(
-                f"--fovs: there is no FOV {fov}", found=", ".join(map(str, results.fovs))
-            )
-        drawn = Overlays(results.fovs[fov], index)
-        count = len(drawn.labels)
-        every = range(count)
-        some: Sequence[int] = every if movie else first_middle_last(every)
-        if frames:
-            some = every if frames == "all" else parse_ranges(frames, "--frames")
-        if wrong := next((t for t in some if t >= count), None):
-            raise ConfigError(f"--frames: no frame {wrong}", found=f"{count} frames")
-        name = partial(overlay_name, results.dataset, fov, index)
-        if movie:
-            path = place / name(movie)
-            write_movie(path, (drawn.draw(t, MOVIES[movie]) for t in some), fps)
-            print(path)
-            made[path] = drawn.files
-            continue
-        for t in some:
-            write_png(path := place / name("png", t), drawn.draw(t))
-            print(path)
-            made[path] = drawn.files
-    if out is None:
+    chosen = [*results.fovs] if fovs == "all" else parse_ranges(fovs, "--fovs")
+    if unknown := [fov for fov in chosen if fov not in results.fovs]:
+        raise ConfigError(
+            f"--fovs: there is no {format_fovs(unknown)}", found=", ".join(map(str, results.fovs))
+        )
+    failed: list[str] = []
+    for fov in chosen:
+        try:
+            drawn = Overlays(results.fovs[fov], index)
+            some = _frames(frames, len(drawn.labels), all_of_them=movie is not None)
+            name = partial(overlay_name, results.dataset, fov, index)
+            if movie:
+                path = place / name(movie)
+                write_movie(path, (drawn.draw(t, MOVIES[movie]) for t in some), fps)
+                print(path)
+                made[path] = drawn.files
+                continue
+            for t in some:
+                write_png(path := place / name("png", t), drawn.draw(t))
+                print(path)
+                made[path] = drawn.files
+        except ConfigError:
+            raise
+        except FovflowError as error:  # it costs this FOV alone
+            if (text := f"fovflow: {error}") not in failed:
+                complain(text)
+            failed.append(text)
+    if out is None and made:
         note_drawn(results.folder, made)
-    return 0
+    return 1 if failed else 0
+
+
+def _frames(given: str | None, count: int, *, all_of_them: bool) -> Sequence[int]:
+    """Return the frames to draw: those given, else first, middle and last, or all."""
+    every = range(count)
+    if not given:
+        return every if all_of_them else first_middle_last(every)
+    some = every if given == "all" else parse_ranges(given, "--frames")
+    if wrong := next((t for t in some if t >= count), None):
+        raise ConfigError(f"--frames: no frame {wrong}", found=f"{count} frames")
+    return some
 
 
 def _channel(results: Results, given: str) -> int:
