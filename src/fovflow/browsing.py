@@ -45,6 +45,8 @@ class Channel:
     name: str
     kind: str
     stack: StackReader
+    missing: frozenset[int] = frozenset()
+    """Frames that it lacks: they are black."""
 
 
 NEEDED = frozenset(
@@ -136,13 +138,17 @@ def pictures_script(
         "frames": list(frames),
         "width": width,
         "height": height,
-        "channels": [
-            {"index": each.index, "name": each.name, "kind": each.kind} for each in channels
-        ],
+        "channels": [_told_of(each, frames) for each in channels],
         "images": [_jpegs(each, frames, (height, width)) for each in channels],
         "outlines": [_outlines(resampled(labels.frame(t), height, width)) for t in frames],
     }
     return _script("pictures", dataset, fov, told)
+
+
+def _told_of(channel: Channel, frames: Sequence[int]) -> dict[str, Any]:
+    lacking = sorted(channel.missing.intersection(frames))
+    told = {"index": channel.index, "name": channel.name, "kind": channel.kind}
+    return {**told, "missing": lacking} if lacking else told
 
 
 def picture_size(shape: Sequence[int], size_px: int) -> tuple[int, int]:
@@ -241,7 +247,8 @@ def _jpegs(channel: Channel, frames: Sequence[int], size: tuple[int, int]) -> li
     def picture(t: int) -> NDArray[Any]:
         return _resized(channel.stack.frame(t), size)
 
-    some = {t: picture(t) for t in spread(frames, _SAMPLED)}
+    there = [t for t in frames if t not in channel.missing] or frames
+    some = {t: picture(t) for t in spread(there, _SAMPLED)}
     counts = [image.astype(np.float32).ravel() for image in some.values()]
     between = (0.3, 99.8) if channel.kind == "pc" else (50, 99.95)
     low, high = np.percentile(np.concatenate(counts), between) if counts else (0.0, 1.0)
@@ -267,7 +274,7 @@ def _jpegs(channel: Channel, frames: Sequence[int], size: tuple[int, int]) -> li
 
     most, kind = _BYTES_PER_PIXEL * size[0] * size[1] + 2000, _QUALITIES[-1]
     if frames:
-        middle = shown(frames[len(frames) // 2])
+        middle = shown(there[len(there) // 2])
         fits = (kind for kind in _QUALITIES if len(encoded(middle, *kind)) <= most)
         kind = next(fits, kind)
     return [b64encode(encoded(shown(t), *kind)).decode("ascii") for t in frames]

@@ -312,6 +312,7 @@ def browse(job: Job) -> None:
                 str(options["channels"][index]),
                 "fl" if path in given.fl else "pc",
                 stack.enter_context(StackReader(path)),
+                frozenset(np.flatnonzero(missing_frames(times, index)).tolist()),
             )
             for path in dict.fromkeys([given.phase, *given.fl])
         ]

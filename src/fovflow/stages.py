@@ -220,7 +220,7 @@ _TABLE = (
             ),
         ),
         settings=("browse",),
-        revision=2,
+        revision=3,
         frames_in_memory=8,
         all_channels=True,
         cpu_s_per_megapixel=0.0005,

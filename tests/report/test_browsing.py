@@ -249,3 +249,21 @@ def outlines(text: str):
         steps = np.frombuffer(data[10 : 8 + 2 * count], np.int8).reshape(-1, 2).astype(np.int32)
         yield low | high << 16, np.cumsum([[x, y], *steps.tolist()], axis=0).astype(np.int32)
         data = data[8 + 2 * count :]
+
+
+def test_frames_that_a_channel_lacks_do_not_set_its_contrast(tmp_path):
+    shade = np.linspace(100, 1100, 64 * 64).reshape(64, 64).astype(np.uint16)
+    light = np.zeros((12, 64, 64), np.uint16)
+    light[1::6] = shade
+    np.save(tmp_path / "light.npy", light)
+    np.save(tmp_path / "labels.npy", np.zeros((12, 64, 64), np.uint16))
+    lacking = frozenset(t for t in range(12) if t % 6 != 1)
+    with StackReader(tmp_path / "light.npy") as images, StackReader(tmp_path / "labels.npy") as of:
+        channels = [Channel(0, "a", "pc", images, lacking), Channel(1, "b", "fl", images, lacking)]
+        frames = [0, 1, 4, 7, 11]
+        got = told(pictures_script("d", 0, channels, of, frames=frames, size_px=64), "pictures")[2]
+    assert [each["missing"] for each in got["channels"]] == [[0, 4, 11]] * 2
+    for images_of, middle in zip(got["images"], (128, 0), strict=True):
+        picture = cv2.imdecode(np.frombuffer(b64decode(images_of[1]), np.uint8), -1)
+        assert abs(int(np.median(picture)) - middle) < 12
+        assert picture[-1, -1] > 235

@@ -170,6 +170,19 @@ def test_lines_are_broken_where_a_cell_has_no_good_row():
     assert "time (min)" in drawn
 
 
+def test_a_channel_of_every_third_frame_has_whole_lines():
+    sample = TraceSample()
+    part = table(1, 10)
+    part["value"] = np.where(part["frame"] % 3, np.nan, part["value"])
+    sample.add(part, "value")
+    (line,) = charts.trace_chart(sample).cells
+    assert len(re.findall(r"-?\d+", line)) == 2 * 4
+    part["good"] = part["frame"] != 3
+    sample = TraceSample()
+    sample.add(part, "value")
+    assert [type(each) for each in charts.trace_chart(sample).cells] == [tuple, str]
+
+
 def test_small_charts_break_at_missing_frames():
     values = np.array([1.0, 2.0, np.nan, 4.0, np.nan, 5.0, 6.0])
     series = FrameSeries("cells", values, {2: "missing", 4: "missing", 5: "saturated"})

@@ -91,7 +91,7 @@ class TraceChart:
     x: Scale
     y: Scale
     cells: list[Stroke]
-    """Lines of cells; a cell's line is broken where it has no good row."""
+    """Lines of cells; a cell's line is broken where it has no good row in a measured frame."""
     band: str
     """Path data of the area between the quartiles."""
     median: Stroke
@@ -111,9 +111,10 @@ def trace_chart(sample: TraceSample, *, wide: bool = False) -> TraceChart | None
     height = _WIDE_HEIGHT if wide else _HEIGHT
     y = Scale(*value_range(sample.values()), height - _BOTTOM, _TOP)
     cells: list[Stroke] = []
+    unmeasured = sample.unmeasured()
     for line in lines:
         every = max(1, -(-line.time.size // POINTS))
-        for rows in _split(line.frame):
+        for rows in _split(line.frame - np.searchsorted(unmeasured, line.frame)):
             chosen = np.append(rows[:-1:every], rows[-1])
             cells.append(_stroke(x(line.time[chosen]), y(line.value[chosen])))
     there = np.concatenate([summary.time, summary.time[::-1]])

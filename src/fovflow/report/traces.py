@@ -49,6 +49,8 @@ class TraceSample:
         """One cell in so many is kept."""
         self._capacity = capacity
         self._lines: list[Line] = []
+        self._frames: set[int] = set()
+        self._measured: set[int] = set()
         self._rows = 0
 
     def add(self, table: dict[str, NDArray[Any]], column: str) -> None:
@@ -56,6 +58,8 @@ class TraceSample:
         values = np.asarray(table[column], np.float32)
         time = np.asarray(table["time"], np.float32)
         cell, frame = np.asarray(table["cell"]), np.asarray(table["frame"], np.int32)
+        self._frames.update(np.unique(frame).tolist())
+        self._measured.update(np.unique(frame[np.isfinite(values)]).tolist())
         use = np.flatnonzero(np.asarray(table["good"], bool) & np.isfinite(values))
         if not use.size:
             return
@@ -77,6 +81,10 @@ class TraceSample:
     def values(self) -> NDArray[np.float32]:
         """Return all kept values, (n,)."""
         return _joined([line.value for line in self._lines], np.float32)
+
+    def unmeasured(self) -> NDArray[np.int64]:
+        """Return the frames with cells of which none has a value: the channel was not acquired."""
+        return np.array(sorted(self._frames - self._measured), np.int64)
 
     def summary(self) -> Summary:
         """Return the quartiles of the kept cells in each frame."""
