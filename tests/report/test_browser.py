@@ -500,3 +500,134 @@ def test_a_channel_keeps_its_name_where_datasets_have_it_at_other_places(
     assert options.count("GFP: intensity total (counts)") == 1
     seen.context.close()
     assert seen.wrong == []
+
+
+def test_fields_without_numbers_count_in_none(browser, folder):
+    failed = {"status": "failed", "step": "segment", "error": "disk full"}
+    folder.add(fovs=2, cells=4, size=64, statuses=dict.fromkeys(range(2, 7), failed))
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fields", "#browser .grid a")
+    assert seen.page.inner_text("#view .hint >> nth=0") == "4 to 4, median 4."
+    seen.page.select_option("#browser select", "median frames of a cell")
+    assert seen.page.inner_text("#view .hint >> nth=0") == "6 to 6, median 6."
+    seen.context.close()
+    assert seen.wrong == []
+
+
+@pytest.mark.parametrize("lost", ["good", "values"])
+def test_cells_are_doubted_without_good_rows_and_without_values(browser, folder, lost):
+    folder.add(fovs=1, cells=4, frames=6, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    table = read_csv(path)
+    late = (table["cell"] == 2) & (table["frame"] < 3)
+    table = {name: column[~late] for name, column in table.items()}
+    if lost == "good":
+        table["good"] = np.zeros(len(table["cell"]), bool)
+    else:
+        some = np.isin(table["cell"], [2, 3])
+        table["intensity_total_ch_1"] = np.where(some, np.nan, table["intensity_total_ch_1"])
+    write_csv(path, table)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("review", ".review li")
+    assert "begins in frame 3" in seen.page.inner_text(".review li:has-text('cell 2')")
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_n_goes_on_to_the_next_doubtful_cell_that_nothing_was_said_of(browser, folder):
+    folder.add(fovs=1, cells=5, frames=6, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    table = read_csv(path)
+    table["good"] = table["frame"] >= table["cell"]  # all are doubtful
+    write_csv(path, table)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("review", ".review li")
+    order = [
+        text.split("\n")[0].split()[-1]
+        for text in seen.page.locator(".review li").all_inner_texts()
+    ]
+    seen.page.keyboard.press("n")
+    for cell in (*order, *order[:2]):
+        seen.page.wait_for_selector(f"h3:has-text('Cell {cell}')")
+        seen.page.keyboard.press("n")
+    seen.page.wait_for_selector(f"h3:has-text('Cell {order[2]}')")
+    seen.page.keyboard.press("c")
+    seen.page.get_by_label("Comment").fill("looks fine")
+    seen.page.keyboard.press("Enter")
+    seen.go(f"fov/plate/0/{order[1]}", f"h3:has-text('Cell {order[1]}')")
+    seen.page.keyboard.press("n")
+    seen.page.wait_for_selector(f"h3:has-text('Cell {order[3]}')")
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_samples_of_one_replicate_are_one_replicate(seen, folder):
+    folder.analyse()
+    table = folder.path / "analysis" / "samples.csv"
+    table.write_text(table.read_text("utf-8").replace(",drug,d2,", ",control,d1,"), "utf-8")
+    folder.write()
+    seen.page.reload()
+    seen.go("conditions", "#view details")
+    words = seen.page.inner_text("#view details")
+    assert words.startswith("control: 1 replicate of 2 samples, 6 good cells; median of the")
+    seen.page.select_option("#view select", "G0 (a.u.), decay of GFP: intensity total (counts)")
+    assert "day 1, replicate d1: median 150 of 2 cells, 1 without a value" in seen.page.inner_text(
+        "#view details"
+    )
+    table.write_text(table.read_text("utf-8").replace(",control,d1,", ",control,,"), "utf-8")
+    folder.write()
+    seen.page.reload()
+    seen.go("conditions", "#view details")
+    assert "no replicates are named" in seen.page.inner_text("#view details")
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_value_alone_is_seen_and_a_channel_of_every_third_frame_is_a_line(browser, folder, every):
+    folder.add(fovs=1, cells=4, frames=1 if every == 1 else 7, size=64)
+    path = folder.layout.file("traces", "plate", 0)
+    table = read_csv(path)
+    lost = table["frame"] % every > 0
+    table["intensity_total_ch_1"] = np.where(lost, np.nan, table["intensity_total_ch_1"])
+    write_csv(path, table)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
+    own = seen.page.locator("svg.chart .own").nth(1)
+    assert own.get_attribute("d").count("L") == (0 if every == 1 else 2)
+    assert own.evaluate("(line) => line.isPointInStroke(line.getPointAtLength(0))")
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_cells_without_a_value_come_last_in_either_order(seen, folder):
+    path = folder.layout.file("traces", "plate", 0)
+    table = read_csv(path)
+    some = table["cell"] == 2
+    table["intensity_total_ch_1"] = np.where(some, np.nan, table["intensity_total_ch_1"])
+    write_csv(path, table)
+    folder.let_browse()
+    folder.write()
+    seen.page.reload()
+    seen.go("fov/plate/0", ".listed table")
+    for first in ("1", "4"):
+        seen.page.get_by_role("button", name="GFP: intensity total (counts)").click()
+        rows = [
+            text.split("\t")[0] for text in seen.page.locator("#browser tbody tr").all_inner_texts()
+        ]
+        assert (rows[0], rows[-1]) == (first, "2")
+
+
+def test_what_is_seen_is_what_is_printed(seen):
+    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
+    seen.page.emulate_media(media="print")
+    assert seen.page.is_visible("h3:has-text('Cell 2')")
+    assert seen.page.is_visible("svg.chart >> nth=0")
+    assert not seen.page.is_visible(".judge")
+    seen.page.emulate_media(media="screen")

@@ -199,3 +199,100 @@ def test_a_saved_file_is_loaded_again_once_and_strange_ones_are_told(seen, tmp_p
     seen.page.wait_for_selector("#said:has-text('no column')")
     seen.page.get_by_role("button", name="remove").click()
     seen.page.wait_for_selector("text=0 corrections")
+
+
+def test_two_windows_of_one_page_keep_what_is_said_in_both(seen, folder):
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
+    other = seen.context.new_page()
+    other.goto(f"{seen.url}#fov/plate/1/2")
+    other.wait_for_selector("h3:has-text('Cell 2')")
+    seen.page.keyboard.press("r")
+    other.wait_for_selector("#count:has-text('1 correction')")
+    other.keyboard.press("a")
+    seen.page.wait_for_selector("#count:has-text('2 corrections')")
+    seen.page.keyboard.press("ArrowDown")
+    seen.page.keyboard.press("r")
+    seen.go("fields", "#browser .grid a")
+    other.wait_for_selector("#count:has-text('3 corrections')")
+    other.keyboard.press("u")
+    seen.page.wait_for_selector("#count:has-text('2 corrections')")
+    assert [(each["fov"], each["action"]) for each in kept(seen)] == [(0, "reject")] * 2
+    other.goto(f"{seen.url}#corrections")
+    other.get_by_role("button", name="remove").first.click()
+    other.wait_for_selector("h2:has-text('1 correction')")
+    seen.page.wait_for_selector("#count:has-text('1 correction')")
+    assert len(kept(seen)) == 1
+
+
+def test_a_further_dataset_takes_nothing_away(seen, folder):
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
+    seen.page.keyboard.press("r")
+    folder.add("another", fovs=1, size=64)
+    folder.let_browse("another")
+    folder.write()
+    seen.page.reload()
+    seen.go("fov/plate/0/1", ".judge .reject[aria-pressed=true]")
+    assert seen.page.inner_text("#count") == "1 correction"
+
+
+def test_nothing_is_said_of_a_cell_that_is_no_longer_chosen(seen):
+    page = seen.page
+    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
+    page.wait_for_timeout(300)
+    page.keyboard.press("m")
+    page.locator(".stage").click(position=centre(seen, 2, row=40))  # there is no cell
+    assert page.is_visible("h3:has-text('Cell 2')")
+    page.locator("button.close").click()
+    page.wait_for_selector(".listed table")
+    page.locator(".stage").click(position=centre(seen, 3))
+    page.wait_for_selector("h3:has-text('Cell 3')")
+    assert kept(seen) == []
+    page.keyboard.press("m")
+    page.locator(".facts .as-text").first.click()  # one that is most alike
+    page.wait_for_selector(".card h3:not(:has-text('Cell 3'))")
+    page.locator(".stage").click(position=centre(seen, 1))
+    page.wait_for_selector("h3:has-text('Cell 1')")
+    assert kept(seen) == []
+
+
+def test_cells_are_merged_without_pictures_and_a_cut_is_said_once(seen, folder):
+    seen.go("fov/plate/1/1", "h3:has-text('Cell 1')")
+    seen.page.locator(".thumbs button").nth(1).click()
+    seen.page.keyboard.press("x")
+    seen.page.keyboard.press("x")
+    assert [each["action"] for each in kept(seen)] == ["cut"]
+    Path(folder.layout.file("browse_pictures", "plate", 0)).unlink()
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
+    for key in ("m", "ArrowDown", "Enter"):
+        seen.page.keyboard.press(key)
+    assert seen.said() == "Cell 1 is one cell with cell 2."
+    assert [each["action"] for each in kept(seen)] == ["cut", "merge"]
+    assert all("ERR_FILE_NOT_FOUND" in each for each in seen.wrong)
+    seen.wrong.clear()
+
+
+def test_actions_are_read_as_the_pipeline_reads_them(seen, tmp_path):
+    path = tmp_path / "corrections.csv"
+    path.write_text("dataset,fov,frame,x,y,action\nplate,1.0,2,10,6, Reject\n", "utf-8")
+    (line,) = read_corrections(path)["plate", 1]
+    seen.go("corrections", "text=0 corrections")
+    seen.page.set_input_files("input[type=file]", path)
+    seen.page.wait_for_selector("h2:has-text('1 correction')")
+    seen.go("fov/plate/1/2", ".judge .reject[aria-pressed=true]")
+    assert line.action == "reject"
+
+
+def test_a_browser_that_keeps_nothing_is_told(browser, folder):
+    folder.add(fovs=1, cells=2, frames=3, size=64)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.page.add_init_script("Storage.prototype.setItem = () => { throw new Error('full'); };")
+    seen.page.reload()
+    seen.go("fov/plate/0/1", "h3:has-text('Cell 1')")
+    seen.page.keyboard.press("r")
+    seen.page.keyboard.press("ArrowDown")
+    seen.page.keyboard.press("r")
+    assert seen.page.inner_text("#count").startswith("2 corrections: this browser does not keep")
+    assert seen.wrong == []
+    seen.context.close()

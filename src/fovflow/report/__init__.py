@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-REPORT_REVISION = 3
+REPORT_REVISION = 4
 """Raised whenever the same results would give another page."""
 
 

@@ -6,6 +6,7 @@ const fovflow = (() => {
   const root = document.getElementById("browser");
   const report = [...document.body.children].filter((each) => each !== root && each.tagName !== "SCRIPT");
   const FIELDS = ["dataset", "fov", "frame", "x", "y", "action", "target_frame", "target_x", "target_y", "reason", "who", "when"];
+  const TARGET = FIELDS.slice(6, 9);
   const WORDS = {
     accept: "accepted", reject: "rejected", comment: "comment", cut: "track cut here",
     link: "goes on as", merge: "is one cell with", split: "divides into",
@@ -225,15 +226,26 @@ const fovflow = (() => {
 
   // ---- what a person says of cells
 
-  const STORE = `fovflow corrections ${location.pathname} ${index.datasets.map((each) => each.name).join(" ")}`;
+  const STORE = `fovflow corrections ${location.pathname}`; // a further dataset takes nothing away
   const kept = { corrections: [], who: "" };
-  let version = 0;
-  try { Object.assign(kept, JSON.parse(localStorage.getItem(STORE) || "{}")); } catch { /* a full or closed store */ }
-  function keep() {
+  let version = 0, stored = true;
+  function recall() { // what another window of this page has kept meanwhile is kept on
     version++;
-    try { localStorage.setItem(STORE, JSON.stringify(kept)); } catch { say("The browser does not let this page keep anything: save corrections.csv before you close it."); }
+    try { if (stored) Object.assign(kept, JSON.parse(localStorage.getItem(STORE) || "{}")); } catch { stored = false; } // it is closed
+  }
+  recall();
+  function change(edit) {
+    recall();
+    edit();
+    version++;
+    try { localStorage.setItem(STORE, JSON.stringify(kept)); stored = true; } catch { stored = false; }
+    counted();
+  }
+  function counted() {
     const count = document.getElementById("count");
-    if (count) count.textContent = kept.corrections.length ? plural(kept.corrections.length, "correction") : "no corrections";
+    if (!count) return;
+    count.textContent = `${kept.corrections.length ? plural(kept.corrections.length, "correction") : "no corrections"}${stored ? "" : ": this browser does not keep them, save them before you close the page"}`;
+    count.classList.toggle("failed", !stored);
   }
   function anchor(data, i, row = -1) {
     let at = row >= 0 ? row : (data.first[i] + data.first[i + 1] - 1) >> 1;
@@ -243,15 +255,13 @@ const fovflow = (() => {
   function correct(key, place, action, more = {}) {
     const { dataset, index: fov } = files.get(key);
     const whose = (each) => each.dataset === dataset && each.fov === fov && each.frame === place.frame && each.x === place.x && each.y === place.y;
-    if (["accept", "reject", "comment"].includes(action)) {
-      const alike = action === "comment" ? ["comment"] : ["accept", "reject"];
-      kept.corrections = kept.corrections.filter((each) => !(whose(each) && alike.includes(each.action)));
-    }
-    kept.corrections.push({
-      dataset, fov, ...place, action, target_frame: "", target_x: "", target_y: "", reason: "", ...more,
-      who: kept.who, when: new Date().toISOString().slice(0, 19) + "Z",
+    const made = { dataset, fov, ...place, action, target_frame: "", target_x: "", target_y: "", reason: "", ...more };
+    const alike = ["accept", "reject"].includes(action) ? ["accept", "reject"] : [action];
+    const again = (each) => whose(each) && alike.includes(each.action) && TARGET.every((name) => each[name] === made[name]);
+    change(() => {
+      kept.corrections = kept.corrections.filter((each) => !again(each));
+      kept.corrections.push({ ...made, who: kept.who, when: new Date().toISOString().slice(0, 19) + "Z" });
     });
-    keep();
   }
   function grouped(frames) {
     const found = new Map();
@@ -282,6 +292,13 @@ const fovflow = (() => {
     return data.said.of.get(i) ?? [];
   }
   const verdictOf = (key, data, i) => said(key, data, i).findLast((each) => each.action === "accept" || each.action === "reject")?.action ?? "";
+  const line = (each) => JSON.stringify(FIELDS.map((name) => each[name] ?? ""));
+  function remove(gone) {
+    change(() => {
+      const k = kept.corrections.findLastIndex((each) => line(each) === line(gone));
+      if (k >= 0) kept.corrections.splice(k, 1);
+    });
+  }
   function csv() {
     const cell = (value) => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
     return [FIELDS, ...kept.corrections.map((each) => FIELDS.map((name) => cell(each[name] ?? "")))].map((row) => row.join(",")).join("\n") + "\n";
@@ -306,13 +323,16 @@ const fovflow = (() => {
     const found = rows.map((row) => {
       const each = Object.fromEntries(FIELDS.map((name) => [name, row[head.indexOf(name)] ?? ""]));
       for (const name of ["fov", "frame", "x", "y", "target_frame", "target_x", "target_y"]) if (each[name] !== "") each[name] = Number(each[name]);
+      each.action = each.action.trim().toLowerCase(); // as the pipeline reads it
       return each;
     });
     const usable = found.filter((each) => each.action in WORDS && files.has(`${each.dataset}/${each.fov}`) && [each.frame, each.x, each.y].every(Number.isFinite));
-    const known = new Set(kept.corrections.map((each) => JSON.stringify(FIELDS.map((name) => each[name]))));
-    const fresh = usable.filter((each) => !known.has(JSON.stringify(FIELDS.map((name) => each[name]))));
-    kept.corrections.push(...fresh);
-    keep();
+    let fresh = [];
+    change(() => {
+      const known = new Set(kept.corrections.map(line));
+      fresh = usable.filter((each) => !known.has(line(each)));
+      kept.corrections.push(...fresh);
+    });
     return `${plural(fresh.length, "correction")} read, ${usable.length - fresh.length} known already${found.length > usable.length ? `, ${found.length - usable.length} of FOVs or actions that are not here left out` : ""}.`;
   }
   async function open(list) {
@@ -353,7 +373,7 @@ const fovflow = (() => {
         button("?", help, { title: "Keys", "aria-label": "Keys" })),
       h("p", { id: "said", class: "said", role: "status", "aria-live": "polite" }),
       body);
-    keep();
+    counted();
     Promise.resolve(VIEWS[name][1](body, rest)).catch((error) => body.replaceChildren(h("p", { class: "trouble", role: "alert" }, error.message)));
   }
   function help() {
@@ -394,11 +414,11 @@ const fovflow = (() => {
       };
       function paint() {
         if (select.value === "condition") {
-          words.textContent = `${plural(conditions.length, "condition")}: ${conditions.join(", ")}.`;
-          grid.replaceChildren(...dataset.fovs.map((fov) => tile(fov, conditionOf(fov) || "no sample", conditionOf(fov) ? `border:3px solid ${TONES[conditions.indexOf(conditionOf(fov)) % TONES.length]}` : null, false)));
+          words.textContent = `${plural(conditions.length, "condition")}: ${conditions.join(", ")}.${dataset.fovs.every(conditionOf) ? "" : " –: in no sample with a condition, or without a good cell."}`;
+          grid.replaceChildren(...dataset.fovs.map((fov) => tile(fov, conditionOf(fov) || "–", conditionOf(fov) ? `border:3px solid ${TONES[conditions.indexOf(conditionOf(fov)) % TONES.length]}` : null, false)));
           return;
         }
-        const of = numbers[select.value], values = dataset.fovs.map(of), finite = values.filter(Number.isFinite);
+        const of = numbers[select.value], values = dataset.fovs.map((fov) => of(fov) ?? NaN), finite = values.filter(Number.isFinite);
         const low = Math.min(...finite), high = Math.max(...finite), middle = median(values);
         const spread = 1.4826 * median(values.map((value) => Math.abs(value - middle)));
         const odd = dataset.fovs.filter((fov, i) => spread > 0 && Math.abs(values[i] - middle) > 3.5 * spread);
@@ -431,7 +451,7 @@ const fovflow = (() => {
       const box = canvas.getBoundingClientRect();
       return [rows[clamp(Math.floor(((event.clientY - box.top) / box.height) * rows.length), 0, rows.length - 1)], clamp(Math.floor(((event.clientX - box.left) / box.width) * frames), 0, frames - 1)];
     };
-    canvas.addEventListener("pointermove", (event) => { const [fov, t] = where(event); tip.textContent = `FOV ${fov.index}, frame ${t}: ${fov.objects[t] ?? "no"} cells`; });
+    canvas.addEventListener("pointermove", (event) => { const [fov, t] = where(event); tip.textContent = `FOV ${fov.index}, frame ${t}: ${Number.isFinite(fov.objects[t]) ? plural(fov.objects[t], "cell") : "not acquired"}`; });
     canvas.addEventListener("click", (event) => { const [fov, t] = where(event); if (fov.numbers) location.hash = `fov/${encodeURIComponent(dataset.name)}/${fov.index}/-/${t}`; });
     return h("div", {}, h("h3", {}, "Cells per frame"), h("p", { class: "hint" }, `One row per FOV, frames from left to right; dark: ${least} cells, bright: ${most}; frames that were not acquired are left out.`), canvas, tip, far);
   }
@@ -441,7 +461,7 @@ const fovflow = (() => {
   // ---- corrections: what was said, to be saved and loaded
 
   function corrections(body) {
-    const who = h("input", { type: "text", value: kept.who, maxlength: 80, placeholder: "your name", oninput: () => { kept.who = who.value; keep(); } });
+    const who = h("input", { type: "text", value: kept.who, maxlength: 80, placeholder: "your name", oninput: () => change(() => { kept.who = who.value; }) });
     const choose = h("input", { type: "file", accept: ".csv,text/csv", onchange: () => open([...choose.files]) });
     const unmet = [...files.values()].flatMap((fov) => fov.unmet.map((words) => h("li", {}, h("a", { href: `#fov/${encodeURIComponent(fov.dataset)}/${fov.index}` }, `${fov.dataset}, FOV ${fov.index}`), h("span", {}, words))));
     body.append(
@@ -449,10 +469,16 @@ const fovflow = (() => {
       h("p", { class: "hint" }, "They are kept in this browser. Save them as corrections.csv, put that file beside the configuration, and name it there: ", h("code", {}, "corrections: config/corrections.csv"), ". The next run uses them, and makes only what depends on them."),
       h("div", { class: "tools" }, h("label", {}, "who ", who), button("Save corrections.csv", save), h("label", { class: "file" }, "Load a file, or drop it here ", choose)),
       ...(unmet.length ? [h("h3", {}, "Not followed by the last run"), h("ul", { class: "review" }, unmet)] : []),
-      kept.corrections.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Corrections" }, h("table", {}, h("thead", {}, h("tr", {}, [...FIELDS, ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, kept.corrections.map((each, k) => h("tr", {}, FIELDS.map((name) => h("td", {}, String(each[name] ?? ""))), h("td", {}, button("remove", () => { kept.corrections.splice(k, 1); keep(); route(); }))))))) : h("p", {}, "Nothing was said of any cell yet."));
+      kept.corrections.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Corrections" }, h("table", {}, h("thead", {}, h("tr", {}, [...FIELDS, ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, kept.corrections.map((each) => h("tr", {}, FIELDS.map((name) => h("td", {}, String(each[name] ?? ""))), h("td", {}, button("remove", () => { remove(each); route(); }))))))) : h("p", {}, "Nothing was said of any cell yet."));
   }
 
   window.addEventListener("hashchange", route);
+  window.addEventListener("storage", (event) => {
+    if (event.key !== STORE) return;
+    recall();
+    counted();
+    if (["#corrections", "#review"].includes(location.hash)) route();
+  });
   const told = (kind) => (dataset, fov, content) => { const name = `${kind} ${dataset}/${fov}`; waiting.get(name)?.(content); waiting.delete(name); };
   route();
   return { numbers: told("numbers"), pictures: told("pictures") };

@@ -152,7 +152,8 @@
       shown = clamp(i, 0, count - 1);
       slider.value = shown;
       const frame = pictures.frames[shown];
-      clock.textContent = `frame ${frame} · ${short(data.time[frame])} ${data.unit}`;
+      const lacking = pictures.channels.filter((each) => each.missing?.includes(frame)).map((each) => ` · ${each.name || `channel ${each.index}`} not acquired`);
+      clock.textContent = `frame ${frame} · ${short(data.time[frame])} ${data.unit}${lacking.join("")}`;
       side.querySelectorAll(".now").forEach((each) => { const [x0, x1, t0, t1] = each.dataset.axis.split(" ").map(Number), x = x0 + ((x1 - x0) * (data.time[frame] - t0)) / (t1 - t0 || 1); each.setAttribute("x1", x); each.setAttribute("x2", x); });
       side.querySelectorAll(".thumbs button").forEach((each) => each.setAttribute("aria-current", Number(each.dataset.picture) === shown));
       draw();
@@ -166,6 +167,7 @@
     }
     leave = () => clearInterval(playing);
     function choose(i, quiet = false) {
+      if (waits && i !== chosen) { leavePair(); say(""); } // the other cell was wanted for the one before
       chosen = i;
       history.replaceState(null, "", `#fov/${encodeURIComponent(dataset)}/${fov}${i >= 0 ? `/${data.id[i]}` : ""}`);
       if (i >= 0 && count) {
@@ -275,12 +277,21 @@
       if (low === high) { low -= Math.abs(low) * 0.1 + 0.5; high += Math.abs(high) * 0.1 + 0.5; }
       const t0 = data.time[0], t1 = data.time[data.time.length - 1];
       const px = (t) => x0 + ((x1 - x0) * (t - t0)) / (t1 - t0 || 1), py = (value) => y0 + ((y1 - y0) * (value - low)) / (high - low);
+      const places = (data.ranks ??= {})[column] ??= ranked(); // a channel that is seen in every n-th frame has whole lines
+      function ranked() {
+        const counts = new Int32Array(data.time.length).fill(1);
+        data.frame.forEach((frame) => { counts[frame] = 0; });
+        values.forEach((value, row) => { if (Number.isFinite(value)) counts[data.frame[row]] = 1; });
+        let sum = 0;
+        return counts.map((each) => (sum += each));
+      }
       const path = (start, end, keepRow, up = py) => {
         let text = "", before = -2;
         for (let row = start; row < end; row++) {
           if (!Number.isFinite(values[row]) || !keepRow(row)) continue;
-          text += `${data.frame[row] === before + 1 ? "L" : "M"}${px(data.time[data.frame[row]]).toFixed(1)} ${up(values[row]).toFixed(1)}`;
-          before = data.frame[row];
+          const place = `${px(data.time[data.frame[row]]).toFixed(1)} ${up(values[row]).toFixed(1)}`;
+          text += places[data.frame[row]] === before + 1 ? `L${place}` : `M${place}h0`; // which shows one place alone, too
+          before = places[data.frame[row]];
         }
         return text;
       };
@@ -394,7 +405,7 @@
       if (action === "link" && begins(j) < begins(i)) [from, to] = [j, i];
       if (action === "link" && begins(to) <= ends(from)) { say("Both are there at the same time: cut one of them first, or merge them."); return; }
       if (action === "split" && begins(to) <= begins(from)) { say("A daughter begins after its mother."); return; }
-      const common = action === "merge" ? [...pictures.frames, ...data.frame.subarray(data.first[i], data.first[i + 1])].find((frame) => rowAt(i, frame) >= 0 && rowAt(j, frame) >= 0) : undefined;
+      const common = action === "merge" ? [...(pictures?.frames ?? []), ...data.frame.subarray(data.first[i], data.first[i + 1])].find((frame) => rowAt(i, frame) >= 0 && rowAt(j, frame) >= 0) : undefined;
       if (action === "merge" && common === undefined) { say("They are never there together: link them instead."); return; }
       const own = anchor(data, from, action === "merge" ? rowAt(i, common) : action === "link" ? data.first[from + 1] - 1 : -1);
       const other = anchor(data, to, action === "merge" ? rowAt(j, common) : data.first[to]);
@@ -404,16 +415,11 @@
     }
     function undo() {
       const { dataset: of, index: number } = files.get(key);
-      for (let k = kept.corrections.length - 1; k >= 0; k--) {
-        if (kept.corrections[k].dataset === of && kept.corrections[k].fov === number) {
-          const [gone] = kept.corrections.splice(k, 1);
-          keep();
-          say(`Undone: ${WORDS[gone.action]}.`);
-          panel();
-          return;
-        }
-      }
-      say("There is nothing to undo in this FOV.");
+      const gone = kept.corrections.findLast((each) => each.dataset === of && each.fov === number);
+      if (!gone) { say("There is nothing to undo in this FOV."); return; }
+      remove(gone);
+      say(`Undone: ${WORDS[gone.action]}.`);
+      panel();
     }
 
     // Pointing, dragging, pinching and turning the wheel.
@@ -473,7 +479,7 @@
           down.delete(event.pointerId);
           if (moved || down.size) return;
           const i = await cellAt(event, pane);
-          if (waits && i >= 0) pair(i); else choose(i);
+          if (!waits) choose(i); else if (i >= 0) pair(i);
         });
         pane.addEventListener("pointercancel", (event) => down.delete(event.pointerId));
         pane.addEventListener("pointerleave", () => { tip.hidden = true; });
@@ -489,7 +495,11 @@
       ArrowLeft: () => show(shown - 1), ArrowRight: () => show(shown + 1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
       "+": () => count && enlarge(1.4), "=": () => count && enlarge(1.4), "-": () => count && enlarge(1 / 1.4),
       " ": () => count && start(), o: flip("outlines"), i: flip("ids"), t: flip("tails"),
-      n: async () => { const next = (await doubtful(() => {})).find((row) => !row.verdict && !(row.key === key && row.i === chosen)); if (next) location.hash = address(next); },
+      n: async () => { // from the chosen cell on, then from the first
+        const rows = await doubtful(() => {}), at = rows.findIndex((row) => row.key === key && row.i === chosen);
+        const next = [...rows.slice(at + 1), ...rows.slice(0, Math.max(at, 0))].find((row) => !row.judged);
+        if (next) location.hash = address(next); else say("No doubtful cell is left to judge.");
+      },
       Escape: () => { if (waits) { leavePair(); say(""); } else if (chosen >= 0) choose(-1); else location.hash = "fields"; },
     };
     mark();

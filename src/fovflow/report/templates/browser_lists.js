@@ -63,8 +63,8 @@
       rest.hidden = made === sorted.length;
     };
     const fill = () => {
-      const order = (a, b) => (typeof a === "string" ? a.localeCompare(b) : (Number.isNaN(a) ? Infinity : a) - (Number.isNaN(b) ? Infinity : b));
-      sorted = by < 0 ? rows : rows.map((row) => [heads[by][1](row), row]).sort(([a], [b]) => (up ? order(a, b) : order(b, a))).map(([, row]) => row);
+      const order = (a, b) => (typeof a === "string" ? a.localeCompare(b) : a - b), none = Number.isNaN; // cells without a value come last
+      sorted = by < 0 ? rows : rows.map((row) => [heads[by][1](row), row]).sort(([a], [b]) => none(a) - none(b) || (up ? order(a, b) : order(b, a))).map(([, row]) => row);
       made = 0;
       body.replaceChildren();
       grow();
@@ -161,7 +161,7 @@
       });
       context.globalAlpha = 1;
       if (lasso.length > 1) { context.beginPath(); lasso.forEach(([x, y]) => context.lineTo(x, y)); context.closePath(); context.strokeStyle = style.getPropertyValue("--ink"); context.stroke(); }
-      words.textContent = `${plural(caught.length, "cell")}${lasso.length > 2 ? " in the lasso; click the plot to let go" : ". Draw around points to choose them"}.`;
+      words.textContent = `${plural(caught.length, "cell")}${lasso.length > 2 ? " in the lasso; click the plot to let go" : ". Draw around points to choose them"}. Blue: with good frames, orange: without; green: accepted, red: rejected.`;
       listed.show(caught);
     }
     const spot = (event) => { const box = canvas.getBoundingClientRect(); return [((event.clientX - box.left) / box.width) * canvas.width, ((event.clientY - box.top) / box.height) * canvas.height]; };
@@ -205,12 +205,20 @@
     if (!body.isConnected) return;
     const members = new Map(index.samples.map((each) => [each, []]));
     for (const row of rows) for (const each of samplesOf(row)) members.get(each).push(row);
+    const units = new Map(); // samples of one condition and one name of a replicate are one, as in the statistics
+    for (const [sample, cells] of members) {
+      const name = JSON.stringify([key(sample), sample.replicate]), unit = units.get(name) ?? { condition: key(sample), replicate: sample.replicate, samples: [], cells: [] };
+      units.set(name, unit);
+      unit.samples.push(sample.sample);
+      unit.cells.push(...cells);
+    }
     const known = [...new Set(index.samples.map(key))], asNumber = known.every((name) => name !== "" && Number.isFinite(Number(name)));
-    const order = asNumber ? known.sort((a, b) => a - b) : known, replicates = [...new Set(index.samples.map((each) => each.replicate || each.sample))];
+    const order = asNumber ? known.sort((a, b) => a - b) : known, replicates = [...new Set(index.samples.map((each) => each.replicate))];
     const which = h("select", { onchange: paint }, option(names));
     which.value = names[Math.min(5 + columnsOfAll().length, names.length - 1)];
     const canvas = h("canvas", { class: "scatter", role: "img", "aria-label": "Cells by condition; the list below has the same numbers", width: body.clientWidth < 600 ? 650 : 1300, height: 620 }), tip = h("p", { class: "hint" }, "Small: a cell. Large: the median of a replicate. Point at one to read it, click a cell to open it."), below = h("div");
     let spots = [];
+    const valued = (values) => { const some = values.filter(Number.isFinite); return `median ${short(median(some))} of ${plural(some.length, "cell")}${some.length < values.length ? `, ${values.length - some.length} without a value` : ""}`; };
     function paint() {
       const of = numbers[which.value], context = canvas.getContext("2d"), { width, height } = canvas, style = getComputedStyle(document.documentElement);
       const all = [...members.values()].flat().map(of).filter(Number.isFinite).sort((a, b) => a - b);
@@ -224,7 +232,7 @@
       spots = [];
       const large = [];
       for (const [sample, cells] of members) {
-        const k = order.indexOf(key(sample)), r = replicates.indexOf(sample.replicate || sample.sample), values = cells.map(of), some = Math.max(1, Math.ceil(cells.length / 1500));
+        const k = order.indexOf(key(sample)), r = replicates.indexOf(sample.replicate), values = cells.map(of), some = Math.max(1, Math.ceil(cells.length / 1500));
         context.fillStyle = TONES[r % TONES.length];
         context.globalAlpha = 0.65;
         cells.forEach((row, j) => {
@@ -235,8 +243,10 @@
           context.arc(x, y, all.length > 3000 ? 2.4 : 4, 0, 7);
           context.fill();
         });
-        const middle = median(values);
-        if (Number.isFinite(middle)) large.push({ x: 120 + wide * (k + 0.5 + 0.5 * ((r + 0.5) / replicates.length - 0.5)), y: py(middle), r, words: `${sample.sample}: median ${short(middle)} of ${plural(values.filter(Number.isFinite).length, "cell")}` });
+      }
+      for (const unit of units.values()) {
+        const k = order.indexOf(unit.condition), r = replicates.indexOf(unit.replicate), values = unit.cells.map(of).filter(Number.isFinite), middle = median(values);
+        if (values.length) large.push({ x: 120 + wide * (k + 0.5 + 0.5 * ((r + 0.5) / replicates.length - 0.5)), y: py(middle), r, words: `${unit.samples.join(", ")}: median ${short(middle)} of ${plural(values.length, "cell")}` });
       }
       context.globalAlpha = 1;
       for (const each of large) {
@@ -250,11 +260,11 @@
       }
       spots = [...large, ...spots];
       below.replaceChildren(...order.map((name) => {
-        const those = [...members].filter(([sample]) => key(sample) === name), middles = those.map(([, cells]) => median(cells.map(of)));
+        const those = [...members].filter(([sample]) => key(sample) === name), own = [...units.values()].filter((unit) => unit.condition === name);
         return h("details", { open: order.length < 5 },
-          h("summary", {}, h("b", {}, name), `: ${plural(those.length, "replicate")}, ${plural(those.reduce((sum, [, cells]) => sum + cells.length, 0), "good cell")}; median of the replicates ${short(median(middles))}`),
-          h("ul", {}, those.map(([sample, cells], k) => h("li", {},
-            h("a", { href: `#cells/${encodeURIComponent(sample.sample)}` }, sample.sample), `${sample.replicate && `, replicate ${sample.replicate}`}: median ${short(middles[k])}, ${plural(cells.length, "cell")}. FOVs `,
+          h("summary", {}, h("b", {}, name), `: ${plural(own.length, "replicate")}${those.length > own.length ? ` of ${plural(those.length, "sample")}` : ""}, ${plural(those.reduce((sum, [, cells]) => sum + cells.length, 0), "good cell")}; median of the replicates ${short(median(own.map((unit) => median(unit.cells.map(of)))))}${those.length > 1 && !own.some((unit) => unit.replicate) ? "; no replicates are named: all its samples count as one" : ""}`),
+          h("ul", {}, those.map(([sample, cells]) => h("li", {},
+            h("a", { href: `#cells/${encodeURIComponent(sample.sample)}` }, sample.sample), `${sample.replicate && `, replicate ${sample.replicate}`}: ${valued(cells.map(of))}. FOVs `,
             sample.fovs.map((fov, j) => [j ? ", " : "", files.get(`${sample.dataset}/${fov}`)?.numbers ? h("a", { href: `#fov/${encodeURIComponent(sample.dataset)}/${fov}` }, String(fov)) : String(fov)])))));
       }));
     }
@@ -265,7 +275,7 @@
     canvas.addEventListener("pointermove", (event) => { const found = near(event); if (found) tip.textContent = `${found.words}.`; });
     canvas.addEventListener("click", (event) => { const found = near(event); if (found?.row) location.hash = address(found.row); });
     body.replaceChildren(
-      h("h2", {}, "Conditions"), h("div", { class: "tools" }, h("label", {}, "number ", which), h("span", {}, "replicate"), replicates.slice(0, 12).map((name, r) => h("span", { class: "key" }, h("i", { style: `background:${TONES[r % TONES.length]}` }), name))), canvas, tip, below);
+      h("h2", {}, "Conditions"), h("div", { class: "tools" }, h("label", {}, "number ", which), h("span", {}, "replicate"), replicates.slice(0, 12).map((name, r) => h("span", { class: "key" }, h("i", { style: `background:${TONES[r % TONES.length]}` }), name || "not named"))), canvas, tip, below);
     paint();
   }
 
@@ -279,16 +289,16 @@
       if (!byDataset.has(of)) byDataset.set(of, []);
       byDataset.get(of).push([row, row[column]]);
     }
-    for (const pairs of byDataset.values()) {
+    for (const [of, pairs] of byDataset) {
       const middle = median(pairs.map(([row, value]) => (row.good ? value : NaN))), spread = 1.4826 * median(pairs.map(([row, value]) => (row.good ? Math.abs(value - middle) : NaN))) || 1;
       for (const [row, value] of pairs) {
-        const share = row.good / row.n, odd = Math.min(Math.abs(value - middle) / spread, 5) / 5;
+        const share = row.good / row.n, far = Math.abs(value - middle) / spread, odd = Number.isFinite(far) ? Math.min(far, 5) / 5 : 0;
         const reasons = [];
         if (row.confidence < 0.8) reasons.push([1 - row.confidence, `a link of ${Math.round(100 * row.confidence)} % before frame ${row.weakest}`]);
         if (share > 0 && share < 1) reasons.push([1 - Math.abs(2 * share - 1), `good in ${Math.round(100 * share)} % of its frames`]);
         if (row.first > 0 && !row.parent && row.n > 2) reasons.push([0.35, `begins in frame ${row.first}, and not by a division`]);
         if (row.last < row.whole - 1 && row.n > 2) reasons.push([0.25, `ends in frame ${row.last}`]);
-        if (odd > 0.7) reasons.push([odd * 0.6, "its value is far from the others'"]);
+        if (odd > 0.7) reasons.push([odd * 0.6, `far from the others in ${columnWords(row.key, of.shown[of.shown.length - 1])}`]);
         const doubt = 1 - reasons.reduce((left, [part]) => left * (1 - clamp(part, 0, 0.95)), 1);
         row.score = doubt * (0.15 + 0.5 * odd + 0.35 * Math.min(1, row.n / row.whole));
         row.why = reasons.sort((a, b) => b[0] - a[0]).map(([, words]) => words).join("; ");
