@@ -629,5 +629,37 @@ def test_what_is_seen_is_what_is_printed(seen):
     seen.page.emulate_media(media="print")
     assert seen.page.is_visible("h3:has-text('Cell 2')")
     assert seen.page.is_visible("svg.chart >> nth=0")
+    assert seen.page.is_visible(".thumbs canvas >> nth=0")
+    assert seen.page.is_visible(".clock")
     assert not seen.page.is_visible(".judge")
     seen.page.emulate_media(media="screen")
+
+
+def test_space_ticks_a_box_that_has_the_focus_and_plays_after_a_click(seen):
+    seen.go("fov/plate/0/2", "h3:has-text('Cell 2')")
+    box, play = seen.page.get_by_label("ids"), seen.page.get_by_label("Play")
+    box.focus()
+    seen.page.keyboard.press("Space")
+    assert (box.is_checked(), play.inner_text()) == (True, "▶")
+    box.click()
+    seen.page.keyboard.press("Space")
+    assert (box.is_checked(), play.inner_text()) == (False, "❚❚")
+
+
+def test_equal_numbers_of_cells_are_told_as_they_are(seen):
+    seen.go("fields", "#browser .heat")
+    assert "4 cells in each" in seen.page.inner_text("#view .hint:has-text('One row')")
+
+
+def test_one_time_is_told_once_and_its_value_is_a_dot(browser, folder):
+    folder.add(fovs=1, cells=2, frames=1, size=64)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fov/plate/0/1", "svg.chart .alone")
+    chart = seen.page.locator("svg.chart").first
+    assert chart.locator("text").all_text_contents()[3:] == ["0 min"]
+    dot, now = chart.locator(".alone"), chart.locator(".now")
+    assert float(dot.get_attribute("cx")) == float(now.get_attribute("x1")) == 232
+    seen.context.close()
+    assert seen.wrong == []

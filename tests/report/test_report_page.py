@@ -118,6 +118,15 @@ def test_without_fluorescence_the_area_is_plotted(folder):
     assert "area (µm²)" in page.text
 
 
+def test_good_cells_without_a_value_of_what_is_plotted_are_told(folder):
+    folder.add(fovs=1, cells=4)
+    table = read_csv(path := folder.layout.file("traces", "plate", 0))
+    some = table["cell"] == 2
+    table["intensity_total_ch_1"] = np.where(some, np.nan, table["intensity_total_ch_1"])
+    write_csv(path, table)
+    assert "2 of 3 good cells with a value; thick: median" in check_safe(folder.write()).text
+
+
 @pytest.mark.parametrize(
     ("bleach", "fl", "words"),
     [

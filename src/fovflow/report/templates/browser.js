@@ -387,7 +387,7 @@ const fovflow = (() => {
     if (root.hidden || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "range" && event.target.type !== "checkbox") return;
     if (event.target.type === "range" && event.key.startsWith("Arrow")) return;
-    if (event.key === " " && /^(BUTTON|A)$/.test(event.target.tagName)) return;
+    if (event.key === " " && (/^(BUTTON|A)$/.test(event.target.tagName) || event.target.type === "checkbox")) return;
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (act) { event.preventDefault(); act(); }
   });
@@ -437,10 +437,10 @@ const fovflow = (() => {
     const rows = dataset.fovs.filter((fov) => fov.objects?.length);
     if (!rows.length) return null;
     const ends = (end, start, lists) => lists.reduce((found, values) => values.reduce((a, b) => (b === null ? a : end(a, b)), found), start); // of more numbers than a call can take
-    const frames = ends(Math.max, 0, [rows.map((fov) => fov.objects.length)]), all = rows.map((fov) => fov.objects), most = ends(Math.max, 1, all), least = ends(Math.min, most - 1, all);
+    const frames = ends(Math.max, 0, [rows.map((fov) => fov.objects.length)]), all = rows.map((fov) => fov.objects), most = ends(Math.max, 0, all), least = ends(Math.min, most, all);
     const canvas = h("canvas", { width: frames, height: rows.length, class: "heat", role: "img", "aria-label": `Cells per frame, one row per FOV; at most ${most}`, style: `height:${clamp(rows.length * 10, 40, 420)}px` });
     const context = canvas.getContext("2d");
-    rows.forEach((fov, y) => fov.objects.forEach((value, x) => { if (value !== null) { context.fillStyle = cividis((value - least) / (most - least)); context.fillRect(x, y, 1, 1); } }));
+    rows.forEach((fov, y) => fov.objects.forEach((value, x) => { if (value !== null) { context.fillStyle = cividis(most > least ? (value - least) / (most - least) : 0.5); context.fillRect(x, y, 1, 1); } }));
     const tip = h("p", { class: "hint" }, "Point at a place to read it.");
     const odd = rows.flatMap((fov) => { // places far from the rest of their FOV
       const middle = median(fov.objects.map((value) => value ?? NaN)), spread = Math.max(1.4826 * median(fov.objects.map((value) => Math.abs((value ?? NaN) - middle))), 0.05 * middle, 1);
@@ -453,7 +453,7 @@ const fovflow = (() => {
     };
     canvas.addEventListener("pointermove", (event) => { const [fov, t] = where(event); tip.textContent = `FOV ${fov.index}, frame ${t}: ${Number.isFinite(fov.objects[t]) ? plural(fov.objects[t], "cell") : "not acquired"}`; });
     canvas.addEventListener("click", (event) => { const [fov, t] = where(event); if (fov.numbers) location.hash = `fov/${encodeURIComponent(dataset.name)}/${fov.index}/-/${t}`; });
-    return h("div", {}, h("h3", {}, "Cells per frame"), h("p", { class: "hint" }, `One row per FOV, frames from left to right; dark: ${least} cells, bright: ${most}; frames that were not acquired are left out.`), canvas, tip, far);
+    return h("div", {}, h("h3", {}, "Cells per frame"), h("p", { class: "hint" }, `One row per FOV, frames from left to right; ${most > least ? `dark: ${plural(least, "cell")}, bright: ${most}` : `${plural(most, "cell")} in each`}; frames that were not acquired are left out.`), canvas, tip, far);
   }
 
   // PARTS: browser_fov.js, browser_lists.js
@@ -466,7 +466,7 @@ const fovflow = (() => {
     const unmet = [...files.values()].flatMap((fov) => fov.unmet.map((words) => h("li", {}, h("a", { href: `#fov/${encodeURIComponent(fov.dataset)}/${fov.index}` }, `${fov.dataset}, FOV ${fov.index}`), h("span", {}, words))));
     body.append(
       h("h2", {}, plural(kept.corrections.length, "correction")),
-      h("p", { class: "hint" }, "They are kept in this browser. Save them as corrections.csv, put that file beside the configuration, and name it there: ", h("code", {}, "corrections: config/corrections.csv"), ". The next run uses them, and makes only what depends on them."),
+      h("p", { class: "hint" }, "They are kept in this browser. Save them as corrections.csv, put that file beside the configuration, and name it there: ", h("code", {}, "corrections: config/corrections.csv"), ". The next run uses them, and makes only what depends on them. Where there is such a file already, of another browser or person, load it first: its lines are in the new one then."),
       h("div", { class: "tools" }, h("label", {}, "who ", who), button("Save corrections.csv", save), h("label", { class: "file" }, "Load a file, or drop it here ", choose)),
       ...(unmet.length ? [h("h3", {}, "Not followed by the last run"), h("ul", { class: "review" }, unmet)] : []),
       kept.corrections.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Corrections" }, h("table", {}, h("thead", {}, h("tr", {}, [...FIELDS, ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, kept.corrections.map((each) => h("tr", {}, FIELDS.map((name) => h("td", {}, String(each[name] ?? ""))), h("td", {}, button("remove", () => { remove(each); route(); }))))))) : h("p", {}, "Nothing was said of any cell yet."));

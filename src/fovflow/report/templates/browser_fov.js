@@ -31,7 +31,7 @@
     const fluorescent = pictures ? pictures.channels.map((each, i) => [each, i]).filter(([each]) => each.kind === "fl") : [];
     const modes = pictures ? [["phase", pictures.channels[0].name || "phase"], ...fluorescent.map(([each, i]) => [`fl${i}`, each.name || `channel ${each.index}`]), ...(fluorescent.length && pictures.channels[0].kind === "pc" ? [["both", "Both"], ["beside", "Side by side"]] : [])] : [];
     if (!modes.some(([id]) => id === look.channel)) look.channel = (modes.find(([id]) => id === "both") ?? modes[modes.length - 1] ?? [""])[0];
-    const toggle = (id, text) => h("label", { class: "switch" }, h("input", { type: "checkbox", checked: look[id], onchange: (event) => { look[id] = event.target.checked; draw(); } }), text);
+    const toggle = (id, text) => h("label", { class: "switch" }, h("input", { type: "checkbox", checked: look[id], onchange: (event) => { look[id] = event.target.checked; draw(); }, onclick: (event) => event.detail && event.target.blur() }), text); // so that Space plays after a click
     const range = (id, text) => h("label", { class: "range" }, text, h("input", { type: "range", min: 0.3, max: 3, step: 0.05, value: look[id], oninput: (event) => { look[id] = Number(event.target.value); light(); } }));
     const tools = h("div", { class: "tools" },
       h("span", { class: "modes", role: "group", "aria-label": "Channel" }, modes.map(([id, text]) => button(text, () => { look.channel = id; mark(); draw(); }, { "data-mode": id }))),
@@ -227,7 +227,7 @@
       const px = (row) => x0 + ((x1 - x0) * (data.time[data.frame[row]] - t0)) / (t1 - t0 || 1);
       const drawn = members.sort((a, b) => a.y - b.y).map(({ j, y, below }) => {
         const from = px(data.first[j]), to = px(data.first[j + 1] - 1), words = `cell ${data.id[j]}`;
-        return svg("g", { class: j === i ? "member chosen" : "member", role: "button", tabindex: "0", "aria-label": words, onclick: () => choose(j), onkeydown: (event) => { if (event.key === "Enter") choose(j); } },
+        return svg("g", { class: j === i ? "member chosen" : "member", role: "button", tabindex: "0", "aria-label": words, onclick: () => choose(j), onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); event.stopPropagation(); choose(j); } } },
           ...below.map((each) => svg("path", { d: `M${to} ${y}V${each.y}H${px(data.first[each.j])}` })),
           svg("path", { d: `M${from} ${y}H${to}`, class: summary(key, data, j).good ? "life" : "life bad" }),
           svg("path", { d: `M${from} ${y - 6}H${Math.max(to, from + 24)}`, class: "reach" }),
@@ -276,7 +276,8 @@
       let low = Math.min(...own, ...curve, ...other), high = Math.max(...own, ...curve, ...other);
       if (low === high) { low -= Math.abs(low) * 0.1 + 0.5; high += Math.abs(high) * 0.1 + 0.5; }
       const t0 = data.time[0], t1 = data.time[data.time.length - 1];
-      const px = (t) => x0 + ((x1 - x0) * (t - t0)) / (t1 - t0 || 1), py = (value) => y0 + ((y1 - y0) * (value - low)) / (high - low);
+      const [p0, p1] = t1 > t0 ? [x0, x1] : [(x0 + x1) / 2, (x0 + x1) / 2]; // one time is in the middle
+      const px = (t) => p0 + ((p1 - p0) * (t - t0)) / (t1 - t0 || 1), py = (value) => y0 + ((y1 - y0) * (value - low)) / (high - low);
       const places = (data.ranks ??= {})[column] ??= ranked(); // a channel that is seen in every n-th frame has whole lines
       function ranked() {
         const counts = new Int32Array(data.time.length).fill(1);
@@ -303,7 +304,8 @@
         return { least, span, d: some.join("") };
       }
       const stretch = ((y1 - y0) * others.span) / (high - low) / 1000;
-      const dots = [];
+      const line = path(from, to, () => true), alone = [...line.matchAll(/M(\S+) (\S+)h0(?!L)/g)];
+      const dots = alone.map(([, x, y]) => svg("circle", { cx: x, cy: y, r: 2.6, class: "alone" }));
       for (let row = from; row < to; row++) if (Number.isFinite(values[row]) && !good(row)) dots.push(svg("circle", { cx: px(data.time[data.frame[row]]).toFixed(1), cy: py(values[row]).toFixed(1), r: 2.6, class: "bad" }));
       const at = (t) => { // the curve, between the places that are told
         const place = clamp(((t / perHour - fit.hours[0]) / (fit.hours[fit.hours.length - 1] - fit.hours[0] || 1)) * (fit.hours.length - 1), 0, fit.hours.length - 1), k = Math.min(Math.floor(place), fit.hours.length - 2);
@@ -325,10 +327,11 @@
         svg("title", {}, document.createTextNode(`${title}, cell ${data.id[i]}: ${short(low)} to ${short(high)}`)),
         svg("clipPath", { id: clip }, svg("rect", { x: x0, y: y1 - 4, width: x1 - x0 + 4, height: y0 - y1 + 8 })),
         [low, (low + high) / 2, high].map((value) => [svg("line", { x1: x0, x2: x1, y1: py(value), y2: py(value), class: "rule" }), svg("text", { x: x0 - 6, y: py(value) + 4, "text-anchor": "end" }, document.createTextNode(short(value)))]).flat(),
-        [t0, t1].map((t, k) => svg("text", { x: px(t), y: height - 6, "text-anchor": k ? "end" : "start" }, document.createTextNode(k ? `${short(t)} ${data.unit}` : short(t)))),
-        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.d, class: "others", transform: `matrix(1 0 0 ${stretch} 0 ${py(others.least)})` }), svg("path", { d: path(from, to, () => true), class: curve.length ? "own under" : "own" }), overlaid[0], other.length ? svg("path", { d: path(data.first[pinned], data.first[pinned + 1], () => true), class: "other" }) : null, dots),
+        t1 > t0 ? svg("text", { x: x0, y: height - 6 }, document.createTextNode(short(t0))) : null,
+        svg("text", { x: p1, y: height - 6, "text-anchor": t1 > t0 ? "end" : "middle" }, document.createTextNode(`${short(t1)} ${data.unit}`)),
+        svg("g", { "clip-path": `url(#${clip})` }, svg("path", { d: others.d, class: "others", transform: `matrix(1 0 0 ${stretch} 0 ${py(others.least)})` }), svg("path", { d: line, class: curve.length ? "own under" : "own" }), overlaid[0], other.length ? svg("path", { d: path(data.first[pinned], data.first[pinned + 1], () => true), class: "other" }) : null, dots),
         overlaid.slice(1),
-        svg("line", { class: "now", y1, y2: y0, "data-axis": `${x0} ${x1} ${t0} ${t1}` }));
+        svg("line", { class: "now", y1, y2: y0, "data-axis": `${p0} ${p1} ${t0} ${t1}` }));
       made.addEventListener("click", (event) => {
         const box = made.getBoundingClientRect(), t = t0 + (((event.clientX - box.left) / box.width * width - x0) / (x1 - x0)) * (t1 - t0);
         show(nearest(data.time.reduce((best, each, k) => (Math.abs(each - t) < Math.abs(data.time[best] - t) ? k : best), 0)));
