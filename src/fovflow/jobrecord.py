@@ -279,17 +279,17 @@ def read_records(folder: str | Path, *, complete: bool = False) -> list[JobRecor
     return [each.complete or each for each in found] if complete else found
 
 
-def reads_others(folder: Path, name: str) -> bool:
-    """Tell whether a job read other files of a folder than are there now.
+def reads_others(folder: Path, *names: str) -> bool:
+    """Tell whether one of some jobs read other files of a folder than are there now.
 
-    `name`: of its record, in the folder; where there is none, nothing is known.
+    `names`: of their records, in the folder; of a job that has none nothing is known.
     """
-    record = read_record(folder / name)
-    known = record.complete if record else None
-    made_from = known.made_from or {} if known else {}
+    records = filter(None, (read_record(folder / name) for name in names))
+    made_from = [known.made_from or {} for record in records if (known := record.complete)]
     return any(
         leads_out(folder, name) or sha256_or_none(folder / name) != sha256
-        for name, sha256 in made_from.items()
+        for read in made_from
+        for name, sha256 in read.items()
     )
 
 

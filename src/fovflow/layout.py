@@ -73,6 +73,11 @@ def fit_record(sample: str, measure: str) -> str:
     return f"{LOGS}/{ANALYSIS}/{sample}/fit_{measure}.json"
 
 
+def merge_record(sample: str) -> str:
+    """Return the record, in the output folder, of the job that merges the traces of a sample."""
+    return f"{LOGS}/{ANALYSIS}/{sample}/merge.json"
+
+
 def parse_table(stem: str, samples: Iterable[str]) -> tuple[str, str, str] | None:
     """Return sample, measure and model of a table of samples; no model of traces; else None."""
     sample = max((name for name in samples if stem.startswith(f"{name}_")), key=len, default="")

@@ -23,6 +23,7 @@ from fovflow.layout import (
     fit_record,
     fov_name,
     inspected,
+    merge_record,
     parse,
     parse_table,
 )
@@ -324,9 +325,12 @@ class Results:
         about = self._analysed("samples.csv")
         own, tables = {*self.samples.get("sample", ())}, []
         outdir = self.folder.parent
+        old = {name for name in own if reads_others(outdir, merge_record(name))}
         for path in sorted((outdir / ANALYSIS).glob("*_ch_*_fitted_*.csv")):
             name, measure, model = parse_table(path.stem, about.get("sample", ())) or ("", "", "")
-            if name in own and model and not reads_others(outdir, fit_record(name, measure)):
+            if name not in own - old or not model:
+                continue
+            if not reads_others(outdir, fit_record(name, measure)):
                 row = about[about["sample"] == name].iloc[0]
                 table = pd.read_csv(path)
                 for key in ("replicate", "condition", "sample"):
@@ -341,11 +345,12 @@ class Results:
     def comparisons(self) -> Any:
         """The comparisons of the conditions of all samples, as a pandas.DataFrame.
 
-        Empty where they were made of other tables than there are now.
+        Empty where they were made of other tables, or these of other traces, than there are now.
         """
         import pandas as pd
 
-        stale = reads_others(self.folder.parent, ANSWER_RECORD)
+        names = self._analysed("samples.csv").get("sample", ())
+        stale = reads_others(self.folder.parent, ANSWER_RECORD, *map(merge_record, names))
         name = "comparisons.csv"
         return pd.DataFrame() if stale else self._analysed(name, "condition", "reference")
 

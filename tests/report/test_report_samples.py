@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zlib
 from base64 import b64decode
+from pathlib import Path
 
 import numpy as np
 
 from fovflow.analysis.pictures import NOTHING, blank
+from fovflow.layout import merge_record
 from fovflow.report import gather
 from fovflow.report.samples import POINTS, fits_in, samples_in
+from fovflow.results import load_results
 
 
 def test_samples_have_their_fovs_and_fits_their_curves(folder):
@@ -67,6 +72,31 @@ def test_pictures_in_which_there_is_nothing_to_see_are_left_out(folder, monkeypa
     told = [(name, place / f"{name}.svg") for name in ("none", *drawn, *drawn)]
     monkeypatch.setattr(gather, "comparisons_in", lambda _: told)
     assert list(gather.answer_in(folder.path).pictures) == ["full"]
+
+
+def test_fits_to_traces_that_were_made_again_are_left_out(folder):
+    folder.add(fovs=2, cells=4, frames=6)
+    folder.analyse()
+    file = Path(folder.layout.file("traces", "plate", 0))
+    name = file.relative_to(folder.path).as_posix()
+    record = folder.path / merge_record("day 1")
+    record.parent.mkdir(parents=True)
+    told = {"v": 2, "type": "job_finished", "status": "completed", "rule": "merge"}
+
+    def merged_from(content: bytes) -> None:
+        read = {name: hashlib.sha256(content).hexdigest()}
+        record.write_text(json.dumps({**told, "made_from": read}), "utf-8")
+
+    merged_from(file.read_bytes())
+    assert len(gather.answer_in(folder.path).fits) == 2
+    merged_from(b"other")
+    answer = gather.answer_in(folder.path)
+    assert [each["sample"] for each in answer.fits] == ["<b>drug<∕b>"]
+    assert [each["fovs"] for each in answer.samples] == [[0], [1]]
+    assert "and the fits of day 1: the traces are others now" in answer.comparisons[0]
+    results = load_results(folder.path / "plate")
+    assert set(results.fits["sample"]) == {"<b>drug<∕b>"}
+    assert results.comparisons.empty
 
 
 def test_an_output_folder_without_samples_has_none(folder):

@@ -28,7 +28,7 @@ from fovflow.config.features import FEATURES
 from fovflow.config.load import read_table
 from fovflow.errors import ConfigError, FovflowError, explained, reading
 from fovflow.jobrecord import reads_others
-from fovflow.layout import fit_record, parse_table
+from fovflow.layout import fit_record, merge_record, parse_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -253,10 +253,13 @@ def samples_table(samples: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFram
 
 def tables_in(folder: Path, samples: list[str]) -> Iterator[Table]:
     """Yield the tables of samples that a folder has, without fits to other traces than these."""
+    outdir, old = folder.parent, dict[str, bool]()
     for path in sorted(folder.glob("*.csv")):
         if known := parse_table(path.stem, samples):
             sample, measure, model = known
-            if not (model and reads_others(folder.parent, fit_record(sample, measure))):
+            if model and sample not in old:
+                old[sample] = reads_others(outdir, merge_record(sample))
+            if not model or not (old[sample] or reads_others(outdir, fit_record(sample, measure))):
                 yield Table(sample, measure, model, path)
 
 

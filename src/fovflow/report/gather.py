@@ -21,7 +21,7 @@ from fovflow.config.features import FEATURES
 from fovflow.corrections import briefly
 from fovflow.errors import FovflowError
 from fovflow.jobrecord import reads_others
-from fovflow.layout import ANALYSIS, ANSWER_RECORD, RESULTS_NAME, Layout
+from fovflow.layout import ANALYSIS, ANSWER_RECORD, RESULTS_NAME, Layout, merge_record
 from fovflow.quality import NEEDS, ledger
 from fovflow.quality.movie import drift_of
 from fovflow.quality.rules import Rows
@@ -167,6 +167,12 @@ MOST_EMBEDDED = 18_000_000
 """Bytes of what a single page holds of cells to look at."""
 
 
+_OLD = (
+    "Comparisons are left out, and the fits of {}: the traces are others now than those that were "
+    "merged. Run again with these samples in the configuration"
+)
+
+
 def answer_in(outdir: Path) -> Answer:
     """Return the samples of an output folder, their fits, comparisons, and some pictures."""
     folder = outdir / ANALYSIS
@@ -174,6 +180,11 @@ def answer_in(outdir: Path) -> Answer:
         samples = samples_in(outdir)
         fits = list(fits_in(outdir, samples))
         stale = reads_others(outdir, ANSWER_RECORD)
+        old = [
+            name for each in samples if reads_others(outdir, merge_record(name := each["sample"]))
+        ]
+        if old:
+            return Answer([_OLD.format(", ".join(old))], samples=samples, fits=fits)
         if stale or not (folder / "comparisons.csv").is_file():
             return Answer(samples=samples, fits=fits)
         told = comparisons_in(folder)
