@@ -144,7 +144,8 @@ class Folder:
                 frames = shown_frames(range(len(labels)), pictures)
                 height, width = labels.shape[1:]
                 about = {
-                    "time": (times["time_s"] / 60).tolist(), "unit": "min", "missing": [],
+                    "time": (times["time_s"] / 60).tolist(), "unit": "min",
+                    "missing": np.flatnonzero(times["missing"]).tolist(),
                     "width": width, "height": height, "scale": 1.0, "shown": frames,
                     "pixel_um": 0.5,
                 }  # fmt: skip

@@ -663,3 +663,31 @@ def test_one_time_is_told_once_and_its_value_is_a_dot(browser, folder):
     assert float(dot.get_attribute("cx")) == float(now.get_attribute("x1")) == 232
     seen.context.close()
     assert seen.wrong == []
+
+
+def test_cells_of_all_frames_that_were_acquired_are_in_no_doubt(browser, folder):
+    folder.add(fovs=1, cells=4, frames=6, size=64, flags={0: "missing", 5: "missing"})
+    path = folder.layout.file("traces", "plate", 0)
+    table = read_csv(path)
+    there = np.isin(table["frame"], [1, 2, 3, 4])
+    write_csv(path, {name: column[there] for name, column in table.items()})
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("review", "#view h2:has-text('No cell is in doubt')")
+    seen.context.close()
+    assert seen.wrong == []
+
+
+def test_an_address_that_is_none_shows_the_report(browser, folder):
+    folder.add(fovs=1, cells=2, size=64)
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    for place in ("100%", "toString", "fov/%E0%A4%A/0"):
+        seen.page.goto(f"{seen.url}#{place}")
+        seen.page.reload()
+    assert "it is not in this report" in seen.page.inner_text("[role=alert]")
+    seen.go("fov/plate/0/1", ".card h3:text-is('Cell 1')")
+    seen.context.close()
+    assert seen.wrong == []

@@ -353,7 +353,7 @@ const fovflow = (() => {
   let keys = {}, leave = () => {};
   const VIEWS = { fields: ["Fields", fields], fov: ["", one], ...(index.samples.length ? { conditions: ["Conditions", conditions] } : {}), cells: ["Cells", cells], review: ["Review", review], corrections: ["Corrections", corrections] };
   function route() {
-    const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
+    const [name, ...rest] = location.hash.slice(1).split("/").map((part) => { try { return decodeURIComponent(part); } catch { return part; } });
     leave();
     leave = () => {};
     keys = {};

@@ -25,6 +25,7 @@
     constructor(key, data, i) {
       const from = data.first[i], to = data.first[i + 1], flags = new Map();
       const parsed = data.parsed ??= data.verdicts.map(([fine, text]) => [fine, text.split(";").filter(Boolean)]);
+      const there = data.acquired ??= data.time.map((_, t) => t).filter((t) => !data.missing?.includes(t));
       let good = 0, weakest = -1;
       for (let row = from; row < to; row++) {
         const [fine, names] = parsed[data.verdict[row]];
@@ -34,7 +35,7 @@
       }
       Object.assign(this, {
         key, data, i, id: data.id[i], n: to - from, first: data.frame[from], last: data.frame[to - 1], good, flags: [...flags], confidence: weakest < 0 ? NaN : data.confidence[weakest],
-        weakest: weakest < 0 ? -1 : data.frame[weakest], whole: data.time.length, parent: data.parent[i], x: data.startX(i), y: data.startY(i),
+        weakest: weakest < 0 ? -1 : data.frame[weakest], whole: there.length, begins: data.frame[from] > there[0], ends: data.frame[to - 1] < there[there.length - 1], parent: data.parent[i], x: data.startX(i), y: data.startY(i),
       });
       for (const column of data.columns) this[column] = data.medians[column][i];
     }
@@ -296,8 +297,8 @@
         const reasons = [];
         if (row.confidence < 0.8) reasons.push([1 - row.confidence, `a link of ${Math.round(100 * row.confidence)} % before frame ${row.weakest}`]);
         if (share > 0 && share < 1) reasons.push([1 - Math.abs(2 * share - 1), `good in ${Math.round(100 * share)} % of its frames`]);
-        if (row.first > 0 && !row.parent && row.n > 2) reasons.push([0.35, `begins in frame ${row.first}, and not by a division`]);
-        if (row.last < row.whole - 1 && row.n > 2) reasons.push([0.25, `ends in frame ${row.last}`]);
+        if (row.begins && !row.parent && row.n > 2) reasons.push([0.35, `begins in frame ${row.first}, and not by a division`]);
+        if (row.ends && row.n > 2) reasons.push([0.25, `ends in frame ${row.last}`]);
         if (odd > 0.7) reasons.push([odd * 0.6, `far from the others in ${columnWords(row.key, of.shown[of.shown.length - 1])}`]);
         const doubt = 1 - reasons.reduce((left, [part]) => left * (1 - clamp(part, 0, 0.95)), 1);
         row.score = doubt * (0.15 + 0.5 * odd + 0.35 * Math.min(1, row.n / row.whole));
