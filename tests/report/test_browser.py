@@ -691,3 +691,18 @@ def test_an_address_that_is_none_shows_the_report(browser, folder):
     seen.go("fov/plate/0/1", ".card h3:text-is('Cell 1')")
     seen.context.close()
     assert seen.wrong == []
+
+
+def test_a_field_that_differs_from_equal_ones_is_named(browser, folder):
+    folder.add(fovs=5, cells=4, size=64)
+    table = read_csv(path := folder.layout.file("traces", "plate", 3))
+    one = table["cell"] == 1
+    write_csv(path, {name: column[one] for name, column in table.items()})
+    folder.let_browse()
+    folder.write()
+    seen = Seen(browser, folder.path / "report.html")
+    seen.go("fields", "#browser .grid a.odd")
+    words = seen.page.inner_text("#view .hint >> nth=0")
+    assert words == "1 to 4, median 4. Far from the others: FOV 3."
+    seen.context.close()
+    assert seen.wrong == []

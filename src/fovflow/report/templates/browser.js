@@ -420,7 +420,7 @@ const fovflow = (() => {
         }
         const of = numbers[select.value], values = dataset.fovs.map((fov) => of(fov) ?? NaN), finite = values.filter(Number.isFinite);
         const low = Math.min(...finite), high = Math.max(...finite), middle = median(values);
-        const spread = 1.4826 * median(values.map((value) => Math.abs(value - middle)));
+        const spread = 1.4826 * median(values.map((value) => Math.abs(value - middle))) || (high - low) / 20; // more than half may be the same
         const odd = dataset.fovs.filter((fov, i) => spread > 0 && Math.abs(values[i] - middle) > 3.5 * spread);
         words.textContent = finite.length ? `${short(low)} to ${short(high)}, median ${short(middle)}.${odd.length ? ` Far from the others: FOV ${odd.map((fov) => fov.index).join(", ")}.` : ""}` : "No FOV is complete.";
         grid.replaceChildren(...dataset.fovs.map((fov, i) => {
