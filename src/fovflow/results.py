@@ -19,6 +19,7 @@ from fovflow.jobrecord import reads_others
 from fovflow.layout import (
     ANALYSIS,
     ANSWER_RECORD,
+    EVERYTHING_RECORD,
     RESULTS_NAME,
     fit_record,
     fov_name,
@@ -311,8 +312,14 @@ class Results:
         return self._own(self._analysed("samples.csv"))
 
     def merged(self) -> Any:
-        """Return the rows of the dataset in the table of all samples, as a pandas.DataFrame."""
-        return self._own(self._analysed("traces.csv.gz"))
+        """Return the rows of the dataset in the table of all samples, as a pandas.DataFrame.
+
+        Empty where it was made of other traces than there are now.
+        """
+        import pandas as pd
+
+        stale = reads_others(self.folder.parent, EVERYTHING_RECORD)
+        return pd.DataFrame() if stale else self._own(self._analysed("traces.csv.gz"))
 
     @property
     def fits(self) -> Any:

@@ -59,6 +59,10 @@ def test_what_is_made_and_what_is_made_again(sampled):
     results = fovflow.load_results(sampled.results)
     assert results.samples["condition"].to_list() == ["control", "drug"]
     assert len(results.merged()) == len(results.traces())
+    made = (file := sampled.file(2, "traces.csv")).read_bytes()
+    file.write_bytes(made + b" ")
+    assert results.merged().empty, "it is of other traces"
+    file.write_bytes(made)
     traces = results.fovs[2].traces().query("good")
     tidy = fovflow.read_analysis(folder / "last 1_intensity_total_ch_1.csv")
     assert tidy.value.to_list() == traces.intensity_total_ch_1.to_list()
