@@ -175,6 +175,52 @@ def test_motion_is_freed_of_the_drift_that_the_tracker_found_and_parents_are_tol
     assert found["parent"].tolist() == [0, 0, 0, 0, 2]
 
 
+def drifting(n: int, absent: int = -1):
+    """Return traces of `n` cells, the same in a frame that drifts, and the tracker's links."""
+    rng = np.random.default_rng(7)
+    paths = [
+        rng.uniform(0, 200, 2) + np.cumsum(rng.normal(0, 2, (12, 2)), axis=0) for _ in range(n)
+    ]
+    still = traces(*paths)
+    still = {name: values[still["frame"] != absent] for name, values in still.items()}
+    shift = np.cumsum(np.r_[0, rng.integers(5, 10, 11)])
+    moved = {**still, "position_x": still["position_x"] + shift[still["frame"]]}
+    first = np.diff(still["cell"], prepend=0) != 0
+    step = np.hypot(*(np.diff(still[f"position_{axis}"], prepend=0) for axis in "xy"))
+    links = {
+        "cell": still["cell"], "frame": still["frame"], "parent": 0 * still["cell"],
+        "previous_frame": np.where(first, -1, np.r_[-1, still["frame"][:-1]]),
+        "distance_px": np.where(first, np.nan, step),
+    }  # fmt: skip
+    return still, moved, links
+
+
+@pytest.mark.parametrize("absent", [-1, 6], ids=["all frames", "one never acquired"])
+def test_drift_is_taken_off_where_frames_are_missing_and_a_person_has_linked_cells(absent):
+    still, moved, links = drifting(6, absent)
+    links["distance_px"][(links["cell"] == 2) & (links["frame"] == 4)] = np.nan
+    expected = cell_table(still, pixel_um=UM)
+    found = cell_table(moved, pixel_um=UM, links=links)
+    for name in ("path_px", "displacement_px", "speed_um_h"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("n", [5, 40])
+def test_drift_is_found_though_a_few_middles_are_not_the_trackers(n):
+    still, moved, links = drifting(n)
+    for table in (still, moved):
+        table["position_y"][(table["cell"] % 5 == 3) & (table["frame"] % 4 == 2)] += 3.0
+    expected = cell_table(still, pixel_um=UM)
+    found = cell_table(moved, pixel_um=UM, links=links)
+    np.testing.assert_allclose(found["path_px"], expected["path_px"], rtol=1e-6)
+
+
+def test_links_without_rows_tell_no_drift():
+    none = {name: np.zeros(0) for name in ("cell", "frame", "previous_frame", "parent")}
+    found = cell_table(traces(line()), pixel_um=UM, links={**none, "distance_px": np.zeros(0)})
+    assert found["path_px"].tolist() == cell_table(traces(line()), pixel_um=UM)["path_px"].tolist()
+
+
 def test_mean_squared_displacements_by_their_definition():
     from fovflow.features.cells import Groups
 

@@ -276,35 +276,52 @@ def _of_links(
     cell, at, before, parent, distance = (np.asarray(links[name]) for name in LINKS)
     born = parent > 0
     parents = dict(zip(cell[born].tolist(), parent[born].tolist(), strict=True))
-    successive = ~born & (at - before == 1)
-    width = int(max(frame.max(), at.max(initial=0))) + 1
-    linked = cell[successive] * width + at[successive]
-    order = np.argsort(linked)
+    at, before = at.astype(np.int64), before.astype(np.int64)
+    known = np.isfinite(distance) & ~born  # not what a person has linked
+    latest = np.full(int(max(frame.max(), at.max(initial=0))) + 1, -1)
+    np.maximum.at(latest, at[known], before[known])  # not t - 1 where that was never acquired
+    linked = known & (before == latest[at])
+    width = latest.size
     key = traces["cell"].astype(np.int64) * width + frame
-    later = np.flatnonzero((key[1:] - key[:-1] == 1) & np.isin(key[1:], linked)) + 1
-    away = distance[successive][order][np.searchsorted(linked[order], key[later])]
+    keys = cell[linked] * width + at[linked]
+    order = np.argsort(keys)
+    own = (np.diff(traces["cell"]) == 0) & (frame[:-1] == latest[frame[1:]])
+    later = np.flatnonzero(own & np.isin(key[1:], keys)) + 1
+    away = distance[linked][order][np.searchsorted(keys[order], key[later])]
     places = np.stack([traces["position_x"], traces["position_y"]]).astype(np.float64)
     step = places[:, later] - places[:, later - 1]
-    shift = np.zeros((2, width))
     by_frame = np.argsort(frame[later], kind="stable")
-    for now in np.split(by_frame, np.flatnonzero(np.diff(frame[later][by_frame])) + 1):
-        if now.size:
-            shift[:, frame[later[now[0]]]] = _shift(step[:, now], away[now])
-    return np.cumsum(shift, axis=1)[:, frame], parents
+    ends = np.searchsorted(frame[later][by_frame], np.arange(width + 1)).tolist()
+    drift = np.zeros((2, width))
+    for t in range(1, width):
+        now = by_frame[ends[t] : ends[t + 1]]
+        base = latest[t] if now.size else t - 1
+        drift[:, t] = drift[:, base] + _shift(step[:, now], away[now])
+    return drift[:, frame], parents
+
+
+_TRIED, _SOME = 32, 4
+"""Groups of cells that are asked for the shift where not all agree, and cells in each."""
 
 
 def _shift(step: FloatArray, away: FloatArray) -> FloatArray:
-    """Return the whole pixels (x, y) without which steps have the lengths `away`; 0 for none.
+    """Return the whole pixels (x, y) without which most steps have the lengths `away`; 0 for none.
 
-    |step − shift|² = away² for all cells: linear in the shift once the mean is taken off.
+    |step − shift|² = away² for all cells: linear in the shift once the mean is taken off. Cells
+    whose middle is another one than the tracker's, as that of a cell with its fragments, do not
+    fit: so small groups of cells are asked where the answer of all together fits too few.
     """
-    if step.shape[1] < 3 or np.allclose(np.hypot(*step), away, atol=1e-3):
+    n = step.shape[1]
+    if n < 3 or np.allclose(np.hypot(*step), away, atol=1e-3):
         return np.zeros(2)
     square = (step**2).sum(axis=0) - away**2
-    left, right = 2 * (step.T - step.T.mean(axis=0)), square - square.mean()
-    shift = np.rint(np.linalg.lstsq(left, right, rcond=None)[0])
-    fits = np.abs(np.hypot(*(step.T - shift).T) - away) < 0.1
-    return shift if np.mean(fits) > 0.5 else np.zeros(2)
+    starts = np.unique(np.linspace(0, n - 1, min(n, _TRIED)).astype(int))[:, None]
+    for some in (np.arange(n), *((starts + np.arange(_SOME)) % n if n > _SOME else ())):
+        left, right = 2 * (step[:, some].T - step[:, some].mean(axis=1)), square[some]
+        shift = np.rint(np.linalg.lstsq(left, right - right.mean(), rcond=None)[0])
+        if np.mean(np.abs(np.hypot(*(step.T - shift).T) - away) < 0.1) > 0.5:
+            return np.asarray(shift)
+    return np.zeros(2)
 
 
 def _means(groups: Groups, values: FloatArray) -> FloatArray:
