@@ -11,7 +11,7 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -166,7 +166,9 @@ def of_step(step: str, corrections: Iterable[Correction]) -> list[Correction]:
 
 
 def with_verdicts(
-    traces: Mapping[str, NDArray[Any]], corrections: Sequence[Correction]
+    traces: Mapping[str, NDArray[Any]],
+    corrections: Sequence[Correction],
+    labels: Callable[[int], NDArray[Any]] | None = None,
 ) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Return the traces with people's verdicts, and which of them no longer fit.
 
@@ -174,12 +176,13 @@ def with_verdicts(
     stand before their other flags. Of two on one cell the later line counts, and the other is told.
 
     `traces`: ``cell``, ``frame``, ``position_x``, ``position_y``, the box, ``good``, ``flags``.
+    `labels`: gives the cells of a frame, (Y, X); without it boxes tell how far cells reach.
     """
     places = ("cell", "frame", "position_x", "position_y", *_BOX)
     table = {name: np.asarray(traces[name]) for name in places}
     said, told = dict[int, Correction](), list[str]()
     for each in corrections:
-        cell = cell_at(table, each.frame, each.x, each.y)
+        cell = cell_at(table, each.frame, each.x, each.y, labels)
         if cell is None:
             told.append(f"{each.place}: there is no cell")
             continue
@@ -197,8 +200,18 @@ def with_verdicts(
     return {**traces, "good": good, "flags": flags}, told
 
 
-def cell_at(traces: Mapping[str, NDArray[Any]], frame: int, x: float, y: float) -> int | None:
-    """Return the cell at a place: the nearest of those whose box reaches there; None for none."""
+def cell_at(
+    traces: Mapping[str, NDArray[Any]],
+    frame: int,
+    x: float,
+    y: float,
+    labels: Callable[[int], NDArray[Any]] | None = None,
+) -> int | None:
+    """Return the cell at a place, None for none.
+
+    It is the nearest of those whose box reaches there; but where its middle lies farther away than
+    `REACH_PX` and there are `labels`, the one whose outline does.
+    """
     rows = np.flatnonzero(np.asarray(traces["frame"]) == frame)
     reached = [
         (np.asarray(traces[f"bbox_{axis}0"])[rows] - REACH_PX <= value)
@@ -209,8 +222,10 @@ def cell_at(traces: Mapping[str, NDArray[Any]], frame: int, x: float, y: float) 
     if not rows.size:
         return None
     at_x, at_y = (np.asarray(traces[f"position_{axis}"])[rows] for axis in "xy")
-    nearest = rows[int(np.argmin(np.hypot(at_x - x, at_y - y)))]
-    return int(np.asarray(traces["cell"])[nearest])
+    away = np.hypot(at_x - x, at_y - y)
+    if labels is not None and away.min() > REACH_PX:
+        return label_near(labels(frame), x, y) or None
+    return int(np.asarray(traces["cell"])[rows[int(away.argmin())]])
 
 
 def label_near(labels: NDArray[Any], x: float, y: float) -> int:
@@ -218,14 +233,13 @@ def label_near(labels: NDArray[Any], x: float, y: float) -> int:
 
     `labels`: (Y, X).
     """
-    height, width = labels.shape
     reach = int(REACH_PX)
     top, left = max(0, round(y) - reach), max(0, round(x) - reach)
     around = labels[top : max(0, round(y) + reach + 1), left : max(0, round(x) + reach + 1)]
     rows, columns = np.nonzero(around)
-    if not rows.size or round(y) >= height + reach or round(x) >= width + reach:
-        return 0
     away = np.hypot(rows + top - y, columns + left - x)
+    if not (away <= REACH_PX).any():
+        return 0
     return int(around[rows[away.argmin()], columns[away.argmin()]])
 
 

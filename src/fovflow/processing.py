@@ -278,7 +278,7 @@ def extract(job: Job) -> None:
         )
         if said := options.get("corrections"):
             read = [Correction.from_json(values, n) for n, values in enumerate(said, 1)]
-            traces, told = with_verdicts(traces, read)
+            traces, told = with_verdicts(traces, read, labeled.frame)
             job.tell(corrections_not_followed=told)
         found = ledger(traces, options["qc"].get("reject") or ())
         job.note(f"detected and kept: {found}")

@@ -122,6 +122,26 @@ def test_a_place_names_the_nearest_cell_whose_box_reaches_it():
     assert cell_at(table, 9, 20, 40) is None
 
 
+def test_a_verdict_is_of_no_cell_that_only_its_box_brings_near():
+    labels = np.zeros((120, 120), np.uint16)
+    for k in range(100):  # a long cell from corner to corner, and nothing else
+        labels[10 + k, max(8, 6 + k) : 14 + k] = 4
+    y, x = np.nonzero(labels)
+    table = {
+        "cell": np.array([4]), "frame": np.array([0]), "good": np.array([True]),
+        "position_x": np.array([x.mean()]), "position_y": np.array([y.mean()]),
+        "bbox_x0": np.array([x.min()]), "bbox_x1": np.array([x.max() + 1]),
+        "bbox_y0": np.array([y.min()]), "bbox_y1": np.array([y.max() + 1]),
+        "flags": np.array([""], object),
+    }  # fmt: skip
+    made, told = with_verdicts(table, [said("reject", 0, 95, 25)], lambda _: labels)
+    assert made["good"].tolist() == [True]
+    assert told == ["line 2: reject at x 95, y 25 in frame 0: there is no cell"]
+    for at in ((15, 15), (95, 100), (x.mean(), y.mean())):
+        made, told = with_verdicts(table, [said("reject", 0, *at)], lambda _: labels)
+        assert (made["good"].tolist(), told) == ([False], [])
+
+
 def test_verdicts_hold_for_all_rows_of_a_cell_and_stand_before_its_flags():
     made, told = with_verdicts(traces(), [said("reject", 1, 20), said("accept", 2, 80)])
     assert told == []
@@ -153,6 +173,8 @@ def test_labels_are_found_within_reach_and_not_beyond():
     assert label_near(labels, 24, 15) == 9
     assert label_near(labels, 15, 20 + REACH_PX - 1) == 7
     assert label_near(labels, 15, 45) == 0
+    assert label_near(labels, 9 - REACH_PX, 15) == 0
+    assert label_near(labels, 1, 1) == 0  # 12.7 px from its corner
     assert label_near(labels, -500, -500) == 0
     assert label_near(labels, 500, 500) == 0
 

@@ -68,6 +68,19 @@ def test_a_cut_where_the_cell_begins_changes_nothing():
     assert after.n_cells == 3
 
 
+def test_a_cut_where_a_daughter_begins_frees_it_of_its_mother():
+    frames = movie()
+    lines = [edit("split", 2, 2, 3, 5), edit("cut", 3, 5)]
+    born, _ = edited(lineage_of(frames), lines[:1])
+    assert born.links["parent"].max() == 2
+    after, told = edited(lineage_of(frames), lines)
+    consistent(after, frames)
+    assert told == []
+    assert not after.links["parent"].any()
+    row = (after.links["cell"] == 3) & (after.links["frame"] == 3)
+    assert after.links["previous_frame"][row].tolist() == [-1]
+
+
 def test_a_link_joins_tracks_that_the_tracker_left_apart():
     frames = movie()
     after, told = edited(lineage_of(frames), [edit("link", 2, 2, 3, 5)])

@@ -31,7 +31,8 @@ class Edit:
 def edited(lineage: Lineage, edits: Sequence[Edit]) -> tuple[Lineage, list[str]]:
     """Return the lineage with corrections, and which of them cannot be followed, in words.
 
-    - ``cut``: the track ends before the frame, and goes on as a new cell.
+    - ``cut``: the track ends before the frame, and goes on as a new cell; where the cell begins
+      there, it is no daughter any more.
     - ``link``: the cell goes on as the other one, which begins after it has ended.
     - ``merge``: both are one cell, also in frames in which both are there.
     - ``split``: the other one is a daughter of the cell.
@@ -77,6 +78,8 @@ class _Edited:
         rows = self._rows(cell)
         later = rows[self._links["frame"][rows] >= frame]
         if later.size == rows.size:
+            if self._links["parent"][rows[0]]:
+                self._begin(int(rows[0]))
             return ""  # it begins there already
         self._n_cells += 1
         self._links["cell"][later] = self._n_cells

@@ -367,7 +367,7 @@
       }
       if (action === "comment") { comment(i); return; }
       const row = action === "cut" && count ? rowAt(i, pictures.frames[shown]) : -1;
-      if (action === "cut" && (row < 0 || row === data.first[i])) { say("Go to the frame that shall begin a new cell; not its first one."); return; }
+      if (action === "cut" && (row < 0 || (row === data.first[i] && !data.parent[i]))) { say("Go to the frame that shall begin a new cell; not its first one, unless it is a daughter by mistake."); return; }
       correct(key, anchor(data, i, row), action);
       say(`Cell ${data.id[i]}: ${WORDS[action]}.`);
       panel();
