@@ -44,6 +44,20 @@ def test_offset_and_times():
     np.testing.assert_allclose(fit.factors(hours), np.exp(0.2 * hours))
 
 
+@pytest.mark.parametrize("absent", [[0], [7], [0, 1, 11, 12, 39]])
+def test_frames_without_a_time_leave_the_others_their_factors(absent):
+    seconds = 60.0 * np.arange(40)
+    levels = 1000 * np.exp(-1e-4 * seconds)
+    given = seconds.copy()
+    given[absent] = np.nan
+    factors = bleaching_factors(levels, given)
+    there = np.setdiff1d(np.arange(40), absent)
+    expected = np.exp(1e-4 * (seconds - seconds[there[0]]))
+    np.testing.assert_allclose(factors[there], expected[there], rtol=1e-9)
+    assert (np.diff(factors) >= 0).all()
+    assert factors[0] == 1
+
+
 def test_levels_that_rise_are_left_alone():
     levels = np.linspace(100, 200, 20)
     assert np.array_equal(bleaching_factors(levels), np.ones(20))

@@ -42,8 +42,14 @@ class BleachFit:
     flag: str
 
     def factors(self, times: ArrayLike) -> NDArray[np.float64]:
-        """Return the factors, 1 at the first time, by which corrected frames are multiplied."""
+        """Return the factors, 1 at the first time, by which corrected frames are multiplied.
+
+        Times that are not known (NaN) are taken to lie between the known ones around them.
+        """
         at = np.asarray(times, np.float64)
+        known = np.flatnonzero(np.isfinite(at))
+        if known.size:
+            at = np.interp(np.arange(at.size), known, at[known])
         return np.exp(self.rate * (at - at[0]) if at.size else at)
 
 
