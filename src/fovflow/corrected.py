@@ -26,7 +26,13 @@ from numpy.typing import NDArray
 
 from fovflow.atomic import atomic_open
 from fovflow.background import get_corrector
-from fovflow.background.corrector import Corrector, ModelledCorrector, Numbers, Surface
+from fovflow.background.corrector import (
+    Corrector,
+    Indices,
+    ModelledCorrector,
+    Numbers,
+    Surface,
+)
 from fovflow.background.stack import scaled
 from fovflow.errors import explained
 from fovflow.features.views import Pixels
@@ -127,6 +133,8 @@ class CorrectedFrames:
                 if self._stack is None:
                     made: Any = get_corrector(shape=self.shape[1:], **(arguments | images))
                     self._corrector: ModelledCorrector = made
+                    self._dark = np.asarray((arguments | images).get("dark", 0.0), np.float32)
+                    self._shaded = "flat_field" in images
             self._opened = opened.pop_all()
 
     def __len__(self) -> int:
@@ -147,7 +155,15 @@ class CorrectedFrames:
         """Return what `fovflow.features.Extractor.add` takes as corrected frame `t`."""
         if self._stack is not None:
             return self._stack.frame(t)
-        return lambda raw, at: self._remade(t, raw, at=at)
+        return _Remade(self, t)
+
+    def _background(self, t: int, at: Indices) -> Surface | None:
+        """Return dark level and background at pixels; None where that is what was subtracted."""
+        if self._factors[t] == 1 and not self._shaded:
+            return None
+        dark = self._dark.reshape(-1).take(at) if self._dark.shape else np.full(at.size, self._dark)
+        with self._explained(), self._one_by_one:  # corrected counts of no light: less the surface
+            return dark - self._corrector.remake(dark, self._numbers[t], at=at)
 
     def _remade(self, t: int, image: NDArray[Any], **place: Any) -> Surface:
         with self._explained(), self._one_by_one:  # the corrector has one surface for all frames
@@ -189,6 +205,19 @@ class CorrectedFrames:
 
     def __del__(self) -> None:  # who looks at frames in a notebook closes nothing
         self.close()
+
+
+class _Remade:
+    """The corrected counts of pixels of a frame, see `fovflow.features.views.Pixels`."""
+
+    def __init__(self, frames: CorrectedFrames, t: int):
+        self._frames, self._t = frames, t
+
+    def __call__(self, raw: Numbers, at: Indices) -> Surface:
+        return self._frames._remade(self._t, raw, at=at)
+
+    def background(self, at: Indices) -> Surface | None:
+        return self._frames._background(self._t, at)
 
 
 _DAMAGED = (

@@ -108,8 +108,35 @@ def test_frames_and_traces_are_the_same_bytes(
     whole = extract_traces(
         labels, None, {1: stack}, {1: expected}, missing=[2], features={"pc": ["area"]}
     )
+    if method != "lowest" and (bleach or "flat_field" in given):  # raw less corrected is more
+        del whole["background_mean_ch_1"]
     for name, column in whole.items():
         assert np.array_equal(column, found[name], equal_nan=column.dtype.kind == "f"), name
+
+
+@pytest.mark.parametrize("dark", [0.0, 7.5, np.full(SHAPE, 7.5, np.float32)], ids=["0", "1", "2"])
+@pytest.mark.parametrize("shaded", [False, True])
+@pytest.mark.parametrize("bleach", [False, True])
+def test_the_background_of_a_cell_holds_none_of_its_light(
+    dark, shaded, bleach, tmp_path, monkeypatch
+):
+    labels = np.stack([cells(SHAPE, 12)] * 3).astype(np.uint16)
+    flat = shading(SHAPE, 1, 0.4).astype(np.float32) if shaded else np.ones(SHAPE, np.float32)
+    flat /= flat.mean()
+    factors = np.exp(0.5 * np.arange(3)) if bleach else np.ones(3)
+    light = [(40 + 300.0 * (each > 0)) / f for each, f in zip(labels, factors, strict=True)]
+    stack = (dark + np.stack(light) * flat).astype(np.float32)
+    images = {"dark": dark} | ({"flat_field": flat} if shaded else {})
+    given = stack, labels, factors, images, monkeypatch, np.zeros(3, bool)
+    _, reopen = write(tmp_path, "tiles", *given)
+    features = {"pc": ["area"], "fl": ["intensity_mean", "background_mean"]}
+    with reopen() as frames:
+        extractor = get_extractor(fov=0, pc=0, fl=[1], time=np.zeros(3), features=features)
+        views = ((labels[t], None, {1: (stack[t], frames.pixels(t))}) for t in range(3))
+        found = measure_frames(extractor, views, [False] * 3)
+    np.testing.assert_allclose(found["intensity_mean_ch_1"], 300, rtol=1e-3)
+    level = np.max(dark) + 40 / factors[found["frame"]]
+    np.testing.assert_allclose(found["background_mean_ch_1"], level, rtol=1e-3)
 
 
 def test_a_model_is_small_and_a_method_without_one_keeps_its_frames(scene, tmp_path, monkeypatch):

@@ -343,7 +343,7 @@ TRACKERS = Registry(
 )
 """Methods of the step track."""
 
-EXTRACT_REVISION = 2
+EXTRACT_REVISION = 3
 """Rises whenever the same input would give other traces."""
 
 QC_REVISION = 3

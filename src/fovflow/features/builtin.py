@@ -231,7 +231,7 @@ def raw_mean(view: FluorescenceCells) -> FloatArray:
 
 def background_mean(view: FluorescenceCells) -> FloatArray:
     """Return the mean of the background under the cell; NaN without a corrected frame."""
-    return (view.raw_total - view.corrected_total) / view.groups.size
+    return view.background_total / view.groups.size
 
 
 def saturated_fraction(view: FluorescenceCells) -> FloatArray:

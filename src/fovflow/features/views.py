@@ -17,7 +17,11 @@ from fovflow.features.cells import Cells, Groups, gather
 from fovflow.labels import BoolArray, FloatArray, IntArray
 
 Pixels = Callable[[FloatArray, IntArray], NDArray[Any]]
-"""Gives corrected counts of pixels, from their raw counts and indices in the flattened frame."""
+"""Gives corrected counts of pixels, from their raw counts and indices in the flattened frame.
+
+Where it has a method `background`, that gives the background at such indices, or None where it is
+raw less corrected counts.
+"""
 
 
 class PhaseCells:
@@ -191,6 +195,7 @@ class FluorescenceCells:
             known = raw.dtype.kind in "ui"
             saturation = pile_up(self.raw, np.iinfo(raw.dtype).max) if known else np.nan
         self.saturation = saturation
+        self._background = getattr(corrected, "background", None)
         self.corrected: FloatArray | None = None
         self._single: NDArray[np.float32] | None = None
         if corrected is not None:
@@ -255,6 +260,15 @@ class FluorescenceCells:
         """(n,) sum of the corrected counts per cell; NaN where there are none."""
         known = (self.groups.size > 0) & (self.corrected is not None)
         return np.where(known, self._corrected_sum, np.nan)
+
+    @property
+    def background_total(self) -> FloatArray:
+        """(n,) sum of the background per cell; NaN where there is none, or no pixel counts."""
+        under = self._background(self.flat) if self._background is not None else None
+        if under is None:
+            return self.raw_total - self.corrected_total
+        sums = self.groups.sum(under.astype(np.float64))
+        return np.where(self.groups.size > 0, sums, np.nan)
 
     @cached_property
     def mean(self) -> FloatArray:
