@@ -67,7 +67,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "frame": ("area", "no cell", "merged"), "focus": ("area",),
     "size": ("no cell", "merged", "area"), "debris": ("no cell",), "ragged": ("area", "no cell"),
     "low_confidence": ("other cell",), "fast": ("other cell",), "shading": ("intensity",),
-    "dim": ("intensity",), "crowded": ("area", "merged"),
+    "dim": ("intensity",), "light": ("intensity",), "crowded": ("area", "merged"),
 }  # fmt: skip
 """Which errors a flag stands for."""
 

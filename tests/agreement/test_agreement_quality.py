@@ -12,7 +12,7 @@ MISSING = (5,)
 
 
 def movie(seed):
-    """Table, links and shape of a movie with blurred and saturated frames and a missing one."""
+    """Table, links and shape of a movie with blurred, saturated, dark and missing frames."""
     rng = np.random.default_rng(seed)
     seg = np.delete(blobs(seed, frames=12), MISSING, axis=0)
     labeled, links = tracking.track_stack(seg, pixel_um=1.0)
@@ -26,6 +26,8 @@ def movie(seed):
     table = features.extract_traces(
         labeled, phase, {1: raw}, pixel_um=1.0, saturation=1010.0, erosion_px=1
     )
+    light = rng.choice([1.0, 1.0, 1.0, 2.0, 0.3], len(labeled))
+    table["intensity_total_ch_1"] = table["intensity_total_ch_1"] * light[table["frame"]]
     return table, links, labeled.shape
 
 

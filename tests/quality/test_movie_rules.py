@@ -116,6 +116,29 @@ def test_light_that_is_little_more_than_noise_is_dim_and_a_rise_is_not():
     ]
 
 
+@pytest.mark.parametrize("factor", [2.0, 0.5, 0.0])
+def test_frames_of_other_light_are_noted_and_steps_and_rises_are_not(factor):
+    total = np.outer(np.linspace(900.0, 1100.0, 6), 1.03 ** np.arange(40))
+
+    def noted(light):
+        return {
+            t for _, t in flags(traces(walkers(6), intensity_total_ch_1=light.ravel()), "light")
+        }
+
+    assert noted(total) == set()
+    jumped = total.copy()
+    jumped[:5, [7, 20, 21]] *= factor  # five of six cells
+    assert noted(jumped) == {7, 20, 21}
+    jumped[:2, 7] = total[:2, 7]  # three of them: half
+    assert noted(jumped) == {20, 21}
+    step = total.copy()
+    step[:, 12:] *= 3.0
+    assert noted(step) == set()
+    assert noted(np.outer(np.ones(6), np.r_[np.zeros(10), np.arange(30.0) ** 2])) == set()
+    noise = np.random.default_rng(0).normal(0, 10, (6, 40))
+    assert noted(noise) == set()
+
+
 def test_a_movie_is_crowded_where_most_cells_nearly_touch_another():
     area = {"area_ch_0": np.full(240, np.pi * 100)}
     assert len(flags(traces({c: steady(x=22 * c) for c in range(1, 7)}, **area), "crowded")) == 240

@@ -144,6 +144,7 @@ def test_ledger_counts():
             "shading",
             "dim",
             "decay",
+            "light",
         ],
     }
 

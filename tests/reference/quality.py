@@ -16,7 +16,7 @@ Flagged = set[int]
 ORDER = (
     "min_frames", "brief", "broken", "border", "saturation", "invalid", "area_jump", "merge",
     "frame", "focus", "size", "debris", "ragged", "low_confidence", "fast", "gap",
-    "lineage", "bleaching", "decay", "shading", "dim", "crowded",
+    "lineage", "bleaching", "decay", "shading", "dim", "light", "crowded",
 )  # fmt: skip
 REASONS = ORDER[1:3]
 
@@ -386,6 +386,29 @@ def dim(movie: Movie, p: Settings) -> Flagged:
     return flagged
 
 
+def light(movie: Movie, p: Settings) -> Flagged:
+    """Rows of frames in which three of four cells jump in light, and are back soon."""
+    flagged: Flagged = set()
+    for name in movie.with_prefix("intensity_total"):
+        told: dict[float, list[int]] = {}
+        for rows in movie.cells().values():
+            total = [movie.rows[i][name] for i in rows]
+            for k, i in enumerate(rows):
+                sides = [total[max(0, k - 4) : k], total[k + 1 : k + 5]]
+                sides = [[v for v in side if not math.isnan(v)] for side in sides]
+                if math.isnan(total[k]) or not all(sides):
+                    continue
+                before, after = (float(np.median(side)) for side in sides)
+                if min(before, after) > 0:
+                    up = bool(total[k] > 1.5 * max(before, after))
+                    down = bool(1.5 * total[k] < min(before, after))
+                    told.setdefault(movie.rows[i]["frame"], []).append(up - down)
+        for frame, jumps in told.items():
+            if len(jumps) >= 5 and max(jumps.count(1), jumps.count(-1)) >= 0.75 * len(jumps):
+                flagged |= {i for i, r in enumerate(movie.rows) if r["frame"] == frame}
+    return flagged
+
+
 def crowded(movie: Movie, p: Settings) -> Flagged:
     """All rows, where most cells nearly touch another."""
     names, near = movie.with_prefix("area"), []
@@ -479,7 +502,7 @@ def chains(movie: Movie, p: Settings) -> dict[float, float]:
 
 RULES = {rule.__name__: rule for rule in (
     border, saturation, invalid, area_jump, merge, frame, focus, size, debris, ragged,
-    low_confidence, fast, gap, lineage, bleaching, decay, shading, dim, crowded,
+    low_confidence, fast, gap, lineage, bleaching, decay, shading, dim, light, crowded,
 )}  # fmt: skip
 
 

@@ -76,7 +76,7 @@ class ExtractConfig(Section):
 Rule = Literal[
     "min_frames", "border", "saturation", "invalid", "area_jump", "merge", "frame", "focus", "size",
     "debris", "ragged", "low_confidence", "fast", "gap", "lineage", "bleaching",
-    "decay", "shading", "dim", "crowded",
+    "decay", "shading", "dim", "light", "crowded",
 ]  # fmt: skip
 
 _CLASSIC: dict[str, Any] = {

@@ -57,5 +57,5 @@ REJECT: Final = (
 )  # fmt: skip
 """Quality rules that make rows bad by default."""
 
-NOTE: Final = ("gap", "lineage", "bleaching", "decay", "shading", "dim", "crowded")
+NOTE: Final = ("gap", "lineage", "bleaching", "decay", "shading", "dim", "light", "crowded")
 """Quality rules that are only noted by default."""

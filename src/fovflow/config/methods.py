@@ -346,5 +346,5 @@ TRACKERS = Registry(
 EXTRACT_REVISION = 3
 """Rises whenever the same input would give other traces."""
 
-QC_REVISION = 3
+QC_REVISION = 4
 """Rises whenever the same traces would get other verdicts."""

@@ -40,6 +40,10 @@ STEADY = 1.25
 CROWDED = 1.25
 """Distance of nearest neighbours, in the sum of their radii, that is typical where cells touch."""
 
+LIGHT, BESIDE, MOST = 1.5, 4, 0.75
+"""Ratio of a cell's light to that of the rows beside it that is a jump, rows that are looked at on
+each side, and share of a frame's cells that jump together."""
+
 _TOGETHER = 256
 """Cells of a frame whose distances to all others are held in memory at a time."""
 
@@ -271,6 +275,29 @@ def dim(rows: Rows) -> BoolArray:
         with np.errstate(divide="ignore", invalid="ignore"):
             noise = np.abs(total - level) / np.abs(level)
         flagged |= running_median(noise, rows.cells, AREA_WINDOW) > DIM
+    return flagged
+
+
+def light_jumps(rows: Rows) -> BoolArray:
+    """Flag rows of frames in which most cells' light jumps alike, and is back soon.
+
+    A cell's light jumps where `intensity_total` is more than `LIGHT` times as much, or as little,
+    as the medians of the `BESIDE` rows before and of those after it, both above 0.
+    """
+    flagged = np.zeros(len(rows), bool)
+    _, at = np.unique(rows.frame, return_inverse=True)
+    for total in rows.of_feature("intensity_total").values():
+        half = BESIDE // 2
+        beside = [
+            running_median(total.astype(np.float64), rows.cells, BESIDE, ahead)
+            for ahead in (-half, half + 1)
+        ]
+        low, high = np.minimum(*beside), np.maximum(*beside)
+        judged = (low > 0) & np.isfinite(total)
+        count = np.bincount(at, judged)
+        for jumps in (total > LIGHT * high, LIGHT * total < low):
+            share = np.bincount(at, judged & jumps) / np.maximum(count, 1)
+            flagged |= ((count >= FEWEST_CELLS) & (share >= MOST))[at]
     return flagged
 
 

@@ -76,12 +76,13 @@ def _sorted(cell: NDArray[Any], frame: NDArray[Any]) -> bool:
     return bool(np.all((cell[1:] > cell[:-1]) | same & (frame[1:] >= frame[:-1])))
 
 
-def running_median(values: FloatArray, groups: Groups, window: int) -> FloatArray:
+def running_median(values: FloatArray, groups: Groups, window: int, ahead: int = 0) -> FloatArray:
     """Return the median over the `window` values around each one, within its group.
 
-    At the ends of a group the window is cut off; NaNs do not count.
+    The window may lie `ahead` by so many values. At the ends of a group it is cut off; NaNs do not
+    count, and where there is nothing else the median is NaN.
     """
-    offsets = np.arange(window) - window // 2
+    offsets = np.arange(window) - window // 2 + ahead
     lowest, highest = groups.spread(groups.start), groups.spread(groups.stop)
     result = np.full(values.size, np.nan)
     for begin in range(0, values.size, _CHUNK):

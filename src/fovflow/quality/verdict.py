@@ -34,6 +34,7 @@ RULES: dict[str, str] = {
     "decay": "Most cells' light falls at one rate: bleaching, or a decay that all cells have.",
     "shading": "The background differs from the centre of the frame to its corners.",
     "dim": "The fluorescence of a channel is little more than noise.",
+    "light": "The light of most cells jumps in this frame only: the lamp, or the exposure.",
     "crowded": "Most cells of the movie nearly touch another: outlines between them are uncertain.",
 }
 """All rules, in the order in which their names stand in `flags`."""
@@ -55,7 +56,7 @@ NEEDS: dict[str, str] = {
     "merge": "area", "focus": "sharpness", "size": "area", "ragged": "solidity", "debris": "area",
     "fast": "area",
     "bleaching": "background_mean", "shading": "background_mean", "crowded": "area",
-    "dim": "intensity_total", "decay": "intensity_total",
+    "dim": "intensity_total", "decay": "intensity_total", "light": "intensity_total",
 }  # fmt: skip
 """Features without which a rule flags nothing."""
 
@@ -161,6 +162,7 @@ def judge(
         "decay": lambda: movie.decaying(rows),
         "shading": lambda: movie.uneven_background(rows, max_shading),
         "dim": lambda: movie.dim(rows),
+        "light": lambda: movie.light_jumps(rows),
         "crowded": lambda: movie.crowded(rows),
     }
     wanted = {*reject, *note}
