@@ -79,6 +79,23 @@ def test_replicates_of_their_own_are_compared_by_welch() -> None:
     assert compare(shared, Settings(draws=300, paired=False)).iloc[0]["test"] == "Welch t"
 
 
+def test_pairs_that_are_asked_for_and_are_not_there_are_told() -> None:
+    a, b = table({"a": 0.0}, names="a{}"), table({"b": 0.5}, names="b{}", seed=2)
+    row = compare(pd.concat([a, b]), Settings(draws=300, paired=True)).iloc[0]
+    assert row["test"] == "Welch t"
+    told = "not paired: no replicate has the same name on both sides"
+    assert row["note"] == told
+    assert told in sentence(row)
+
+
+def test_conditions_whose_cells_are_seen_for_unequally_long_say_so() -> None:
+    cells = table({"a": 0.0, "b": 0.5}, replicates=3)
+    for hours, told in (({"a": 28.0, "b": 27.0}, False), ({"a": 28.0, "b": 16.0}, True)):
+        row = compare(cells.assign(hours=cells["condition"].map(hours)), QUICK).iloc[0]
+        words = "the cells were not seen for equally long: 16 h against 28 h (medians)"
+        assert (words in row["note"], words in sentence(row)) == (told, told)
+
+
 @pytest.mark.parametrize("replicates", [1, 2])
 def test_few_replicates_have_a_sentence_in_place_of_a_p_value(replicates: int) -> None:
     row = compare(table({"a": 0.0, "b": 5.0}, replicates=replicates, cells=200), QUICK).iloc[0]

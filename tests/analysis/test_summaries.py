@@ -29,6 +29,17 @@ def test_area_and_mean_do_not_depend_on_where_frames_lie_close() -> None:
         assert each["mean"][0] == pytest.approx(15)
 
 
+def test_a_cell_that_was_seen_for_part_of_the_movie_has_no_area() -> None:
+    time = np.linspace(0, 10, 101)
+    own = [time, time[time > 0.9], time[time < 6]]
+    rows = summaries(pd.concat([trace(t, 3 * t, cell) for cell, t in enumerate(own)]))
+    areas = rows[rows["quantity"] == "area_under_curve"]
+    assert areas["verdict"].tolist() == ["ok", "ok", "part of the movie"]
+    assert np.isfinite(areas["value"]).tolist() == [True, True, False]
+    assert areas["hours"].to_numpy() == pytest.approx([10, 9, 5.9])
+    assert (rows["verdict"][rows["quantity"] == "mean"] == "ok").all()
+
+
 def test_half_life_of_a_decay() -> None:
     time = np.linspace(0, 30, 300)
     each = found(trace(time, 100 * np.exp(-0.1 * time)))

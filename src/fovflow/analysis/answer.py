@@ -22,7 +22,7 @@ from fovflow.analysis.statistics import (
     sentence,
     usable,
 )
-from fovflow.analysis.summaries import UNITS, summaries
+from fovflow.analysis.summaries import OVER_TIME, UNITS, summaries
 from fovflow.atomic import atomic_open, write_text
 from fovflow.config.features import FEATURES
 from fovflow.config.load import read_table
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _FITS = 12
 """Cells of a sample whose fits are drawn."""
-ANSWER_REVISION = 1
+ANSWER_REVISION = 2
 """Raised whenever the same tables would give other statistics or pictures."""
 
 
@@ -283,6 +283,7 @@ def _values(table: Table) -> pd.DataFrame:
         unit = "µm²" if feature == "area_um2" else "a.u."
         if feature in FEATURES and not feature.startswith("intensity"):
             unit = FEATURES[feature].unit
+        found.loc[~found["quantity"].isin(OVER_TIME), "hours"] = np.nan
         found["unit"] = [UNITS[name].format(unit) for name in found["quantity"]]
         return found.assign(good=found["verdict"] == "ok", **about)
     fits = read_fits(path)

@@ -36,6 +36,10 @@ CELL_COLUMNS = (
     *KEY, "sample", "condition", "replicate", "fov", "cell", "value", "good", "verdict",
 )  # fmt: skip
 
+_SEEN = 0.9
+"""Least ratio of the times for which cells of two conditions are seen that is not told."""
+_UNPAIRED = "not paired"
+_UNEQUAL = "the cells were not seen for equally long"
 _CHUNK = 2_000_000
 _LEVEL = 0.95
 
@@ -139,7 +143,9 @@ def compare(cells: pd.DataFrame, settings: Settings | None = None) -> pd.DataFra
         One row per quantity and pair of conditions: ``condition``, ``reference``, numbers of
         replicates and cells of both, their estimates; ``difference`` and ``ratio`` with 95 %
         intervals; ``p`` (a t-test over replicates, ``test``), ``p_adjusted``; ``note``: why there
-        is no p-value, and what else limits it. The ratio is that of geometric means.
+        is no p-value, and what else limits it. The ratio is that of geometric means. With
+        ``hours`` in `cells` (for how long each was seen, where the value depends on it) it is told
+        where the conditions differ in it.
 
     Raises
     ------
@@ -166,10 +172,14 @@ def compare(cells: pd.DataFrame, settings: Settings | None = None) -> pd.DataFra
     for key, own in _quantities(named):
         mine = own["condition"].astype(str)
         groups = {name: group_of(own[mine == name], settings) for name in conditions}
-        rows += [
-            {**key, "condition": a, "reference": b, **_comparison(groups[a], groups[b], settings)}
-            for a, b in pairs
-        ]
+        seen = {name: _hours(own[mine == name]) for name in conditions}
+        for a, b in pairs:
+            row = {**key, "condition": a, "reference": b}
+            row |= _comparison(groups[a], groups[b], settings)
+            apart = min(seen[a], seen[b]) < _SEEN * max(seen[a], seen[b])
+            told = f"{_UNEQUAL}: {seen[a]:.3g} h against {seen[b]:.3g} h (medians)"
+            row["note"] = "; ".join(filter(None, [row["note"], told * apart]))
+            rows.append(row)
     table = pd.DataFrame(rows, columns=[*KEY, "condition", "reference", *_COMPARED])
     table["p_adjusted"] = adjusted(table["p"].to_numpy(float), settings.correction)
     return table
@@ -180,6 +190,12 @@ _COMPARED = (
     "estimate_reference", "difference", "difference_low", "difference_high", "ratio", "ratio_low",
     "ratio_high", "p", "p_adjusted", "test", "note",
 )  # fmt: skip
+
+
+def _hours(cells: pd.DataFrame) -> float:
+    """Return for how long the cells with a value were seen (median); NaN where none tells."""
+    hours = usable(cells).get("hours")
+    return np.nan if hours is None else float(hours.median())
 
 
 def _quantities(cells: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -357,10 +373,13 @@ def _comparison(a: Group, b: Group, settings: Settings) -> dict[str, Any]:
     }
     for name, estimate in (("difference", found.estimate), ("ratio", ratio)):
         row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return row | {"p": found.p, "test": found.test, "note": _comparison_note(a, b, found, ratio)}
+    note = _comparison_note(a, b, found, ratio, settings)
+    return row | {"p": found.p, "test": found.test, "note": note}
 
 
-def _comparison_note(a: Group, b: Group, found: Difference, ratio: Estimate) -> str:
+def _comparison_note(
+    a: Group, b: Group, found: Difference, ratio: Estimate, settings: Settings
+) -> str:
     said = []
     for side, group in (("the condition", a), ("the reference", b)):
         if not group.centres.size:
@@ -386,6 +405,8 @@ def _comparison_note(a: Group, b: Group, found: Difference, ratio: Estimate) -> 
         said.append("no interval: there is one cell on a side")
     elif least == 1:
         said.append("the interval tells how well these cells are known, not whether it repeats")
+    if settings.paired and not set(a.names) & set(b.names):
+        said.append(f"{_UNPAIRED}: no replicate has the same name on both sides")
     lone = sorted(set(a.names) ^ set(b.names))
     if found.test == "paired t" and lone:
         said.append(f"without a partner, and left out of the test: {_named(lone)}")
@@ -406,13 +427,14 @@ def sentence(row: Mapping[Any, Any]) -> str:
     apart = row["ratio_low"] > 1 or row["ratio_high"] < 1
     if math.isfinite(row["ratio"]) and not (math.isfinite(row["p"]) and apart != (row["p"] < 0.05)):
         size = f"{pair}: ratio {_with_interval(row, 'ratio')}"
+    parts = row["note"].split("; ")
+    end = "".join(f"; {part}" for part in parts if part.startswith((_UNEQUAL, _UNPAIRED)))
     if math.isfinite(row["p"]):
         p = f"p = {row['p']:.2g}" if row["p"] >= 1e-4 else "p < 0.0001"
         corrected = f", corrected {row['p_adjusted']:.2g}" if row["p_adjusted"] > row["p"] else ""
-        return f"{size}, {p} ({row['test']} over replicates{corrected})"
-    parts = row["note"].split("; ")
+        return f"{size}, {p} ({row['test']} over replicates{corrected}){end}"
     why = next((part for part in parts if part.startswith("no p-value")), parts[0])
-    return f"{size}; {why}" if math.isfinite(row["difference"]) else f"{pair}: {why}"
+    return f"{size}; {why}{end}" if math.isfinite(row["difference"]) else f"{pair}: {why}"
 
 
 def _with_interval(row: Mapping[Any, Any], name: str) -> str:
@@ -502,6 +524,8 @@ def _description_note(cells: pd.DataFrame, group: Group, level: str, there: int)
         said.append(f"{lost} cells did not fall to half in time: the true median is longer")
     if lost := int((verdicts == "onset not seen").sum()):
         said.append(f"{lost} cells rose from the beginning: the true median is earlier")
+    if lost := int((verdicts == "part of the movie").sum()):
+        said.append(f"{lost} cells were seen for part of the movie alone: they have no area")
     return "; ".join(said)
 
 

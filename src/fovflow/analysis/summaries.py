@@ -17,9 +17,13 @@ Array = NDArray[np.float64]
 
 UNITS = {"mean": "{}", "area_under_curve": "{}·h", "onset": "h", "half_life": "h"}
 """The quantities and their units; ``{}`` is that of the values."""
+OVER_TIME = ("mean", "area_under_curve")
+"""Those that depend on when and for how long a cell was seen."""
 
 _RISE = (0.1, 0.4)
 """Parts of the whole rise between which it is taken as straight."""
+_WHOLE = 0.9
+"""Least part of the longest trace's duration from which on an area is that of the whole movie."""
 _SIGNAL = 6.0
 """Least rise, in standard deviations of the noise, in which an onset is looked for."""
 
@@ -33,7 +37,8 @@ def summaries(traces: pd.DataFrame, quantities: Iterable[str] = tuple(UNITS)) ->
         Tidy: ``time`` (h), ``fov``, ``cell``, ``value``. Rows without a value are left out.
     quantities : iterable of str
         Some of `UNITS`. ``mean``: over time, so that it does not depend on where frames lie close.
-        ``area_under_curve``: by trapezoids. ``onset``: where the straight line through the rise
+        ``area_under_curve``: by trapezoids; none of a cell that was seen for less than 90 % of the
+        time that the longest trace of the table covers. ``onset``: where the straight line through the rise
         from 10 % to 40 % meets the baseline, of medians over three points. ``half_life``: from the
         greatest value until half of it, above the baseline, is left.
 
@@ -41,7 +46,7 @@ def summaries(traces: pd.DataFrame, quantities: Iterable[str] = tuple(UNITS)) ->
     -------
     pandas.DataFrame
         Columns ``fov``, ``cell``, ``quantity``, ``value``, ``verdict``: ``ok``, or why there is no
-        value. Sorted by FOV and cell.
+        value; ``hours`` from the first value of the cell to the last. Sorted by FOV and cell.
 
     Raises
     ------
@@ -63,13 +68,19 @@ def summaries(traces: pd.DataFrame, quantities: Iterable[str] = tuple(UNITS)) ->
     good = np.isfinite(time) & np.isfinite(value)
     cells = table.groupby(["fov", "cell"], sort=True).size().reset_index(name="points")
     rows: list[tuple[object, ...]] = []
+    known = table[good].groupby(["fov", "cell"])["time"].agg(["min", "max"])
+    longest = float((known["max"] - known["min"]).max()) if len(known) else 0.0
     stop = 0
     for fov, cell, points in cells.itertuples(index=False):
         start, stop = stop, stop + points
         own = good[start:stop]
-        found = _summary(time[start:stop][own], value[start:stop][own])
-        rows += [(fov, cell, name, *found[name]) for name in names]
-    return pd.DataFrame(rows, columns=["fov", "cell", "quantity", "value", "verdict"])
+        when = time[start:stop][own]
+        hours = float(when[-1] - when[0]) if when.size else 0.0
+        found = _summary(when, value[start:stop][own])
+        if found["area_under_curve"][1] == "ok" and hours < _WHOLE * longest:
+            found["area_under_curve"] = np.nan, "part of the movie"
+        rows += [(fov, cell, name, *found[name], hours) for name in names]
+    return pd.DataFrame(rows, columns=["fov", "cell", "quantity", "value", "verdict", "hours"])
 
 
 def _summary(time: Array, value: Array) -> dict[str, tuple[float, str]]:
