@@ -67,6 +67,14 @@ def test_what_is_written_is_read_again(folder):
     assert divided == {d: m for d, m in mothers.items() if d in seen and m in seen}
 
 
+def test_numbers_of_many_frames_have_as_many_digits(tmp_path):
+    labeled = np.zeros((1002, 1, 1), np.uint8)
+    labeled[1000:] = 1
+    write_sequence(tmp_path, "01", labeled, {})
+    names = sorted(path.name for path in (tmp_path / "01_RES").glob("*.tif"))
+    assert names == [f"mask{t:04d}.tif" for t in range(1002)]
+
+
 def test_a_gap_ends_a_track_and_its_other_part_is_a_daughter(tmp_path):
     labeled = np.zeros((4, 2, 6), np.uint16)
     labeled[[0, 1, 3], :, :2] = 7

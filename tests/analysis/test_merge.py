@@ -15,7 +15,7 @@ from analysis.made_traces import traces
 import fovflow
 from fovflow.analysis.merge import Measure, Source, merge_all, merge_sample
 from fovflow.analysis.samples import Sample
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.tables import write_csv
 
 GFP = Measure("intensity_total", 1, "intensity_total_ch_1")
@@ -205,6 +205,25 @@ def test_text_that_looks_like_numbers_and_channels_of_one_name(tmp_path):
     assert table.replicate.unique().tolist() == ["007"]
     assert {"area_ch_0", "intensity_total_ch_1"} <= set(table)
     assert pd.read_parquet(tmp_path / "traces.parquet").replicate.unique().tolist() == ["007"]
+
+
+def test_no_column_of_the_samples_takes_the_place_of_a_measured_one(tmp_path):
+    made = source(tmp_path, {0: traces(0)}, columns={"area_um2": "3", "dose": "1"})
+    with pytest.raises(ConfigError, match="called as one of the traces: area_um2"):
+        merge_all([made], tmp_path)
+    made = source(tmp_path, {0: traces(0)}, columns={"bbox_side": "left"})
+    merge_all([made], tmp_path)
+    assert pd.read_parquet(tmp_path / "traces.parquet").bbox_side.unique().tolist() == ["left"]
+
+
+def test_a_channel_that_is_called_like_the_index_of_another(tmp_path):
+    made = source(tmp_path, {0: traces(0)})
+    merge_all([made], tmp_path / "named")
+    made.channels = {0: "ch 1", 1: ""}
+    merge_all([made], tmp_path)
+    table, named = (pd.read_csv(p / "traces.csv.gz") for p in (tmp_path, tmp_path / "named"))
+    assert table.area_ch_0.equals(named.area_Phase)
+    assert table.intensity_total_ch_1.equals(named.intensity_total_GFP_488)
 
 
 def test_without_pyarrow_there_is_no_parquet(tmp_path, monkeypatch):

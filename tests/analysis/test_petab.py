@@ -119,6 +119,16 @@ def test_rates_that_are_not_told_apart_have_their_sum_and_product(tmp_path):
     assert rates.to_list() == pytest.approx([0.2, 0.1])
 
 
+def test_the_noise_of_a_cell_without_fitted_values_is_that_of_its_trace(tmp_path):
+    traces = traces_of("maturation")
+    fits = fit_traces(traces, "maturation", fixed={"offset": 0.0})
+    fits.loc[0, ["ktl", "km", "delta", "beta"]] = np.nan  # as of rates that can be exchanged
+    problem = valid(write_petab(tmp_path, traces, fits, {"model": "maturation"}))
+    noise = problem.measurement_df.groupby("simulationConditionId")["noiseParameters"].first()
+    scale = traces.groupby("cell")["value"].agg(np.ptp).to_numpy()
+    assert (noise.astype(float) / scale).to_list() == pytest.approx([0.01] * 3, rel=0.4)
+
+
 def test_logarithms_are_compared_where_the_fit_did(tmp_path):
     traces = traces_of("exponential")
     traces.loc[0, "value"] = -1.0

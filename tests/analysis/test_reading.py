@@ -79,6 +79,7 @@ def test_a_table_without_rows(read):
         ("time,fov,cell,intensity\n", "found: time, fov, cell, intensity"),
         ("sample,dataset\na,b\n", "lacks columns of an analysis CSV"),
         ("time,value\n1,2\n", "lacks cell, fov of an analysis CSV; found: time, value"),
+        (",time,fov_0_cell_1\n0,0,5\n1,30,6\n", "not in its first column; found: , time"),
         ("time,A, 1 nM\n1,2\n", "line 2: not as many fields as the header.*double quotes"),
         ("time,a,a\n1,2,3\n", "two columns of one name; found: a"),
         (TIDY + "30,0,1,7\n", "two values at one time; found: FOV 0, cell 1 at 30 h"),

@@ -234,6 +234,24 @@ class TestParquet:
         found = {((a, s), (b, t)) for a, s, b, t in ends[links["fov"] == 1].to_numpy().tolist()}
         assert found == EDGES
 
+    @pytest.mark.parametrize("fov", [0, 1])
+    def test_an_fov_that_lacks_columns_of_others(self, folder, table, fov):
+        parquet = pytest.importorskip("pyarrow.parquet")
+        place = folder / f"fov_{fov:03d}" / f"plate_fov_{fov:03d}"
+        place.with_name(f"{place.name}_tracks.csv").unlink()
+        name = place.with_name(f"{place.name}_traces.csv")
+        columns = read_csv(name)
+        columns["area_ch_0"], gone = columns["area_ch_0"] * 2.0, columns.pop("intensity_total_ch_1")
+        write_csv(name, columns)
+        assert main(["export", "parquet", str(folder), "--fovs", "0,1"]) == 0
+        made = folder / "exports" / "parquet"
+        traces = parquet.read_table(made / "plate_traces.parquet").to_pandas()
+        known = traces.groupby("fov")["intensity_total_ch_1"].count()
+        assert known.to_dict() == {fov: 0, 1 - fov: len(gone)}
+        assert traces["area_ch_0"].sum() == 3 * table["area_ch_0"].sum()
+        links = parquet.read_table(made / "plate_links.parquet").to_pandas()
+        assert links.groupby("fov")["iou"].count().to_dict() == {fov: 0, 1 - fov: len(EDGES)}
+
     def test_polars_reads_it(self, folder):
         polars = pytest.importorskip("polars")
         made = export(folder, "parquet", "--good-only") / "plate_traces.parquet"
@@ -309,6 +327,21 @@ class TestAnnData:
         assert list(found.obs_names[:1]) == ["plate_fov_000_cell_1_frame_0"]
         assert found.obs_names.is_unique
         assert set(found.obs["fov"]) == {0, 1}
+
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize("fov", [0, 1])
+    def test_an_fov_that_lacks_features_of_others(self, folder, table, fov):
+        anndata = pytest.importorskip("anndata")
+        name = folder / f"fov_{fov:03d}" / f"plate_fov_{fov:03d}_traces.csv"
+        columns = read_csv(name)
+        del columns["intensity_total_ch_1"]
+        write_csv(name, columns)
+        assert main(["export", "anndata", str(folder), "--fovs", "0,1"]) == 0
+        found = anndata.read_h5ad(folder / "exports" / "anndata" / "plate.h5ad")
+        assert found.var.loc["intensity_total_ch_1", ["unit", "channel"]].tolist() == ["counts", 1]
+        lost = np.isnan(found[:, "intensity_total_ch_1"].X[:, 0])
+        assert np.array_equal(lost, found.obs["fov"] == fov)
+        assert np.isfinite(found[:, "area_ch_0"].X).all()
 
 
 class TestCtc:

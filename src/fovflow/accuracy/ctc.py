@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,19 @@ from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
 
 Labels = NDArray[Any]
-_DIGITS = 3
+
+
+class Frames(Protocol):
+    """Frames of labels, of which the number is known."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Labels]: ...
+
+
+def digits(frames: int) -> int:
+    """Return how many digits the number of a frame has: as many in all files, three or more."""
+    return max(3, len(str(frames - 1)))
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ def read_frame(path: Path, shape: tuple[int, ...] | None = None) -> Labels:
 def write_sequence(
     folder: str | os.PathLike[str],
     name: str,
-    labeled: Iterable[Labels],
+    labeled: Frames,
     parents: Mapping[int, int],
     *,
     truth: bool = False,
@@ -107,7 +119,7 @@ def write_sequence(
         Made if need be.
     name : str
         Number of the sequence: ``01``.
-    labeled : iterable of numpy.ndarray
+    labeled : iterable of numpy.ndarray with a length
         (Y, X) ids of each frame; 0 is background.
     parents : mapping of int to int
         Mother of each daughter.
@@ -147,7 +159,7 @@ def write_sequence(
             )
         image = names.astype(np.uint16)[where.reshape(frame.shape)]
         for copy in copies:
-            file = copy.with_name(f"{copy.name}{t:0{_DIGITS}d}.tif")
+            file = copy.with_name(f"{copy.name}{t:0{digits(len(labeled))}d}.tif")
             tifffile.imwrite(file, image, compression="zlib")
     write_text(place / table, "".join(" ".join(map(str, row)) + "\n" for row in tracks))
 

@@ -17,7 +17,7 @@ import numpy as np
 from fovflow.analysis.samples import Sample
 from fovflow.atomic import atomic_open
 from fovflow.config.analysis import OWN_COLUMNS
-from fovflow.errors import FovflowError
+from fovflow.errors import ConfigError, FovflowError
 from fovflow.results import Traces, read_traces, traces_header
 from fovflow.tables import KINDS
 from fovflow.units import SECONDS_PER, format_fovs
@@ -168,7 +168,12 @@ def merge_all(sources: Sequence[Source], folder: str | Path) -> None:
     for source in sources:
         found = source.header()
         names = _renamed(found, source.channels)
-        columns += [names[name] for name in found if name != "time"]
+        columns += (measured := [names[name] for name in found if name != "time"])
+        if twice := sorted({*about.columns[4:].astype(str)}.intersection(measured)):
+            raise ConfigError(
+                f"a column of the samples is called as one of the traces: {', '.join(twice)}",
+                remedy="give it another name in the table of samples",
+            )
     columns = list(dict.fromkeys(columns))
     counts = about[["sample"]].assign(fovs=0, cells=0, good_cells=0)
     with ExitStack() as stack:
@@ -219,8 +224,12 @@ def _about(sources: Sequence[Source]) -> pd.DataFrame:
 
 
 def _renamed(columns: Iterable[Any], channels: Mapping[int, str]) -> dict[str, str]:
-    """Return for each column its name with the channel's name in place of its index."""
+    """Return for each column its name with the channel's name in place of its index.
+
+    A channel whose own name looks like an index, such as ``ch 1``, keeps its index.
+    """
     clean = {index: re.sub(r"\W+", "_", name).strip("_") for index, name in channels.items()}
+    clean = {i: name for i, name in clean.items() if not re.fullmatch(r"(?i)ch_\d+", name)}
     names = list(clean.values())
     found = {}
     for column in columns:
@@ -241,7 +250,8 @@ def _write_parquet(csv: str, path: str, columns: Sequence[str], about: pd.DataFr
     types = dict.fromkeys(columns, pa.float64())
     types |= {n: {"i": pa.int64(), "f": pa.float64()}.get(about[n].dtype.kind, pa.string())
               for n in about}  # fmt: skip
-    types |= {n: pa.int64() for n in columns if KINDS.get(n) is int or n.startswith("bbox_")}
+    own = [name for name in columns if name not in about]
+    types |= {n: pa.int64() for n in own if KINDS.get(n) is int or n.startswith("bbox_")}
     types |= {"position": pa.string(), "flags": pa.string(), "good": pa.bool_()}
     options = ConvertOptions(column_types=types, strings_can_be_null=False)
     with open_csv(csv, convert_options=options) as reader, atomic_open(path, "wb") as file:  # noqa: SIM117

@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from fovflow.analysis.answer import fitted_parameters
+from fovflow.analysis.summaries import noise_of
 from fovflow.atomic import atomic_open, write_text
 from fovflow.errors import FovflowError
 from fovflow.kinetics import Model, get_model
@@ -47,7 +48,8 @@ def write_petab(
     """Write a folder with a PEtab problem of traces and the fits to them.
 
     Nominal values are the fitted ones; where a cell has none, the start. The noise of a cell is the
-    standard deviation of its residuals, a number. Times are hours.
+    standard deviation of its residuals, a number; where a cell lacks a fitted value, what its
+    second differences tell. Times are hours.
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def write_petab(
         if not single:
             conditions[name] = rows[-1]["parameterId"]
     tables = {
-        "measurement": _measurements(model, kept, cells["id"], theta, log),
+        "measurement": _measurements(model, kept, cells["id"], fitted.fillna(fixed), log),
         "observable": pd.DataFrame(
             {
                 "observableId": ["value"],
@@ -157,6 +159,8 @@ def _measurements(
         with np.errstate(all="ignore"):
             rest = np.log(value) - np.log(curve) if log else value - curve
         noise[name] = float(np.std(rest))
+        if not np.isfinite(noise[name]):
+            noise[name] = noise_of(np.log(value) if log else value)
     spread = traces["id"].map({k: v if np.isfinite(v) and v > 0 else 1.0 for k, v in noise.items()})
     return pd.DataFrame(
         {

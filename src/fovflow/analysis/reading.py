@@ -119,6 +119,12 @@ def _tidy(name: Path, columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any
             remedy=f"give a table with the columns {', '.join(TIDY)}, or one column per cell, "
             "separated by commas",
         )
+    if "time" in lower and lower["time"] != time:
+        raise FovflowError(
+            f"{name}: the times of a table with a column per cell are not in its first column",
+            found=", ".join(columns),
+            remedy="take out what stands before the column time, such as an index",
+        )
     matches = [_CELL.fullmatch(cell) for cell in cells]
     keys = [(int(match[1]), int(match[2])) for match in matches if match]
     if len(set(keys)) < len(cells):

@@ -38,9 +38,9 @@ def summaries(traces: pd.DataFrame, quantities: Iterable[str] = tuple(UNITS)) ->
     quantities : iterable of str
         Some of `UNITS`. ``mean``: over time, so that it does not depend on where frames lie close.
         ``area_under_curve``: by trapezoids; none of a cell that was seen for less than 90 % of the
-        time that the longest trace of the table covers. ``onset``: where the straight line through the rise
-        from 10 % to 40 % meets the baseline, of medians over three points. ``half_life``: from the
-        greatest value until half of it, above the baseline, is left.
+        time that the longest trace of the table covers. ``onset``: where the straight line through
+        the rise from 10 % to 40 % meets the baseline, of medians over three points. ``half_life``:
+        from the greatest value until half of it, above the baseline, is left.
 
     Returns
     -------
@@ -93,8 +93,8 @@ def _summary(time: Array, value: Array) -> dict[str, tuple[float, str]]:
     return {
         "mean": (area / float(time[-1] - time[0]), "ok"),
         "area_under_curve": (area, "ok"),
-        "onset": _onset(time, _smooth(value), _noise(value)),
-        "half_life": _half_life(time, _smooth(value), _noise(value)),
+        "onset": _onset(time, _smooth(value), noise_of(value)),
+        "half_life": _half_life(time, _smooth(value), noise_of(value)),
     }
 
 
@@ -106,7 +106,7 @@ def _smooth(value: Array) -> Array:
     return np.concatenate([value[:1], inner, value[-1:]])
 
 
-def _noise(value: Array) -> float:
+def noise_of(value: Array) -> float:
     """Return the standard deviation of the noise, from second differences."""
     if value.size < 5:
         return 0.0

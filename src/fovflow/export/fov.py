@@ -407,6 +407,9 @@ class Labels:
             frame = table[frame]
         return frame.astype(self.dtype, copy=False)[None]
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Iterate over the frames, (Y, X) each."""
         for t in range(self.shape[0]):

@@ -21,10 +21,16 @@ def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
 
     target = folder / f"{fovs[0].fov.dataset}.h5ad"
     with _text_as_objects():
-        fovs = [fov for fov in fovs if len(replace(fov).rows)] or fovs[:1]
+        features: dict[str, Column] = {}
+        filled = []
+        for fov in fovs:
+            if len((read := replace(fov)).rows):
+                features |= {each.name: each for each in read.features()}
+                filled.append(fov)
+        fovs, features = filled or fovs[:1], features or {f.name: f for f in fovs[0].features()}
         parts = [folder / f"{fov.base}.h5ad" for fov in fovs] if len(fovs) > 1 else [target]
         for fov, part in zip(fovs, parts, strict=True):
-            _table(replace(fov)).write_h5ad(part)
+            _table(replace(fov), [*features.values()]).write_h5ad(part)
         if len(parts) > 1:
             concat_on_disk(parts, target, merge="same", uns_merge="same")
             for part in parts:
@@ -44,11 +50,11 @@ def _text_as_objects() -> Iterator[None]:
             yield
 
 
-def _table(fov: ExportedFov) -> Any:
+def _table(fov: ExportedFov, features: list[Column]) -> Any:
     import pandas as pd
     from anndata import AnnData
 
-    rows, features = fov.rows, fov.features()
+    rows = fov.rows
     cells = zip(rows["cell"], rows["frame"], strict=True)
     obs = pd.DataFrame(index=[f"{fov.base}_cell_{cell}_frame_{frame}" for cell, frame in cells])
     obs["dataset"] = pd.Categorical([fov.fov.dataset] * len(rows))
@@ -59,7 +65,7 @@ def _table(fov: ExportedFov) -> Any:
     var = pd.DataFrame(features, columns=Column._fields).set_index("name")
     px = fov.known_pixel_um
     return AnnData(
-        X=rows[[*var.index]].to_numpy(np.float64),
+        X=rows.reindex(columns=var.index).to_numpy(np.float64),
         obs=obs,
         var=var,
         obsm={"spatial": rows[["position_x", "position_y"]].to_numpy(np.float64) * (px or 1.0)},

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fovflow.accuracy.ctc import write_sequence
+from fovflow.accuracy.ctc import digits, write_sequence
 from fovflow.export.fov import ExportedFov, Format
 
 
@@ -25,7 +25,8 @@ def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
             (place / name).mkdir()
             with fov.fov.reader(image.kind, image.channel) as stack:
                 for t, frame in enumerate(stack):
-                    tifffile.imwrite(place / name / f"t{t:03d}.tif", frame, compression="zlib")
+                    file = place / name / f"t{t:0{digits(stack.shape[0])}d}.tif"
+                    tifffile.imwrite(file, frame, compression="zlib")
 
 
 FORMAT = Format(

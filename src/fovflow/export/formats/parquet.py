@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fovflow.export.fov import ExportedFov, Format, named
+from fovflow.export.fov import Column, ExportedFov, Format, named
 
 
 def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
@@ -40,9 +40,14 @@ def _write_table(
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
-    filled = next((rows for fov in map(replace, fovs) if len(rows := table(fov))), table(fovs[0]))
-    schema = pa.Schema.from_pandas(filled, preserve_index=False).remove_metadata()
-    for each in fovs[0].features():
+    schemas: list[pa.Schema] = []
+    features: dict[str, Column] = {}
+    for fov in map(replace, fovs):  # whose tables go, one after the other
+        if len(rows := table(fov)) or (not schemas and fov.fov is fovs[-1].fov):
+            schemas.append(pa.Schema.from_pandas(rows, preserve_index=False).remove_metadata())
+            features |= {each.name: each for each in fov.features()}
+    schema = pa.unify_schemas(schemas, promote_options="permissive")  # FOVs may lack columns
+    for each in features.values():
         where = schema.get_field_index(each.name)
         if where >= 0:
             about = {key: getattr(each, key) for key in ("unit", "description", "channel_name")}
@@ -53,8 +58,9 @@ def _write_table(
     }
     schema = schema.with_metadata(facts)
     with ParquetWriter(path, schema, compression="zstd") as writer:
-        for fov in map(replace, fovs):  # whose tables go, one after the other
-            writer.write_table(pa.Table.from_pandas(table(fov), schema, preserve_index=False))
+        for fov in map(replace, fovs):
+            rows = table(fov).reindex(columns=schema.names)
+            writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
 
 
 FORMAT = Format(
