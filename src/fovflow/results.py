@@ -34,6 +34,7 @@ from fovflow.stacks import StackReader
 from fovflow.stages import FILES, STACKS, position
 from fovflow.states import seg_of_folder, states_of_folder
 from fovflow.tables import read_header
+from fovflow.units import SECONDS_PER
 from fovflow.verdicts import find_verdicts, judged, read_verdicts, traces_of
 from fovflow.verdicts import read_traces as read_judged
 
@@ -200,12 +201,18 @@ class FovResult:
             links = self.tracks()
         except FovflowError:  # results of another program
             links = None
-        size = self.metadata.get("size")
+        size, unit = self.metadata.get("size"), self.metadata.get("time_units")
+        if unit not in SECONDS_PER:
+            raise FovflowError(
+                f"{self.name}: the unit of its times is not known",
+                found=f"time_units {unit!r}",
+                remedy=f"let processing_results.yaml name one of {', '.join(SECONDS_PER)}",
+            )
         table = cell_table(
             self.traces(),
             shape=(size["height"], size["width"]) if size else None,
             pixel_um=self.metadata.get("pixel_um"),
-            time_units=self.metadata.get("time_units", "min"),
+            time_units=unit,
             links=links,
         )
         return pd.DataFrame(table)

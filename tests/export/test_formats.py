@@ -413,6 +413,22 @@ class TestOthersResults:
         assert edges == EDGES
         assert nodes[3, 5]["t"] == 5 * INTERVAL_S
 
+    @pytest.mark.parametrize("form", ["2025-10", "2025-11"])
+    def test_times_have_the_unit_that_is_told_also_without_a_results_file(self, folder, form):
+        (folder / "processing_results.yaml").unlink()
+        name = folder / "fov_000" / "plate_fov_000_traces.csv"
+        columns = read_csv(name)
+        minutes = columns["time"]
+        write_csv(name, {**columns, "time": minutes / 60})
+        made = fovflow.load_results(export(folder, "pyama", "--form", form) / "plate")
+        assert made.time_units == "min"
+        assert np.allclose(made.fovs[0].traces()["time"], minutes)
+
+    def test_no_table_of_cells_without_a_unit_of_times(self, folder):
+        (folder / "processing_results.yaml").unlink()
+        with pytest.raises(fovflow.FovflowError, match="the unit of its times is not known"):
+            fovflow.load_results(folder).fovs[0].cells()
+
     def test_channels_of_one_name_with_odd_letters(self, layout):
         import tifffile
         from ome_types import from_tiff

@@ -21,9 +21,12 @@ from fovflow.layout import RESULTS_NAME, fov_name
 from fovflow.records import write_yaml
 from fovflow.stacks import StackWriter
 from fovflow.tables import write_csv
+from fovflow.units import SECONDS_PER, TimeUnit
 
 _BASE = ("fov", "cell", "frame", "time", "good", "position_x", "position_y")
 _OLD, _NEW = "2025-10", "2025-11"
+_UNIT: TimeUnit = "min"
+"""Of times, where the results tell none: they are those of the frames then."""
 
 
 def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
@@ -41,7 +44,7 @@ def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
     content = {
         "output_dir": ".",
         "channels": channels,
-        "time_units": about.get("time_units") or "min",
+        "time_units": about.get("time_units") or _UNIT,
     }
     write_yaml(place / RESULTS_NAME, content | {"results" if new else "results_paths": files})
 
@@ -69,6 +72,8 @@ def _write_fov(fov: ExportedFov, place: Path, new: bool) -> dict[str, Any]:
             _write_corrected(fov, channel, place / name(kind, channel), kind)
     columns = fov.rows.columns.drop(["parent", "time_s"])
     table = {column: fov.rows[column].to_numpy() for column in columns}
+    if not fov.fov.metadata.get("time_units"):
+        table["time"] = fov.rows["time_s"].to_numpy() / SECONDS_PER[_UNIT]
     if new:
         files["traces"] = f"{folder}/{fov.base}_traces.csv"
         write_csv(place / files["traces"], table)
