@@ -51,6 +51,19 @@ def test_tidy_and_wide(tmp_path):
     assert fovflow.read_analysis(tmp_path / "s_area_um2_ch_0.csv").value[0] == 12.75
 
 
+def test_tables_that_tell_no_frame_are_joined_by_their_times(tmp_path):
+    fovs = {}
+    for fov, late in ((0, 0.0), (1, 2.0)):  # photographed 12 s later; the cell comes after an hour
+        time = 60.0 * np.arange(4) + late / 10 + (60 if late else 0)
+        fovs[fov] = {"fov": np.full(4, fov), "cell": np.ones(4, int), "time": time,
+                     "good": np.ones(4, bool), GFP.column: np.arange(4.0)}  # fmt: skip
+    merge_sample(source(tmp_path, fovs), [GFP], tmp_path)
+    wide = pd.read_csv(tmp_path / "s_intensity_total_ch_1_wide.csv", comment="#").set_index("time")
+    assert wide.index.to_numpy() == pytest.approx([0, 1, 2, 3, 4], abs=0.01)
+    assert wide["fov_000_cell_1"].dropna().tolist() == wide["fov_001_cell_1"].dropna().tolist()
+    assert wide["fov_001_cell_1"].isna().tolist() == [True, False, False, False, False]
+
+
 def test_bad_and_empty_fovs_cost_themselves(tmp_path):
     made = source(
         tmp_path,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fovflow.analysis.samples import Sample
 from fovflow.atomic import atomic_open
@@ -78,7 +79,8 @@ class Source:
                 self.left_out[fov] = f"unreadable traces: {' '.join(what.split())}"
                 continue
             found.setdefault("good", np.ones(cells.size, bool))
-            found.setdefault("frame", np.unique(found["time"], return_inverse=True)[1])
+            if "frame" not in found:
+                found["frame"] = _frames(found["time"])
             table = pd.DataFrame(found)
             table["good"] = table["good"].astype(bool)
             if table.empty:
@@ -106,6 +108,20 @@ class Source:
         for fov, reason in sorted({**self.sample.left_out, **self.left_out}.items()):
             reasons.setdefault(reason, []).append(fov)
         return "; ".join(f"{format_fovs(fovs)}: {reason}" for reason, fovs in reasons.items())
+
+
+def _frames(time: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the frame of each row of a table that does not tell it.
+
+    Where times lie on a grid, a frame is a place on it, so that an FOV whose cells come later is
+    not taken for one that began later; else times count from the first.
+    """
+    times, place = np.unique(time, return_inverse=True)
+    if times.size > 1 and np.isfinite(times).all():
+        on_grid = np.floor(times / np.diff(times).min() + 0.5)
+        if np.unique(on_grid).size == times.size:
+            return np.asarray(on_grid[place], np.int64)
+    return np.asarray(place, np.int64)
 
 
 def merge_sample(source: Source, measures: Sequence[Measure], folder: Path) -> None:
@@ -229,7 +245,7 @@ def _renamed(columns: Iterable[Any], channels: Mapping[int, str]) -> dict[str, s
     A channel whose own name looks like an index, such as ``ch 1``, keeps its index.
     """
     clean = {index: re.sub(r"\W+", "_", name).strip("_") for index, name in channels.items()}
-    clean = {i: name for i, name in clean.items() if not re.fullmatch(r"(?i)ch_\d+", name)}
+    clean = {i: name for i, name in clean.items() if not re.fullmatch(r"ch_\d+", name)}
     names = list(clean.values())
     found = {}
     for column in columns:
