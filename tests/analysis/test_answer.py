@@ -144,6 +144,20 @@ def test_what_lacks_is_told(tmp_path: Path) -> None:
         write_statistics(tmp_path, table)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a_area_ch_0.csv", "# Time units: h\ntime,fov,cell,value\n"),
+        ("a_area_ch_0_fitted_decay.csv", "fov,cell,success,G0\n0,1,True,5\n"),
+    ],
+)
+def test_tables_that_tell_nothing_are_an_error(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    about = pd.DataFrame({"sample": ["a"], "condition": ["x"], "replicate": ["1"]})
+    with pytest.raises(FovflowError, match=f"tell nothing of any cell; found: {name}"):
+        write_statistics(tmp_path, about)
+
+
 def test_names_are_escaped_in_pictures() -> None:
     cells = pd.DataFrame({"condition": ["<b>"] * 3, "replicate": ["&"] * 3, "value": [1.0, 2, 3]})
     row = {"condition": "<b>", "replicates": 1, "cells": 3, "estimate": 2.0,

@@ -109,6 +109,12 @@ def write_statistics(
             remedy="merge the traces first, and fit them",
         )
     values = pd.concat([_values(table) for table in found], ignore_index=True)
+    if values.empty:
+        raise FovflowError(
+            f"the tables in {place} tell nothing of any cell",
+            found=", ".join(table.path.name for table in found[:5]),
+            remedy="merge traces that have cells; a parameter of fits has a column {name}_se",
+        )
     cells = with_samples(_told(values), about)
     if places is not None:
         cells = cells.merge(places[["sample", "fov", "x", "y"]], on=["sample", "fov"], how="left")
