@@ -138,6 +138,7 @@ def test_classic_methods_run_on_a_tiff_without_a_pixel_size(tmp_path):
         segment={"method": "classic"},
         correct={"method": "constant"},
         track={"method": "classic"},
+        qc={"min_confidence": 0.95},
     )
     done = project.run()
     assert done.status == 0, done.text
@@ -147,6 +148,9 @@ def test_classic_methods_run_on_a_tiff_without_a_pixel_size(tmp_path):
     traces = read_csv(project.file(0, "traces.csv"))
     assert set(traces["frame"].tolist()) == {0, 1, 2, 3}
     assert (traces["area_ch_0"] > 0).all()
+    assert not any("low_confidence" in flags for flags in traces["flags"])
+    links = read_csv(project.file(0, "tracks.csv"))
+    assert (links["confidence"] < 0.95).any(), "margins, which the rule would take for doubt"
     assert np.isnan(np.asarray(traces["area_um2"], float)).all()
     project.config["segment"] = {"method": "logstd"}
     refused = project.run()

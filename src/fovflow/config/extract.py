@@ -182,7 +182,9 @@ class QcConfig(Section):
         "object is at rest.",
     )
     min_confidence: Share = Field(
-        0.5, description="Rule low_confidence: probability of a link below which it is doubtful."
+        0.5,
+        description="Rule low_confidence: probability of a link below which it is doubtful; not "
+        "used with track.method classic, which tells none.",
     )
     max_step_radii: float = Field(
         0.7,

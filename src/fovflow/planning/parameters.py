@@ -127,6 +127,9 @@ def _correct(config: Config, plan: DatasetPlan) -> dict[str, Any]:
 
 def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
     check_ratios(config.extract.features.fl, plan.fl)
+    qc = config.qc.arguments()
+    if config.track.method == "classic":  # its confidence is a margin, and no probability
+        qc["min_confidence"] = 0.0
     return {
         "arguments": {
             **config.extract.model_dump(),
@@ -134,7 +137,7 @@ def _extract(config: Config, plan: DatasetPlan) -> dict[str, Any]:
             "fl": plan.fl,
             "pixel_um": plan.pixel_um,
         },
-        "qc": config.qc.arguments(),
+        "qc": qc,
         "time_units": config.time_units,
         "revision": [EXTRACT_REVISION, QC_REVISION],
     }
