@@ -107,7 +107,7 @@ def parse_fov(ref: Any) -> tuple[str | None, int]:
         return ref.dataset, ref.index
     if isinstance(ref, Integral) and not isinstance(ref, bool) and int(ref) >= 0:
         return None, int(ref)
-    match = _FOV_REF.match(ref.strip()) if isinstance(ref, str) else None
+    match = _FOV_REF.fullmatch(ref.strip()) if isinstance(ref, str) else None
     if match is None:
         raise ConfigError(
             f"{ref!r} does not name an FOV",
