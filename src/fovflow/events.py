@@ -267,7 +267,7 @@ SECRET = "(secret)"
 LEAST_SECRET = 6
 """Shortest text, in characters, that is also taken out of other texts, such as messages."""
 
-_CREDENTIALS = re.compile(r"(?<=://)(?!git@)[^/\s@]+@")
+_CREDENTIALS = re.compile(r"(?<=://)(?!git@)[^/\s@]+@(?:[^/\s@?#]+@)*")
 
 _secret_keys: set[str] = set()
 _secret_texts: set[str] = set()
@@ -282,7 +282,30 @@ def keep_secret(keys: str | Iterable[str], content: Any) -> None:
     names = keys.split(",") if isinstance(keys, str) else keys
     _secret_keys.update(name.strip() for name in names)
     found = _texts_under(content, inside=False) if _secret_keys else ()
-    _secret_texts.update(text for text in found if len(text) >= LEAST_SECRET)
+    _secret_texts.update(*map(spellings_of, found))
+
+
+def spellings_of(secret: str) -> set[str]:
+    """Return how a secret text is spelt in other texts; nothing where it is too short for that.
+
+    Messages have it as Python or JSON writes it, addresses with ``%``, commands with quotes.
+    """
+    from urllib.parse import quote, quote_plus
+
+    if len(secret) < LEAST_SECRET:
+        return set()
+    quoted = (quote(secret, safe, errors="replace") for safe in ("/", ""))
+    written = (
+        repr(secret), ascii(secret), json.dumps(secret), json.dumps(secret, ensure_ascii=False)
+    )  # fmt: skip
+    return {
+        secret,
+        *quoted,
+        quote_plus(secret, errors="replace"),
+        *(each[1:-1] for each in written),
+        repr(secret.encode(errors="replace"))[2:-1],
+        secret.replace("'", "'\"'\"'"),
+    }
 
 
 def _texts_under(value: Any, *, inside: bool) -> Iterator[str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import shlex
+from urllib.parse import quote, urlencode
 
 import pytest
 from runs.recorded import CONFIG, DATASET, ENGINE
@@ -124,6 +127,26 @@ def test_what_a_command_line_gives_is_taken_out_of_it():
     assert _without(["-H", "Authorization: SEKRET"], "x --config 'h=Authorization: SEKRET'") == (
         f"x --config 'h={SECRET}'"
     )
+
+
+def test_a_secret_is_taken_out_however_it_is_spelt():
+    secret = "ab/c+d=é'\\\n\"x"
+    keep_secret(["token"], {"token": secret})
+    spelt = [
+        secret, f"{KeyError(secret)}", ascii(secret), f"{[secret]}", json.dumps({"a": secret}),
+        quote(secret), quote(secret, safe=""), urlencode({"token": secret}), f"{secret.encode()}",
+        shlex.join(["curl", secret]), json.dumps(secret, ensure_ascii=False),
+    ]  # fmt: skip
+    for text in spelt:
+        assert SECRET in writable(text)
+        assert not re.search("ab/c|c.{,2}d=|ab%2F", writable(text)), text
+    assert SECRET in _without([secret], shlex.join(["snakemake", "--config", f"a={secret}"]))
+
+
+def test_a_password_with_an_at_sign_is_no_part_of_an_address():
+    assert writable("https://me:p@ss@example.org/a") == f"https://{SECRET}@example.org/a"
+    text = f"https://{SECRET}@example.org?to=a@b"
+    assert writable("https://me:x@example.org?to=a@b") == text
 
 
 def test_a_recorded_configuration_without_its_secrets_can_be_run(recorded):

@@ -29,7 +29,7 @@ from fovflow.config import parse_config
 from fovflow.config.load import merged_config
 from fovflow.config.run import RunConfig
 from fovflow.errors import FovflowError, complain, sentence_of_system
-from fovflow.events import LEAST_SECRET, SECRET
+from fovflow.events import SECRET, spellings_of
 from fovflow.jobrecord import JobRecord
 from fovflow.planning.pipeline import Pipeline
 from fovflow.planning.space import check_space
@@ -150,7 +150,8 @@ def about_run(pipeline: Pipeline, engine: Engine) -> dict[str, Any]:
 
 def _without(parts: Iterable[str], text: str) -> str:
     """Return a command line without parts of it that are in no record."""
-    for part in (part for part in parts if len(part) >= LEAST_SECRET):
+    spelt = set[str]().union(*map(spellings_of, parts))
+    for part in sorted(spelt, key=len, reverse=True):
         text = text.replace(part, SECRET)
     return text
 
