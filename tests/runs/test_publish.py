@@ -220,13 +220,26 @@ def test_what_a_failed_run_made_is_published_too(tmp_path):
 
 
 def test_wrong_places_and_running_runs_are_refused(recorded):
-    with pytest.raises(FovflowError, match="is the output folder itself"):
-        publish(recorded.run, str(recorded.outdir))
+    for place in (recorded.outdir, recorded.run.path, recorded.folder / "archive"):
+        with pytest.raises(FovflowError, match="lies in the output folder itself"):
+            publish(recorded.run, str(place))
     with pytest.raises(FovflowError, match="cannot open"):
         publish(recorded.run, "nonsense://x")
     recorded.edit_run(status="running", pid=None)
     with pytest.raises(FovflowError, match="is at work"):
         publish(recorded.run, "memory://archive")
+
+
+def test_other_results_are_not_replaced(recorded, tmp_path):
+    archive, other = tmp_path / "archive", Recorded(tmp_path / "other", fovs=1)
+    publish(other.run, str(archive))
+    before = {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
+    with pytest.raises(FovflowError, match=f"other results; found: another {DATASET}/"):
+        publish(recorded.run, str(archive))
+    assert before == {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
+    with (other.folder / "processing_results.yaml").open("a") as file:
+        file.write("# later")  # the same folder goes on
+    assert publish(other.run, str(archive)).copied == [f"{DATASET}/processing_results.yaml"]
 
 
 def test_the_command(recorded, tmp_path, capsys):

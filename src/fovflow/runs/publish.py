@@ -54,10 +54,10 @@ class Place:
         """A short name of the place, for the file of its state."""
         return hashlib.sha256(self._url.encode()).hexdigest()[:12]
 
-    def is_folder(self, folder: Path) -> bool:
-        """Tell whether the place is a local folder."""
+    def lies_in(self, folder: Path) -> bool:
+        """Tell whether the place is a local folder, or is inside it."""
         local = "file" in self._system.protocol or self._system.protocol == "file"
-        return local and Path(self._base).resolve() == folder.resolve()
+        return local and Path(self._base).resolve().is_relative_to(folder.resolve())
 
     def _name(self, path: str) -> str:
         return f"{self._base.rstrip('/')}/{path}"
@@ -256,23 +256,25 @@ def publish(
 
     Safe to interrupt and to repeat: what is there already and right is not copied again; what is
     damaged or missing there is. Each copy is read back and compared. A source file that is not what
-    its job recorded is not published.
+    its job recorded is not published. Results that were not published from this output folder are
+    not replaced.
 
     `destination`: a folder, or a URL of any file system that fsspec knows, such as
     ``s3://bucket/plate1``. `advance`: called with an item's name, the number of bytes done since
     the last call, and the total. `sleep`: waits between two attempts. Raises FovflowError if the
-    destination cannot be opened, or is the run's own output folder.
+    destination cannot be opened, lies in the run's own output folder, or holds other results.
     """
     place = Place(destination)
     outdir = outdir_of(run)
-    if place.is_folder(outdir):
+    if place.lies_in(outdir):
         raise FovflowError(
-            f"{destination} is the output folder itself", remedy="publish into another place"
+            f"{destination} lies in the output folder itself", remedy="publish into another place"
         )
     if run.status() not in FINAL:
         raise FovflowError(f"the run {run.id} is at work", remedy="publish it when it has ended")
     failed: dict[str, str] = {}
     items = items_of(run, failed)
+    _refuse_others(place, outdir, items)
     sizes = [(outdir / item.path).stat().st_size for item in items]
     work = _Work(outdir, place, State(run.path / f"publish-{place.slug}.jsonl"), sleep)
     work.outcome.failed |= failed
@@ -281,6 +283,24 @@ def publish(
         if advance is not None:
             advance(item.path, size, sum(sizes))
     return work.outcome
+
+
+def _refuse_others(place: Place, outdir: Path, items: Iterable[Item]) -> None:
+    """Refuse a place with results of the same names that no run of this folder has put there."""
+    ours = [State(file) for file in outdir.glob(f"runs/*/publish-{place.slug}.jsonl")]
+    for item in items:
+        name = item.path.rpartition("/")[2]
+        telling = name in (*_ROOT_NAMES, REPORT_NAME) and not item.path.startswith("runs/")
+        if telling and not any(state.digest(item.path) for state in ours):
+            there = None
+            with suppress(Exception):  # which is told where the item is copied
+                there = place.digest(item.path)
+            if there not in (None, digest_of(outdir / item.path)):
+                raise FovflowError(
+                    "the destination holds other results",
+                    found=f"another {item.path}, which was not published from {outdir}",
+                    remedy="publish into a folder of its own",
+                )
 
 
 class _Work:
