@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -334,6 +335,19 @@ def test_outputs_that_are_folders_have_one_digest(keys):
     (event,) = events_of(exe.folder, "artifact")
     assert event["filetype"] == "inode/directory"
     assert event["sha256"].startswith("tree-sha256-1:")
+
+
+def test_an_output_that_cannot_be_read_costs_no_other_output_its_record(keys):
+    with (
+        pytest.raises(FovflowError, match=r"outputs/Table/b\.fifo: it is a pipe"),
+        fovflow.execution(**keys) as exe,
+    ):
+        for name in ("a.csv", "c.csv"):
+            exe.output_path("Table", name).write_text(name)
+        os.mkfifo(exe.output_path("Table", "b.fifo"))
+    assert exe.status == "failed"
+    kept = [event["name"] for event in events_of(exe.folder, "artifact")]
+    assert kept == ["a.csv", "c.csv"]
 
 
 def test_the_script_is_the_workflow(tmp_path):

@@ -272,16 +272,20 @@ class Outputs:
             raise self._collision(target)
         return target, self.describe(target, terms)
 
-    def written(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """Return the events of promised files that were made, and the names of those not made."""
-        made, absent = [], []
+    def written(self) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+        """Return events of promised files that were made, those not made, and what is amiss."""
+        made, absent, bad = list[dict[str, Any]](), list[str](), list[str]()
         for path, types in self._promised.items():
-            if path.exists():
-                made.append(self.describe(path, types))
-            else:
-                absent.append(path.relative_to(self.run).as_posix())
+            name = path.relative_to(self.run).as_posix()
+            try:
+                if path.exists():
+                    made.append(self.describe(path, types))
+                else:
+                    absent.append(name)
+            except (FovflowError, OSError) as error:  # the others are recorded
+                bad.append(f"{name}: {getattr(error, 'strerror', None) or error}")
         self._promised.clear()
-        return made, absent
+        return made, absent, bad
 
     def describe(self, path: Path, types: Iterable[str]) -> dict[str, Any]:
         """Return the keys of an event ``artifact`` for an output."""

@@ -54,6 +54,16 @@ def _state(path: Path) -> tuple[int, ...]:
     return ()
 
 
+def _refuse(bad: list[str]) -> None:
+    """Raise FovflowError if there are outputs that cannot be recorded."""
+    if bad:
+        raise FovflowError(
+            "an output cannot be recorded",
+            found="; ".join(bad[:3]),
+            remedy="write regular files that can be read",
+        )
+
+
 def execution(config: Any = None, *, dry_run: bool = False, **keys: Any) -> Execution:
     """Return an execution, to be used in a ``with`` statement.
 
@@ -370,7 +380,7 @@ class Execution:
         """Record the outputs that were announced, also partial ones of a failed execution."""
         outputs = self._open()
         try:
-            made, absent = outputs.written()
+            made, absent, bad = outputs.written()
             for about in made:
                 self.run.session.write("artifact", **about)
             for name in absent:
@@ -384,6 +394,7 @@ class Execution:
             folder = self.run.session.folder
             before = number_of(folder.read_record().get("duration_s")) or 0.0
             folder.update(duration_s=round(before + time.monotonic() - self._started, 3))
+            _refuse(bad)
         except (FovflowError, OSError) as error:
             if not quiet:
                 raise
