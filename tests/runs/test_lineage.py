@@ -226,3 +226,23 @@ def test_what_was_made_of_raw_data_and_of_a_script(chain, tmp_path, capsys):
     assert [step.job for step in trace(script).forward] == [f"{DATASET}: track, FOV 0"]
     with pytest.raises(FovflowError, match="no job and no script"):
         trace(tmp_path / "nothing.csv")
+
+
+def test_members_of_datasets_are_traced_both_ways(tmp_path):
+    (tmp_path / "given.csv").write_text("given")
+    out = tmp_path / "out"
+    with fovflow.execution(outdir=out, name="make") as make:
+        own = make.output_path("Table", "own.csv")
+        own.write_text("own")
+        inner = make.create_dataset([tmp_path / "given.csv", own], "1.0.0", name="inner")
+    with fovflow.execution(outdir=out, name="join") as join:
+        join.create_dataset([inner], "1.0.0", name="outer")
+    with fovflow.execution(outdir=out, name="use", datasets=[{"dataset": "outer"}]) as use:
+        use.output_path("Table", "answer.csv").write_text("42")
+    forward = {path: [step.script.name for step in trace(path, out).forward] for path in
+               (tmp_path / "given.csv", own)}  # fmt: skip
+    assert sorted(forward[tmp_path / "given.csv"]) == ["join", "make", "use"]
+    assert sorted(forward[own]) == ["join", "use"]
+    back = [step.script.name for step in trace(use.folder / "outputs/Table/answer.csv").back]
+    assert sorted(back) == ["join", "make", "use"]
+    assert trace(inner).back[0].inputs.keys() >= {str(tmp_path / "given.csv")}

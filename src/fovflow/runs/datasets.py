@@ -137,6 +137,15 @@ def files_of(record: Path, within: tuple[Path, ...] = ()) -> list[Path]:
     return list(found)
 
 
+def told_files(record: Path, within: tuple[Path, ...] = ()) -> Iterator[tuple[Path, str | None]]:
+    """Yield the files that a dataset's record names, and of datasets in it, with their SHA-256."""
+    for member in members_of(record):
+        path, sha256 = record.parents[1] / member["path"], member.get("sha256")
+        yield path, sha256 if isinstance(sha256, str) else None
+        if member.get("dataset") is not None and path not in within:
+            yield from told_files(path, (*within, path))
+
+
 def dataset_problems(run: Path) -> Iterator[tuple[str, str, bool]]:
     """Yield what does not hold of the datasets of a run's folder: the record's name, a sentence.
 

@@ -17,6 +17,7 @@ from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, STAMP_NAME
 from fovflow.records import read_json_object
 from fovflow.runs.assets import is_of_script
+from fovflow.runs.datasets import FOLDER, told_files
 from fovflow.runs.history import RecordedRun, recorded_run
 from fovflow.runs.state import RunState, join_attempts, last_attempts
 from fovflow.runs.store import list_runs
@@ -150,8 +151,10 @@ class Scripts:
         self.outdir = outdir
         runs = map(recorded_run, list_runs(outdir))
         self.runs = {run.id: run for run in runs if is_of_script(run.record)}
-        self.reads = {ident: self._inputs(run) for ident, run in self.runs.items()}
         self.makes = {ident: self._outputs(run) for ident, run in self.runs.items()}
+        self.reads = {
+            ident: self._inputs(run) | self._members(run) for ident, run in self.runs.items()
+        }
 
     def name(self, path: Path) -> str:
         """Return the name of a file."""
@@ -168,6 +171,15 @@ class Scripts:
         for file, digest in code.items() if isinstance(code, Mapping) else ():
             found[self.name(worked / str(file))] = digest
         return {name: sha if isinstance(sha, str) else None for name, sha in found.items()}
+
+    def _members(self, run: RecordedRun) -> dict[str, str | None]:
+        """Return files of datasets that a run was given, and of others of which it made some."""
+        worked = Path(str(run.record.get("working_directory") or "."))
+        given = (worked / str(item.get("path")) for item in run.inputs if item.get("dataset"))
+        found = {self.name(path): sha for record in given for path, sha in told_files(record)}
+        made = (run.path / FOLDER).glob("*.json")
+        others = {self.name(path): sha for record in made for path, sha in told_files(record)}
+        return found | {n: sha for n, sha in others.items() if n not in self.makes[run.id]}
 
     def _outputs(self, run: RecordedRun) -> dict[str, str | None]:
         found = dict[str, str | None]()
