@@ -8,14 +8,16 @@ import shutil
 import numpy as np
 import pytest
 from runs.crate_validator import fill_cache, issues
-from runs.recorded import DATASET, Recorded
+from runs.recorded import CONFIG, DATASET, ENGINE, Recorded
 
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.layout import RESULTS_NAME, WANTED_NAME
 from fovflow.runs.crate import file_id
 from fovflow.runs.findings import Finding, Report, out_of_order
+from fovflow.runs.manifest_records import write_manifest
 from fovflow.runs.verify import verify
+from paths import ROOT
 
 
 def edit(path, change):
@@ -265,6 +267,18 @@ def test_stacks_that_are_not_kept_may_be_gone(recorded):
     path.write_text(path.read_text(encoding="utf-8").replace("- seg\n", ""), encoding="utf-8")
     recorded.write_manifest()
     assert verify(recorded.folder).findings == []
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("[]"), lambda path: path.unlink()])
+def test_a_damaged_results_file_makes_no_stack_missing(recorded, damage):
+    name, path = recorded.name(0, "seg_ch_0.npy"), recorded.folder / "processing_results.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("- seg\n", ""), encoding="utf-8")
+    keep = {**CONFIG, "keep": ["pc", "seg_labeled"]}
+    write_manifest(recorded.outdir, DATASET, keep, ROOT, ENGINE)
+    (recorded.folder / name).unlink()
+    damage(path)
+    found = verify(recorded.folder).findings
+    assert {finding.file for finding in found} == {path.name}
 
 
 def test_a_persons_verdicts_are_no_orphan(recorded):

@@ -32,7 +32,7 @@ from fovflow.runs.checksums import read_list
 from fovflow.runs.crate import FILE_NAME, STATUS, entities_of, file_path, references_of, types_of
 from fovflow.runs.findings import Damage, Report, listed_paths, out_of_order, read_object
 from fovflow.runs.manifest import ACTIONS, job_id, kept_kind
-from fovflow.runs.manifest_records import MANIFEST_DIGEST
+from fovflow.runs.manifest_records import FOLDER, MANIFEST_DIGEST
 from fovflow.runs.rawcheck import check_raw
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.stages import STACKS, step_of_rule
@@ -136,6 +136,8 @@ class _Place:
         self._check_records()
         results = self._check_results()
         fovs, kept = results.get("fovs"), results.get("kept")
+        if not isinstance(kept, list):  # there is no results file, or a damaged one
+            kept = read_json_object(self.folder / FOLDER / "config.json").get("keep")
         self._check_fovs(fovs if isinstance(fovs, dict) else {})
         described = self._check_manifest()
         for path, digest in described.items():
