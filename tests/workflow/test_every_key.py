@@ -56,6 +56,7 @@ CONCERNED: list[tuple[str, str]] = [
     (r"keep", "segment corrected track"),
     (r"segment\.", "segment"),
     (r"correct\.", "flat_field correct corrected"),
+    (r"track\.method", "track extract"),  # whose confidence is a probability
     (r"track\.", "track"),
     (r"extract\.|qc\.", "extract browse"),
     (r"browse\.", "browse"),

@@ -125,7 +125,8 @@ def superplot(
         parts.append(_text(words, 16, base + 96 + 20 * k, size=14))
     outside = int(((values < y.low) | (values > y.high)).sum())
     if outside:
-        words = f"{outside} cells beyond the axis are drawn at its end"
+        words = "1 cell" if outside == 1 else f"{outside} cells"
+        words = f"{words} beyond the axis, drawn at its end"
         parts.append(_text(words, left, top - 14, size=12, fill=_SOFT))
     longest = max((len(words) for words in lines), default=0)
     return _svg(parts, max(width, 32 + 7.2 * longest), base + 84 + 20 * len(lines) + 12)
