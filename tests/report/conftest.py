@@ -212,12 +212,24 @@ def browser() -> Iterator[object]:
 
 
 @pytest.fixture
-def seen(browser, folder) -> Iterator[Seen]:
+def opened(browser) -> Iterator[Callable[..., Seen]]:
+    """Opens a page; nothing may have gone wrong in it when the test ends."""
+    pages: list[Seen] = []
+
+    def open_page(path: Path, **options: object) -> Seen:
+        pages.append(Seen(browser, path, **options))
+        return pages[-1]
+
+    yield open_page
+    for each in pages:
+        each.context.close()
+    assert [each.wrong for each in pages] == [[] for _ in pages]
+
+
+@pytest.fixture
+def seen(opened, folder) -> Seen:
     """A report of two FOVs with four cells each, of which the last is not good."""
     folder.add(fovs=2, cells=4, frames=6, size=64)
     folder.let_browse()
     folder.write()
-    with_page = Seen(browser, folder.path / "report.html", viewport={"width": 1400, "height": 900})
-    yield with_page
-    with_page.context.close()
-    assert with_page.wrong == []
+    return opened(folder.path / "report.html", viewport={"width": 1400, "height": 900})
