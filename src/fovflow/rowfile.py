@@ -15,6 +15,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from fovflow.atomic import blaming, unnamed_file
 
+_READ = 1 << 16
+
 
 class RowFile:
     """Takes rows in any order and gives them back by column, sorted by cell, then frame.
@@ -96,7 +98,7 @@ class RowFile:
         if n:
             # Read as they lie, which is sorted within each block.
             self._order = np.arange(n, dtype=np.int32)
-            keys = [self.read(name, 0, n) for name in ("frame", "cell")]
+            keys = [compact(self.read(name, 0, n)) for name in ("frame", "cell")]
             self._order = np.lexsort(keys).astype(np.int32)
             self._plan = _Plan(0, 0, [], self._order)
         return {name: FileColumn(self, name, np.dtype(dtype)) for name, dtype in dtypes.items()}
@@ -171,8 +173,18 @@ class FileColumn:
         start, stop, _ = rows.indices(self.size)
         if stop <= start:
             return np.zeros(0, self.dtype)
-        return self._rows.read(self._name, start, stop).astype(self.dtype, copy=False)
+        found = np.empty(stop - start, self.dtype)
+        for first in range(start, stop, _READ):  # what is put in order stays small
+            last = min(first + _READ, stop)
+            found[first - start : last - start] = self._rows.read(self._name, first, last)
+        return found
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Return all rows."""
         return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def compact(values: NDArray[Any]) -> NDArray[Any]:
+    """Return ids or frames as integers of four bytes, where they fit."""
+    fits = not values.size or (values.min() >= 0 and values.max() < 1 << 31)
+    return values.astype(np.int32 if fits else np.int64, copy=False)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from quality.test_rules import SHAPE, flags, steady, traces
 
-from fovflow.quality import judge, ledger
+from fovflow.quality import RULES, judge, ledger, movie, rules
+from fovflow.quality import verdict as quality_verdict
 from fovflow.quality.movie import drift_of, uneven_background
 from fovflow.quality.rules import Rows
 
@@ -244,4 +245,47 @@ def test_memory_of_shading_is_a_few_columns_of_a_long_table():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 90 * len(rows), "bytes per row"
+    assert peak < 45 * len(rows), "bytes per row"
+
+
+def random_traces(seed):
+    """Cells of all kinds, some rows of which are missing, in an order of chance."""
+    rng = np.random.default_rng(seed)
+    cell, frame = np.divmod(np.arange(40 * 60), 60)
+    walk = rng.normal(0, rng.choice([0.0, 3.0], 40)[:, None, None], (40, 60, 2)).cumsum(axis=1)
+    x, y = (rng.uniform(0, 500, (40, 1, 2)) + walk).reshape(-1, 2).T
+    area = 300 * rng.lognormal(0, rng.choice([0.01, 0.3], 40).repeat(60))
+    light = area * rng.lognormal(4 - 0.01 * frame, 0.05) * np.where(frame == 30, 2, 1)
+    table = {
+        "cell": 3 * cell + 1, "frame": frame, "position_x": x, "position_y": y,
+        "bbox_x0": x - 9, "bbox_y0": y - 9, "bbox_x1": x + 9, "bbox_y1": y + 9,
+        "area_ch_0": area.astype(int), "solidity_ch_0": rng.uniform(0.6, 1, x.size),
+        "sharpness_ch_0": rng.lognormal(0, 0.4, x.size) * np.where(frame == 20, 0.1, 1),
+        "intensity_total_ch_1": light, "background_mean_ch_1": 90 - 0.5 * frame + x * y / 4e4,
+        "invalid_fraction_ch_1": rng.random(x.size) < 0.01,
+    }  # fmt: skip
+    kept = rng.permutation(np.flatnonzero(rng.random(x.size) > 0.05))
+    return {name: values[kept] for name, values in table.items()}
+
+
+@pytest.mark.parametrize("links", [None, {"merged": 2, "confidence": 0.3, "iou": 0.5, "parent": 4}])
+@pytest.mark.parametrize("verdict", ["row", "cell"])
+def test_a_table_in_many_parts_has_the_same_verdicts(monkeypatch, links, verdict):
+    words = set()
+    for seed in range(4):
+        table = random_traces(seed)
+        if links:
+            links = {"cell": [4, 7], "frame": [9, 9], **{n: [v, v] for n, v in links.items()}}
+        judged = []
+        for part in (1 << 15, 90):
+            for module, name in ((rules, "_PART"), (movie, "_SOME"), (quality_verdict, "_PART")):
+                monkeypatch.setattr(module, name, part)
+            reject = ("min_frames", "border", "size", "merge")
+            given = {"reject": reject, "note": [n for n in RULES if n not in reject]}
+            judged.append(judge(table, shape=(60, 512, 512), links=links, verdict=verdict, **given))
+        whole, parted = judged
+        assert parted["flags"].tolist() == whole["flags"].tolist()
+        assert parted["good"].tolist() == whole["good"].tolist()
+        assert ledger(parted, reject) == ledger(whole, reject)
+        words |= {word for flags in whole["flags"] for word in flags.split(";")}
+    assert len(words) > 12, "many rules had something to say"

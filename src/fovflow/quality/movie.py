@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fovflow.config.findings import FRAME_FINDINGS
 from fovflow.features.cells import Groups
 from fovflow.labels import BoolArray, FloatArray, IntArray
-from fovflow.quality.rules import Rows, running_median
+from fovflow.quality.rules import Rows, by_parts, rows_named, running_median
 
 FEWEST_CELLS = 5
 """Fewer cells than these say nothing about what is usual in a frame or a movie."""
@@ -44,6 +44,9 @@ LIGHT, BESIDE, MOST = 1.5, 4, 0.75
 """Ratio of a cell's light to that of the rows beside it that is a jump, rows that are looked at on
 each side, and share of a frame's cells that jump together."""
 
+_SOME = 1 << 15
+"""Rows of some frames that are looked at together, at least."""
+
 _TOGETHER = 256
 """Cells of a frame whose distances to all others are held in memory at a time."""
 
@@ -63,12 +66,17 @@ def unreliable_frame(rows: Rows, flags: Mapping[int, str], jump: float) -> BoolA
     words = {t: set(text.split("; ")) for t, text in flags.items() if text}
     named = [t for t, found in words.items() if found & set(FRAME_FINDINGS)]
     flagged = np.isin(rows.frame, named)
-    for area in rows.of_feature("area").values():
-        _, at = np.unique(rows.frame, return_inverse=True)
-        total = np.bincount(at, area.astype(np.float64)).astype(np.float64)
-        usual = running_median(total, Groups(np.array([total.size])), JUMP_WINDOW)
-        many = np.bincount(at) >= FEWEST_CELLS
-        flagged |= (many & ((total > jump * usual) | (total * jump < usual)))[at]
+    cells = np.bincount(rows.frame)
+    there = np.flatnonzero(cells)
+    for name in rows.of_feature("area"):
+        total = np.zeros(cells.size)
+        for part in rows.parts():
+            area = part.column(name).astype(np.float64)
+            total += np.bincount(part.frame, area, minlength=total.size)
+        usual = np.full(total.size, np.nan)
+        usual[there] = running_median(total[there], Groups(np.array([there.size])), JUMP_WINDOW)
+        jumps = (total > jump * usual) | (total * jump < usual)
+        flagged |= rows.of_frames((cells >= FEWEST_CELLS) & jumps)
     return flagged
 
 
@@ -78,10 +86,10 @@ def out_of_focus(rows: Rows, ratio: float) -> BoolArray:
     A frame's sharpness is the median over its cells.
     """
     flagged = np.zeros(len(rows), bool)
-    for values in rows.of_feature("sharpness").values():
-        typical, at = _by_frame(rows, values)
+    for name in rows.of_feature("sharpness"):
+        typical = frame_medians(rows.frame, rows.column(name))
         if not np.isnan(typical).all():
-            flagged |= (typical < ratio * np.nanquantile(typical, SHARPEST))[at]
+            flagged |= rows.of_frames(typical < ratio * np.nanquantile(typical, SHARPEST))
     return flagged
 
 
@@ -90,7 +98,8 @@ def unusual_size(rows: Rows, ratio: float) -> BoolArray:
     flagged = np.zeros(len(rows), bool)
     if rows.cells.size.size < FEWEST_CELLS:
         return flagged
-    for area in rows.of_feature("area").values():
+    for name in rows.of_feature("area"):
+        area = rows.column(name)
         usual = float(np.median(area))
         flagged |= (area > ratio * usual) | (area * ratio < usual)
     return flagged
@@ -103,18 +112,22 @@ def at_rest(rows: Rows, share: float) -> BoolArray:
     pace (so that a drift of the stage does not count), over the root of its number of rows, as in a
     random walk. It is at rest below a `share` of the median over the objects.
     """
-    area = next(iter(rows.of_feature("area").values()), None)
-    cells = rows.cells
-    long = cells.size >= FEWEST_FRAMES
-    if area is None or np.count_nonzero(long) < FEWEST_CELLS:
+    areas, long = rows.of_feature("area"), rows.cells.size >= FEWEST_FRAMES
+    if not areas or np.count_nonzero(long) < FEWEST_CELLS:
         return np.zeros(len(rows), bool)
-    way = np.hypot(*(_from_line(rows, rows.column(f"position_{axis}")) for axis in "xy"))
-    way /= np.sqrt(cells.size)
-    values = area.astype(np.float64)
-    mean = cells.sum(values) / cells.size
-    change = cells.std(values, mean) / np.maximum(mean, 1)
+
+    def way_of(part: Rows) -> FloatArray:
+        x, y = (_from_line(part, part.column(f"position_{axis}")) for axis in "xy")
+        return np.asarray(np.hypot(x, y) / np.sqrt(part.cells.size))
+
+    def change_of(part: Rows) -> FloatArray:
+        area = part.column(areas[0]).astype(np.float64)
+        mean = part.cells.sum(area) / part.cells.size
+        return np.asarray(part.cells.std(area, mean) / np.maximum(mean, 1))
+
+    way, change = rows.gather(way_of, np.float64), rows.gather(change_of, np.float64)
     still = long & (way < share * np.median(way[long])) & (change < STILL_AREA)
-    return np.asarray(cells.spread(still))
+    return np.asarray(rows.cells.spread(still))
 
 
 def _from_line(rows: Rows, values: NDArray[Any]) -> FloatArray:
@@ -139,18 +152,21 @@ def too_fast(rows: Rows, radii: float) -> BoolArray:
 
     What all cells do together is taken off. A radius is that of the circle of the cell's area.
     """
-    area = next(iter(rows.of_feature("area").values()), None)
-    linked = np.flatnonzero(rows.step == 1)
-    if area is None or linked.size < FEWEST_FRAMES:
+    areas = rows.of_feature("area")
+    if not areas or np.count_nonzero(_linked(rows)) < FEWEST_FRAMES:
         return np.zeros(len(rows), bool)
     drift = common_motion(rows)
-    place = np.searchsorted(rows.acquired, rows.frame[linked + 1])
-    dx, dy = (
-        np.diff(rows.column(f"position_{axis}").astype(np.float64))[linked] - each[place]
-        for axis, each in zip("xy", drift, strict=True)
-    )
-    radius = np.sqrt(area[linked] / np.pi)
-    return np.full(len(rows), float(np.median(np.hypot(dx, dy) / radius)) > radii)
+
+    def radii_of(part: Rows) -> FloatArray:
+        dx, dy = (
+            _motion(part, axis) - each[_places(part)]
+            for axis, each in zip("xy", drift, strict=True)
+        )
+        radius = np.sqrt(part.column(areas[0])[part.step == 1] / np.pi)
+        return np.asarray(np.hypot(dx, dy) / radius)
+
+    typical = np.median(rows.gather(radii_of, np.float64), overwrite_input=True)
+    return np.full(len(rows), bool(typical > radii))
 
 
 def crowded(rows: Rows) -> BoolArray:
@@ -159,34 +175,47 @@ def crowded(rows: Rows) -> BoolArray:
     That is where the median over rows of the distance to the nearest centroid of the frame, over
     the sum of the radii of both cells' areas, is below `CROWDED`.
     """
-    area = next(iter(rows.of_feature("area").values()), None)
-    flagged = np.zeros(len(rows), bool)
-    if area is None or rows.cells.size.size < FEWEST_CELLS:
-        return flagged
-    place = rows.column("position_x") + 1j * rows.column("position_y")
-    radius = np.sqrt(area / np.pi)
+    areas = rows.of_feature("area")
+    if not areas or rows.cells.size.size < FEWEST_CELLS:
+        return np.zeros(len(rows), bool)
+    x, y, area = (rows.column(name) for name in ("position_x", "position_y", areas[0]))
     near = np.full(len(rows), np.inf)
-    order = np.argsort(rows.frame, kind="stable")
-    for frame in np.split(order, np.flatnonzero(np.diff(rows.frame[order])) + 1):
-        for part in np.array_split(frame, -(-frame.size // _TOGETHER)):
-            apart = np.abs(place[part, None] - place[frame]) / (radius[part, None] + radius[frame])
-            apart[part[:, None] == frame] = np.inf
-            near[part] = apart.min(axis=1)
-    return np.full(len(rows), bool(np.median(near) < CROWDED))
+    for some, groups in _of_frames(rows.frame):
+        place, radius = x[some] + 1j * y[some], np.sqrt(area[some] / np.pi)
+        for of_frame in groups.slices():
+            frame = np.arange(of_frame.start, of_frame.stop)
+            for part in np.array_split(frame, -(-frame.size // _TOGETHER) or 1):
+                together = radius[part, None] + radius[of_frame]
+                apart = np.abs(place[part, None] - place[of_frame]) / together
+                apart[part[:, None] == frame] = np.inf
+                near[some[part]] = apart.min(axis=1, initial=np.inf)
+    return np.full(len(rows), bool(np.median(near, overwrite_input=True) < CROWDED))
 
 
 def common_motion(rows: Rows) -> tuple[FloatArray, FloatArray]:
     """Return the median step in x and y of all cells from the acquired frame before, per frame."""
-    linked = np.flatnonzero(rows.step == 1)
-    place = np.searchsorted(rows.acquired, rows.frame[linked + 1])
-    order = np.argsort(place, kind="stable")
+    place = rows.gather(_places, np.int32)
     size = np.bincount(place, minlength=rows.acquired.size)
-    steps = []
-    for axis in "xy":
-        step = np.diff(rows.column(f"position_{axis}").astype(np.float64))[linked]
-        median = Groups(size).median(step[order])
-        steps.append(np.where(size >= FEWEST_CELLS, median, 0.0))
-    return steps[0], steps[1]
+    x, y = (
+        frame_medians(place, rows.gather(_motion, np.float64, axis), size.size) for axis in "xy"
+    )
+    return np.where(size >= FEWEST_CELLS, x, 0.0), np.where(size >= FEWEST_CELLS, y, 0.0)
+
+
+def _linked(rows: Rows) -> BoolArray:
+    """Tell of each row whether its cell is found in the next acquired frame, too."""
+    return rows.gather(lambda part: part.step == 1, bool)
+
+
+def _places(part: Rows) -> IntArray:
+    """Return where the next rows of linked ones lie among the acquired frames."""
+    return np.asarray(np.searchsorted(part.acquired, part.frame[1:][part.step[:-1] == 1]))
+
+
+def _motion(part: Rows, axis: str) -> FloatArray:
+    """Return by how much linked rows move until the next one."""
+    moves = np.diff(part.column(f"position_{axis}").astype(np.float64))
+    return np.asarray(moves[part.step[:-1] == 1])
 
 
 def drift_of(rows: Rows) -> float | None:
@@ -194,11 +223,12 @@ def drift_of(rows: Rows) -> float | None:
 
     The farthest place of the movie counts, as the sums of `common_motion` tell it.
     """
-    if rows.cells.size.size < FEWEST_CELLS or not np.any(rows.step == 1):
+    if rows.cells.size.size < FEWEST_CELLS or not _linked(rows).any():
         return None
     return float(np.hypot(*(np.cumsum(step) for step in common_motion(rows))).max())
 
 
+@by_parts
 def doubtful_links(rows: Rows, links: Mapping[str, ArrayLike], least: float) -> BoolArray:
     """Flag rows of a cell that hang on its other rows by a link of low confidence.
 
@@ -210,8 +240,7 @@ def doubtful_links(rows: Rows, links: Mapping[str, ArrayLike], least: float) -> 
         return flagged
     weak = np.asarray(links["confidence"], np.float64) < least
     cell, frame = (np.asarray(links[name], np.int64)[weak] for name in ("cell", "frame"))
-    frames = rows.shape[0] + 1
-    cut = np.isin(rows.cell * frames + rows.frame, cell * frames + frame)
+    cut = rows_named(rows, cell, frame)
     cut[rows.cells.start] = True
     begins = np.flatnonzero(cut)
     size = np.diff(begins, append=len(rows))
@@ -230,17 +259,16 @@ def fading(rows: Rows) -> BoolArray:
     where its fall over the movie is more than five standard deviations of what is left.
     """
     flagged = np.zeros(len(rows), bool)
-    for values in rows.of_feature("background_mean").values():
-        level, at = _by_frame(rows, values)
+    frames = np.flatnonzero(np.bincount(rows.frame))
+    for name in rows.of_feature("background_mean"):
+        level = frame_medians(rows.frame, rows.column(name))[frames]
         known = np.flatnonzero(level > 0)
         if known.size < FEWEST_FRAMES:
             continue
-        frames = np.unique(rows.frame).astype(np.float64)
-        rate, start = np.polyfit(frames[known], np.log(level[known]), 1)
+        rate, start = np.polyfit(frames[known].astype(np.float64), np.log(level[known]), 1)
         left = np.log(level[known]) - (rate * frames[known] + start)
-        fall = rate * (frames - frames[0])
-        if -fall[-1] > 5 * left.std():
-            flagged |= (fall < np.log(FADED))[at]
+        if -rate * (frames[-1] - frames[0]) > 5 * left.std():
+            flagged |= rate * (rows.frame - frames[0]) < np.log(FADED)
     return flagged
 
 
@@ -251,9 +279,10 @@ def decaying(rows: Rows) -> BoolArray:
     leaves the background as it is, and so does any decay that all cells have in common.
     """
     flagged = np.zeros(len(rows), bool)
-    for total in rows.of_feature("intensity_total").values():
+    for name in rows.of_feature("intensity_total"):
         with np.errstate(divide="ignore", invalid="ignore"):
-            rate = _line(rows, np.log(total))[0][rows.cells.size >= FEWEST_FRAMES]
+            rate = rows.gather(_rate, np.float64, name)
+        rate = rate[rows.cells.size >= FEWEST_FRAMES]
         rate = rate[np.isfinite(rate)]
         if rate.size < FEWEST_CELLS:
             continue
@@ -263,6 +292,11 @@ def decaying(rows: Rows) -> BoolArray:
     return flagged
 
 
+def _rate(part: Rows, name: str) -> FloatArray:
+    return _line(part, np.log(part.column(name)))[0]
+
+
+@by_parts
 def dim(rows: Rows) -> BoolArray:
     """Flag rows around which the fluorescence of any channel is little more than noise.
 
@@ -270,7 +304,8 @@ def dim(rows: Rows) -> BoolArray:
     from its median over `JUMP_WINDOW` rows, as a share of that median, is above `DIM`.
     """
     flagged = np.zeros(len(rows), bool)
-    for total in rows.of_feature("intensity_total").values():
+    for name in rows.of_feature("intensity_total"):
+        total = rows.column(name)
         level = running_median(total.astype(np.float64), rows.cells, JUMP_WINDOW)
         with np.errstate(divide="ignore", invalid="ignore"):
             noise = np.abs(total - level) / np.abs(level)
@@ -285,19 +320,19 @@ def light_jumps(rows: Rows) -> BoolArray:
     as the medians of the `BESIDE` rows before and of those after it, both above 0.
     """
     flagged = np.zeros(len(rows), bool)
-    _, at = np.unique(rows.frame, return_inverse=True)
-    for total in rows.of_feature("intensity_total").values():
-        half = BESIDE // 2
-        beside = [
-            running_median(total.astype(np.float64), rows.cells, BESIDE, ahead)
-            for ahead in (-half, half + 1)
-        ]
-        low, high = np.minimum(*beside), np.maximum(*beside)
-        judged = (low > 0) & np.isfinite(total)
-        count = np.bincount(at, judged)
-        for jumps in (total > LIGHT * high, LIGHT * total < low):
-            share = np.bincount(at, judged & jumps) / np.maximum(count, 1)
-            flagged |= ((count >= FEWEST_CELLS) & (share >= MOST))[at]
+    half, frames = BESIDE // 2, int(rows.frame.max(initial=0)) + 1
+    for name in rows.of_feature("intensity_total"):
+        found = np.zeros((3, frames))
+        for part in rows.parts():
+            total = part.column(name).astype(np.float64)
+            beside = [running_median(total, part.cells, BESIDE, at) for at in (-half, half + 1)]
+            low, high = np.minimum(*beside), np.maximum(*beside)
+            judged = (low > 0) & np.isfinite(total)
+            jumps = judged, judged & (total > LIGHT * high), judged & (LIGHT * total < low)
+            found += [np.bincount(part.frame, flags, minlength=frames) for flags in jumps]
+        count, up, down = found
+        together = np.maximum(up, down) >= MOST * np.maximum(count, 1)
+        flagged |= rows.of_frames((count >= FEWEST_CELLS) & together)
     return flagged
 
 
@@ -308,16 +343,22 @@ def uneven_background(rows: Rows, most: float) -> BoolArray:
     being 1 at the corners. It is uneven where |d| exceeds `most`. A slope alone may be stray light.
     """
     flagged = np.zeros(len(rows), bool)
-    for values in rows.of_feature("background_mean").values():
-        level, at = _by_frame(rows, values)
-        share = values / np.where(level > 0, level, np.nan)[at]
-        use = np.isfinite(share)
-        if np.count_nonzero(use) >= FEWEST_CELLS * FEWEST_FRAMES:
-            terms = np.ones((np.count_nonzero(use), 4))  # filled in place: the table may be long
-            for k, (axis, side) in enumerate(zip("xy", rows.shape[:0:-1], strict=True), 1):
-                terms[:, k] = (rows.column(f"position_{axis}") / ((side - 1) / 2 or 1) - 1)[use]
-            terms[:, 3] = (terms[:, 1] ** 2 + terms[:, 2] ** 2) / 2
-            flagged |= abs(np.linalg.lstsq(terms, share[use], rcond=None)[0][3]) > most
+    for name in rows.of_feature("background_mean"):
+        level = frame_medians(rows.frame, rows.column(name))
+        level[~(level > 0)] = np.nan
+        used, squares, products = 0, np.zeros((4, 4)), np.zeros(4)  # of the normal equations
+        for part in rows.parts():
+            share = part.column(name) / level[part.frame]
+            use = np.isfinite(share)
+            x, y = (
+                part.column(f"position_{axis}")[use] / ((side - 1) / 2 or 1) - 1
+                for axis, side in zip("xy", rows.shape[:0:-1], strict=True)
+            )
+            terms = np.stack([np.ones(x.size), x, y, (x * x + y * y) / 2])
+            used, squares = used + x.size, squares + terms @ terms.T
+            products += terms @ share[use]
+        if used >= FEWEST_CELLS * FEWEST_FRAMES:
+            flagged |= abs(np.linalg.lstsq(squares, products, rcond=None)[0][3]) > most
     return flagged
 
 
@@ -329,14 +370,15 @@ def pale_and_ragged(rows: Rows, sharpness: float, solidity: float) -> BoolArray:
     processes are pale and of low solidity, too, but found alike in every frame.
     """
     flagged = np.zeros(len(rows), bool)
-    filled = rows.of_feature("solidity")
     steady = np.zeros(len(rows), bool)
     for change, usual in _area_changes(rows):
         steady |= change <= STEADY * usual
-    for name, values in rows.of_feature("sharpness").items():
-        shape = filled.get(name.replace("sharpness", "solidity"))
-        if shape is not None and not np.isnan(values).all():
-            flagged |= (values < sharpness * np.nanmedian(values)) & (shape < solidity)
+    for name in rows.of_feature("sharpness"):
+        shape, values = name.replace("sharpness", "solidity"), rows.column(name)
+        if shape in rows.of_feature("solidity") and not np.isnan(values).all():
+            pale = values < sharpness * np.nanmedian(values)
+            del values
+            flagged |= pale & (rows.column(shape) < solidity)
     return flagged & ~steady
 
 
@@ -345,12 +387,16 @@ def _area_changes(rows: Rows) -> Iterator[tuple[FloatArray, float]]:
 
     NaN for single rows. Around are `AREA_WINDOW` rows of the cell, usual is the movie's median.
     """
-    for area in rows.of_feature("area").values():
-        change = np.abs(np.diff(np.log(area.astype(np.float64)), prepend=np.nan))
-        change[rows.cells.start] = np.nan
-        change = running_median(change, rows.cells, AREA_WINDOW)
+    for name in rows.of_feature("area"):
+        change = rows.gather(_area_change, np.float64, name)
         if not np.isnan(change).all():
             yield change, float(np.nanmedian(change))
+
+
+def _area_change(part: Rows, name: str) -> FloatArray:
+    change = np.abs(np.diff(np.log(part.column(name).astype(np.float64)), prepend=np.nan))
+    change[part.cells.start] = np.nan
+    return running_median(change, part.cells, AREA_WINDOW)
 
 
 def chains(rows: Rows, gap: int) -> IntArray:
@@ -360,29 +406,28 @@ def chains(rows: Rows, gap: int) -> IntArray:
     diameter and after at most `gap` missed frames, are one chain.
     """
     chain = np.arange(rows.cells.size.size)
-    area = next(iter(rows.of_feature("area").values()), None)
-    if area is None:
+    areas = rows.of_feature("area")
+    if not areas:
         return chain
-    begins, ends = rows.cells.start, rows.cells.stop - 1
     began, ended = amid(rows)
-    place = np.searchsorted(rows.acquired, rows.frame)
-    x, y = rows.column("position_x"), rows.column("position_y")
-    diameter = 2 * np.sqrt(area / np.pi)
+    frame, x, y, area = (
+        _at_ends(rows, name) for name in ("frame", "position_x", "position_y", areas[0])
+    )
+    born, last = np.searchsorted(rows.acquired, frame)
+    diameter = 2 * np.sqrt(area[1] / np.pi)
     taken = np.zeros(chain.size, bool)
     ending = np.flatnonzero(ended)
-    ending = ending[np.argsort(place[ends[ending]], kind="stable")]
-    when = place[ends[ending]]
+    ending = ending[np.argsort(last[ending], kind="stable")]
+    when = last[ending]
     for cell in np.flatnonzero(began).tolist():
-        row = begins[cell]
-        low, high = np.searchsorted(when, [place[row] - gap - 1, place[row]])
+        low, high = np.searchsorted(when, [born[cell] - gap - 1, born[cell]])
         others = ending[low:high]
         others = others[~taken[others]]
         if not others.size:
             continue
-        at = ends[others]
-        far = np.hypot(x[at] - x[row], y[at] - y[row])
+        far = np.hypot(x[1][others] - x[0][cell], y[1][others] - y[0][cell])
         best = int(far.argmin())
-        if far[best] <= diameter[at[best]]:
+        if far[best] <= diameter[others[best]]:
             taken[others[best]] = True
             chain[cell] = chain[others[best]]
     return chain
@@ -395,20 +440,51 @@ def amid(rows: Rows) -> tuple[BoolArray, BoolArray]:
     border than the diameter of a circle of the cell's area.
     """
     _, height, width = rows.shape
-    x, y = rows.column("position_x"), rows.column("position_y")
-    area = next(iter(rows.of_feature("area").values()), np.zeros(len(rows)))
+    x, y, frame = (_at_ends(rows, name) for name in ("position_x", "position_y", "frame"))
+    area = next((_at_ends(rows, name) for name in rows.of_feature("area")), np.zeros(x.shape))
     near = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
     inner = near > 2 * np.sqrt(area / np.pi)
-    first, last = rows.cells.start, rows.cells.stop - 1
     acquired = rows.acquired if rows.acquired.size else np.zeros(1, np.int64)
-    began = inner[first] & (rows.frame[first] > acquired[0])
-    return began, inner[last] & (rows.frame[last] < acquired[-1])
+    return inner[0] & (frame[0] > acquired[0]), inner[1] & (frame[1] < acquired[-1])
 
 
-def _by_frame(rows: Rows, values: NDArray[np.floating]) -> tuple[FloatArray, IntArray]:
-    """Return the median per frame that has rows, NaNs left out, and each row's frame among them."""
-    _, at = np.unique(rows.frame, return_inverse=True)
-    order = np.argsort(at, kind="stable")
-    known = order[~np.isnan(values[order])]
-    size = np.bincount(at[known], minlength=int(at.max(initial=-1)) + 1)
-    return Groups(size).median(values[known].astype(np.float64)), at
+def _at_ends(rows: Rows, name: str) -> NDArray[Any]:
+    """Return (2, cells): a column's values in the first and in the last row of each cell."""
+    ends = []
+    for part in rows.parts():
+        values = part.column(name)
+        ends.append(np.stack([values[part.cells.start], values[part.cells.stop - 1]]))
+    return np.concatenate(ends or [np.zeros((2, 0))], axis=1)
+
+
+def frame_medians(frame: IntArray, values: NDArray[Any], frames: int | None = None) -> FloatArray:
+    """Return the median of the values of each frame, NaN where there is none; NaNs do not count.
+
+    `frame`: (n,) frame of each of the values, in any order. `frames`: how many medians are
+    returned; by default, up to the last frame.
+    """
+    size = int(frame.max(initial=-1)) + 1 if frames is None else frames
+    medians = np.full(size, np.nan)
+    for some, _ in _of_frames(frame, size):
+        known = ~np.isnan(values[some])
+        at = frame[some]
+        first = int(at[0])
+        count = np.bincount(at[known] - first)
+        medians[first : first + count.size] = Groups(count).median(
+            values[some[known]].astype(np.float64)
+        )
+    return medians
+
+
+def _of_frames(frame: IntArray, size: int | None = None) -> Iterator[tuple[IntArray, Groups]]:
+    """Yield rows of some frames at a time, in order of frames, and which are of the same one.
+
+    Sixteen times at most, so that memory holds no second order of a long table.
+    """
+    frames = int(frame.max(initial=-1)) + 1 if size is None else size
+    several = max(1, -(-frames // max(1, min(16, frame.size // _SOME))))
+    for first in range(0, frames, several):
+        some = np.flatnonzero((frame >= first) & (frame < first + several))
+        if some.size:
+            some = some[np.argsort(frame[some], kind="stable")]
+            yield some, Groups(np.bincount(frame[some] - first))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterator, Mapping
+from copy import copy
+from functools import cached_property, wraps
+from typing import Any, Concatenate, Literal, ParamSpec
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,12 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 from fovflow.errors import FovflowError
 from fovflow.features.cells import Groups
 from fovflow.labels import BoolArray, FloatArray, IntArray
+from fovflow.rowfile import FileColumn, compact
 
 _CHUNK = 1 << 13
+_PART = 1 << 15
+_P = ParamSpec("_P")
 
 
 class Rows:
     """Rows sorted by cell, then frame.
+
+    A table may be longer than memory likes: `parts` gives it piece by piece, and a rule holds no
+    more than a few columns of all rows at a time.
 
     `columns`: the columns of one FOV's traces, in any order of rows. `shape`: (T, Y, X) of the
     movie. `missing`: frames that were not acquired; the others are in `acquired`. `order`: place of
@@ -35,11 +42,11 @@ class Rows:
         self._columns = columns
         self.shape = shape
         self.order: slice | IntArray = slice(None)
-        cell, frame = self.column("cell"), self.column("frame")
+        cell, frame = compact(self.column("cell")), compact(self.column("frame"))
         if not _sorted(cell, frame):
             self.order = np.lexsort((frame, cell))
-        self.cell: IntArray = cell[self.order].astype(np.int64, copy=False)
-        self.frame: IntArray = frame[self.order].astype(np.int64, copy=False)
+            cell, frame = cell[self.order], frame[self.order]
+        self.cell, self.frame = cell, frame
         begins = np.flatnonzero(np.append(True, self.cell[1:] != self.cell[:-1])[: self.cell.size])
         self.cells = Groups(np.diff(begins, append=self.cell.size))
         self.acquired = np.array([t for t in range(shape[0]) if t not in missing], np.int64)
@@ -47,16 +54,43 @@ class Rows:
     def __len__(self) -> int:
         return self.cell.size
 
+    def parts(self) -> Iterator[Rows]:
+        """Yield the rows in parts of whole cells, of some ten thousand rows each."""
+        start, stop = self.cells.start, self.cells.stop
+        begin = 0
+        while begin < stop.size:
+            end = max(begin + 1, int(np.searchsorted(stop, start[begin] + _PART, side="right")))
+            rows = slice(int(start[begin]), int(stop[end - 1]))
+            part = copy(self)
+            part.__dict__.pop("step", None)
+            part.order = rows if isinstance(self.order, slice) else self.order[rows]
+            part.cell, part.frame = self.cell[rows], self.frame[rows]
+            part.cells = Groups(self.cells.size[begin:end])
+            yield part
+            begin = end
+
+    def gather(
+        self, function: Callable[..., NDArray[Any]], dtype: type, *args: Any, **kwargs: Any
+    ) -> NDArray[Any]:
+        """Return what a function gives of each part, one after the other."""
+        found = bytearray()  # grows in place
+        for part in self.parts():
+            found += np.asarray(function(part, *args, **kwargs), dtype).tobytes()
+        return np.frombuffer(found, dtype)
+
     def column(self, name: str) -> NDArray[Any]:
         """Return one column, in sorted order; an error tells that there is none."""
         if name not in self._columns:
             found = ", ".join(self._columns)
             raise FovflowError(f"the traces have no column {name!r}", found=found)
-        return np.asarray(self._columns[name])[self.order]
+        values = self._columns[name]
+        if isinstance(values, FileColumn) and isinstance(self.order, slice):
+            return values[self.order]
+        return np.asarray(values)[self.order]
 
-    def of_feature(self, feature: str) -> dict[str, NDArray[Any]]:
-        """Return the columns of a feature by name, one per channel that has it."""
-        return {n: self.column(n) for n in self._columns if n.startswith(f"{feature}_ch_")}
+    def of_feature(self, feature: str) -> list[str]:
+        """Return the names of a feature's columns, one per channel that has it."""
+        return [name for name in self._columns if name.startswith(f"{feature}_ch_")]
 
     @cached_property
     def step(self) -> IntArray:
@@ -69,6 +103,20 @@ class Rows:
     def whole_cells(self, flags: BoolArray) -> BoolArray:
         """Return flags that hold for all rows of each cell that has one."""
         return np.asarray(self.cells.spread(self.cells.count(flags) > 0))
+
+    def of_frames(self, flags: BoolArray) -> BoolArray:
+        """Return for each row what holds for its frame; `flags`: one per frame."""
+        return np.asarray(flags[self.frame], bool)
+
+
+def by_parts(rule: Callable[Concatenate[Rows, _P], BoolArray]) -> Callable[..., BoolArray]:
+    """Apply a rule to whole cells part by part: it compares rows with others of their cell only."""
+
+    @wraps(rule)
+    def on_all(rows: Rows, *args: _P.args, **kwargs: _P.kwargs) -> BoolArray:
+        return rows.gather(rule, bool, *args, **kwargs)
+
+    return on_all
 
 
 def _sorted(cell: NDArray[Any], frame: NDArray[Any]) -> bool:
@@ -116,6 +164,7 @@ def too_few_frames(rows: Rows, counted: BoolArray, needed: int) -> BoolArray:
     return np.asarray(rows.cells.spread(rows.cells.count(counted) < needed))
 
 
+@by_parts
 def near_border(rows: Rows, distance_px: float, measure: BorderMeasure) -> BoolArray:
     """Flag rows whose box, or centroid, is less than a distance from the frame's border.
 
@@ -133,14 +182,16 @@ def near_border(rows: Rows, distance_px: float, measure: BorderMeasure) -> BoolA
     return np.asarray(nearest < distance_px)
 
 
+@by_parts
 def saturated(rows: Rows, max_fraction: float) -> BoolArray:
     """Flag rows with more than a share of saturated pixels in any channel."""
     flags = np.zeros(len(rows), bool)
-    for fraction in rows.of_feature("saturated_fraction").values():
-        flags |= fraction > max_fraction
+    for name in rows.of_feature("saturated_fraction"):
+        flags |= rows.column(name) > max_fraction
     return flags
 
 
+@by_parts
 def invalid(
     rows: Rows, max_fraction: float, unrecorded: Mapping[int, Collection[int]]
 ) -> BoolArray:
@@ -149,22 +200,24 @@ def invalid(
     Frames in which a channel was not recorded (`unrecorded`) count not.
     """
     flags = np.zeros(len(rows), bool)
-    for name, fraction in rows.of_feature("invalid_fraction").items():
+    for name in rows.of_feature("invalid_fraction"):
         empty = list(unrecorded.get(int(name.rpartition("_")[2]), ()))
-        flags |= ~(fraction <= max_fraction) & ~np.isin(rows.frame, empty)
+        flags |= ~(rows.column(name) <= max_fraction) & ~np.isin(rows.frame, empty)
     return flags
 
 
+@by_parts
 def area_jump(rows: Rows, ratio: float, window: int) -> BoolArray:
     """Flag rows whose area differs by more than a ratio from the median of the rows around."""
     flags = np.zeros(len(rows), bool)
-    for area in rows.of_feature("area").values():
-        values = area.astype(np.float64)
+    for name in rows.of_feature("area"):
+        values = rows.column(name).astype(np.float64)
         usual = running_median(values, rows.cells, window)
         flags |= (values > ratio * usual) | (values * ratio < usual)
     return flags
 
 
+@by_parts
 def after_gap(rows: Rows) -> BoolArray:
     """Flag rows whose cell was found earlier, but not in the acquired frame before."""
     flags = np.zeros(len(rows), bool)
@@ -172,6 +225,7 @@ def after_gap(rows: Rows) -> BoolArray:
     return flags
 
 
+@by_parts
 def in_lineage(rows: Rows, links: Mapping[str, ArrayLike]) -> BoolArray:
     """Flag all rows of cells that have a parent or a daughter; the parent 0 means none."""
     parent = np.asarray(links.get("parent", []), np.int64)
@@ -188,10 +242,10 @@ def merged(rows: Rows, gain: float) -> BoolArray:
     flagged from there on, as long as its area stays so great and B stays away.
     """
     flags = np.zeros(len(rows), bool)
-    areas = list(rows.of_feature("area").values())
+    areas = rows.of_feature("area")
     if not areas:
         return flags
-    area = areas[0].astype(np.float64)
+    area = rows.column(areas[0]).astype(np.float64)
     lost, now = _disappearances(rows)
     back = np.where(rows.step[lost] > 0, rows.frame[np.minimum(lost + 1, len(rows) - 1)], -1)
     for event, row in _hosts(rows, lost, now):
@@ -207,14 +261,20 @@ def merged(rows: Rows, gain: float) -> BoolArray:
     return flags
 
 
+@by_parts
 def swallowed(rows: Rows, links: Mapping[str, ArrayLike]) -> BoolArray:
     """Flag rows whose object has swallowed other cells according to the tracker's links."""
     if "merged" not in links:
         return np.zeros(len(rows), bool)
     hit = np.asarray(links["merged"]) > 0
     cell, frame = (np.asarray(links[name], np.int64)[hit] for name in ("cell", "frame"))
+    return rows_named(rows, cell, frame)
+
+
+def rows_named(rows: Rows, cell: IntArray, frame: IntArray) -> BoolArray:
+    """Tell of each row whether its cell and frame are among those named."""
     frames = rows.shape[0] + 1
-    return np.isin(rows.cell * frames + rows.frame, cell * frames + frame)
+    return np.isin(rows.cell.astype(np.int64) * frames + rows.frame, cell * frames + frame)
 
 
 def _disappearances(rows: Rows) -> tuple[IntArray, IntArray]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeGuard
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fovflow.config.findings import NOTE, REJECT
 from fovflow.errors import ConfigError
-from fovflow.labels import BoolArray
+from fovflow.labels import BoolArray, IntArray
 from fovflow.quality import movie, rules
 from fovflow.quality.rules import Rows, merged, swallowed
+from fovflow.rowfile import FileColumn
 
 RULES: dict[str, str] = {
     "min_frames": "Too few frames of the cell remain after the other rules.",
@@ -63,6 +64,7 @@ NEEDS: dict[str, str] = {
 _WORDS = ("min_frames", *REASONS, *list(RULES)[1:])
 
 Columns = dict[str, Any]
+_PART = 1 << 15
 
 
 def judge(
@@ -166,19 +168,26 @@ def judge(
         "crowded": lambda: movie.crowded(rows),
     }
     wanted = {*reject, *note}
-    flagged = {name: flag() for name, flag in evaluations.items() if name in wanted}
-    needed = rules.frames_needed(rows.acquired.size, min_frames, min_frames_fraction)
-    if verdict == "cell":
-        flagged |= {n: rows.whole_cells(flagged[n]) for n in reject if n in flagged}
-    good = ~_any(rows, flagged, reject)
+    code = np.zeros(len(rows), np.uint32)  # a bit for each name in `_WORDS`
+    for name, evaluate in evaluations.items():
+        if name in wanted:
+            flag = evaluate()
+            if verdict == "cell" and name in reject:
+                flag = rows.whole_cells(flag)
+            code |= flag * _bits([name])
     if "min_frames" in wanted:
+        needed = rules.frames_needed(rows.acquired.size, min_frames, min_frames_fraction)
         if verdict == "cell":
-            few = rules.too_few_frames(rows, np.ones(len(rows), bool), needed)
-            flagged["min_frames"] = few
+            few = {"min_frames": rules.too_few_frames(rows, np.ones(len(rows), bool), needed)}
         else:
-            flagged |= _too_few_frames(rows, good, needed, rejoin_gap)
-        good = ~_any(rows, flagged, reject)
-    return _filled(columns, rows, flagged, good)
+            few = _too_few_frames(rows, code & _bits(reject) == 0, needed, rejoin_gap)
+        for name, flag in few.items():
+            code |= flag * _bits([name])
+    return _filled(columns, rows, code, code & _bits(reject) == 0)
+
+
+def _bits(names: Iterable[str]) -> np.uint32:
+    return np.uint32(sum(1 << _WORDS.index(name) for name in names))
 
 
 def telling_links(links: Mapping[str, ArrayLike], min_confidence: float = 0.5) -> Columns:
@@ -239,30 +248,17 @@ def _border_px(border_px: float, border_um: float | None, pixel_um: float | None
     return border_um / pixel_um
 
 
-def _any(rows: Rows, flagged: Mapping[str, BoolArray], names: Sequence[str]) -> BoolArray:
-    """Tell for each row whether it has one of the flags named."""
-    bad = np.zeros(len(rows), bool)
-    for name in names:
-        bad |= flagged.get(name, False)
-    return bad
-
-
 def _filled(
-    columns: Mapping[str, ArrayLike], rows: Rows, flagged: dict[str, BoolArray], good: BoolArray
+    columns: Mapping[str, ArrayLike], rows: Rows, code: NDArray[np.uint32], good: BoolArray
 ) -> Columns:
-    names = [name for name in _WORDS if name in flagged]
-    code = np.zeros(len(rows), np.int64)
-    for bit, name in enumerate(names):
-        code |= flagged[name].astype(np.int64) << bit
-    values, code = np.unique(code, return_inverse=True)
+    values = np.unique(code)
     texts = np.array(
-        [";".join(n for bit, n in enumerate(names) if value >> bit & 1) for value in values], object
+        [";".join(n for n in _WORDS if value & _bits([n])) for value in values], object
     )
     good_as_given, flags = np.empty(len(rows), bool), np.empty(len(rows), object)
     good_as_given[rows.order] = good
-    flags[rows.order] = texts[code]
-    filled = {name: columns[name] for name in columns}
-    return {**filled, "good": good_as_given, "flags": flags}
+    flags[rows.order] = texts[np.searchsorted(values, code)]
+    return {**{name: columns[name] for name in columns}, "good": good_as_given, "flags": flags}
 
 
 def ledger(columns: Mapping[str, ArrayLike], reject: Sequence[str] = ()) -> dict[str, Any]:
@@ -285,40 +281,53 @@ def ledger(columns: Mapping[str, ArrayLike], reject: Sequence[str] = ()) -> dict
         that is nothing else; ``unexplained``: bad rows without a flag, such as a person's
         verdicts; ``not_evaluated``: rules whose feature the table does not have.
     """
-    cell, good = np.asarray(columns["cell"]), np.asarray(columns["good"], bool)
+    # Cells, flags and verdicts that go together, and in how many rows they do: a short table.
+    given = {n: each if isinstance(each := columns[n], FileColumn) else np.asarray(each)
+             for n in ("cell", "flags", "good")}  # fmt: skip
     known: dict[str, int] = {}
-    flags = map(str, np.asarray(columns["flags"], object))
-    which = np.fromiter((known.setdefault(text, len(known)) for text in flags), np.int32, good.size)
-    texts = np.array(list(known), object)
+    groups, size = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for start in range(0, given["cell"].size, _PART):
+        part = {name: values[start : start + _PART] for name, values in given.items()}
+        codes = [known.setdefault(str(text), len(known)) for text in part["flags"].tolist()]
+        found = part["cell"].astype(np.int64) << 20 | np.array(codes, np.int64) << 1
+        groups = np.append(groups, found | part["good"].astype(bool))
+        size = np.append(size, np.ones(found.size, np.int64))
+        groups, at = np.unique(groups, return_inverse=True)
+        size = np.bincount(at, size).astype(np.int64)
+    cell, good = groups >> 20, (groups & 1) > 0
+    which = groups >> 1 & (1 << 19) - 1
     carriers = {
-        name: np.array([name in text.split(";") for text in texts.tolist()], bool)[which]
+        name: np.array([name in text.split(";") for text in known], bool)[which]
         for name in (*_WORDS, *PEOPLE)
     }
     carriers = {name: carries for name, carries in carriers.items() if carries.any()}
+    unflagged = np.array([not text for text in known], bool)[which]
     cells, kept = int(np.unique(cell).size), int(np.unique(cell[good]).size)
+    rows, good_rows = int(size.sum()), int(size[good].sum())
     return {
         "cells": {"detected": cells, "kept": kept, "rejected": cells - kept},
-        "rows": {
-            "detected": int(good.size), "kept": int(good.sum()), "rejected": int((~good).sum())
-        },
+        "rows": {"detected": rows, "kept": good_rows, "rejected": rows - good_rows},
         "reasons": {
-            name: {"cells": int(np.unique(cell[carries]).size), "rows": int(carries.sum())}
+            name: {"cells": int(np.unique(cell[carries]).size), "rows": int(size[carries].sum())}
             for name, carries in carriers.items()
         },
-        "causes": _causes(cell, good, carriers, reject),
-        "unexplained": int(((texts == "")[which] & ~good).sum()),
+        "causes": _causes(cell, good * size, {n: c * size for n, c in carriers.items()}, reject),
+        "unexplained": int(size[unflagged & ~good].sum()),
         "not_evaluated": [
             rule
             for rule, feature in NEEDS.items()
             if not any(column.startswith(f"{feature}_ch_") for column in columns)
         ],
-    }  # fmt: skip
+    }
 
 
 def _causes(
-    cell: ArrayLike, good: BoolArray, carriers: Mapping[str, BoolArray], reject: Sequence[str]
+    cell: IntArray, good: IntArray, carriers: Mapping[str, IntArray], reject: Sequence[str]
 ) -> dict[str, int]:
-    """Return how many cells without a good row each rule has made so first of all."""
+    """Return how many cells without a good row each rule has made so first of all.
+
+    `good`, `carriers`: how many rows of a cell are good, and carry a flag; a cell may stand twice.
+    """
     names = [name for name in ("rejected", *reject) if name in carriers]
     if not names:
         return {}
