@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -139,10 +140,9 @@ def _candidates(chains: Chains, whole: BoolArray, max_gap: int) -> list[Division
     missed at first: such ones come last.
     """
     usual = usual_area(chains)
-    diameter = np.sqrt(4.0 / np.pi * usual)
     found = []
-    for o, h, b in _triples(chains, whole, NEAR * diameter, max_gap):
-        d = float(diameter[o])
+    for o, h, b in _triples(chains, whole, usual, max_gap):
+        d = _diameter(float(usual[o]))
         away, middle, apart = _distances(chains, o, h, b)
         if away > NEAR * d or middle > MIDDLE * d or apart < APART * d:
             continue
@@ -153,7 +153,7 @@ def _candidates(chains: Chains, whole: BoolArray, max_gap: int) -> list[Division
 
 
 def _triples(
-    chains: Chains, whole: BoolArray, reach: FloatArray, max_gap: int
+    chains: Chains, whole: BoolArray, usual: FloatArray, max_gap: int
 ) -> Iterator[tuple[int, int, int]]:
     """Yield detections of cells, what goes on from each, and a new cell near it.
 
@@ -165,7 +165,7 @@ def _triples(
         t = int(chains.frame[b])
         span = slice(*np.searchsorted(chains.frame, [t - max_gap - 1, t + 1]))
         away = np.hypot(chains.y[span] - chains.y[b], chains.x[span] - chains.x[b])
-        near = whole[span] & (away <= reach[span]) & (chains.frame[span] < t)
+        near = whole[span] & (away <= NEAR * _diameter(usual[span])) & (chains.frame[span] < t)
         siblings = span.start + np.flatnonzero(fresh[span])
         siblings = siblings[siblings < b]
         for o in (span.start + np.flatnonzero(near)).tolist():
@@ -174,6 +174,10 @@ def _triples(
             for h in later if heir < 0 else [heir]:
                 if lasts[h] and chains.frame[h] <= t:
                     yield o, h, b
+
+
+def _diameter(area: float | FloatArray) -> Any:
+    return np.sqrt(4.0 / np.pi * area)
 
 
 def _distances(chains: Chains, o: int, h: int, b: int) -> tuple[float, float, float]:
@@ -234,7 +238,7 @@ def count_splits(chains: Chains, found: Sequence[Origin], others: BoolArray) -> 
 
     `others`: (n,) which newborns count: no pieces, and no daughters.
     """
-    split = np.zeros(chains.area.size, np.int64)
+    split = np.zeros(chains.area.size, np.int32)
     pairs = {
         (int(chains.following[c.earlier]), c.newborn)
         for c in found

@@ -39,7 +39,7 @@ def join_fragments(
     detection that covers it). `max_detections`: most detections of a piece between two frames in
     which it is one with its cell.
     """
-    owner = np.arange(chains.head.size)
+    owner = np.arange(chains.head.size, dtype=np.int32)
     origin = _origins(chains, found)
     into = _hosts(chains, covered)
     by_chain = np.argsort(chains.head, kind="stable")

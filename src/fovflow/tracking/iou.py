@@ -89,8 +89,8 @@ def _box_sum(row: IntArray, column: IntArray, size: int) -> IntArray:
 
 
 _PER_OBJECT = {
-    "previous": np.int64, "iou": np.float64, "confidence": np.float64,
-    "area": np.int64, "y": np.float64, "x": np.float64,
+    "previous": np.int32, "iou": np.float64, "confidence": np.float64,
+    "area": np.int32, "y": np.float64, "x": np.float64,
 }  # fmt: skip
 
 
@@ -203,7 +203,7 @@ class IouTracker:
         merged, swallowed = _merges(chains, owner, self._covers)
         accepted = decide(chains, swallowed, owner, self._max_gap) if self._divisions else []
         previous = columns["previous"].copy()
-        parent = np.full(previous.size, -1, np.int64)
+        parent = np.full(previous.size, -1, np.int32)
         iou, confidence = columns["iou"], columns["confidence"]
         shared = {(o.earlier, o.newborn): o for o in self._origins}
         for division in accepted:
@@ -236,7 +236,7 @@ def _merges(
 
     A piece that goes back into its cell is not counted.
     """
-    merged = np.zeros(chains.area.size, np.int64)
+    merged = np.zeros(chains.area.size, np.int32)
     first: dict[tuple[int, int], tuple[int, int]] = {}
     for cover in covers:
         lost, into = owner[chains.head[cover.lost]], owner[chains.head[cover.into]]
@@ -250,7 +250,7 @@ def _beside(chains: Chains, owner: IntArray, pieces: IntArray) -> IntArray:
     """Return, per piece, the detection of its cell in the same frame."""
     whole = owner[chains.head[pieces]]
     near = np.flatnonzero(np.isin(chains.head, whole))
-    frames = int(chains.frame.max(initial=0)) + 1
+    frames = np.int64(chains.frame.max(initial=0) + 1)
     key = chains.head[near] * frames + chains.frame[near]
     order = np.argsort(key)
     place = np.searchsorted(key[order], whole * frames + chains.frame[pieces])
@@ -260,7 +260,7 @@ def _beside(chains: Chains, owner: IntArray, pieces: IntArray) -> IntArray:
 def _chains(columns: dict[str, Column], frame_index: IntArray) -> Chains:
     """Turn the links backwards into chains that can be read both ways."""
     previous = columns["previous"]
-    following = np.full(previous.size, -1, np.int64)
+    following = np.full(previous.size, -1, np.int32)
     known = np.flatnonzero(previous >= 0)
     following[previous[known]] = known
     others = (columns[name] for name in ("area", "y", "x"))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.config.methods import TRACKERS
-from fovflow.tracking.tracks import Lineage, Tracker
+from fovflow.tracking.tracks import COLUMNS, Lineage, Tracker
 
 
 def get_tracker(method: str = "iou", *, pixel_um: float | None = None, **params: Any) -> Tracker:
@@ -71,7 +71,7 @@ def track_stack(
     labeled = np.empty(seg.shape, lineage.dtype)
     for t, frame in enumerate(relabel_frames(lineage, seg)):
         labeled[t] = frame
-    return labeled, lineage.links
+    return labeled, {n: lineage.links[n].astype(kind) for n, kind in COLUMNS.items()}
 
 
 def link_frames(

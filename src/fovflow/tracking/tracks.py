@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.labels import IntArray, relabel
+from fovflow.rowfile import compact
 from fovflow.tracking.overlaps import FrameObjects, encode
 
 Column = NDArray[Any]
@@ -27,7 +28,7 @@ COLUMNS: dict[str, type] = {
     "merged": np.int64,
     "split": np.int64,
 }
-"""Columns of the links, in order, and their dtypes."""
+"""Columns of the links, in order, and the dtypes that `track_stack` gives them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Detections:
     @property
     def frame(self) -> IntArray:
         """The frame of each object."""
-        return np.asarray(self.frames, np.int64)[self.frame_index]
+        return compact(np.asarray(self.frames, np.int64))[self.frame_index]
 
 
 class AddedFrames:
@@ -78,7 +79,7 @@ class AddedFrames:
                 remedy="track the frames of one FOV only",
             )
         self._shape, self.last = objects.shape, t
-        self._labels[t] = objects.label
+        self._labels[t] = compact(objects.label)
         return objects
 
     def detections(self) -> Detections:
@@ -87,8 +88,8 @@ class AddedFrames:
         return Detections(
             frames=tuple(self._labels),
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            frame_index=np.repeat(np.arange(len(counts)), counts),
-            label=np.concatenate([np.zeros(0, np.int64), *self._labels.values()]),
+            frame_index=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
+            label=np.concatenate([np.zeros(0, np.int32), *self._labels.values()]),
         )
 
 
@@ -99,14 +100,14 @@ def number_cells(previous: IntArray, followed: NDArray[np.bool_]) -> tuple[IntAr
     `followed`: (n,) bool; whether a first detection starts a cell. Other chains get 0.
     """
     first = (previous < 0) & followed
-    cell = np.zeros(previous.size, np.int64)
+    cell = np.zeros(previous.size, np.int32)
     cell[first] = np.arange(1, np.count_nonzero(first) + 1)
     return cell[chain_heads(previous)], int(np.count_nonzero(first))
 
 
 def chain_heads(previous: IntArray) -> IntArray:
     """Return the index of the first detection of each detection's chain."""
-    return roots(np.where(previous < 0, np.arange(previous.size), previous))
+    return roots(np.where(previous < 0, np.arange(previous.size, dtype=previous.dtype), previous))
 
 
 def roots(parent: IntArray) -> IntArray:
@@ -130,7 +131,7 @@ class Lineage:
         pixel in it.
     links : dict of str to numpy.ndarray
         One row per cell and frame, sorted by cell, then frame; see `COLUMNS` and the
-        definition in docs/algorithms/tracking.md.
+        definition in docs/algorithms/tracking.md. Integers have four bytes where they fit.
     drift : dict of str to numpy.ndarray
         ``frame``, ``y``, ``x``: where the specimen lies relative to the first frame (px).
     """
@@ -208,7 +209,7 @@ def build(
     (y, x) in pixels. `listed`: (n,) bool; which detections have a row of their own; others are
     pieces of one that has.
     """
-    rows = np.flatnonzero((cell > 0) if listed is None else (cell > 0) & listed)
+    rows = compact(np.flatnonzero((cell > 0) if listed is None else (cell > 0) & listed))
     rows = rows[np.argsort(cell[rows], kind="stable")]
     previous = columns.pop("previous")[rows]
     known = previous >= 0
@@ -223,7 +224,7 @@ def build(
         "gap": np.where(known, steps - 1, 0),
     }
     for name in list(COLUMNS)[len(table) :]:
-        unknown = np.nan if COLUMNS[name] is np.float64 else 0
+        unknown = np.nan if COLUMNS[name] is np.float64 else np.int32(0)
         known_values = columns.pop(name, None)
         table[name] = np.full(rows.size, unknown) if known_values is None else known_values[rows]
     if drift is None:
@@ -234,7 +235,7 @@ def build(
         luts[t] = (found.label[part], cell[part])
     return Lineage(
         n_cells=n_cells,
-        links={name: table[name].astype(kind, copy=False) for name, kind in COLUMNS.items()},
+        links=table,
         drift={
             "frame": np.asarray(found.frames, np.int64),
             "y": drift[:, 0].astype(np.int64),
