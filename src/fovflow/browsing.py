@@ -10,7 +10,7 @@ import itertools
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.labels import contours, resampled
+from fovflow.quality.rules import Rows
 from fovflow.stacks import StackReader
 from fovflow.units import spread
 
@@ -73,48 +74,54 @@ def numbers_script(
     pictures), times, sizes.
     """
     shown = [name for name in columns if name in traces]
-    cell, frame = (np.asarray(traces[name], np.int64) for name in ("cell", "frame"))
-    order = np.lexsort((frame, cell))
-    cell, frame = cell[order], frame[order]
-    ids, first, counts = np.unique(cell, return_index=True, return_counts=True)
-    flags = np.asarray(traces["flags"], object)[order]
-    good = np.asarray(traces["good"], bool)[order]
+    rows, confidence = Rows(traces, (0, 0, 0)), _confidences(links)
+    ids = rows.cell[rows.cells.start]
     known: dict[str, int] = {}  # few, though rows are many
-    texts = (f"{int(g)}{text}" for g, text in zip(good.tolist(), flags.tolist(), strict=True))
-    seen = np.fromiter((known.setdefault(text, len(known)) for text in texts), np.int64, len(cell))
+    seen, sure = np.zeros(len(rows), np.uint32), np.zeros(len(rows), np.uint8)
+    frames, verdict, *places = (_Packed() for _ in range(4))
+    ranges = {name: [np.zeros((2, 0))] for name in shown}
+    steps = {name: _Packed() for name in shown}
+    for at, part in rows.parts():
+        first, frame = part.cells.start, part.frame
+        frames.add(frame, first)
+        # Places in the frames that have pictures, and where each cell begins and ends.
+        placed = np.isin(frame, about["shown"])
+        placed[first] = placed[part.cells.stop - 1] = True
+        of_cell = np.concatenate([[0], np.cumsum(placed)])[first]
+        for axis, packed_places in zip("xy", places, strict=True):
+            place = part.column(f"position_{axis}")[placed].astype(np.float64)
+            packed_places.add(np.rint(place * about["scale"]).astype(np.int64), of_cell)
+        judged = zip(part.column("good").astype(bool).tolist(), part.column("flags"), strict=True)
+        texts = (f"{int(good)}{flags}" for good, flags in judged)
+        seen[at] = [known.setdefault(text, len(known)) for text in texts]
+        sure[at] = confidence(part)
+        for name in shown:
+            values = part.column(name).astype(np.float64)
+            low, high, places_between = levels(values, first, part.cells.size)
+            ranges[name].append(np.stack([low, high]))
+            steps[name].add(places_between, first)
     verdicts = sorted(known)
-    code = np.argsort([known[text] for text in verdicts])[seen]
-    parts = [
+    rank = np.argsort([known[text] for text in verdicts])
+    for at, part in rows.parts():
+        verdict.add(rank[seen[at]], part.cells.start)
+    data = [
         ids.astype("<u4").tobytes(),
-        counts.astype("<u2").tobytes(),
+        rows.cells.size.astype("<u2").tobytes(),
         _parents(ids, links).astype("<u4").tobytes(),
-        packed(np.diff(frame, prepend=0), first, frame),
-    ]
-    # Places in the frames that have pictures, and where each cell begins and ends.
-    placed = np.isin(frame, about["shown"])
-    placed[first] = placed[first + counts - 1] = True
-    of_cell = np.concatenate([[0], np.cumsum(placed)])[first]
-    for axis in "xy":
-        place = np.asarray(traces[f"position_{axis}"], np.float64)[order][placed]
-        whole = np.rint(place * about["scale"]).astype(np.int64)
-        parts.append(packed(np.diff(whole, prepend=0), of_cell, whole))
-    parts += [
-        packed(np.diff(code, prepend=0), first, code),
-        _confidences(cell, frame, links).tobytes(),
+        *(each.data() for each in (frames, *places, verdict)),
+        sure.tobytes(),
     ]
     for name in shown:
-        values = np.asarray(traces[name], np.float64)[order]
-        low, high, steps = levels(values, first, counts)
-        parts += [low.astype("<f4").tobytes(), high.astype("<f4").tobytes()]
-        parts.append(packed(np.diff(steps, prepend=0), first, steps))
+        data += [each.astype("<f4").tobytes() for each in np.concatenate(ranges[name], axis=1)]
+        data.append(steps[name].data())
     told = {
         **about,
-        "reach": _reaches(traces, order, first),
+        "reach": _reaches(rows, traces),
         "columns": shown,
         "verdicts": [[text[0] == "1", text[1:]] for text in verdicts],
         "cells": len(ids),
-        "rows": len(cell),
-        "data": b64encode(zlib.compress(b"".join(parts), 9)).decode("ascii"),
+        "rows": len(rows),
+        "data": b64encode(zlib.compress(b"".join(data), 9)).decode("ascii"),
     }
     return _script("numbers", dataset, fov, told)
 
@@ -170,15 +177,16 @@ def _script(kind: str, dataset: str, fov: int, told: Mapping[str, Any]) -> str:
     return f"fovflow.{kind}({text[1:-1]});\n".replace("<", "\\u003c")
 
 
-def _reaches(
-    traces: Mapping[str, NDArray[Any]], order: NDArray[np.int64], first: NDArray[np.int64]
-) -> list[int]:
+def _reaches(rows: Rows, traces: Collection[str]) -> list[int]:
     """Return how far each cell's box goes from its middle at most, in pixels of the frames."""
     sides = [(f"bbox_{axis}{end}", f"position_{axis}") for axis in "xy" for end in (0, 1)]
-    if not len(first) or any(box not in traces for box, _ in sides):
+    if any(box not in traces for box, _ in sides):
         return []
-    far = np.max([np.abs(traces[box] - traces[middle]) for box, middle in sides], axis=0)
-    return [int(each) for each in np.ceil(np.maximum.reduceat(far[order], first))]
+    reaches: list[int] = []
+    for _, part in rows.parts():
+        far = [np.abs(part.column(box) - part.column(middle)) for box, middle in sides]
+        reaches += map(int, np.ceil(part.cells.max(np.max(far, axis=0))))
+    return reaches
 
 
 def _parents(ids: NDArray[np.int64], links: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
@@ -193,26 +201,50 @@ def _parents(ids: NDArray[np.int64], links: Mapping[str, NDArray[Any]]) -> NDArr
     return found
 
 
-def _confidences(
-    cell: NDArray[np.int64], frame: NDArray[np.int64], links: Mapping[str, NDArray[Any]]
-) -> NDArray[np.uint8]:
-    """Return for each row the confidence of the link to the cell's frame before, in 20ths.
+def _confidences(links: Mapping[str, NDArray[Any]]) -> Callable[[Rows], NDArray[np.uint8]]:
+    """Return what tells of rows the confidence of the link to the cell's frame before, in 20ths.
 
     255 stands for none.
     """
-    found = np.full(len(cell), 255, np.uint8)
-    value = np.asarray(links["confidence"], np.float64)
     keys = np.asarray(links["cell"], np.int64) << 32 | np.asarray(links["frame"], np.int64)
-    order = np.argsort(keys, kind="stable")
-    where = np.searchsorted(keys[order], cell << 32 | frame).clip(0, max(len(keys) - 1, 0))
-    if len(keys):
-        rows = order[where]
-        known = (keys[rows] == (cell << 32 | frame)) & np.isfinite(value[rows])
-        found[known] = np.rint(value[rows[known]].clip(0, 1) * 20).astype(np.uint8)
-    return found
+    value = np.asarray(links["confidence"], np.float64)
+    sure = np.full(value.size, 255, np.uint8)
+    known = np.isfinite(value)
+    sure[known] = np.rint(value[known].clip(0, 1) * 20).astype(np.uint8)
+    if np.any(keys[1:] < keys[:-1]):
+        order = np.argsort(keys, kind="stable")
+        keys, sure = keys[order], sure[order]
+
+    def of(rows: Rows) -> NDArray[np.uint8]:
+        wanted = rows.cell.astype(np.int64) << 32 | rows.frame
+        where = np.searchsorted(keys, wanted).clip(0, max(keys.size - 1, 0))
+        if not keys.size:
+            return np.full(wanted.size, 255, np.uint8)
+        return np.where(keys[where] == wanted, sure[where], np.uint8(255))
+
+    return of
 
 
-def packed(change: NDArray[np.int64], first: NDArray[np.int64], whole: NDArray[np.int64]) -> bytes:
+class _Packed:
+    """Numbers of all rows as bytes, taken in parts of whole cells; see `packed`."""
+
+    def __init__(self) -> None:
+        self._lower, self._upper = bytearray(), bytearray()
+
+    def add(self, whole: NDArray[np.integer[Any]], first: NDArray[np.integer[Any]]) -> None:
+        data = packed(np.diff(whole, prepend=0), first, whole)
+        self._lower += data[: whole.size]
+        self._upper += data[whole.size :]
+
+    def data(self) -> bytes:
+        return bytes(self._lower + self._upper)
+
+
+def packed(
+    change: NDArray[np.integer[Any]],
+    first: NDArray[np.integer[Any]],
+    whole: NDArray[np.integer[Any]],
+) -> bytes:
     """Return changes from row to row as bytes: at each cell's first row what it begins with.
 
     Signs go into the lowest bit, and lower bytes stand before upper ones: both compress well.

@@ -105,3 +105,9 @@ def relabel(labels: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
         values = np.take(table, words[part].view(labels.dtype))
         target[part] = values.view(np.uint64) if same_size else values.reshape(-1, group)
     return result
+
+
+def compact(values: NDArray[Any]) -> NDArray[Any]:
+    """Return ids or frames as integers of four bytes, where they fit."""
+    fits = not values.size or (values.min() >= 0 and values.max() < 1 << 31)
+    return values.astype(np.int32 if fits else np.int64, copy=False)

@@ -299,6 +299,7 @@ def browse(job: Job) -> None:
         shown_frames,
     )
     from fovflow.copying import missing_frames
+    from fovflow.labels import compact
     from fovflow.units import SECONDS_PER
 
     options, given, times = job.options, job.input, read_csv(job.input.times)
@@ -334,8 +335,13 @@ def browse(job: Job) -> None:
             "shown": frames,
             "pixel_um": options["pixel_um"],
         }
-    traces = read_csv(given.traces, columns={*NEEDED, *options["columns"]}.__contains__)
-    links = read_csv(given.tracks, columns={"cell", "frame", "parent", "confidence"}.__contains__)
+
+    def table(path: str, *columns: str) -> dict[str, NDArray[Any]]:
+        read = read_csv(path, columns=columns.__contains__)
+        return {n: compact(each) if each.dtype.kind == "i" else each for n, each in read.items()}
+
+    links = table(given.tracks, "cell", "frame", "parent", "confidence")
+    traces = table(given.traces, *NEEDED, *options["columns"])
     write_text(
         job.output.numbers,
         numbers_script(*place, traces, links, columns=options["columns"], about=about),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fovflow.atomic import blaming, unnamed_file
+from fovflow.labels import compact
 
 _READ = 1 << 16
 
@@ -156,7 +157,7 @@ class _Plan:
 class FileColumn:
     """A column of a `RowFile`: slices of step 1 give arrays, and so does `numpy.asarray`."""
 
-    ndim = 1
+    ndim, on_disk = 1, True
 
     def __init__(self, rows: RowFile, name: str, dtype: np.dtype[Any]):
         self._rows, self._name, self.dtype = rows, name, dtype
@@ -182,9 +183,3 @@ class FileColumn:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Return all rows."""
         return self[:].astype(dtype or self.dtype, copy=False)
-
-
-def compact(values: NDArray[Any]) -> NDArray[Any]:
-    """Return ids or frames as integers of four bytes, where they fit."""
-    fits = not values.size or (values.min() >= 0 and values.max() < 1 << 31)
-    return values.astype(np.int32 if fits else np.int64, copy=False)

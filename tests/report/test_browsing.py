@@ -173,7 +173,7 @@ def test_memory_of_numbers_is_a_few_columns_of_long_tables():
     finally:
         tracemalloc.stop()
     assert got.verdict[:2] == [[True, flags[0]], [False, flags[1]]]
-    assert peak < 180 * cell.size, "bytes per row"
+    assert peak < 100 * cell.size, "bytes per row"
 
 
 def test_frames_are_spread_evenly_and_the_last_is_among_them():

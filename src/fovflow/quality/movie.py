@@ -70,7 +70,7 @@ def unreliable_frame(rows: Rows, flags: Mapping[int, str], jump: float) -> BoolA
     there = np.flatnonzero(cells)
     for name in rows.of_feature("area"):
         total = np.zeros(cells.size)
-        for part in rows.parts():
+        for _, part in rows.parts():
             area = part.column(name).astype(np.float64)
             total += np.bincount(part.frame, area, minlength=total.size)
         usual = np.full(total.size, np.nan)
@@ -323,7 +323,7 @@ def light_jumps(rows: Rows) -> BoolArray:
     half, frames = BESIDE // 2, int(rows.frame.max(initial=0)) + 1
     for name in rows.of_feature("intensity_total"):
         found = np.zeros((3, frames))
-        for part in rows.parts():
+        for _, part in rows.parts():
             total = part.column(name).astype(np.float64)
             beside = [running_median(total, part.cells, BESIDE, at) for at in (-half, half + 1)]
             low, high = np.minimum(*beside), np.maximum(*beside)
@@ -347,7 +347,7 @@ def uneven_background(rows: Rows, most: float) -> BoolArray:
         level = frame_medians(rows.frame, rows.column(name))
         level[~(level > 0)] = np.nan
         used, squares, products = 0, np.zeros((4, 4)), np.zeros(4)  # of the normal equations
-        for part in rows.parts():
+        for _, part in rows.parts():
             share = part.column(name) / level[part.frame]
             use = np.isfinite(share)
             x, y = (
@@ -451,7 +451,7 @@ def amid(rows: Rows) -> tuple[BoolArray, BoolArray]:
 def _at_ends(rows: Rows, name: str) -> NDArray[Any]:
     """Return (2, cells): a column's values in the first and in the last row of each cell."""
     ends = []
-    for part in rows.parts():
+    for _, part in rows.parts():
         values = part.column(name)
         ends.append(np.stack([values[part.cells.start], values[part.cells.stop - 1]]))
     return np.concatenate(ends or [np.zeros((2, 0))], axis=1)

@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fovflow.errors import FovflowError
 from fovflow.features.cells import Groups
-from fovflow.labels import BoolArray, FloatArray, IntArray
-from fovflow.rowfile import FileColumn, compact
+from fovflow.labels import BoolArray, FloatArray, IntArray, compact
 
 _CHUNK = 1 << 13
 _PART = 1 << 15
@@ -54,8 +53,8 @@ class Rows:
     def __len__(self) -> int:
         return self.cell.size
 
-    def parts(self) -> Iterator[Rows]:
-        """Yield the rows in parts of whole cells, of some ten thousand rows each."""
+    def parts(self) -> Iterator[tuple[slice, Rows]]:
+        """Yield the rows in parts of whole cells, of some ten thousand rows each, and where."""
         start, stop = self.cells.start, self.cells.stop
         begin = 0
         while begin < stop.size:
@@ -66,7 +65,7 @@ class Rows:
             part.order = rows if isinstance(self.order, slice) else self.order[rows]
             part.cell, part.frame = self.cell[rows], self.frame[rows]
             part.cells = Groups(self.cells.size[begin:end])
-            yield part
+            yield rows, part
             begin = end
 
     def gather(
@@ -74,7 +73,7 @@ class Rows:
     ) -> NDArray[Any]:
         """Return what a function gives of each part, one after the other."""
         found = bytearray()  # grows in place
-        for part in self.parts():
+        for _, part in self.parts():
             found += np.asarray(function(part, *args, **kwargs), dtype).tobytes()
         return np.frombuffer(found, dtype)
 
@@ -83,10 +82,7 @@ class Rows:
         if name not in self._columns:
             found = ", ".join(self._columns)
             raise FovflowError(f"the traces have no column {name!r}", found=found)
-        values = self._columns[name]
-        if isinstance(values, FileColumn) and isinstance(self.order, slice):
-            return values[self.order]
-        return np.asarray(values)[self.order]
+        return np.asarray(as_column(self._columns[name])[self.order])
 
     def of_feature(self, feature: str) -> list[str]:
         """Return the names of a feature's columns, one per channel that has it."""
@@ -107,6 +103,14 @@ class Rows:
     def of_frames(self, flags: BoolArray) -> BoolArray:
         """Return for each row what holds for its frame; `flags`: one per frame."""
         return np.asarray(flags[self.frame], bool)
+
+
+def as_column(values: Any) -> Any:
+    """Return an array, or as it is a column that is read from the disk when rows are asked for.
+
+    Such one (`fovflow.rowfile.FileColumn`) says so, is sorted, and gives slices.
+    """
+    return values if getattr(values, "on_disk", False) else np.asarray(values)
 
 
 def by_parts(rule: Callable[Concatenate[Rows, _P], BoolArray]) -> Callable[..., BoolArray]:

@@ -12,8 +12,7 @@ from fovflow.config.findings import NOTE, REJECT
 from fovflow.errors import ConfigError
 from fovflow.labels import BoolArray, IntArray
 from fovflow.quality import movie, rules
-from fovflow.quality.rules import Rows, merged, swallowed
-from fovflow.rowfile import FileColumn
+from fovflow.quality.rules import Rows, as_column, merged, swallowed
 
 RULES: dict[str, str] = {
     "min_frames": "Too few frames of the cell remain after the other rules.",
@@ -282,8 +281,7 @@ def ledger(columns: Mapping[str, ArrayLike], reject: Sequence[str] = ()) -> dict
         verdicts; ``not_evaluated``: rules whose feature the table does not have.
     """
     # Cells, flags and verdicts that go together, and in how many rows they do: a short table.
-    given = {n: each if isinstance(each := columns[n], FileColumn) else np.asarray(each)
-             for n in ("cell", "flags", "good")}  # fmt: skip
+    given = {name: as_column(columns[name]) for name in ("cell", "flags", "good")}
     known: dict[str, int] = {}
     groups, size = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for start in range(0, given["cell"].size, _PART):

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.errors import FovflowError
-from fovflow.labels import IntArray, relabel
-from fovflow.rowfile import compact
+from fovflow.labels import IntArray, compact, relabel
 from fovflow.tracking.overlaps import FrameObjects, encode
 
 Column = NDArray[Any]
