@@ -12,6 +12,7 @@ import tifffile
 
 import fovflow
 from fovflow import FovflowError
+from fovflow.readers.fingerprint import raw_files
 
 SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 
@@ -290,3 +291,66 @@ def test_channels_of_a_file_in_another_order_are_told_by_their_names(tmp_path: P
     with fovflow.open_raw(tmp_path) as raw:
         found = [[int(raw.read(p, 1, c)[0, 0]) for c in (0, 1)] for p in range(3)]
     assert found == [[2, 3], [3, 2], [2, 3]]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_planes_without_a_page_or_count_go_on_to_the_next_that_is_named(
+    tmp_path: Path, lost: bool
+) -> None:
+    names = {(c, t): f"run_w{c}_t{t}.ome.tif" for c in (0, 1) for t in range(3)}
+    blocks = "".join(
+        f'<TiffData FirstT="{t}" FirstC="{c}"><UUID FileName="{name}">urn:uuid:{c}{t}</UUID>'
+        "</TiffData>"
+        for (c, t), name in names.items()
+    )
+    (tmp_path / "run.companion.ome").write_bytes(ome(image(blocks, t=3, c=2), "0f"))
+    for (c, t), name in names.items():
+        if not (lost and (c, t) == (1, 1)):
+            write(tmp_path / name, [10 * c + t], b"")
+    with fovflow.open_raw(tmp_path / "run.companion.ome") as raw:
+        assert raw.info.missing_planes == (((0, 1, 1, 0),) if lost else ())
+        found = [[int(raw.read(0, t, c)[0, 0]) for t in range(3)] for c in (0, 1)]
+    assert found == [[0, 1, 2], [10, 0 if lost else 11, 12]]
+
+
+def test_a_description_of_the_planes_of_one_other_file(tmp_path: Path) -> None:
+    text = ome(image(planes_in("movie.ome.tif", 3, "02"), t=3), "01")
+    path = write(tmp_path / "overview.ome.tif", [7, 8, 9], text)
+    write(tmp_path / "movie.ome.tif", [1, 2, 3], b"")
+    with fovflow.open_raw(path) as raw:
+        assert [int(raw.read(0, t, 0)[0, 0]) for t in range(3)] == [1, 2, 3]
+
+
+def test_a_page_before_the_first_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ome.tif", [1, 2], ome(image('<TiffData IFD="-1"/>', t=2)))
+    with pytest.raises(FovflowError, match="not understood") as caught:
+        fovflow.open_raw(path)
+    assert "page -1" in str(caught.value.found)
+
+
+@pytest.mark.parametrize("other", ["dark.tif", "zoom.ome.tif"])
+def test_files_beside_a_set_are_left_out_and_told(tmp_path: Path, other: str) -> None:
+    folder = companion(tmp_path / "set")
+    write(folder / other, [99], ome(image("<TiffData/>"), "0e") if ".ome" in other else b"")
+    with fovflow.open_raw(folder) as raw:
+        assert (raw.info.format, raw.info.n_frames) == ("ome-tiff", 3)
+        assert any(other in text and "left out" in text for text in raw.info.warnings)
+
+
+def test_a_companion_in_the_folder_describes_files_that_do_not_name_it(tmp_path: Path) -> None:
+    folder = companion(tmp_path / "set")
+    for c in (0, 1):
+        write(folder / f"run_w{c}.ome.tif", [10 * c + t for t in range(3)], b"")
+    with fovflow.open_raw(folder) as raw:
+        assert raw.info.pixel_um == 0.65
+        assert [channel.name for channel in raw.info.channels] == ["ch0", "ch1"]
+    assert folder / "run.companion.ome" in raw_files(folder)
+    with fovflow.open_raw(folder / "*_w1.ome.tif") as raw:  # some of its files are none of it
+        assert raw.info.format == "tiff-series"
+
+
+@pytest.mark.parametrize("name", ["run.companion.ome", "run.ome.xml", "metadata.OME"])
+def test_all_files_of_a_description_of_any_name_belong_to_it(tmp_path: Path, name: str) -> None:
+    folder = companion(tmp_path / "set")
+    path = (folder / "run.companion.ome").rename(folder / name)
+    assert {file.name for file in raw_files(path)} == {name, "run_w0.ome.tif", "run_w1.ome.tif"}

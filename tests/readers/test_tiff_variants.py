@@ -111,6 +111,19 @@ def test_headers_of_imagej(
         assert int(last[0, 0]) == 6
 
 
+def test_values_that_imagej_calibrates_are_told(tmp_path: Path) -> None:
+    text = "images=2\nframes=2\ncf=0\nc0=-32768.0\nc1=1.0\nvunit=gray value"
+    with fovflow.open_raw(imagej(tmp_path / "signed.tif", 2, text)) as raw:
+        assert any("-32768.0 + 1.0 v" in warning for warning in raw.info.warnings)
+        assert int(raw.read(0, 1, 0)[0, 0]) == 2
+
+
+def test_planes_of_imagej_have_a_unit_of_their_own(tmp_path: Path) -> None:
+    text = "images=2\nslices=2\nunit=micron\nzunit=nm\nspacing=500"
+    with fovflow.open_raw(imagej(tmp_path / "z.tif", 2, text)) as raw:
+        assert raw.info.z_um == 0.5
+
+
 @pytest.mark.parametrize(("announced", "held"), [(6, 4), (4, 6)])
 def test_a_header_that_does_not_fit_its_pages_is_asked_about(
     tmp_path: Path, announced: int, held: int

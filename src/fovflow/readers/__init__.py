@@ -13,7 +13,7 @@ from fovflow.errors import ConfigError, FovflowError, explained, reading
 from fovflow.plugins import entry_points, find
 from fovflow.readers.axes import checked_axes, rename_axes
 from fovflow.readers.base import Channel, Overrides, Position, RawInfo, RawReader
-from fovflow.readers.locate import TIFF_MAGIC, Location, locate
+from fovflow.readers.locate import OME_XML_MAGIC, TIFF_MAGIC, Location, locate
 from fovflow.readers.times import FrameTimes
 from fovflow.units import Pattern
 from fovflow.userfiles import open_regular
@@ -25,9 +25,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x00\x0cjP  ", "nd2"),
     *((magic, "tiff") for magic in TIFF_MAGIC),
     (b"ZISRAWFILE", "czi"),
-    (b"<?xml", "ome-tiff"),
-    (b"\xef\xbb\xbf<?xml", "ome-tiff"),
-    (b"<OME", "ome-tiff"),
+    *((magic, "ome-tiff") for magic in OME_XML_MAGIC),
 )
 _FOREIGN = (
     (b"\x89PNG", "a PNG image"),

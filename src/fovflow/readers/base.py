@@ -189,6 +189,10 @@ class PlaneReader(ABC):
         """The file's description."""
         return self._info
 
+    def tell(self, warning: str) -> None:
+        """Add a sentence to the warnings."""
+        self._info = replace(self._info, warnings=(*self._info.warnings, warning))
+
     def read(self, p: int, t: int, c: int, z: int = 0) -> NDArray[Any]:
         """Return one plane as a C-contiguous, native-endian (Y, X) array; see `RawReader.read`."""
         info = self._info

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fovflow.errors import FovflowError, reading
-from fovflow.readers.locate import TIFF_MAGIC, locate
+from fovflow.readers.locate import OME_XML_MAGIC, TIFF_MAGIC, locate
 from fovflow.readers.names import match_pattern
 from fovflow.units import Pattern
 from fovflow.userfiles import is_left_by_system, open_regular
@@ -165,4 +165,4 @@ def _common_folder(files: list[Path]) -> Path:
 
 def _may_be_of_a_set(path: Path) -> bool:
     with open_regular(path) as file:
-        return file.read(4) in TIFF_MAGIC or path.name.endswith(".companion.ome")
+        return file.read(8).startswith((*TIFF_MAGIC, *OME_XML_MAGIC))

@@ -18,6 +18,7 @@ from fovflow.errors import FovflowError, reading
 from fovflow.userfiles import broken_link, check_regular, is_left_by_system
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+OME_XML_MAGIC = (b"<?xml", b"\xef\xbb\xbf<?xml", b"<OME")
 TIFF_SUFFIXES = (".tif", ".tiff", ".stk", ".btf", ".tf8")
 _WHOLE = (".nd2", ".czi")
 _MAX_DEPTH = 4

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -32,7 +31,7 @@ from fovflow.readers.base import (
 )
 from fovflow.readers.limits import MAX_METADATA_BYTES, check_sizes, refuse_rgb
 from fovflow.readers.locate import TIFF_MAGIC, path_inside
-from fovflow.readers.tiff_pages import TiffPages
+from fovflow.readers.tiff_pages import TiffPages, opened_once
 from fovflow.readers.times import choose_times, nominal_times
 from fovflow.units import positive, to_s, to_um
 
@@ -273,6 +272,8 @@ def _parse_block(
             return None
         first = first * sizes[axis] + index
     page = element.get("IFD")
+    if int(page or 0) < 0:
+        raise ValueError(f"page {page} of a file")
     count = element.get("PlaneCount") or element.get("NumPlanes")
     uuid = next((child for child in element if _local(child) == "UUID"), None)
     known = "" if uuid is None else (uuid.text or "").strip()
@@ -412,8 +413,8 @@ class _PlaneIndex:
         names = {block.file for image in described.images for block in image.blocks}
         if own_pages:
             self._known[path.name] = 0
-            if len(names) == 1:  # a file on its own may have been renamed
-                self._known[names.pop()] = 0
+            if len(names) == 1 and not self._is_beside(described.images):
+                self._known[names.pop()] = 0  # a file on its own may have been renamed
         shape = [self.sizes[axis] for axis in "PTCZ"]
         self._file = np.full(shape, _ABSENT, np.int32)
         self._page = np.zeros(shape, np.int32)
@@ -443,12 +444,14 @@ class _PlaneIndex:
         if not image.blocks and not image.beside and alone:
             count = min(total, self._own_pages)
             file[:count], page[:count] = 0, np.arange(count)
+        starts = sorted({block.first for block in image.blocks})
+        ends = dict(zip(starts, [*starts[1:], total], strict=True))
         for block in image.blocks:
             number = self._number(block)
             if number == _ABSENT:
                 continue
             pages = self._own_pages if number == 0 else _ANY_NUMBER  # others are not opened here
-            count = total if block.count is None else block.count
+            count = ends[block.first] - block.first if block.count is None else block.count
             count = max(0, min(count, total - block.first, pages - block.page))
             span = slice(block.first, block.first + count)
             file[span], page[span] = number, block.page + np.arange(count)
@@ -478,14 +481,23 @@ class _PlaneIndex:
     def _renamed(self, block: Block, wanted: Path) -> Path | None:
         """Return a file with a prefix before its name, if it carries this set's description."""
         found = _renamed(self._described.path, wanted)
-        if found is not None and found != self._described.path:
-            with _opened_once() as open_pages:
-                text = _text_of(found, open_pages)
-            if text not in ("", self._described.text) and not (block.uuid and block.uuid in text):
-                return None
-        if found is not None:
-            self.notes.append(f"The file {block.file!r} of the set is now called {found.name!r}.")
+        if found is None or (found != self._described.path and not self._may_hold(found, block)):
+            return None
+        self.notes.append(f"The file {block.file!r} of the set is now called {found.name!r}.")
         return found
+
+    def _may_hold(self, file: Path, block: Block) -> bool:
+        """Tell whether a file carries the description of this set, or none."""
+        with opened_once() as open_pages:
+            text = _text_of(file, open_pages)
+        return text in ("", self._described.text) or bool(block.uuid and block.uuid in text)
+
+    def _is_beside(self, images: Sequence[Image]) -> bool:
+        """Tell whether the one file that holds all planes is there, and not the described one."""
+        block = next(block for image in images for block in image.blocks)
+        found = path_inside(self._described.path.parent, block.file or "")
+        beside = found is not None and found != self._described.path and found.is_file()
+        return beside and self._may_hold(found, block)
 
     def _check_claims(self) -> None:
         """Refuse planes that share a page, or number the pages anew where they add up."""
@@ -539,19 +551,12 @@ def file_of_set(path: Path, name: str) -> Path:
     return found
 
 
-@contextmanager
-def _opened_once() -> Iterator[Callable[[Path], TiffPages]]:
-    """Yield a function that opens a TIFF file; each is opened once, and all are closed."""
-    with ExitStack() as stack:
-        yield cache(lambda path: stack.enter_context(closing(TiffPages(path))))
-
-
 def set_files(path: Path) -> list[Path]:
     """Return the files of the OME-TIFF set that a file describes, those that are there.
 
     The file with the description comes first; the list is empty for TIFF files of other kinds.
     """
-    with _opened_once() as open_pages:
+    with opened_once() as open_pages:
         described = describe_set(path, open_pages)
         if described is None:
             return []

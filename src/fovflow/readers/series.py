@@ -32,6 +32,7 @@ from fovflow.readers.clocks import frames_apart, frames_of
 from fovflow.readers.limits import check_sizes
 from fovflow.readers.locate import Location, natural_key
 from fovflow.readers.names import FIELDS, NameFields, match_pattern, pattern_of, read_names
+from fovflow.readers.ome_tiff import OmeTiffReader
 from fovflow.readers.tiff import AnyTiff, files_of_set, open_tiff
 from fovflow.readers.times import FrameTimes, TimeSource, choose_times, regular_times, worst_source
 from fovflow.units import Pattern, spread
@@ -270,11 +271,17 @@ def open_series(
         if len(of_set) > 1 and others and len(files_of_set(others)) > 1:
             raise FovflowError(
                 f"{location.root} holds several OME-TIFF sets",
-                found=f"{files[0].name} and {others[0].name} belong to different ones",
+                found=f"{of_set[0].name} and {others[0].name} belong to different ones",
                 remedy="name a file of one set; several sets are several datasets",
             )
         if len(of_set) > 1 or (of_set and not others):
-            return open_tiff(files[0], given)
+            companion = of_set[0].suffix == ".ome"
+            member = next(file for file in files if file in of_set)
+            reader = OmeTiffReader(of_set[0], given) if companion else open_tiff(member, given)
+            if others:
+                what = f"{len(others)} files are not of the set, such as {others[0].name!r}"
+                reader.tell(f"{what}: left out.")
+            return reader
     return SeriesReader(interpret_names(location.root, files, pattern), given)
 
 

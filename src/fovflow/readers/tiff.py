@@ -58,17 +58,29 @@ def open_tiff(path: Path, given: Overrides | None = None) -> AnyTiff:
 
 
 def files_of_set(files: Sequence[Path]) -> list[Path]:
-    """Return the files of the set that the first of some TIFF or companion files describes.
+    """Return the files of the set that one of some TIFF or companion files describes.
 
-    It is empty for files of other kinds; a damaged one of several describes none.
+    It is a companion file beside them that names no others, or the first that is called an OME-TIFF
+    file, or the first. It is empty for files of other kinds; a damaged one of several describes
+    none.
     """
     path = files[0]
+    if len(files) > 1:
+        for companion in sorted(path.parent.glob("*.companion.ome")):
+            found = _files_described(companion, several=True)
+            if len(found) > 1 and {*found[1:]} <= {*files}:
+                return found
+        path = next((file for file in files if ".ome." in file.name.lower()), path)
+    return _files_described(path, several=len(files) > 1)
+
+
+def _files_described(path: Path, *, several: bool) -> list[Path]:
     try:
         return set_files(path) or (files_of(path, layout) if (layout := layout_of(path)) else [])
     except FovflowError:
-        if len(files) == 1:
-            raise
-        return []
+        if several:
+            return []
+        raise
 
 
 @dataclass(frozen=True)
@@ -367,6 +379,7 @@ def _period(meta: dict[str, Any]) -> float | None:
 def _imagej(tif: Any, sizes: dict[str, int]) -> _Header:
     meta = tif.imagej_metadata or {}
     unit = str(meta.get("unit", ""))
+    z_unit = str(meta.get("zunit", unit))
     found, height = _edges(tif.pages[0].tags, unit)
     # With a unit of microscopes a size of any kind is meant; inch may be a screen's resolution.
     pixel = _plausible(found) if unit.strip('"').lower() in ("inch", "inches", "in") else found
@@ -376,6 +389,12 @@ def _imagej(tif: Any, sizes: dict[str, int]) -> _Header:
             f"A pixel size of {found:.4g} µm, from a resolution per inch, is taken for that of a "
             "screen and not used."
         )
+    offset, gain = meta.get("c0", 0), meta.get("c1", 1)
+    if (offset, gain) != (0, 1):
+        notes.append(
+            f"The file says that its values v mean {offset} + {gain} v; they are read as they are "
+            "stored."
+        )
     if sizes["T"] > 1 and int(meta.get("frames", 1)) == 1 < int(meta.get("slices", 1)):
         notes.append(
             f"The file names its {sizes['T']} images slices (z) and gives a time between frames: "
@@ -383,7 +402,7 @@ def _imagej(tif: Any, sizes: dict[str, int]) -> _Header:
         )
     return _Header(
         edges_um=(pixel, height),
-        z_um=positive(to_um(meta.get("spacing"), unit)) if sizes["Z"] > 1 else None,
+        z_um=positive(to_um(meta.get("spacing"), z_unit)) if sizes["Z"] > 1 else None,
         period_s=_period(meta),
         channels=_channel_names(meta.get("Labels"), sizes),
         notes=tuple(notes),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import struct
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,13 @@ class TiffPages:
     def close(self) -> None:
         """Close the file; safe to call twice."""
         self.tif.close()
+
+
+@contextmanager
+def opened_once() -> Iterator[Callable[[Path], TiffPages]]:
+    """Yield a function that opens a TIFF file; each is opened once, and all are closed."""
+    with ExitStack() as stack:
+        yield cache(lambda path: stack.enter_context(closing(TiffPages(path))))
 
 
 def count_pages(path: Path) -> int:
