@@ -14,10 +14,9 @@ from fovflow.errors import FovflowError
 from fovflow.readers.locate import natural_key
 
 _NUMBER = re.compile(r"(\D*)(\d+)")
+TIME_UNITS = ("d(?:ays?)?", "h(?:ours?|rs?)?", "m(?:in)?", "s(?:ec)?")
 _ELAPSED = re.compile(
-    r"(?:(\d+)d(?:ays?)?[-_ ]?)?(?:(\d+)h(?:ours?|rs?)?[-_ ]?)?(?:(\d+)m(?:in)?[-_ ]?)?"
-    r"(?:(\d+(?:\.\d+)?)s(?:ec)?)?",
-    re.IGNORECASE,
+    "".join(rf"(?:(\d+(?:[.,]\d+)?){unit}[-_ ]?)?" for unit in TIME_UNITS), re.IGNORECASE
 )
 _INCUCYTE = re.compile(r"(\d{4})y(\d{2})m(\d{2})d_(\d{2})h(\d{2})m", re.IGNORECASE)
 _FORMS = (
@@ -44,7 +43,8 @@ def elapsed_s(text: str) -> float | None:
     match = _ELAPSED.fullmatch(text)
     if match is None or not any(match.groups()):
         return None
-    return sum(float(n or 0) * unit for n, unit in zip(match.groups(), _UNITS_S, strict=True))
+    numbers = (float((text or "0").replace(",", ".")) for text in match.groups())
+    return sum(n * unit for n, unit in zip(numbers, _UNITS_S, strict=True))
 
 
 def frames_of(texts: Sequence[str], form: str | None = None) -> NamedTimes:

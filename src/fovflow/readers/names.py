@@ -10,7 +10,7 @@ from functools import cached_property
 from unicodedata import normalize
 
 from fovflow.errors import ConfigError, FovflowError
-from fovflow.readers.clocks import elapsed_s
+from fovflow.readers.clocks import TIME_UNITS, elapsed_s
 from fovflow.units import Pattern
 
 FIELDS = ("position", "time", "channel", "z")
@@ -37,13 +37,16 @@ _MOMENT = re.compile(
     r"(?<!\d)(19|20)\d{2}(-?)\d{2}\2\d{2}[T_ -]\d{2}([-.h]?)\d{2}(\3\d{2}|m\d{2}s?)?(?!\d)"
 )
 """Date and time of day, with separators, that are one part of a name."""
-_WELL = re.compile(r"^[A-P]\d{1,2}$")
+_WELL = re.compile(r"^[A-P]([01]?\d|2[0-4])$")
 _NO_TIME = re.compile(
     r"fld|tile|row|col|column|[abd-hj-oqruvxy]|day|roi|rep|plate|area|region|loc|location|chamber|"
-    r"lane|dish|slide|trap|embryo|colony|mouse|animal|donor|patient"
+    r"lane|dish|slide|trap|well[a-p]|embryo|colony|mouse|animal|donor|patient"
 )
 """Words and letters before numbers that are no frames: they are asked about."""
-_SEPARATORS = re.compile(r"[\W_]+")
+_SEPARATORS = re.compile(
+    rf"(?:(?!(?<=\d)[.,]\d+(?:{'|'.join(TIME_UNITS)})(?![^\W_]))[\W_])+", re.IGNORECASE
+)
+"""What stands between the parts of a name, but for the point of a duration such as ``0.5h``."""
 _LABEL = re.compile(r"[A-Za-z]+_?(?=\d+$)")
 _WORD_BEFORE = re.compile(r"(?:^|[^\W\d_]*[^\w])([^\W\d_]+)$")
 _RUNS = re.compile(r"\d+|\D+")
@@ -171,7 +174,7 @@ def _field_expression(name: str, how: str | None, adjacent: bool) -> str:
             for part in re.findall(r"%.|[^%]", how)
         )
     if name == "time" and how == "elapsed":
-        return r"(?:\d+[A-Za-z]+[-_ ]?)+"
+        return r"(?:\d+(?:[.,]\d+)?[A-Za-z]+[-_ ]?)+"
     if name == "z" or how == "d" or (name == "time" and adjacent):
         return r"\d+"
     return "[^/]+?"
