@@ -354,3 +354,45 @@ def test_all_files_of_a_description_of_any_name_belong_to_it(tmp_path: Path, nam
     folder = companion(tmp_path / "set")
     path = (folder / "run.companion.ome").rename(folder / name)
     assert {file.name for file in raw_files(path)} == {name, "run_w0.ome.tif", "run_w1.ome.tif"}
+
+
+def renamed_at_will(folder: Path) -> Path:
+    for c in (0, 1):
+        (folder / f"run_w{c}.ome.tif").rename(folder / f"{'ab'[c]} {c}.tif")
+    return folder
+
+
+def test_a_set_renamed_at_will_is_known_by_its_uuids(tmp_path: Path) -> None:
+    folder = renamed_at_will(companion(tmp_path / "set"))
+    for name in ("", "run.companion.ome", "b 1.tif"):
+        with fovflow.open_raw(folder / name) as raw:
+            found = [[int(raw.read(0, t, c)[0, 0]) for t in range(3)] for c in (0, 1)]
+            assert found == [[0, 1, 2], [10, 11, 12]]
+            assert any("now called 'b 1.tif'" in warning for warning in raw.info.warnings)
+
+
+def test_a_file_with_the_uuid_of_another_one_is_not_taken_for_it(tmp_path: Path) -> None:
+    folder = renamed_at_will(companion(tmp_path / "set"))
+    shutil.copy(folder / "b 1.tif", folder / "c.tif")
+    with fovflow.open_raw(folder / "run.companion.ome") as raw:
+        assert {c for _, _, c, _ in raw.info.missing_planes} == {1}
+        assert any("'run_w1.ome.tif' of the set is not there" in w for w in raw.info.warnings)
+
+
+def test_a_description_that_was_renamed_is_known_by_its_uuid(tmp_path: Path) -> None:
+    text = ome(image(planes_in("a.ome.tif", 2, "01"), t=2), "01")
+    write(tmp_path / "first.tif", [1, 2], text)
+    pointer = ome('<BinaryOnly MetadataFile="a.ome.tif" UUID="urn:uuid:01"/>', "02")
+    with fovflow.open_raw(write(tmp_path / "second.tif", [3], pointer)) as raw:
+        assert (raw.info.n_frames, int(raw.read(0, 1, 0)[0, 0])) == (2, 2)
+
+
+def test_files_of_a_set_may_be_named_by_their_uuids_alone(tmp_path: Path) -> None:
+    blocks = "".join(
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID>urn:uuid:0{t}</UUID></TiffData>'
+        for t in range(2)
+    )
+    for t in range(2):
+        write(tmp_path / f"t{t}.ome.tif", [t + 1], ome(image(blocks, t=2), f"0{t}"))
+    with fovflow.open_raw(tmp_path) as raw:
+        assert [int(raw.read(0, t, 0)[0, 0]) for t in range(2)] == [1, 2]

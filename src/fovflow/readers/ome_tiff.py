@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError, explained
+from fovflow.errors import FovflowError
 from fovflow.readers.base import (
     FileReader,
     HeldFrames,
@@ -30,121 +28,19 @@ from fovflow.readers.base import (
     raw_info,
 )
 from fovflow.readers.limits import MAX_METADATA_BYTES, check_sizes, refuse_rgb
-from fovflow.readers.locate import TIFF_MAGIC, path_inside
-from fovflow.readers.tiff_pages import TiffPages, opened_once
+from fovflow.readers.locate import TIFF_MAGIC, TIFF_SUFFIXES, path_inside
+from fovflow.readers.ome_xml import (
+    Block,
+    Description,
+    Image,
+    local,
+    ome_text,
+    own_uuid,
+    parse_image,
+    parse_xml,
+)
+from fovflow.readers.tiff_pages import TiffPages, first_description, opened_once
 from fovflow.readers.times import choose_times, nominal_times
-from fovflow.units import positive, to_s, to_um
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Planes that are stored one after another: a `TiffData` element.
-
-    `file` is the name of the file that holds them, None for the file with the XML; `uuid` that of
-    the file; `page` that of the first plane; `count` the number of planes, None for all that the
-    file has; `first` the index of the first plane in the image's own order of planes.
-    """
-
-    file: str | None
-    uuid: str
-    page: int
-    count: int | None
-    first: int
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One image of an OME-TIFF file, that is, a position.
-
-    `order` has the axes of its planes, outermost first, such as ``"TCZ"``; `sizes` the lengths of
-    T, C, Z, Y and X; `stamps` the seconds of frames, from the first plane of each.
-    """
-
-    name: str | None
-    order: str
-    sizes: dict[str, int]
-    type: str
-    channels: tuple[str, ...]
-    samples: int
-    edges_um: tuple[float | None, float | None]
-    z_um: float | None
-    period_s: float | None
-    x_um: float | None
-    y_um: float | None
-    stamps: dict[int, float]
-    blocks: tuple[Block, ...]
-    beside: int
-    """Planes that are placed outside the announced sizes."""
-
-
-@dataclass(frozen=True)
-class Description:
-    """The OME-XML of a dataset: the file in which it stands, its text, and the images in it."""
-
-    path: Path
-    text: str
-    images: tuple[Image, ...]
-    notes: tuple[str, ...] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
-    """Names of the set's files by their UUIDs."""
-
-    def check_name(self, path: Path, text: str) -> None:
-        """Raise FovflowError for a file that has the name of another one of the set.
-
-        `text`: its own OME-XML.
-        """
-        uuid = _OWN_UUID.search(text[:_HEAD])
-        name = self.names.get(uuid[1]) if uuid else None
-        if name not in (None, path.name) and path.name in self.names.values():
-            raise FovflowError(
-                f"files of the OME-TIFF set in {path.parent} have one another's names",
-                found=f"{path.name} is the one that was saved as {name!r}",
-                remedy="give the files the names that they were saved with",
-            )
-
-    @property
-    def in_tiff(self) -> bool:
-        """Whether it stands in a TIFF file, and in no file of its own."""
-        with self.path.open("rb") as file:
-            return file.read(4) in TIFF_MAGIC
-
-
-_OWN_UUID = re.compile(r"""<(?:\w+:)?OME\b[^>]*?\bUUID=["']([^"']+)""")
-_HEAD = 4096
-_COMMENTS_BEHIND = re.compile(r"(\s*<!--(?:(?!-->).)*-->)+\s*$", re.DOTALL)
-_REFERENCE = re.compile(r"&#(x[0-9a-fA-F]{1,6}|[0-9]{1,7});")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-
-
-def ome_text(text: str) -> str:
-    """Return the OME-XML in the description of a TIFF file, empty if it is none.
-
-    Byte order marks, zeros and comments around it do not count.
-    """
-    bare = text.strip("\ufeff \t\r\n\0").removeprefix("\u00ef\u00bb\u00bf")
-    if bare[:1] == "<" and _COMMENTS_BEHIND.sub("", bare[-4096:]).rstrip().endswith("OME>"):
-        return bare
-    return ""
-
-
-def _parse_xml(path: Path, text: str) -> tuple[ElementTree.Element, tuple[str, ...]]:
-    """Return the root of OME-XML; characters that XML does not allow are left out, and told."""
-
-    def kept(match: re.Match[str]) -> str:
-        code = match[1]
-        number = int(code[1:], 16) if code[0] == "x" else int(code)
-        surrogate = 0xD800 <= number < 0xE000
-        allowed = number >= 0x20 and not surrogate and number not in (0xFFFE, 0xFFFF)
-        return match[0] if number in (9, 10, 13) or allowed else ""
-
-    clean = _CONTROL.sub("", _REFERENCE.sub(kept, text))
-    notes = ("Characters that XML does not allow were left out of its OME-XML.",)
-    with explained(
-        f"the OME-XML of {path} is not understood",
-        ElementTree.ParseError,
-        remedy="copy the file again from its source, or save it again as OME-TIFF",
-    ):
-        return ElementTree.fromstring(clean), notes if clean != text else ()
 
 
 def describe_set(path: Path, open_pages: Callable[[Path], TiffPages]) -> Description | None:
@@ -160,14 +56,15 @@ def describe_set(path: Path, open_pages: Callable[[Path], TiffPages]) -> Descrip
             if not seen:
                 return None
             raise FovflowError(f"{seen[-1]} points to {path.name}, which holds no OME-XML")
-        root, notes = _parse_xml(path, text)
-        pointer = next((child for child in root if _local(child) == "BinaryOnly"), None)
+        root, notes = parse_xml(path, text)
+        pointer = next((child for child in root if local(child) == "BinaryOnly"), None)
         if pointer is None:
             break
         name = pointer.get("MetadataFile") or ""
         following = file_of_set(path, name)
         if not following.is_file():
-            following = _renamed(path, following) or following
+            by_uuid = _files_by_uuid(path)
+            following = _renamed(path, following) or by_uuid.get(pointer.get("UUID", ""), following)
         if not following.is_file() or following in seen:
             raise FovflowError(
                 f"{path} is part of a set whose description stands in another file",
@@ -178,21 +75,21 @@ def describe_set(path: Path, open_pages: Callable[[Path], TiffPages]) -> Descrip
         seen.append(path)
         path = following
     for inner in root.iter():
-        if _local(inner).startswith("ModuloAlong"):
+        if local(inner).startswith("ModuloAlong"):
             raise FovflowError(
                 f"{path} has an axis within another one, which is not read",
-                found=f"{_local(inner)} of type {inner.get('Type') or 'unknown'} in its OME-XML",
+                found=f"{local(inner)} of type {inner.get('Type') or 'unknown'} in its OME-XML",
                 remedy="export it with each of these as a file or a channel of its own",
             )
     own = root.get("UUID")
-    images = tuple(_parse_image(path, child, own) for child in root if _local(child) == "Image")
+    images = tuple(parse_image(path, child, own) for child in root if local(child) == "Image")
     if not images:
         raise FovflowError(
             f"the OME-XML of {path} describes no image",
             found=repr(text[:80]),
             remedy="name the file of the set that holds the images, or save it again as OME-TIFF",
         )
-    uuids = (each for each in root.iter() if _local(each) == "UUID" and each.text)
+    uuids = (each for each in root.iter() if local(each) == "UUID" and each.text)
     names = {str(each.text).strip(): each.get("FileName") or "" for each in uuids}
     described = Description(path, text, images, notes, names)
     described.check_name(path, text)
@@ -219,112 +116,15 @@ def _renamed(path: Path, wanted: Path) -> Path | None:
     return found[0] if len(found) == 1 and found[0].is_file() else None
 
 
-def _parse_image(path: Path, element: ElementTree.Element, own: str | None) -> Image:
-    pixels = next((child for child in element if _local(child) == "Pixels"), None)
-    if pixels is None:
-        raise FovflowError(f"an image in the OME-XML of {path} has no pixels")
-    with explained(
-        f"the OME-XML of {path} is not understood",
-        *(KeyError, ValueError),
-        remedy="save it again as OME-TIFF",
-        name_kind=True,
-    ):
-        sizes = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in "TCZYX"}
-        order = pixels.attrib["DimensionOrder"][:1:-1]
-        if sorted(order) != ["C", "T", "Z"]:
-            raise ValueError(f"dimension order {pixels.attrib['DimensionOrder']!r}")
-        channels = [child for child in pixels if _local(child) == "Channel"]
-        samples = max((int(c.get("SamplesPerPixel", 1)) for c in channels), default=1)
-        check_sizes(path, sizes)
-        data = [child for child in pixels if _local(child) == "TiffData"]
-        blocks = [_parse_block(child, own, order, sizes) for child in data]
-    planes = [child for child in pixels if _local(child) == "Plane"]
-    x_um, y_um = _stage(planes)
-    return Image(
-        name=_name(element),
-        order=order,
-        sizes=sizes,
-        type=pixels.get("Type", ""),
-        channels=tuple(child.get("Name") or "" for child in channels),
-        samples=samples,
-        edges_um=(
-            positive(_length(pixels, "PhysicalSizeX", "µm")),
-            positive(_length(pixels, "PhysicalSizeY", "µm")),
-        ),
-        z_um=positive(_length(pixels, "PhysicalSizeZ", "µm")),
-        period_s=positive(to_s(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))),
-        x_um=x_um,
-        y_um=y_um,
-        stamps=_stamps(planes),
-        blocks=tuple(block for block in blocks if block is not None),
-        beside=blocks.count(None),
-    )
-
-
-def _parse_block(
-    element: ElementTree.Element, own: str | None, order: str, sizes: dict[str, int]
-) -> Block | None:
-    """Return the planes of a `TiffData` element; None where they lie outside the image."""
-    first = 0
-    for axis in order:
-        index = int(element.get(f"First{axis}", 0))
-        if not 0 <= index < sizes[axis]:
-            return None
-        first = first * sizes[axis] + index
-    page = element.get("IFD")
-    if int(page or 0) < 0:
-        raise ValueError(f"page {page} of a file")
-    count = element.get("PlaneCount") or element.get("NumPlanes")
-    uuid = next((child for child in element if _local(child) == "UUID"), None)
-    known = "" if uuid is None else (uuid.text or "").strip()
-    elsewhere = uuid is not None and (own is None or known != own)
-    return Block(
-        file=uuid.get("FileName") if uuid is not None and elsewhere else None,
-        uuid=known,
-        page=int(page or 0),
-        count=int(count) if count is not None else (1 if page is not None else None),
-        first=first,
-    )
-
-
-def _name(element: ElementTree.Element) -> str | None:
-    """Return the stage's label of a position, else the image's name."""
-    label = next((child.get("Name") for child in element if _local(child) == "StageLabel"), None)
-    return label or element.get("Name") or None
-
-
-def _stamps(planes: list[ElementTree.Element]) -> dict[int, float]:
-    """Return the seconds of each frame: those of its plane with the lowest channel and z."""
-    best: dict[int, tuple[int, int, float]] = {}
-    for plane in planes:
-        seconds = to_s(plane.get("DeltaT"), plane.get("DeltaTUnit", "s"))
-        if seconds is None:
-            continue
-        try:
-            t, c, z = (int(plane.attrib[f"The{axis}"]) for axis in "TCZ")
-        except (KeyError, ValueError):
-            continue
-        if t not in best or (c, z) < best[t][:2]:
-            best[t] = (c, z, seconds)
-    return {t: entry[2] for t, entry in best.items()}
-
-
-def _stage(planes: list[ElementTree.Element]) -> tuple[float | None, float | None]:
-    for plane in planes:
-        x, y = (_length(plane, f"Position{axis}", "") for axis in "XY")
-        if x is not None or y is not None:
-            return x, y
-    return None, None
-
-
-def _length(element: ElementTree.Element, key: str, default_unit: str) -> float | None:
-    value = to_um(element.get(key), element.get(f"{key}Unit", default_unit))
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _local(element: ElementTree.Element) -> str:
-    """Return an element's name without its namespace."""
-    return str(element.tag).rpartition("}")[2]
+def _files_by_uuid(path: Path) -> dict[str, Path]:
+    """Return TIFF files beside a described one by their own UUIDs, whatever they are called now."""
+    found: dict[str, Path] = {}
+    for file in sorted(path.parent.glob("*")):
+        if file.name.lower().endswith(TIFF_SUFFIXES) and file != path:
+            with suppress(FovflowError, OSError):
+                uuid = own_uuid(first_description(file))
+                found[uuid] = path if uuid in found else file
+    return {uuid: file for uuid, file in found.items() if uuid and file != path}
 
 
 _ABSENT = -1
@@ -479,12 +279,19 @@ class _PlaneIndex:
         return self._known[name]
 
     def _renamed(self, block: Block, wanted: Path) -> Path | None:
-        """Return a file with a prefix before its name, if it carries this set's description."""
-        found = _renamed(self._described.path, wanted)
-        if found is None or (found != self._described.path and not self._may_hold(found, block)):
+        """Return a file with a prefix before its name that may be of this set, or with the UUID."""
+        path = self._described.path
+        found = _renamed(path, wanted)
+        if found is None or (found != path and not self._may_hold(found, block)):
+            found = self._by_uuid.get(block.uuid)
+        if found is None:
             return None
         self.notes.append(f"The file {block.file!r} of the set is now called {found.name!r}.")
         return found
+
+    @cached_property
+    def _by_uuid(self) -> dict[str, Path]:
+        return _files_by_uuid(self._described.path)
 
     def _may_hold(self, file: Path, block: Block) -> bool:
         """Tell whether a file carries the description of this set, or none."""

@@ -17,7 +17,8 @@ from fovflow.errors import FovflowError
 from fovflow.readers.base import FileReader, Overrides, long_axes, raw_info
 from fovflow.readers.limits import MICROSCOPIC_UM, check_sizes
 from fovflow.readers.micromanager import MicroManagerReader, files_of, layout_of
-from fovflow.readers.ome_tiff import OmeTiffReader, ome_text, set_files
+from fovflow.readers.ome_tiff import OmeTiffReader, set_files
+from fovflow.readers.ome_xml import ome_text
 from fovflow.readers.tiff_pages import NisTags, TiffPages, damaged_tiff, read_nis_tags
 from fovflow.readers.times import choose_times, nominal_times
 from fovflow.units import positive, to_s, to_um

@@ -46,7 +46,7 @@ class TiffPages:
         self.path = path
         with damaged_tiff(path):
             self.count = count_pages(path)
-            self.tif = tifffile.TiffFile(path, **dict.fromkeys(_PRIVATE_LAYOUTS, False))
+            self.tif = _open(path)
         self.size = int(self.tif.filehandle.size)
 
     def describe(self, index: int = 0) -> tuple[int, int, str]:
@@ -95,6 +95,16 @@ class TiffPages:
     def close(self) -> None:
         """Close the file; safe to call twice."""
         self.tif.close()
+
+
+def _open(path: Path) -> tifffile.TiffFile:
+    return tifffile.TiffFile(path, **dict.fromkeys(_PRIVATE_LAYOUTS, False))
+
+
+def first_description(path: Path) -> str:
+    """Return the description in the first page of a TIFF file, of which nothing else is read."""
+    with damaged_tiff(path), _open(path) as tif:
+        return str(tif.pages[0].description or "")
 
 
 @contextmanager
