@@ -116,6 +116,44 @@ def nd2(path: Path, parts: list[np.ndarray]) -> Path:
     return name
 
 
+def _rename_in_ome(path: Path, p: int) -> None:
+    text = tifffile.tiffcomment(path)
+    old = f'ID="Channel:{p}:1" Name='
+    tifffile.tiffcomment(path, text.replace(f'{old}"c1"', f'{old}"RFP"').encode())
+
+
+def _rename_in_zarr(path: Path, p: int) -> None:
+    root = zarr.open_group(str(path), mode="r+")
+    for i, (_, group) in enumerate(sorted(root.groups())):
+        labels = [{"label": name} for name in ("c0", "RFP" if i == p else "c1")]
+        group.attrs["omero"] = {"channels": labels}
+
+
+@pytest.mark.parametrize("write", ["image", "file", "zarr"])
+@pytest.mark.parametrize("odd", [1, 2])
+def test_a_position_with_a_channel_of_another_name_is_told(
+    tmp_path: Path, write: str, odd: int
+) -> None:
+    parts = [planes(FRAMES, (24, 32), p, 2) for p in range(3)]
+    if write == "image":
+        path = ome_tiff(tmp_path / "a", parts)
+        _rename_in_ome(path, odd)
+    elif write == "zarr":
+        path = ome_zarr(tmp_path / "a", parts)
+        _rename_in_zarr(path, odd)
+    else:
+        path = tmp_path
+        for p, part in enumerate(parts):
+            each = ome_tiff(tmp_path / f"pos{p}", [part])
+            if p == odd:
+                _rename_in_ome(each, 0)
+    with fovflow.open_raw(path) as raw:
+        assert [channel.name for channel in raw.info.channels] == ["c0", "c1"]
+        assert any(f"Position {odd} has channels c0, RFP" in text for text in raw.info.warnings)
+        others = "0-1" if odd == 2 else "0, 2"
+        assert any(f'fovs: "{others}"' in text for text in raw.info.warnings)
+
+
 FORMATS = [series, pages, ome_tiff, ome_zarr, czi]
 
 

@@ -317,6 +317,19 @@ def other_pixels(sizes_um: Sequence[float | None]) -> tuple[str, ...]:
     )[:1]
 
 
+def other_channels(names: Sequence[Sequence[str] | None], usual: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence if some position names other channels than the `usual`, used for all.
+
+    Positions that are left out have none.
+    """
+    odd = {p: each for p, each in enumerate(names) if each and {*each} - {*usual} - {""}}
+    if not odd or not any(usual):
+        return ()
+    p, found = next(iter(odd.items()))
+    said = f"Position {p} has channels {', '.join(found)}, others {', '.join(usual)}, as which"
+    return (f"{said} all are read.", *without_odd([each not in odd for each in range(len(names))]))
+
+
 def channel_order(names: Sequence[str], usual: Sequence[str], n: int) -> list[int]:
     """Return where the `usual` channels are among the `n` of a position, in its own order."""
     same = names != usual and len({*names}) == n and sorted(names) == sorted(usual)

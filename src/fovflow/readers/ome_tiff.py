@@ -24,6 +24,7 @@ from fovflow.readers.base import (
     common_shape,
     held_frames,
     long_axes,
+    other_channels,
     other_pixels,
     raw_info,
 )
@@ -376,6 +377,7 @@ def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str
     read = [image if same else None for image, same in zip(index.images, index.alike, strict=True)]
     notes += index.notes
     notes += other_pixels([image.edges_um[0] if image else None for image in read])
+    notes += other_channels([image and image.channels for image in read], index.main.channels)
     shape, dtype = plane[:2], plane[2]
     shapes = [(image.sizes["Y"], image.sizes["X"]) if image else None for image in read]
     if (index.main.sizes["Y"], index.main.sizes["X"]) == shape:  # else the page counts

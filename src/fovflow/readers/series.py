@@ -25,6 +25,7 @@ from fovflow.readers.base import (
     held_frames,
     long_axes,
     open_questions,
+    other_channels,
     other_pixels,
     without_odd,
 )
@@ -296,7 +297,7 @@ class SeriesReader(FileReader[AnyTiff]):
         with self._opening(self._longest, open_tiff) as first:
             self._inner = first.info
             self._odd: dict[Path, FovflowError] = {}
-            self._pixels: dict[str, float | None] = {}
+            self._seen: dict[str, RawInfo] = {}
             inside = self._look_at_some(named, sizes)
             self._grid = grid = SeriesGrid(named, self._inner, inside)
             self.pattern = named.pattern
@@ -350,7 +351,7 @@ class SeriesReader(FileReader[AnyTiff]):
         for path in dict.fromkeys(wanted):
             try:
                 found[path] = self._reader(path).info
-                self._pixels[place[path]] = found[path].pixel_um
+                self._seen[place[path]] = found[path]
             except FovflowError as error:
                 self._odd[path] = error
         self._refuse_mixed(named, {path: info.n_frames for path, info in found.items()})
@@ -392,7 +393,12 @@ class SeriesReader(FileReader[AnyTiff]):
         notes += [f"{len(self._odd) - 5} more files are like that."] * (len(self._odd) > 5)
         pairs = zip(named.files, named.fields, strict=True)
         good = {each.position for path, each in pairs if path not in self._odd}
-        notes += other_pixels([*map(self._pixels.get, self._grid.positions)])
+        seen = [*map(self._seen.get, self._grid.positions)]
+        notes += other_pixels([info and info.pixel_um for info in seen])
+        usual = [channel.name for channel in self._inner.channels]
+        if usual == [*self._grid.channels]:
+            called = [info and [channel.name for channel in info.channels] for info in seen]
+            notes += other_channels(called, usual)
         return [*notes, *without_odd([name in good for name in self._grid.positions])]
 
     def _reader(self, path: Path) -> AnyTiff:

@@ -27,6 +27,7 @@ from fovflow.readers.base import (
     common_shape,
     held_frames,
     long_axes,
+    other_channels,
     other_pixels,
     raw_info,
 )
@@ -220,6 +221,7 @@ class ZarrReader(PlaneReader):
             [(image.size("Y"), image.size("X")) if image else None for image in self._images]
         )
         pixels = [image.edges_um[0] if image else None for image in self._images]
+        called = [image and image.channels for image in self._images]
         info = raw_info(
             "ome-zarr",
             long_axes(f"P{first.axes[:-2]}", sizes),
@@ -235,7 +237,9 @@ class ZarrReader(PlaneReader):
             z_um=first.z_um if sizes["Z"] > 1 else None,
             missing=frames.missing,
             missing_planes=frames.missing_planes,
-            warnings=(*notes, *odd, *other_pixels(pixels)),
+            warnings=(
+                *(*notes, *odd, *other_pixels(pixels), *other_channels(called, first.channels)),
+            ),
         )
         nominal = nominal_times(sizes["T"], *(i.period_s if i else None for i in self._images))
         super().__init__(path, info, choose_times(None, frames.there, nominal), given)
