@@ -261,6 +261,21 @@ def test_small_pictures_for_the_screen_are_left_out() -> None:
     assert [each is None for each in found.fields] == [False, True]
 
 
+def test_folders_tell_apart_what_a_naming_rule_calls_alike() -> None:
+    names = [f"{c}/x_A1_1_00d{h:02d}h00m" for c in ("Phase", "Green") for h in (0, 2)]
+    found = read_names([*names, "Phase/dark"])
+    assert "Incucyte" in found.scheme
+    assert [each and (each.position, each.channel) for each in found.fields] == [
+        *(("A1_1", channel) for channel in ("Phase", "Phase", "Green", "Green")),
+        None,
+    ]
+    rows = [f"{p}/{c}_A1_1_00d00h00m" for p in ("ctrl", "drug") for c in ("Phase", "Green")]
+    fields = [(each.position, each.channel) for each in read_names(rows).fields if each]
+    assert fields == [(f"{p}_A1_1", c) for p in ("ctrl", "drug") for c in ("Phase", "Green")]
+    with pytest.raises(FovflowError, match="not clear"):
+        read_names([f"exp_{n}/Pos0/img_000000000_GFP_000" for n in (1, 2)])
+
+
 def clock(start: int, step: int, n: int, skip: tuple[int, ...] = ()) -> list[str]:
     minutes = [start + step * i for i in range(n) if i not in skip]
     return [f"{m // 60 % 24:02d}{m % 60:02d}" for m in minutes]

@@ -170,6 +170,15 @@ def test_imagej_labels_that_are_alike_name_the_channel(tmp_path: Path) -> None:
         assert [each.name for each in raw.info.channels] == ["a", ""]
 
 
+def test_imagej_labels_that_are_the_same_for_all_channels_name_none(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    labels = [f"c:{c}/2 t:{t}/2 - movie.nd2 (series 1)" for t in (1, 2) for c in (1, 2)]
+    tifffile.imwrite(path, np.zeros((2, 2, 8, 8), np.uint16), imagej=True,
+                     metadata={"axes": "TCYX", "Labels": labels})  # fmt: skip
+    with fovflow.open_raw(path) as raw:
+        assert [each.name for each in raw.info.channels] == ["", ""]
+
+
 def test_two_unnamed_axes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "five.tif"
     tifffile.imwrite(path, np.zeros((3, 2, 8, 8), np.uint16), photometric="minisblack")

@@ -206,7 +206,7 @@ class _Scheme:
 
     @cached_property
     def expression(self) -> re.Pattern[str]:
-        return re.compile(rf"(?:.*?/)??{self.text}", re.IGNORECASE)
+        return re.compile(rf"(?P<folder>.*?/)??{self.text}", re.IGNORECASE)
 
 
 _SCHEMES = (
@@ -279,9 +279,29 @@ def _by_scheme(names: Sequence[str]) -> Names | None:
         if 2 * matches.count(None) < (1 if scheme.alone else len(matches)):
             groups = {group: group.rstrip("23") for group in scheme.expression.groupindex}
             timed = scheme.time_form is not None
+            del groups["folder"]
             found = [match and _join(match.groupdict(), groups, timed) for match in matches]
+            if len({*found} - {None}) < sum(each is not None for each in found):
+                found = _with_folders([match and match["folder"] for match in matches], found)
             return Names(found, scheme.time_form, scheme=scheme.name)
     return None
+
+
+def _with_folders(
+    folders: Sequence[str | None], fields: Sequence[NameFields | None]
+) -> list[NameFields | None]:
+    """Add what the folders say to fields of which some are alike; ask where that is not clear."""
+    known = [f"{folder or ''}image" for folder, each in zip(folders, fields, strict=True) if each]
+    said = (each for each in detect_fields(known).fields if each)
+    one_channel = len({each.channel for each in fields if each}) == 1
+
+    def joined(each: NameFields, above: NameFields) -> NameFields:
+        position = "_".join(filter(None, (above.position, each.position)))
+        channel = "_".join(filter(None, (above.channel, each.channel)))
+        channel = above.channel if above.channel and one_channel else channel
+        return replace(each, position=position, channel=channel)
+
+    return [each and joined(each, next(said)) for each in fields]
 
 
 def read_names(names: Sequence[str]) -> Names:
@@ -331,7 +351,7 @@ def _pattern_from_one(names: Sequence[str], read: Names, labelled: Sequence[str]
     if rule is not None and (match := rule.expression.match(text)):
         parts = ("time", "time2", "time3")
         forms = dict(zip(parts, (rule.time_form or "").split("_"), strict=False))
-        for group in sorted(match.re.groupindex, key=match.start, reverse=True):
+        for group in sorted({*match.re.groupindex} - {"folder"}, key=match.start, reverse=True):
             field = group.rstrip("23")
             if match[group] and field in varying:
                 form = forms.get(group, "")

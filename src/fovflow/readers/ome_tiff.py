@@ -304,8 +304,9 @@ class _PlaneIndex:
         """Tell whether the one file that holds all planes is there, and not the described one."""
         block = next(block for image in images for block in image.blocks)
         found = path_inside(self._described.path.parent, block.file or "")
-        beside = found is not None and found != self._described.path and found.is_file()
-        return beside and self._may_hold(found, block)
+        if found is None or found == self._described.path or not found.is_file():
+            return False
+        return self._may_hold(found, block)
 
     def _check_claims(self) -> None:
         """Refuse planes that share a page, or number the pages anew where they add up."""
@@ -377,7 +378,9 @@ def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str
     read = [image if same else None for image, same in zip(index.images, index.alike, strict=True)]
     notes += index.notes
     notes += other_pixels([image.edges_um[0] if image else None for image in read])
-    notes += other_channels([image and image.channels for image in read], index.main.channels)
+    notes += other_channels(
+        [image.channels if image else None for image in read], index.main.channels
+    )
     shape, dtype = plane[:2], plane[2]
     shapes = [(image.sizes["Y"], image.sizes["X"]) if image else None for image in read]
     if (index.main.sizes["Y"], index.main.sizes["X"]) == shape:  # else the page counts

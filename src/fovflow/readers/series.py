@@ -161,7 +161,9 @@ class SeriesGrid:
             if self._at[key] != _ABSENT:
                 raise FovflowError(
                     f"two files of the series in {root} have the same place",
-                    found=f"{named.files[self._at[key]].name} and {named.files[i].name}",
+                    found=" and ".join(
+                        named.files[at].relative_to(root).as_posix() for at in (self._at[key], i)
+                    ),
                     remedy="give a pattern with all fields that tell files apart",
                 )
             self._at[key] = i
@@ -394,10 +396,10 @@ class SeriesReader(FileReader[AnyTiff]):
         pairs = zip(named.files, named.fields, strict=True)
         good = {each.position for path, each in pairs if path not in self._odd}
         seen = [*map(self._seen.get, self._grid.positions)]
-        notes += other_pixels([info and info.pixel_um for info in seen])
+        notes += other_pixels([info.pixel_um if info else None for info in seen])
         usual = [channel.name for channel in self._inner.channels]
         if usual == [*self._grid.channels]:
-            called = [info and [channel.name for channel in info.channels] for info in seen]
+            called = [[each.name for each in info.channels] if info else None for info in seen]
             notes += other_channels(called, usual)
         return [*notes, *without_odd([name in good for name in self._grid.positions])]
 

@@ -419,7 +419,7 @@ def _channel_names(labels: Any, sizes: dict[str, int]) -> tuple[str, ...]:
     for c in range(count):
         texts = {_label(text) for text in labels[c::count]}
         names.append(texts.pop() if len(texts) == 1 else "")
-    return tuple(names)
+    return tuple(names) if count == 1 or len({*names}) > 1 else ()
 
 
 def _label(text: str) -> str:

@@ -221,7 +221,7 @@ class ZarrReader(PlaneReader):
             [(image.size("Y"), image.size("X")) if image else None for image in self._images]
         )
         pixels = [image.edges_um[0] if image else None for image in self._images]
-        called = [image and image.channels for image in self._images]
+        called = [image.channels if image else None for image in self._images]
         info = raw_info(
             "ome-zarr",
             long_axes(f"P{first.axes[:-2]}", sizes),
