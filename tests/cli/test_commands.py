@@ -165,6 +165,25 @@ def test_init_names_the_phase_channel_where_it_is_beyond_doubt(names, phase):
         assert all(str(name) in text for name in chosen.names)
 
 
+def test_init_asks_for_the_phase_channel_of_a_later_file_with_other_channels(tmp_path, capsys):
+    files = []
+    for name, channels in {"a": ["Phase", "GFP"], "b": ["TL", "RFP"], "c": ["BF", "RFP"]}.items():
+        files.append(str(tmp_path / f"{name}.ome.tif"))
+        sizes = {"axes": "TCYX", "PhysicalSizeX": 0.65, "TimeIncrement": 300}
+        about = {"metadata": sizes | {"Channel": {"Name": channels}}, "photometric": "minisblack"}
+        tifffile.imwrite(files[-1], np.ones((3, 2, 8, 9), np.uint16), **about)
+    assert main(["init", str(tmp_path / "p"), "--raw", *files]) == 0
+    text = (tmp_path / "p" / "config" / "config.yaml").read_text()
+    datasets = yaml.safe_load(text)["datasets"]
+    assert [entry.get("channels") for entry in datasets.values()] == [
+        None,
+        {"pc": "FILL_IN", "fl": "all"},
+        {"pc": "BF", "fl": ["RFP"]},
+    ]
+    assert 'pc is one of "TL", "RFP"' in text
+    assert "FILL_IN (1)" in capsys.readouterr().out
+
+
 def method_chosen(folder, *files):
     """Lay out a project; return the method of segmentation in its configuration, and that line."""
     assert main(["init", str(folder), "--raw", *map(str, files)]) == 0

@@ -209,12 +209,18 @@ def short_config(
         keys += [f"pattern: {_quote(pattern)}"] if pattern is not None else []
         keys += ["pixel_um: FILL_IN"] * (info.pixel_um is None)
         keys += ["interval_s: FILL_IN"] * (info.time_source == "unknown" and info.n_frames > 1)
-        if own != channels[0] and own.phase is not None:
+        about = ""
+        if own != channels[0]:
             listed = ", ".join(_quote(name) for name in own.names if name != own.phase)
-            keys.append(f"channels: {{pc: {_quote(own.phase)}, fl: [{listed}]}}")
+            pc, fl = ("FILL_IN", "all") if own.phase is None else (_quote(own.phase), f"[{listed}]")
+            keys.append(f"channels: {{pc: {pc}, fl: {fl}}}")
+            about = f"; pc is one of {listed}, or null" * (own.phase is None)
         counts = {"position": len(info.positions), "frame": info.n_frames}
         sizes = ", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in counts.items())
-        lines += [f"  # {info.format}: {sizes}", f"  {_quote(names[-1])}: {{{', '.join(keys)}}}"]
+        lines += [
+            f"  # {info.format}: {sizes}{about}",
+            f"  {_quote(names[-1])}: {{{', '.join(keys)}}}",
+        ]
     lines += ["", *channels[0].lines(), ""]
     defaults = Config(datasets={"any": {"path": "any"}})
     methods = {"segment": SEGMENTERS, "correct": CORRECTORS, "track": TRACKERS}
