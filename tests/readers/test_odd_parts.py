@@ -229,13 +229,20 @@ def test_a_channel_of_other_size_is_refused(tmp_path: Path) -> None:
         fovflow.open_raw(path)
 
 
-@pytest.mark.parametrize(("p", "t"), [(0, 0), (1, 2), (2, 3)])
-def test_a_damaged_file_of_a_series_costs_itself(tmp_path: Path, p: int, t: int) -> None:
+@pytest.mark.parametrize(("p", "t"), [(0, 0), (1, 0), (2, 0), (1, 2), (2, 3)])
+@pytest.mark.parametrize("content", ["cut", "zeros", "text"])
+def test_a_damaged_file_of_a_series_costs_itself(
+    tmp_path: Path, p: int, t: int, content: str
+) -> None:
     path = pages(tmp_path / "a", [planes(FRAMES, (24, 32), p) for p in range(3)])
-    (path / f"pos{p}_t{t}_c0.tif").write_bytes(b"II*\0\xff\xff\xff\x7f")
+    file = path / f"pos{p}_t{t}_c0.tif"
+    same_size = bytes(file.stat().st_size)
+    kinds = {"cut": b"II*\0\xff\xff\xff\x7f", "zeros": same_size, "text": b"<html>"}
+    file.write_bytes(kinds[content])
     assert len(raw_files(path)) == 3 * FRAMES
     with fovflow.open_raw(path) as raw:
-        assert any(f"pos{p}_t{t}_c0.tif" in text for text in raw.info.warnings)
+        seen = t == 0 or content != "zeros"  # of the usual size, only the first files are opened
+        assert any(file.name in text for text in raw.info.warnings) is seen
         assert (raw.read(1, 1, 0) == 1011).all()
         with pytest.raises(FovflowError, match=rf"pos{p}_t{t}_c0\.tif"):
             raw.read(p, t, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _FOREIGN = (
     (b'"NDInfoFile"', "MetaMorph's list of the files of a series: name their folder"),
 )
 _HEAD_BYTES = 16
+_LOOKED_AT = 20
 
 
 def open_raw(
@@ -128,6 +130,11 @@ def plugin_of(path: str | os.PathLike[str], pattern: Pattern | None = None) -> s
     return next(name for name in names if find("readers", name, _BUILTIN) is opener)
 
 
+def _head(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return file.read(_HEAD_BYTES)
+
+
 def _by_content(location: Location, pattern: Pattern | None) -> Any:
     """Return the reader for what is there: by its first bytes, else the plug-in that accepts it."""
     if location.root.is_dir() and not location.files:
@@ -135,9 +142,15 @@ def _by_content(location: Location, pattern: Pattern | None) -> Any:
     path = location.files[0] if location.files else location.root
     if path.is_dir():
         return _BUILTIN["ome-zarr"]
-    with open_regular(path) as file:
-        head = file.read(_HEAD_BYTES)
-    kind = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+    head = _head(path)
+    rest = (_head(each) for each in location.files[1:_LOOKED_AT] if each.is_file())
+    kinds = (
+        name
+        for each in itertools.chain([head], rest)
+        for magic, name in _MAGIC
+        if each.startswith(magic)
+    )
+    kind = next(kinds, None)  # the first file of a series may be damaged
     if kind == "tiff" and (location.files or pattern is not None):
         kind = "tiff-series"
     if kind is not None:

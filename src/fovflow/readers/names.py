@@ -447,7 +447,7 @@ def _columns(names: Sequence[str]) -> list[_Column]:
         raise FovflowError(
             "the names of the series are made up in different ways",
             found=f"{names[0]!r} and {names[odd]!r}",
-            remedy=_REMEDY,
+            remedy=f'name those that are meant, such as "data/*.tif", or {_REMEDY}',
         )
     n_folders = len(_SEPARATORS.split(names[0].rpartition("/")[0])) if "/" in names[0] else 0
     columns: list[_Column] = []

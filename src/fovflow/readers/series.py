@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,7 @@ from fovflow.readers.locate import Location, natural_key
 from fovflow.readers.names import FIELDS, NameFields, match_pattern, pattern_of, read_names
 from fovflow.readers.ome_tiff import OmeTiffReader
 from fovflow.readers.tiff import AnyTiff, files_of_set, open_tiff
+from fovflow.readers.tiff_pages import TiffPages
 from fovflow.readers.times import FrameTimes, TimeSource, choose_times, regular_times, worst_source
 from fovflow.units import Pattern, spread
 
@@ -164,7 +166,8 @@ class SeriesGrid:
                     found=" and ".join(
                         named.files[at].relative_to(root).as_posix() for at in (self._at[key], i)
                     ),
-                    remedy="give a pattern with all fields that tell files apart",
+                    remedy="give a pattern with all fields that tell files apart, or name those "
+                    f"that are meant, such as {root / '*.tif'}",
                 )
             self._at[key] = i
             self.seconds[p, t] = np.fmin(self.seconds[p, t], seconds[i])
@@ -295,7 +298,8 @@ class SeriesReader(FileReader[AnyTiff]):
         sizes = [path.stat().st_size for path in named.files]
         counts = Counter(sizes)
         usual = max(counts, key=lambda size: (counts[size], size))
-        self._longest = named.files[sizes.index(usual)]
+        common = [path for path, size in zip(named.files, sizes, strict=True) if size == usual]
+        self._longest = _first_sound(common)
         with self._opening(self._longest, open_tiff) as first:
             self._inner = first.info
             self._odd: dict[Path, FovflowError] = {}
@@ -469,6 +473,14 @@ class SeriesReader(FileReader[AnyTiff]):
         reader, at = self._reader(self._grid.file(p, t, c, z)), self._grid.inner(t, c, z)
         own, usual = ([each.name for each in i.channels] for i in (reader.info, self._inner))
         return reader.read(0, at[0], channel_order(own, usual, len(own))[at[1]], at[2])
+
+
+def _first_sound(files: Sequence[Path]) -> Path:
+    """Return the first of files, of which some may be damaged, whose pages can be told."""
+    for path in files[:_MAX_CHECKED]:
+        with suppress(FovflowError), closing(TiffPages(path)):
+            return path
+    return files[0]
 
 
 def _held_inside(info: RawInfo, n_frames: int) -> NDArray[np.bool_]:
