@@ -250,6 +250,17 @@ def test_positions_of_another_pixel_size_are_told(tmp_path: Path, write: Any) ->
         assert "Position 2 has pixels of 1.3 µm, others of 0.65 µm" in said
 
 
+@pytest.mark.parametrize("sizes", [(0.65, 0.325), (0.325, 0.65)])
+def test_the_pixel_size_that_is_told_is_the_one_that_is_used(tmp_path: Path, sizes: Any) -> None:
+    for p, size in enumerate(sizes):
+        metadata = {"axes": "YX", "PhysicalSizeX": size, "PhysicalSizeY": size}
+        frame = np.zeros((24, 32), np.uint16)
+        tifffile.imwrite(tmp_path / f"pos{p}.ome.tif", frame, metadata=metadata)
+    with fovflow.open_raw(tmp_path) as raw:
+        (said,) = (text for text in raw.info.warnings if text.startswith("Position"))
+        assert f"others of {raw.info.pixel_um:.4g} µm" in said
+
+
 @pytest.mark.parametrize("kind", ["ome", "imagej", "zarr"])
 def test_positions_of_another_period_have_their_own_times(tmp_path: Path, kind: str) -> None:
     periods = 60.0, 300.0

@@ -307,13 +307,13 @@ def common_shape(
     return common, notes + without_odd([shape == common for shape in shapes])
 
 
-def other_pixels(sizes_um: Sequence[float | None]) -> tuple[str, ...]:
-    """Return a sentence if the pixel size of some position is not that of the first."""
-    first = next(filter(None, sizes_um), 0.0)
+def other_pixels(sizes_um: Sequence[float | None], used_um: float | None) -> tuple[str, ...]:
+    """Return a sentence if the pixel size of some position is not the one that is used."""
     return tuple(
-        f"Position {p} has pixels of {um:.4g} µm, others of {first:.4g} µm, which is used for all."
+        f"Position {p} has pixels of {um:.4g} µm, others of {used_um:.4g} µm, "
+        "which is used for all."
         for p, um in enumerate(sizes_um)
-        if um and not math.isclose(um, first, rel_tol=0.01)
+        if um and used_um and not math.isclose(um, used_um, rel_tol=0.01)
     )[:1]
 
 

@@ -377,7 +377,8 @@ def _describe(index: _PlaneIndex, frames: HeldFrames, plane: tuple[int, int, str
     notes = [f"The file {name!r} of the set is not there." for name in index.absent[:5]]
     read = [image if same else None for image, same in zip(index.images, index.alike, strict=True)]
     notes += index.notes
-    notes += other_pixels([image.edges_um[0] if image else None for image in read])
+    sizes_um = [image.edges_um[0] if image else None for image in read]
+    notes += other_pixels(sizes_um, index.main.edges_um[0])
     notes += other_channels(
         [image.channels if image else None for image in read], index.main.channels
     )

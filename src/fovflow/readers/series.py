@@ -400,7 +400,9 @@ class SeriesReader(FileReader[AnyTiff]):
         pairs = zip(named.files, named.fields, strict=True)
         good = {each.position for path, each in pairs if path not in self._odd}
         seen = [*map(self._seen.get, self._grid.positions)]
-        notes += other_pixels([info.pixel_um if info else None for info in seen])
+        notes += other_pixels(
+            [info.pixel_um if info else None for info in seen], self._inner.pixel_um
+        )
         usual = [channel.name for channel in self._inner.channels]
         if usual == [*self._grid.channels]:
             called = [[each.name for each in info.channels] if info else None for info in seen]

@@ -222,6 +222,7 @@ class ZarrReader(PlaneReader):
         )
         pixels = [image.edges_um[0] if image else None for image in self._images]
         called = [image.channels if image else None for image in self._images]
+        unlike = other_pixels(pixels, first.edges_um[0]) + other_channels(called, first.channels)
         info = raw_info(
             "ome-zarr",
             long_axes(f"P{first.axes[:-2]}", sizes),
@@ -237,9 +238,7 @@ class ZarrReader(PlaneReader):
             z_um=first.z_um if sizes["Z"] > 1 else None,
             missing=frames.missing,
             missing_planes=frames.missing_planes,
-            warnings=(
-                *(*notes, *odd, *other_pixels(pixels), *other_channels(called, first.channels)),
-            ),
+            warnings=(*notes, *odd, *unlike),
         )
         nominal = nominal_times(sizes["T"], *(i.period_s if i else None for i in self._images))
         super().__init__(path, info, choose_times(None, frames.there, nominal), given)
