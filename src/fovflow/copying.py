@@ -120,6 +120,12 @@ def frame_table(
     first, last, step = frames
     source = np.arange(first, last + 1, step)
     times = raw.times(p)
+    if times.source == "unknown" != raw.info.time_source and interval_s is None:
+        raise FovflowError(
+            f"the frames of position {p} have no usable times",
+            found="time stamps that do not rise from frame to frame, or a file without one",
+            remedy="add interval_s (seconds between frames) to the dataset",
+        )
     missing = {t for q, t in raw.info.missing if q == p}
     table: dict[str, NDArray[Any]] = {
         "frame": np.arange(len(source)),

@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 
+import fovflow
+from fovflow import FovflowError
 from fovflow.copying import choose_z, crop_plane, frame_table, missing_frames, read_plane
 from fovflow.readers.base import Channel, Position, RawInfo
 from fovflow.readers.times import FrameTimes
@@ -62,6 +65,23 @@ def test_z_is_chosen_by_channel_name_or_index():
     assert choose_z(choice, 0, "Phase") == 1
     assert choose_z(choice, 1, "GFP") == "max"
     assert choose_z(choice, 2, "") == "middle"
+
+
+@pytest.mark.parametrize("odd", [0.0, None])
+def test_times_that_only_the_files_in_between_lack_are_asked_for(tmp_path, odd):
+    """Of a series the first and last file are looked at when it is opened."""
+    for p in range(2):
+        for t in range(5):
+            seconds = odd if (p, t) == (1, 2) else 60.0 * (t + 1)
+            stamp = {} if seconds is None else {"Plane": {"DeltaT": [seconds]}}
+            name = tmp_path / f"pos{p}_t{t}.ome.tif"
+            tifffile.imwrite(name, np.ones((8, 9), np.uint16), metadata={"axes": "YX", **stamp})
+    with fovflow.open_raw(tmp_path) as raw:
+        assert frame_table(raw, 0, (0, 4, 1), None)["time_s"].tolist() == [60, 120, 180, 240, 300]
+        with pytest.raises(FovflowError, match="position 1 have no usable times") as caught:
+            frame_table(raw, 1, (0, 4, 1), None)
+        assert "interval_s" in str(caught.value.remedy)
+        assert frame_table(raw, 1, (0, 4, 1), 60.0)["time_s"].tolist() == [0, 60, 120, 180, 240]
 
 
 def test_the_frame_table_tells_times_their_source_and_gaps():
