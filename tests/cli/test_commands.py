@@ -149,6 +149,9 @@ def test_init_refuses_raw_files_that_are_not_there(tmp_path, monkeypatch, capsys
         (["488", "561"], None),
         (["", ""], None),
         (["GFP"], None),
+        (["TL", "pH"], None),
+        (["Ph2", "S-phase", "G1 phase"], "Ph2"),
+        (["cells phase", "GFP"], "cells phase"),
     ],
 )
 def test_init_names_the_phase_channel_where_it_is_beyond_doubt(names, phase):

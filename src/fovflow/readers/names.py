@@ -25,7 +25,8 @@ _KEYWORDS = {
     **dict.fromkeys(("zstep", "zplane", "zlevel"), "z"),
 }
 PHASE_WORDS = re.compile(
-    r"(?i)(?<!meta)(?<!ana)(?<!pro)(?<!telo)(?<!inter)phase|^(pc|phc|ph\d?|bf|td)$|bright.?field|"
+    r"(?i)(?<!meta)(?<!ana)(?<!pro)(?<!telo)(?<!inter)(?<!\b[sm][-_ ])(?<!\bg\d[-_ ])phase|"
+    r"^(pc|phc|(?-i:ph|Ph|PH)\d?|bf|td)$|bright.?field|"
     r"trans(?=mi|li|ph|[^a-z]|$)|dic\b"
 )
 _CHANNEL_WORDS = re.compile(
