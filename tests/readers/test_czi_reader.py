@@ -46,6 +46,19 @@ def test_tiles_of_a_scene_are_put_together(tmp_path: Path) -> None:
     assert (plane[5, 10], plane[5, 30], plane[15, 10], plane[15, 30]) == (1, 2, 3, 0)
 
 
+def test_a_frame_that_lacks_a_tile_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "stopped.czi"
+    with czi.create_czi(str(path)) as file:
+        for t, x in [(0, 0), (0, 20), (1, 0), (1, 20), (2, 0)]:
+            pixels = np.full((10, 20, 1), t + 1, np.uint16)
+            file.write(pixels, location=(x, 0), plane={"T": t, "C": 0}, scene=0)
+    with fovflow.open_raw(path) as raw:
+        assert (raw.info.n_frames, raw.info.width, raw.info.missing) == (3, 40, ((0, 2),))
+        assert "1 planes lack tiles that others have; they are left out." in raw.info.warnings
+        assert [raw.read(0, t, 0).min() for t in range(3)] == [1, 2, 0]
+        assert not raw.read(0, 2, 0).any()
+
+
 def test_a_file_without_scenes_in_its_planes(tmp_path: Path) -> None:
     path = tmp_path / "plain.czi"
     with czi.create_czi(str(path)) as file:

@@ -42,7 +42,8 @@ class CziReader(FileReader[Any]):
     """An open CZI file; each scene is a position.
 
     A scene of several tiles is composed to its bounding rectangle, tiles in the order of the
-    file; pixels that no tile covers are zero.
+    file; pixels that no tile covers are zero. A plane that lacks tiles that others of its channel
+    have, such as the last of a stopped acquisition, counts as missing.
 
     Files that are RGB, or have axes beyond scenes, times, channels, z and tiles, are refused.
     """
@@ -61,11 +62,14 @@ class CziReader(FileReader[Any]):
                 check_plane(path, shape, dtype, path.stat().st_size, "other")
             held = np.zeros([sizes[axis] for axis in "PTCZ"], bool)
             rank = {scene: p for p, (scene, _) in enumerate(self._scenes)}
-            for scene, at in blocks.places:
+            partial = blocks.partial()
+            for scene, at in blocks.places.keys() - partial:
                 first = [self._start[axis] for axis in "TCZ"]
                 held[(rank[scene], *np.subtract(at, first))] = True
             frames = held_frames(path, held)
             (height, width), notes = common_shape(shapes)
+            if partial:
+                notes += (f"{len(partial)} planes lack tiles that others have; they are left out.",)
             info = raw_info(
                 "czi",
                 long_axes("PTCZ", sizes),
@@ -100,19 +104,29 @@ class CziReader(FileReader[Any]):
         return np.array(pixels[:, :, 0], copy=True)
 
 
+_Place = tuple[int | None, tuple[int, int, int]]
+
+
 @dataclass
 class _Blocks:
     """What the file's directory lists, without the levels of pyramids.
 
-    `places` are a scene and (T, C, Z), `areas` the bounding rectangle (y0, x0, y1, x1) of each
-    scene in pixels, `odd` first and last index of axes that are not read, `types` the kinds of
-    pixels.
+    `places` are a scene and (T, C, Z), with the corners of their tiles, `areas` the bounding
+    rectangle (y0, x0, y1, x1) of each scene in pixels, `odd` first and last index of axes that are
+    not read, `types` the kinds of pixels.
     """
 
-    places: set[tuple[int | None, tuple[int, int, int]]] = field(default_factory=set)
+    places: dict[_Place, set[tuple[int, int]]] = field(default_factory=dict)
     areas: dict[int | None, tuple[int, int, int, int]] = field(default_factory=dict)
     odd: dict[str, tuple[int, int]] = field(default_factory=dict)
     types: set[str] = field(default_factory=set)
+
+    def partial(self) -> set[_Place]:
+        """Return the planes with fewer tiles than others of their scene and channel."""
+        most: dict[tuple[int | None, int], int] = {}
+        for (scene, (_, c, _)), tiles in self.places.items():
+            most[scene, c] = max(most.get((scene, c), 0), len(tiles))
+        return {at for at, tiles in self.places.items() if len(tiles) < most[at[0], at[1][1]]}
 
     def span(self, path: Path) -> tuple[dict[str, int], dict[str, int]]:
         """Return first index and length of T, C and Z; they need not start at 0."""
@@ -140,7 +154,8 @@ def _list_blocks(path: Path, file: Any) -> _Blocks:
             return True
         scene = at.get("S")
         found.types.add(block.pixelType.name)
-        found.places.add((scene, (at.get("T", 0), at.get("C", 0), at.get("Z", 0))))
+        place = scene, (at.get("T", 0), at.get("C", 0), at.get("Z", 0))
+        found.places.setdefault(place, set()).add((rect.y, rect.x))
         y0, x0, y1, x1 = found.areas.get(scene, (rect.y, rect.x, rect.y, rect.x))
         found.areas[scene] = (
             *(min(y0, rect.y), min(x0, rect.x)),
