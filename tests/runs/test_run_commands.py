@@ -10,7 +10,7 @@ from runs.ownrecords import events_of
 
 from fovflow import Run
 from fovflow.errors import ConfigError
-from fovflow.runs import processes
+from fovflow.runs import session
 from fovflow.runs.store import RunFolder
 
 PYTHON = [sys.executable, "-u", "-c"]
@@ -56,7 +56,7 @@ def test_one_that_fails_fails_the_run(run):
 
 
 def test_one_that_is_killed_does_not(run, monkeypatch):
-    monkeypatch.setattr(processes, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(session, "PATIENCE_S", 0.2)
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1); time.sleep(600)"
     run.add_process("long", [*PYTHON, "import time; time.sleep(600)"])
     run.add_process("stubborn", [*PYTHON, stubborn])

@@ -198,7 +198,7 @@ def test_a_copy_never_replaces_what_appears_meanwhile(keys, tmp_path, monkeypatc
     source.write_text("new")
     with fovflow.execution(keys) as exe:
         target = exe.folder / "outputs" / "T" / "a.txt"
-        from fovflow.runs import artifacts as outputs
+        from fovflow.runs import assets as outputs
 
         def slow_copy(source):
             def write(file):

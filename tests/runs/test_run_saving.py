@@ -14,7 +14,7 @@ import pytest
 from fovflow import Run
 from fovflow.errors import ConfigError
 from fovflow.events import read_events
-from fovflow.runs import artifacts as saving
+from fovflow.runs import assets as saving
 from fovflow.runs.verify import verify
 
 

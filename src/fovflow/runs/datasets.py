@@ -11,8 +11,7 @@ from typing import Any
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import Clock, moment
 from fovflow.records import read_json_object, write_json
-from fovflow.runs.artifacts import content_of, is_term
-from fovflow.runs.assets import changed
+from fovflow.runs.assets import changed, content_of, is_term
 from fovflow.runs.store import alone_in
 
 FOLDER = "datasets"

@@ -19,7 +19,7 @@ from fovflow.errors import FovflowError, complain
 from fovflow.events import number_of
 from fovflow.records import read_json_object
 from fovflow.runs.arguments import check_text
-from fovflow.runs.artifacts import Outputs, Types, check_types
+from fovflow.runs.assets import Outputs, Types, check_types
 from fovflow.runs.datasets import files_of, find_dataset, write_dataset
 from fovflow.runs.provenance import capture_environment, capture_inputs, capture_workflow
 from fovflow.runs.run import Run

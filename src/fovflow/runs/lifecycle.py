@@ -29,7 +29,9 @@ from fovflow.runs.session import (
     Settings,
     Terminated,
     Watch,
+    WatchedProcess,
     claim,
+    end_all,
     inside_job,
     join_job,
     join_run,
@@ -41,7 +43,6 @@ from fovflow.runs.store import RunFolder
 
 if TYPE_CHECKING:
     from fovflow.config.alerts import Alert
-    from fovflow.runs.processes import WatchedProcess
 
 P = ParamSpec("P")
 Open = TypeVar("Open", bound="OpenRun")
@@ -293,8 +294,6 @@ class OpenRun:
         atexit.unregister(self._close_at_exit)
         try:
             if self._processes:
-                from fovflow.runs.processes import end_all
-
                 problem = end_all(self._processes, at_once=status != "completed")
                 if problem and status == "completed":
                     status, message = "failed", problem

@@ -24,13 +24,14 @@ from fovflow.runs.arguments import (
     in_seconds,
     safe_name,
 )
-from fovflow.runs.artifacts import (
+from fovflow.runs.assets import (
     check_file,
     check_kind,
     files_below,
     stored_name,
 )
 from fovflow.runs.lifecycle import OpenRun, recorded
+from fovflow.runs.session import WatchedProcess
 
 
 class Run(OpenRun):
@@ -166,8 +167,6 @@ class Run(OpenRun):
             raise ConfigError("a command is a list: the program and its arguments")
         if "/" in safe_name("name", name) or name in self._processes:
             raise ConfigError(f"the name {name!r} of a process holds /, or is taken")
-        from fovflow.runs.processes import WatchedProcess
-
         words = [os.fspath(word) for word in command]
         self._processes[name] = WatchedProcess(self.session, name, words, cwd, env)
 

@@ -1,22 +1,27 @@
-"""An open run: where its records are written, and what goes on beside the work."""
+"""An open run: where its records are written, and what goes on beside the work.
+
+These are its heartbeat, what it uses, its alerts, signals, and commands that it has started.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, complain
 from fovflow.events import Journal
-from fovflow.runs.artifacts import KeptFiles
+from fovflow.runs.assets import KeptFiles, content_of
 from fovflow.runs.resources import Background, ResourceMonitor
 from fovflow.runs.store import BEAT_S, ENVIRONMENT, JOB_EVENTS, RunFolder, list_runs
 
@@ -80,10 +85,7 @@ def join_run(queue: dict[str, Any]) -> Session | None:
     if not named:
         return None
     folder = RunFolder(named)
-    try:
-        if folder.status() not in ("created", "running"):
-            return None
-    except FovflowError:
+    if folder.status() not in ("created", "running"):
         return None
     script = Path(sys.argv[0] if sys.argv else "").stem or "python"
     _, path = folder.new_attempt(f"script.{script}")
@@ -285,3 +287,86 @@ def stop_process(pid: int) -> None:
         for process in [root, *root.children(recursive=True)]:
             with suppress(psutil.Error):
                 process.terminate()
+
+
+PATIENCE_S = 10.0
+"""Seconds that a command has to end after it was told to."""
+
+
+class WatchedProcess:
+    """A command at work beside a run.
+
+    What it prints goes to ``processes/{name}.out`` and ``.err`` in the run's records, which list
+    these files, and how it ended, as soon as it has.
+
+    Raises FileExistsError if the run has had a process of that name, OSError if the command cannot
+    be started.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        name: str,
+        command: Sequence[str],
+        cwd: str | os.PathLike[str] | None,
+        env: Mapping[str, str] | None,
+    ):
+        self.name, self._session, self._told = name, session, False
+        folder = session.kept.folder / "processes"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files = [folder / f"{name}{suffix}" for suffix in (".out", ".err")]
+        with self._files[0].open("xb") as out, self._files[1].open("xb") as err:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd,
+                env={**os.environ, **(env or {})},
+            )  # fmt: skip
+        for file in self._files:
+            session.write("announced", path=file.relative_to(session.kept.base).as_posix())
+        session.write("message", message=f"process {name} began: {shlex.join(command)}")
+        self._thread = threading.Thread(target=self._watch, name=f"fovflow-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended badly, and not because it was stopped."""
+        return not self._told and bool(self._process.poll())
+
+    def words(self) -> str:
+        """Return how it ended."""
+        status = self._process.returncode
+        return f"process {self.name} " + ("was stopped" if self._told else f"ended with {status}")
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Return its exit status once its end is recorded; None where it has not ended in time."""
+        self._thread.join(timeout_s)
+        return None if self._thread.is_alive() else self._process.returncode
+
+    def stop(self) -> None:
+        """End it and its children, by force where it does not obey."""
+        if self._process.poll() is None:
+            self._told = True
+            stop_process(self._process.pid)
+            if self.wait(PATIENCE_S) is None:
+                self._process.kill()
+        self.wait()
+
+    def _watch(self) -> None:
+        self._process.wait()
+        level = {"level": "error"} if self.failed else {}
+        try:
+            for file in self._files:
+                about = content_of(file, self._session.kept.base)
+                self._session.write(
+                    "artifact", category="output", name=file.name, filetype="text/plain", **about
+                )
+            self._session.write("message", message=self.words(), **level)
+        except (OSError, ValueError) as error:
+            complain(f"fovflow.Run: the end of the process {self.name} is not recorded: {error}")
+
+
+def end_all(processes: Mapping[str, WatchedProcess], *, at_once: bool) -> str:
+    """Wait for processes, or stop them; return in words which failed."""
+    for process in processes.values():
+        with suppress(OSError):
+            process.stop() if at_once else process.wait()
+    return "; ".join(process.words() for process in processes.values() if process.failed)
