@@ -76,10 +76,10 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
         join(Path(pipeline.config.outdir) / "runs")
     else:
         from fovflow.adapter.outcome import reasons_to_run
-        from fovflow.adapter.recording import TargetFilter, record_run, say
+        from fovflow.adapter.recording import explain_targets, record_run, say
 
         decide(engine, partial(reasons_to_run, pipeline))
-        log_handlers()[0].addFilter(TargetFilter(pipeline))
+        log_handlers()[0].addFilter(explain_targets(pipeline))
         record_run(pipeline, workflow)
         patch_main(engine)
         if engine.is_dry_run:

@@ -275,17 +275,16 @@ class Job:
             return self._stop()
         if isinstance(error, RetryRefusedError):  # what failed before stays in its own record
             status: Status = "failed" if error.own else "terminated"
-            self._end(status, error=str(error), exit=1 if error.own else STOPPED)
+            exit_status = 1 if error.own else STOPPED
+            self._end(status, log=str(self.log), error=str(error), exit=exit_status)
             return f"{self.where}: {self.step} {error}"
         sentence = sentence_of(error)
         at = "" if self.frame is None else f" at frame {self.frame}"
-        event = self.recorder.ending(
-            "failed", error=sentence, kind=type(error).__name__, transient=is_transient(error),
-            frame=self.frame, exit=1, log=str(self.log), **self._complete_before(),
+        self._end(
+            "failed", record=True, error=sentence, kind=type(error).__name__,
+            transient=is_transient(error), frame=self.frame, exit=1, log=str(self.log),
+            **self._complete_before(),
         )  # fmt: skip
-        with suppress(OSError):
-            self._write_record(event)
-        self.recorder.end(event)
         what = f"{self.step} failed{at}"
         if self.step == "problem":
             partly = getattr(self.params, "partly", False)
@@ -296,20 +295,11 @@ class Job:
         """Record that the job was told to stop: no failure of its FOV, which is just not made."""
         reason, before = self.recorder.stop_reason(), self._complete_before()
         sentence = f"stopped: {reason}" if reason else "stopped"
-        event = self.recorder.ending(
-            "terminated",
-            error=sentence,
-            frame=self.frame,
-            exit=STOPPED,
-            log=str(self.log),
-            **before,
-        )
-        with suppress(OSError):
-            if before:
-                self._write_record(event)
-            else:
+        if not before:
+            with suppress(OSError):
                 self.record.unlink()
-        self.recorder.end(event)
+        about = {"frame": self.frame, "exit": STOPPED, "log": str(self.log), **before}
+        self._end("terminated", record=bool(before), error=sentence, **about)
         return f"{self.where}: {self.step} {sentence}"
 
     def _complete_before(self) -> dict[str, Any]:
@@ -319,8 +309,13 @@ class Job:
         content = read_json_object(self.record)
         return {BEFORE: content if self._before.status == "completed" else content.get(BEFORE)}
 
-    def _end(self, status: Status, **facts: Any) -> None:
-        self.recorder.end(self.recorder.ending(status, log=str(self.log), **facts))
+    def _end(self, status: Status, *, record: bool = False, **facts: Any) -> None:
+        """Tell the run how the job ended; `record`: whether that stands beside its log, too."""
+        event = self.recorder.ending(status, **facts)
+        if record:
+            with suppress(OSError):
+                self._write_record(event)
+        self.recorder.end(event)
 
     def succeed(self, digests: Mapping[str, Digest]) -> None:
         """Record that the job is complete, and what it made.
@@ -388,9 +383,9 @@ class Job:
 
     def _check_given(self) -> None:
         """Raise if a file of a user's is no longer what it was when the run was planned."""
-        script = {"script": self.options["script"]} if "sha256" in self.options else {}
         files = {self.folder / name: sha256 for name, sha256 in self._given().items()}
-        files |= {Path(path): self.options["sha256"] for path in script.values()}
+        if "sha256" in self.options:
+            files[Path(self.options["script"])] = self.options["sha256"]
         for path, sha256 in files.items():
             if sha256_or_none(path) != sha256:
                 raise FovflowError(

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -268,11 +269,10 @@ class EngineListener:
         self._interruptions: Interruptions | None = None
         self.guard = FolderGuard(pipeline.config.outdir, errors_hidden=self._engine.is_quiet("ALL"))
         self._stream: Any = None
-        self._filter = LiveFilter()
         self._jobs: dict[int, str] = {}
         self._counted = [0, 0]
         if self._display == BRIEF and (handler := log_handlers()[1]) is not None:
-            handler.addFilter(self._filter)
+            handler.addFilter(beside_live)
         self._submissions, self._cluster_name = Submissions(), ""
         self.screen: Screen | None = None
 
@@ -405,7 +405,7 @@ class EngineListener:
         if stream_handler is None or not self._wants_live(stream_handler.stream):
             return
         self.screen = Screen(stream_handler.stream)
-        stream_handler.addFilter(self._filter)
+        stream_handler.addFilter(beside_live)
         self._stream = stream_handler.setStream(ScreenStream(self.screen))
         os.environ[LIVE] = "1"
         if sys.stderr is self._stream:
@@ -421,7 +421,7 @@ class EngineListener:
         if stream_handler is not None and self._stream is not None:
             with suppress(Exception):
                 stream_handler.setStream(self._stream)
-                stream_handler.removeFilter(self._filter)
+                stream_handler.removeFilter(beside_live)
         self._stream = None
 
     def _wants_live(self, stream: Any) -> bool:
@@ -440,53 +440,46 @@ _SAID_BETTER = re.compile(
 )
 
 
-class LiveFilter:
-    """Keeps Snakemake's account of single jobs off a screen that shows them already.
+def beside_live(record: logging.LogRecord) -> bool:
+    """Keep Snakemake's account of single jobs off a screen that shows them already.
 
     Warnings and errors stay, but for those that say of a failure what the job's own sentence says
     better.
     """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is shown."""
-        if record.levelno < logging.WARNING:
-            return str(record.msg).startswith("Nothing to be done")
-        event = str(getattr(record, "event", "") or "")
-        if event in ("job_error", "group_error"):
-            return False
-        return not _SAID_BETTER.search(str(record.msg))
+    if record.levelno < logging.WARNING:
+        return str(record.msg).startswith("Nothing to be done")
+    of_jobs = getattr(record, "event", None) in ("job_error", "group_error")
+    return not of_jobs and not _SAID_BETTER.search(str(record.msg))
 
 
 _NOTHING_MAKES = re.compile(r"No rule to produce (.*) \(if you use input functions", re.DOTALL)
 _IS_STEP = "Target rules may not contain wildcards"
 
 
-class TargetFilter:
-    """Puts a sentence where Snakemake's own speaks of rules: of targets that nothing makes."""
+def explain_targets(pipeline: Pipeline) -> Callable[[logging.LogRecord], bool]:
+    """Return what puts a sentence where Snakemake's own speaks of rules: of what nothing makes."""
+    layout = pipeline.layout
 
-    def __init__(self, pipeline: Pipeline):
-        fovs = ((name, fov) for name, plan in pipeline.datasets.items() for fov in plan.fovs)
-        self._layout, self._example = pipeline.layout, next(fovs, None)
+    def sentence(told: str, name: str) -> str:
+        near = os.path.relpath(name) if name.startswith("/") else ""
+        if near.startswith(layout.outdir):
+            remedy = f"give its path from here, {near}"
+        else:
+            fovs = ((dataset, fov) for dataset, p in pipeline.datasets.items() for fov in p.fovs)
+            such = [f", such as {layout.file('traces', *fov)}" for fov in islice(fovs, 1)]
+            remedy = f"name a file of the output folder{''.join(such)}, or none for everything"
+        return printable(str(FovflowError(told, remedy=remedy)))
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Give such an error another text."""
+    def explain(record: logging.LogRecord) -> bool:
         if getattr(record, "exception", None) in ("MissingRuleException", "WorkflowError"):
             told = str(record.msg)
             if match := _NOTHING_MAKES.search(told):
-                record.msg, record.args = self._sentence(f"nothing makes {match[1]}", match[1]), ()
+                record.msg, record.args = sentence(f"nothing makes {match[1]}", match[1]), ()
             elif _IS_STEP in told:
-                record.msg, record.args = self._sentence("a step alone is no target", ""), ()
+                record.msg, record.args = sentence("a step alone is no target", ""), ()
         return True
 
-    def _sentence(self, told: str, name: str) -> str:
-        near = os.path.relpath(name) if name.startswith("/") else ""
-        if near.startswith(self._layout.outdir):
-            remedy = f"give its path from here, {near}"
-        else:
-            example = self._example and self._layout.file("traces", *self._example)
-            such = f", such as {example}" if example else ""
-            remedy = f"name a file of the output folder{such}, or none for everything"
-        return printable(str(FovflowError(told, remedy=remedy)))
+    return explain
 
 
 def describe_now(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -154,13 +154,10 @@ class Claim:
         folder, about = self.outdir / "runs", dict[str, Any]()
         if not alone:  # else it is the heartbeat of a run elsewhere that tells
             about = read_json_object(folder / CLAIM) or read_json_object(folder / LOCK)
-        name = "that is about to begin"
-        with suppress(FovflowError, OSError):
-            record = run.read_record() if run is not None else {}
-            same = (record.get("host"), record.get("pid")) == (about.get("host"), about.get("pid"))
-            if record and (same or not about):
-                name = str(record["name"])
-                about = {**about, **record, "since": record.get("started") or record["created"]}
+        name, record = "that is about to begin", _told(run)
+        same = (record.get("host"), record.get("pid")) == (about.get("host"), about.get("pid"))
+        if record and (same or not about):
+            name, about = record["name"], {**about, **record}
         return FovflowError(
             f"another run is at work on the output folder {self.outdir}",
             found=f"the run {name} ({_where(about)})",
@@ -168,11 +165,9 @@ class Claim:
         )
 
     def _orphans(self, run: RunFolder | None) -> FovflowError:
-        name, alive = "", ""
-        if run is not None:
-            with suppress(FovflowError, OSError):
-                name = f" {run.read_record()['name']}"
-            alive = " ".join(map(str, _jobs_left(run)))
+        record = _told(run)
+        name = f" {record['name']}" if record else ""
+        alive = " ".join(map(str, _jobs_left(run))) if run is not None else ""
         return FovflowError(
             f"the run{name} was killed, but jobs of it are still at work on {self.outdir}",
             found=f"processes {alive}" if alive else None,
@@ -203,12 +198,8 @@ def join(runs: str | os.PathLike[str]) -> int | None:
 def left_locked(outdir: str | os.PathLike[str]) -> str:
     """Return the sentence on a lock of the engine that a killed run left behind."""
     who = "a run that was killed before its first job"
-    run = run_at_work(outdir)
-    if run is not None:
-        with suppress(FovflowError, OSError, KeyError):
-            record = run.read_record()
-            at = _where({**record, "since": record.get("started") or record["created"]})
-            who = f"the run {record['name']}, which was killed ({at})"
+    if record := _told(run_at_work(outdir)):
+        who = f"the run {record['name']}, which was killed ({_where(record)})"
     return str(
         FovflowError(
             f"this folder is still locked by {who}; nothing is at work in it now",
@@ -255,11 +246,14 @@ def _release(descriptor: int | None) -> None:
 
 
 def _beats(run: RunFolder) -> bool:
-    try:
-        record = run.read_record()
-        return record.get("pid") != os.getpid() and run.status() not in FINAL
-    except (FovflowError, OSError, KeyError):
-        return False
+    return run.known().get("pid") != os.getpid() and run.status() not in FINAL
+
+
+def _told(run: RunFolder | None) -> dict[str, Any]:
+    """Return the record of a run with ``since``; an empty one where it cannot be read."""
+    record = run.known() if run is not None else {}
+    since = record.get("started") or record.get("created")
+    return {**record, "since": since} if "name" in record and since else {}
 
 
 def _where(about: Mapping[str, Any]) -> str:

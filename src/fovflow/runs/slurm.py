@@ -260,10 +260,7 @@ def slurm_orphans(outdir: str | os.PathLike[str]) -> FovflowError | None:
 
 
 def _orphans_of(run: RunFolder) -> FovflowError | None:
-    try:
-        record = run.read_record()
-    except FovflowError:
-        return None
+    record = run.known()
     cluster = record.get("cluster") or {}
     if record.get("status") in FINAL or cluster.get("scheduler") != SLURM:
         return None

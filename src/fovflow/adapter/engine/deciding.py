@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fovflow.adapter.engine import Engine, refuse
+from fovflow.adapter.engine.patches import replaces
 
 if TYPE_CHECKING:
     from fovflow.planning.pipeline import Decision
@@ -22,9 +23,8 @@ def decide(engine: Engine, find: Callable[[], tuple[Decision, Mapping[str, str]]
     """
     from snakemake.dag import DAG
 
-    ask = getattr(DAG.incomplete_files, "__wrapped__", DAG.incomplete_files)
-
-    async def incomplete_files(dag: Any) -> list[str]:
+    @replaces(DAG, "incomplete_files", anew=True)
+    async def _(ask: Any, dag: Any) -> list[str]:
         if dag.workflow is not engine.workflow:
             return list(await ask(dag))
         settings = engine.workflow.execution_settings  # there are none of what runs no jobs
@@ -42,9 +42,6 @@ def decide(engine: Engine, find: Callable[[], tuple[Decision, Mapping[str, str]]
         if restored and not (dag.forcefiles or dag.forcerules):
             _leave_idle(dag, restored, idle)
         return [file for file in await ask(dag) if str(file) not in ours]
-
-    incomplete_files.__wrapped__ = ask  # type: ignore[attr-defined]
-    DAG.incomplete_files = incomplete_files
 
 
 def _leave_idle(dag: Any, restored: Collection[str], idle: Collection[str]) -> None:

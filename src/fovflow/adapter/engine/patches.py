@@ -37,16 +37,21 @@ def patch_main(engine: Engine) -> None:
         _ask_without_permission()
 
 
-def _replace(owner: Any, name: str) -> Callable[[Callable[..., Any]], object]:
+def replaces(
+    owner: Any, name: str, *, anew: bool = False
+) -> Callable[[Callable[..., Any]], object]:
     """Let a function take the place of a method, unless one does already.
 
-    The function gets the method as its first argument, and returns what the method would.
+    The function gets the method as its first argument, and returns what the method would. `anew`:
+    whether it takes the place of another function, too, such as that of a run before.
     """
 
     def replace(function: Callable[..., Any]) -> object:
         method = getattr(owner, name)
         if getattr(method, _PATCHED, False):
-            return method
+            if not anew:
+                return method
+            method = method.__wrapped__
 
         @wraps(method)
         def replaced(*words: Any, **keys: Any) -> Any:
@@ -66,7 +71,7 @@ def _ask_without_permission() -> None:
     """
     from snakemake.persistence.file import FilePersistence
 
-    @_replace(FilePersistence, "__init__")
+    @replaces(FilePersistence, "__init__")
     def _(make: Any, notes: Any, *words: Any, **keys: Any) -> None:
         try:
             make(notes, *words, **keys)
@@ -85,7 +90,7 @@ def _block_interrupts_at_start() -> None:
     """
     from snakemake.script import PythonScript
 
-    @_replace(PythonScript, "_execute_cmd")
+    @replaces(PythonScript, "_execute_cmd")
     def _(execute: Any, script: Any, *words: Any, **keys: Any) -> Any:
         if not is_own(script):
             return execute(script, *words, **keys)
@@ -117,7 +122,7 @@ def claim_before_deleting(claim: Callable[[], object]) -> None:
     """
     from snakemake.dag import DAG
 
-    @_replace(DAG, "clean")
+    @replaces(DAG, "clean")
     async def _(clean: Any, dag: Any, *words: Any, **keys: Any) -> None:
         claim()
         await clean(dag, *words, **keys)
@@ -164,12 +169,12 @@ def _leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
     from snakemake.io import _IOFile
     from snakemake.jobs import Job
 
-    @_replace(Job, "check_protected_output")
+    @replaces(Job, "check_protected_output")
     async def _(check: Any, job: Any) -> None:
         if not is_ours(job):
             await check(job)
 
-    @_replace(Job, "prepare")
+    @replaces(Job, "prepare")
     async def _(prepare: Any, job: Any) -> None:
         try:
             await prepare(job)
@@ -177,7 +182,7 @@ def _leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
             if not is_ours(job):
                 raise
 
-    @_replace(Job, "postprocess")
+    @replaces(Job, "postprocess")
     async def _(finish: Any, job: Any, *words: Any, error: bool = False, **keys: Any) -> None:
         if is_ours(job):
             keys["check_output_mtime"] = False  # a clock that was ahead costs nothing
@@ -189,12 +194,12 @@ def _leave_obstacles_to_jobs(occupied: Collection[str]) -> None:
             with suppress(OSError):  # the next run shall make them, though they are there
                 job.dag.workflow.persistence.started(job)
 
-    @_replace(DAG, "cleanup_workdir")
+    @replaces(DAG, "cleanup_workdir")
     def _(clean: Any, dag: Any) -> None:
         with suppress(OSError):
             clean(dag)
 
-    @_replace(_IOFile, "_local_inventory")
+    @replaces(_IOFile, "_local_inventory")
     async def _(look: Any, file: Any, cache: Any) -> None:
         try:
             await look(file, cache)
@@ -209,7 +214,7 @@ def _keep_what_was_made() -> None:
 
     kept = set[str]()
 
-    @_replace(Job, "remove_existing_output")
+    @replaces(Job, "remove_existing_output")
     async def _(remove: Any, job: Any) -> None:
         if not is_ours(job):
             await remove(job)
@@ -219,7 +224,7 @@ def _keep_what_was_made() -> None:
             if file not in kept:
                 await file.remove(remove_non_empty_dir=False)
 
-    @_replace(Job, "cleanup")
+    @replaces(Job, "cleanup")
     async def _(clean_up: Any, job: Any, skip_outputs: Collection[str]) -> None:
         await clean_up(job, {*skip_outputs, *kept})
 
@@ -236,7 +241,7 @@ def keep_times_of_outputs() -> None:
     """
     from snakemake.dag import DAG
 
-    @_replace(DAG, "check_and_touch_output")
+    @replaces(DAG, "check_and_touch_output")
     async def _(check: Any, dag: Any, job: Any, **keys: Any) -> None:
         if is_ours(job) and len(job.input) < _MANY and not dag.workflow.touch:
             made, read = ([_mtime_ns(f) for f in files] for files in (job.output, job.input))
@@ -255,12 +260,8 @@ def report_group_failures(take: Callable[[tuple[int, ...], str], None]) -> None:
     """Have `take` told which jobs failed as a group, and the executor's message."""
     from snakemake.jobs import GroupJob
 
-    tell = getattr(GroupJob.log_error, "__wrapped__", GroupJob.log_error)
-
-    def log_error(self: Any, msg: str | None = None, *arguments: Any, **keys: Any) -> None:
+    @replaces(GroupJob, "log_error", anew=True)
+    def _(tell: Any, group: Any, msg: str | None = None, *words: Any, **keys: Any) -> None:
         with suppress(Exception):
-            take(tuple(int(job.jobid) for job in self.jobs), msg or "")
-        tell(self, msg, *arguments, **keys)
-
-    log_error.__wrapped__ = tell  # type: ignore[attr-defined]
-    GroupJob.log_error = log_error
+            take(tuple(int(job.jobid) for job in group.jobs), msg or "")
+        tell(group, msg, *words, **keys)

@@ -10,10 +10,11 @@ import atexit
 import gc
 import os
 from contextlib import suppress
-from functools import cache, wraps
+from functools import cache
 from typing import Any
 
 from fovflow.adapter.engine import is_our_rule, is_own
+from fovflow.adapter.engine.patches import replaces
 from fovflow.adapter.given import source_of_given
 
 _DONE = "_fovflow_shortcuts"
@@ -41,48 +42,38 @@ def take_shortcuts(*, silent: bool) -> None:
         module.get_function_params = parameters
     sourcecache.parse_uri = cache(sourcecache.parse_uri)
 
-    look = dag.ScriptProcessor.process_job
     seen: set[Any] = set()
 
-    @wraps(look)
-    def look_once(processor: Any, job: Any) -> None:
+    @replaces(dag.ScriptProcessor, "process_job")
+    def _(look: Any, processor: Any, job: Any) -> None:
         if is_our_rule(job.rule):  # its script is the same file for all jobs of the rule
             if job.rule in seen:
                 return
             seen.add(job.rule)
         look(processor, job)
 
-    dag.ScriptProcessor.process_job = look_once
-
-    expand = rules.Rule.expand_resources
     known: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    @wraps(expand)
-    def expand_once(
-        rule: Any, wildcards: Any, given: Any, attempt: int, skip_evaluation: Any = None
+    @replaces(rules.Rule, "expand_resources")
+    def _(
+        expand: Any, rule: Any, wildcards: Any, given: Any, attempt: int, *, skip_evaluation: Any
     ) -> Any:
         if not _needs_the_same(rule):
-            return expand(rule, wildcards, given, attempt, skip_evaluation)
+            return expand(rule, wildcards, given, attempt, skip_evaluation=skip_evaluation)
         key = rule, wildcards.get("dataset"), attempt, frozenset(skip_evaluation or ())
         if key not in known:  # what our jobs need does not depend on the field of view
-            found = expand(rule, wildcards, given, attempt, skip_evaluation)
+            found = expand(rule, wildcards, given, attempt, skip_evaluation=skip_evaluation)
             if any(isinstance(value, TBDString) for value in found):
                 return found  # a default that waits for a file
             known[key] = dict(found.items())
         return ResourceList(fromdict=known[key])
 
-    rules.Rule.expand_resources = expand_once
-
-    preamble = PythonScript.get_preamble
-
-    @wraps(preamble)
-    def short_preamble(script: Any) -> str:
+    @replaces(PythonScript, "get_preamble")
+    def _(preamble: Any, script: Any) -> str:
         with suppress(TypeError):
             if is_own(script) and not (script.container_img or script.conda_env):
                 return _preamble(script)
         return str(preamble(script))
-
-    PythonScript.get_preamble = short_preamble
 
 
 def _needs_the_same(rule: Any) -> bool:
