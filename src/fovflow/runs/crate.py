@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC
 from functools import partial
 from typing import Any
@@ -57,11 +58,11 @@ _MEDIA = {
 }
 
 
+@dataclass
 class Graph:
     """Entities by id, in the order in which they are added."""
 
-    def __init__(self) -> None:
-        self.graph: dict[str, dict[str, Any]] = {}
+    graph: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
 
     def add(self, ident: str, kind: Any, **keys: Any) -> str:
         """Add an entity without its empty values; return its id. A known one stays as it is."""

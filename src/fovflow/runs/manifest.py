@@ -54,9 +54,12 @@ _PACKAGES = (
 _UNRECORDED = "unrecorded"
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestFacts:
-    """All that a manifest is made from."""
+@dataclass
+class Manifest(Graph):
+    """The manifest of a folder, and all that it is made from.
+
+    The same records give the same content, entities in the same order.
+    """
 
     dataset: str
     """Its name; empty for the folder of the analysis, which is of all datasets together."""
@@ -88,33 +91,19 @@ class ManifestFacts:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What the configuration tells of the run: perhaps license, author, publisher."""
 
-
-def make_manifest(facts: ManifestFacts) -> dict[str, Any]:
-    """Return the content of ``ro-crate-metadata.json``.
-
-    The same records give the same content, entities in the same order.
-    """
-    return _Manifest(facts).content()
-
-
-class _Manifest(Graph):
-    def __init__(self, facts: ManifestFacts):
-        super().__init__()
-        self.facts = facts
+    def __post_init__(self) -> None:
         self.agent: Any = None
-        self.engine = f"https://github.com/snakemake/snakemake/tree/v{facts.engine[1]}"
-        self.main = next(iter(facts.workflow))
-        self.raw = ["#raw"] if facts.raw else []
+        self.engine_id = f"https://github.com/snakemake/snakemake/tree/v{self.engine[1]}"
+        self.main = next(iter(self.workflow))
 
     def content(self) -> dict[str, Any]:
-        """Return the whole manifest."""
-        facts = self.facts
-        files = [*self._add_documents(), *self._add_outputs(), *facts.workflow]
+        """Return the content of ``ro-crate-metadata.json``."""
+        files = [*self._add_documents(), *self._add_outputs(), *self.workflow]
         if self.raw:
             self._add_raw()
         steps = [
             *["plan"] * bool(self.raw),
-            *sorted({job.step for job in facts.jobs}, key=position),
+            *sorted({job.step for job in self.jobs}, key=position),
         ]
         for number, step in enumerate(steps):
             keys = {"name": step, "position": str(number), "workExample": ref(self._tool(step))}
@@ -124,14 +113,14 @@ class _Manifest(Graph):
         self._add_workflow(steps)
         for ident, (name, version) in _PROFILES.items():
             self.add(ident, "CreativeWork", name=name, version=version)
-        bad = sum(job.status != "completed" for job in facts.jobs)
-        jobs = f"{len(facts.jobs)} jobs" + (f", {bad} of them not completed" if bad else "")
+        bad = sum(job.status != "completed" for job in self.jobs)
+        jobs = f"{len(self.jobs)} jobs" + (f", {bad} of them not completed" if bad else "")
         return self.whole(
             [_WORKFLOW_RO_CRATE],
-            name=f"Results of {facts.dataset}" if facts.dataset else "Analysis of samples",
-            description=f"What fovflow {facts.version} made of the {self._subject()}: {jobs}.",
-            datePublished=timestamp(facts.published),
-            **self.people(facts.metadata),
+            name=f"Results of {self.dataset}" if self.dataset else "Analysis of samples",
+            description=f"What fovflow {self.version} made of the {self._subject()}: {jobs}.",
+            datePublished=timestamp(self.published),
+            **self.people(self.metadata),
             conformsTo=refs(_PROFILES),
             mainEntity=ref(file_id(self.main)),
             hasPart=refs(map(file_id, sorted(set(files)))),
@@ -139,26 +128,26 @@ class _Manifest(Graph):
         )
 
     def _subject(self) -> str:
-        if self.facts.dataset:
-            return f"time-lapse microscopy dataset {self.facts.dataset}"
+        if self.dataset:
+            return f"time-lapse microscopy dataset {self.dataset}"
         return "samples of time-lapse microscopy datasets, which have manifests of their own"
 
     # ---- files
 
     def _add_documents(self) -> list[str]:
-        entries = dict(self.facts.documents)
-        if self.facts.table:
-            name, digest = self.facts.table
+        entries = dict(self.documents)
+        if self.table:
+            name, digest = self.table
             entries[name] = (digest, "Every job, one JSON object per line")
         for path, (known, words) in sorted(entries.items()):
             self.add(**file_entity(path, known, words))
         return list(entries)
 
     def _add_outputs(self) -> list[str]:
-        there = self.facts.present - self.facts.documents.keys()
-        made = [path for job in self.facts.jobs for path in job.outputs if path in there]
+        there = self.present - self.documents.keys()
+        made = [path for job in self.jobs for path in job.outputs if path in there]
         last: dict[str, Digest | None] = {}  # a step may have had another name before
-        for job in sorted(self.facts.jobs, key=lambda job: job.ended or ""):
+        for job in sorted(self.jobs, key=lambda job: job.ended or ""):
             last |= job.outputs
         for path in made:
             self.add(**file_entity(path, last[path]))
@@ -171,7 +160,7 @@ class _Manifest(Graph):
 
         Steps are added in the order of the work: who made a file tells its digest.
         """
-        if path in self.facts.present or path in self.facts.documents:
+        if path in self.present or path in self.documents:
             return file_id(path)
         where = "not of this folder" if path.startswith("..") else "no longer in this folder"
         return self.add(
@@ -184,12 +173,12 @@ class _Manifest(Graph):
 
     def _add_raw(self) -> None:
         """Add the raw data, which are no part of the folder."""
-        raw = self.facts.raw
+        raw = self.raw
         size = raw.get("bytes")
         self.add(
             "#raw",
             "CreativeWork",
-            name=str(raw.get("name") or self.facts.dataset),
+            name=str(raw.get("name") or self.dataset),
             description="The raw data, which are no part of this folder. The identifier is a "
             "digest of their content, defined in fovflow.readers.fingerprint.",
             encodingFormat=str(raw.get("format") or "unknown"),
@@ -202,55 +191,54 @@ class _Manifest(Graph):
 
     def _tool(self, step: str) -> str:
         """Return the id of what runs a step: a script of the workflow, else a part of fovflow."""
-        if step not in self.facts.scripts:
-            keys = {"name": f"fovflow {step}", "softwareVersion": self.facts.version}
+        if step not in self.scripts:
+            keys = {"name": f"fovflow {step}", "softwareVersion": self.version}
             return self.add(f"#tool/{step}", "SoftwareApplication", **keys)
-        ident = file_id(self.facts.scripts[step])
+        ident = file_id(self.scripts[step])
         self.graph.setdefault(ident, {"@id": ident})  # described with the workflow's other files
         return ident
 
     def _add_software(self) -> None:
         """Add the engine, Python and the packages."""
-        name, version = self.facts.engine
+        name, version = self.engine
         keys = {"name": name, "softwareVersion": version, "url": _SNAKEMAKE}
-        self.add(self.engine, "SoftwareApplication", **keys)
+        self.add(self.engine_id, "SoftwareApplication", **keys)
         for name, version in self._software():
             keys = {"name": name, "softwareVersion": version}
             self.add(f"#software/{name}", "SoftwareApplication", **keys)
 
     def _software(self) -> list[tuple[str, str]]:
-        environment = self.facts.environment
+        environment = self.environment
         packages = environment.get("packages") or {}
         python = environment.get("python")
         return [
-            ("fovflow", self.facts.version),
+            ("fovflow", self.version),
             *([("python", str(python))] if python else []),
             *((name, str(packages[name])) for name in _PACKAGES if name in packages),
         ]
 
     def _add_workflow(self, steps: list[str]) -> None:
         """Add the workflow's files and language."""
-        facts = self.facts
-        about = (facts.runs[-1].get("workflow") if facts.runs else None) or {}
-        main = file_entity(self.main, facts.workflow[self.main], "The workflow")
+        about = (self.runs[-1].get("workflow") if self.runs else None) or {}
+        main = file_entity(self.main, self.workflow[self.main], "The workflow")
         main["kind"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
         main["name"] = str(about.get("name") or "fovflow")
         self.add(
             **main,
-            version=facts.version,
+            version=self.version,
             programmingLanguage=ref(_SNAKEMAKE_LANGUAGE),
             hasPart=refs(map(self._tool, steps)),
             step=refs(f"#step/{step}" for step in steps),
             softwareRequirements=refs(
-                [self.engine, *(f"#software/{name}" for name, _ in self._software())]
+                [self.engine_id, *(f"#software/{name}" for name, _ in self._software())]
             ),
             codeRepository=about.get("repository") or None,
             identifier=about.get("commit") or None,
         )
-        for path, digest in facts.workflow.items():
+        for path, digest in self.workflow.items():
             code = file_entity(path, digest, "Part of the workflow")
             code["kind"] = ["File", "SoftwareSourceCode"]
-            self.add(**code, version=facts.version)
+            self.add(**code, version=self.version)
         place = ref(_SNAKEMAKE)
         keys = {"name": "Snakemake", "identifier": place, "url": place}
         self.add(_SNAKEMAKE_LANGUAGE, "ComputerLanguage", **keys)
@@ -260,27 +248,23 @@ class _Manifest(Graph):
 
     def _add_runs(self) -> list[str]:
         """Add all runs with their jobs; return the ids of all actions."""
-        facts = self.facts
-        runs = {str(run.get("id") or _UNRECORDED): run for run in facts.runs or [{}]}
+        runs = {str(run.get("id") or _UNRECORDED): run for run in self.runs or [{}]}
         jobs: dict[str, list[JobRecord]] = {ident: [] for ident in runs}
         last = list(runs)[-1]
-        for job in sorted(facts.jobs, key=lambda job: (position(job.step), job.key)):
+        for job in sorted(self.jobs, key=lambda job: (position(job.step), job.key)):
             jobs[job.run if job.run in runs else last].append(job)
         actions = []
         for ident, run in runs.items():
             about = run.get("metadata")
             self.agent = self.people(about if isinstance(about, Mapping) else {}).get("author")
             of_jobs = self._add_plan(ident) if ident == last and self.raw else []
-            if len(facts.jobs) <= JOB_LIMIT:
-                alone, grouped = jobs[ident], []
-            else:
-                alone = [job for job in jobs[ident] if job.status != "completed"]
-                grouped = [job for job in jobs[ident] if job.status == "completed"]
-            for job in alone:
-                of_jobs += self._add_job(job, ident)
+            grouped = [job for job in jobs[ident] if self.table and job.status == "completed"]
+            for job in jobs[ident]:
+                if not self.table or job.status != "completed":
+                    of_jobs += self._add_job(job, ident)
             for step in sorted({job.step for job in grouped}, key=position):
                 of_jobs += self._add_group([job for job in grouped if job.step == step], ident)
-            documents = facts.documents if ident == last else ()
+            documents = self.documents if ident == last else ()
             actions += [*self._add_run(ident, run, jobs[ident], documents, of_jobs), *of_jobs]
         return actions
 
@@ -293,7 +277,6 @@ class _Manifest(Graph):
         of_jobs: list[str],
     ) -> list[str]:
         """Add a run; return the ids of its action and of the engine's."""
-        facts = self.facts
         failed = sum(job.status != "completed" for job in jobs)
         status = str(run.get("status") or ("failed" if failed else "completed"))
         name = str(run.get("name") or ident)
@@ -314,7 +297,7 @@ class _Manifest(Graph):
             name=f"Run {name}",
             description=str(run.get("description") or self._code_in_words(run)),
             instrument=ref(file_id(self.main)),
-            object=refs([*self.raw, *self._add_parameters(jobs)]),
+            object=refs([*["#raw"] * bool(self.raw), *self._add_parameters(jobs)]),
             result=refs(map(file_id, [*self._results(jobs), *sorted(documents)])),
             **ending,
             environment=refs(variables),
@@ -323,11 +306,11 @@ class _Manifest(Graph):
         organizer = self.add(
             f"#engine/{ident}",
             "OrganizeAction",
-            name=f"{facts.engine[0]} runs the workflow ({name})",
+            name=f"{self.engine[0]} runs the workflow ({name})",
             object=refs(item for item in of_jobs if item.startswith("#control/")),
             result=ref(action),
             **ending,
-            instrument=ref(self.engine),
+            instrument=ref(self.engine_id),
             agent=self.agent,
         )
         return [action, organizer]
@@ -340,7 +323,7 @@ class _Manifest(Graph):
             name="plan",
             description="Read the raw data's header, or find it unchanged",
             object=ref("#raw"),
-            result=refs([file_id(PLAN_NAME)] if PLAN_NAME in self.facts.documents else []),
+            result=refs([file_id(PLAN_NAME)] if PLAN_NAME in self.documents else []),
             actionStatus=STATUS["completed"],
         )
 
@@ -389,13 +372,13 @@ class _Manifest(Graph):
     def _add_group(self, jobs: list[JobRecord], run: str) -> list[str]:
         """Add one action for all jobs of a step that completed."""
         step = jobs[0].step
-        assert self.facts.table
+        assert self.table
         return self._add_actions(
             f"{run}/{step}",
             step,
             name=f"{step}, {len(jobs)} jobs",
-            description=f"{len(jobs)} jobs of run {run}; {self.facts.table[0]} has each",
-            object=refs(self._add_parameters(jobs) or self.raw),
+            description=f"{len(jobs)} jobs of run {run}; {self.table[0]} has each",
+            object=refs(self._add_parameters(jobs) or ["#raw"] * bool(self.raw)),
             result=refs(map(file_id, self._results(jobs))),
             startTime=min(filter(None, (timestamp(job.started) for job in jobs)), default=None),
             endTime=max(filter(None, (timestamp(job.ended) for job in jobs)), default=None),
@@ -433,11 +416,11 @@ class _Manifest(Graph):
         return list(found)
 
     def _results(self, jobs: Iterable[JobRecord]) -> list[str]:
-        return sorted({path for job in jobs for path in job.outputs if path in self.facts.present})
+        return sorted({path for job in jobs for path in job.outputs if path in self.present})
 
     def _code_in_words(self, run: Mapping[str, Any]) -> str:
         about = run.get("workflow") or {}
-        words = f"fovflow {about.get('version') or self.facts.version}"
+        words = f"fovflow {about.get('version') or self.version}"
         if about.get("commit"):
             words += f", commit {about['commit']}"
         if about.get("dirty"):

@@ -18,7 +18,7 @@ from fovflow.jobrecord import JobRecord
 from fovflow.layout import ANALYSIS, PLAN_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.records import leads_out, public, read_json_object
 from fovflow.runs.crate import FILE_NAME, to_text
-from fovflow.runs.manifest import JOB_LIMIT, ManifestFacts, make_manifest
+from fovflow.runs.manifest import JOB_LIMIT, Manifest
 from fovflow.runs.provenance import WORKFLOW_FILES, capture_environment
 from fovflow.runs.state import read_jobs
 from fovflow.runs.store import list_runs
@@ -154,7 +154,7 @@ def write_manifest(
         documents[path] = (write_if_changed(folder / path, text), words)
     recorded = {path for job in jobs for path in job.outputs}
     times = [str(run.get("ended") or "") for run in runs] + [job.ended or "" for job in jobs]
-    facts = ManifestFacts(
+    manifest = Manifest(
         dataset=dataset,
         published=max(times, default="") or now(),
         version=fovflow.__version__,
@@ -174,7 +174,7 @@ def write_manifest(
         table=job_table(folder, jobs) if len(jobs) > JOB_LIMIT else None,
         metadata=settings.get("metadata") or {},
     )
-    text = to_text(make_manifest(facts))
+    text = to_text(manifest.content())
     if _text_of(folder / FILE_NAME) != text:  # where the new digest cannot be written there is none
         (folder / MANIFEST_DIGEST).unlink(missing_ok=True)
     digest = write_if_changed(folder / FILE_NAME, text)
