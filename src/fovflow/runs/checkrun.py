@@ -22,7 +22,8 @@ from fovflow.userfiles import is_left_by_system
 
 def check_run(run: RunFolder, base: Path, report: Report) -> None:
     """Check a run's record and those of its jobs: statuses and times."""
-    name = (run.path / "run.json").relative_to(base).as_posix()
+    place = run.path.relative_to(base).as_posix()
+    name = f"{place}/run.json"
     content = read_object(run.path / "run.json", name, report)
     if content is None:
         return
@@ -34,22 +35,22 @@ def check_run(run: RunFolder, base: Path, report: Report) -> None:
         meanwhile = ": what it makes again may be told as changed or missing" * (status != "lost")
         report.note(name, f"the run is {status}{meanwhile}")
     state = read_with_files(run)
-    for place, count in sorted(state.malformed.items()):
-        file = (run.path / place).relative_to(base).as_posix()
+    for file, count in sorted(state.malformed.items()):
         lines = "line that is no event" if count == 1 else "lines that are no events"
-        report.note(file, f"has {count} {lines}, as a crash or a full disk leaves them")
+        words = f"has {count} {lines}, as a crash or a full disk leaves them"
+        report.note(f"{place}/{file}", words)
     for file, problem in [*state.unreadable.items(), *problems(run.path, state.assets)]:
-        report.find((run.path / file).relative_to(base).as_posix(), problem)
+        report.find(f"{place}/{file}", problem)
     for file, problem, is_fault in dataset_problems(run.path):
         say = report.find if is_fault else report.note
-        say((run.path / file).relative_to(base).as_posix(), problem)
+        say(f"{place}/{file}", problem)
     for told in state.announced if run.status() in FINAL else ():
         if not leads_out(run.path, told) and (run.path / told).exists():
             words = "announced and never recorded: fovflow.resume or fovflow runs abandon does"
-            report.note((run.path / told).relative_to(base).as_posix(), words)
+            report.note(f"{place}/{told}", words)
     for stray in sorted(_strays(run.path, state)) if run.status() in FINAL else ():
         say = report.note if run.status() == "lost" else report.find
-        say((run.path / stray).relative_to(base).as_posix(), "orphan: no record speaks of it")
+        say(f"{place}/{stray}", "orphan: no record speaks of it")
     found = [asset for asset in last_of(state.assets) if asset.mode != "reference"]
     report.files += len(found)
     report.bytes += sum(asset.bytes or 0 for asset in found)

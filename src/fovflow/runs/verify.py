@@ -164,8 +164,7 @@ class _Place:
             listed = read_list(self.folder / self.manifest_digest)
         except FovflowError as error:
             if os.path.lexists(self.folder / self.manifest_digest):
-                self._find(self.manifest_digest, f"cannot be read: {error.found or error}")
-                self._broken.add(self.manifest_digest)
+                self._break(self.manifest_digest, f"cannot be read: {error.found or error}")
             return
         for item in listed:
             self._expect(self.manifest, self.manifest_digest, Digest(item.bytes or 0, item.sha256))
@@ -197,6 +196,11 @@ class _Place:
 
     def _find(self, file: str, problem: str) -> None:
         self.report.find(f"{self.prefix}{file}", problem)
+
+    def _break(self, file: str, problem: str) -> None:
+        """Find that a file is damaged, whatever it should hold."""
+        self._find(file, problem)
+        self._broken.add(file)
 
     def _note(self, file: str, text: str) -> None:
         self.report.note(f"{self.prefix}{file}", text)
@@ -279,18 +283,15 @@ class _Place:
         file = self.folder / RESULTS_NAME
         if not file.exists():
             if (self.folder / PLAN_NAME).exists():
-                self._find(RESULTS_NAME, "missing; the run was stopped before it was written")
-                self._broken.add(RESULTS_NAME)
+                self._break(RESULTS_NAME, "missing; the run was stopped before it was written")
             return {}
         try:
             content = read_yaml(file)
         except FovflowError as error:
-            self._find(RESULTS_NAME, f"cannot be read: {error.found or error}")
-            self._broken.add(RESULTS_NAME)
+            self._break(RESULTS_NAME, f"cannot be read: {error.found or error}")
             return {}
         if not isinstance(content, dict):
-            self._find(RESULTS_NAME, "is no results file")
-            self._broken.add(RESULTS_NAME)
+            self._break(RESULTS_NAME, "is no results file")
             return {}
         for path in listed_paths(content.get("results_paths")):
             if problem := leads_out(self.folder, path):
@@ -334,8 +335,7 @@ class _Place:
             return {}
         graph = content.get("@graph")
         if not isinstance(graph, list):
-            self._find(self.manifest, "has no @graph")
-            self._broken.add(self.manifest)
+            self._break(self.manifest, "has no @graph")
             return {}
         entities = entities_of(graph)
         if len(entities) != len(graph):
@@ -391,14 +391,9 @@ class _Place:
         for path in sorted(self._files(own)):
             name = path.relative_to(self.folder).as_posix()
             is_log = name.startswith(f"{LOGS}/") and path.suffix in _LOG_SUFFIXES
-            if (
-                name in self.expected
-                or name in _UNRECORDED
-                or is_log
-                or is_left_by_system(path.name)
-            ):
-                continue
-            if own and made_by_hand().fullmatch(name):
+            by_hand = own and made_by_hand().fullmatch(name)
+            known = name in self.expected or name in _UNRECORDED or is_log or by_hand
+            if known or is_left_by_system(path.name):
                 continue
             judged = _INSPECTED.fullmatch(name)
             if judged and f"{judged[1]}.csv" in self.expected:
