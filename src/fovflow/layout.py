@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from fovflow.stages import FILES, of_fov
+from fovflow.stages import FILES, STACKS, of_fov
 from fovflow.userfiles import is_left_by_system
 
 PLAN_NAME = "dataset.json"
@@ -113,6 +113,18 @@ def parse(path: str) -> FileName | None:
         if match := pattern.fullmatch(name):
             return FileName(kind, **{"fov": "", "channel": "", **match.groupdict()})
     return None
+
+
+def kept_kind(path: str) -> str | None:
+    """Return the kind of a bulky stack, which may be removed after its use; None for other files.
+
+    Examples
+    --------
+    >>> kept_kind("fov_000/a_fov_000_fl_corrected_ch_1.npy")
+    'fl_corrected'
+    """
+    found = parse(path)
+    return found.kind if found and found.kind in STACKS else None
 
 
 def inspected(traces: str) -> str:

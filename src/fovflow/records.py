@@ -215,6 +215,11 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def mapping_of(value: Any) -> Mapping[Any, Any]:
+    """Return what a record holds where a mapping should be; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def through_json(value: Any) -> Any:
     """Return `value` as it comes back from JSON: plain lists, mappings with text keys, numbers."""
     return json.loads(json.dumps(value))

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from fovflow.atomic import Digest, digest_of, sha256_or_none, write_text
 from fovflow.events import plain_values
 from fovflow.jobrecord import BEFORE, JobRecord, read_record
-from fovflow.layout import WANTED_NAME, inspected, parse
+from fovflow.layout import WANTED_NAME, inspected, kept_kind, parse
 from fovflow.records import read_json_object
-from fovflow.stages import FILES, STACKS, STAGES
+from fovflow.stages import FILES, STAGES
 
 CONTENT = "content"
 """Among a job's options: digests of what a user gives, such as raw data, by name."""
@@ -132,7 +132,7 @@ class Folder:
             state = self._stat(name)
             if state is None and _CORRECTED in name:  # in an earlier version, step correct made it
                 found = self._read(name.replace(_CORRECTED, "/correct_ch_"))
-                if found.record is not None and any(map(_is_stack, found.record.outputs)):
+                if found.record is not None and any(map(kept_kind, found.record.outputs)):
                     self._records[name] = found
                     return found
             file = state and (state.st_ino, state.st_mtime_ns, state.st_size)
@@ -362,13 +362,8 @@ def to_run(
 def _only_restores(job: WantedJob, folder: Folder) -> bool:
     """Tell whether nothing but stacks is missing that a job has made before."""
     record, gone = folder.record(job.record), job.lacks(folder)
-    known = record is not None and all(_is_stack(n) and n in record.outputs for n in gone)
+    known = record is not None and all(kept_kind(n) and n in record.outputs for n in gone)
     return bool(gone) and known and len(list(_reasons(job, folder))) == 1
-
-
-def _is_stack(name: str) -> bool:
-    found = parse(name)
-    return found is not None and found.kind in STACKS
 
 
 _CORRECTED = "/corrected_ch_"

@@ -10,8 +10,15 @@ from fovflow.atomic import digest_of
 from fovflow.cli import main
 from fovflow.jobrecord import JobRecord
 from fovflow.report.comparison import comparison_page
-from fovflow.runs.compare import Comparison, Difference, compare_runs, format_comparison
-from fovflow.runs.effects import Effects, effects_of, numbers_of
+from fovflow.runs.compare import (
+    Comparison,
+    Difference,
+    Effects,
+    compare_runs,
+    effects_of,
+    format_comparison,
+    numbers_of,
+)
 from fovflow.runs.state import Output
 from fovflow.tables import write_csv
 
@@ -67,11 +74,11 @@ def test_tables_of_the_run_are_read_and_others_are_told_by_records(pair, monkeyp
         job = JobRecord(step="extract", wildcards={"dataset": DATASET, "fov": "001"})
         job.found = {"cells": 7, "good_cells": 6}
         made[side.run.path] = Output(name, digest_of(path), job, name.partition("/")[2])
-    monkeypatch.setattr("fovflow.runs.effects.outputs_of", lambda run: {name: made[run.path]})
+    monkeypatch.setattr("fovflow.runs.compare.outputs_of", lambda run: {name: made[run.path]})
     told = {"ids": 7.0, "good_cells": 6.0}
     assert effects_of(first.run, second.run).fovs == {(DATASET, 1): (told, told)}
     now = made[first.run.path].digest  # what the folders' records say of the file
-    monkeypatch.setattr("fovflow.runs.effects.Current.digest", lambda self, path: now)
+    monkeypatch.setattr("fovflow.runs.compare.Current.digest", lambda self, path: now)
     one, two = effects_of(first.run, second.run).fovs[DATASET, 1]
     assert (one["ids"], one["good_cells"], one["median_track"]) == (3, 2, 4)
     assert two == told

@@ -13,7 +13,7 @@ from fovflow.adapter.recording import describe_now
 from fovflow.cli import main
 from fovflow.errors import FovflowError
 from fovflow.records import read_yaml
-from fovflow.runs.compare import check_reproduction, relocated, restoration
+from fovflow.runs.restore import check_reproduction, relocated, restoration
 from fovflow.runs.store import find_run
 from workflow_project import make_project
 

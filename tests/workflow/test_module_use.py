@@ -11,7 +11,7 @@ from fovflow.adapter.entry import check_interpreter
 from fovflow.adapter.recording import describe_now
 from fovflow.errors import FovflowError
 from fovflow.records import read_yaml
-from fovflow.runs.compare import restoration
+from fovflow.runs.restore import restoration
 from fovflow.runs.store import list_runs
 from fovflow.runs.verify import verify
 from fovflow.tables import read_csv

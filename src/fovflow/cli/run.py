@@ -28,7 +28,7 @@ from fovflow.events import SECRET
 from fovflow.units import format_fovs
 
 if TYPE_CHECKING:
-    from fovflow.runs.compare import Restoration
+    from fovflow.runs.restore import Restoration
     from fovflow.runs.store import RunFolder
 
 
@@ -253,7 +253,7 @@ def restore(
     """
     from fovflow.adapter.recording import describe_now
     from fovflow.jobrecord import MALFORMED
-    from fovflow.runs.compare import relocated, restoration
+    from fovflow.runs.restore import relocated, restoration
 
     recorded = chosen_run(outdir, run)
     if config_only:
@@ -275,7 +275,7 @@ def restore(
 def _give_config(recorded: RunFolder, to: str | None) -> int:
     """Write or print the configuration of a run; a file that is there is not replaced."""
     from fovflow.records import write_yaml, yaml_text
-    from fovflow.runs.compare import recorded_config
+    from fovflow.runs.restore import recorded_config
 
     config = recorded_config(recorded)
     if to is None:
@@ -292,7 +292,7 @@ def _give_config(recorded: RunFolder, to: str | None) -> int:
 
 def _run_again(recorded: RunFolder, found: Restoration) -> int:
     """Run the command; compare what it made with what the run recorded."""
-    from fovflow.runs.compare import check_reproduction
+    from fovflow.runs.restore import check_reproduction
     from fovflow.runs.state import outdir_of, outputs_of
 
     then = outputs_of(recorded)

@@ -10,8 +10,7 @@ from fovflow.report.gather import without_folders
 from fovflow.report.page import templates
 from fovflow.report.pictures import Picture, picture
 from fovflow.results import load_results
-from fovflow.runs.compare import Comparison
-from fovflow.runs.effects import NUMBERS, Current, Place
+from fovflow.runs.compare import NUMBERS, Comparison, Current, Place
 from fovflow.runs.state import outdir_of, outputs_of
 from fovflow.runs.store import RunFolder
 from fovflow.stacks import StackReader

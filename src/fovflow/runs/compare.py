@@ -1,25 +1,24 @@
-"""Differences between two runs, and between a run and today; how a run is done again."""
+"""Differences between two runs, or a run and today: what they were made with, made and found."""
 
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fovflow.atomic import digest_of
+import numpy as np
+
 from fovflow.errors import FovflowError
-from fovflow.layout import REPORT_NAME, RESULTS_NAME
-from fovflow.records import write_yaml
+from fovflow.jobrecord import read_records
+from fovflow.records import mapping_of
 from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.datasets import members_of
-from fovflow.runs.effects import Effects, effects_of
-from fovflow.runs.manifest import kept_kind
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
 from fovflow.runs.store import RunFolder
+from fovflow.tables import read_csv
 
 SECTIONS = ("code", "config", "parameters", "environment", "inputs", "outputs")
 
@@ -37,8 +36,151 @@ _CIRCUMSTANCES = {
 }
 _MACHINE = ("host", "cpu", "memory_mib")
 
-CONFIG_NAME = "config.yaml"
-"""File in a run's folder with its recorded configuration, where the run's own file is gone."""
+NUMBERS = {
+    "cells_per_frame": "cells per frame",
+    "ids": "ids",
+    "good_cells": "good cells",
+    "median_track": "median track (frames)",
+}
+"""Numbers of an FOV, in words."""
+MOST_FOVS = 10
+"""FOVs that are told in words, those that differ most first."""
+
+Place = tuple[str, int]
+"""Dataset and FOV."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Numbers of each FOV by name, of the first run and of the second; None where not known."""
+
+    fovs: dict[Place, tuple[Mapping[str, float], Mapping[str, float]]] = field(default_factory=dict)
+
+    def changed(self) -> list[Place]:
+        """Return the FOVs that differ, those with the most different good cells and ids first."""
+
+        def apart(place: Place) -> float:
+            one, other = self.fovs[place]
+            names = ("good_cells", "ids")
+            return sum(abs(one.get(n, 0) - other.get(n, 0)) for n in names)
+
+        places = (place for place, sides in self.fovs.items() if _apart(*sides))
+        return sorted(places, key=lambda place: (-apart(place), place))
+
+    def total(self, name: str) -> tuple[float | None, float | None]:
+        """Return a number of both runs over the FOVs that both tell it of: a sum, or a median."""
+        pairs = [
+            (one[name], two[name]) for one, two in self.fovs.values() if name in one and name in two
+        ]
+        if not pairs:
+            return None, None
+        join = np.median if name in ("median_track", "cells_per_frame") else np.sum
+        one, two = (round(float(join(side)), 2) for side in zip(*pairs, strict=True))
+        return one, two
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as plain values."""
+        return {
+            f"{dataset}/{fov}": {"first": dict(one), "second": dict(two)}
+            for (dataset, fov), (one, two) in self.fovs.items()
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield what people are told."""
+        totals = [(words, self.total(name)) for name, words in NUMBERS.items()]
+        known = [
+            f"{words} {one:g} | {two:g}"
+            for words, (one, two) in totals
+            if one is not None and two is not None
+        ]
+        if not known:
+            return
+        changed = self.changed()
+        yield f"found: {', '.join(known)}; {len(changed)} of {len(self.fovs)} FOVs differ"
+        for dataset, fov in changed[:MOST_FOVS]:
+            one, two = self.fovs[dataset, fov]
+            told = [
+                f"{words} {_shown(one, name)} | {_shown(two, name)}"
+                for name, words in NUMBERS.items()
+                if name in _apart(one, two)
+            ]
+            yield f"  {dataset}, FOV {fov}: {', '.join(told)}"
+        if len(changed) > MOST_FOVS:
+            yield f"  and {len(changed) - MOST_FOVS} more, in --json and --html"
+
+
+def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> list[str]:
+    """Return the numbers that differ: what one side does not know is no difference.
+
+    Of an FOV that one side has not at all it is each number.
+    """
+    names = one.keys() & other.keys() if one and other else one.keys() | other.keys()
+    return [name for name in NUMBERS if name in names and one.get(name) != other.get(name)]
+
+
+def _shown(numbers: Mapping[str, float], name: str) -> str:
+    return f"{numbers[name]:g}" if name in numbers else "not known"
+
+
+def effects_of(first: RunFolder, second: RunFolder) -> Effects:
+    """Return what two runs found."""
+    sides = found_by(first), found_by(second)
+    places = sorted({*sides[0], *sides[1]})
+    return Effects({place: (sides[0].get(place, {}), sides[1].get(place, {})) for place in places})
+
+
+def found_by(run: RunFolder) -> dict[Place, dict[str, float]]:
+    """Return the numbers of each FOV as of the end of a run.
+
+    They are read in the tables that still are those of the run; of others the records of jobs
+    tell ids and good cells.
+    """
+    current, found = Current(outdir_of(run)), dict[Place, dict[str, float]]()
+    for path, output in outputs_of(run).items():
+        fov = output.job.wildcards.get("fov", "0")
+        of_fov = fov.isdecimal() and len(fov) < 10
+        if output.job.step != "extract" or not path.endswith("_traces.csv") or not of_fov:
+            continue
+        place = (output.job.dataset, int(fov))
+        told = output.job.found
+        names = {"ids": told.get("cells"), "good_cells": told.get("good_cells")}
+        found[place] = {k: float(v) for k, v in names.items() if isinstance(v, int | float)}
+        if output.digest is not None and current.digest(path) == output.digest:
+            try:
+                found[place] = numbers_of(output.file(outdir_of(run)))
+            except FovflowError:  # it is gone, or no table
+                continue
+    return found
+
+
+class Current:
+    """What the records of an output folder say of its files now."""
+
+    def __init__(self, outdir: Path):
+        self._outdir = outdir
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def digest(self, path: str) -> Any:
+        """Return the digest of a file by its name relative to the output folder; None without."""
+        dataset, _, name = path.partition("/")
+        if dataset not in self._known:
+            records = read_records(self._outdir / dataset, complete=True)
+            self._known[dataset] = {n: d for record in records for n, d in record.outputs.items()}
+        return self._known[dataset].get(name)
+
+
+def numbers_of(traces: Path) -> dict[str, float]:
+    """Return the numbers of a table of traces."""
+    table = read_csv(traces, columns=lambda name: name in ("cell", "frame", "good"))
+    cell, good = table["cell"], np.asarray(table["good"], bool)
+    frames = np.unique(table["frame"], return_counts=True)[1]
+    lengths = np.unique(cell, return_counts=True)[1]
+    return {
+        "cells_per_frame": round(float(frames.mean()), 2) if frames.size else 0.0,
+        "ids": float(lengths.size),
+        "good_cells": float(np.unique(cell[good]).size),
+        "median_track": float(np.median(lengths)) if lengths.size else 0.0,
+    }
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -145,13 +287,9 @@ def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
     return found
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _code(record: Mapping[str, Any]) -> dict[str, Any]:
-    workflow = _mapping(record.get("workflow"))
-    files = _mapping(workflow.get("files"))
+    workflow = record.get("workflow") or {}
+    files = mapping_of(workflow.get("files"))
     return {
         **{key: workflow.get(key) for key in _CODE},
         "workflow_type": record.get("workflow_type"),
@@ -161,7 +299,7 @@ def _code(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _config(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration in single values, without names and places."""
-    config = {k: v for k, v in _mapping(record.get("config")).items() if k not in _PLACES}
+    config = {k: v for k, v in (record.get("config") or {}).items() if k not in _PLACES}
     return {
         key: value
         for key, value in _flat("", config)
@@ -178,9 +316,9 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _environment(record: Mapping[str, Any]) -> dict[str, Any]:
-    environment = _mapping(record.get("environment"))
-    packages = _mapping(environment.get("packages"))
-    variables = _mapping(environment.get("variables"))
+    environment = record.get("environment") or {}
+    packages = mapping_of(environment.get("packages"))
+    variables = mapping_of(environment.get("variables"))
     return {
         **{key: environment.get(key) for key in _ENVIRONMENT},
         **{f"package {name}": version for name, version in packages.items()},
@@ -197,12 +335,12 @@ def _inputs(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _input_records(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [_mapping(item) for item in record.get("inputs") or []]
+    return [mapping_of(item) for item in record.get("inputs") or []]
 
 
 def _parameters(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of an execution in single values."""
-    return dict(_flat("", _mapping(record.get("parameters"))))
+    return dict(_flat("", record.get("parameters") or {}))
 
 
 _VALUES = {
@@ -217,7 +355,7 @@ _VALUES = {
 
 def _circumstances(record: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return the values of a record that have no part in the results, by what they tell."""
-    environment = _mapping(record.get("environment"))
+    environment = record.get("environment") or {}
     found = {word: [record.get(key) for key in keys] for word, keys in _CIRCUMSTANCES.items()}
     found["host"] += [environment.get(key) for key in _MACHINE]
     found["paths"] += [item.get("path") for item in _input_records(record)]
@@ -244,202 +382,3 @@ def format_comparison(found: Comparison) -> list[str]:
     told = ", ".join(f"{counts[section]} in {section}" for section in SECTIONS if counts[section])
     last = f"{found.first} | {found.second}: {told or 'no'} differences; {equal}."
     return [*lines, *found.effects.lines(), last]
-
-
-@dataclass(frozen=True, slots=True)
-class Restoration:
-    """How a run is done again: which command is to be given in which directory."""
-
-    run: str
-    directory: Path
-    command: tuple[str, ...]
-    drift: tuple[Difference, ...] = ()
-    """What differs between the run (first) and today (second)."""
-    notes: tuple[str, ...] = ()
-    """What else a reader should know."""
-
-    @property
-    def line(self) -> str:
-        """The command as it can be given to a shell."""
-        return f"cd {shlex.quote(str(self.directory))} && {shlex.join(self.command)}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {
-            "run": self.run,
-            "directory": str(self.directory),
-            "command": list(self.command),
-            "line": self.line,
-            "unchanged": not self.drift,
-            "drift": [
-                {"section": d.section, "key": d.key, "then": d.first, "today": d.second}
-                for d in self.drift
-            ],
-            "notes": list(self.notes),
-        }
-
-
-def relocated(run: RunFolder) -> dict[str, Any]:
-    """Return a run's record with the command for the folder that the run lies in now.
-
-    A copied or moved run is done again there and never in the original: in the folder around it
-    that the original's working directory was, with ``outdir`` where the folder has another name.
-    """
-    record = run.read_record()
-    outdir = outdir_of(run).absolute()
-    told = Path(str(_mapping(record.get("config")).get("outdir") or outdir.name))
-    worked = Path(str(record.get("working_directory") or Path.cwd()))
-    if (worked / told).resolve() == outdir.resolve():
-        return record
-    below = not told.is_absolute() and ".." not in told.parts and len(told.parts) > 0
-    directory = outdir.parents[len(told.parts) - 1 if below else 0]
-
-    def moved(name: str) -> str:
-        """Return the name in the folder of the copy, where the file lies there."""
-        path = Path(name)
-        if not (path.is_absolute() and path.is_relative_to(worked)):
-            return name
-        there = directory / path.relative_to(worked)
-        return str(there) if there.exists() else name
-
-    program, *given = shlex.split(str(record.get("command") or "")) or [""]
-    words: list[str] = []
-    for word, before in zip(given, ["", *given], strict=False):
-        option = word.partition("=")[0]
-        if option not in ("--directory", "-d") and before not in ("--directory", "-d"):
-            words.append(moved(word))
-    if directory / told != outdir:
-        place = f"outdir={outdir.relative_to(directory)}"
-        words = [word for word in words if not word.startswith("outdir=")]
-        names = [number for number, word in enumerate(words) if word in ("--config", "-C")]
-        if names:
-            words.insert(names[0] + 1, place)
-        else:
-            words += ["--config", place]
-    return {
-        **record,
-        "command": shlex.join([program, *words]) if program else "",
-        "working_directory": str(directory),
-        "configfiles": [moved(str(name)) for name in record.get("configfiles") or []],
-        "moved_from": str(worked / told),
-    }
-
-
-def restoration(run: RunFolder, today: Mapping[str, Any]) -> Restoration:
-    """Return how a run is done again, and what has changed since.
-
-    Where a configuration file of the run is gone, the recorded configuration is written into the
-    run's folder and takes its place.
-
-    `today`: ``workflow``, ``environment``, ``config`` and ``inputs`` as ``run.json`` would have
-    them now. Raises FovflowError if the run has no recorded command.
-    """
-    record = relocated(run)
-    words = shlex.split(str(record.get("command") or ""))
-    if not words:
-        raise FovflowError(
-            f"the run {run.id} cannot be done again",
-            found="no command in its record",
-            remedy="runs of the pipeline have one; runs of one's own scripts are repeated by hand",
-        )
-    directory = Path(str(record.get("working_directory") or Path.cwd()))
-    notes = []
-    if "moved_from" in record:
-        notes.append(
-            f"the run was made in {record['moved_from']}: it is done again here, in this copy"
-        )
-    for name in record.get("configfiles") or []:
-        if not (directory / name).exists():
-            saved = run.path / CONFIG_NAME
-            write_yaml(saved, _without_notification(record.get("config") or {}))
-            words = [str(saved.absolute()) if word == name else word for word in words]
-            notes.append(f"{name} is gone: the recorded configuration takes its place")
-    if record.get("module_of"):
-        notes.append(
-            f"the run was part of {record['module_of']}: its configuration is not compared"
-        )
-    if not directory.is_dir():
-        notes.append(f"the folder {directory} is gone")
-    return Restoration(
-        run=run.id,
-        directory=directory,
-        command=tuple(words),
-        drift=tuple(compare_records(record, today)),
-        notes=tuple(notes),
-    )
-
-
-def _without_notification(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded configuration without what alerts need of what is in no record."""
-    run = dict(_mapping(config.get("run")))
-    if run.get("alerts"):
-        run["alerts"] = [
-            {
-                **alert,
-                "command": None,
-                "notification": [
-                    way for way in alert.get("notification") or () if way in ("none", "log", "file")
-                ],
-            }
-            for alert in run["alerts"]
-        ]
-    return {**config, **({"run": run} if run else {})}
-
-
-def recorded_config(run: RunFolder) -> dict[str, Any]:
-    """Return the configuration that a run of the pipeline was made with; FovflowError without."""
-    config = run.read_record().get("config")
-    if not isinstance(config, dict) or not config:
-        raise FovflowError(
-            f"the run {run.id} has no recorded configuration",
-            remedy="runs of the pipeline have one; parameters of scripts: fovflow runs show",
-        )
-    return config
-
-
-@dataclass(slots=True)
-class Reproduction:
-    """How the outputs on disk compare with those that the run recorded."""
-
-    equal: list[str] = field(default_factory=list)
-    different: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every output whose content is known was made again byte for byte."""
-        return not self.different and not self.missing
-
-
-def check_reproduction(run: RunFolder, *, then: Mapping[str, Any] | None = None) -> Reproduction:
-    """Compare what is on disk now with the outputs that a run recorded.
-
-    `then`: the recorded outputs; those of `run` otherwise. Only outputs that were still there when
-    the mapping was made should be in it.
-    """
-    found = Reproduction()
-    record = run.read_record()
-    for path, output in (outputs_of(run) if then is None else then).items():
-        if not _stays(path, record):
-            continue
-        file = output.file(outdir_of(run))
-        if output.digest is None:
-            found.unknown.append(path)
-        elif not file.is_file():
-            found.missing.append(path)
-        elif digest_of(file) == output.digest:
-            found.equal.append(path)
-        else:
-            found.different.append(path)
-    return found
-
-
-def _stays(path: str, record: Mapping[str, Any]) -> bool:
-    """Tell whether an output is still there, and as its job made it, when a run has ended."""
-    keep = (record.get("config") or {}).get("keep", "all")
-    kind = kept_kind(path)
-    if kind is not None and isinstance(keep, list) and kind not in keep:
-        return False
-    # After a failure these two are written again, with what failed.
-    return record.get("status") == "completed" or not path.endswith((RESULTS_NAME, REPORT_NAME))

@@ -70,6 +70,31 @@ class Graph:
             self.graph[ident] = tidy({"@id": ident, "@type": kind, **keys})
         return ident
 
+    def add_file(
+        self,
+        path: str,
+        digest: Digest | None,
+        words: str | None = None,
+        *,
+        kind: Any = "File",
+        name: str | None = None,
+        **keys: Any,
+    ) -> str:
+        """Add a file in the folder; return its id."""
+        parts = [words or words_of(path), None if digest else NO_CHECKSUM]
+        own = path.rpartition("/")[2]
+        suffix = own[own.rfind(".") :] if "." in own else ""
+        return self.add(
+            file_id(path),
+            kind,
+            name=name or own,
+            encodingFormat=_MEDIA.get(suffix, "application/octet-stream"),
+            conformsTo=ref(NPY_FORMAT) if suffix == ".npy" else None,
+            description=". ".join(filter(None, parts)) or None,
+            **size_of(digest),
+            **keys,
+        )
+
     def add_metric(self, ident: str, name: str, value: float, unit: str | None, **keys: Any) -> str:
         """Add a number that a script logged; as text, which may be ``inf`` or ``nan``."""
         number = f"{value:.15g}"
@@ -165,22 +190,6 @@ def timestamp(time: str | None) -> str | None:
     """
     at = moment(time)
     return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")
-
-
-def file_entity(path: str, digest: Digest | None, words: str | None = None) -> dict[str, Any]:
-    """Return what `Graph.add` takes for a file in the folder."""
-    parts = [words or words_of(path), None if digest else NO_CHECKSUM]
-    name = path.rpartition("/")[2]
-    suffix = name[name.rfind(".") :] if "." in name else ""
-    return {
-        "ident": file_id(path),
-        "kind": "File",
-        "name": name,
-        "encodingFormat": _MEDIA.get(suffix, "application/octet-stream"),
-        "conformsTo": ref(NPY_FORMAT) if suffix == ".npy" else None,
-        "description": ". ".join(filter(None, parts)) or None,
-        **size_of(digest),
-    }
 
 
 def size_of(digest: Digest | None) -> dict[str, str]:

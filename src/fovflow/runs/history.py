@@ -12,7 +12,7 @@ from typing import Any
 
 from fovflow.errors import ConfigError
 from fovflow.events import RUN_STATUSES, moment, number_of, read_events
-from fovflow.records import leads_out
+from fovflow.records import leads_out, mapping_of
 from fovflow.runs.arguments import check_choice
 from fovflow.runs.assets import Asset, is_of_script, last_of
 from fovflow.runs.state import outputs_of, read_with_files
@@ -84,8 +84,7 @@ class RecordedRun:
             return {}
         found: dict[str, Any] = {"name": name, "metadata": {}, "tags": []}
         for run in list_runs(self.path.parents[1]):
-            given = (run.known().get("folders") or {}).get(name)
-            found = joined(found, given if isinstance(given, Mapping) else {})
+            found = joined(found, mapping_of((run.known().get("folders") or {}).get(name)))
         return found
 
     @property
@@ -183,8 +182,8 @@ def joined(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     found = {**known, **{key: value for key, value in given.items() if value}}
     metadata, tags = dict[str, Any](), list[str]()
     for one in (known, given):
-        named, listed = one.get("metadata"), one.get("tags")
-        metadata |= named if isinstance(named, Mapping) else {}
+        listed = one.get("tags")
+        metadata |= mapping_of(one.get("metadata"))
         tags += [str(tag) for tag in listed] if isinstance(listed, list) else []
     return {**found, "metadata": metadata, "tags": list(dict.fromkeys(tags))}
 

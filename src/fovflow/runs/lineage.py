@@ -15,7 +15,7 @@ from fovflow.errors import FovflowError
 from fovflow.events import read_events
 from fovflow.jobrecord import JobRecord, read_records
 from fovflow.layout import LOGS, PLAN_NAME, STAMP_NAME
-from fovflow.records import read_json_object
+from fovflow.records import mapping_of, read_json_object
 from fovflow.runs.assets import is_of_script
 from fovflow.runs.datasets import FOLDER, told_files
 from fovflow.runs.history import RecordedRun, recorded_run
@@ -167,8 +167,8 @@ class Scripts:
             self.name(worked / str(item.get("path"))): item.get("sha256") or item.get("digest")
             for item in run.inputs
         }
-        code = (run.record.get("workflow") or {}).get("files")
-        for file, digest in code.items() if isinstance(code, Mapping) else ():
+        code = mapping_of((run.record.get("workflow") or {}).get("files"))
+        for file, digest in code.items():
             found[self.name(worked / str(file))] = digest
         return {name: sha if isinstance(sha, str) else None for name, sha in found.items()}
 
@@ -330,8 +330,7 @@ def _was_given(record: JobRecord, path: Path, digests: set[str], *, is_raw: bool
         return True
     if not isinstance(options, Mapping):
         return False
-    content = options.get(CONTENT)
-    known = [options.get("sha256"), *(content.values() if isinstance(content, Mapping) else ())]
+    known = [options.get("sha256"), *mapping_of(options.get(CONTENT)).values()]
     script = options.get("script")
     return any(isinstance(one, str) and one in digests for one in known) or (
         isinstance(script, str) and _real(script) == _real(path)

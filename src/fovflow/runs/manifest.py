@@ -15,12 +15,11 @@ from typing import Any
 from fovflow.atomic import Digest
 from fovflow.events import number_of
 from fovflow.jobrecord import JobKey, JobRecord
-from fovflow.layout import PLAN_NAME, parse
+from fovflow.layout import PLAN_NAME
 from fovflow.runs.crate import (
     NPY_FORMAT,
     STATUS,
     Graph,
-    file_entity,
     file_id,
     quoted,
     ref,
@@ -29,7 +28,7 @@ from fovflow.runs.crate import (
     timestamp,
     words_of,
 )
-from fovflow.stages import STACKS, STAGES, position
+from fovflow.stages import STAGES, position
 
 JOB_LIMIT = 10_000
 """Up to this number of jobs each has an action of its own."""
@@ -115,10 +114,13 @@ class Manifest(Graph):
             self.add(ident, "CreativeWork", name=name, version=version)
         bad = sum(job.status != "completed" for job in self.jobs)
         jobs = f"{len(self.jobs)} jobs" + (f", {bad} of them not completed" if bad else "")
+        subject = "samples of time-lapse microscopy datasets, which have manifests of their own"
+        if self.dataset:
+            subject = f"time-lapse microscopy dataset {self.dataset}"
         return self.whole(
             [_WORKFLOW_RO_CRATE],
             name=f"Results of {self.dataset}" if self.dataset else "Analysis of samples",
-            description=f"What fovflow {self.version} made of the {self._subject()}: {jobs}.",
+            description=f"What fovflow {self.version} made of the {subject}: {jobs}.",
             datePublished=timestamp(self.published),
             **self.people(self.metadata),
             conformsTo=refs(_PROFILES),
@@ -126,11 +128,6 @@ class Manifest(Graph):
             hasPart=refs(map(file_id, sorted(set(files)))),
             mentions=refs(actions),
         )
-
-    def _subject(self) -> str:
-        if self.dataset:
-            return f"time-lapse microscopy dataset {self.dataset}"
-        return "samples of time-lapse microscopy datasets, which have manifests of their own"
 
     # ---- files
 
@@ -140,7 +137,7 @@ class Manifest(Graph):
             name, digest = self.table
             entries[name] = (digest, "Every job, one JSON object per line")
         for path, (known, words) in sorted(entries.items()):
-            self.add(**file_entity(path, known, words))
+            self.add_file(path, known, words)
         return list(entries)
 
     def _add_outputs(self) -> list[str]:
@@ -150,7 +147,7 @@ class Manifest(Graph):
         for job in sorted(self.jobs, key=lambda job: job.ended or ""):
             last |= job.outputs
         for path in made:
-            self.add(**file_entity(path, last[path]))
+            self.add_file(path, last[path])
         if any(path.endswith(".npy") for path in made):
             self.add(NPY_FORMAT, "WebPage", name="NumPy array file format")
         return list(dict.fromkeys(made))
@@ -220,11 +217,12 @@ class Manifest(Graph):
     def _add_workflow(self, steps: list[str]) -> None:
         """Add the workflow's files and language."""
         about = (self.runs[-1].get("workflow") if self.runs else None) or {}
-        main = file_entity(self.main, self.workflow[self.main], "The workflow")
-        main["kind"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
-        main["name"] = str(about.get("name") or "fovflow")
-        self.add(
-            **main,
+        self.add_file(
+            self.main,
+            self.workflow[self.main],
+            "The workflow",
+            kind=["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+            name=str(about.get("name") or "fovflow"),
             version=self.version,
             programmingLanguage=ref(_SNAKEMAKE_LANGUAGE),
             hasPart=refs(map(self._tool, steps)),
@@ -236,9 +234,8 @@ class Manifest(Graph):
             identifier=about.get("commit") or None,
         )
         for path, digest in self.workflow.items():
-            code = file_entity(path, digest, "Part of the workflow")
-            code["kind"] = ["File", "SoftwareSourceCode"]
-            self.add(**code, version=self.version)
+            kind, words = ["File", "SoftwareSourceCode"], "Part of the workflow"
+            self.add_file(path, digest, words, kind=kind, version=self.version)
         place = ref(_SNAKEMAKE)
         keys = {"name": "Snakemake", "identifier": place, "url": place}
         self.add(_SNAKEMAKE_LANGUAGE, "ComputerLanguage", **keys)
@@ -255,8 +252,7 @@ class Manifest(Graph):
             jobs[job.run if job.run in runs else last].append(job)
         actions = []
         for ident, run in runs.items():
-            about = run.get("metadata")
-            self.agent = self.people(about if isinstance(about, Mapping) else {}).get("author")
+            self.agent = self.people(run.get("metadata") or {}).get("author")
             of_jobs = self._add_plan(ident) if ident == last and self.raw else []
             grouped = [job for job in jobs[ident] if self.table and job.status == "completed"]
             for job in jobs[ident]:
@@ -446,15 +442,3 @@ def _is_failed(status: str) -> bool:
 def job_id(key: JobKey) -> str:
     """Return the id of the action of a job; names of samples may hold spaces."""
     return f"#job/{quoted(key.name)}"
-
-
-def kept_kind(path: str) -> str | None:
-    """Return the kind of a bulky stack, which may be removed after its use; None for other files.
-
-    Examples
-    --------
-    >>> kept_kind("fov_000/a_fov_000_fl_corrected_ch_1.npy")
-    'fl_corrected'
-    """
-    found = parse(path)
-    return found.kind if found and found.kind in STACKS else None

@@ -12,12 +12,12 @@ from typing import Any
 
 from fovflow.atomic import write_text
 from fovflow.events import now
+from fovflow.records import mapping_of
 from fovflow.runs.assets import Asset
 from fovflow.runs.crate import (
     FILE_NAME,
     STATUS,
     Graph,
-    file_entity,
     quoted,
     ref,
     refs,
@@ -89,7 +89,7 @@ _FAILED = STATUS["failed"]
 
 def _file(graph: Graph, asset: Asset) -> str:
     words = ", ".join(asset.types or (asset.category,))
-    return graph.add(**file_entity(asset.path, asset.digest, words))
+    return graph.add_file(asset.path, asset.digest, words)
 
 
 def _input(graph: Graph, number: int, found: Mapping[str, Any]) -> str:
@@ -109,18 +109,14 @@ def _input(graph: Graph, number: int, found: Mapping[str, Any]) -> str:
 
 def _script(graph: Graph, record: Mapping[str, Any]) -> str:
     """Add the script, and what it needs."""
-    about = record.get("workflow")
-    workflow = about if isinstance(about, Mapping) else {}
-    environment = record.get("environment")
-    environment = environment if isinstance(environment, Mapping) else {}
+    workflow, environment = record.get("workflow") or {}, record.get("environment") or {}
     needs = [("python", environment.get("python")), ("fovflow", workflow.get("fovflow"))]
     tools = [
         graph.add(f"#software/{name}", "SoftwareApplication", name=name, softwareVersion=version)
         for name, version in needs
         if version
     ]
-    files = workflow.get("files")
-    digests = list(files.values()) if isinstance(files, Mapping) else []
+    digests = list(mapping_of(workflow.get("files")).values())
     return graph.add(
         "#script",
         "SoftwareSourceCode",

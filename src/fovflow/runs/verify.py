@@ -24,14 +24,15 @@ from fovflow.layout import (
     RESULTS_NAME,
     STAMP_NAME,
     WANTED_NAME,
+    kept_kind,
     made_by_hand,
 )
-from fovflow.records import leads_out, read_json_object, read_yaml
+from fovflow.records import leads_out, mapping_of, read_json_object, read_yaml
 from fovflow.runs.checkrun import check_run
 from fovflow.runs.checksums import read_list
 from fovflow.runs.crate import FILE_NAME, STATUS, entities_of, file_path, references_of, types_of
 from fovflow.runs.findings import Damage, Report, listed_paths, out_of_order, read_object
-from fovflow.runs.manifest import ACTIONS, job_id, kept_kind
+from fovflow.runs.manifest import ACTIONS, job_id
 from fovflow.runs.manifest_records import FOLDER, MANIFEST_DIGEST
 from fovflow.runs.rawcheck import check_raw
 from fovflow.runs.store import RunFolder, list_runs
@@ -447,8 +448,7 @@ def _check_against_runs(places: list[_Place], runs: list[RunFolder]) -> None:
 
 def _record_of(begun: Mapping[str, Any]) -> tuple[str, str]:
     """Return the name of a job's record relative to the dataset's folder, and the dataset."""
-    told = begun.get("wildcards")
-    named = told if isinstance(told, Mapping) else {}
+    named = mapping_of(begun.get("wildcards"))
     channel = f"_ch_{named['channel']}" if "channel" in named else ""
     step = str(begun.get("step") or step_of_rule(str(begun.get("rule"))))
     feature = f"_{named['feature']}" if "feature" in named else ""
