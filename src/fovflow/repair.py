@@ -20,8 +20,8 @@ from fovflow.layout import PLAN_NAME, REPORT_NAME, RESULTS_NAME
 from fovflow.planning.header import RawHeader
 from fovflow.planning.pipeline import Pipeline
 from fovflow.records import read_json_object
+from fovflow.runs.checks import Damage, Report
 from fovflow.runs.crate import FILE_NAME
-from fovflow.runs.findings import Damage, Report
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.store import run_at_work
 from fovflow.runs.verify import verify

@@ -13,7 +13,7 @@ import pytest
 from fovflow.errors import ConfigError, FovflowError
 from fovflow.events import EventTail, from_line, read_events
 from fovflow.records import MOST_MERGED, parse_yaml, read_json, read_yaml
-from fovflow.runs.findings import Finding, Report, read_object
+from fovflow.runs.checks import Finding, Report, read_object
 
 MEMORY = 1 << 30
 """Address space of the process that reads configurations, in bytes."""

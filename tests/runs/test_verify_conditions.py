@@ -12,8 +12,8 @@ from runs.test_verify import edit, one_flipped_bit
 from fovflow.atomic import digest_of
 from fovflow.jobrecord import record_text
 from fovflow.records import read_yaml, write_yaml
+from fovflow.runs.checks import Report, format_report
 from fovflow.runs.crate import FILE_NAME
-from fovflow.runs.findings import Report, format_report
 from fovflow.runs.manifest_records import MANIFEST_DIGEST
 from fovflow.runs.verify import holds_records, is_dataset, verify
 from fovflow.tables import read_csv, write_csv

@@ -37,7 +37,7 @@ from fovflow.units import megabytes
 )
 def verify(folder: str | None, raw: bool, json: bool) -> int:
     """Print what does not hold, one line each; return 1 if there is anything."""
-    from fovflow.runs.findings import format_report
+    from fovflow.runs.checks import format_report
     from fovflow.runs.verify import verify
 
     with Progress(0, "verify", unit="B", leave=False) as progress:

@@ -18,8 +18,8 @@ from fovflow.jobrecord import read_record
 from fovflow.layout import ANALYSIS, LOGS, PLAN_NAME, REPORT_NAME, RESULTS_NAME, STAMP_NAME
 from fovflow.records import leads_out, read_json, read_yaml
 from fovflow.runs.assets import is_of_script, last_of
+from fovflow.runs.checks import listed_paths
 from fovflow.runs.crate import FILE_NAME
-from fovflow.runs.findings import listed_paths
 from fovflow.runs.manifest_records import FOLDER
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
 from fovflow.runs.store import RunFolder, runs_until

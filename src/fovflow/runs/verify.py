@@ -28,10 +28,16 @@ from fovflow.layout import (
     made_by_hand,
 )
 from fovflow.records import leads_out, mapping_of, read_json_object, read_yaml
-from fovflow.runs.checkrun import check_run
+from fovflow.runs.checks import (
+    Damage,
+    Report,
+    check_run,
+    listed_paths,
+    out_of_order,
+    read_object,
+)
 from fovflow.runs.checksums import read_list
 from fovflow.runs.crate import FILE_NAME, STATUS, entities_of, file_path, references_of, types_of
-from fovflow.runs.findings import Damage, Report, listed_paths, out_of_order, read_object
 from fovflow.runs.manifest import ACTIONS, job_id
 from fovflow.runs.manifest_records import FOLDER, MANIFEST_DIGEST
 from fovflow.runs.rawcheck import check_raw
