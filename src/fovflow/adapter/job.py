@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -409,7 +410,7 @@ class Job:
                 continue
             digest = digests.get(absolute) or self._read.get(absolute) or digest_of(absolute)
             relative = os.path.relpath(absolute, self.folder.absolute())
-            made[relative] = {"bytes": digest.bytes, "sha256": digest.sha256}
+            made[relative] = asdict(digest)
         return made
 
     @property

@@ -230,9 +230,8 @@ def _take_name(draft: Path, target: Path) -> bool:
 
 def content_of(path: Path, base: Path, digest: Digest | None = None) -> dict[str, Any]:
     """Return path, bytes and SHA-256 of a file; the path is relative to `base` where it can be."""
-    digest = digest or digest_of(path)
     shown = path.relative_to(base).as_posix() if path.is_relative_to(base) else os.fspath(path)
-    return {"path": shown, "bytes": digest.bytes, "sha256": digest.sha256}
+    return {"path": shown, **asdict(digest or digest_of(path))}
 
 
 def stored_name(path: Path, *, preserve_path: bool, root: Path | None = None) -> str:

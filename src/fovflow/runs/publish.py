@@ -361,6 +361,6 @@ class State:
     def done(self, path: str, digest: Digest) -> None:
         """Note that an item was copied and checked."""
         self._done[path] = digest
-        entry = {"path": path, "bytes": digest.bytes, "sha256": digest.sha256}
+        entry = {"path": path, **asdict(digest)}
         with closing(EventFile(self._path)) as file:
             file.append(json.dumps(entry, ensure_ascii=False) + "\n")
