@@ -90,14 +90,10 @@ def write_dataset(
                 found=str(others[0] if others else target),
                 remedy="give the next version",
             )
-        write_json(target, content | {"created": _later(known)})
+        last = moment(known[-1][1].get("created")) if known else None  # the clock may be behind it
+        now = Clock().now(last and (last + timedelta(microseconds=1)).isoformat())
+        write_json(target, content | {"created": now})
     return target
-
-
-def _later(known: list[tuple[Path, dict[str, Any]]]) -> str:
-    """Return the time now, or just after that of the newest record where the clock is behind it."""
-    last = moment(known[-1][1].get("created")) if known else None
-    return Clock().now(last and (last + timedelta(microseconds=1)).isoformat())
 
 
 def _member(path: Path, run: Path) -> dict[str, Any]:

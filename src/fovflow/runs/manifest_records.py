@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fovflow
-from fovflow.atomic import Digest, remove_leftovers, write_text
+from fovflow.atomic import Digest, remove_leftovers, sha256_or_none, write_text
 from fovflow.errors import FovflowError
 from fovflow.events import now, writable
 from fovflow.jobrecord import JobRecord
@@ -91,14 +91,6 @@ def write_if_changed(path: Path, text: str) -> Digest:
     return _digest(data)
 
 
-def _text_of(path: Path) -> str:
-    """Return the text of a file; empty where there is none."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return ""
-
-
 def _digest(data: bytes) -> Digest:
     return Digest(len(data), hashlib.sha256(data).hexdigest())
 
@@ -149,9 +141,9 @@ def write_manifest(
         ("config", "The resolved configuration", public(config)),
         ("environment", "The software environment", environment),
     ):
-        path = f"{FOLDER}/{name}.json"
+        place = f"{FOLDER}/{name}.json"
         text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
-        documents[path] = (write_if_changed(folder / path, text), words)
+        documents[place] = (write_if_changed(folder / place, text), words)
     recorded = {path for job in jobs for path in job.outputs}
     times = [str(run.get("ended") or "") for run in runs] + [job.ended or "" for job in jobs]
     manifest = Manifest(
@@ -174,13 +166,14 @@ def write_manifest(
         table=job_table(folder, jobs) if len(jobs) > JOB_LIMIT else None,
         metadata=settings.get("metadata") or {},
     )
-    text = to_text(manifest.content())
-    if _text_of(folder / FILE_NAME) != text:  # where the new digest cannot be written there is none
+    text, path = to_text(manifest.content()), folder / FILE_NAME
+    if sha256_or_none(path) != _digest(text.encode()).sha256:
+        # Where the new digest cannot be written there is none.
         (folder / MANIFEST_DIGEST).unlink(missing_ok=True)
-    digest = write_if_changed(folder / FILE_NAME, text)
+    digest = write_if_changed(path, text)
     line = f"# {digest.bytes} bytes\n{digest.sha256}  ../{FILE_NAME}\n"
     write_if_changed(folder / MANIFEST_DIGEST, line)
-    return folder / FILE_NAME
+    return path
 
 
 def _in_analysis(job: JobRecord) -> JobRecord:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -276,13 +277,13 @@ def publish(
     items = items_of(run, failed)
     _refuse_others(place, outdir, items)
     sizes = [(outdir / item.path).stat().st_size for item in items]
-    work = _Work(outdir, place, State(run.path / f"publish-{place.slug}.jsonl"), sleep)
-    work.outcome.failed |= failed
+    state, done = State(run.path / f"publish-{place.slug}.jsonl"), Published(failed=failed)
     for item, size in zip(items, sizes, strict=True):
-        work.publish(item)
+        if why := _attempted(partial(_publish_item, item, outdir, place, state, done), sleep):
+            failed[item.path] = why
         if advance is not None:
             advance(item.path, size, sum(sizes))
-    return work.outcome
+    return done
 
 
 def _refuse_others(place: Place, outdir: Path, items: Iterable[Item]) -> None:
@@ -303,43 +304,38 @@ def _refuse_others(place: Place, outdir: Path, items: Iterable[Item]) -> None:
                 )
 
 
-class _Work:
-    """The publishing of one run into one place."""
+def _attempted(work: Callable[[], object], sleep: Callable[[float], None]) -> str:
+    """Do some work, again where it fails; return why it could not be done."""
+    why = ""
+    for number in range(ATTEMPTS):
+        if number:
+            sleep(FIRST_PAUSE_S * 2 ** (number - 1))
+        try:
+            work()
+        except ChangedError as error:
+            return str(error)
+        except Exception as error:  # file systems raise errors of many kinds
+            why = f"{str(error) or type(error).__name__} ({ATTEMPTS} attempts)"
+        else:
+            return ""
+    return why
 
-    def __init__(self, outdir: Path, place: Place, state: State, sleep: Callable[[float], None]):
-        self._outdir, self._place, self._state, self._sleep = outdir, place, state, sleep
-        self.outcome = Published()
 
-    def publish(self, item: Item) -> None:
-        """Copy one item where it is not there yet; try again where that fails."""
-        for number in range(1, ATTEMPTS + 1):
-            try:
-                self._try(item)
-            except ChangedError as error:
-                self.outcome.failed[item.path] = str(error)
-            except Exception as error:  # file systems raise errors of many kinds
-                if number < ATTEMPTS:
-                    self._sleep(FIRST_PAUSE_S * 2 ** (number - 1))
-                    continue
-                why = str(error) or type(error).__name__
-                self.outcome.failed[item.path] = f"{why} ({ATTEMPTS} attempts)"
-            return
-
-    def _try(self, item: Item) -> None:
-        source, known = self._outdir / item.path, self._state.digest(item.path)
-        wanted = item.digest or digest_of(source)
-        there = self._place.digest(item.path)
-        if there == wanted:
-            if known != wanted:
-                self._state.done(item.path, wanted)
-            self.outcome.kept.append(item.path)
-            return
-        made = self._place.copy(source, item.path, item.digest)
-        self._state.done(item.path, made)
-        self.outcome.copied.append(item.path)
-        self.outcome.bytes += made.bytes
-        if known == wanted:
-            self.outcome.repaired.append(item.path)
+def _publish_item(item: Item, outdir: Path, place: Place, state: State, done: Published) -> None:
+    """Copy an item where it is not there yet."""
+    source, known = outdir / item.path, state.digest(item.path)
+    wanted = item.digest or digest_of(source)
+    if place.digest(item.path) == wanted:
+        if known != wanted:
+            state.done(item.path, wanted)
+        done.kept.append(item.path)
+        return
+    made = place.copy(source, item.path, item.digest)
+    state.done(item.path, made)
+    done.copied.append(item.path)
+    done.bytes += made.bytes
+    if known == wanted:
+        done.repaired.append(item.path)
 
 
 class State:

@@ -31,7 +31,7 @@ def take_shortcuts(*, silent: bool) -> None:
     from snakemake.script import PythonScript
 
     if silent:
-        jobs.Job.log_info = _say_nothing
+        jobs.Job.log_info = lambda *_, **__: None
     if getattr(common, _DONE, False):
         return
     setattr(common, _DONE, True)
@@ -85,10 +85,6 @@ def _needs_the_same(rule: Any) -> bool:
         and rule.name not in settings.overwrite_resources
         and not any("wildcards" in str(default) for default in defaults)
     )
-
-
-def _say_nothing(*_: Any, **__: Any) -> None:
-    """Take the place of the account of a job that nobody sees."""
 
 
 def _preamble(script: Any) -> str:
