@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -14,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from fovflow.atomic import atomic_open
+from fovflow.atomic import Digest, atomic_open, remove_leftovers, write_text
 from fovflow.errors import FovflowError
 from fovflow.events import SECRET, as_float, is_secret, plain_values, writable
 from fovflow.userfiles import open_regular
@@ -239,6 +240,16 @@ def public(config: Mapping[str, Any]) -> dict[str, Any]:
         ]
     shown: dict[str, Any] = plain_values({**config, "run": run})
     return shown
+
+
+def write_if_changed(path: Path, text: str) -> Digest:
+    """Write a text, unless the file holds just that already; return its digest."""
+    data = writable(text).encode()
+    if not path.exists() or path.read_bytes() != data:
+        write_text(path, data.decode())
+    else:
+        remove_leftovers(path)
+    return Digest(len(data), hashlib.sha256(data).hexdigest())
 
 
 def write_json(path: str | os.PathLike[str], data: Any, *, sort_keys: bool = False) -> None:

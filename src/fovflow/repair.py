@@ -22,7 +22,7 @@ from fovflow.planning.pipeline import Pipeline
 from fovflow.records import read_json_object
 from fovflow.runs.checks import Damage, Report
 from fovflow.runs.crate import FILE_NAME
-from fovflow.runs.manifest_records import FOLDER
+from fovflow.runs.provenance import FOLDER
 from fovflow.runs.store import run_at_work
 from fovflow.runs.verify import verify
 from fovflow.stages import STAGES, position

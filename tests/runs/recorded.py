@@ -14,7 +14,7 @@ import numpy as np
 from fovflow.events import EventFile
 from fovflow.jobrecord import JobKey, job_name, job_record
 from fovflow.records import read_json, write_json, write_yaml
-from fovflow.runs.manifest_records import write_manifest
+from fovflow.runs.manifest import write_manifest
 from fovflow.runs.store import RunFolder
 from paths import ROOT
 

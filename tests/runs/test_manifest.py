@@ -11,12 +11,12 @@ import pytest
 from runs.crate_validator import issues
 from runs.recorded import CONFIG, DATASET, ENGINE, Recorded, at, digest
 
+from fovflow import records
 from fovflow.events import EventFile
 from fovflow.jobrecord import JobKey, JobRecord
-from fovflow.runs import manifest_records
 from fovflow.runs.crate import file_id, file_path
 from fovflow.runs.lineage import trace
-from fovflow.runs.manifest_records import write_manifest
+from fovflow.runs.manifest import write_manifest
 from fovflow.runs.state import join_attempts
 from fovflow.runs.verify import verify
 from paths import ROOT
@@ -93,7 +93,7 @@ def test_what_scripts_logged_inside_jobs_reaches_the_manifest(recorded, cache, m
     assert action["actionStatus"] == FAILED
     assert action["result"] == {"@id": "#job/mine.fov_002/metric/loss"}
     assert issues(recorded.folder, cache) == []
-    for module in ("manifest_records", "manifest"):
+    for module in ("manifest",):
         monkeypatch.setattr(f"fovflow.runs.{module}.JOB_LIMIT", 4)
     recorded.write_manifest()
     table = (recorded.folder / "provenance" / "jobs.jsonl").read_text(encoding="utf-8")
@@ -104,7 +104,7 @@ def test_what_scripts_logged_inside_jobs_reaches_the_manifest(recorded, cache, m
 
 
 def test_too_many_jobs_are_told_by_step_with_a_table(tmp_path, cache, monkeypatch):
-    for module in ("manifest_records", "manifest"):
+    for module in ("manifest",):
         monkeypatch.setattr(f"fovflow.runs.{module}.JOB_LIMIT", 4)
     recorded = Recorded(tmp_path, failed=1)
     assert issues(recorded.folder, cache) == []
@@ -328,9 +328,9 @@ def test_a_digest_that_cannot_be_written_is_not_that_of_an_earlier_manifest(reco
             raise OSError(5, "no more of this disk")
         write(path, text)
 
-    write = manifest_records.write_text
+    write = records.write_text
     recorded.edit_run(name="another-otter")
-    monkeypatch.setattr(manifest_records, "write_text", fail)
+    monkeypatch.setattr(records, "write_text", fail)
     with pytest.raises(OSError, match="no more"):
         recorded.write_manifest()
     assert verify(recorded.outdir).findings == []

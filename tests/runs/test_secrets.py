@@ -17,7 +17,7 @@ from fovflow.adapter.recording import _without
 from fovflow.config import parse_config
 from fovflow.events import SECRET, keep_secret, plain_values, writable
 from fovflow.records import json_text, public, write_yaml
-from fovflow.runs.manifest_records import write_manifest
+from fovflow.runs.manifest import write_manifest
 from fovflow.runs.publish import publish
 from fovflow.runs.restore import relocated, restoration
 from paths import ROOT

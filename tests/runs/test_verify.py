@@ -15,7 +15,7 @@ from fovflow.errors import FovflowError
 from fovflow.layout import RESULTS_NAME, WANTED_NAME
 from fovflow.runs.checks import Finding, Report, out_of_order
 from fovflow.runs.crate import file_id
-from fovflow.runs.manifest_records import write_manifest
+from fovflow.runs.manifest import write_manifest
 from fovflow.runs.verify import verify
 from paths import ROOT
 

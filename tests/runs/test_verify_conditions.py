@@ -14,7 +14,7 @@ from fovflow.jobrecord import record_text
 from fovflow.records import read_yaml, write_yaml
 from fovflow.runs.checks import Report, format_report
 from fovflow.runs.crate import FILE_NAME
-from fovflow.runs.manifest_records import MANIFEST_DIGEST
+from fovflow.runs.manifest import MANIFEST_DIGEST
 from fovflow.runs.verify import holds_records, is_dataset, verify
 from fovflow.tables import read_csv, write_csv
 from fovflow.verdicts import write_verdicts

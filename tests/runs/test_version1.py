@@ -11,7 +11,7 @@ import pytest
 from fovflow.cli import main
 from fovflow.events import VERSION, check_event, from_line, read_events
 from fovflow.jobrecord import JobKey, read_record, read_records
-from fovflow.runs.manifest_records import write_manifest
+from fovflow.runs.manifest import write_manifest
 from fovflow.runs.publish import publish
 from fovflow.runs.restore import check_reproduction
 from fovflow.runs.state import outputs_of, read_jobs, read_run

@@ -25,7 +25,7 @@ from fovflow.planning.targets import report_inputs
 from fovflow.records import inside, through_json
 from fovflow.resultsform import findings_of, results_paths, results_text
 from fovflow.runs.crate import FILE_NAME
-from fovflow.runs.manifest_records import write_manifest
+from fovflow.runs.manifest import write_manifest
 from fovflow.runs.rawcheck import pixels_of
 from fovflow.runs.store import RunFolder
 from fovflow.stages import FILES, STACKS

@@ -1,22 +1,27 @@
 """The manifest: a Workflow Run RO-Crate of what was made of a dataset, by which jobs, from what.
 
-RO-Crate 1.1 with the profiles Process, Workflow and Provenance Run Crate 0.5. This module makes the
-content from what is known; `fovflow.runs.manifest_records` gathers that from records and writes it.
+RO-Crate 1.1 with the profiles Process, Workflow and Provenance Run Crate 0.5. `Manifest` makes the
+content from what is known; `write_manifest` gathers that from records, and writes it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from fovflow.atomic import Digest
-from fovflow.events import number_of
+import fovflow
+from fovflow.atomic import Digest, digest_of, sha256_or_none
+from fovflow.events import now, number_of
 from fovflow.jobrecord import JobKey, JobRecord
-from fovflow.layout import PLAN_NAME
+from fovflow.layout import ANALYSIS, PLAN_NAME, RESULTS_NAME, STAMP_NAME
+from fovflow.records import leads_out, public, read_json_object, write_if_changed
 from fovflow.runs.crate import (
+    FILE_NAME,
     NPY_FORMAT,
     STATUS,
     Graph,
@@ -26,8 +31,12 @@ from fovflow.runs.crate import (
     refs,
     size_of,
     timestamp,
+    to_text,
     words_of,
 )
+from fovflow.runs.provenance import FOLDER, capture_environment, copy_workflow
+from fovflow.runs.state import read_jobs
+from fovflow.runs.store import list_runs
 from fovflow.stages import STAGES, position
 
 JOB_LIMIT = 10_000
@@ -35,6 +44,15 @@ JOB_LIMIT = 10_000
 
 ACTIONS = frozenset({"CreateAction", "OrganizeAction", "ControlAction"})
 """Types of what is done: a job or a run, the engine's run, the engine's control of a job."""
+
+MANIFEST_DIGEST = f"{FOLDER}/{FILE_NAME}.sha256"
+"""The SHA-256 of the manifest, as ``sha256sum -c`` takes it."""
+
+DOCUMENTS = {
+    PLAN_NAME: "What the raw data's header says",
+    RESULTS_NAME: "What was made of each FOV, with all parameters",
+}
+"""Small files of a dataset's folder that its manifest describes: what is in them, by name."""
 
 _WORKFLOW_RO_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 _PROFILES = {
@@ -108,8 +126,7 @@ class Manifest(Graph):
             keys = {"name": step, "position": str(number), "workExample": ref(self._tool(step))}
             self.add(f"#step/{step}", "HowToStep", **keys)
         actions = self._add_runs()
-        self._add_software()
-        self._add_workflow(steps)
+        self._add_workflow(steps, self._add_software())
         for ident, (name, version) in _PROFILES.items():
             self.add(ident, "CreativeWork", name=name, version=version)
         bad = sum(job.status != "completed" for job in self.jobs)
@@ -195,26 +212,22 @@ class Manifest(Graph):
         self.graph.setdefault(ident, {"@id": ident})  # described with the workflow's other files
         return ident
 
-    def _add_software(self) -> None:
-        """Add the engine, Python and the packages."""
+    def _add_software(self) -> list[str]:
+        """Add the engine, Python and the packages; return the ids."""
         name, version = self.engine
-        keys = {"name": name, "softwareVersion": version, "url": _SNAKEMAKE}
-        self.add(self.engine_id, "SoftwareApplication", **keys)
-        for name, version in self._software():
-            keys = {"name": name, "softwareVersion": version}
-            self.add(f"#software/{name}", "SoftwareApplication", **keys)
-
-    def _software(self) -> list[tuple[str, str]]:
-        environment = self.environment
-        packages = environment.get("packages") or {}
-        python = environment.get("python")
-        return [
-            ("fovflow", self.version),
-            *([("python", str(python))] if python else []),
-            *((name, str(packages[name])) for name in _PACKAGES if name in packages),
+        about = {"name": name, "softwareVersion": version, "url": _SNAKEMAKE}
+        self.add(self.engine_id, "SoftwareApplication", **about)
+        packages = self.environment.get("packages") or {}
+        python = self.environment.get("python")
+        known = {"fovflow": self.version, **({"python": python} if python else {})}
+        known |= {name: packages[name] for name in _PACKAGES if name in packages}
+        found = [
+            self.add(f"#software/{n}", "SoftwareApplication", name=n, softwareVersion=str(version))
+            for n, version in known.items()
         ]
+        return [self.engine_id, *found]
 
-    def _add_workflow(self, steps: list[str]) -> None:
+    def _add_workflow(self, steps: list[str], software: list[str]) -> None:
         """Add the workflow's files and language."""
         about = (self.runs[-1].get("workflow") if self.runs else None) or {}
         self.add_file(
@@ -227,9 +240,7 @@ class Manifest(Graph):
             programmingLanguage=ref(_SNAKEMAKE_LANGUAGE),
             hasPart=refs(map(self._tool, steps)),
             step=refs(f"#step/{step}" for step in steps),
-            softwareRequirements=refs(
-                [self.engine_id, *(f"#software/{name}" for name, _ in self._software())]
-            ),
+            softwareRequirements=refs(software),
             codeRepository=about.get("repository") or None,
             identifier=about.get("commit") or None,
         )
@@ -442,3 +453,137 @@ def _is_failed(status: str) -> bool:
 def job_id(key: JobKey) -> str:
     """Return the id of the action of a job; names of samples may hold spaces."""
     return f"#job/{quoted(key.name)}"
+
+
+# ---- from the records of a folder
+
+
+def job_table(folder: Path, jobs: list[JobRecord]) -> tuple[str, Digest]:
+    """Write the table of all jobs, one JSON object per line; return its name and digest."""
+    name = f"{FOLDER}/jobs.jsonl"
+    lines = []
+    for job in jobs:
+        outputs = {name: made and [made.bytes, made.sha256] for name, made in job.outputs.items()}
+        row = {
+            "job": job.key.name,
+            "status": job.status,
+            "run": job.run,
+            "attempt": job.attempt or None,
+            "started": job.started,
+            "ended": job.ended,
+            "host": job.host or None,
+            "error": job.error,
+            "inputs": job.inputs,
+            "outputs": outputs,
+            **({"metrics": job.logged} if job.logged else {}),
+        }
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    return name, write_if_changed(folder / name, "".join(lines))
+
+
+def write_manifest(
+    outdir: str | os.PathLike[str],
+    dataset: str,
+    config: Mapping[str, Any],
+    workflow_folder: str | os.PathLike[str],
+    engine: tuple[str, str],
+) -> Path:
+    """Write a dataset's ``ro-crate-metadata.json`` from what is recorded now; safe to repeat.
+
+    Without a name of a dataset it is that of the folder of the analysis: its files may be made of
+    several datasets, whose folders can be moved without it.
+
+    Beside it, in ``provenance/``, stand copies of the workflow's files, the resolved configuration
+    and the environment. A file whose content would stay the same is not written again.
+
+    `config`: the resolved configuration, plain values. `workflow_folder`: where Snakefile, rules
+    and scripts lie. `engine`: name and version of the workflow engine.
+
+    Returns
+    -------
+    pathlib.Path
+        The manifest.
+    """
+    folder = Path(outdir) / (dataset or ANALYSIS)
+    jobs = read_jobs(outdir, dataset)
+    if not dataset:
+        # What is made when a run has ended replaces the outputs of jobs, whose records are removed.
+        told = (job for job in jobs if job.file or job.status != "completed")
+        jobs = [_in_analysis(job) for job in told if job.step != "report"]
+    made_by = {job.run for job in jobs}
+    found = list_runs(outdir)
+    chosen = [run for run in found if run.id in made_by] or found[-1:]
+    runs = [{**run.known(), "id": run.id, "status": run.status()} for run in chosen]
+    last: Mapping[str, Any] = runs[-1] if runs else {}
+    environment = last.get("environment") or capture_environment()
+    workflow, scripts = copy_workflow(folder, workflow_folder)
+    settings = config.get("run") or {}
+    documents: dict[str, tuple[Digest | None, str]] = {
+        name: (digest_of(folder / name), words)
+        for name, words in DOCUMENTS.items()
+        if (folder / name).exists()
+    }
+    for name, words, content in (
+        ("config", "The resolved configuration", public(config)),
+        ("environment", "The software environment", environment),
+    ):
+        place = f"{FOLDER}/{name}.json"
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+        documents[place] = (write_if_changed(folder / place, text), words)
+    recorded = {path for job in jobs for path in job.outputs}
+    times = [str(run.get("ended") or "") for run in runs] + [job.ended or "" for job in jobs]
+    manifest = Manifest(
+        dataset=dataset,
+        published=max(times, default="") or now(),
+        version=fovflow.__version__,
+        raw=_raw(folder, last) if dataset else {},
+        runs=tuple(runs),
+        jobs=tuple(jobs),
+        present=frozenset(
+            path
+            for path in recorded - set(DOCUMENTS)
+            if not leads_out(folder, path) and (folder / path).exists()
+        ),
+        documents=documents,
+        workflow=workflow,
+        scripts=scripts,
+        engine=engine,
+        environment=environment,
+        table=job_table(folder, jobs) if len(jobs) > JOB_LIMIT else None,
+        metadata=settings.get("metadata") or {},
+    )
+    text, path = to_text(manifest.content()), folder / FILE_NAME
+    if sha256_or_none(path) != hashlib.sha256(text.encode()).hexdigest():
+        # Where the new digest cannot be written there is none.
+        (folder / MANIFEST_DIGEST).unlink(missing_ok=True)
+    digest = write_if_changed(path, text)
+    line = f"# {digest.bytes} bytes\n{digest.sha256}  ../{FILE_NAME}\n"
+    write_if_changed(folder / MANIFEST_DIGEST, line)
+    return path
+
+
+def _in_analysis(job: JobRecord) -> JobRecord:
+    """Return a job of the output folder with names of files relative to that of the analysis."""
+    inputs = tuple(map(_from_analysis, job.inputs))
+    outputs = {_from_analysis(path): digest for path, digest in job.outputs.items()}
+    return replace(job, inputs=inputs, outputs=outputs)
+
+
+def _from_analysis(path: str) -> str:
+    inner = path.removeprefix(f"{ANALYSIS}/")
+    return f"../{path}" if inner == path else inner
+
+
+def _raw(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of the raw data, from plan and stamp and the run's inputs."""
+    plan, stamp = read_json_object(folder / PLAN_NAME), read_json_object(folder / STAMP_NAME)
+    path = str(stamp.get("path") or "")
+    inputs = [item for item in run.get("inputs") or [] if isinstance(item, Mapping)]
+    known = (item.get("sha256") for item in inputs if item.get("path") == path)
+    return {
+        "name": Path(path).name,
+        "format": plan.get("format"),
+        "bytes": plan.get("n_bytes"),
+        "digest": plan.get("fingerprint"),
+        "sha256": next(filter(None, known), None),
+    }

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from fovflow.atomic import digest_of, sha256_or_none
+from fovflow.atomic import Digest, digest_of, sha256_or_none
 from fovflow.errors import FovflowError
+from fovflow.records import write_if_changed
 from fovflow.units import Pattern
 
 TIMEOUT_S = 30.0
@@ -156,6 +157,9 @@ def _environment() -> dict[str, str]:
     return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 
+FOLDER = "provenance"
+"""Folder, in the dataset's, with copies of the workflow, the configuration and the environment."""
+
 WORKFLOW_FILES = ("Snakefile", "rules/**/*.smk", "scripts/**/*.py")
 """Patterns of files whose digests say which workflow ran."""
 
@@ -295,3 +299,25 @@ def _cpu_model() -> str | None:
         if found := re.search(r"^model name\s*:(.*)", text, re.MULTILINE):
             return found[1].strip()
     return platform.processor() or None
+
+
+def copy_workflow(
+    folder: Path, source: str | os.PathLike[str]
+) -> tuple[dict[str, Digest], dict[str, str]]:
+    """Copy the workflow's files; return their digests, and the script of each step."""
+    root = Path(source)
+    digests: dict[str, Digest] = {}
+    scripts: dict[str, str] = {}
+    for pattern in WORKFLOW_FILES:
+        for path in sorted(root.glob(pattern)):
+            name = f"{FOLDER}/workflow/{path.relative_to(root).as_posix()}"
+            text = path.read_text(encoding="utf-8")
+            digests[name] = write_if_changed(folder / name, text)
+            if path.suffix == ".py":
+                scripts[path.stem] = name
+    if not digests:
+        raise FovflowError(f"there is no workflow in {root}", found="no Snakefile")
+    for old in (folder / FOLDER / "workflow").rglob("*"):  # of another version
+        if old.is_file() and old.relative_to(folder).as_posix() not in digests:
+            old.unlink()
+    return digests, scripts

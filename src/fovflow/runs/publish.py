@@ -21,7 +21,7 @@ from fovflow.records import leads_out, read_json, read_yaml
 from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.checks import listed_paths
 from fovflow.runs.crate import FILE_NAME
-from fovflow.runs.manifest_records import FOLDER
+from fovflow.runs.provenance import FOLDER
 from fovflow.runs.state import outdir_of, outputs_of, read_with_files
 from fovflow.runs.store import RunFolder, runs_until
 from fovflow.userfiles import open_regular

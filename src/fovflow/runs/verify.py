@@ -38,8 +38,8 @@ from fovflow.runs.checks import (
 )
 from fovflow.runs.checksums import read_list
 from fovflow.runs.crate import FILE_NAME, STATUS, entities_of, file_path, references_of, types_of
-from fovflow.runs.manifest import ACTIONS, job_id
-from fovflow.runs.manifest_records import FOLDER, MANIFEST_DIGEST
+from fovflow.runs.manifest import ACTIONS, MANIFEST_DIGEST, job_id
+from fovflow.runs.provenance import FOLDER
 from fovflow.runs.rawcheck import check_raw
 from fovflow.runs.store import RunFolder, list_runs
 from fovflow.stages import STACKS, step_of_rule
