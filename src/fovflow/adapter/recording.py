@@ -104,7 +104,7 @@ class FolderGuard:
 
 
 def about_run(pipeline: Pipeline, engine: Engine) -> dict[str, Any]:
-    """Return what `Recorder` takes to record a run of the pipeline.
+    """Return what the record of a run of the pipeline tells from its beginning.
 
     Where another workflow takes the pipeline as a module, the configuration files are that
     workflow's own, and are not recorded.
@@ -118,35 +118,30 @@ def about_run(pipeline: Pipeline, engine: Engine) -> dict[str, Any]:
     as_module = Path(sys.argv[0]).name == "__main__.py"
     program = [sys.executable, "-m", "snakemake"] if as_module else [sys.argv[0]]
     return {
-        "outdir": pipeline.config.outdir,
-        "name": settings.name,
-        "content": {
-            "kind": "pipeline",
-            "workflow_type": settings.workflow_type,
-            "description": settings.description,
-            "tags": list(settings.tags),
-            "metadata": dict(settings.metadata),
-            "command": _without(hidden, shlex.join([*program, *sys.argv[1:]])),
-            "working_directory": str(Path.cwd()),
-            "module_of": os.path.relpath(engine.main_snakefile) if engine.is_module else None,
-            "configfiles": [] if engine.is_module else engine.configfiles,
-            "config": public(config),
-            "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "versions": {
-                "fovflow": fovflow.__version__,
-                "snakemake": str(snakemake.__version__),
-                "python": platform.python_version(),
-            },
-            "inputs": [_input(pipeline, name) for name in pipeline.datasets],
+        "kind": "pipeline",
+        "workflow_type": settings.workflow_type,
+        "description": settings.description,
+        "tags": list(settings.tags),
+        "metadata": dict(settings.metadata),
+        "command": _without(hidden, shlex.join([*program, *sys.argv[1:]])),
+        "working_directory": str(Path.cwd()),
+        "module_of": os.path.relpath(engine.main_snakefile) if engine.is_module else None,
+        "configfiles": [] if engine.is_module else engine.configfiles,
+        "config": public(config),
+        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "versions": {
+            "fovflow": fovflow.__version__,
+            "snakemake": str(snakemake.__version__),
+            "python": platform.python_version(),
         },
-        "slow": lambda: {
-            "workflow": capture_workflow(workflow_folder()),
-            "environment": capture_environment(),
-        },
-        "watch": partial(_watch, settings) if settings.alerts else None,
-        "silent_after_s": 60 * settings.silent_after_min,
-        "stop_when_lost": settings.on_lost == "stop_run",
+        "inputs": [_input(pipeline, name) for name in pipeline.datasets],
     }
+
+
+def _code_and_environment() -> dict[str, Any]:
+    """Return what the record tells besides, which takes time to find."""
+    workflow = capture_workflow(workflow_folder())
+    return {"workflow": workflow, "environment": capture_environment()}
 
 
 def _without(parts: Iterable[str], text: str) -> str:
@@ -368,17 +363,24 @@ class EngineListener:
         self._take_screen()
         if self._replaces_hooks():
             say(summary(self._pipeline, problems=False))
+        settings = self._pipeline.config.run
         recorder = Recorder(
-            announcer=Announcer(
+            self._pipeline.config.outdir,
+            Announcer(
                 say,
                 screen=self.screen,
                 progress_lines=not self._engine.is_quiet("PROGRESS"),
                 failures="all" if remote else "unrecorded" if self.screen else "none",
             ),
+            name=settings.name,
+            content=about_run(self._pipeline, self._engine),
             jobs=stats,
+            slow=_code_and_environment,
+            watch=partial(_watch, settings) if settings.alerts else None,
+            silent_after_s=60 * settings.silent_after_min,
+            stop_when_lost=settings.on_lost == "stop_run",
             stop=lambda state: stop_run(state, remote=remote),
             stop_job=stop_job,
-            **about_run(self._pipeline, self._engine),
         )
         recorder.start()
         if recorder.run is not None:
@@ -490,9 +492,8 @@ def describe_now(record: Mapping[str, Any]) -> dict[str, Any]:
     directory = Path(str(record.get("working_directory") or Path.cwd()))
     inputs = [item for item in record.get("inputs") or [] if isinstance(item, Mapping)]
     return {
-        "workflow": capture_workflow(workflow_folder()),
+        **_code_and_environment(),
         "workflow_type": record.get("workflow_type"),  # it stands in the configuration
-        "environment": capture_environment(),
         "config": _config_now(record, directory),
         "inputs": [_input_now(item, directory) for item in inputs],
     }
