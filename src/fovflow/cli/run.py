@@ -293,10 +293,10 @@ def _give_config(recorded: RunFolder, to: str | None) -> int:
 def _run_again(recorded: RunFolder, found: Restoration) -> int:
     """Run the command; compare what it made with what the run recorded."""
     from fovflow.runs.restore import check_reproduction
-    from fovflow.runs.state import outdir_of, outputs_of
+    from fovflow.runs.state import outputs_of
 
     then = outputs_of(recorded)
-    files = {name: output.file(outdir_of(recorded)) for name, output in then.items()}
+    files = {name: output.file(recorded.outdir) for name, output in then.items()}
     times = {name: file.stat().st_mtime_ns for name, file in files.items() if file.exists()}
     try:
         done = subprocess.run(found.command, cwd=found.directory, check=False)

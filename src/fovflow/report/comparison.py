@@ -11,7 +11,7 @@ from fovflow.report.page import templates
 from fovflow.report.pictures import Picture, picture
 from fovflow.results import load_results
 from fovflow.runs.compare import NUMBERS, Comparison, Current, Place
-from fovflow.runs.state import outdir_of, outputs_of
+from fovflow.runs.state import outputs_of
 from fovflow.runs.store import RunFolder
 from fovflow.stacks import StackReader
 from fovflow.verdicts import read_traces
@@ -59,7 +59,7 @@ def comparison_page(runs: tuple[RunFolder, RunFolder], found: Comparison) -> str
 
 def _pictures(run: RunFolder, places: list[Place]) -> dict[Place, Picture]:
     """Return the middle frame of FOVs, where the run's own cells are still in the folder."""
-    outdir, made = outdir_of(run), outputs_of(run)
+    outdir, made = run.outdir, outputs_of(run)
     current, found = Current(outdir), dict[Place, Picture]()
     for dataset, fov in places:
         try:

@@ -16,7 +16,7 @@ from fovflow.jobrecord import read_records
 from fovflow.records import mapping_of
 from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.datasets import members_of
-from fovflow.runs.state import outdir_of, outputs_of, read_with_files
+from fovflow.runs.state import outputs_of, read_with_files
 from fovflow.runs.store import RunFolder
 from fovflow.tables import read_csv
 
@@ -135,7 +135,7 @@ def found_by(run: RunFolder) -> dict[Place, dict[str, float]]:
     They are read in the tables that still are those of the run; of others the records of jobs
     tell ids and good cells.
     """
-    current, found = Current(outdir_of(run)), dict[Place, dict[str, float]]()
+    current, found = Current(run.outdir), dict[Place, dict[str, float]]()
     for path, output in outputs_of(run).items():
         fov = output.job.wildcards.get("fov", "0")
         of_fov = fov.isdecimal() and len(fov) < 10
@@ -147,7 +147,7 @@ def found_by(run: RunFolder) -> dict[Place, dict[str, float]]:
         found[place] = {k: float(v) for k, v in names.items() if isinstance(v, int | float)}
         if output.digest is not None and current.digest(path) == output.digest:
             try:
-                found[place] = numbers_of(output.file(outdir_of(run)))
+                found[place] = numbers_of(output.file(run.outdir))
             except FovflowError:  # it is gone, or no table
                 continue
     return found

@@ -119,7 +119,7 @@ def resume(wanted: str, outdir: str | os.PathLike[str] = "results") -> Execution
     kind = folder.read_record().get("kind")
     if kind != "execution":
         raise FovflowError(f"the run {folder.id} is no execution", found=f"a run of kind {kind}")
-    return Execution(ExecutionConfig(outdir=os.fspath(folder.path.parents[1])), former=folder)
+    return Execution(ExecutionConfig(outdir=os.fspath(folder.outdir)), former=folder)
 
 
 def abandon(wanted: str, outdir: str | os.PathLike[str] = "results") -> Execution:

@@ -22,7 +22,7 @@ from fovflow.runs.assets import is_of_script, last_of
 from fovflow.runs.checks import listed_paths
 from fovflow.runs.crate import FILE_NAME
 from fovflow.runs.provenance import FOLDER
-from fovflow.runs.state import outdir_of, outputs_of, read_with_files
+from fovflow.runs.state import outputs_of, read_with_files
 from fovflow.runs.store import RunFolder, runs_until
 from fovflow.userfiles import open_regular
 
@@ -153,7 +153,7 @@ def items_of(run: RunFolder, failed: dict[str, str] | None = None) -> list[Item]
     folder only. `failed` takes, by name, what cannot be published: names that lead out of the
     folder, damaged records, and outputs that the results file names and that are gone.
     """
-    outdir, failed = outdir_of(run), {} if failed is None else failed
+    outdir, failed = run.outdir, {} if failed is None else failed
     alone = is_of_script(run.known())
     outputs = {} if alone else outputs_of(run, records=True)
     found: dict[str, Item] = {}
@@ -266,7 +266,7 @@ def publish(
     destination cannot be opened, lies in the run's own output folder, or holds other results.
     """
     place = Place(destination)
-    outdir = outdir_of(run)
+    outdir = run.outdir
     if place.lies_in(outdir):
         raise FovflowError(
             f"{destination} lies in the output folder itself", remedy="publish into another place"

@@ -13,7 +13,7 @@ from fovflow.errors import FovflowError
 from fovflow.layout import REPORT_NAME, RESULTS_NAME, kept_kind
 from fovflow.records import mapping_of, write_yaml
 from fovflow.runs.compare import Difference, compare_records
-from fovflow.runs.state import outdir_of, outputs_of
+from fovflow.runs.state import outputs_of
 from fovflow.runs.store import RunFolder
 
 CONFIG_NAME = "config.yaml"
@@ -60,7 +60,7 @@ def relocated(run: RunFolder) -> dict[str, Any]:
     that the original's working directory was, with ``outdir`` where the folder has another name.
     """
     record = run.read_record()
-    outdir = outdir_of(run).absolute()
+    outdir = run.outdir.absolute()
     told = Path(str((record.get("config") or {}).get("outdir") or outdir.name))
     worked = Path(str(record.get("working_directory") or Path.cwd()))
     if (worked / told).resolve() == outdir.resolve():
@@ -197,7 +197,7 @@ def check_reproduction(run: RunFolder, *, then: Mapping[str, Any] | None = None)
     for path, output in (outputs_of(run) if then is None else then).items():
         if not _stays(path, record):
             continue
-        file = output.file(outdir_of(run))
+        file = output.file(run.outdir)
         if output.digest is None:
             found.unknown.append(path)
         elif not file.is_file():

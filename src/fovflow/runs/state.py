@@ -515,11 +515,6 @@ class Output:
         return inside(inside(outdir, self.job.dataset or "."), self.name)
 
 
-def outdir_of(run: RunFolder) -> Path:
-    """Return the output folder that a run belongs to."""
-    return run.path.parent.parent
-
-
 def outputs_of(run: RunFolder, *, records: bool = False) -> dict[str, Output]:
     """Return the outputs as of the end of a run, by name relative to the output folder.
 
@@ -528,7 +523,7 @@ def outputs_of(run: RunFolder, *, records: bool = False) -> dict[str, Output]:
     did all at once. With `records`, those of the datasets' folders tell of jobs whose events are
     damaged or gone.
     """
-    outdir = outdir_of(run)
+    outdir = run.outdir
     until, later = runs_until(run)
     whole = run.status() == "completed"
     attempts = newest_attempts((j for each in until for j in read_attempts(each)), complete=whole)

@@ -145,6 +145,11 @@ class RunFolder:
         """The run's stable id: the folder's name."""
         return self.path.name
 
+    @property
+    def outdir(self) -> Path:
+        """The output folder that the run belongs to."""
+        return self.path.parent.parent
+
     def read_record(self) -> dict[str, Any]:
         """Return the content of ``run.json``; FovflowError where there is none."""
         file = self.path / "run.json"
@@ -357,7 +362,7 @@ def no_runs(outdir: str | os.PathLike[str], wanted: str | None = None) -> Fovflo
 
 def runs_until(run: RunFolder) -> tuple[list[RunFolder], set[str]]:
     """Return a run and those before it in its output folder, and the ids of those after it."""
-    runs = list_runs(run.path.parent.parent)
+    runs = list_runs(run.outdir)
     place = 1 + next((n for n, other in enumerate(runs) if other.id == run.id), len(runs))
     return runs[:place], {other.id for other in runs[place:]}
 
