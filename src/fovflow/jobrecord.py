@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from fovflow.atomic import Digest, sha256_or_none
 from fovflow.events import ENDED, Status, as_float, moment, plain_values, seconds_of, upgrade
 from fovflow.layout import LOGS, parse_record
-from fovflow.records import leads_out, read_json_object
+from fovflow.records import leads_out, mapping_of, read_json_object
 from fovflow.stages import step_of_rule
 
 ENDS = ("job_finished", "job_failed")
@@ -175,8 +175,8 @@ class JobRecord:
                 self._end(event, files=files)
 
     def _log(self, told: Mapping[str, Any]) -> None:
-        self.logged |= told["metrics"] if isinstance(told.get("metrics"), Mapping) else {}
-        self.units |= told["units"] if isinstance(told.get("units"), Mapping) else {}
+        self.logged |= mapping_of(told.get("metrics"))
+        self.units |= mapping_of(told.get("units"))
 
     def _begin(self, event: Mapping[str, Any], *, files: bool) -> None:
         self.rule = str(event["rule"])
@@ -203,14 +203,11 @@ class JobRecord:
         frame = event.get("frame")
         self.frame = frame if isinstance(frame, int) else None
         self.transient = bool(event.get("transient"))
-        outputs, times, found = (
-            dict(told) if isinstance(told := event.get(key), Mapping) else {}
-            for key in ("outputs", "times", "found")
-        )
         self._log(event)
         if files:
+            outputs = mapping_of(event.get("outputs"))
             self.outputs = {str(name): _digest(content) for name, content in outputs.items()}
-            self.times, self.found = times, found
+            self.times, self.found = mapping_of(event.get("times")), mapping_of(event.get("found"))
 
 
 def logged_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -353,7 +350,6 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _digest(content: Any) -> Digest | None:
-    if not isinstance(content, Mapping):
-        return None
-    size, sha256 = content.get("bytes"), content.get("sha256")
+    told = mapping_of(content)
+    size, sha256 = told.get("bytes"), told.get("sha256")
     return Digest(size, sha256) if isinstance(size, int) and isinstance(sha256, str) else None

@@ -19,7 +19,7 @@ from fovflow.atomic import Digest, digest_of, sha256_or_none, write_text
 from fovflow.events import plain_values
 from fovflow.jobrecord import BEFORE, JobRecord, read_record
 from fovflow.layout import WANTED_NAME, inspected, kept_kind, parse
-from fovflow.records import read_json_object
+from fovflow.records import mapping_of, read_json_object
 from fovflow.stages import FILES, STAGES
 
 CONTENT = "content"
@@ -152,8 +152,8 @@ class Folder:
     def known(self) -> dict[str, list[Any]]:
         """``[time in ns, SHA-256]`` of files by name, from when they were compared last."""
         if self._known is None:
-            known = read_json_object(f"{self.path}/{WANTED_NAME}").get("compared")
-            self._known = known if isinstance(known, dict) else {}
+            known = read_json_object(f"{self.path}/{WANTED_NAME}")
+            self._known = dict(mapping_of(known.get("compared")))
         return self._known
 
     def reason(self, job: WantedJob) -> str:
@@ -245,9 +245,8 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
         yield "its parameters changed"
     if record.made_from is None:  # a record of an earlier version tells no more
         return
-    content = record.options.get(CONTENT) if isinstance(record.options, Mapping) else None
     if now.content != job.wanted.content or _is_judged_anew(job, record, folder):
-        names = [_GIVEN.get(name, name) for name in content or {}]
+        names = [_GIVEN.get(name, name) for name in given_to(record)]
         yield f"the content of {' or '.join(names) or 'a file that it reads'} changed"
     for name, sha256 in record.made_from.items():
         if not folder.is_from(name, sha256):
@@ -265,13 +264,17 @@ def _reasons(job: WantedJob, folder: Folder) -> Iterator[str]:
             yield f"its content was changed: {name.rpartition('/')[2]}"
 
 
+def given_to(record: JobRecord) -> Mapping[str, Any]:
+    """Return the digests of what a user gave a job, by name."""
+    return mapping_of(mapping_of(record.options).get(CONTENT))
+
+
 def _is_judged_anew(job: WantedJob, record: JobRecord, folder: Folder) -> bool:
     """Tell whether a user's step has read other verdicts than lie beside the traces now."""
     if job.step in STAGES or "/fov_" not in job.record:
         return False
     read = [name for name in record.made_from or () if name.endswith("_traces.csv")]
-    content = record.options.get(CONTENT) if isinstance(record.options, Mapping) else None
-    known = content.get("inspected") if isinstance(content, Mapping) else None
+    known = given_to(record).get("inspected")
     return any(sha256_or_none(f"{folder.path}/{inspected(name)}") != known for name in read)
 
 

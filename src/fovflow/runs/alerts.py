@@ -19,6 +19,7 @@ from fovflow.errors import ConfigError, complain
 from fovflow.events import EventFile, EventTail, moment, number_of, writable
 from fovflow.events import now as utc_now
 from fovflow.jobrecord import ENDS
+from fovflow.records import mapping_of
 from fovflow.runs.notify import Firing, Notifier
 from fovflow.runs.state import Attempt, JobFiles
 from fovflow.runs.store import RunFolder
@@ -89,8 +90,7 @@ class AlertState:
         if kind != alert.source:
             return None
         values = event.get("metrics") if kind == "metrics" else event
-        value: Any = values.get(str(alert.metric)) if isinstance(values, Mapping) else None
-        number = number_of(value)
+        number = number_of(mapping_of(values).get(str(alert.metric)))
         return None if number is None else (number, alert.words(number))
 
 

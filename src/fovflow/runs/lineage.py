@@ -22,7 +22,7 @@ from fovflow.runs.history import RecordedRun, recorded_run
 from fovflow.runs.state import RunState, join_attempts, last_attempts
 from fovflow.runs.store import list_runs
 from fovflow.stages import STAGES
-from fovflow.states import CONTENT
+from fovflow.states import given_to
 
 _SHOWN = ("status", "parameters", "run", "attempt", "host", "started", "ended")
 
@@ -330,7 +330,7 @@ def _was_given(record: JobRecord, path: Path, digests: set[str], *, is_raw: bool
         return True
     if not isinstance(options, Mapping):
         return False
-    known = [options.get("sha256"), *mapping_of(options.get(CONTENT)).values()]
+    known = [options.get("sha256"), *given_to(record).values()]
     script = options.get("script")
     return any(isinstance(one, str) and one in digests for one in known) or (
         isinstance(script, str) and _real(script) == _real(path)

@@ -145,7 +145,7 @@ class _Place:
         fovs, kept = results.get("fovs"), results.get("kept")
         if not isinstance(kept, list):  # there is no results file, or a damaged one
             kept = read_json_object(self.folder / FOLDER / "config.json").get("keep")
-        self._check_fovs(fovs if isinstance(fovs, dict) else {})
+        self._check_fovs(mapping_of(fovs))
         described = self._check_manifest()
         for path, digest in described.items():
             self._expect(path, self.manifest, digest)
