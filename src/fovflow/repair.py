@@ -95,7 +95,7 @@ def repair(config: Mapping[str, Any], *, dry_run: bool = False, cores: int | str
 
 def _check_alone(outdir: Path) -> None:
     at_work = run_at_work(outdir)
-    if at_work is not None and at_work.status() not in FINAL | {"lost"}:
+    if at_work is not None and at_work.status() not in FINAL:
         raise FovflowError(
             f"a run is at work on {outdir}", found=at_work.id, remedy="wait until it has ended"
         )

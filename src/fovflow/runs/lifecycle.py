@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from fovflow.errors import ConfigError, FovflowError, complain
-from fovflow.events import FINAL, after_fork
+from fovflow.events import ENDED, FINAL, after_fork
 from fovflow.runs.arguments import (
     check_choice,
     check_metadata,
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Open = TypeVar("Open", bound="OpenRun")
 
-SETTABLE = ("running", "completed", "failed", "terminated")
 _TRACEBACK_LINES = 30
 
 
@@ -260,7 +259,7 @@ class OpenRun:
     @recorded
     def set_status(self, status: str) -> None:
         """Set the status: running, completed, failed or terminated; the last three stay."""
-        check_choice("status", status, SETTABLE)
+        check_choice("status", status, ("running", *ENDED))
         session = self.session
         if not session.owner:
             self.session.write("message", message=f"status: {status}", level="info")
@@ -286,7 +285,7 @@ class OpenRun:
         message : str, optional
             Why.
         """
-        check_choice("status", status, SETTABLE[1:])
+        check_choice("status", status, ENDED)
         if self._session is None or self._closed or self.is_forked:
             self._closed = True
             return

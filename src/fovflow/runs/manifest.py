@@ -437,8 +437,7 @@ class Manifest(Graph):
 
 
 def _run_error(run: Mapping[str, Any], failed: int) -> str:
-    history = run.get("history") or [{}]
-    message = history[-1].get("message") if isinstance(history[-1], Mapping) else None
+    message = (run.get("history") or [{}])[-1].get("message")
     if message:
         return str(message)
     status = str(run.get("status") or "failed")

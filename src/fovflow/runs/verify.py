@@ -13,7 +13,7 @@ from typing import Any
 
 from fovflow.atomic import Digest, digest_of, is_temporary, sha256_or_none
 from fovflow.errors import FovflowError
-from fovflow.events import ENDED, Status, read_events, upgrade
+from fovflow.events import ENDED, read_events, upgrade
 from fovflow.jobrecord import BEFORE, ENDS, JobRecord, read_records, record_text
 from fovflow.layout import (
     ANALYSIS,
@@ -46,9 +46,6 @@ from fovflow.stages import STACKS, step_of_rule
 from fovflow.states import states_of_folder
 from fovflow.userfiles import is_left_by_system, read_regular
 from fovflow.verdicts import find_verdicts
-
-JOB_STATUSES: tuple[Status, ...] = ENDED
-"""Statuses that the record of a job in a dataset's folder can have."""
 
 FOV_STATUSES = ("complete", "failed", "incomplete", "outdated")
 _UNRECORDED = frozenset(
@@ -239,8 +236,8 @@ class _Place:
             if "v" not in content:
                 content = upgrade(content)
             status = content.get("status")
-            if status not in JOB_STATUSES:
-                self._find(file, f"wrong status {status!r}; a job is {' or '.join(JOB_STATUSES)}")
+            if status not in ENDED:
+                self._find(file, f"wrong status {status!r}; a job is {' or '.join(ENDED)}")
             elif status != "completed":
                 self._note(
                     file, f"the job {status}: {content.get('error') or 'no error is recorded'}"
