@@ -118,6 +118,7 @@ def about_run(pipeline: Pipeline, engine: Engine) -> dict[str, Any]:
     as_module = Path(sys.argv[0]).name == "__main__.py"
     program = [sys.executable, "-m", "snakemake"] if as_module else [sys.argv[0]]
     return {
+        "name": settings.name,
         "kind": "pipeline",
         "workflow_type": settings.workflow_type,
         "description": settings.description,
@@ -372,7 +373,6 @@ class EngineListener:
                 progress_lines=not self._engine.is_quiet("PROGRESS"),
                 failures="all" if remote else "unrecorded" if self.screen else "none",
             ),
-            name=settings.name,
             content=about_run(self._pipeline, self._engine),
             jobs=stats,
             slow=_code_and_environment,

@@ -274,7 +274,6 @@ class Recorder:
         outdir: str | os.PathLike[str],
         announcer: Announcer,
         *,
-        name: str | None = None,
         content: Mapping[str, Any] | None = None,
         jobs: Mapping[str, int] | None = None,
         slow: Callable[[], Mapping[str, Any]] = dict,
@@ -285,8 +284,9 @@ class Recorder:
         stop_job: Callable[[JobRecord], None] | None = None,
     ):
         self._outdir, self._slow, self._watch = outdir, slow, watch
-        self._content = {"name": name, **(content or {}), "jobs": dict(jobs or {})}
-        self.state = RunState({**self._content, "name": name or "run", "status": "created"})
+        self._content = {**(content or {}), "jobs": dict(jobs or {})}
+        name = self._content.get("name") or "run"
+        self.state = RunState({**self._content, "name": name, "status": "created"})
         self.run: RunFolder | None = None
         self.interrupted = ""
         self._announcer = announcer
