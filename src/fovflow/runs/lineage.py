@@ -42,15 +42,19 @@ class Step:
     """SHA-256 by name relative to the dataset's folder, where it is known, as in `inputs`."""
     inputs: dict[str, str | None] = field(default_factory=dict)
 
+    @property
+    def parameters(self) -> Any:
+        """What it did its work with; None where that is not known."""
+        return self.script.parameters if self.script else self.record and self.record.options
+
     def to_json(self) -> dict[str, Any]:
         """Return the step as plain values."""
         known: dict[str, Any] = {}
         if script := self.script:
             known = {**script.record, "status": script.status, "run": script.id, "attempt": None}
-            known["parameters"] = script.parameters
         elif record := self.record:
             known = {key: getattr(record, key) for key in _SHOWN if key != "parameters"}
-            known["parameters"] = record.options
+        known["parameters"] = self.parameters
         return {
             "job": self.job,
             "depth": self.depth,
@@ -395,22 +399,16 @@ def format_lineage(lineage: Lineage) -> list[str]:
 
 
 def _step_lines(step: Step) -> Iterator[str]:
-    if step.script is not None:
-        run = step.script
+    if run := step.script:
         yield f"  {step.job}: run {run.id}, {run.record.get('ended') or run.status}"
-        if run.parameters:
-            yield f"    parameters {json.dumps(run.parameters, ensure_ascii=False)}"
-        if step.inputs:
-            yield f"    from {', '.join(_names(step.inputs))}"
-        return
-    if step.record is None:
+    elif step.record:
+        yield f"  {step.job}{_when(step.record)}"
+    else:
         ((path, digest),) = step.outputs.items()
         yield f"  {step.job}: {path}"
         yield f"    digest {digest or 'not recorded'}"
-        return
-    yield f"  {step.job}{_when(step.record)}"
-    if step.record.options:
-        yield f"    parameters {json.dumps(step.record.options, ensure_ascii=False)}"
+    if step.parameters:
+        yield f"    parameters {json.dumps(step.parameters, ensure_ascii=False)}"
     if step.inputs:
         yield f"    from {', '.join(_names(step.inputs))}"
 
