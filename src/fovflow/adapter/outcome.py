@@ -244,7 +244,7 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
         complain(f"cannot write {page}: {error}")
 
 
-def clear_away(pipeline: Pipeline, command: str, *, stacks: bool = True) -> None:
+def clear_away(pipeline: Pipeline, command: str, *, stacks: bool) -> None:
     """Remove what killed runs left behind, where no later job may do it.
 
     These are files that were half written and, with `stacks`, see `_remove_stacks`. What belongs to

@@ -55,7 +55,7 @@ class FolderGuard:
     sentence then goes to the screen from here.
     """
 
-    def __init__(self, outdir: str | os.PathLike[str], *, errors_hidden: bool = False):
+    def __init__(self, outdir: str | os.PathLike[str], *, errors_hidden: bool):
         self._outdir, self._errors_hidden = outdir, errors_hidden
         self._claim: Claim | None = None
         self._refusal = ""

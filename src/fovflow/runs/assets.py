@@ -334,14 +334,12 @@ class Outputs:
     never recorded, by path, where the execution was killed.
     """
 
-    def __init__(
-        self, run: str | os.PathLike[str], announced: Mapping[str, tuple[str, ...]] | None = None
-    ):
+    def __init__(self, run: str | os.PathLike[str], announced: Mapping[str, tuple[str, ...]]):
         self.run = Path(run)
         self.folder = self.run / "outputs"
         self._promised = {
             self.run / path: types
-            for path, types in (announced or {}).items()
+            for path, types in announced.items()
             if not leads_out(self.run, path)
         }
         self._earlier = set(self._promised)

@@ -60,7 +60,7 @@ class Notifier:
     environment variable with the addresses for apprise.
     """
 
-    def __init__(self, run: str, smtp: SmtpConfig | None = None, apprise_env: str | None = None):
+    def __init__(self, run: str, smtp: SmtpConfig | None, apprise_env: str | None):
         self.run = run
         self._ways: dict[str, dict[str, Any]] = {}
         if smtp is not None:

@@ -161,9 +161,7 @@ class ResourceMonitor(Background):
     seconds between two measurements. `pid`: the process; this one where it is not given.
     """
 
-    def __init__(
-        self, write: Callable[..., object], *, interval_s: float = 10.0, pid: int | None = None
-    ):
+    def __init__(self, write: Callable[..., object], *, interval_s: float, pid: int | None = None):
         def measure(end: threading.Event) -> None:
             sampler = ResourceSampler(pid)
             ended = False
