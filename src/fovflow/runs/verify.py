@@ -287,7 +287,8 @@ class _Place:
         file = self.folder / RESULTS_NAME
         if not file.exists():
             if (self.folder / PLAN_NAME).exists():
-                self._break(RESULTS_NAME, "missing; the run was stopped before it was written")
+                self._find(RESULTS_NAME, "missing; the run was stopped before it was written")
+                self._broken.add(RESULTS_NAME)
             return {}
         try:
             content = read_yaml(file)
