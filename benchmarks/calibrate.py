@@ -6,7 +6,7 @@ Links and divisions are taken from simulated movies (true, damaged and segmented
 every other frame left out), from the T98G movie with its published tracks (every frame, every
 second, every third), and from folders with masks and tracks in the form of the Cell Tracking
 Challenge. It prints what stands in `fovflow.tracking.divisions.COEFFICIENTS` and in
-`fovflow.tracking.confidence.TABLES`. With ``--check`` nothing is fitted: the probabilities that
+`fovflow.tracking.linking.TABLES`. With ``--check`` nothing is fitted: the probabilities that
 the tracker gives are held against the truth, in tenths, on movies of other seeds.
 """
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import DATA, published_tracks
 from fovflow.segmentation import segment_stack
 from fovflow.simulation import MovieParams, simulate
-from fovflow.tracking import confidence, divisions, linking, track_stack
+from fovflow.tracking import divisions, linking, track_stack
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "calm": {"divisions": 8},
@@ -38,7 +38,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 T98G_UM = 0.8708
 CHECKED = 1000
 """Seeds of the movies that are only checked against begin here."""
-KINDS: tuple[confidence.Kind, ...] = ("overlap", "near", "distance")
+KINDS: tuple[linking.Kind, ...] = ("overlap", "near", "distance")
 FEWEST = 40
 RIDGE = 0.3
 REAL = 4

@@ -56,13 +56,23 @@ def boxes(labels: NDArray[Any]) -> Iterator[tuple[int, tuple[slice, slice]]]:
     at, length, value = find_runs(labels, np.empty(padded_size(labels), bool))
     ids, of = np.unique(value, return_inverse=True)
     y, x = np.divmod(at, labels.shape[1])
-    low = np.full((2, len(ids)), max(labels.shape))
-    high = np.zeros_like(low)
-    for axis, (start, stop) in enumerate(((y, y + 1), (x, x + length))):
-        np.minimum.at(low[axis], of, start)
-        np.maximum.at(high[axis], of, stop)
-    for label, (y0, x0), (y1, x1) in zip(*(n.T.tolist() for n in (ids, low, high)), strict=True):
+    found = run_boxes(of, y, x, x + length, len(ids))
+    for label, (y0, x0, y1, x1) in zip(ids.tolist(), found.tolist(), strict=True):
         yield label, (slice(y0, y1), slice(x0, x1))
+
+
+def run_boxes(owner: IntArray, row: IntArray, start: IntArray, stop: IntArray, n: int) -> IntArray:
+    """Return the half-open boxes of n objects, (n, 4) y0, x0, y1, x1, from their runs of pixels.
+
+    `owner`: the object of each run, 0 to n - 1; it covers ``start <= x < stop`` of its row.
+    """
+    box = np.empty((n, 4), np.int64)
+    box[:, :2], box[:, 2:] = np.iinfo(np.int64).max, 0
+    for side, values in enumerate((row, start)):
+        np.minimum.at(box[:, side], owner, values)
+    for side, values in enumerate((row + 1, stop), 2):
+        np.maximum.at(box[:, side], owner, values)
+    return box
 
 
 def contours(labels: NDArray[Any]) -> Iterator[tuple[int, Sequence[NDArray[np.int32]]]]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tracking.scenes import drawn
 
-from fovflow.tracking.confidence import TABLES
 from fovflow.tracking.divisions import COEFFICIENTS
+from fovflow.tracking.linking import TABLES
 from reference import tracking
 from reference.assignment import assign
 from reference.detections import detections, overlaps

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fovflow.tracking.confidence import TABLES
 from fovflow.tracking.divisions import COEFFICIENTS
+from fovflow.tracking.linking import TABLES
 from reference.assignment import assign
 from reference.detections import Detection, Shift, detections, overlaps
 from reference.drift import cumulative_drift

@@ -6,8 +6,7 @@ from tracking.scenes import boxes, disc, drop, ids_at, rows_of, walking_discs
 
 from fovflow.errors import ConfigError
 from fovflow.tracking import get_tracker, track_stack
-from fovflow.tracking.confidence import TABLES, probability
-from fovflow.tracking.motion import Motion, Reach
+from fovflow.tracking.linking import TABLES, Motion, Reach, probability
 
 
 def track(stack, **params):

@@ -15,8 +15,7 @@ from fovflow.errors import ConfigError
 from fovflow.labels import FloatArray, IntArray
 from fovflow.tracking.divisions import Chains, Origin, count_splits, decide, origins
 from fovflow.tracking.fragments import join_fragments
-from fovflow.tracking.linking import Cover, KeptFrame, link
-from fovflow.tracking.motion import Motion, Reach
+from fovflow.tracking.linking import Cover, KeptFrame, Motion, Reach, link
 from fovflow.tracking.overlaps import FrameObjects
 from fovflow.tracking.tracks import AddedFrames, Column, Lineage, build, chain_heads, number_cells
 

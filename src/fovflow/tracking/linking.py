@@ -1,16 +1,19 @@
-"""Links from the cells that are still followed to the objects of the next frame."""
+"""Links from the cells that are still followed to the objects of the next frame.
+
+How far cells are looked for, how their motion goes on, and how likely a link is right.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from fovflow.labels import BoolArray, FloatArray, IntArray
 from fovflow.tracking.assignment import assign
-from fovflow.tracking.confidence import Kind, probability
-from fovflow.tracking.motion import FAST, Motion, Reach
 from fovflow.tracking.overlaps import FrameObjects, overlaps
 
 GAP_DISCOUNT = 0.9
@@ -193,13 +196,19 @@ def _near(pairs: _Pairs, partner: IntArray, limit: float) -> Weighted:
     A mask that a linked object covers is a merge, and an object that lies in the mask of a
     linked cell is a piece of that cell: neither is looked for elsewhere.
     """
-    used = np.zeros(pairs.y.size, bool)
-    used[partner[partner >= 0]] = True
+    used = _used(pairs, partner)
     free = pairs.open & ~used
     vacant = partner < 0
     free[pairs.source[pairs.of_source & ~vacant[pairs.target]]] = False
     vacant[pairs.target[pairs.of_target & used[pairs.source]]] = False
     return _close(pairs, np.flatnonzero(free), np.flatnonzero(vacant), limit)
+
+
+def _used(pairs: _Pairs, partner: IntArray) -> BoolArray:
+    """Return which sources are linked."""
+    used = np.zeros(pairs.y.size, bool)
+    used[partner[partner >= 0]] = True
+    return used
 
 
 def _close(pairs: _Pairs, i: IntArray, j: IntArray, limit: float) -> Weighted:
@@ -223,8 +232,7 @@ def _covers(pairs: _Pairs, partner: IntArray, first: int) -> list[Cover]:
     A lost cell is swallowed by a linked object that covers its mask, if that object has grown by
     at least half of the lost cell's area, or if the cell was already in it before.
     """
-    used = np.zeros(pairs.y.size, bool)
-    used[partner[partner >= 0]] = True
+    used = _used(pairs, partner)
     k = np.flatnonzero(pairs.of_source & ~used[pairs.source] & (partner[pairs.target] >= 0))
     source, target = pairs.source[k], pairs.target[k]
     grown = pairs.later.area[target] - pairs.full_area[partner[target]]
@@ -244,3 +252,104 @@ def _write_back(pairs: _Pairs, partner: IntArray, kept: Sequence[KeptFrame]) -> 
         here = slice(int(start), int(start) + len(k.objects))
         k.open[:] = pairs.open[here]
         k.absorbed[:] = pairs.absorbed[here]
+
+
+MEMORY = 5
+"""Frames whose links tell how far cells move."""
+STEPS = 4.0
+"""Reach in typical steps; the steps of a random walk exceed it in one of ten thousand cases."""
+
+
+class Reach:
+    """The largest distance of a link without enough overlap, steadied over time.
+
+    It lies between `least_px` and `most_px`; if the former is greater, the latter holds.
+    """
+
+    def __init__(self, least_px: float, most_px: float):
+        self._least, self._most = least_px, most_px
+        self._steps: deque[FloatArray] = deque(maxlen=MEMORY)
+
+    @property
+    def typical(self) -> float:
+        """Median of the steps taken in (px); 0 where there are none."""
+        known = np.concatenate([np.zeros(0), *self._steps])
+        return float(np.median(known)) if known.size else 0.0
+
+    @property
+    def limit(self) -> float:
+        """The largest distance (px)."""
+        return min(self._most, max(self._least, STEPS * self.typical))
+
+    def update(self, steps: FloatArray) -> float:
+        """Take a frame's steps, and return the new limit.
+
+        `steps`: (k,) distances of cells that were seen in the frame before, in pixels.
+        """
+        self._steps.append(steps)
+        return self.limit
+
+
+FAST = 0.25
+"""Step from which a cell is fast, in its diameters: slower ones lie on their own mask."""
+LEAST_PAIRS = 10
+"""Pairs of successive steps of fast cells that tell whether motion goes on."""
+
+
+class Motion:
+    """How much of a fast cell's step the next one keeps, learned from the movie itself.
+
+    The share is the regression of steps of linked cells on the steps before them, among fast ones:
+    about 0 where cells jump at random, or where masks that break or merge move the centroids.
+    """
+
+    def __init__(self) -> None:
+        self._products, self._squares, self._pairs = 0.0, 0.0, 0
+
+    def update(self, before: FloatArray, after: FloatArray, diameter: FloatArray) -> None:
+        """Take (2, n) successive steps of cells, NaN where unknown, and their diameters."""
+        fast = np.hypot(*before) >= FAST * diameter
+        self._pairs += int(np.count_nonzero(fast))
+        self._products += float((before * after)[:, fast].sum())
+        self._squares += float((before**2)[:, fast].sum())
+
+    @property
+    def kept(self) -> float:
+        """Share of a step that the next one keeps (0 to 1)."""
+        if self._pairs < LEAST_PAIRS:
+            return 0.0
+        return min(1.0, max(0.0, self._products / self._squares))
+
+    def ahead(self, velocity: FloatArray, diameter: FloatArray, missed: int) -> IntArray:
+        """Return (2, n) whole pixels by which cells are expected to have moved.
+
+        `missed`: frames in which they were not seen since. Slow cells stay where they are.
+        """
+        share = sum(self.kept ** (k + 1) for k in range(missed + 1))
+        expected = share * np.where(np.hypot(*velocity) >= FAST * diameter, velocity, 0.0)
+        return np.rint(expected).astype(np.int64)
+
+
+Kind = Literal["overlap", "near", "distance"]
+"""How a link was found: by overlap; in a movie of fast cells; by distance, of what was left."""
+
+TABLES: dict[Kind, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "overlap": (
+        (0.0077, 0.0608, 0.1704, 0.2914, 0.4227, 0.5474, 0.6653, 0.7699, 0.861, 0.9307),
+        (0.8415, 0.8746, 0.8925, 0.9431, 0.9754, 0.9904, 0.996, 0.9988, 0.9991, 0.9994),
+    ),
+    "near": (
+        (0.0304, 0.0619, 0.0876, 0.137, 0.2285, 0.3297, 0.465, 0.6817),
+        (0.4512, 0.7439, 0.8086, 0.8913, 0.9486, 0.9805, 0.9941, 0.9997),
+    ),
+    "distance": (
+        (0.0914, 0.2222, 0.3971),
+        (0.622, 0.9146, 0.9628),
+    ),
+}
+"""Margins, and the share of right links at each: isotonic fits by `benchmarks/calibrate.py`."""
+
+
+def probability(margin: FloatArray, kind: Kind) -> FloatArray:
+    """Return how likely links of this kind are right, given their margins (0 to 1)."""
+    return np.interp(margin, *TABLES[kind])
