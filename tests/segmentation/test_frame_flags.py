@@ -10,9 +10,9 @@ import pytest
 
 from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES
 from fovflow.segmentation import get_segmenter
-from fovflow.segmentation.domain import domain_score, unsure_share
-from fovflow.segmentation.greylevels import blockiness, coarse_levels, flat_share
+from fovflow.segmentation.frames import blockiness, coarse_levels, flat_share
 from fovflow.segmentation.logstd import share_beside
+from fovflow.segmentation.unet import domain_score, unsure_share
 from fovflow.simulation import MovieParams, simulate
 from paths import shared_data
 

@@ -18,8 +18,7 @@ from fovflow.segmentation.contrast import (
     mode_and_spread,
     scaled_variance,
 )
-from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats
-from fovflow.segmentation.greylevels import coarse_levels
+from fovflow.segmentation.frames import Frame, FrameSegmenter, FrameStats, coarse_levels
 from fovflow.segmentation.halos import (
     LEAST_NOISE,
     Outline,
