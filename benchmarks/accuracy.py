@@ -40,9 +40,8 @@ from fovflow.accuracy import (
     tra_score,
 )
 from fovflow.accuracy.ctc import Sequence, find_sequences, read_frame
-from fovflow.accuracy.measuring import Followed, Known, follow, measure, summed
+from fovflow.accuracy.measuring import FAULTS, Followed, Known, follow, measure, summed
 from fovflow.accuracy.realism import looks
-from fovflow.accuracy.trust import FAULTS
 from fovflow.atomic import write_text
 from fovflow.background import get_corrector
 from fovflow.errors import FovflowError

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from fovflow.accuracy import f1_score, match_frames
-from fovflow.accuracy.measuring import Known, measure, summed
-from fovflow.accuracy.trust import faults_of_rows
+from fovflow.accuracy.measuring import Known, faults_of_rows, measure, summed
 from fovflow.simulation import MovieParams, simulate
 
 

@@ -9,8 +9,12 @@ Functions that take ``truth, found`` also take the `Matches` of `match_frames` i
 
 from __future__ import annotations
 
-from fovflow.accuracy.answers import describe_answers, fit_errors
-from fovflow.accuracy.comparison import compare, format_comparison
+from fovflow.accuracy.comparison import (
+    compare,
+    describe_answers,
+    fit_errors,
+    format_comparison,
+)
 from fovflow.accuracy.matching import Matches, match_frames
 from fovflow.accuracy.scores import (
     DetectionCounts,

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.labels import boxes
+
 Image = NDArray[Any]
 
 _RIM_UM = 2.0
@@ -42,7 +44,7 @@ def looks(images: Iterable[Image], labels: Iterable[Image], pixel_um: float) -> 
         doi:10.1006/cviu.1996.0060).
     """
     inside, texture, halo = list[float](), list[float](), list[float]()
-    frames = list[tuple[float, float, float]]()
+    frames, border = list[tuple[float, float, float]](), int(_HALO_UM / pixel_um) + 1
     for image, cells in zip(images, labels, strict=True):
         grey = np.asarray(image, np.float32)
         masks = np.asarray(cells, np.int32)
@@ -53,7 +55,8 @@ def looks(images: Iterable[Image], labels: Iterable[Image], pixel_um: float) -> 
         flat = grey / np.maximum(local, 1e-6)
         edge = cv2.distanceTransform((masks > 0).astype(np.uint8), cv2.DIST_L2, 5)
         core = np.where(edge > _RIM_UM / pixel_um, masks, 0)
-        for cell, box in _boxes(masks, int(_HALO_UM / pixel_um) + 1):
+        for cell, inner in boxes(masks):
+            box = tuple(slice(max(0, side.start - border), side.stop + border) for side in inner)
             mine, own = core[box] == cell, (masks[box] == cell).astype(np.uint8)
             ring = (masks[box] == 0) & (_distance(own) <= _HALO_UM / pixel_um)
             if mine.sum() > 20 and ring.sum() > 20:
@@ -100,15 +103,3 @@ def _smooth(grey: Image, used: NDArray[np.bool_], sigma: float) -> NDArray[np.fl
     return np.asarray(
         cv2.resize(mean, grey.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32
     )
-
-
-def _boxes(masks: NDArray[np.int32], border: int) -> list[tuple[int, tuple[slice, slice]]]:
-    """Return each cell and the box around it with a border."""
-    from scipy.ndimage import find_objects
-
-    found = []
-    for cell, box in enumerate(find_objects(masks), 1):
-        if box is not None:
-            rows, cols = (slice(max(0, each.start - border), each.stop + border) for each in box)
-            found.append((cell, (rows, cols)))
-    return found

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.export.fov import ExportedFov, Format
+from fovflow.labels import boxes
 
 _SPOT = {
     "QUALITY": ("Quality", "QUALITY", False),
@@ -137,12 +138,8 @@ def _spots(xml: _Xml, fov: ExportedFov) -> None:
 
 def _outlines(frame: NDArray[Any]) -> dict[int, NDArray[np.float64]]:
     """Return the outline of each cell of a (Y, X) frame as x and y (px) of its corners."""
-    from scipy.ndimage import find_objects
-
     found = {}
-    for cell, box in enumerate(find_objects(frame.astype(np.int32, copy=False)), 1):
-        if box is None:
-            continue
+    for cell, box in boxes(frame):
         # Contours run through the middles of pixels: of a mask of twice the size, a quarter of a
         # pixel inside the edges.
         mask = (frame[box] == cell).astype(np.uint8).repeat(2, 0).repeat(2, 1)
