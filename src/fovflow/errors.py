@@ -111,6 +111,17 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
+def check_columns(table: str, there: Iterable[object], needed: Iterable[str]) -> None:
+    """Raise a `FovflowError` where a table, which `table` names, lacks a column that is needed."""
+    there, needed = list(map(str, there)), list(needed)
+    if lacking := [name for name in needed if name not in there]:
+        raise FovflowError(
+            f"{table} lacks {', '.join(lacking)}",
+            found=", ".join(there),
+            remedy=f"give the columns {', '.join(needed)}",
+        )
+
+
 def complain(text: str, *, before: str = "") -> None:
     """Print a sentence on the error stream; a stream that is gone or full is no error.
 

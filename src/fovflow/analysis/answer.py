@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fovflow.analysis import pictures
-from fovflow.analysis.reading import read_analysis
+from fovflow.analysis.reading import read_analysis, write_table
 from fovflow.analysis.statistics import (
     KEY,
     Settings,
@@ -23,10 +23,10 @@ from fovflow.analysis.statistics import (
     usable,
 )
 from fovflow.analysis.summaries import OVER_TIME, UNITS, summaries
-from fovflow.atomic import atomic_open, write_text
+from fovflow.atomic import write_text
 from fovflow.config.features import FEATURES
 from fovflow.config.load import read_table
-from fovflow.errors import ConfigError, FovflowError, explained, reading
+from fovflow.errors import ConfigError, FovflowError, check_columns, explained, reading
 from fovflow.jobrecord import reads_others
 from fovflow.layout import fit_record, merge_record, parse_table
 
@@ -124,8 +124,7 @@ def write_statistics(
     drawn |= {name: pictures.blank(name) for name in names if name not in drawn}
     made = [place / "statistics.csv", place / "comparisons.csv"]
     for path, table in zip(made, (described, compared), strict=True):
-        with atomic_open(path) as file:
-            table.to_csv(file, index=False, lineterminator="\n")
+        write_table(path, table)
     for name, svg in drawn.items():
         made.append(place / picture_file(name))
         write_text(made[-1], svg)
@@ -293,11 +292,7 @@ def _values(table: Table) -> pd.DataFrame:
         found["unit"] = [UNITS[name].format(unit) for name in found["quantity"]]
         return found.assign(good=found["verdict"] == "ok", **about)
     fits = read_fits(path)
-    if lacking := {"fov", "cell"} - {*fits}:
-        raise FovflowError(
-            f"the table of fits {measure}, {model} lacks {', '.join(sorted(lacking))}",
-            found=", ".join(map(str, fits)),
-        )
+    check_columns(f"the table of fits {measure}, {model}", fits, ("cell", "fov"))
     if "success" in fits:
         good = fits["success"].astype(str).str.lower().isin(["true", "1"])
     else:

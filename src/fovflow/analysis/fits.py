@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fovflow.analysis.reading import read_analysis
-from fovflow.atomic import atomic_open
+from fovflow.analysis.reading import read_analysis, write_table
 
 FIT_REVISION = 2
 """Raised whenever the same table would give other fits."""
@@ -30,8 +29,7 @@ def write_fits(
     traces = read_analysis(tidy, time_units=settings.get("time_units"))
     table = fit_traces(traces, **arguments)
     words = table["success"].map({True: "TRUE", False: "FALSE"})  # what R takes for logical
-    with atomic_open(fitted) as file:
-        table.assign(success=words).to_csv(file, index=False, lineterminator="\n")
+    write_table(fitted, table.assign(success=words))
     if petab is not None:
         from fovflow.analysis.petab import write_petab
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.analysis.reading import write_table
 from fovflow.analysis.samples import Sample
 from fovflow.atomic import atomic_open
 from fovflow.config.analysis import OWN_COLUMNS
@@ -26,9 +27,8 @@ from fovflow.units import SECONDS_PER, format_fovs
 if TYPE_CHECKING:
     import pandas as pd
 
-_BATCH = 100_000
 _CHANNEL = re.compile(r"(.+)_ch_(\d+)")
-_BY_SAMPLE = OWN_COLUMNS[:5]
+_HEAD = "# Time units: h\n"
 
 
 class Measure(NamedTuple):
@@ -154,17 +154,12 @@ def merge_sample(source: Source, measures: Sequence[Measure], folder: Path) -> N
     for measure in measures:
         name = f"{source.sample.name}_{measure.name}"
         tidy = rows.assign(value=rows[measure.column])[["time", "fov", "cell", "value"]]
-        _write(folder / f"{name}.csv", tidy.set_index("time"))
+        write_table(folder / f"{name}.csv", tidy, _HEAD)
         wide = rows.pivot(index="frame", columns=["fov", "cell"], values=measure.column)
         keys = zip(*map(wide.columns.get_level_values, ("fov", "cell")), strict=True)
         wide = wide.set_axis([f"fov_{fov:03d}_cell_{cell}" for fov, cell in keys], axis=1)
-        _write(folder / f"{name}_wide.csv", wide.set_axis(times.rename("time")))
-
-
-def _write(path: Path, table: pd.DataFrame, head: str = "# Time units: h\n") -> None:
-    with atomic_open(path) as file:
-        file.write(head)
-        table.to_csv(file, lineterminator="\n")
+        wide = wide.set_axis(times.rename("time"))
+        write_table(folder / f"{name}_wide.csv", wide, _HEAD, index=True)
 
 
 def everything_in(folder: str | Path) -> dict[str, str]:
@@ -216,7 +211,7 @@ def merge_all(sources: Sequence[Source], folder: str | Path) -> None:
         _write_parquet(files["csv"], files["parquet"], columns, about)
     left_out = [source.left_out_words() for source in sources]
     table = pd.concat([about, counts.drop(columns="sample")], axis=1).assign(left_out=left_out)
-    _write(Path(files["samples"]), table.set_index("sample"), head="")
+    write_table(files["samples"], table.set_index("sample"), index=True)
 
 
 def _about(sources: Sequence[Source]) -> pd.DataFrame:

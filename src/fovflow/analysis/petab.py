@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -16,8 +17,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from fovflow.analysis.answer import fitted_parameters
+from fovflow.analysis.reading import write_table
 from fovflow.analysis.summaries import noise_of
-from fovflow.atomic import atomic_open, write_text
+from fovflow.atomic import write_text
 from fovflow.errors import FovflowError
 from fovflow.kinetics import Model, get_model
 from fovflow.records import yaml_text
@@ -132,8 +134,7 @@ def write_petab(
     place = Path(folder)
     text = sbml(model, start)
     for kind, table in tables.items():
-        with atomic_open(place / _FILES[kind]) as file:
-            table.to_csv(file, sep="\t", index=False, lineterminator="\n")
+        write_table(place / _FILES[kind], table, sep="\t")
     write_text(place / _FILES["sbml"], text)
     problem = {f"{kind}_files": [name] for kind, name in _FILES.items() if kind != "parameter"}
     content = {"format_version": 1, "parameter_file": _FILES["parameter"], "problems": [problem]}
@@ -198,11 +199,13 @@ def sbml(model: Model, values: Mapping[str, float]) -> str:
 
 def _rule(model: Model) -> ET.Element:
     """Return the curve as MathML: flat before the onset."""
-    known: dict[str, Callable[[], ET.Element]] = {name: _variable(name) for name in model.names}
-    known["t"] = _time
+    known: dict[str, Callable[[], ET.Element]] = {
+        name: partial(_leaf, "ci", name) for name in model.names
+    }
+    known["t"] = time = partial(_leaf, "csymbol", "t", _TIME)
     onset = next((each.name for each in model.parameters if each.onset), None)
     if onset is not None:
-        known["dt"] = lambda: _apply("minus", _time(), known[onset]())
+        known["dt"] = lambda: _apply("minus", time(), known[onset]())
     text = model.formula.translate(_SIGNS).replace("^", "**")
     try:
         curve = _mathml(ast.parse(text, mode="eval").body, known)
@@ -215,8 +218,8 @@ def _rule(model: Model) -> ET.Element:
     if onset is None:
         return curve
     whole = ET.Element("piecewise")
-    ET.SubElement(whole, "piece").extend([curve, _apply("geq", _time(), known[onset]())])
-    before = known["offset"]() if "offset" in known else _number(0.0)
+    ET.SubElement(whole, "piece").extend([curve, _apply("geq", time(), known[onset]())])
+    before = known["offset"]() if "offset" in known else _leaf("cn", "0.0")
     ET.SubElement(whole, "otherwise").append(before)
     return whole
 
@@ -236,7 +239,7 @@ def _mathml(node: ast.expr, known: Mapping[str, Callable[[], ET.Element]]) -> ET
         case ast.Name(name):
             return known[name]()
         case ast.Constant(int() | float() as value):
-            return _number(value)
+            return _leaf("cn", repr(float(value)))
     raise LookupError(ast.dump(node))
 
 
@@ -247,22 +250,7 @@ def _apply(function: str, *arguments: ET.Element) -> ET.Element:
     return element
 
 
-def _variable(name: str) -> Callable[[], ET.Element]:
-    def element() -> ET.Element:
-        found = ET.Element("ci")
-        found.text = name
-        return found
-
-    return element
-
-
-def _time() -> ET.Element:
-    element = ET.Element("csymbol", _TIME)
-    element.text = "t"
-    return element
-
-
-def _number(value: float) -> ET.Element:
-    element = ET.Element("cn")
-    element.text = repr(float(value))
+def _leaf(tag: str, text: str, attributes: Mapping[str, str] | None = None) -> ET.Element:
+    element = ET.Element(tag, dict(attributes or {}))
+    element.text = text
     return element

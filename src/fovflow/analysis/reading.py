@@ -1,4 +1,4 @@
-"""Read analysis CSVs, this program's and others', into one form."""
+"""Analysis CSVs: this program's and others' are read into one form, and written in one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fovflow.atomic import atomic_open
 from fovflow.errors import FovflowError, complain
 from fovflow.records import readable
 from fovflow.tables import read_csv
@@ -91,6 +92,20 @@ def read_analysis(path: str | os.PathLike[str], *, time_units: str | None = None
             remedy="give one table per feature and channel",
         )
     return tidy
+
+
+def write_table(
+    path: str | os.PathLike[str],
+    table: pd.DataFrame,
+    head: str = "",
+    *,
+    index: bool = False,
+    sep: str = ",",
+) -> None:
+    """Write a table as CSV, atomically, after the lines `head`."""
+    with atomic_open(path) as file:
+        file.write(head)
+        table.to_csv(file, sep=sep, index=index, lineterminator="\n")
 
 
 def _seconds(name: Path, unit: str | None) -> float:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import ConfigError, FovflowError, did_you_mean
+from fovflow.errors import ConfigError, check_columns, did_you_mean
 from fovflow.units import number
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ _SEEN = 0.9
 """Least ratio of the times for which cells of two conditions are seen that is not told."""
 _UNPAIRED = "not paired"
 _UNEQUAL = "the cells were not seen for equally long"
+_LOST = {
+    "half not reached": "did not fall to half in time: the true median is longer",
+    "onset not seen": "rose from the beginning: the true median is earlier",
+    "part of the movie": "were seen for part of the movie alone: they have no area",
+}
+"""Verdicts of cells without a value, and what that means for the others."""
 _CHUNK = 2_000_000
 _LEVEL = 0.95
 
@@ -91,6 +97,10 @@ class Estimate(NamedTuple):
     value: float = np.nan
     low: float = np.nan
     high: float = np.nan
+
+    def columns(self, name: str) -> dict[str, float]:
+        """Return these as columns of a table."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 def describe(cells: pd.DataFrame, settings: Settings | None = None) -> pd.DataFrame:
@@ -157,17 +167,17 @@ def compare(cells: pd.DataFrame, settings: Settings | None = None) -> pd.DataFra
     settings = settings or Settings()
     named = cells[cells["condition"].astype(str) != ""]
     conditions = ordered(list(named["condition"].astype(str).unique()))
-    if settings.reference is not None and str(settings.reference) not in conditions:
-        raise ConfigError(
-            f"statistics.reference: no sample has the condition {settings.reference!r}"
-            f"{did_you_mean(settings.reference, conditions)}",
-            found=", ".join(conditions) or "no conditions",
-            remedy="name one of the conditions in the table of samples",
-        )
     pairs = [(b, a) for a, b in combinations(conditions, 2)]
     if settings.reference is not None:
         first = str(settings.reference)
         pairs = [(name, first) for name in conditions if name != first]
+        if first not in conditions:
+            raise ConfigError(
+                f"statistics.reference: no sample has the condition {settings.reference!r}"
+                f"{did_you_mean(first, conditions)}",
+                found=", ".join(conditions) or "no conditions",
+                remedy="name one of the conditions in the table of samples",
+            )
     rows = []
     for key, own in _quantities(named):
         mine = own["condition"].astype(str)
@@ -199,13 +209,7 @@ def _hours(cells: pd.DataFrame) -> float:
 
 
 def _quantities(cells: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    lacking = [name for name in CELL_COLUMNS if name not in cells.columns]
-    if lacking:
-        raise FovflowError(
-            f"the table of cells lacks {', '.join(lacking)}",
-            found=", ".join(map(str, cells.columns)),
-            remedy=f"give the columns {', '.join(CELL_COLUMNS)}",
-        )
+    check_columns("the table of cells", cells.columns, CELL_COLUMNS)
     for key, own in cells.groupby(KEY, sort=False):
         yield dict(zip(KEY, key, strict=True)), own
 
@@ -286,8 +290,7 @@ def _interval(centre: float, drawn: Array, freedom: float) -> Estimate:
     """Return a number with its interval: t-distributed, or of percentiles for one replicate."""
     if freedom < 1:
         tail = 100 * (1 - _LEVEL) / 2
-        low, high = np.percentile(drawn, [tail, 100 - tail])
-        return Estimate(centre, float(low), float(high))
+        return Estimate(centre, *np.percentile(drawn, [tail, 100 - tail]).tolist())
     from scipy.special import stdtrit
 
     half = float(stdtrit(freedom, (1 + _LEVEL) / 2)) * float(drawn.std())
@@ -298,12 +301,12 @@ def mean_of(group: Group, settings: Settings) -> Estimate:
     """Return the mean over the replicates of a group."""
     if not group.centres.size:
         return Estimate()
+    centre = float(group.centres.mean())
+    if group.cells == 1:
+        return Estimate(centre)
     rng = np.random.default_rng([settings.seed, 2])
     drawn = nested_draws(group.centres, group.draws, rng)
-    centre = float(group.centres.mean())
-    return (
-        Estimate(centre) if group.cells == 1 else _interval(centre, drawn, group.centres.size - 1)
-    )
+    return _interval(centre, drawn, group.centres.size - 1)
 
 
 class Difference(NamedTuple):
@@ -358,21 +361,14 @@ def _welch(a: Array, b: Array) -> tuple[float, float]:
 
 
 def _comparison(a: Group, b: Group, settings: Settings) -> dict[str, Any]:
-    found = difference_of(a, b, settings)
-    ratio = Estimate()
+    found, ratio = difference_of(a, b, settings), Estimate()
     if all((side.centres > 0).all() and (side.draws > 0).all() for side in (a, b)):
         logs = [s._replace(centres=np.log(s.centres), draws=np.log(s.draws)) for s in (a, b)]
         ratio = Estimate(*map(float, np.exp(difference_of(logs[0], logs[1], settings).estimate)))
-    row: dict[str, Any] = {
-        "replicates": a.centres.size,
-        "replicates_reference": b.centres.size,
-        "cells": a.cells,
-        "cells_reference": b.cells,
-        "estimate": float(a.centres.mean()) if a.centres.size else np.nan,
-        "estimate_reference": float(b.centres.mean()) if b.centres.size else np.nan,
-    }
-    for name, estimate in (("difference", found.estimate), ("ratio", ratio)):
-        row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    row: dict[str, Any] = found.estimate.columns("difference") | ratio.columns("ratio")
+    for end, side in (("", a), ("_reference", b)):
+        row[f"replicates{end}"], row[f"cells{end}"] = side.centres.size, side.cells
+        row[f"estimate{end}"] = float(side.centres.mean()) if side.centres.size else np.nan
     note = _comparison_note(a, b, found, ratio, settings)
     return row | {"p": found.p, "test": found.test, "note": note}
 
@@ -479,7 +475,6 @@ def _description(cells: pd.DataFrame, level: str, settings: Settings) -> dict[st
     # A sample is one of a kind: its interval tells how well its FOVs and cells know it.
     units = cells if level == "condition" else cells.assign(replicate=cells["fov"])
     group = group_of(units, settings)
-    estimate = mean_of(group, settings)
     lower, median, upper = np.percentile(values, [25, 50, 75]) if values.size else [np.nan] * 3
     return {
         "replicates": good["replicate"].astype(str).nunique(),
@@ -492,9 +487,7 @@ def _description(cells: pd.DataFrame, level: str, settings: Settings) -> dict[st
         "median": median,
         "lower_quartile": lower,
         "upper_quartile": upper,
-        "estimate": estimate.value,
-        "estimate_low": estimate.low,
-        "estimate_high": estimate.high,
+        **mean_of(group, settings).columns("estimate"),
         **variance_parts(good),
         "note": _description_note(cells, group, level, len(there)),
     }
@@ -520,12 +513,9 @@ def _description_note(cells: pd.DataFrame, group: Group, level: str, there: int)
     if len(group.names) == 2:
         said.append(f"two {unit}s: the interval is wide")
     verdicts = cells["verdict"].astype(str)
-    if lost := int((verdicts == "half not reached").sum()):
-        said.append(f"{lost} cells did not fall to half in time: the true median is longer")
-    if lost := int((verdicts == "onset not seen").sum()):
-        said.append(f"{lost} cells rose from the beginning: the true median is earlier")
-    if lost := int((verdicts == "part of the movie").sum()):
-        said.append(f"{lost} cells were seen for part of the movie alone: they have no area")
+    for verdict, words in _LOST.items():
+        if lost := int((verdicts == verdict).sum()):
+            said.append(f"{lost} cells {words}")
     return "; ".join(said)
 
 
@@ -537,8 +527,7 @@ def variance_parts(cells: pd.DataFrame) -> dict[str, float]:
     quartiles are held there. ``part_position``: which part of the variance between the medians of
     FOVs of a replicate a plane over ``x`` and ``y`` explains (adjusted R², at least 6 FOVs).
     """
-    names = ("part_replicate", "part_fov", "part_cell", "part_position")
-    parts = dict.fromkeys(names, np.nan)
+    parts = dict.fromkeys([f"part_{n}" for n in ("replicate", "fov", "cell", "position")], np.nan)
     if len(cells) < 3:
         return parts
     value = cells["value"].to_numpy(float)

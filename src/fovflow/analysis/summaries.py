@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fovflow.errors import FovflowError
+from fovflow.analysis.reading import TIDY
+from fovflow.errors import check_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,13 +56,7 @@ def summaries(traces: pd.DataFrame, quantities: Iterable[str] = tuple(UNITS)) ->
     """
     import pandas as pd
 
-    lacking = {"time", "fov", "cell", "value"} - set(traces.columns)
-    if lacking:
-        raise FovflowError(
-            f"the table of traces lacks {', '.join(sorted(lacking))}",
-            found=", ".join(map(str, traces.columns)),
-            remedy="give the columns time, fov, cell and value",
-        )
+    check_columns("the table of traces", traces.columns, TIDY)
     names = list(quantities)
     table = traces.sort_values(["fov", "cell", "time"], kind="stable")
     time, value = table["time"].to_numpy(float), table["value"].to_numpy(float)

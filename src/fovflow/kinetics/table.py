@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, check_columns
 from fovflow.kinetics.exponentials import Array
 from fovflow.kinetics.fitting import Fits, fit_cells
 from fovflow.kinetics.models import Model
@@ -14,8 +14,6 @@ from fovflow.units import SECONDS_PER, TimeUnit
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_COLUMNS = ("time", "fov", "cell", "value")
 
 
 def fit_traces(
@@ -63,13 +61,7 @@ def fit_traces(
     """
     import pandas as pd
 
-    missing = [name for name in _COLUMNS if name not in table.columns]
-    if missing:
-        raise FovflowError(
-            f"the table of traces lacks {', '.join(missing)}",
-            found=", ".join(map(str, table.columns)),
-            remedy="give the columns time, fov, cell and value",
-        )
+    check_columns("the table of traces", table.columns, ("time", "fov", "cell", "value"))
     if unit not in SECONDS_PER:
         raise FovflowError(f"there is no unit of time {unit!r}", remedy="use h, min or s")
     cells, times, values = _matrix(table)
