@@ -23,13 +23,13 @@ from fovflow.accuracy.scores import (
     seg_score,
     tra_score,
 )
-from fovflow.background import get_corrector
+from fovflow.background import correct_stack
 from fovflow.config.findings import FRAME_FINDINGS, FRAME_NOTES, METHOD_NOTES
-from fovflow.features import get_extractor
+from fovflow.features import extract_traces
 from fovflow.quality import judge
 from fovflow.segmentation import get_segmenter
 from fovflow.simulation.movie import Movie, join_rows
-from fovflow.tracking import get_tracker, link_frames, relabel_frames
+from fovflow.tracking import track_stack
 
 Options = Mapping[str, Mapping[str, Any]]
 """Parameters of the steps, with their method: ``segment``, ``track``."""
@@ -76,25 +76,18 @@ def follow(frames: Sequence[NDArray[Any]], pixel_um: float, options: Options) ->
     segment = {"method": "logstd", **options.get("segment", {})}
     segmenter = get_segmenter(pixel_um=pixel_um, **segment)
     found = [segmenter(frame[0]) for frame in frames]
-    labels = [each for each, _ in found]
-    tracker = get_tracker(pixel_um=pixel_um, **options.get("track", {}))
-    lineage = link_frames(tracker, labels, [False] * len(labels))
-    labeled = np.stack(list(relabel_frames(lineage, labels)))
-    channels = range(1, len(frames[0]))
-    correctors = {
-        c: get_corrector("tiles", shape=labels[0].shape, pixel_um=pixel_um) for c in channels
-    }
-    extractor = get_extractor(
-        fov=0, pc=0, fl=list(channels), time=np.arange(len(frames), dtype=float), pixel_um=pixel_um
+    movie, labels = np.stack(frames), np.stack([each for each, _ in found])
+    labeled, links = track_stack(labels, pixel_um=pixel_um, **options.get("track", {}))
+    raw = {c: movie[:, c] for c in range(1, movie.shape[1])}
+    corrected = {c: correct_stack(stack, labels, pixel_um=pixel_um) for c, stack in raw.items()}
+    traces = extract_traces(
+        labeled, movie[:, 0], raw, corrected, time=np.arange(len(movie)), pixel_um=pixel_um
     )
-    for t, frame in enumerate(frames):
-        corrected = {c: (frame[c], correctors[c](frame[c], labels[t])[0]) for c in channels}
-        extractor.add(t, labeled[t], frame[0], corrected)
     rows = judge(
-        extractor.finish(),
+        {name: traces[name].to_numpy() for name in traces},
         shape=labeled.shape,
         pixel_um=pixel_um,
-        links=lineage.links,
+        links=links,
         frame_flags={t: stats.flag for t, (_, stats) in enumerate(found) if stats.flag},
     )
     rows = {name: np.asarray(values) for name, values in rows.items()}
@@ -103,7 +96,7 @@ def follow(frames: Sequence[NDArray[Any]], pixel_um: float, options: Options) ->
         for known in (FRAME_FINDINGS.keys(), FRAME_NOTES.keys())
     )
     noted |= segment["method"] in METHOD_NOTES
-    return Followed(labeled, lineage.links, rows, flagged, noted & ~flagged)
+    return Followed(labeled, links, rows, flagged, noted & ~flagged)
 
 
 @dataclass(frozen=True)
