@@ -189,15 +189,17 @@ class ExportedFov:
         name = str(names.get(channel, names.get(str(channel), "")))
         return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
-    @contextmanager
-    def reader(self, images: Sequence[Image]) -> Iterator[Frames]:
-        """Open stacks of images; see `Frames`."""
-        with ExitStack() as opened:
-            stacks = []
-            for image in images:
-                stacks.append(self.fov.reader(image.kind, image.channel))
-                opened.callback(stacks[-1].close)
-            yield Frames(stacks)
+    def pictures(self) -> Iterator[tuple[str, Frames, dict[str, Any]]]:
+        """Yield images, then corrected ones, as far as they were kept, as OME files hold them.
+
+        With the end of their file's name, and what `ome` tells of them; they are open meanwhile.
+        """
+        for images, end in ((self.images, ""), (self.corrected, "_corrected")):
+            if images:
+                with ExitStack() as opened:
+                    stacks = (self.fov.reader(image.kind, image.channel) for image in images)
+                    frames = Frames([opened.enter_context(stack) for stack in stacks])
+                    yield end, frames, self.ome([image.name for image in images], frames)
 
     @contextmanager
     def labels(self) -> Iterator[Labels]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import fovflow
 from fovflow.errors import FovflowError
 from fovflow.report.gather import without_folders
-from fovflow.report.page import templates
+from fovflow.report.page import rendered
 from fovflow.report.pictures import Picture, picture
 from fovflow.results import load_results
 from fovflow.runs.compare import NUMBERS, Comparison, Current, Place
@@ -35,25 +34,20 @@ def comparison_page(runs: tuple[RunFolder, RunFolder], found: Comparison) -> str
     sides = [_pictures(run, shown) for run in runs]
     pairs = [Pair(*place, (sides[0].get(place), sides[1].get(place))) for place in shown]
     records = [run.read_record() for run in runs]
-    return (
-        templates()
-        .get_template("comparison.html.j2")
-        .render(
-            version=fovflow.__version__,
-            policy="default-src 'none'; style-src 'unsafe-inline'; img-src data:",
-            names=[
-                str(record.get("name") or run.id) for record, run in zip(records, runs, strict=True)
-            ],
-            found=found,
-            settings=[
-                (each.key, *map(without_folders, (each.first, each.second)))
-                for each in found.differences
-                if each.section in ("config", "parameters")
-            ],
-            totals=[(words, *found.effects.total(name)) for name, words in NUMBERS.items()],
-            numbers=NUMBERS,
-            pairs=[pair for pair in pairs if any(pair.pictures)],
-        )
+    return rendered(
+        "comparison.html.j2",
+        names=[
+            str(record.get("name") or run.id) for record, run in zip(records, runs, strict=True)
+        ],
+        found=found,
+        settings=[
+            (each.key, *map(without_folders, (each.first, each.second)))
+            for each in found.differences
+            if each.section in ("config", "parameters")
+        ],
+        totals=[(words, *found.effects.total(name)) for name, words in NUMBERS.items()],
+        numbers=NUMBERS,
+        pairs=[pair for pair in pairs if any(pair.pictures)],
     )
 
 

@@ -31,8 +31,6 @@ from fovflow.units import format_ranges, number, spread, ticks
 MOST_ROWS = 2000
 """FOVs of a dataset in the table, at most: a page of more rows is slow to open."""
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-_BROWSER = "browser.js"
 _PARTS = re.compile(r"// PARTS: (.+)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BETWEEN_TAGS = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
@@ -44,27 +42,31 @@ def page(datasets: Sequence[DatasetSummary], answer: Answer | None = None) -> st
     complete = sum(fov.status == "complete" for fov in fovs)
     failed = sum(fov.status == "failed" for fov in fovs)
     problems = sum(bool(dataset.problems) for dataset in datasets)
-    template = templates().get_template("page.html.j2")
-    browser, policy = "", _POLICY
+    answer, browser = answer or Answer(), ""
     if any(fov.files or fov.embedded for fov in fovs):
-        browser = _PARTS.sub(
-            lambda found: "\n".join(map(_text, found[1].split(", "))), _text(_BROWSER)
-        )
-        digest = b64encode(sha256(browser.encode()).digest()).decode()
-        # The script of the page, and files beside it; nothing from elsewhere.
-        policy += f" blob:; script-src 'sha256-{digest}' 'self'"
-    return template.render(
-        version=fovflow.__version__,
-        policy=policy,
-        browser=Markup(browser),
-        index=Markup(_index(datasets, answer or Answer())) if browser else "",
+        browser = _PARTS.sub(lambda m: "\n".join(map(text, m[1].split(", "))), text("browser.js"))
+    return rendered(
+        "page.html.j2",
+        browser,
+        beside=True,
+        index=Markup(_index(datasets, answer)) if browser else "",
         datasets=datasets,
-        answer=answer or Answer(),
+        answer=answer,
         headline=_headline(len(fovs), complete, failed, problems),
         fovs=len(fovs),
         complete=complete,
         failed=failed,
     )
+
+
+def rendered(template: str, script: str = "", *, beside: bool = False, **values: Any) -> str:
+    """Return a page whose policy lets run its script, and files beside it or not; nothing else."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    if script:
+        digest = b64encode(sha256(script.encode()).digest()).decode()
+        policy += " blob:" * beside + f"; script-src 'sha256-{digest}'" + " 'self'" * beside
+    found = templates().get_template(template)
+    return found.render(version=fovflow.__version__, policy=policy, script=Markup(script), **values)
 
 
 @cache
@@ -92,10 +94,11 @@ def templates() -> jinja2.Environment:
 
 def _source(name: str) -> str:
     """Return a template without the line breaks between its tags: they are not in the page."""
-    return _BETWEEN_TAGS.sub("", _text(name))
+    return _BETWEEN_TAGS.sub("", text(name))
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
+    """Return a file of the folder of templates."""
     return (files("fovflow.report") / "templates" / name).read_text("utf-8")
 
 

@@ -6,10 +6,8 @@ It needs no network. Its one script, which its policy names by its digest, enlar
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -17,10 +15,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-import fovflow
 from fovflow.drawing import stretch
 from fovflow.labels import boxes
-from fovflow.report.page import templates
+from fovflow.report.page import rendered, text
 
 if TYPE_CHECKING:
     from fovflow.planning.trials import Attempt, Setting, Subject
@@ -76,24 +73,17 @@ def trial_page(
         compared = zip(attempts[0], paths[0], found, drawn, strict=True)
         outlines = [_compared(a.labels, p, b.labels, q) for a, p, b, q in compared]
         rows.append(Row(setting, line, found, outlines))
-    script = (files("fovflow.report") / "templates" / "trial.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        templates()
-        .get_template("trial.html.j2")
-        .render(
-            version=fovflow.__version__,
-            policy="default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-            f"script-src 'sha256-{digest}'",
-            script=Markup(script),
-            subject=subject,
-            pictures=[_picture(image) for image in subject.images],
-            close_ups=_close_ups([[a.labels for a in row] for row in attempts]),
-            height=subject.images[0].shape[0],
-            width=subject.images[0].shape[1],
-            rows=rows,
-            better=better,
-        )
+    height, width = subject.images[0].shape
+    return rendered(
+        "trial.html.j2",
+        text("trial.js"),
+        subject=subject,
+        pictures=[_picture(image) for image in subject.images],
+        close_ups=_close_ups([[a.labels for a in row] for row in attempts]),
+        height=height,
+        width=width,
+        rows=rows,
+        better=better,
     )
 
 

@@ -11,11 +11,8 @@ from fovflow.simulation.tiff import write_ome_tiff
 
 def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
     for fov in fovs:
-        for images, end in ((fov.images, ""), (fov.corrected, "_corrected")):
-            if images:
-                with fov.reader(images) as frames:
-                    about = fov.ome([image.name for image in images], frames)
-                    write_ome_tiff(folder / f"{fov.base}{end}.ome.tif", frames, **about)
+        for end, frames, about in fov.pictures():
+            write_ome_tiff(folder / f"{fov.base}{end}.ome.tif", frames, **about)
         if "seg_labeled" in fov.fov.stacks:
             with fov.labels() as labels:
                 about = fov.ome(["cells"], labels)

@@ -14,15 +14,11 @@ from fovflow.simulation.zarr_czi import write_image, write_ome_zarr
 
 def _write(fovs: Sequence[ExportedFov], folder: Path) -> None:
     for fov in fovs:
-        for images, end in ((fov.images, ""), (fov.corrected, "_corrected")):
-            if images:
-                path = folder / f"{fov.base}{end}.ome.zarr"
-                with fov.reader(images) as frames:
-                    write_ome_zarr(
-                        path, frames, **fov.ome([image.name for image in images], frames)
-                    )
-                if "seg_labeled" in fov.fov.stacks:
-                    _write_labels(fov, path)
+        for end, frames, about in fov.pictures():
+            path = folder / f"{fov.base}{end}.ome.zarr"
+            write_ome_zarr(path, frames, **about)
+            if "seg_labeled" in fov.fov.stacks:
+                _write_labels(fov, path)
 
 
 def _write_labels(fov: ExportedFov, path: Path) -> None:

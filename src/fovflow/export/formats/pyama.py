@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,18 +88,17 @@ def _write_fov(fov: ExportedFov, place: Path, new: bool) -> dict[str, Any]:
 
 def _write_corrected(fov: ExportedFov, channel: int, path: Path, kind: str) -> None:
     """Write corrected frames, or what the correction took away, as a float32 stack."""
-    with ExitStack() as opened:
-        after = fov.fov.reader("fl_corrected", channel)
-        opened.callback(after.close)
-        out = opened.enter_context(StackWriter(path, after.shape, np.float32))
+    with (
+        fov.fov.reader("fl_corrected", channel) as after,
+        StackWriter(path, after.shape, np.float32) as out,
+    ):
         if kind == "fl_corrected":
             for flat in after:
                 out.append(flat.astype(np.float32, copy=False))
             return
-        before = fov.fov.reader("fl", channel)
-        opened.callback(before.close)
-        for image, flat in zip(before, after, strict=True):
-            out.append(image.astype(np.float32) - flat.astype(np.float32))
+        with fov.fov.reader("fl", channel) as before:
+            for image, flat in zip(before, after, strict=True):
+                out.append(image.astype(np.float32) - flat.astype(np.float32))
 
 
 FORMAT = Format(
