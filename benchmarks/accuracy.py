@@ -27,6 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.sequences import Sequence, find_sequences, read_frame
 from fovflow.accuracy import (
     Matches,
     complete_tracks,
@@ -39,7 +40,6 @@ from fovflow.accuracy import (
     seg_score,
     tra_score,
 )
-from fovflow.accuracy.ctc import Sequence, find_sequences, read_frame
 from fovflow.accuracy.measuring import FAULTS, Followed, Known, follow, measure, summed
 from fovflow.accuracy.realism import looks
 from fovflow.atomic import write_text

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from benchmarks.sequences import find_sequences
 from fovflow.accuracy import parents_of, seg_score, tra_score
-from fovflow.accuracy.ctc import find_sequences, write_sequence
+from fovflow.accuracy.ctc import write_sequence
 from fovflow.accuracy.measuring import follow
 from fovflow.errors import FovflowError
 from fovflow.simulation import MovieParams, simulate
