@@ -269,11 +269,17 @@ def tables_in(folder: Path, samples: list[str]) -> Iterator[Table]:
 
 
 def read_fits(path: Path) -> pd.DataFrame:
-    """Read a table of fits."""
+    """Read a table of fits; each has ``success`` and ``verdict``, whoever made it."""
     import pandas as pd
 
     with reading(path), explained(f"{path} is no table of fits", ValueError):
-        return pd.read_csv(path, comment="#", skipinitialspace=True)
+        fits = pd.read_csv(path, comment="#", skipinitialspace=True)
+    check_columns(f"the table of fits {path}", fits, ("cell", "fov"))
+    given = fits.get("success", pd.Series("true", fits.index))
+    fits["success"] = given.astype(str).str.lower().isin(["true", "1"])
+    words = fits["success"].map({True: "ok", False: "no success"})
+    fits["verdict"] = fits.get("verdict", words).fillna("ok").astype(str)
+    return fits
 
 
 def _values(table: Table) -> pd.DataFrame:
@@ -291,28 +297,20 @@ def _values(table: Table) -> pd.DataFrame:
         found.loc[~found["quantity"].isin(OVER_TIME), "hours"] = np.nan
         found["unit"] = [UNITS[name].format(unit) for name in found["quantity"]]
         return found.assign(good=found["verdict"] == "ok", **about)
-    fits = read_fits(path)
-    check_columns(f"the table of fits {measure}, {model}", fits, ("cell", "fov"))
-    if "success" in fits:
-        good = fits["success"].astype(str).str.lower().isin(["true", "1"])
-    else:
-        good = pd.Series(True, fits.index)
-    verdict = good.map({True: "ok", False: "no success"})
-    if "verdict" in fits:
-        verdict = fits["verdict"].fillna("ok").astype(str)
-    units = units_of(model)
-    parts = [
-        fits[["fov", "cell"]].assign(
-            quantity=name, unit=units.get(name, ""), verdict=verdict, good=good,
-            value=pd.to_numeric(fits[name], errors="coerce"),
-        )
-        for name in map(str, fits)
-        if f"{name}_se" in fits and fits[f"{name}_se"].max() != 0  # 0: held
-    ] or [
-        fits[["fov", "cell"]].iloc[:0].assign(
-            quantity="", unit="", verdict="", good=False, value=np.nan
-        )
-    ]  # fmt: skip
+    fits, units = read_fits(path), units_of(model)
+    own = fits[["fov", "cell", "verdict"]].assign(good=fits["success"])
+    parts = (
+        [
+            own.assign(
+                quantity=name,
+                unit=units.get(name, ""),
+                value=pd.to_numeric(fits[name], errors="coerce"),
+            )
+            for name in map(str, fits)
+            if f"{name}_se" in fits and fits[f"{name}_se"].max() != 0  # 0: held
+        ]
+        or [own.iloc[:0].assign(quantity="", unit="", value=np.nan)]
+    )
     return pd.concat(parts, ignore_index=True).assign(**about)
 
 
@@ -380,7 +378,7 @@ def _fits(found: Sequence[Table], curves: Curves) -> Iterator[tuple[str, str]]:
         chosen = fits.iloc[np.unique(np.linspace(0, len(fits) - 1, _FITS).round().astype(int))]
         traces = read_analysis(paths[sample, measure])
         times = np.linspace(traces["time"].min(), traces["time"].max(), 200)
-        drawn = chosen.reindex(columns=["fov", "cell", "verdict"]).fillna({"verdict": "ok"})
+        drawn = chosen[["fov", "cell", "verdict"]]
         drawn = drawn.loc[drawn.index.repeat(times.size)].assign(
             time=np.tile(times, len(chosen)), value=curves(model, times, chosen).ravel()
         )

@@ -73,16 +73,13 @@ def _span(layout: Layout, sample: dict[str, Any]) -> tuple[float, float]:
 def _told(table: Table, fits: pd.DataFrame, span: tuple[float, float]) -> dict[str, Any]:
     """Return a table of fits with base64 of a zlib stream, which ``docs/report.md`` describes."""
     names = [str(name) for name in fits if f"{name}_se" in fits]
-    success = fits.get("success", fits["cell"] >= 0).astype(str).str.lower().isin(["true", "1"])
-    verdicts, code = np.unique(
-        fits.get("verdict", fits["cell"].astype(str)).fillna("ok").astype(str), return_inverse=True
-    )
+    verdicts, code = np.unique(fits["verdict"], return_inverse=True)
     curves = model_curves(table.model, np.linspace(*span, POINTS), fits)
     first = np.arange(len(fits)) * POINTS
     low, high, steps = levels(curves.ravel(), first, np.full(len(fits), POINTS))
     numbers = [fits[f"{name}{end}"] for name in names for end in ("", "_low", "_high")]
     parts: list[tuple[Any, str]] = [
-        (fits["fov"], "<u2"), (fits["cell"], "<u4"), (success, "u1"), (code, "<u2"),
+        (fits["fov"], "<u2"), (fits["cell"], "<u4"), (fits["success"], "u1"), (code, "<u2"),
         *((each, "<f4") for each in [fits["r_squared"], *numbers, low, high]),
     ]  # fmt: skip
     data = b"".join(np.asarray(values).astype(kind).tobytes() for values, kind in parts)
