@@ -212,11 +212,13 @@ def _times(times_h: ArrayLike, y: Array) -> Array:
 class _Work:
     """The stages of a fit, chunk by chunk in threads; one that fails is cut to its bad cells."""
 
+    best: Point
+    others: list[Point]
+
     def __init__(
         self, problem: Problem, traces: Traces, loss: Loss, settings: Settings, threads: int
     ):
         self.problem, self.loss, self.settings, self.threads = problem, loss, settings, threads
-        self.best, *self.others = (Point(*(np.empty(0),) * 8) for _ in range(5))
         self.failed = np.zeros(len(traces), bool)
         self.counted = (traces.root > 0).sum(axis=1).astype(float)
 
@@ -242,14 +244,7 @@ class _Work:
     def first(self, traces: Traces) -> None:
         """Search the minima of all cells, with equal weights."""
         n, problem = len(traces), self.problem
-        z, linear, size = len(problem.free), len(problem.linear), problem.count
-        shapes = ((z,), (linear,), (len(problem.nonlinear),), (len(problem.nonlinear), z))
-        for each in (self.best, *self.others):
-            arrays = (np.zeros((n, *shape)) for shape in (*shapes, (), (size, size), (size,)))
-            each.z, each.amplitudes, each.theta, each.turn, rss, each.hessian, each.gradient = (
-                arrays
-            )
-            each.rss, each.settled = rss + np.inf, np.zeros(n, bool)
+        self.best, *self.others = (problem.nowhere(n) for _ in range(5))
 
         def work(rows: np.ndarray) -> None:
             own = traces.take(rows)

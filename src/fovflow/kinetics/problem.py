@@ -246,6 +246,14 @@ class Problem:
             moved[:, columns[0]] = np.clip(moved[:, columns[0]], low, high)
         return moved
 
+    def nowhere(self, n: int) -> Point:
+        """Return where cells stand before any search: their sums of squares are infinite."""
+        z, k, size = len(self.free), len(self.nonlinear), self.count
+        shapes = ((z,), (len(self.linear),), (k,), (k, z), (), (size, size), (size,))
+        point = Point(*(np.zeros((n, *shape)) for shape in shapes), np.zeros(n, bool))
+        point.rss += np.inf
+        return point
+
     def everything(self, point: Point) -> Array:
         """Return all parameters (cells, P)."""
         found = np.empty((len(point.z), len(self.low)))
