@@ -57,8 +57,9 @@ def looks(images: Iterable[Image], labels: Iterable[Image], pixel_um: float) -> 
         core = np.where(edge > _RIM_UM / pixel_um, masks, 0)
         for cell, inner in boxes(masks):
             box = tuple(slice(max(0, side.start - border), side.stop + border) for side in inner)
-            mine, own = core[box] == cell, (masks[box] == cell).astype(np.uint8)
-            ring = (masks[box] == 0) & (_distance(own) <= _HALO_UM / pixel_um)
+            mine, other = core[box] == cell, (masks[box] != cell).astype(np.uint8)
+            away_from = cv2.distanceTransform(other, cv2.DIST_L2, 5)
+            ring = (masks[box] == 0) & (away_from <= _HALO_UM / pixel_um)
             if mine.sum() > 20 and ring.sum() > 20:
                 inside.append(float(flat[box][mine].mean()))
                 texture.append(float(flat[box][mine].std()))
@@ -85,11 +86,6 @@ def _beyond(clear: NDArray[np.bool_], distance: float) -> NDArray[np.bool_]:
         np.pad(clear, 1, constant_values=True).astype(np.uint8), cv2.DIST_L2, 5
     )
     return np.asarray(far[1:-1, 1:-1] > distance)
-
-
-def _distance(mask: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return each pixel's distance to the mask (px)."""
-    return np.asarray(cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5), np.float32)
 
 
 def _smooth(grey: Image, used: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:

@@ -110,8 +110,7 @@ def superplot(
         if math.isfinite(at):
             parts.append(_line((middle - 0.4 * pitch, middle + 0.4 * pitch), (at, at), _INK, 2))
         else:
-            words = "no usable value"
-            parts.append(_text(words, middle, (top + base) / 2, size=13, anchor="middle"))
+            parts.append(_text(NOTHING, middle, (top + base) / 2, size=13, anchor="middle"))
         parts += _replicates(own, y, middle, 0.34 * pitch, replicates)
         parts += _bar(row, y, middle + 0.42 * pitch)
         few = "replicate" if row["replicates"] == 1 else "replicates"
@@ -252,16 +251,14 @@ def dose_curve(described: pd.DataFrame, cells: pd.DataFrame, *, title: str, labe
     return _svg(parts, width, base + 68)
 
 
-def fits_over_traces(
-    traces: pd.DataFrame, curves: pd.DataFrame, *, title: str, label: str, columns: int = 4
-) -> str:
+def fits_over_traces(traces: pd.DataFrame, curves: pd.DataFrame, *, title: str, label: str) -> str:
     """Return a panel for each cell of `curves`, with its values as dots and its fitted curve.
 
     `traces`: ``time`` (h), ``fov``, ``cell``, ``value``. `curves`: these and ``verdict``.
     """
     wide, high, gap, left, top, pitch = 190, 130, 60, 92, 84, 198
     cells = curves[["fov", "cell", "verdict"]].drop_duplicates(["fov", "cell"])
-    across = min(columns, max(len(cells), 1))
+    across = min(4, max(len(cells), 1))
     x = Axis(min(0.0, float(traces["time"].min())), float(traces["time"].max()), 0, wide)
     parts = [_text(title, 16, 30, size=19, bold=True)]
     shown = traces.merge(cells[["fov", "cell"]])

@@ -17,7 +17,7 @@ from fovflow.errors import ConfigError, FovflowError, sentence_of_system
 from fovflow.export import formats as _formats
 from fovflow.export.fov import ExportedFov, Format
 from fovflow.layout import EXPORTS
-from fovflow.results import FovResult, Results
+from fovflow.results import Results
 
 __all__ = ["ExportedFov", "Format", "export", "find_format", "format_names"]
 
@@ -106,11 +106,14 @@ def export(
         raise ConfigError(
             f"{results.dataset} has no FOV {unknown[0]}", found=", ".join(map(str, results.fovs))
         )
+    form = form or next(iter(how.forms), "")
     place = out or results.folder / EXPORTS / name
     chosen, left_out = [], []
     for index in sorted(results.fovs if fovs is None else fovs):
+        each = ExportedFov(results.fovs[index], good_only, pixel_um, form)
         try:
-            chosen.append(_prepared(results.fovs[index], how, good_only, pixel_um, form))
+            each.check(how)
+            chosen.append(each)
         except FovflowError as error:
             left_out.append(error)
     groups = [[each] for each in chosen] if how.per_fov else [chosen][: len(chosen)]
@@ -145,11 +148,3 @@ def _written(
             yield FovflowError(sentence_of_system(error))
         except FovflowError as error:
             yield error
-
-
-def _prepared(
-    fov: FovResult, how: Format, good_only: bool, pixel_um: float | None, form: str | None
-) -> ExportedFov:
-    found = ExportedFov(fov, good_only, pixel_um, form or next(iter(how.forms), ""))
-    found.check(how)
-    return found

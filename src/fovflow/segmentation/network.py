@@ -169,7 +169,7 @@ _ROW = 1024
 """Length of the rows in which OpenCV is given the ways of pixels."""
 
 
-def find_instances(said: Said, level: float, blur: float = 1.5) -> NDArray[np.int32]:
+def find_instances(said: Said, level: float) -> NDArray[np.int32]:
     """Return one number per cell, (Y, X): the pixels whose ways along the flow end together.
 
     `said`: see `Network`. `level`: logit above which a pixel is one of a cell. The ends of all ways
@@ -183,7 +183,7 @@ def find_instances(said: Said, level: float, blur: float = 1.5) -> NDArray[np.in
     reached = ends[:, 1] * cell.shape[1] + ends[:, 0]
     heaps = np.bincount(reached, minlength=cell.size)
     places = np.flatnonzero(heaps)
-    smooth = cv2.GaussianBlur(heaps.reshape(cell.shape).astype(np.float32), (0, 0), blur)
+    smooth = cv2.GaussianBlur(heaps.reshape(cell.shape).astype(np.float32), (0, 0), BLUR)
     tops = climb(smooth, places)
     marked = np.zeros(cell.size, np.uint8)
     marked[tops] = 1
@@ -194,6 +194,9 @@ def find_instances(said: Said, level: float, blur: float = 1.5) -> NDArray[np.in
     found[cell] = name_of[reached]
     return found
 
+
+BLUR = 1.5
+"""Standard deviation over which the ends of ways are heaped up (pixels of the network)."""
 
 NEAR = np.ones((5, 5), np.uint8)
 """Heaps whose tops lie within this of each other are one."""

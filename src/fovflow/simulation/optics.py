@@ -324,7 +324,7 @@ def phase_contrast(params: MovieParams, p: int, t: int, scene: Scene, origin: Fl
     if params.dirt > 0 or params.scratches > 0:
         image += _on_view(_dirt_tile(params, p), params, origin)
     if params.grain > 0:
-        image += np.float32(params.grain) * _dish(params, p, origin)
+        image += np.float32(params.grain) * _on_view(_dish_tile(params.seed, p), params, origin)
     return np.asarray(np.maximum(image, 0.02), np.float32)
 
 
@@ -391,6 +391,7 @@ def _add_speck(image: Image, speck: Float, corner: tuple[int, int]) -> None:
 
 @lru_cache(maxsize=2)
 def _dish_tile(seed: int, p: int) -> Image:
+    """Return the dish's unevenness, which stays put on the dish."""
     rng = stream(seed, "dish", p)
     noise = rng.standard_normal((512, 512), dtype=np.float32)
     tile = np.zeros_like(noise)
@@ -398,11 +399,6 @@ def _dish_tile(seed: int, p: int) -> Image:
         soft = _wrapped_blur(noise, sigma, 96)
         tile += weight * soft / soft.std()
     return tile
-
-
-def _dish(params: MovieParams, p: int, origin: Float) -> Image:
-    """Return the dish's unevenness in the view; it stays put on the dish."""
-    return _on_view(_dish_tile(params.seed, p), params, origin)
 
 
 def _on_view(tile: Image, params: MovieParams, origin: Float) -> Image:

@@ -257,10 +257,6 @@ class MovieParams:
         return (self.frames, self.positions, len(self.channels), self.height, self.width)
 
     @property
-    def _is_experiment(self) -> bool:
-        return bool(self.conditions or self.replicates > 1 or self.day_spread or self.fov_spread)
-
-    @property
     def cell_radius_px(self) -> float:
         """Mean cell radius in pixels."""
         return self.cell_radius_um / self.pixel_um
@@ -292,7 +288,8 @@ class MovieParams:
         values = asdict(self)
         values["missing"] = [list(pair) for pair in sorted(self.missing)]
         # Without experiment and later effects, settings are written as they always were.
-        lasting = () if self._is_experiment else _EXPERIMENT
+        days = self.replicates > 1 or self.day_spread or self.fov_spread
+        lasting = () if self.conditions or days else _EXPERIMENT
         for entry in fields(self):
             plain = entry.name in _LATER and values[entry.name] == entry.default
             if plain or entry.name in lasting:

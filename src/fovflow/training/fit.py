@@ -7,6 +7,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -83,5 +84,4 @@ def export(net: UNet, out: Path, about: Description, more: dict[str, Any]) -> No
         )
     with atomic_open(out, "wb") as file:
         file.write(data.getvalue())
-    content = {"pixel_um": about.pixel_um, "surroundings_um": about.surroundings_um, **more}
-    write_text(out.with_suffix(".json"), json.dumps(content, indent=1) + "\n")
+    write_text(out.with_suffix(".json"), json.dumps(asdict(about) | more, indent=1) + "\n")

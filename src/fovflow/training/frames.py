@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,7 @@ def checked(frame: Outlined, pixel_um: float | None) -> Outlined:
     values, numbers = np.unique(labels, return_inverse=True)
     numbers = numbers.reshape(labels.shape) + (values[0] != 0)
     image = check_frame(frame.image).image
-    return Outlined(frame.name, frame.place, image, numbers.astype(np.int32), size)
+    return replace(frame, image=image, labels=numbers.astype(np.int32), pixel_um=size)
 
 
 def split(frames: list[Outlined], fold: int | None) -> tuple[list[Outlined], list[Outlined]]:
