@@ -113,11 +113,11 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
 
 def check_columns(table: str, there: Iterable[object], needed: Iterable[str]) -> None:
     """Raise a `FovflowError` where a table, which `table` names, lacks a column that is needed."""
-    there, needed = list(map(str, there)), list(needed)
-    if lacking := [name for name in needed if name not in there]:
+    found, needed = list(map(str, there)), list(needed)
+    if lacking := [name for name in needed if name not in found]:
         raise FovflowError(
             f"{table} lacks {', '.join(lacking)}",
-            found=", ".join(there),
+            found=", ".join(found),
             remedy=f"give the columns {', '.join(needed)}",
         )
 

@@ -84,7 +84,7 @@ def follow(frames: Sequence[NDArray[Any]], pixel_um: float, options: Options) ->
         labeled, movie[:, 0], raw, corrected, time=np.arange(len(movie)), pixel_um=pixel_um
     )
     rows = judge(
-        {name: traces[name].to_numpy() for name in traces},
+        {str(name): traces[name].to_numpy() for name in traces},
         shape=labeled.shape,
         pixel_um=pixel_um,
         links=links,

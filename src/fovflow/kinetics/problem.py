@@ -249,9 +249,9 @@ class Problem:
     def nowhere(self, n: int) -> Point:
         """Return where cells stand before any search: their sums of squares are infinite."""
         z, k, size = len(self.free), len(self.nonlinear), self.count
-        shapes = ((z,), (len(self.linear),), (k,), (k, z), (), (size, size), (size,))
-        point = Point(*(np.zeros((n, *shape)) for shape in shapes), np.zeros(n, bool))
-        point.rss += np.inf
+        shapes = ((z,), (len(self.linear),), (k,), (k, z), (), (size, size), (size,), ())
+        point = Point(*(np.zeros((n, *shape)) for shape in shapes))
+        point.rss, point.settled = point.rss + np.inf, np.zeros(n, bool)
         return point
 
     def everything(self, point: Point) -> Array:
