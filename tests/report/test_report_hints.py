@@ -11,7 +11,7 @@ from fovflow.config import Config
 from fovflow.config.extract import QcConfig
 from fovflow.quality import RULES
 from fovflow.report.gather import DatasetSummary, FovSummary, Ledger
-from fovflow.report.hints import HINTS, hints
+from fovflow.report.page import HINTS, hints
 
 DEFINED = Config.model_json_schema()["$defs"]
 FIELDS = {

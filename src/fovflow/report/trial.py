@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from fovflow.accuracy import match_frames
 from fovflow.drawing import stretch
 from fovflow.labels import boxes
 from fovflow.report.page import rendered, text
@@ -123,12 +124,10 @@ def _compared(
     own: dict[int, str],
 ) -> Outlines:
     """Return the cells of `second`: those that are cells of `first`, others, and lost ones."""
-    codes = first.astype(np.int64) * 65536 + second
-    pairs, shared = np.unique(codes[(first > 0) & (second > 0)], return_counts=True)
-    ours, theirs = pairs // 65536, pairs % 65536
-    sizes = [np.bincount(each.ravel(), minlength=65536) for each in (first, second)]
-    same = shared > _SAME * (sizes[0][ours] + sizes[1][theirs] - shared)
-    kept, matched = set(theirs[same].tolist()), set(ours[same].tolist())
+    found = match_frames(first, second)
+    same = found.jaccard > _SAME
+    matched = set(found.truth_id[same].tolist())
+    kept = set(found.found_id[found.match[same]].tolist())
     other = [path for label, path in own.items() if label not in kept]
     lost = [path for label, path in paths.items() if label not in matched]
     agreed = Markup("".join(path for label, path in own.items() if label in kept))
