@@ -34,7 +34,7 @@ from fovflow.stacks import StackReader
 from fovflow.stages import FILES, STACKS, position
 from fovflow.states import seg_of_folder, states_of_folder
 from fovflow.tables import read_header
-from fovflow.units import SECONDS_PER
+from fovflow.units import SECONDS_PER, TimeUnit
 from fovflow.verdicts import find_verdicts, judged, read_verdicts, traces_of
 from fovflow.verdicts import read_traces as read_judged
 
@@ -179,6 +179,19 @@ class FovResult:
         joined = judged(columns, read_verdicts(self.traces_path))
         return pd.DataFrame(joined).replace({"flags": {"": float("nan")}})
 
+    @property
+    def time_units(self) -> TimeUnit:
+        """Unit of the times of traces; FovflowError where it is not known."""
+        unit = self.metadata.get("time_units")
+        if unit not in SECONDS_PER:
+            raise FovflowError(
+                f"{self.name}: the unit of its times is not known",
+                found=f"time_units {unit!r}",
+                remedy=f"let processing_results.yaml name one of {', '.join(SECONDS_PER)}",
+            )
+        known: TimeUnit = unit
+        return known
+
     def times(self) -> Any:
         """Return the frames' times as a pandas.DataFrame: ``frame``, ``time_s``, ``missing``, …."""
         return self.table("times")
@@ -201,18 +214,12 @@ class FovResult:
             links = self.tracks()
         except FovflowError:  # results of another program
             links = None
-        size, unit = self.metadata.get("size"), self.metadata.get("time_units")
-        if unit not in SECONDS_PER:
-            raise FovflowError(
-                f"{self.name}: the unit of its times is not known",
-                found=f"time_units {unit!r}",
-                remedy=f"let processing_results.yaml name one of {', '.join(SECONDS_PER)}",
-            )
+        size = self.metadata.get("size")
         table = cell_table(
             self.traces(),
             shape=(size["height"], size["width"]) if size else None,
             pixel_um=self.metadata.get("pixel_um"),
-            time_units=unit,
+            time_units=self.time_units,
             links=links,
         )
         return pd.DataFrame(table)

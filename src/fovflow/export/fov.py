@@ -197,8 +197,11 @@ class ExportedFov:
         for images, end in ((self.images, ""), (self.corrected, "_corrected")):
             if images:
                 with ExitStack() as opened:
-                    stacks = (self.fov.reader(image.kind, image.channel) for image in images)
-                    frames = Frames([opened.enter_context(stack) for stack in stacks])
+                    stacks = []
+                    for image in images:
+                        stacks.append(self.fov.reader(image.kind, image.channel))
+                        opened.callback(stacks[-1].close)
+                    frames = Frames(stacks)
                     yield end, frames, self.ome([image.name for image in images], frames)
 
     @contextmanager
@@ -237,16 +240,10 @@ class ExportedFov:
 
     def _seconds(self, rows: Any) -> Any:
         """Return the time of each row (s): that of its frame, or else that of the traces."""
-        times, unit = self.times_s, self.fov.metadata.get("time_units")
+        times = self.times_s
         if times is not None and rows["frame"].max() < len(times):
             return times[rows["frame"]]
-        if unit not in SECONDS_PER:
-            raise FovflowError(
-                f"{self.fov.name} is left out: the unit of its times is not known",
-                found=f"time_units {unit!r}",
-                remedy=f"let processing_results.yaml name one of {', '.join(SECONDS_PER)}",
-            )
-        return rows["time"] * SECONDS_PER[unit]
+        return rows["time"] * SECONDS_PER[self.fov.time_units]
 
     @cached_property
     def mothers(self) -> dict[int, int]:
