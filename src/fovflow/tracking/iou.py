@@ -16,7 +16,7 @@ from fovflow.labels import FloatArray, IntArray
 from fovflow.tracking.divisions import Chains, Origin, count_splits, decide, origins
 from fovflow.tracking.fragments import join_fragments
 from fovflow.tracking.linking import Cover, KeptFrame, Motion, Reach, link
-from fovflow.tracking.overlaps import FrameObjects
+from fovflow.tracking.overlaps import FrameObjects, spans
 from fovflow.tracking.tracks import AddedFrames, Column, Lineage, build, chain_heads, number_cells
 
 _LEAST_CELLS = 3
@@ -69,9 +69,8 @@ def _displacements(
     y = later.y[order]
     low = np.searchsorted(y, earlier.y - limit_px, side="left")
     high = np.searchsorted(y, earlier.y + limit_px, side="right")
-    count = high - low
-    i = np.repeat(np.arange(len(earlier)), count)
-    j = order[np.arange(i.size) + np.repeat(low - np.cumsum(count) + count, count)]
+    i, j = spans(low, high)
+    j = order[j]
     dy, dx = later.y[j] - earlier.y[i], later.x[j] - earlier.x[i]
     a, b = earlier.area[i], later.area[j]
     near = (np.abs(dx) <= limit_px) & (np.minimum(a, b) >= _SIMILAR_AREA * np.maximum(a, b))

@@ -124,15 +124,20 @@ def overlaps(
     target = later.owner[chosen]
     low = np.searchsorted(last, begin, side="right")
     high = np.searchsorted(first, end, side="left")
-    count = high - low
-    pair = np.repeat(np.arange(begin.size), count)
-    other = np.arange(pair.size) + np.repeat(low - np.cumsum(count) + count, count)
+    pair, other = spans(low, high)
     pixels = np.minimum(end[pair], last[other]) - np.maximum(begin[pair], first[other])
     key, inverse = np.unique(owner[pair] * m + target[other], return_inverse=True)
     total = np.bincount(inverse, pixels, key.size).astype(np.int64)
     visible = np.bincount(owner, end - begin, n).astype(np.int64)
     source = key // m if m else key
     return Overlaps(source, key - source * m, total, visible)
+
+
+def spans(low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
+    """Return each k with each index from ``low[k]`` to ``high[k] - 1``."""
+    count = high - low
+    k = np.repeat(np.arange(low.size), count)
+    return k, np.arange(k.size) + np.repeat(low - np.cumsum(count) + count, count)
 
 
 def _moved(
