@@ -129,11 +129,12 @@ def read_csv(
     (object dtype, str) otherwise.
 
     `kinds`: what a column is where its values cannot tell: ``str`` columns are always text,
-    whatever they hold; a column without any value has this kind, or float. `columns`: tells by its
+    whatever they hold, and ``bool`` ones are read by `truths`, as spreadsheets and R spell them; a
+    column without any value has this kind, or float. `columns`: tells by its
     name whether a column is wanted. Returns the columns in the file's order.
 
     Raises FovflowError if the file is absent, is not UTF-8 text, has no header, a repeated column,
-    or a line of another number of fields; names the line.
+    or a line of another number of fields (names the line), or where a boolean is none.
     """
     name = Path(path)
     text = {column for column, kind in kinds.items() if kind is str}
@@ -145,10 +146,14 @@ def read_csv(
             break
         text |= mixed  # read again: these columns hold text, though some parts look like numbers
     chunks.reverse()  # each is let go of once it is joined
-    return {
+    table = {
         column: _joined(chunks.pop(), str if column in text else kinds.get(column, float))
         for column in header
     }
+    for column, values in table.items():
+        if kinds.get(column) is bool and values.dtype != np.bool_:
+            table[column] = truths(path, column, values.tolist())
+    return table
 
 
 def read_header(path: str | os.PathLike[str]) -> list[str]:
@@ -195,6 +200,28 @@ def _parse(
         for i, column, into in zip(where, chosen, parts, strict=True):
             into.append(_typed(values[i], column in text))
     return chosen, parts
+
+
+_WORDS = dict.fromkeys(("true", "t", "yes", "y", "1", "1.0"), True)
+_WORDS |= dict.fromkeys(("false", "f", "no", "n", "0", "0.0"), False)
+
+
+def truths(
+    path: str | os.PathLike[str], column: str, values: Iterable[Any], *, empty: bool | None = None
+) -> NDArray[np.bool_]:
+    """Return a column as booleans, however the program that wrote it spells them.
+
+    `empty`: what an empty field is. Raises FovflowError where a field is neither true nor false.
+    """
+    known: dict[str, bool] = _WORDS if empty is None else {**_WORDS, "": empty, "nan": empty}
+    texts = [str(value).strip().lower() for value in values]
+    if wrong := [text for text in texts if text not in known]:
+        raise FovflowError(
+            f"{os.fspath(path)}: a field of the column {column} is neither true nor false",
+            found=repr(wrong[0]),
+            remedy="write True or False, as this program, TRUE or FALSE, or 1 or 0",
+        )
+    return np.array([known[text] for text in texts], dtype=bool)
 
 
 _EMPTY = np.dtype("V1")

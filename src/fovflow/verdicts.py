@@ -22,7 +22,7 @@ from fovflow.atomic import digest_of
 from fovflow.errors import FovflowError
 from fovflow.labels import IntArray
 from fovflow.layout import inspected
-from fovflow.tables import read_csv, write_csv
+from fovflow.tables import KINDS, read_csv, truths, write_csv
 
 Table = dict[str, NDArray[Any]]
 
@@ -95,7 +95,8 @@ def read_verdicts(path: str | os.PathLike[str]) -> Table:
     false, or a cell (in a frame) stands twice.
     """
     try:
-        table = {name.strip(): column for name, column in read_csv(path).items()}
+        kinds = KINDS | {"good": str}
+        table = {name.strip(): column for name, column in read_csv(path, kinds=kinds).items()}
     except FovflowError as error:
         remedy = "save it as a CSV in UTF-8, with cell and good separated by commas"
         raise FovflowError(error.message, found=error.found, remedy=remedy) from error
@@ -109,21 +110,11 @@ def read_verdicts(path: str | os.PathLike[str]) -> Table:
             remedy="give a table with cell and good, separated by commas",
         )
     if "good" in table:
-        table["good"] = _booleans(path, table["good"])
+        table["good"] = truths(path, "good", table["good"].tolist())
     keys = np.stack([table[name] for name in _keys(table)], axis=1)
     if len(np.unique(keys, axis=0)) != len(keys):
         raise FovflowError(f"{os.fspath(path)} judges the same {' and '.join(_keys(table))} twice")
     return table
-
-
-def _booleans(path: str | os.PathLike[str], values: NDArray[Any]) -> NDArray[np.bool_]:
-    known = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
-    texts = [str(value).strip().lower() for value in values.tolist()]
-    if wrong := [text for text in texts if text not in known]:
-        raise FovflowError(
-            f"{os.fspath(path)}: a verdict is neither true nor false", found=repr(wrong[0])
-        )
-    return np.array([known[text] for text in texts], dtype=bool)
 
 
 def _keys(table: Mapping[str, Any]) -> list[str]:
@@ -254,8 +245,8 @@ def carry_over(traces: str | os.PathLike[str]) -> Carried:
             found=f"no columns {', '.join(missing)}, so that nothing tells where the cells lay",
             remedy="judge the cells again, and remove the file",
         )
-    was, now = _moments(old, new)
-    cells = _same_cells(old, new, was, now)
+    was, now, offset = _moments(old, new)
+    cells = _same_cells(old, new, was, now, offset)
     good = np.asarray(new["good"], dtype=bool).copy()
     for before, after in cells.items():
         of_old, of_new = old["cell"] == before, np.flatnonzero(new["cell"] == after)
@@ -271,20 +262,23 @@ def carry_over(traces: str | os.PathLike[str]) -> Carried:
     return Carried(cells, lost, tuple(sorted(set(today) - set(cells.values()))))
 
 
-def _moments(old: Table, new: Table) -> tuple[IntArray, IntArray]:
-    """Return for the rows of both tables a number that those of the same raw frame share."""
+def _moments(old: Table, new: Table) -> tuple[IntArray, IntArray, tuple[float, float]]:
+    """Return for the rows of both tables a number that those of the same raw frame share.
+
+    Last comes the displacement that most cells agree on then.
+    """
     ways = [(old["frame"].astype(np.int64), new["frame"].astype(np.int64))]
     if "time" in old and "time" in new:
         times = np.concatenate([old["time"], new["time"]]).astype(np.float64).round(6)
         place = np.unique(times, return_inverse=True)[1]
         ways.append((place[: len(old["time"])], place[len(old["time"]) :]))
 
-    def apart(way: tuple[IntArray, IntArray]) -> float:
-        offsets = (0.0, 0.0), _offset(old, new, *way)
-        found = [_nearest(old, new, *way, offset)[2] for offset in offsets]
+    def apart(way: tuple[IntArray, IntArray, tuple[float, float]]) -> float:
+        *moments, offset = way
+        found = [_nearest(old, new, *moments, each)[2] for each in ((0.0, 0.0), offset)]
         return min((float(np.median(each)) for each in found if each.size), default=np.inf)
 
-    return min(ways, key=apart)
+    return min([(*way, _offset(old, new, *way)) for way in ways], key=apart)
 
 
 def _nearest(
@@ -324,7 +318,9 @@ def _offset(old: Table, new: Table, was: IntArray, now: IntArray) -> tuple[float
     return float(x), float(y)
 
 
-def _same_cells(old: Table, new: Table, was: IntArray, now: IntArray) -> dict[int, int]:
+def _same_cells(
+    old: Table, new: Table, was: IntArray, now: IntArray, offset: tuple[float, float]
+) -> dict[int, int]:
     radius = _radii(old)
 
     def closer(offset: tuple[float, float]) -> tuple[IntArray, IntArray]:
@@ -333,7 +329,7 @@ def _same_cells(old: Table, new: Table, was: IntArray, now: IntArray) -> dict[in
         return before[close], after[close]
 
     before, after = closer((0.0, 0.0))
-    moved, there = closer(_offset(old, new, was, now))
+    moved, there = closer(offset)
     if moved.size > 2 * before.size and np.unique(old["cell"][moved]).size >= _LEAST_CELLS:
         before, after = moved, there
     votes = Counter(zip(old["cell"][before].tolist(), new["cell"][after].tolist(), strict=True))

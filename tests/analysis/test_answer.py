@@ -16,6 +16,7 @@ from fovflow.analysis.answer import (
     comparisons_in,
     model_curves,
     picture_names,
+    read_fits,
     samples_table,
     tables_in,
     write_statistics,
@@ -139,9 +140,22 @@ def test_what_lacks_is_told(tmp_path: Path) -> None:
         write_statistics(tmp_path, tmp_path / "samples.tsv")
     with pytest.raises(FovflowError, match="names a sample twice; found: a"):
         write_statistics(tmp_path, pd.concat([table, table]))
+    other = table.assign(sample="b", replicate="1.0")
+    with pytest.raises(FovflowError, match=r"as a replicate; found: 1 and 1\.0"):
+        write_statistics(tmp_path, pd.concat([table, other]))
     (tmp_path / "a_area_ch_0.csv").write_text("# Time units: h\ntime,value\n1,2\n")
     with pytest.raises(FovflowError, match="lacks cell, fov"):
         write_statistics(tmp_path, table)
+
+
+def test_success_is_read_however_it_is_spelled(tmp_path: Path) -> None:
+    path = tmp_path / "a_area_ch_0_fitted_decay.csv"
+    for words in ("True,False", "TRUE,", "1.0,0.0", "1.0,", "yes,no", "T,F", "1,0"):
+        path.write_text("success,cell\n{},1\n{},2\n".format(*words.split(",")))
+        assert read_fits(path)["success"].tolist() == [True, False], words
+    path.write_text("success,cell\nconverged,1\n")
+    with pytest.raises(FovflowError, match="success is neither true nor false; found: 'con"):
+        read_fits(path)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,16 @@ def test_a_table_and_a_list_say_the_same(tmp_path):
     assert samples(None) == ()
 
 
+@pytest.mark.parametrize("key", ["condition", "replicate"])
+def test_a_number_has_one_spelling(key):
+    rows = [{"name": name, "fovs": fov} for fov, name in enumerate("ab")]
+    for first, second in ((1, "1.0"), ("0.5", ".50"), ("1e3", 1000)):
+        given = [rows[0] | {key: first}, rows[1] | {key: second}]
+        with pytest.raises(ConfigError, match=f"one spelling of each number .a {key} is {first}"):
+            samples(given, ONE)
+    assert len(samples([rows[0] | {key: "day1"}, rows[1] | {key: 1}], ONE)) == 2
+
+
 def test_the_fovs_of_samples():
     first, second = resolve_samples(
         samples([

@@ -208,6 +208,13 @@ class TestTrackMate:
         assert tracks == [each.attrib["TRACK_ID"] for each in tree.iter("TrackID")]
         assert len(tracks) == 2
 
+    def test_without_times_the_traces_tell_the_interval(self, folder):
+        from xml.etree import ElementTree
+
+        (folder / "fov_000" / "plate_fov_000_times.csv").unlink()
+        tree = ElementTree.parse(export(folder, "trackmate") / "plate_fov_000.xml")
+        assert float(tree.find("Settings/ImageData").attrib["timeinterval"]) == INTERVAL_S
+
     def test_without_labels_spots_have_no_outlines(self, folder, read, capsys):
         (folder / "fov_000" / "plate_fov_000_seg_labeled_ch_0.npy").unlink()
         graph, _ = read(export(folder, "trackmate") / "plate_fov_000.xml")

@@ -118,12 +118,19 @@ def test_a_results_file_that_is_gone_or_none(recorded):
     path, plan = recorded.folder / RESULTS, recorded.folder / "dataset.json"
     path.unlink()
     report = verify(recorded.folder)
-    assert f"{RESULTS}: missing; the run was stopped before it was written" in told(report)
+    missing = f"{RESULTS}: missing; ro-crate-metadata.json says that it was made"
+    assert [text for text in told(report) if text.startswith(f"{RESULTS}: missing")] == [missing]
     assert [damage.name for damage in report.damaged] == [RESULTS]
-    content = plan.read_bytes()
+    content, crate = plan.read_bytes(), recorded.folder / "ro-crate-metadata.json"
+    described = crate.read_bytes()
+    crate.unlink()  # nothing tells of it
+    report = verify(recorded.folder)
+    assert f"{RESULTS}: missing; the run was stopped before it was written" in told(report)
+    assert RESULTS in [damage.name for damage in report.damaged]
     plan.unlink()
     assert not [text for text in told(verify(recorded.folder)) if "was stopped" in text]
     plan.write_bytes(content)
+    crate.write_bytes(described)
     for text, words in (("[1]\n", "is no results file"), ("a: [\n", "cannot be read: ")):
         path.write_text(text)
         report = verify(recorded.folder)

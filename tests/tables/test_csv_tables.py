@@ -177,3 +177,14 @@ def test_columns_that_are_not_wanted_are_left_out(tmp_path):
     path.write_text("a,b\n1\n")
     with pytest.raises(FovflowError, match="line 2: not as many fields"):
         read_csv(path, columns=lambda name: name == "a")
+
+
+def test_booleans_that_other_programs_saved(tmp_path):
+    path = tmp_path / "traces.csv"
+    for words in ("TRUE,FALSE", "true,false", "1,0", "T,F", "yes,no"):
+        path.write_text("cell,good\n1,{}\n2,{}\n".format(*words.split(",")))
+        assert read_csv(path)["good"].tolist() == [True, False], words
+    for word in ("", "maybe"):
+        path.write_text(f"cell,good\n1,True\n2,{word}\n")
+        with pytest.raises(FovflowError, match="the column good is neither true nor false"):
+            read_csv(path)

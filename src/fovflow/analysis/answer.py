@@ -24,11 +24,13 @@ from fovflow.analysis.statistics import (
 )
 from fovflow.analysis.summaries import OVER_TIME, UNITS, summaries
 from fovflow.atomic import write_text
+from fovflow.config.analysis import two_spellings
 from fovflow.config.features import FEATURES
 from fovflow.config.load import read_table
 from fovflow.errors import ConfigError, FovflowError, check_columns, explained, reading
 from fovflow.jobrecord import reads_others
 from fovflow.layout import fit_record, merge_record, parse_table
+from fovflow.tables import truths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -253,6 +255,13 @@ def samples_table(samples: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFram
             found=", ".join(twice),
             remedy="give one row for each",
         )
+    for key in ("condition", "replicate"):
+        if found := two_spellings(kept[key]):
+            raise FovflowError(
+                f"the table of samples spells one number in two ways, as a {key}",
+                found=found,
+                remedy="spell it in one way",
+            )
     return kept
 
 
@@ -275,8 +284,8 @@ def read_fits(path: Path) -> pd.DataFrame:
     with reading(path), explained(f"{path} is no table of fits", ValueError):
         fits = pd.read_csv(path, comment="#", skipinitialspace=True)
     check_columns(f"the table of fits {path}", fits, ("cell", "fov"))
-    given = fits.get("success", pd.Series("true", fits.index))
-    fits["success"] = given.astype(str).str.lower().isin(["true", "1"])
+    given = fits.get("success", pd.Series(True, fits.index))
+    fits["success"] = truths(path, "success", given, empty=False)
     words = fits["success"].map({True: "ok", False: "no success"})
     fits["verdict"] = fits.get("verdict", words).fillna("ok").astype(str)
     return fits

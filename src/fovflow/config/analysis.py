@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -99,11 +100,30 @@ class SampleConfig(Section):
         return self
 
 
+def two_spellings(texts: Iterable[str]) -> str:
+    """Return two texts that are one number, for programs that read numbers, in words; else ''.
+
+    Examples
+    --------
+    >>> two_spellings(["1", "2", "1.0"]), two_spellings(["day1", "1", "2"])
+    ('1 and 1.0', '')
+    """
+    known: dict[float, str] = {}
+    for text in texts:
+        with suppress(ValueError):
+            if (first := known.setdefault(float(text), text)) != text:
+                return f"{first} and {text}"
+    return ""
+
+
 def _check_samples(value: tuple[SampleConfig, ...]) -> tuple[SampleConfig, ...]:
     counts = Counter(sample.name.casefold() for sample in value)
     twice = [sample.name for sample in value if counts[sample.name.casefold()] > 1]
     if twice:
         raise ValueError(f"each sample once, whatever its case ({', '.join(twice)} stand twice)")
+    for key in ("condition", "replicate"):
+        if found := two_spellings(getattr(sample, key) for sample in value):
+            raise ValueError(f"one spelling of each number (a {key} is {found})")
     return value
 
 

@@ -156,6 +156,9 @@ class _Place:
                     self.optional.add(path)
                 unsure = last is not record and not _is_dated(self.folder, path, record)
                 self._expect(path, record.file, None if unsure else digest)
+        told = RESULTS_NAME in self.expected and RESULTS_NAME not in self.optional
+        if not told and not (self.folder / RESULTS_NAME).exists() and RESULTS_NAME in self._broken:
+            self._find(RESULTS_NAME, "missing; the run was stopped before it was written")
         self._expect_manifest()
         self._check_drawn()
         for path in sorted(self._broken - {p for p, known in self.expected.items() if known}):
@@ -287,7 +290,6 @@ class _Place:
         file = self.folder / RESULTS_NAME
         if not file.exists():
             if (self.folder / PLAN_NAME).exists():
-                self._find(RESULTS_NAME, "missing; the run was stopped before it was written")
                 self._broken.add(RESULTS_NAME)
             return {}
         try:
