@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -67,8 +68,10 @@ def unguarded(stream: TextIO) -> TextIO:
 
 @contextmanager
 def safe_output() -> Iterator[None]:
-    """Let everything that is printed inside the block be printable."""
+    """Let everything that is printed inside the block be printable, in any encoding."""
     before = sys.stdout, sys.stderr
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout, sys.stderr = map(safe, before)
     try:
         yield

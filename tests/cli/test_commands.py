@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,30 @@ def test_without_a_command_the_commands_are_listed(capsys):
         main(["rnu"])
     assert ended.value.code == 2
     assert "invalid choice: 'rnu'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["name", "path", "outdir", "sample"])
+def test_names_that_the_locale_cannot_spell(movie, tmp_path, key):
+    words = {"name": "m", "path": "m.nd2", "outdir": "o", "sample": "s"} | {key: "ä"}
+    config = {
+        "datasets": {words["name"]: {"path": words["path"]}},
+        "channels": {"pc": 0},
+        "outdir": words["outdir"],
+        "samples": [{"name": words["sample"], "fovs": 0}],
+    }
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def told(*arguments):
+        words = [sys.executable, "-m", "fovflow", *map(str, arguments)]
+        return subprocess.run(words, env=os.environ | plain, cwd=tmp_path, capture_output=True)
+
+    done = told("run", "-n", "--configfile", "c.yaml")
+    assert done.returncode == 2
+    assert rb"no file can be named '\xe4' here; found: file names in ascii" in done.stderr
+    if key == "name":
+        assert rb"\xb5m" in told("inspect", movie).stdout
+        assert "positions" in json.loads(told("inspect", "--json", movie).stdout)
 
 
 def test_importing_the_package_imports_nothing_heavy():

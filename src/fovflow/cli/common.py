@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -110,6 +111,7 @@ def print_result(
     if as_json:
         import json
 
+        ascii_only = ascii_only or str(sys.stdout.encoding).lower() != "utf-8"
         print(json.dumps(content, indent=2, ensure_ascii=ascii_only, default=str), flush=True)
     else:
         found = text()

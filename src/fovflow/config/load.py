@@ -8,6 +8,7 @@ import io
 import os
 import re
 import reprlib
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -198,8 +199,23 @@ def parse_config(content: Mapping[str, Any]) -> Config:
     if lines:
         count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
         raise ConfigError("\n  ".join([f"the configuration has {count}:", *lines, _REMEDY]))
+    _check_encoding(config)
     keep_secret(config.run.secret, content)
     return config
+
+
+def _check_encoding(config: Config) -> None:
+    """Raise ConfigError where this Python cannot spell a name as a file's: it is not in UTF-8."""
+    about = [config.dataset(name).path for name in config.datasets]
+    for name in (config.outdir, *config.datasets, *about, *(s.name for s in config.samples)):
+        try:
+            os.fsencode(name)
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"no file can be named {name!r} here",
+                found=f"file names in {sys.getfilesystemencoding()}, as the environment asks for",
+                remedy="set PYTHONUTF8=1, or LC_ALL to a locale of UTF-8 such as C.UTF-8",
+            ) from None
 
 
 def read_datasets(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
