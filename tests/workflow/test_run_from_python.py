@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import fovflow
+from fovflow.adapter.engine import snakemake_command
 from fovflow.runs.state import RunReader
 from fovflow.runs.store import list_runs
 from workflow_project import Project
@@ -70,6 +71,22 @@ def test_no_cores_are_refused_in_the_terminal(project: Project):
     done = project.run(cores=0)
     assert done.status == 1
     assert "no job can run with --cores 0" in done.text
+
+
+def test_what_is_set_for_rules_is_checked(project: Project):
+    for option, word, told in (
+        ("--set-threads", "segment=x", "set-threads: segment gets no number of cores; found: x"),
+        ("--set-threads", "sgment=2", "no rule sgment (did you mean segment?)"),
+        ("--set-resources", "trak:mem_mb=9", "no rule trak (did you mean track?)"),
+    ):
+        done = project.run("-n", option, word)
+        assert done.status == 1
+        assert told in done.text
+    for words in (["track_ch_0=1"], ["segment=attempt*2"], ["fit=1", "merge_1=1"]):
+        assert project.run("-n", "--set-threads", *words).status == 0, words
+    for option, word in (("--set-threads", "segment"), ("--set-resources", "segment=2")):
+        with pytest.raises(fovflow.ConfigError, match=f"{option} takes rule"):
+            snakemake_command(["-n", option, word])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import site
 import sys
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from fovflow.adapter.engine.patches import patch_all, patch_main
 from fovflow.adapter.engine.shortcuts import take_shortcuts
 from fovflow.adapter.job import pipeline_of_job
 from fovflow.config.load import read_config
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, did_you_mean
 from fovflow.planning.pipeline import Pipeline
 from fovflow.planning.summary import summary
 
@@ -64,6 +65,7 @@ def plan_pipeline(config: Mapping[str, Any], workflow: Any) -> Pipeline:
             for name in engine.configfiles:
                 read_config(name)  # of keys that stand twice Snakemake takes the last one
         pipeline = Pipeline(config) if engine.is_main else pipeline_of_job(config)
+        _check_rules(pipeline, engine)
         _check_prefix(pipeline, engine)
         _check_alone(pipeline, workflow)
     except FovflowError as error:
@@ -105,6 +107,32 @@ def _check_cores(engine: Engine) -> None:
     """Refuse a run that would wait for ever."""
     if engine.is_main and engine.has_no_cores:
         raise FovflowError("no job can run with --cores 0", remedy="give 1 or more, or all")
+
+
+_EXPRESSION = re.compile(r"\d+|.*(\W|attempt).*")
+_FURTHER = ("all", "traces", "problem", "results", "report", "merge", "fit", "statistics")
+"""Rules that are no stage."""
+
+
+def _check_rules(pipeline: Pipeline, engine: Engine) -> None:
+    """Refuse what is set for rules by an option or a profile and cannot be meant."""
+    if not engine.is_main:
+        return
+    for rule, threads in engine.set_threads.items():
+        if not _EXPRESSION.fullmatch(threads):
+            raise FovflowError(
+                f"set-threads: {rule} gets no number of cores",
+                found=threads,
+                remedy=f"write --set-threads {rule}=4",
+            )
+    known = [*pipeline.stages, *_FURTHER]
+    for rule in engine.rules_set:
+        if not rule.startswith(tuple(known)) and (near := did_you_mean(rule, known)):
+            raise FovflowError(
+                f"there is no rule {rule}{near}",
+                found=", ".join(known),
+                remedy="correct it where threads or resources are set: command line or profile",
+            )
 
 
 def _check_prefix(pipeline: Pipeline, engine: Engine) -> None:

@@ -8,6 +8,7 @@ saves time; `cluster` hears of jobs on nodes; `alone` makes one job without a ru
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -49,17 +50,25 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
         os.environ["XDG_CACHE_HOME"] = os.path.abspath(".snakemake/cache")  # noqa: PTH100
     given = list(arguments)
     for option, word in pairwise(given):
-        if option in ("--config", "-C") and "=" not in word:
-            raise ConfigError(
-                "--config takes key=value",
-                found=word,
-                remedy=f"give a file with --configfile {word}, a key as --config outdir=elsewhere",
-            )
+        form, remedy = _PAIRS.get(option, ("", ""))
+        if form and not re.fullmatch(re.sub(r"\w+", ".+", form), word):
+            remedy = remedy.format(word)
+            raise ConfigError(f"{option} takes {form}", found=word, remedy=remedy)
     chooses = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--unlock")
     if not any(item.split("=")[0] in chooses or item[:2] in ("-c", "-j") for item in given):
         given = ["--cores", "all", *given]
     snakefile = workflow_folder() / "Snakefile"
     return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *given]
+
+
+_OF_CONFIG = "key=value", "give a file with --configfile {}, a key as --config outdir=elsewhere"
+_PAIRS = {
+    "--config": _OF_CONFIG,
+    "-C": _OF_CONFIG,
+    "--set-threads": ("rule=number", "write --set-threads segment=4"),
+    "--set-resources": ("rule:name=value", "write --set-resources segment:mem_mb=8000"),
+}
+"""Options whose first word is of a form, and what is to be written where it is not."""
 
 
 class Engine:
@@ -107,6 +116,19 @@ class Engine:
     def has_no_cores(self) -> bool:
         """Whether jobs that run here would wait for ever: ``--cores 0``."""
         return self.runs_jobs_here and self.workflow.resource_settings.cores == 0
+
+    @property
+    def set_threads(self) -> dict[str, str]:
+        """What ``--set-threads`` or a profile says, by rule."""
+        given = self.workflow.resource_settings.overwrite_threads
+        return {rule: str(getattr(threads, "raw", threads)) for rule, threads in given.items()}
+
+    @property
+    def rules_set(self) -> list[str]:
+        """Rules that options or a profile say something of; empty where others' rules are used."""
+        settings = self.workflow.resource_settings
+        own = Path(self.main_snakefile).resolve().parent == workflow_folder()
+        return [*settings.overwrite_threads, *settings.overwrite_resources] if own else []
 
     @property
     def main_snakefile(self) -> str:
