@@ -105,9 +105,9 @@ def explained(
         raise FovflowError(message, found=found, remedy=remedy) from error
 
 
-def did_you_mean(given: object, known: Iterable[str]) -> str:
+def did_you_mean(given: object, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return, in parentheses, which known term is near what was given; empty where none is."""
-    near = difflib.get_close_matches(str(given), list(known), n=1)
+    near = difflib.get_close_matches(str(given), list(known), n=1, cutoff=cutoff)
     return f" (did you mean {near[0]}?)" if near else ""
 
 

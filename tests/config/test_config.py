@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -16,7 +17,7 @@ from fovflow.cli.common import chosen_outdir
 from fovflow.cli.show import report, status
 from fovflow.config import Config, config_schema, load_config, parse_config
 from fovflow.config.documents import DOCUMENTS
-from fovflow.config.load import merged_config, read_datasets
+from fovflow.config.load import merged_config, read_config, read_datasets
 from fovflow.errors import ConfigError
 from paths import ROOT
 
@@ -189,7 +190,8 @@ def test_pydantics_names_of_branches_are_no_keys():
         )
     assert str(caught.value).splitlines()[1:-1] == [
         "  datasets.str.path: 3 is not allowed; allowed: text; put it into quotes, as you mean it",
-        "  datasets.b: None is not allowed; allowed: a mapping of keys to values",
+        "  datasets.b: None is not allowed; allowed: a mapping of keys to values, such as "
+        "{path: …}",
         "  copy.z: 'top' is not allowed; allowed: 'middle', 'max' or 'mean' or a whole number or "
         "a mapping of keys to values",
         "  extract.saturation: -1 is not allowed; allowed: greater than 0 or a mapping of keys to "
@@ -592,3 +594,39 @@ def test_changes_of_the_command_line_go_into_sections_as_snakemake_puts_them(tmp
     assert (merged["fovs"], merged["keep"], merged["fit"]) == ("010", ["pc"], None)
     assert (file.read_text().count("probability"), merged["outdir"]) == (0, {"a": "b"})
     assert parse_config(merged | {"outdir": "x"}).segment.probability == 0.3
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"segment": "logstd"}, "a mapping of keys to values, such as {method: logstd}"),
+        ({"correct": False}, "a mapping of keys to values, such as {method: …}"),
+        ({"datasets": {"a": "a.nd2"}}, "a mapping of keys to values, such as {path: a.nd2}"),
+        ({"fit": "trivial"}, "a mapping of keys to values, such as {model: trivial}"),
+        ({"min_area_um2": 50}, "min_area_um2: unknown key; min_area_um2 is a key of segment"),
+        ({"pixel_um": 0.65}, "pixel_um: unknown key; pixel_um is a key of datasets"),
+        ({"segment": {"max_gap": 2}}, "segment.max_gap: unknown key; max_gap is a key of track"),
+        ({"track": {"max_gap": "1e1"}}, "allowed: a whole number, without its unit"),
+        ({"segment": {"method": "LogSTD"}}, "an installed plug-in (did you mean logstd?)"),
+        ({"track": {"method": "lap_trak", "options": {}}}, None),  # may be where the jobs run
+        ({"track": {"method": "laptrak"}}, "an installed plug-in (did you mean laptrack?)"),
+    ],
+)
+def test_slips_are_told_with_what_was_meant(content, words):
+    config = {"datasets": {"a": {"path": "a.nd2"}}, "channels": {"pc": 0}} | content
+    if words is None:
+        parse_config(config)
+    else:
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            parse_config(config)
+
+
+def test_typographic_quotes_are_told(tmp_path):
+    path = tmp_path / "c.yaml"
+    for text in ("a: “b”", "a: {b: ‘c’}", "a: [«b»]", "a:\n  - „b“"):
+        path.write_text(f"{text}\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"found: a typographic quote, .*: write ' or"):
+            read_config(path)
+    for text in ("a: the “b”, “c”", "# a: “b”", 'a: "“b”"', "a: b’s"):
+        path.write_text(f"x: 1\n{text}\n", encoding="utf-8")
+        assert read_config(path)["x"] == 1

@@ -53,6 +53,9 @@ _ODD_SPACE = re.compile(
 )
 """A space that pages and chats are made of, and YAML is not, where a key or value should begin."""
 
+_ODD_QUOTE = re.compile(r"^(?:[^#\n'\"]*?[:\[]|[ ]*-)[ ]*([\u2018-\u201f\u00ab])", re.MULTILINE)
+"""A quote that word processors set, where YAML would take it for part of a value."""
+
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
@@ -117,7 +120,7 @@ def _read_yaml(path: str | os.PathLike[str], what: str) -> tuple[Any, str]:
     """Return the content of a YAML file that a person writes, and its text."""
     try:
         text = read_regular(path)
-        _check_spaces(text)
+        _check_letters(text)
         return parse_yaml(text, strict=True), text
     except FileNotFoundError:
         raise ConfigError(
@@ -134,10 +137,13 @@ def _read_yaml(path: str | os.PathLike[str], what: str) -> tuple[Any, str]:
         ) from error
 
 
-def _check_spaces(text: str) -> None:
+def _check_letters(text: str) -> None:
     if found := _ODD_SPACE.search(text):
         line = text.count("\n", 0, found.start(1)) + 1
         raise ValueError(f"a special space, {found[1]!a}, in line {line}")
+    if found := _ODD_QUOTE.search(text):
+        line = text.count("\n", 0, found.start(1)) + 1
+        raise ValueError(f"a typographic quote, {found[1]}, in line {line}: write ' or \"")
 
 
 def _names_not_text(content: Mapping[str, Any], text: str) -> list[str]:
@@ -334,7 +340,11 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]
             allowed = next((ours for start, ours in _WORDS if allowed.startswith(start)), allowed)
             given = item["input"]
             if allowed.endswith("number") and isinstance(given, str) and given[:1].isdigit():
-                allowed += ", with a decimal point and without its unit"
+                point = "" if "whole" in allowed else "with a decimal point and "
+                allowed += f", {point}without its unit"
+            if allowed == "a mapping of keys to values" and (inner := _key_of_text(keys, branches)):
+                value = given if isinstance(given, str) and ":" not in given else "…"
+                allowed += f", such as {{{inner}: {value}}}"
             if allowed == "text" and isinstance(given, int | float | date | Truth):
                 allowed = "text; put it into quotes, as you mean it"
             shown = "a mapping" if isinstance(given, Mapping) else _SHORT.repr(given)
@@ -344,6 +354,15 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> list[str]
             else:
                 lines[key] = [start, allowed]
     return [first + " or ".join(dict.fromkeys(rest)) for first, *rest in lines.values()]
+
+
+def _key_of_text(keys: list[str], branches: list[Any]) -> str:
+    """Return the key that is meant where a section is given as a text: ``segment: logstd``."""
+    kinds = [
+        kind for outer in branches for inner in _below(outer, keys[-1]) for kind in _branches(inner)
+    ]
+    known = {name for kind in kinds for name in fields_of(kind)}
+    return next((name for name in ("method", "path", "model") if name in known), "")
 
 
 def _walk(
@@ -411,4 +430,22 @@ def _unknown_key(keys: list[str], branches: list[Any]) -> str:
         return f"{'.'.join(keys)}: a key of a section is written {section}: {value}{line}"
     near = difflib.get_close_matches(last, known, n=1)
     told = f"; known here: {', '.join(known)}" if known else ""
+    if places := [place for place in _places_of(last) if place != above[:1]]:
+        told = f"; {last} is a key of {' and '.join(places)}"
     return f"{'.'.join(keys)}: unknown key" + (f"; did you mean {near[0]}?" if near else told)
+
+
+def _places_of(key: str) -> list[str]:
+    """Return the sections that have a key, with any of their methods."""
+    return [
+        section
+        for section, field in Config.model_fields.items()
+        if any(key in fields_of(kind) for kind in _members(field.annotation))
+    ]
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Return the types of a section: those of a union, and those of a mapping's values."""
+    found = _branches(annotation)
+    inner = [typing.get_args(kind)[1] for kind in found if typing.get_origin(kind) is dict]
+    return [*found, *(each for kind in inner for each in _branches(kind))]

@@ -17,12 +17,14 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
 from fovflow.config import methods
-from fovflow.errors import ConfigError
+from fovflow.errors import ConfigError, did_you_mean
+from fovflow.plugins import find
 from fovflow.units import parse_ranges
 
 Text = Annotated[str, Field(min_length=1)]
@@ -119,6 +121,22 @@ class Plugin(Section):
     options: dict[str, Any] = Field(
         default_factory=dict, description="The plug-in's own parameters."
     )
+
+    @field_validator("method")
+    @classmethod
+    def _check_method(cls, value: str) -> str:
+        """Take a name that is nearly one of this package's for a slip, where nobody has it.
+
+        Another one that is not installed here may be where the jobs run.
+        """
+        registry = PLUGINS.get(cls)
+        near = registry and value.isalpha() and did_you_mean(value.casefold(), registry, 0.75)
+        if registry and near:
+            try:
+                find(registry.kind, value, registry)
+            except ConfigError:
+                raise ValueError(f"{', '.join(registry)}, or an installed plug-in{near}") from None
+        return value
 
 
 class PluginSegment(Plugin):
