@@ -56,6 +56,24 @@ def test_without_a_command_the_commands_are_listed(capsys):
     assert "invalid choice: 'rnu'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("rnu", "(did you mean run?)"),
+        ("runs lst", "(did you mean list?)"),
+        ("status --jsn", "unrecognized arguments: --jsn (did you mean --json?)"),
+        ("checksums rwa", "(did you mean raw?)"),
+        ("demo d --cores x", "argument --cores: 'x' is no whole number from 1 on, nor all"),
+        ("repair --cores 0", "argument --cores: '0' is no whole number from 1 on, nor all"),
+    ],
+)
+def test_slips_of_command_lines_are_told_with_what_was_meant(words, told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("key", ["name", "path", "outdir", "sample"])
 def test_names_that_the_locale_cannot_spell(movie, tmp_path, key):
     words = {"name": "m", "path": "m.nd2", "outdir": "o", "sample": "s"} | {key: "ä"}

@@ -33,7 +33,7 @@ def test_an_fov_that_failed_is_left_out_and_others_go_on(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words", "status"),
     [
-        (("tiff",), "there is no format 'tiff'; found: anndata, ", 2),
+        (("tiff",), "there is no format 'tiff' (did you mean ome-tiff?); found: anndata, ", 2),
         (("napari",), "napari needs no export", 2),
         (("ome-tiff", "--fovs", "0,7"), "plate has no FOV 7; found: 0, 1, 3", 2),
         (("ome-tiff", "--form", "old"), "ome-tiff has no form 'old'; found: one form alone", 2),

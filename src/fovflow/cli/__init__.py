@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fovflow import __version__
-from fovflow.errors import FORBIDDEN, ConfigError, FovflowError, sentence_of_system
+from fovflow.errors import (
+    FORBIDDEN,
+    ConfigError,
+    FovflowError,
+    did_you_mean,
+    sentence_of_system,
+)
 from fovflow.terminal import safe_output
 
 if TYPE_CHECKING:
@@ -96,10 +103,22 @@ def _expanded(value: Any) -> Any:
     return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that says which command, choice or option is near what was given."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2, and what may be meant."""
+        if match := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message):
+            message += did_you_mean(match[1], re.findall(r"[\w-]+", match[2]))
+        elif match := re.search(r"unrecognized arguments: (--[\w-]+)", message):
+            message += did_you_mean(match[1], self._option_string_actions)
+        super().error(message)
+
+
 def command_parser(name: str) -> argparse.ArgumentParser:
     """Return the parser of one command's arguments."""
     command = _command(name)
-    parser = argparse.ArgumentParser(prog=f"fovflow {name}", **command.texts(COMMANDS[name][1]))
+    parser = Parser(prog=f"fovflow {name}", **command.texts(COMMANDS[name][1]))
     command.add_arguments(parser)
     return parser
 
@@ -113,7 +132,7 @@ def _command(name: str) -> Command:
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
     listed = "\n".join(f"  {name:<{width}}  {what}" for name, (_, what) in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fovflow",
         description="Live-cell time-lapse microscopy to quality-flagged single-cell traces.",
         epilog=f"commands:\n{listed}\n\nexample:\n  fovflow init my_project && cd my_project\n"

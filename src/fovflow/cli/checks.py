@@ -9,6 +9,7 @@ from typing import Any
 from fovflow.cli.common import (
     CONFIG,
     CONFIGFILE,
+    CORES,
     FOLDER,
     JSON,
     OUTDIR,
@@ -136,7 +137,7 @@ def publish(run: str, destination: str, outdir: str | None, json: bool) -> int:
     OUTDIR,
     CONFIGFILE,
     flag("-n", "--dry-run", help="only tell what would be done"),
-    argument("--cores", default="all", help="cores to use (default: all)"),
+    CORES,
     JSON,
     description="Find outputs that are damaged or gone, as `fovflow verify` does, and make them "
     "again, byte for byte. All others are left alone. What cannot be made again, since the raw "

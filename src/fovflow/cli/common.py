@@ -62,6 +62,12 @@ def flag(*names: str, **options: Any) -> Argument:
     return argument(*names, action="store_true", **options)
 
 
+def _cores(text: str) -> str:
+    if text != "all" and not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on, nor all")
+    return text
+
+
 _OUTDIR = "output folder (default: the configuration's, else results)"
 OUTDIR = argument("outdir", nargs="?", help=_OUTDIR)
 OUTDIR_OPTION = argument("--outdir", help=_OUTDIR)
@@ -72,6 +78,7 @@ FOLDER = argument(
     nargs="?",
     help="a dataset's folder, or the output folder (default: the configuration's, else results)",
 )
+CORES = argument("--cores", type=_cores, default="all", help="cores to use (default: all)")
 JSON = flag("--json", help="print JSON")
 
 

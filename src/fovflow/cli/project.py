@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import fovflow
-from fovflow.cli.common import argument, command
+from fovflow.cli.common import CORES, argument, command
 from fovflow.config.methods import CORRECTORS, SEGMENTERS, TRACKERS
 from fovflow.config.model import Config
 from fovflow.errors import FovflowError
@@ -310,7 +310,7 @@ statistics: {reference: control}
 @command(
     "fovflow demo demo",
     argument("folder", nargs="?", default="demo", help="folder to work in (default: demo)"),
-    argument("--cores", default="all", help="number of cores (default: all)"),
+    CORES,
 )
 def demo(folder: str, cores: str) -> int:
     """Simulate, run, compare; return 1 if the run failed or found nothing."""

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fovflow.atomic import atomic_entries
-from fovflow.errors import ConfigError, FovflowError, sentence_of_system
+from fovflow.errors import ConfigError, FovflowError, did_you_mean, sentence_of_system
 from fovflow.export import formats as _formats
 from fovflow.export.fov import ExportedFov, Format
 from fovflow.layout import EXPORTS
@@ -36,7 +36,7 @@ def find_format(name: str, *, installed: bool = True) -> Format:
         )
     if name not in format_names():
         raise ConfigError(
-            f"there is no format {name!r}",
+            f"there is no format {name!r}{did_you_mean(name, format_names())}",
             found=", ".join(format_names()),
             remedy="name one of these",
         )
