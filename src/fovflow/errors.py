@@ -47,6 +47,9 @@ class FovflowError(Exception):
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says where a disk, or a user's share of it, is full."""
 
+_ROOM = 100_000_000
+"""Bytes that a full disk does not have."""
+
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 
@@ -63,6 +66,8 @@ def sentence_of_system(error: OSError) -> str:
         folder = os.path.dirname(os.path.abspath(name))  # noqa: PTH100, PTH120
         with suppress(OSError):
             disk = os.statvfs(folder)
+            if not name and disk.f_bavail * disk.f_frsize > _ROOM:
+                return text  # it is another disk
             room = f"{disk.f_bavail * disk.f_frsize / 1e6:.1f} MB free on the disk of {folder}"
             text += f"; found: {', '.join([room, *getattr(error, '__notes__', [])])}"
         return text + "; to do: make room there, and run the same command again"

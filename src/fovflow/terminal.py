@@ -72,7 +72,7 @@ def safe_output() -> Iterator[None]:
     before = sys.stdout, sys.stderr
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = map(safe, before)
+    sys.stdout, sys.stderr = (stream and safe(stream) for stream in before)  # None: it is closed
     try:
         yield
     finally:

@@ -57,6 +57,16 @@ def test_without_a_command_the_commands_are_listed(capsys):
 
 
 @pytest.mark.parametrize(
+    ("redirection", "status", "told"),
+    [(">&-", 0, ""), (">/dev/full", 1, "fovflow: No space left on device\n")],
+)
+def test_a_stream_that_is_closed_or_full_ends_in_no_traceback(redirection, status, told):
+    words = f"{sys.executable} -m fovflow export list {redirection}"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, told)
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         ("rnu", "(did you mean run?)"),

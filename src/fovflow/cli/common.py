@@ -118,7 +118,7 @@ def print_result(
     if as_json:
         import json
 
-        ascii_only = ascii_only or str(sys.stdout.encoding).lower() != "utf-8"
+        ascii_only = ascii_only or str(getattr(sys.stdout, "encoding", "")).lower() != "utf-8"
         print(json.dumps(content, indent=2, ensure_ascii=ascii_only, default=str), flush=True)
     else:
         found = text()
