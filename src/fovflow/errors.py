@@ -78,6 +78,11 @@ def sentence_of_system(error: OSError) -> str:
     return text
 
 
+def words_of(error: Exception) -> str:
+    """Return an error as a sentence: the system's, or what it says itself."""
+    return sentence_of_system(error) if isinstance(error, OSError) else str(error)
+
+
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn the system's errors of reading into sentences; `path` where the system names none."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
-from fovflow.errors import complain
+from fovflow.errors import complain, words_of
 from fovflow.userfiles import open_own, open_regular
 
 VERSION = 2
@@ -438,7 +438,7 @@ class EventFile:
             try:
                 self._file.close()
             except OSError as error:
-                complain(f"fovflow: the record {self.path} may have gaps: {error}")
+                complain(f"fovflow: the record {self.path} may have gaps: {words_of(error)}")
 
 
 def _ends_within_a_line(path: Path) -> bool:

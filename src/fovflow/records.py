@@ -331,7 +331,8 @@ def readable(path: Path, what: str, **options: str) -> Iterator[IO[str]]:
 
 def what_is_wrong(error: Exception) -> str:
     """Return in one line what an error says of a text, by line and column where YAML tells them."""
-    found = re.sub(r' in "<(unicode|byte) string>",', ",", " ".join(str(error).split()))
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    found = re.sub(r' in "<(unicode|byte) string>",', ",", " ".join(text.split()))
     return found.removesuffix(" ^").removesuffix(":") or type(error).__name__
 
 

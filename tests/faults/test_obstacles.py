@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from fovflow.adapter import outcome
 from fovflow.adapter.job import check_outputs, sentence_of
+from fovflow.config.load import read_config
+from fovflow.errors import ConfigError
+from fovflow.planning.pipeline import Pipeline
 from fovflow.results import load_results
 from fovflow.runs.verify import verify
 from workflow_project import Project, make_project
@@ -152,3 +156,16 @@ def test_a_full_disk_is_told_with_its_folder_and_what_is_needed(tmp_path):
     assert told.startswith(f"No space left on device ({tmp_path}/a.npy); found: ")
     assert f" MB free on the disk of {tmp_path}, a.npy needs 12.5 MB; to do: make room" in told
     assert sentence_of(OSError(errno.EIO, "Input/output error", "x")) == "Input/output error (x)"
+
+
+def test_a_manifest_that_cannot_be_written_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / "x"), None, None)
+
+    monkeypatch.setattr(outcome, "write_manifest", fail)
+    config = {"datasets": {"m": {"path": "none.nd2"}}, "channels": {"pc": 0}}
+    outcome.update_manifest(Pipeline(config), "m")
+    told = f"m: cannot write the manifest: Read-only file system ({tmp_path}/x); to do: allow"
+    assert capsys.readouterr().err.startswith(told)
+    with pytest.raises(ConfigError, match="cannot be read; found: Is a directory; to do"):
+        read_config(tmp_path)

@@ -16,7 +16,7 @@ from fovflow.adapter.job import MOST_INPUTS, Job, pipeline_of_job
 from fovflow.atomic import remove_leftovers_in, sha256_or_none, write_text
 from fovflow.config.findings import METHOD_NOTES
 from fovflow.corrections import briefly
-from fovflow.errors import FovflowError, complain
+from fovflow.errors import FovflowError, complain, words_of
 from fovflow.layout import inspected
 from fovflow.planning.dataset import DatasetPlan
 from fovflow.planning.pipeline import Decision, Pipeline
@@ -232,7 +232,7 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
                 write_dataset_results(pipeline, name, text)
                 changed = True
         except Exception as error:  # the run has ended already: say so, and go on
-            complain(f"{name}: cannot write {file}: {error}")
+            complain(f"{name}: cannot write {file}: {words_of(error)}")
     if failed:
         record_analysis(pipeline)
     page, options = Path(pipeline.layout.report()), report_options(pipeline)
@@ -241,7 +241,7 @@ def bring_up_to_date(pipeline: Pipeline, *, failed: bool) -> None:
         if changed or (wanted and _reason_of_report(pipeline)):
             write_report(page, pipeline.layout.outdir, options["datasets"], options["problems"])
     except Exception as error:
-        complain(f"cannot write {page}: {error}")
+        complain(f"cannot write {page}: {words_of(error)}")
 
 
 def clear_away(pipeline: Pipeline, command: str, *, stacks: bool) -> None:
@@ -382,7 +382,7 @@ def update_manifest(pipeline: Pipeline, dataset: str) -> None:
         engine = ("Snakemake", version("snakemake"))
         write_manifest(pipeline.layout.outdir, dataset, config, workflow_folder(), engine)
     except Exception as error:  # records are no reason for results to fail
-        complain(f"{dataset or 'analysis'}: cannot write the manifest: {error}")
+        complain(f"{dataset or 'analysis'}: cannot write the manifest: {words_of(error)}")
 
 
 def report_options(pipeline: Pipeline) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovflow.drawing import colour_of, draw_overlay
-from fovflow.errors import FovflowError
+from fovflow.errors import FovflowError, words_of
 from fovflow.labels import boxes, resampled
 from fovflow.results import FovResult
 from fovflow.stacks import StackReader
@@ -135,7 +135,7 @@ class PictureBudget:
                     made.append(picture(t, images.frame(t), labels.frame(t), named))
                     self.bytes -= len(made[-1].png)
         except (FovflowError, OSError) as error:
-            notes.append(f"no pictures: {error}")
+            notes.append(f"no pictures: {words_of(error)}")
         return made
 
 

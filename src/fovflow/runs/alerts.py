@@ -15,7 +15,7 @@ from math import inf
 from typing import Any
 
 from fovflow.config.alerts import Alert, SmtpConfig
-from fovflow.errors import ConfigError, complain
+from fovflow.errors import ConfigError, complain, words_of
 from fovflow.events import EventFile, EventTail, moment, number_of, writable
 from fovflow.events import now as utc_now
 from fovflow.jobrecord import ENDS
@@ -231,7 +231,7 @@ class AlertWatcher:
             else:
                 self._record("alert", **keys)
         except (OSError, ValueError) as error:
-            self._say(f"the alert {firing.name!r} is not recorded: {error}")
+            self._say(f"the alert {firing.name!r} is not recorded: {words_of(error)}")
         self._notifier.send(self.alerts[firing.name], firing)
         if firing.action != "notify":
             self._act(firing)

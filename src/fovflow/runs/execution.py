@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import fovflow
-from fovflow.errors import FovflowError, complain
+from fovflow.errors import FovflowError, complain, words_of
 from fovflow.events import number_of
 from fovflow.records import read_json_object
 from fovflow.runs.arguments import check_text
@@ -398,7 +398,7 @@ class Execution:
         except (FovflowError, OSError) as error:
             if not quiet:
                 raise
-            complain(f"fovflow: outputs are not recorded: {error}")
+            complain(f"fovflow: outputs are not recorded: {words_of(error)}")
 
     def _workflow(self) -> dict[str, Any]:
         """Return which script runs."""

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fovflow.errors import FovflowError, complain
+from fovflow.errors import FovflowError, complain, words_of
 from fovflow.events import Journal
 from fovflow.runs.assets import KeptFiles, content_of
 from fovflow.runs.resources import Background, ResourceMonitor
@@ -361,7 +361,8 @@ class WatchedProcess:
                 )
             self._session.write("message", message=self.words(), **level)
         except (OSError, ValueError) as error:
-            complain(f"fovflow.Run: the end of the process {self.name} is not recorded: {error}")
+            told = words_of(error)
+            complain(f"fovflow.Run: the end of the process {self.name} is not recorded: {told}")
 
 
 def end_all(processes: Mapping[str, WatchedProcess], *, at_once: bool) -> str:
