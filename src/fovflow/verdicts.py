@@ -274,8 +274,8 @@ def _moments(old: Table, new: Table) -> tuple[IntArray, IntArray, tuple[float, f
         ways.append((place[: len(old["time"])], place[len(old["time"]) :]))
 
     def apart(way: tuple[IntArray, IntArray, tuple[float, float]]) -> float:
-        *moments, offset = way
-        found = [_nearest(old, new, *moments, each)[2] for each in ((0.0, 0.0), offset)]
+        was, now, offset = way
+        found = [_nearest(old, new, was, now, each)[2] for each in ((0.0, 0.0), offset)]
         return min((float(np.median(each)) for each in found if each.size), default=np.inf)
 
     return min([(*way, _offset(old, new, *way)) for way in ways], key=apart)

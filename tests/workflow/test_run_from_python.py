@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import fovflow
-from fovflow.adapter.engine import snakemake_command
+from fovflow.adapter.engine import snakemake_command, workflow_folder
 from fovflow.runs.state import RunReader
 from fovflow.runs.store import list_runs
 from workflow_project import Project
@@ -87,6 +87,20 @@ def test_what_is_set_for_rules_is_checked(project: Project):
     for option, word in (("--set-threads", "segment"), ("--set-resources", "segment=2")):
         with pytest.raises(fovflow.ConfigError, match=f"{option} takes rule"):
             snakemake_command(["-n", option, word])
+
+
+def test_a_workflow_profile_that_is_not_there_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("slurn", "profiles/slurn"):
+        for words in (["--workflow-profile", name], [f"--workflow-profile={name}"]):
+            with pytest.raises(fovflow.ConfigError, match=f"no workflow profile {name}; found: p"):
+                snakemake_command(words)
+    own = str(workflow_folder() / "profiles" / "slurm")
+    assert snakemake_command(["--workflow-profile", "profiles/slurm"])[-1] == own
+    assert snakemake_command(["--workflow-profile=profiles/slurm"])[-1].endswith(f"={own}")
+    for name in ("slurm", "none", "mine"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        assert snakemake_command(["--workflow-profile", name])[-1] == name
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

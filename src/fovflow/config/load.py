@@ -430,7 +430,7 @@ def _unknown_key(keys: list[str], branches: list[Any]) -> str:
         return f"{'.'.join(keys)}: a key of a section is written {section}: {value}{line}"
     near = difflib.get_close_matches(last, known, n=1)
     told = f"; known here: {', '.join(known)}" if known else ""
-    if places := [place for place in _places_of(last) if place != above[:1]]:
+    if places := [place for place in _places_of(last) if [place] != above[:1]]:
         told = f"; {last} is a key of {' and '.join(places)}"
     return f"{'.'.join(keys)}: unknown key" + (f"; did you mean {near[0]}?" if near else told)
 

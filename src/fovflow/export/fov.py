@@ -319,13 +319,15 @@ class ExportedFov:
     @property
     def interval_s(self) -> float:
         """Median time between frames (s), by the traces without a table of times; 0: not known."""
-        frames, times = np.arange(0), self.times_s
+        times = self.times_s
         if times is not None:
-            frames = np.arange(times.size)
+            steps = np.diff(times)
         elif self._has("traces") and self.fov.metadata.get("time_units") in SECONDS_PER:
             rows = self.rows.drop_duplicates("frame").sort_values("frame")
-            frames, times = rows["frame"].to_numpy(), rows["time_s"].to_numpy(np.float64)
-        return float(np.median(np.diff(times) / np.diff(frames))) if frames.size > 1 else 0.0
+            steps = np.diff(rows["time_s"]) / np.diff(rows["frame"])
+        else:
+            return 0.0
+        return float(np.median(steps)) if steps.size else 0.0
 
     def ome(self, names: list[str], frames: Frames | Labels) -> dict[str, Any]:
         """Return what `fovflow.simulation.source.describe` is told of frames."""

@@ -54,11 +54,33 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
         if form and not re.fullmatch(re.sub(r"\w+", ".+", form), word):
             remedy = remedy.format(word)
             raise ConfigError(f"{option} takes {form}", found=word, remedy=remedy)
+    for place, word in enumerate(given):
+        option, equals, value = word.partition("=")
+        if option == "--workflow-profile" and equals:
+            given[place] = f"{option}={_profile(value)}"
+        elif place and given[place - 1] == "--workflow-profile":
+            given[place] = _profile(word)
     chooses = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--unlock")
     if not any(item.split("=")[0] in chooses or item[:2] in ("-c", "-j") for item in given):
         given = ["--cores", "all", *given]
     snakefile = workflow_folder() / "Snakefile"
     return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *given]
+
+
+def _profile(name: str) -> str:
+    """Return a workflow profile as the engine finds it: one that is not there it passes over."""
+    own = workflow_folder()
+    places = Path(name), Path("profiles", name), own / "profiles" / name
+    if name == "none" or any(place.exists() for place in places):
+        return name
+    if (own / name).exists():  # profiles/slurm, in a project that has none of that name
+        return str(own / name)
+    there = sorted(place.name for place in (own / "profiles").glob("*"))
+    raise ConfigError(
+        f"there is no workflow profile {name}",
+        found=f"profiles of this package: {', '.join(there)}",
+        remedy="name a folder with a config.yaml, or one of these",
+    )
 
 
 _OF_CONFIG = "key=value", "give a file with --configfile {}, a key as --config outdir=elsewhere"
