@@ -4,7 +4,7 @@ The pipeline runs once on a short movie; then its stacks are written anew with s
 and forth, and the scripts of the jobs that read them run again. At 2048² a stack has 8.4 MB per
 frame, and four lie on the disk at a time.
 
-    python -m benchmarks.long [--folder FOLDER] [--size 2048] [--frames 1000]
+    python -m benchmarks.long [--folder FOLDER] [--size 2048] [--frames 1000] [--cells 200]
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def lengthen(stack: Path, frames: int) -> None:
             out.append(images.frame(back_and_forth(t, len(images))))
 
 
-def measure(size: int, frames: int, folder: Path) -> None:
+def measure(size: int, frames: int, cells: int, folder: Path) -> None:
     """Print a line per job: what its log says."""
-    project = Project(folder, Scene(size, cells_of(size), 24))
+    project = Project(folder, Scene(size, cells, 24))
     project.run(extra=["--skip-script-cleanup"])
     (times,) = project.results.rglob("*_times.csv")
     name = str(times).removesuffix("times.csv")
@@ -74,9 +74,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--size", type=int, default=2048, help="rows and columns of a frame")
     parser.add_argument("--frames", type=int, default=1000)
+    parser.add_argument("--cells", type=int, help="in a frame; by default as many as usual")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fovflow-bench-", dir=given.folder) as folder:
-        measure(given.size, given.frames, Path(os.path.realpath(folder)))
+        cells = given.cells or cells_of(given.size)
+        measure(given.size, given.frames, cells, Path(os.path.realpath(folder)))
 
 
 if __name__ == "__main__":

@@ -151,9 +151,9 @@ def test_what_lacks_is_told(tmp_path: Path) -> None:
 def test_success_is_read_however_it_is_spelled(tmp_path: Path) -> None:
     path = tmp_path / "a_area_ch_0_fitted_decay.csv"
     for words in ("True,False", "TRUE,", "1.0,0.0", "1.0,", "yes,no", "T,F", "1,0"):
-        path.write_text("success,cell\n{},1\n{},2\n".format(*words.split(",")))
+        path.write_text("success,fov,cell\n{},0,1\n{},0,2\n".format(*words.split(",")))
         assert read_fits(path)["success"].tolist() == [True, False], words
-    path.write_text("success,cell\nconverged,1\n")
+    path.write_text("success,fov,cell\nconverged,0,1\n")
     with pytest.raises(FovflowError, match="success is neither true nor false; found: 'con"):
         read_fits(path)
 
