@@ -193,6 +193,17 @@ def test_init_refuses_raw_files_that_are_not_there(tmp_path, monkeypatch, capsys
     assert not Path("p").exists()
 
 
+def test_init_lays_out_no_project_where_raw_data_lie(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("a.zarr").mkdir()
+    Path("a.zarr/.zattrs").write_text("{}")
+    Path("my movie.nd2").write_bytes(b"")
+    for raw, quoted in (("a.zarr", "a.zarr"), ("my movie.nd2", "'my movie.nd2'")):
+        assert main(["init", raw]) == 1
+        assert f"if it is the raw data: fovflow init --raw {quoted}" in capsys.readouterr().err
+    assert [each.name for each in Path("a.zarr").iterdir()] == [".zattrs"]
+
+
 @pytest.mark.parametrize(
     ("names", "phase"),
     [

@@ -24,6 +24,7 @@ from fovflow.config.model import Config
 from fovflow.errors import FovflowError
 from fovflow.layout import MOST_NAME_BYTES, dataset_name_problem
 from fovflow.readers.base import RawInfo
+from fovflow.readers.locate import is_zarr
 from fovflow.readers.names import PHASE_WORDS
 from fovflow.records import parse_yaml
 from fovflow.terminal import printable
@@ -47,6 +48,12 @@ def init(folder: str, raw: list[str], paper: bool, pattern: str | None = None) -
     from fovflow.adapter.engine import workflow_folder
 
     place, template = Path(folder), workflow_folder()
+    if place.is_file() or is_zarr(place):
+        raise FovflowError(
+            f"{folder} is no folder for a project",
+            found="a file" if place.is_file() else "a Zarr folder, whose files are data",
+            remedy=f"if it is the raw data: fovflow init --raw {shlex.quote(folder)}",
+        )
     config = place / "config" / "config.yaml"
     if config.exists():
         raise FovflowError(
