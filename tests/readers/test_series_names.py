@@ -290,6 +290,15 @@ def test_clock_times_in_any_step_and_past_midnight(step: int, start: int) -> Non
         assert [found.seconds[t] for t in range(24)] == [60.0 * step * t for t in range(24)]
 
 
+@pytest.mark.parametrize("late", [0, 2])
+def test_times_of_day_all_round_the_clock_do_not_tell_the_first(late: int) -> None:
+    texts = [*clock(0, 30, 47), f"23{30 + late}"]
+    for form in (None, "%H%M") if not late else ("%H%M",):
+        with pytest.raises(FovflowError, match=r"which comes first.*48 times.*\{time:d\}"):
+            frames_of(texts, form)
+    assert frames_of(texts, "d").frames == list(range(48))
+
+
 def test_a_hole_in_clock_times_is_a_missing_frame() -> None:
     found = frames_of(clock(600, 10, 12, skip=(3, 7)))
     assert found.frames == [t for t in range(12) if t not in (3, 7)]

@@ -27,6 +27,8 @@ _DAY_S = 86400.0
 _UNITS_S = (_DAY_S, 3600.0, 60.0, 1.0)
 _TOLERANCE = 0.2
 """How far, in frames, a time may lie from the regular grid."""
+_CLEAR = 1.5
+"""How many times as long as any other the pause before a series of times of day is at least."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,15 @@ def _past_midnight(seconds: list[float]) -> list[float]:
     """Return times of day as they follow each other: the series starts after the longest pause."""
     turn = sorted(seconds)
     pauses = [b - a for a, b in pairwise(turn)] + [turn[0] + _DAY_S - turn[-1]]
-    start = turn[(pauses.index(max(pauses)) + 1) % len(turn)]
+    *_, second, longest = sorted(pauses)
+    if longest < _CLEAR * second:
+        raise FovflowError(
+            "the times of day in the names do not tell which comes first",
+            found=f"{len(turn)} times all round the clock, without one longest pause",
+            remedy="add the date to the names; or, where midnight is the beginning, "
+            "give a pattern with {time:d}, and interval_s",
+        )
+    start = turn[(pauses.index(longest) + 1) % len(turn)]
     return [(second - start) % _DAY_S for second in seconds]
 
 
