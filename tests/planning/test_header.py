@@ -95,6 +95,19 @@ def test_the_stamp_of_a_raw_file_that_is_away_stays(raw, tmp_path):
     assert read_json(mark) == {"path": str(raw), "pattern": None, "files": None}
 
 
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_file_that_is_cut_off_after_it_was_copied_is_not_taken_to_be_gone(tmp_path, left):
+    layout, path = Layout(tmp_path / "out"), tmp_path / "raw.ome.tif"
+    write_movie(simulate(MovieParams(positions=1, frames=2, height=32, width=32, cells=0)), path)
+    refreshed(layout, "a", path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(left * len(whole))])
+    with pytest.raises(FovflowError, match=r"cut off|is empty"):
+        look(layout, path)
+    path.unlink()
+    assert look(layout, path).files is None
+
+
 def test_a_damaged_plan_is_made_again(raw, tmp_path):
     layout = Layout(tmp_path / "out")
     header = refreshed(layout, "a", raw)

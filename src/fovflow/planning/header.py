@@ -8,6 +8,7 @@ read again. Both are written by a run that has claimed the output folder, and by
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -18,6 +19,7 @@ from fovflow.errors import FovflowError
 from fovflow.layout import Layout
 from fovflow.plugins import code_files
 from fovflow.readers.fingerprint import stamp, stamp_digest
+from fovflow.readers.locate import locate
 from fovflow.records import read_json, read_json_object, write_json
 from fovflow.units import Axes, Pattern
 
@@ -155,8 +157,8 @@ def find_source(layout: Layout, dataset: str, raw: DatasetConfig) -> RawSource:
     """Look at a dataset's raw file; its header comes from the plan where it is as it was.
 
     Nothing is written. A raw file that is gone while its plan is there is no error: what was
-    copied from it is still good. It is one where the configuration names another file than the plan
-    was made from.
+    copied from it is still good. It is one where the file is there and damaged, and where the
+    configuration names another file than the plan was made from.
 
     `dataset`: name of the dataset. `raw`: its part of the configuration. Raises FovflowError if the
     raw file is needed and absent or unreadable.
@@ -169,7 +171,7 @@ def find_source(layout: Layout, dataset: str, raw: DatasetConfig) -> RawSource:
         now["files"] = stamp(raw.path, raw.pattern)
     except FovflowError:
         # A stamp that is absent or damaged may be of the same files.
-        if not known or (earlier and _place_in(earlier) != place):
+        if not known or (earlier and _place_in(earlier) != place) or _is_there(raw.path):
             raise
     unchanged = known and (now["files"] is None or earlier == now)
     header = known if known and unchanged else RawHeader.read(raw.path, raw.pattern, raw.axes)
@@ -183,6 +185,15 @@ def planned_header(layout: Layout, dataset: str) -> RawHeader:
     """
     plan = Path(layout.plan(dataset))
     return RawHeader.from_json(read_json(plan), str(plan))
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether a raw file that cannot be read is there: cut off, damaged or empty, not gone."""
+    try:
+        location = locate(path)
+    except FovflowError:
+        return Path(path).is_file()
+    return all(os.access(file, os.R_OK) for file in location.files or [location.root])
 
 
 def _place_in(mark: dict[str, Any]) -> dict[str, Any]:
