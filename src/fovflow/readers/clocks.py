@@ -133,6 +133,8 @@ def _clock(texts: Sequence[str], form: str | None) -> list[float] | None:
             return [float(s or 0) for s in elapsed]
         texts = ["".join(match.groups()) if (match := _INCUCYTE.search(t)) else t for t in texts]
         texts = [re.sub(r"(?<=\d)[-_T:. ](?=\d)", "", text) for text in texts]
+        if form is None and _numbers(texts) is not None:
+            texts = [re.sub(r"^\D+", "", text) for text in texts]  # the t of t2350
         plain = form is None and all(text.isdecimal() for text in texts)
         digits = {len(text) for text in texts} if plain else set()
         forms = [each for each in _FORMS if {len(each) + 2 * ("%Y" in each)} == digits]
