@@ -8,7 +8,9 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from fovflow.config.model import DatasetConfig
 from fovflow.errors import FovflowError
@@ -16,6 +18,7 @@ from fovflow.layout import Layout
 from fovflow.planning import RawHeader, RawSource, find_source
 from fovflow.planning.header import planned_header
 from fovflow.planning.pipeline import Pipeline
+from fovflow.planning.summary import summary
 from fovflow.records import read_json
 from fovflow.simulation import MovieParams, simulate, write_movie
 
@@ -93,6 +96,18 @@ def test_the_stamp_of_a_raw_file_that_is_away_stays(raw, tmp_path):
     mark.write_text("{")  # damaged: where the file lies is noted again
     refreshed(layout, "a", raw)
     assert read_json(mark) == {"path": str(raw), "pattern": None, "files": None}
+
+
+def test_what_the_configuration_answers_is_not_asked_for(tmp_path):
+    for t in range(2):
+        tifffile.imwrite(tmp_path / f"raw_t{t}.tif", np.zeros((32, 32), np.uint16))
+    dataset = {"path": str(tmp_path / "*.tif")}
+    config = {"datasets": {"a": dataset}, "outdir": str(tmp_path / "out")}
+    asked = summary(Pipeline(config), problems=False)
+    assert "give interval_s" in asked
+    assert "give pixel_um" in asked
+    dataset |= {"interval_s": 60, "pixel_um": 0.5}
+    assert "give" not in summary(Pipeline(config), problems=False)
 
 
 @pytest.mark.parametrize("left", [0, 0.5])

@@ -100,7 +100,13 @@ def summary(pipeline: Pipeline, *, problems: bool = True) -> str:
             )
         lines += [f"{name}: {text}" for text in [unseen(pipeline, name)] if text]
         if plan.header is not None:
-            lines += [f"{name}: warning: {text}" for text in plan.header.warnings]
+            given = pipeline.config.dataset(name)
+            asked = [f"give {key}" for key in ("interval_s", "pixel_um") if getattr(given, key)]
+            lines += [
+                f"{name}: warning: {text}"
+                for text in plan.header.warnings
+                if not any(question in text for question in asked)
+            ]
         if problems:
             lines += [f"{name}: {text}" for text in plan.problems]
     stray = stray_corrections(pipeline)
